@@ -1,0 +1,47 @@
+"""Model regression tests for Hugging Face models: fixtures, records and readable snapshots.
+
+The public names live here and resolve on first use (PEP 562), so that importing the package, which
+pytest does in every project that has it installed, imports nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
+    from pytest_hfmodels.models import HFModel, ModelCache
+    from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+    from pytest_hfmodels.snapshots import HFSnapshot
+
+_HOMES = {
+    "Checkpoint": "pytest_hfmodels.checkpoints",
+    "CheckpointError": "pytest_hfmodels.errors",
+    "EngineError": "pytest_hfmodels.errors",
+    "HFModelsError": "pytest_hfmodels.errors",
+    "SnapshotError": "pytest_hfmodels.errors",
+    "HFModel": "pytest_hfmodels.models",
+    "ModelCache": "pytest_hfmodels.models",
+    "ClassificationRecord": "pytest_hfmodels.records",
+    "GenerationRecord": "pytest_hfmodels.records",
+    "HFSnapshot": "pytest_hfmodels.snapshots",
+}
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "ClassificationRecord",
+    "EngineError",
+    "GenerationRecord",
+    "HFModel",
+    "HFModelsError",
+    "HFSnapshot",
+    "ModelCache",
+    "SnapshotError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

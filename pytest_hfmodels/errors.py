@@ -1,0 +1,51 @@
+"""What the plugin says when it cannot go on: one class, a sentence and the next step.
+
+Every room raises these and no others for a mistake that a person can mend; `plugin` shows them
+without a traceback from inside the package.
+"""
+
+
+class HFModelsError(Exception):
+    """A mistake that the reader can mend.
+
+    Args:
+        message: what happened, naming the test, checkpoint, option or file.
+        hint: what to type or change next.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(f"{message}\n  {hint}")
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default pickling would call the class without its keyword; xdist sends exceptions.
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+class OptionError(HFModelsError):
+    """A command-line option, ini key or marker that does not fit."""
+
+
+class CheckpointError(HFModelsError):
+    """A checkpoint that cannot be found, read or trusted."""
+
+
+class CheckpointNotCached(CheckpointError):
+    """A hub checkpoint that is not on this machine and may not be fetched (tests skip on it)."""
+
+
+class EngineError(HFModelsError):
+    """An engine that cannot do what was asked."""
+
+
+class EngineUnavailable(EngineError):
+    """An engine that is not installed or cannot be imported (tests skip on it)."""
+
+
+class SnapshotError(HFModelsError):
+    """A snapshot file that cannot be read, or may not be written."""
+
+
+def _rebuild(kind: type[HFModelsError], message: str, hint: str) -> HFModelsError:
+    return kind(message, hint=hint)
