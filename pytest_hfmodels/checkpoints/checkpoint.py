@@ -1,0 +1,152 @@
+"""The `Checkpoint` that every other room is handed, and `resolve`, which turns a name into one.
+
+For `engines` and above, through the package.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pytest_hfmodels.checkpoints import bundled_files, folders, hub
+from pytest_hfmodels.checkpoints.catalogue import PUBLISHED, Bundled, Catalogue
+from pytest_hfmodels.checkpoints.conversion import safetensors_folder
+from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
+from pytest_hfmodels.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Origin = Literal["bundled", "local", "hub", "adopted"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights, config and tokenizer files in one folder, and what they are.
+
+    Args:
+        name: as the user asked for it.
+        origin: where it came from.
+        folder: holds config.json, the tokenizer files and the weights as safetensors, in one file
+            or in shards with an index. Other formats may lie beside them: read none of those.
+        revision: the Hub's commit; None where there is none.
+        digests: of the files in the folder.
+    """
+
+    name: str
+    origin: Origin
+    folder: Path
+    revision: str | None
+    digests: Digests
+
+
+def resolve(
+    name: str,
+    *,
+    rootdir: Path,
+    revision: str | None = None,
+    digest: str | None = None,
+    may_fetch: bool = False,
+) -> Checkpoint:
+    """Turn a name into a checkpoint on this machine.
+
+    Args:
+        name: a folder if it starts with `.`, `/` or `~`; else a bundled or published name; else a
+            repo id on the Hub.
+        rootdir: what a relative folder is relative to.
+        revision: the commit of a repo on the Hub, in full; a published name has one already.
+        digest: the weights digest that the checkpoint has to have, `sha256:<hex>`.
+        may_fetch: whether to download what is not on this machine.
+
+    Raises:
+        CheckpointNotCached: it is on the Hub only, and may not be fetched.
+        CheckpointError: it cannot be found, read or trusted.
+    """
+    try:
+        if digest is not None and not is_digest(digest):
+            raise CheckpointError(
+                f"digest={digest!r} is not a weights digest.",
+                hint="Write it as 'sha256:' and 64 hexadecimal digits, all lower case.",
+            )
+        checkpoint = _find(name, rootdir, revision, may_fetch)
+        if digest not in (None, checkpoint.digests.weights):
+            raise CheckpointError(
+                f"its weights are not the expected ones: expected {digest}, "
+                f"found {checkpoint.digests.weights} in {checkpoint.folder}.",
+                hint="If the new weights are right, write the digest that was found.",
+            )
+    except CheckpointError as error:
+        # Named here once, because only here the reader's own spelling is known.
+        message = f"Checkpoint {name!r}: {error.message}"
+        raise type(error)(message, hint=error.hint) from error.__cause__
+    return checkpoint
+
+
+def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Checkpoint:
+    if name.startswith((".", "/", "~")):
+        _refuse_revision(revision, "a local folder")
+        return _local(name, rootdir)
+    catalogue = Catalogue(bundled=bundled_files.bundled_names(bundled_files.BUNDLED), published=PUBLISHED)
+    entry = catalogue.find(name)
+    if isinstance(entry, Bundled):
+        _refuse_revision(revision, "bundled with the plugin")
+        folder, digests = bundled_files.bundled_checkpoint(name, bundled_files.BUNDLED)
+        return Checkpoint(name, "bundled", folder, None, digests)
+    if entry is not None:
+        commit = entry.revision if revision is None else _full_commit(revision)
+        return _from_hub(name, entry.repo_id, commit, may_fetch)
+    if _REPO_ID.fullmatch(name):
+        if revision is None:
+            raise _unpinned(name, rootdir)
+        return _from_hub(name, name, _full_commit(revision), may_fetch)
+    raise _unknown(name, rootdir, catalogue)
+
+
+def _local(name: str, rootdir: Path) -> Checkpoint:
+    folder = folders.local_folder(name, rootdir)
+    folders.read_json_object(folder / folders.CONFIG)
+    folder = safetensors_folder(folder)
+    return Checkpoint(name, "local", folder, None, folder_digests(folder))
+
+
+def _from_hub(name: str, repo_id: str, commit: str, may_fetch: bool) -> Checkpoint:
+    folder = safetensors_folder(hub.snapshot(repo_id, commit, may_fetch=may_fetch))
+    return Checkpoint(name, "hub", folder, commit, folder_digests(folder))
+
+
+def _full_commit(revision: str) -> str:
+    if not _COMMIT.fullmatch(revision):
+        raise CheckpointError(
+            f"revision {revision!r} does not pin it: a branch or a tag can move.",
+            hint="Give the full commit, 40 hexadecimal digits, from the repo's history.",
+        )
+    return revision
+
+
+def _refuse_revision(revision: str | None, what: str) -> None:
+    if revision is not None:
+        raise CheckpointError(
+            f"revision {revision!r} was given, but it is {what} and has no revisions.",
+            hint="Leave the revision out; digest='sha256:…' pins the weights.",
+        )
+
+
+def _unpinned(name: str, rootdir: Path) -> CheckpointError:
+    hint = "Give revision= its full commit, 40 hexadecimal digits, from the repo's history."
+    if (rootdir / name).is_dir():
+        hint = f"For the folder of that name, write './{name}'. For the repo: {hint}"
+    return CheckpointError("it is a repo on the Hub, and nothing pins its revision.", hint=hint)
+
+
+def _unknown(name: str, rootdir: Path, catalogue: Catalogue) -> CheckpointError:
+    nearest = " or ".join(repr(near) for near in catalogue.nearest(name))
+    hint = f"Did you mean {nearest}? " if nearest else ""
+    if (rootdir / name).is_dir():
+        hint += f"For the folder of that name, write './{name}'."
+    else:
+        hint += "A folder must start with './'; a repo on the Hub is written 'org/name'."
+    return CheckpointError("no bundled or published checkpoint has that name.", hint=hint)

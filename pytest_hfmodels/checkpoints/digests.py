@@ -1,0 +1,107 @@
+"""What a checkpoint is, as three digests: weights, config, tokenizer.
+
+For `checkpoint` and the digest record in this room; the pure functions also for rooms that adopt a
+loaded model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.checkpoints import folders, weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# They say where a config was written and by which release, not what the model is.
+_PROVENANCE_KEYS = frozenset({"transformers_version", "_name_or_path"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Digests:
+    """A digest per part of a checkpoint, each `sha256:<hex>`."""
+
+    weights: str
+    config: str
+    tokenizer: str
+
+
+def is_digest(text: str) -> bool:
+    """Say whether `text` has the form `sha256:<64 hex digits>`."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
+    """Digest tensors independently of their file format, their order and the engine.
+
+    Args:
+        tensors: name; dtype as safetensors spells it ("F32", "BF16", "I64", "BOOL", ...); shape;
+            the values as raw little-endian bytes in C order.
+
+    Raises:
+        ValueError: two tensors have the same name.
+    """
+    digest = hashlib.sha256()
+    previous: str | None = None
+    for name, dtype, shape, raw in sorted(tensors, key=lambda tensor: tensor[0]):
+        if name == previous:
+            raise ValueError(f"two tensors are named {name!r}")
+        previous = name
+        size = raw.nbytes if isinstance(raw, memoryview) else len(raw)
+        # The line gives the length of what follows, so no two lists of tensors share a byte stream.
+        digest.update(json.dumps([name, dtype, list(shape), size]).encode() + b"\n")
+        digest.update(raw)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def config_digest(config: Mapping[str, object], generation_config: Mapping[str, object] | None = None) -> str:
+    """Digest `config.json` and, where there is one, `generation_config.json`.
+
+    Key order does not count, nor do the release and the path that a config was saved with.
+    """
+    parts = {"config": config}
+    if generation_config is not None:
+        parts["generation_config"] = generation_config
+    canonical = json.dumps(_without_provenance(parts), sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def tokenizer_digest(files: Mapping[str, bytes]) -> str:
+    """Digest tokenizer files by name and content; no files at all is the digest of nothing."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(json.dumps([name, len(content)]).encode() + b"\n")
+        digest.update(content)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def folder_digests(folder: Path) -> Digests:
+    """Digest the three parts of a checkpoint folder whose weights are safetensors.
+
+    Raises:
+        CheckpointError: a file is missing or damaged; it is named.
+    """
+    generation = folder / folders.GENERATION_CONFIG
+    return Digests(
+        config=config_digest(
+            folders.read_json_object(folder / folders.CONFIG),
+            folders.read_json_object(generation) if generation.is_file() else None,
+        ),
+        weights=weights_digest(weights.stored_tensors(folder)),
+        tokenizer=tokenizer_digest({path.name: path.read_bytes() for path in folders.tokenizer_files(folder)}),
+    )
+
+
+def _without_provenance(value: object) -> object:
+    # At every level: a composite config holds whole configs of its parts.
+    if isinstance(value, Mapping):
+        return {key: _without_provenance(item) for key, item in value.items() if key not in _PROVENANCE_KEYS}
+    if isinstance(value, list):
+        return [_without_provenance(item) for item in value]
+    return value

@@ -1,0 +1,187 @@
+"""A checkpoint's folder: which files make one, and which of them hold the weights.
+
+For this room only. It reads JSON and looks at names; it never opens weights.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER_FILES = (
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+)
+# Everything but the weights.
+SIDECARS = (CONFIG, GENERATION_CONFIG, *TOKENIZER_FILES)
+
+SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
+_LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
+_FOREIGN_SUFFIXES = (
+    *(".h5", ".msgpack", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".index", ".bin"),
+    *(".gguf", ".onnx", ".npz", ".safetensors"),
+)
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """How one format names its files: a single one, or an index of shards."""
+
+    single: str
+    index: str
+
+    @property
+    def suffix(self) -> str:
+        """What the name of each of its files ends in."""
+        return Path(self.single).suffix
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The two files one of which is there if the format is."""
+        return (self.single, self.index)
+
+
+SAFETENSORS = WeightFormat("model.safetensors", "model.safetensors.index.json")
+PICKLED = WeightFormat("pytorch_model.bin", "pytorch_model.bin.index.json")
+FORMATS = (SAFETENSORS, PICKLED)  # the first one present is the one that is read
+
+
+def local_folder(name: str, rootdir: Path) -> Path:
+    """Return the folder that a name such as `./models/bot` or `~/bot` stands for.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
+    try:
+        # Not resolved: a folder reached through a link stays where the user put it.
+        folder = rootdir / Path(name).expanduser()
+    except RuntimeError as error:
+        raise CheckpointError("there is no such home folder.", hint="Give a full path.") from error
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise CheckpointError(
+            f"{folder} {what}.",
+            hint=f"A local checkpoint is a folder, looked up from {rootdir}.",
+        )
+    return folder
+
+
+def weight_format(folder: Path) -> WeightFormat:
+    """Return the format that holds the folder's weights: safetensors, else PyTorch's `.bin`.
+
+    Raises:
+        CheckpointError: there are no weights, or only ones in another format.
+    """
+    for candidate in FORMATS:
+        if any((folder / name).is_file() for name in candidate.names):
+            return candidate
+    foreign = foreign_weights(path.name for path in folder.iterdir())
+    if foreign:
+        raise CheckpointError(
+            f"{folder} has its weights in {', '.join(foreign)}, which this plugin does not read.",
+            hint=SAVE_AGAIN,
+        )
+    raise CheckpointError(f"{folder} holds no weights: no {SAFETENSORS.single}.", hint=_LAYOUT)
+
+
+def foreign_weights(names: Iterable[str]) -> list[str]:
+    """Return those file names that look like weights in a format nobody here reads."""
+    return sorted(name for name in names if name.endswith(_FOREIGN_SUFFIXES))
+
+
+def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
+    """Return the file or the shards that hold the weights, in a fixed order.
+
+    Raises:
+        CheckpointError: a shard is missing, or the index is not to be trusted.
+    """
+    if (folder / form.single).is_file():
+        return (folder / form.single,)
+    index = folder / form.index
+    files = tuple(folder / name for name in sorted(set(shard_map(index, form).values())))
+    for file in files:
+        if not file.is_file():
+            raise CheckpointError(
+                f"{index.name} names the shard {file.name}, which is not in {folder}.",
+                hint="Copy or download the missing shard.",
+            )
+    return files
+
+
+def shard_map(index: Path, form: WeightFormat) -> dict[str, str]:
+    """Read an index: tensor name to shard, every shard a plain file name beside the index.
+
+    Raises:
+        CheckpointError: it is no index, or it leads out of the folder.
+    """
+    entries = read_json_object(index).get("weight_map")
+    if not isinstance(entries, dict) or not entries:
+        raise CheckpointError(f"{index} has no weight_map.", hint=SAVE_AGAIN)
+    for name in entries.values():
+        if not isinstance(name, str) or not _is_plain_file_name(name):
+            raise CheckpointError(
+                f"{index} names {name!r}, which is not a file beside it; nothing was read.",
+                hint="Do not use this checkpoint unless you know who wrote that index.",
+            )
+        if not name.endswith(form.suffix):
+            raise CheckpointError(f"{index} names {name!r}, which is not a {form.suffix} file.", hint=SAVE_AGAIN)
+    return entries
+
+
+def is_complete(folder: Path) -> bool:
+    """Say whether the config and all files of one weight format are there (unread)."""
+    if not (folder / CONFIG).is_file():
+        return False
+    try:
+        weight_files(folder, weight_format(folder))
+    except CheckpointError:
+        return False
+    return True
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the tokenizer files that exist."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def sidecar_files(folder: Path) -> list[Path]:
+    """Return the config and tokenizer files that exist."""
+    return [folder / name for name in SIDECARS if (folder / name).is_file()]
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that has to hold an object.
+
+    Raises:
+        CheckpointError: it is missing, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing.", hint=_LAYOUT) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON: {error}.", hint=_LAYOUT) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is JSON, but not an object.", hint=_LAYOUT)
+    return content
+
+
+def _is_plain_file_name(name: str) -> bool:
+    # Windows' rules see more separators and drives than POSIX's, so they guard on both.
+    return name not in {"", ".", ".."} and PureWindowsPath(name).name == name

@@ -1,0 +1,200 @@
+"""From fixtures and markers to parametrised tests, and what collection refuses. Metadata only: no engine is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.options import Options, in_ci, update_requested
+from pytest_hfmodels.requests import ModelRequest, request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_hfmodels.engines.base import EngineName
+
+BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2"}
+MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Give every model fixture of a test one request an engine, all in one parameter set: one id segment an engine."""
+    wanted = [name for name in MODEL_FIXTURES if name in metafunc.fixturenames]
+    if not wanted:
+        return
+    marker = metafunc.definition.get_closest_marker("hf_model")
+    try:
+        checkpoint, keywords, asked = _read_marker(marker, metafunc.definition.nodeid)
+        engines = _engines(wanted, asked, Options.of(metafunc.config))
+    except OptionError as error:
+        _report_at_setup(metafunc, wanted, error)
+        return
+    runnable = tuple(name for name in engines if _skip_reason(name) is None)
+    metafunc.parametrize(
+        wanted,
+        [
+            pytest.param(
+                *(_request(fixture, checkpoint, engine, runnable, keywords) for fixture in wanted),
+                id=engine,
+                marks=_skip_marks(_skip_reason(engine)),
+            )
+            for engine in engines
+        ]
+        or [_nothing_selected(wanted, asked, metafunc.config)],
+        indirect=True,
+        scope="session",
+    )
+
+
+def default_request(fixture: str, config: pytest.Config) -> ModelRequest:
+    """Return the request of a fixture that was asked for while a test runs (`request.getfixturevalue`).
+
+    Raises:
+        OptionError: it is `hf_model`, whose checkpoint a marker names.
+    """
+    from pytest_hfmodels.engines import usable
+
+    if fixture not in BUNDLED_FIXTURES:
+        raise OptionError(
+            "hf_model was asked for without its marker.",
+            hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
+        )
+    engines = Options.of(config).engines or usable() or ("torch",)
+    return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engines[0], siblings=engines[:1])
+
+
+def apply_engine_limits(items: Iterable[pytest.Item]) -> None:
+    """Turn `hf_engine_limit` markers into strict expected failures of the items on that engine."""
+    for item in items:
+        request = request_of(item)
+        for marker in item.iter_markers("hf_engine_limit"):
+            if request is not None and marker.args[:1] == (request.engine,):
+                item.add_marker(
+                    pytest.mark.xfail(
+                        strict=True,
+                        reason=f"{request.engine}: {marker.kwargs['reason']}",
+                        raises=marker.kwargs.get("raises", AssertionError),
+                    )
+                )
+
+
+def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
+    """Refuse two tests that would keep their snapshots in one file and differ in more than the engine.
+
+    Raises:
+        OptionError: naming both.
+    """
+    from pytest_hfmodels.snapshots.location import snapshot_file, test_name
+
+    owners: dict[object, tuple[object, str]] = {}
+    for item in items:
+        if not uses_snapshot(item):
+            continue
+        file, owner = snapshot_file(item, 0), (item.path, test_name(item))
+        if owners.setdefault(file, owner) != owner:
+            raise OptionError(
+                f"Two tests share the snapshot file {file}: {owners[file][1]} and {owner[1]}.",
+                hint="Give their parameters ids that differ in letters and digits: pytest.param(…, id=…).",
+            )
+
+
+def refuse_update_in_ci(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Refuse to write model snapshots where the environment says `CI`: a changed output must not accept itself.
+
+    Raises:
+        OptionError: saying how to allow it.
+    """
+    if not (update_requested(config) and in_ci()) or Options.of(config).allow_update:
+        return
+    using = [item.nodeid for item in items if uses_snapshot(item)]
+    if using:
+        raise OptionError(
+            f"Snapshots are not written in CI, and {len(using)} selected tests use hf_snapshot (first {using[0]}).",
+            hint="Update on your machine and commit the diff; or, if this job is there to write them, "
+            "add --hfmodels-allow-update.",
+        )
+
+
+def uses_models(item: pytest.Item) -> bool:
+    """Tell whether a test uses any of our fixtures."""
+    return bool({*MODEL_FIXTURES, "hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
+
+
+def uses_snapshot(item: pytest.Item) -> bool:
+    """Tell whether a test compares with a model snapshot."""
+    return "hf_snapshot" in getattr(item, "fixturenames", ())
+
+
+def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
+    """Return the engines that these tests run on, or that were selected."""
+    from pytest_hfmodels.engines.base import ENGINE_NAMES
+
+    used = {request.engine for item in items if (request := request_of(item)) is not None and not _skipped(item)}
+    used |= set(Options.of(config).engines or ())
+    return tuple(name for name in ENGINE_NAMES if name in used)
+
+
+def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, dict[str, Any], list[str] | None]:
+    """Return the checkpoint, the keywords for `ModelCache.load` and the engines that a marker names."""
+    if marker is None:
+        return None, {}, None
+    keywords = dict(marker.kwargs)
+    engines = keywords.pop("engines", ("torch",))
+    checkpoint = marker.args[0] if marker.args else keywords.pop("checkpoint", None)
+    if not isinstance(checkpoint, str) or not checkpoint or len(marker.args) > 1:
+        raise OptionError(
+            f"The hf_model marker of {nodeid} names no checkpoint.",
+            hint='It reads like this: @pytest.mark.hf_model("./models/mine") or ("org/name", revision="<commit>").',
+        )
+    return checkpoint, keywords, [engines] if isinstance(engines, str) else list(engines)
+
+
+def _engines(wanted: Sequence[str], asked: list[str] | None, options: Options) -> tuple[EngineName, ...]:
+    """Return the engines that a test runs on: those its marker names, or else those selected or installed."""
+    from pytest_hfmodels.engines.availability import require_known, usable
+
+    if "hf_model" in wanted and asked is None:
+        raise OptionError(
+            "hf_model needs a marker that names its checkpoint.",
+            hint='Write it above the test: @pytest.mark.hf_model("./models/mine").',
+        )
+    if asked is None:
+        return options.engines or usable() or ("torch",)
+    named = require_known(asked, source="The hf_model marker")
+    return named if options.engines is None else tuple(name for name in named if name in options.engines)
+
+
+def _request(
+    fixture: str, checkpoint: str | None, engine: EngineName, siblings: tuple[EngineName, ...], keywords: dict[str, Any]
+) -> ModelRequest:
+    if fixture in BUNDLED_FIXTURES:
+        return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engine, siblings)
+    return ModelRequest(fixture, checkpoint or "", engine, siblings, keywords)
+
+
+def _skip_reason(engine: EngineName) -> str | None:
+    from pytest_hfmodels.engines.availability import missing
+
+    reason = missing(engine)
+    return None if reason is None else f"the {engine} engine is not available: {reason}"
+
+
+def _skip_marks(reason: str | None) -> tuple[pytest.MarkDecorator, ...]:
+    return () if reason is None else (pytest.mark.skip(reason=reason),)
+
+
+def _skipped(item: pytest.Item) -> bool:
+    return item.get_closest_marker("skip") is not None
+
+
+def _nothing_selected(wanted: Sequence[str], asked: list[str] | None, config: pytest.Config) -> Any:
+    selected = ", ".join(Options.of(config).engines or ())
+    reason = f"runs on {', '.join(asked or ())} only, and the selected engines are {selected}"
+    return pytest.param(*(None for _ in wanted), id="unselected", marks=pytest.mark.skip(reason=reason))
+
+
+def _report_at_setup(metafunc: pytest.Metafunc, wanted: Sequence[str], error: OptionError) -> None:
+    """Let one wrong marker fail its own test, not the collection of the whole file."""
+    metafunc.parametrize(wanted, [pytest.param(*(error for _ in wanted), id="error")], indirect=True, scope="session")

@@ -1,0 +1,142 @@
+"""The interface between what runs a model and everything that looks at it: NumPy arrays in and out.
+
+Shapes: B rows of a batch, L tokens, V vocabulary entries, N returned sequences, S generated steps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    IntArray: TypeAlias = NDArray[np.int64]
+    FloatArray: TypeAlias = NDArray[np.float64]
+
+EngineName = Literal["torch", "tensorflow"]
+Task = Literal["text-generation", "text-classification"]
+
+ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load a checkpoint.
+
+    Args:
+        dtype: the dtype to pin, or None for what the installed release chooses by itself.
+        attention: the attention implementation to pin, or None likewise.
+        head: "trained" insists that every tensor comes from the checkpoint; "new" fills a missing or
+            differently sized classification head with fixed numbers (its values mean nothing, its shape does).
+        overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
+    """
+
+    dtype: str | None = "float32"
+    attention: str | None = "eager"
+    head: Literal["trained", "new"] = "trained"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one `generate` call returned.
+
+    Args:
+        sequences: prompt and continuation, padded at the end, (N, L).
+        scores: processed scores of every step before beam scores are added, (S, B * beams, V).
+        beam_indices: the row of `scores` that each returned token was chosen from, -1 past the end, (N, S); None for greedy.
+        sequence_scores: the returned beams' scores, (N,); None for greedy.
+        effective: the settings as the library resolved them, by the library's names.
+    """
+
+    sequences: IntArray
+    scores: FloatArray
+    beam_indices: IntArray | None
+    sequence_scores: FloatArray | None
+    effective: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C)."""
+
+    logits: FloatArray
+    hidden_states: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One classifier call: `logits` (B, labels), mean `loss` where labels were given, `hidden_states` as above."""
+
+    logits: FloatArray
+    loss: float | None
+    hidden_states: tuple[FloatArray, ...]
+
+
+class LoadedModel(ABC):
+    """One model in memory and the engine that runs it.
+
+    Args:
+        model: upstream's own object.
+    """
+
+    engine: EngineName
+    tensors: Literal["pt", "tf"]
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @abstractmethod
+    def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
+        """Run the library's `generate` once, without sampling, on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1."""
+
+    @abstractmethod
+    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
+        """Run the model once over `ids` (B, L) int64."""
+
+    @abstractmethod
+    def classify(
+        self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """Run a classifier once over `ids` (B, L) int64; `labels` are (B,) int64, or (B, num_labels) float."""
+
+    @abstractmethod
+    def tensor(self, values: Any) -> Any:
+        """Return `values` (nested lists or an array) as a tensor of this engine."""
+
+    @abstractmethod
+    def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        """Yield every parameter as (name, dtype, shape, bytes), read from the live tensors."""
+
+    @abstractmethod
+    def modes(self) -> Mapping[str, object]:
+        """Return what a test may leave changed without touching a value: training flags, tensor identities, versions."""
+
+    @abstractmethod
+    def environment(self) -> Mapping[str, str]:
+        """Return what numbers depend on beside the versions: dtype, attention, device, CPU capability."""
+
+
+class Engine(Protocol):
+    """Loads checkpoints, and takes in models that were loaded another way."""
+
+    name: EngineName
+
+    def load(self, folder: Path, task: Task, options: LoadOptions) -> LoadedModel:
+        """Load the safetensors checkpoint in `folder` for `task`.
+
+        Raises:
+            CheckpointError: weights are missing or do not fit the configuration.
+            EngineError: this engine has no such architecture.
+        """
+        ...
+
+    def adopt(self, model: Any) -> LoadedModel:
+        """Take in a model that the user loaded."""
+        ...

@@ -1,0 +1,205 @@
+"""The TensorFlow engine (transformers 4 only). Importing this module imports TensorFlow: `engines.engine` does, nobody else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.checkpoints import read_weights
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.errors import EngineError
+
+with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
+    import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
+
+_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32"}
+
+
+class TensorFlowEngine:
+    """Loads checkpoints into TensorFlow."""
+
+    name = "tensorflow"
+
+    def load(self, folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
+        """Build the model from its configuration and assign the checkpoint's arrays.
+
+        Upstream's `from_pretrained` cannot read a torch-format safetensors file at 4.57.6 (it takes `safe_open`
+        for a mapping), so the arrays go in through the function underneath it, which every 4.x release has.
+        """
+        transformers = upstream.transformers(with_tensorflow=True)
+        if options.dtype not in (None, "float32"):
+            raise EngineError(
+                f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
+                hint='Use engines=["torch"] for other dtypes.',
+            )
+        with upstream.quiet(), upstream.random_state_kept(), _tensorflow_random_state_kept():
+            config = transformers.AutoConfig.from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
+            )
+            model = self._build(transformers, folder, task, config)
+            self._assign(model, folder, options)
+        return TensorFlowModel(model)
+
+    def adopt(self, model: Any) -> TensorFlowModel:
+        """Take in a Keras model with upstream's interface."""
+        return TensorFlowModel(model)
+
+    def _build(self, transformers: Any, folder: Path, task: Task, config: Any) -> Any:
+        auto = getattr(transformers, upstream.auto_class(task, tensorflow=True))
+        try:
+            model = auto.from_config(config)
+        except ValueError as error:
+            raise EngineError(
+                f"transformers has no TensorFlow model for {folder} (model_type {config.model_type!r}, {task}).",
+                hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
+            ) from error
+        if (folder / "generation_config.json").is_file() and getattr(model, "generation_config", None) is not None:
+            model.generation_config = _generation_config(transformers, folder, config)
+        return model
+
+    def _assign(self, model: Any, folder: Path, options: LoadOptions) -> None:
+        from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
+
+        model(model.dummy_inputs, training=False)  # creates the variables
+        arrays = read_weights(folder)
+        misfits = _misfits(model, arrays)
+        upstream.check_loaded(folder, missing=(), mismatched=misfits, head=options.head)
+        for name, _, wanted in misfits:
+            arrays[name] = upstream.new_head(wanted)
+        _, info = load_pytorch_state_dict_in_tf2_model(
+            model, arrays, allow_missing_keys=True, output_loading_info=True
+        )
+        upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=(), head=options.head)
+        for variable in model.weights:
+            if upstream.is_head(variable.name) and any(upstream.is_head(name) for name in info["missing_keys"]):
+                # Keras keeps a dense kernel transposed: fill it so that both engines get the same head.
+                variable.assign(upstream.new_head(tuple(reversed(variable.shape))).T)
+
+
+class TensorFlowModel(LoadedModel):
+    """One TensorFlow model."""
+
+    engine = "tensorflow"
+    tensors = "tf"
+
+    def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
+        """See `LoadedModel.generate`."""
+        with upstream.resolved_settings(self.model) as resolved:
+            output = self.model.generate(
+                self.tensor(ids.astype(np.int32)),
+                attention_mask=self.tensor((np.ones_like(ids) if mask is None else mask).astype(np.int32)),
+                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
+            )
+        beam_indices = getattr(output, "beam_indices", None)
+        sequence_scores = getattr(output, "sequences_scores", None)
+        return Generation(
+            sequences=_ids(output.sequences),
+            scores=np.stack([_floats(step) for step in output.scores]),
+            beam_indices=None if beam_indices is None else _ids(beam_indices),
+            sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
+            effective=upstream.effective_settings(
+                resolved[-1] if resolved else self.model.generation_config, settings
+            ),
+        )
+
+    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
+        """See `LoadedModel.forward`."""
+        output = self.model(self._inputs(ids, mask), output_hidden_states=True, training=False)
+        return ForwardPass(
+            _floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ())
+        )
+
+    def classify(
+        self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """See `LoadedModel.classify`; upstream reads no `problem_type` here and gives one loss an example."""
+        del problem_type
+        inputs = self._inputs(ids, mask)
+        given = None if labels is None else tf.convert_to_tensor(labels)
+        output = self.model(inputs, labels=given, output_hidden_states=True, training=False)
+        loss = None if output.loss is None else float(np.mean(_floats(output.loss)))
+        return Classification(
+            _floats(output.logits), loss, tuple(_floats(state) for state in output.hidden_states or ())
+        )
+
+    def tensor(self, values: Any) -> Any:
+        """See `LoadedModel.tensor`."""
+        return tf.convert_to_tensor(values)
+
+    def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        """See `LoadedModel.weights`; names are TensorFlow's own."""
+        for variable in self.model.weights:
+            array = np.ascontiguousarray(variable.numpy())
+            data = memoryview(array.reshape(-1).view(np.uint8))
+            yield variable.name, _DTYPES.get(array.dtype.name, array.dtype.name), array.shape, data
+
+    def modes(self) -> Mapping[str, object]:
+        """See `LoadedModel.modes`: TensorFlow counts no versions, so only identities tell; the digest tells the rest."""
+        found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
+        found["trainable"] = self.model.trainable
+        return found
+
+    def environment(self) -> Mapping[str, str]:
+        """See `LoadedModel.environment`."""
+        return {"dtype": "float32", "attention": "eager", "device": "cpu", "cpu": "unknown"}
+
+    def _inputs(self, ids: IntArray, mask: IntArray | None) -> dict[str, Any]:
+        inputs = {"input_ids": self.tensor(ids.astype(np.int32))}
+        if mask is not None:
+            inputs["attention_mask"] = self.tensor(mask.astype(np.int32))
+        return inputs
+
+
+def _ids(tensor: Any) -> IntArray:
+    return np.asarray(tensor).astype(np.int64)
+
+
+def _floats(tensor: Any) -> FloatArray:
+    return np.asarray(tensor).astype(np.float64)
+
+
+def _generation_config(transformers: Any, folder: Path, config: Any) -> Any:
+    """Return the checkpoint's generation configuration with the special tokens that were given at load."""
+    found = transformers.GenerationConfig.from_pretrained(str(folder), local_files_only=True)
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        if getattr(config, name, None) is not None:
+            setattr(found, name, getattr(config, name))
+    return found
+
+
+def _misfits(model: Any, arrays: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Return (name, found, wanted) of head weights whose shape is another one; upstream would assign what fits or raise."""
+    wanted = {
+        variable.name.split("/")[-2]: tuple(reversed(variable.shape))
+        for variable in model.weights
+        if upstream.is_head(variable.name) and len(variable.shape) == 2
+    }
+    found = []
+    for name, array in arrays.items():
+        head = name.split(".")[-2] if "." in name else name
+        if upstream.is_head(name) and head in wanted and tuple(array.shape) != wanted[head]:
+            found.append((name, tuple(array.shape), wanted[head]))
+    return found
+
+
+@contextmanager
+def _tensorflow_random_state_kept() -> Iterator[None]:
+    """Keep the stream of seeds that eager operations draw after `tf.random.set_seed`."""
+    from tensorflow.python.eager import context  # no public way to read this state
+
+    generator = getattr(context.context(), "_rng", None)
+    state = None if generator is None else generator.getstate()
+    try:
+        yield
+    finally:
+        if generator is not None and state is not None:
+            generator.setstate(state)

@@ -1,0 +1,209 @@
+"""The torch engine. Importing this module imports torch and transformers: `engines.engine` does, nobody else."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class TorchEngine:
+    """Loads checkpoints into torch."""
+
+    name = "torch"
+
+    def load(self, folder: Path, task: Task, options: LoadOptions) -> TorchModel:
+        """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
+        transformers = upstream.transformers(with_tensorflow=False)
+        auto = getattr(transformers, upstream.auto_class(task, tensorflow=False))
+        with upstream.quiet(), upstream.random_state_kept(), _torch_random_state_kept():
+            try:
+                model, info = auto.from_pretrained(
+                    str(folder),
+                    **upstream.torch_keywords(options),
+                    ignore_mismatched_sizes=True,  # reported below, in a sentence, by `check_loaded`
+                    local_files_only=True,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                )
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise EngineError(
+                    f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
+                    hint="Check the checkpoint's model_type and the overrides given at load.",
+                ) from error
+        mismatched = [(name, tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"]]
+        upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
+        _fill_new_head(model, {*info["missing_keys"], *(name for name, _, _ in mismatched)})
+        return TorchModel(model.eval())
+
+    def adopt(self, model: Any) -> TorchModel:
+        """Take in a `torch.nn.Module` with upstream's interface (PEFT's wrappers have it)."""
+        return TorchModel(model)
+
+
+class TorchModel(LoadedModel):
+    """One torch model."""
+
+    engine = "torch"
+    tensors = "pt"
+
+    def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
+        """See `LoadedModel.generate`."""
+        with _evaluating(self.model), torch.no_grad(), upstream.resolved_settings(self.model) as resolved:
+            output = self.model.generate(
+                self.tensor(ids),
+                attention_mask=self.tensor(np.ones_like(ids) if mask is None else mask),
+                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
+            )
+        beam_indices = getattr(output, "beam_indices", None)
+        sequence_scores = getattr(output, "sequences_scores", None)
+        return Generation(
+            sequences=_ids(output.sequences),
+            scores=np.stack([_floats(step) for step in output.scores]),
+            beam_indices=None if beam_indices is None else _ids(beam_indices),
+            sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
+            effective=upstream.effective_settings(
+                resolved[-1] if resolved else self.model.generation_config, settings
+            ),
+        )
+
+    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
+        """See `LoadedModel.forward`."""
+        with _evaluating(self.model), torch.no_grad():
+            output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
+        return ForwardPass(
+            _floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ())
+        )
+
+    def classify(
+        self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """See `LoadedModel.classify`."""
+        given = None if labels is None else self._labels(labels)
+        with _evaluating(self.model), _problem_type(self.model.config, problem_type), torch.no_grad():
+            output = self.model(self.tensor(ids), **self._mask(mask), labels=given, output_hidden_states=True)
+        return Classification(
+            _floats(output.logits),
+            None if output.loss is None else float(output.loss.detach().double().mean()),
+            tuple(_floats(state) for state in output.hidden_states or ()),
+        )
+
+    def tensor(self, values: Any) -> torch.Tensor:
+        """See `LoadedModel.tensor`."""
+        return torch.as_tensor(np.asarray(values), device=self._device)
+
+    def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        """See `LoadedModel.weights`."""
+        for name, tensor in self.model.state_dict().items():
+            whole = tensor.detach().cpu().contiguous().reshape(-1)
+            data = whole.view(torch.uint8).numpy() if whole.numel() else np.zeros(0, dtype=np.uint8)
+            yield name, _DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), memoryview(data)
+
+    def modes(self) -> Mapping[str, object]:
+        """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
+        found: dict[str, object] = {
+            f"training mode of {name or 'the model'}": module.training for name, module in self.model.named_modules()
+        }
+        for name, parameter in self.model.named_parameters():
+            found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), parameter._version, str(parameter.dtype))
+            found[f"requires_grad of {name}"] = parameter.requires_grad
+        return found
+
+    def environment(self) -> Mapping[str, str]:
+        """See `LoadedModel.environment`."""
+        return {
+            "dtype": str(getattr(self.model, "dtype", torch.float32)).removeprefix("torch."),
+            "attention": str(getattr(self.model.config, "_attn_implementation", None) or "eager"),
+            "device": self._device.type,
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+        }
+
+    @property
+    def _device(self) -> torch.device:
+        found = next(self.model.parameters(), None)
+        return torch.device("cpu") if found is None else found.device
+
+    def _mask(self, mask: IntArray | None) -> dict[str, torch.Tensor]:
+        # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
+        if mask is None or "attention_mask" not in inspect.signature(self.model.forward).parameters:
+            return {}
+        return {"attention_mask": self.tensor(mask)}
+
+    def _labels(self, labels: IntArray | FloatArray) -> torch.Tensor:
+        tensor = self.tensor(labels)
+        return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+
+
+def _ids(tensor: torch.Tensor) -> IntArray:
+    return tensor.detach().cpu().numpy().astype(np.int64)
+
+
+def _floats(tensor: torch.Tensor) -> FloatArray:
+    return tensor.detach().cpu().to(torch.float64).numpy()
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Run in evaluation mode (no dropout), and leave every module's mode as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _problem_type(config: Any, problem_type: str | None) -> Iterator[None]:
+    """Set `problem_type` for one call: upstream writes what it infers into the config, and the next call trips on it."""
+    before = getattr(config, "problem_type", None)
+    if problem_type is not None:
+        config.problem_type = problem_type
+    try:
+        yield
+    finally:
+        config.problem_type = before
+
+
+@contextmanager
+def _torch_random_state_kept() -> Iterator[None]:
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+
+
+def _fill_new_head(model: torch.nn.Module, names: set[str]) -> None:
+    for name, parameter in model.named_parameters():
+        if name in names:
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(upstream.new_head(tuple(parameter.shape))))

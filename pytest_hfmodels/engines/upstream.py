@@ -1,0 +1,218 @@
+"""Importing transformers, and speaking to whichever release came: the only place that knows its keywords."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.errors import CheckpointError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import ModuleType
+
+    from pytest_hfmodels.engines.base import LoadOptions, Task
+
+# The settings that a record keeps, and what each means where a release leaves it unset. Names are
+# the library's documented ones, values are resolved, so that the table reads the same on every release.
+SETTINGS: Mapping[str, object] = {
+    "max_length": None,
+    "min_length": 0,
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "early_stopping": False,
+    "length_penalty": 1.0,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+
+
+def transformers(*, with_tensorflow: bool) -> ModuleType:
+    """Import transformers, without TensorFlow unless a run has selected it.
+
+    transformers 4 imports an installed TensorFlow with any of its models, which costs seconds. `USE_TF=0`
+    stops that, is read once while transformers is imported, and does not touch TensorFlow itself.
+
+    Raises:
+        EngineError: TensorFlow is wanted, but transformers has already been imported without it.
+    """
+    if "transformers" not in sys.modules:
+        variables = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+        if not with_tensorflow:
+            variables["USE_TF"] = "0"
+        with environment(variables):
+            import transformers as package
+    else:
+        import transformers as package
+    if with_tensorflow and not package.utils.is_tf_available():
+        raise EngineError(
+            "transformers has been imported without TensorFlow in this process.",
+            hint="Select it for the whole run: --hfmodels-engines torch,tensorflow (or the ini key hfmodels_engines), "
+            "and leave USE_TF unset.",
+        )
+    return package
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the length of a block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back transformers' log messages while we load: we check what was loaded ourselves, and raise."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore Python's and NumPy's global random state: building a model draws weights that we then replace."""
+    import numpy as np
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is what we restore
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def release_at_least(wanted: str) -> bool:
+    """Tell whether the installed transformers is `wanted` or newer (5.0.0rc1 counts as 5.0.0)."""
+    from packaging.version import Version
+
+    return Version(Version(installed("transformers") or "0").base_version) >= Version(wanted)
+
+
+def torch_keywords(options: LoadOptions) -> dict[str, Any]:
+    """Return `from_pretrained` keywords for `options`, by the names that the installed release takes."""
+    keywords: dict[str, Any] = dict(options.overrides)
+    if options.dtype is not None:
+        import torch
+
+        # `dtype=` is a TypeError through 4.53, `torch_dtype=` is deprecated from 4.56.
+        keywords["dtype" if release_at_least("4.56") else "torch_dtype"] = getattr(torch, options.dtype)
+    if options.attention is not None and release_at_least("4.36"):  # before, eager was all there was
+        keywords["attn_implementation"] = options.attention
+    return keywords
+
+
+def auto_class(task: Task, *, tensorflow: bool) -> str:
+    """Return the name of the auto class for `task`."""
+    head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
+    return f"{'TF' if tensorflow else ''}AutoModel{head}"
+
+
+def check_loaded(
+    folder: object, *, missing: Iterable[str], mismatched: Iterable[tuple[str, Any, Any]], head: str
+) -> None:
+    """Refuse a model with tensors that did not come from its checkpoint.
+
+    Raises:
+        CheckpointError: naming the tensors, the expected and the found shape.
+    """
+    absent = sorted(name for name in missing if not (head == "new" and is_head(name)))
+    if absent:
+        raise CheckpointError(
+            f"The checkpoint {folder} lacks weights that the model needs: {', '.join(absent[:5])}"
+            f"{' …' if len(absent) > 5 else ''}.",
+            hint='Use a checkpoint trained for this task, or load with head="new" to test shapes only.',
+        )
+    misfits = [
+        f"{name} (expected {list(wanted)}, found {list(found)})"
+        for name, found, wanted in mismatched
+        if not (head == "new" and is_head(name))
+    ]
+    if misfits:
+        raise CheckpointError(
+            f"The checkpoint {folder} does not fit the model: {'; '.join(misfits)}.",
+            hint='Load it with its own configuration, or with head="new" to test shapes only.',
+        )
+
+
+def is_head(name: str) -> bool:
+    """Tell whether a tensor belongs to a classification head (`score`, `classifier`), by either engine's name."""
+    parts = name.replace("/", ".").split(".")
+    return "score" in parts or "classifier" in parts
+
+
+def new_head(shape: tuple[int, ...]) -> Any:
+    """Return the fixed numbers of a head without training: no library's initialisation, the same everywhere."""
+    import numpy as np
+
+    size = int(np.prod(shape))
+    return (0.02 * np.sin(np.arange(1, size + 1, dtype=np.float64))).reshape(shape).astype(np.float32)
+
+
+def effective_settings(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run in release-independent form.
+
+    Args:
+        config: the generation configuration as the library resolved it.
+        settings: what the caller passed, of which unlisted names are kept as given.
+    """
+    resolved = {name: _resolved(getattr(config, name, None), default) for name, default in SETTINGS.items()}
+    resolved["eos_token_id"] = _as_list(resolved["eos_token_id"])
+    extra = {name: value for name, value in settings.items() if name not in resolved and name != "max_new_tokens"}
+    return {**resolved, **extra}
+
+
+def _resolved(value: Any, default: object) -> Any:
+    if value is None:
+        return default
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _as_list(value: Any) -> list[int]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [int(value)]
+
+
+@contextmanager
+def resolved_settings(model: Any) -> Iterator[list[Any]]:
+    """Catch the generation configuration that `generate` resolves, by listening where it builds its processors.
+
+    Releases resolve lengths and special tokens at different moments and in different places; every one from
+    4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. The list stays empty for a model
+    that does not, and the caller falls back on what was asked for.
+    """
+    caught: list[Any] = []
+    original = getattr(model, "_get_logits_processor", None)
+    if original is None:
+        yield caught
+        return
+
+    def listen(generation_config: Any, *arguments: Any, **keywords: Any) -> Any:
+        caught.append(generation_config)
+        return original(generation_config, *arguments, **keywords)
+
+    object.__setattr__(model, "_get_logits_processor", listen)
+    try:
+        yield caught
+    finally:
+        object.__delattr__(model, "_get_logits_processor")

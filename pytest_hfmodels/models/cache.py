@@ -1,0 +1,232 @@
+"""The session cache: one load per checkpoint, task, engine and overrides in a process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, weights_digest
+from pytest_hfmodels import engines
+from pytest_hfmodels.engines import EngineName, LoadOptions, Task, upstream
+from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
+from pytest_hfmodels.models.handle import HFModel
+from pytest_hfmodels.models.watch import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_hfmodels.engines import LoadedModel
+
+
+@dataclass
+class Entry:
+    """One model in memory."""
+
+    checkpoint: Checkpoint
+    task: Task
+    loaded: LoadedModel
+    tokenizer: Any
+    before: Fingerprint
+    adopted: bool = False
+
+    def describe(self) -> str:
+        """Name the model the way messages do."""
+        return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
+
+    @property
+    def always_digested(self) -> bool:
+        """Bundled models are small enough to have every weight read after every test."""
+        return self.checkpoint.origin == "bundled"
+
+
+class ModelCache:
+    """Loads models once a process and hands out handles; the value of the `hf_models` fixture.
+
+    Args:
+        rootdir: local checkpoints are relative to it.
+        may_fetch: whether hub checkpoints may be downloaded.
+        with_tensorflow: whether TensorFlow is used in this run at all (see `engines.upstream.transformers`).
+    """
+
+    def __init__(self, rootdir: Path, *, may_fetch: bool = False, with_tensorflow: bool = False) -> None:
+        self._rootdir = rootdir
+        self._may_fetch = may_fetch
+        self._with_tensorflow = with_tensorflow
+        self._entries: dict[str, Entry] = {}
+        self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
+        self.loads = 0
+
+    def load(
+        self,
+        checkpoint: str,
+        *,
+        task: Task | None = None,
+        engine: EngineName = "torch",
+        revision: str | None = None,
+        digest: str | None = None,
+        pin: bool = True,
+        dtype: str | None = None,
+        attention: str | None = None,
+        head: str = "trained",
+        **overrides: Any,
+    ) -> HFModel:
+        """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
+
+        Args:
+            checkpoint: a bundled name (`tiny-gpt2`), a folder (`./models/bot`), or a hub id.
+            task: `text-generation` or `text-classification`; None takes what the configuration says.
+            engine: `torch` or `tensorflow`.
+            revision: the full commit of a hub checkpoint.
+            digest: the expected digest of the weights.
+            pin: pin float32 and eager attention, so that releases differ in what they compute and not in their
+                defaults; False leaves the release's own choice.
+            dtype: pin this dtype instead.
+            attention: pin this attention implementation instead.
+            head: "new" fills a classification head that the checkpoint lacks with fixed numbers.
+            overrides: configuration fields, such as `num_labels` or `pad_token_id`.
+
+        Raises:
+            CheckpointError: it cannot be found, read or trusted, or does not fit.
+            EngineError: the engine is not there or lacks the architecture.
+        """
+        found = self._resolve(checkpoint, revision, digest)
+        wanted = task or infer_task(found)
+        _check_names(wanted, engine, head)
+        options = LoadOptions(
+            dtype=dtype or ("float32" if pin else None),
+            attention=attention or ("eager" if pin else None),
+            head="new" if head == "new" else "trained",
+            overrides=overrides,
+        )
+        key = json.dumps([str(found.folder), found.digests.weights, wanted, engine, repr(options)])
+        self._entry(key, found, wanted, engine, options)
+        return HFModel(lambda: self._entry(key, found, wanted, engine, options))
+
+    def adopt(self, model: Any, tokenizer: Any, *, name: str | None = None, task: Task | None = None) -> HFModel:
+        """Take in a model that was loaded another way (PEFT, custom code) and return a handle on it.
+
+        Args:
+            model: a torch or Keras model with upstream's interface.
+            tokenizer: its tokenizer.
+            name: what snapshots call it; the class name by default.
+            task: None takes `text-classification` for a class that says so, else `text-generation`.
+
+        Raises:
+            EngineError: it is neither a torch nor a Keras model.
+        """
+        own = type(model).__name__
+        loaded = self._engine(_engine_of(model)).adopt(model)
+        digests = Digests(
+            weights=weights_digest(loaded.weights()),
+            config=_text_digest(_stable_config(model)),
+            tokenizer=_text_digest(sorted(tokenizer.get_vocab().items())),
+        )
+        checkpoint = Checkpoint(
+            name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
+        )
+        kind: Task = task or ("text-classification" if "SequenceClassification" in own else "text-generation")
+        entry = Entry(checkpoint, kind, loaded, tokenizer, Fingerprint.of(loaded, tokenizer, with_weights=False), True)
+        self._entries[f"adopted {id(model)}"] = entry
+        return HFModel(lambda: entry)
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that this process has resolved."""
+        return tuple(self._checkpoints.values())
+
+    def dirty(self, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
+        """Evict every model that has changed since it was last looked at; yield its description and the changes.
+
+        Args:
+            weights: read the weights of models that are not bundled too (at the session's end).
+        """
+        for key, entry in list(self._entries.items()):
+            thorough = entry.always_digested or (weights and entry.before.weights is not None)
+            now = Fingerprint.of(entry.loaded, entry.tokenizer, with_weights=thorough)
+            changes = entry.before.changes(now)
+            if not changes:
+                continue
+            if entry.adopted:
+                entry.before = now  # not ours to reload: say it once
+            else:
+                del self._entries[key]
+            yield entry.describe(), changes
+
+    def _resolve(self, name: str, revision: str | None, digest: str | None) -> Checkpoint:
+        key = (name, revision, digest)
+        if key not in self._checkpoints:
+            self._checkpoints[key] = resolve(
+                name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch
+            )
+        return self._checkpoints[key]
+
+    def _engine(self, name: EngineName) -> engines.Engine:
+        return engines.engine(name, with_tensorflow=self._with_tensorflow or name == "tensorflow")
+
+    def _entry(self, key: str, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
+        if key not in self._entries:
+            loaded = self._engine(name).load(found.folder, task, options)
+            tokenizer = _tokenizer(found)
+            before = Fingerprint.of(loaded, tokenizer, with_weights=True)
+            self._entries[key] = Entry(found, task, loaded, tokenizer, before)
+            self.loads += 1
+        return self._entries[key]
+
+
+def infer_task(checkpoint: Checkpoint) -> Task:
+    """Return what the checkpoint's configuration says it was made for (`architectures`)."""
+    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    architectures = config.get("architectures") or []
+    if any("SequenceClassification" in name for name in architectures):
+        return "text-classification"
+    return "text-generation"
+
+
+def _check_names(task: str, engine_name: str, head: str) -> None:
+    if task not in get_args(Task):
+        raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")
+    if engine_name not in get_args(EngineName):
+        raise OptionError(f"Unknown engine {engine_name!r}.", hint=f"The engines are {' and '.join(get_args(EngineName))}.")
+    if head not in ("trained", "new"):
+        raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "new".')
+
+
+def _engine_of(model: Any) -> EngineName:
+    bases = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if "torch" in bases:
+        return "torch"
+    if bases & {"tensorflow", "keras", "tf_keras"}:
+        return "tensorflow"
+    raise EngineError(
+        f"adopt() takes a torch or a Keras model, not {type(model).__name__}.",
+        hint="Pass the model object that has .generate or the classifier's forward.",
+    )
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with upstream.quiet():
+            return AutoTokenizer.from_pretrained(
+                str(checkpoint.folder), local_files_only=True, trust_remote_code=False
+            )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: {error}",
+            hint="Save it beside the model: tokenizer.save_pretrained(folder).",
+        ) from error
+
+
+def _stable_config(model: Any) -> dict[str, Any]:
+    values = dict(model.config.to_dict())
+    for name in ("transformers_version", "_name_or_path", "dtype", "torch_dtype"):
+        values.pop(name, None)
+    return values
+
+
+def _text_digest(value: object) -> str:
+    from hashlib import sha256
+
+    return f"sha256:{sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()}"

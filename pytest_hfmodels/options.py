@@ -1,0 +1,215 @@
+"""Every command-line option, ini key and marker, once. Imported by every pytest run: pytest and the standard library only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pytest
+
+from pytest_hfmodels.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_hfmodels.engines.base import EngineName
+
+MARKERS = (
+    "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
+    "attention=None, head='trained', **overrides): the model that the hf_model fixture hands out, "
+    "and the engines that the test runs on",
+    "hf_tolerance(same_engine=None, cross_engine=None): how far numbers of this test's snapshots may move, absolutely",
+    "hf_engine_limit(engine, *, reason, raises=None): what an engine is known not to do; "
+    "a strict expected failure on that engine",
+)
+
+_CHOICES = {
+    "checkpoints": ("bundled", "hub"),
+    "near_tie": ("fail", "warn"),
+    "dirty": ("warn", "error"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one run, command line over ini.
+
+    Args:
+        engines: the selected engines, or None where nobody selected any.
+        require: engines whose absence is an error.
+        checkpoints: `hub` allows downloads; `bundled` uses what is on this machine.
+        snapshots: the snapshot folder, relative to the root.
+        same_engine: absolute tolerance for numbers from one engine, or None for the dtype's default.
+        cross_engine: the same for numbers from two engines.
+        near_tie: whether a near-tie fails a test or warns.
+        dirty: whether a test that changes a cached model is warned about or fails.
+        allow_update: whether snapshots may be written where the environment says `CI`.
+        explicit: whether the project or the person has set anything of ours.
+    """
+
+    engines: tuple[EngineName, ...] | None
+    require: tuple[EngineName, ...]
+    checkpoints: Literal["bundled", "hub"]
+    snapshots: str
+    same_engine: float | None
+    cross_engine: float | None
+    near_tie: Literal["fail", "warn"]
+    dirty: Literal["warn", "error"]
+    allow_update: bool
+    explicit: bool
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Options:
+        """Read the options of a run; the same object every time.
+
+        Raises:
+            OptionError: a value that does not fit, naming where it was written.
+        """
+        if _KEY not in config.stash:
+            config.stash[_KEY] = _read(config)
+        return config.stash[_KEY]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare options and ini keys."""
+    group = parser.getgroup("hfmodels", "Hugging Face model regression (pytest-hfmodels)")
+    group.addoption(
+        "--hfmodels-engines",
+        metavar="NAMES",
+        help="engines to run model tests on, comma-separated: torch, tensorflow (default: those installed)",
+    )
+    group.addoption(
+        "--hfmodels-require",
+        metavar="NAMES",
+        help="engines that must be there: a missing or broken one is an error instead of a skip",
+    )
+    group.addoption(
+        "--hfmodels-checkpoints",
+        metavar="SOURCE",
+        help="'hub' may download checkpoints at their pinned revisions; 'bundled' (default) uses this machine's only",
+    )
+    group.addoption(
+        "--hfmodels-near-tie",
+        metavar="ACTION",
+        help="what a near-tie does: 'fail' (default) or 'warn'",
+    )
+    group.addoption(
+        "--hfmodels-dirty",
+        metavar="ACTION",
+        help="what a test that changes a shared model gets: 'warn' (default) or 'error'",
+    )
+    group.addoption(
+        "--hfmodels-allow-update",
+        action="store_true",
+        default=False,
+        help="allow --snapshot-update to write model snapshots although the environment says CI",
+    )
+    parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
+    parser.addini("hfmodels_require", "engines that must be there", type="args")
+    parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
+    parser.addini("hfmodels_snapshots", "folder of the model snapshots, relative to the root (default: snapshots)")
+    parser.addini(
+        "hfmodels_tolerance",
+        "absolute tolerances for numbers: same_engine=1e-4 cross_engine=2e-4",
+        type="args",
+    )
+    parser.addini("hfmodels_near_tie", "what a near-tie does: 'fail' or 'warn'")
+    parser.addini("hfmodels_dirty", "what a test that changes a shared model gets: 'warn' or 'error'")
+
+
+def update_requested(config: pytest.Config) -> bool:
+    """Tell whether syrupy's flags ask for snapshots to be written."""
+    return bool(
+        config.getoption("update_snapshots", default=False)
+        or config.getoption("update_new_snapshots_only", default=False)
+    )
+
+
+def in_ci() -> bool:
+    """Tell whether the environment says that this is a CI run (`CI` set to anything but nothing, 0 or false)."""
+    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def _read(config: pytest.Config) -> Options:
+    engines, engines_source = _given(config, "engines")
+    require, require_source = _given(config, "require")
+    tolerance = _tolerances(config.getini("hfmodels_tolerance"))
+    return Options(
+        engines=_engines(engines, engines_source) if engines else None,
+        require=_engines(require, require_source),
+        checkpoints=cast("Literal['bundled', 'hub']", _choice(config, "checkpoints")),
+        snapshots=str(config.getini("hfmodels_snapshots") or "snapshots"),
+        same_engine=tolerance.get("same_engine"),
+        cross_engine=tolerance.get("cross_engine"),
+        near_tie=cast("Literal['fail', 'warn']", _choice(config, "near_tie")),
+        dirty=cast("Literal['warn', 'error']", _choice(config, "dirty")),
+        allow_update=bool(config.getoption("--hfmodels-allow-update")),
+        explicit=_explicit(config),
+    )
+
+
+def _given(config: pytest.Config, name: str) -> tuple[list[str], str]:
+    """Return a list option as a person gave it, and where."""
+    value = config.getoption(f"--hfmodels-{name}")
+    if value is not None:
+        return _split([value]), f"--hfmodels-{name}"
+    return _split(config.getini(f"hfmodels_{name}")), f"the ini key hfmodels_{name}"
+
+
+def _split(values: Sequence[str]) -> list[str]:
+    return [name for value in values for part in value.split(",") if (name := part.strip())]
+
+
+def _engines(names: list[str], source: str) -> tuple[EngineName, ...]:
+    from pytest_hfmodels.engines.availability import require_known  # only where somebody names engines
+
+    return require_known(names, source=source)
+
+
+def _choice(config: pytest.Config, name: str) -> str:
+    option = f"--hfmodels-{name.replace('_', '-')}"
+    value = config.getoption(option)
+    source = option if value is not None else f"the ini key hfmodels_{name}"
+    value = str(value or config.getini(f"hfmodels_{name}") or _CHOICES[name][0])
+    if value not in _CHOICES[name]:
+        raise OptionError(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(_CHOICES[name])}.")
+    return value
+
+
+def _tolerances(entries: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for entry in _split(entries):
+        name, _, value = entry.partition("=")
+        if name not in ("same_engine", "cross_engine"):
+            raise OptionError(
+                f"The ini key hfmodels_tolerance has {entry!r}.",
+                hint="It reads like this: hfmodels_tolerance = same_engine=1e-4 cross_engine=2e-4",
+            )
+        found[name] = tolerance_value(value, source="the ini key hfmodels_tolerance")
+    return found
+
+
+def tolerance_value(value: Any, *, source: str) -> float:
+    """Return an absolute tolerance that a person wrote.
+
+    Raises:
+        OptionError: it is no finite number that is 0 or more.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise OptionError(f"{source} has a tolerance of {value!r}.", hint="It is a number that is 0 or more.")
+    return number
+
+
+def _explicit(config: pytest.Config) -> bool:
+    names = ("engines", "require", "checkpoints", "near_tie", "dirty")
+    return any(config.getoption(f"--hfmodels-{name.replace('_', '-')}") is not None for name in names) or any(
+        config.getini(f"hfmodels_{name}") for name in (*names, "snapshots", "tolerance")
+    )
+
+
+_KEY = pytest.StashKey[Options]()

@@ -1,0 +1,201 @@
+"""The pytest hooks, and nothing else.
+
+pytest imports this in every project that has the package installed, so it and what it imports must stay light: no
+engine, no transformers, no syrupy, no NumPy. Whatever a hook needs beyond that is imported once a test uses it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels import collection
+from pytest_hfmodels.errors import HFModelsError, OptionError
+from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot
+from pytest_hfmodels.options import MARKERS, Options, add_options
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from pytest_hfmodels.engines.base import EngineName
+
+__all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """https://docs.pytest.org/en/stable/reference/reference.html#pytest.hookspec.pytest_addoption."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and refuse options that do not fit before anything runs."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    try:
+        _require_engines(Options.of(config))
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)  # before every other parametrisation, so that the engine is an id's first segment
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with a model fixture once per engine."""
+    collection.parametrize(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Apply what is known of engines, and refuse what would lose a snapshot."""
+    del config
+    try:
+        collection.apply_engine_limits(items)
+        if any(map(collection.uses_snapshot, items)):
+            collection.refuse_shared_files(items)
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse updates under CI, now that it is known what was selected."""
+    try:
+        collection.refuse_update_in_ci(session.config, session.items)
+    except OptionError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what runs, where a project has set anything of ours."""
+    options = Options.of(config)
+    return _header(config, options.engines) if options.explicit else None
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
+    """Say it after collection where a test uses a model and no option did."""
+    if Options.of(config).explicit or not any(map(collection.uses_models, items)):
+        return None
+    return _header(config, collection.engines_in_use(config, items))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show our errors as sentences below the test's own lines, without a traceback from inside us."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, HFModelsError):
+        report.longrepr = _sentences(call.excinfo)
+    del item
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Find out whether the test changed a model that others share."""
+    yield
+    if CACHE in item.config.stash:
+        changed = _changes(item.config)
+        if changed:
+            _object(item.config, f"{item.nodeid} changed a shared model, which is loaded anew: {changed}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Read every weight once more: a write through `.data` shows nowhere else."""
+    if CACHE not in session.config.stash:
+        return
+    changed = _changes(session.config, weights=True)
+    if changed:
+        text = f"a test of this session changed a shared model's weights in place: {changed}"
+        session.config.stash[_LATE] = text
+        if Options.of(session.config).dirty == "error":
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what only the session's end could tell."""
+    if _LATE in config.stash:
+        terminalreporter.write_sep("-", "hfmodels")
+        terminalreporter.write_line(config.stash[_LATE])
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Explain `record == hf_snapshot`."""
+    del config
+    module = sys.modules.get("pytest_hfmodels.snapshots.assertion")  # not imported: no test has used a snapshot
+    if op != "==" or module is None:
+        return None
+    snapshot = next((side for side in (left, right) if isinstance(side, module.HFSnapshot)), None)
+    if snapshot is None or snapshot.last is None:
+        return None
+    from pytest_hfmodels.reports.terminal import mismatch  # a failing test can wait for an import
+
+    return mismatch(snapshot.last)
+
+
+_LATE = pytest.StashKey[str]()
+
+
+def _require_engines(options: Options) -> None:
+    if not options.require:
+        return
+    from pytest_hfmodels.engines.availability import missing
+
+    for name in options.require:
+        reason = missing(name)
+        if reason is not None:
+            raise OptionError(
+                f"The {name} engine is required, and {reason}.",
+                hint="Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
+            )
+        if options.engines is not None and name not in options.engines:
+            raise OptionError(
+                f"The {name} engine is required but not selected: engines are {', '.join(options.engines)}.",
+                hint="Add it to --hfmodels-engines (ini hfmodels_engines), or require it no longer.",
+            )
+
+
+def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
+    from pytest_hfmodels.engines.availability import installed, usable
+    from pytest_hfmodels.reports.terminal import header
+
+    packages = ("transformers", "torch", "tensorflow")
+    versions = [(package, version) for package in packages if (version := installed(package)) is not None]
+    source = "bundled and local, hub downloads allowed" if Options.of(config).checkpoints == "hub" else (
+        "bundled, local and cached (no downloads)"
+    )
+    return header(versions, usable() if engines is None else engines, source)
+
+
+def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> object:
+    inside = str(Path(__file__).parent)
+    own = [entry for entry in excinfo.traceback if not str(entry.path).startswith(inside)]
+    if any("_pytest" not in entry.path.parts and "pluggy" not in entry.path.parts for entry in own):
+        return excinfo.getrepr(style="short", chain=False, tbfilter=_tests_only)
+    return excinfo.getrepr(style="value", chain=False)
+
+
+def _tests_only(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    hidden = {"_pytest", "pluggy", Path(__file__).parent.name}
+    return excinfo.traceback.filter(lambda entry: not hidden & {*Path(str(entry.path)).parts})
+
+
+def _changes(config: pytest.Config, *, weights: bool = False) -> str:
+    found = [
+        f"{model}: {', '.join(changes[:_SHOWN])}{f' and {len(changes) - _SHOWN} more' if len(changes) > _SHOWN else ''}"
+        for model, changes in config.stash[CACHE].dirty(weights=weights)
+    ]
+    return "; ".join(found)
+
+
+def _object(config: pytest.Config, text: str) -> None:
+    from pytest_hfmodels.models import DirtyModelWarning
+
+    if Options.of(config).dirty == "error":
+        pytest.fail(text, pytrace=False)
+    warnings.warn(text, DirtyModelWarning, stacklevel=1)
+
+
+_SHOWN = 3

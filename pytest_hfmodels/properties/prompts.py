@@ -1,0 +1,40 @@
+"""Strategies for prompts. hypothesis is imported inside: the checkers beside this work without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+
+def prompt_batches(
+    vocabulary: int, *, lengths: tuple[int, int] = (1, 8), batch: int = 16, alphabet: int = 4
+) -> SearchStrategy[list[list[int]]]:
+    """Return a strategy for batches of prompts of one length, given as token ids.
+
+    One length, so that a batch needs no padding: what a logits processor reads is then the same in a batch as alone.
+    Half of the prompts use a few ids only, so that they repeat themselves. Examples shrink to one short prompt of
+    small ids, so that a failure is readable; unshrunk ones are large, so that few `generate` calls see many prompts.
+
+    Args:
+        vocabulary: ids are drawn from `range(vocabulary)`.
+        lengths: shortest and longest prompt, tokens.
+        batch: most prompts in a batch; the mean is half of it.
+        alphabet: how many different ids a repetitive prompt has at most.
+    """
+    from hypothesis import strategies as st
+
+    @st.composite
+    def batches(draw: st.DrawFn) -> list[list[int]]:
+        length = draw(st.integers(*lengths))
+        size = draw(st.integers(1, batch))
+        free = st.integers(0, vocabulary - 1)
+        prompts = []
+        for _ in range(size):
+            few = draw(st.lists(free, min_size=1, max_size=alphabet))
+            token = st.sampled_from(few) if draw(st.booleans()) else free
+            prompts.append(draw(st.lists(token, min_size=length, max_size=length)))
+        return prompts
+
+    return batches()

@@ -1,0 +1,181 @@
+"""What one classifier call observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.records.evidence import Block, fingerprint
+from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class ClassifiedInput:
+    """One text of a batch and what the classifier said of it.
+
+    Args:
+        text: the input.
+        ids: its token ids, without padding.
+        logits: one a label.
+        label: name of the label with the largest logit (the single-label reading).
+        margin: the largest logit less the second largest.
+        labels: names of the labels with sigmoid(logit) > 0.5 (the multi-label reading).
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    logits: tuple[float, ...]
+    label: str
+    margin: float
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The mean loss over a batch and the labels it was computed for."""
+
+    value: float
+    labels: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class ClassificationRecord:
+    """What `HFModel.classify` observed; compare it with `hf_snapshot`.
+
+    Args:
+        provenance: never compared.
+        checkpoint: never fails by itself.
+        effective: problem type, number of labels, padding.
+        inputs: the texts, in order.
+        loss: where labels were given.
+        blocks: fingerprints of the forward pass over the whole batch.
+    """
+
+    provenance: Provenance
+    checkpoint: CheckpointSeen
+    effective: dict[str, Any]
+    inputs: tuple[ClassifiedInput, ...]
+    loss: Loss | None
+    blocks: tuple[Block, ...]
+
+    @property
+    def logits(self) -> tuple[tuple[float, ...], ...]:
+        """Logits, (batch, num_labels)."""
+        return tuple(row.logits for row in self.inputs)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The single-label reading, one name a text."""
+        return tuple(row.label for row in self.inputs)
+
+    def __repr__(self) -> str:
+        return f"<ClassificationRecord {self.checkpoint.name} on {self.provenance.engine}: {', '.join(self.labels)}>"
+
+
+def observe_classification(
+    checkpoint: Checkpoint,
+    loaded: LoadedModel,
+    tokenizer: Any,
+    texts: str | Sequence[str],
+    labels: Sequence[Any] | None,
+    problem_type: str | None,
+) -> ClassificationRecord:
+    """Classify a batch once and return what was seen.
+
+    Args:
+        checkpoint: what `loaded` was loaded from.
+        loaded: the classifier.
+        tokenizer: upstream's tokenizer.
+        texts: one text or several, padded on the tokenizer's side.
+        labels: class indices, one a text; or rows of floats, one a label (multi-label).
+        problem_type: as in the configuration, or None for what upstream infers from the labels.
+
+    Raises:
+        EngineError: no text, an empty text, or a batch that needs padding without a pad token.
+    """
+    import numpy as np
+
+    rows = [texts] if isinstance(texts, str) else list(texts)
+    encoded = _encode(tokenizer, rows)
+    pad = loaded.model.config.pad_token_id
+    ids, mask = _padded(encoded, pad, tokenizer.padding_side)
+    given = None if labels is None else _labels(labels)
+    seen = loaded.classify(ids, mask, given, problem_type)
+    if np.isnan(seen.logits).any():
+        raise EngineError(
+            f"{checkpoint.name} on {loaded.engine} returned NaN logits.",
+            hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
+        )
+    names = {int(index): str(name) for index, name in loaded.model.config.id2label.items()}
+    return ClassificationRecord(
+        provenance=Provenance.of(loaded),
+        checkpoint=CheckpointSeen.of(checkpoint),
+        effective={
+            "problem_type": problem_type or getattr(loaded.model.config, "problem_type", None) or "inferred",
+            "num_labels": int(seen.logits.shape[-1]),
+            "pad_token_id": pad,
+            "padding_side": str(tokenizer.padding_side),
+        },
+        inputs=tuple(
+            _classified(text, own, logits, names) for text, own, logits in zip(rows, encoded, seen.logits, strict=True)
+        ),
+        loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
+        blocks=fingerprint(seen.hidden_states),
+    )
+
+
+def _encode(tokenizer: Any, rows: Sequence[str]) -> list[tuple[int, ...]]:
+    encoded = [tuple(int(i) for i in tokenizer(text)["input_ids"]) for text in rows]
+    if not encoded or not all(encoded):
+        raise EngineError(
+            "There is nothing to classify: no text, or one without tokens.",
+            hint="Give at least one text of at least one token.",
+        )
+    return encoded
+
+
+def _padded(encoded: Sequence[tuple[int, ...]], pad: int | None, side: str) -> tuple[IntArray, IntArray | None]:
+    import numpy as np
+
+    length = max(map(len, encoded))
+    if all(len(row) == length for row in encoded):
+        return np.asarray(encoded, dtype=np.int64), None
+    if pad is None:
+        raise EngineError(
+            "Texts of different lengths need padding, and the model has no pad token.",
+            hint="Give one at load: pad_token_id=… on the hf_model marker or in hf_models.load.",
+        )
+    ids = np.full((len(encoded), length), pad, dtype=np.int64)
+    mask = np.zeros((len(encoded), length), dtype=np.int64)
+    for row, own in enumerate(encoded):
+        place = slice(length - len(own), length) if side == "left" else slice(0, len(own))
+        ids[row, place], mask[row, place] = own, 1
+    return ids, mask
+
+
+def _labels(labels: Sequence[Any]) -> IntArray | FloatArray:
+    import numpy as np
+
+    array = np.asarray(labels)
+    # A label's kind is how upstream tells single- from multi-label: keep it, but in one width for both engines.
+    return array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
+
+
+def _classified(text: str, ids: tuple[int, ...], logits: FloatArray, names: Mapping[int, str]) -> ClassifiedInput:
+    order = logits.argsort()[::-1]
+    return ClassifiedInput(
+        text=text,
+        ids=ids,
+        logits=tuple(float(value) for value in logits),
+        label=names[int(order[0])],
+        margin=float(logits[order[0]] - logits[order[1]]) if len(order) > 1 else float("inf"),
+        labels=tuple(names[index] for index, value in enumerate(logits) if value > 0),  # sigmoid(x) > 0.5 iff x > 0
+    )

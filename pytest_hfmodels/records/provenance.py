@@ -1,0 +1,65 @@
+"""Where a record comes from. Never compared: it explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.engines.availability import installed
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.engines import EngineName, LoadedModel
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The environment that made a record.
+
+    Args:
+        engine: `torch` or `tensorflow`.
+        dtype: of the weights, such as `float32`.
+        attention: the attention implementation, such as `eager`.
+        device: such as `cpu`.
+        cpu: the CPU capability that the engine used, such as `AVX512`.
+        versions: of the packages that numbers depend on.
+    """
+
+    engine: EngineName
+    dtype: str
+    attention: str
+    device: str
+    cpu: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, loaded: LoadedModel) -> Provenance:
+        """Describe the engine and versions that run `loaded`."""
+        packages = ("transformers", "tokenizers", loaded.engine)
+        versions = {package: found for package in packages if (found := installed(package)) is not None}
+        return cls(engine=loaded.engine, versions=versions, **loaded.environment())
+
+
+@dataclass(frozen=True)
+class CheckpointSeen:
+    """The checkpoint that made a record: its name as asked for and a digest per part."""
+
+    name: str
+    origin: str
+    revision: str | None
+    weights: str
+    config: str
+    tokenizer: str
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> CheckpointSeen:
+        """Describe `checkpoint` without its folder, which is this machine's affair."""
+        digests = checkpoint.digests
+        return cls(
+            name=checkpoint.name,
+            origin=checkpoint.origin,
+            revision=checkpoint.revision,
+            weights=digests.weights,
+            config=digests.config,
+            tokenizer=digests.tokenizer,
+        )

@@ -1,0 +1,146 @@
+"""A mismatch in words: what differs first, with its text and its figures, and what to type next."""
+
+from __future__ import annotations
+
+from os.path import relpath
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
+from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.snapshots.assertion import Outcome
+    from pytest_hfmodels.snapshots.compare import Comparison, Difference
+
+_SHOWN = 6  # differences of one comparison; the first one is the one that matters
+_CONTEXT = 60  # characters of text on each side of a divergence
+
+
+def mismatch(outcome: Outcome) -> list[str]:
+    """Return the lines that stand for a failed `record == hf_snapshot`."""
+    comparison, recorded, file = outcome.comparison, outcome.recorded, relpath(outcome.path)
+    if recorded is None:
+        return _missing(outcome, file)
+    lines = [f"{comparison.verdict}: {_headline(comparison)} ({file})"]
+    for difference in comparison.differences[:_SHOWN]:
+        lines += [f"  {line}" for line in _describe(difference, recorded, outcome.observed)]
+    if len(comparison.differences) > _SHOWN:
+        lines.append(f"  … and {len(comparison.differences) - _SHOWN} more differences")
+    lines.append(
+        f"  numbers moved by at most {comparison.drift:.2g} where both have the same tokens before them "
+        f"(tolerance {comparison.tolerance.absolute:.2g})"
+    )
+    lines += [f"  note: {note}" for note in comparison.notes]
+    lines += [f"  recorded with {_made_by(recorded)}", f"  now           {_made_by(outcome.observed)}"]
+    lines.append(f"  {_next_step(outcome, recorded)}")
+    return lines
+
+
+def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoints: str) -> str:
+    """Return the run's header line."""
+    return (
+        f"hfmodels: {', '.join(f'{name} {version}' for name, version in versions)}; "
+        f"engines: {', '.join(engines) or 'none'}; checkpoints: {checkpoints}"
+    )
+
+
+def _missing(outcome: Outcome, file: str) -> list[str]:
+    advice = f'record it with: pytest "{outcome.writer}" --snapshot-update'
+    if outcome.refused:
+        advice = f"torch writes this file, and has not: run the test on torch first ({advice})"
+    return [f"missing: there is no snapshot {file} yet", f"  observed: {_text(outcome.observed)}", f"  {advice}"]
+
+
+def _headline(comparison: Comparison) -> str:
+    first = comparison.differences[0]
+    if comparison.verdict is Verdict.DRIFT:
+        return f"the same output, but numbers moved beyond tolerance, first the {first.what} at {first.position}"
+    if first.layer == "ids":
+        return f"generated token {_ordinal(first)} differs"
+    return f"{first.what} differs"
+
+
+def _describe(difference: Difference, recorded: Record, observed: Record) -> Iterator[str]:
+    if difference.layer == "ids" and isinstance(recorded, GenerationRecord) and isinstance(observed, GenerationRecord):
+        yield from _token(difference, recorded, observed)
+    elif difference.layer == "text":
+        yield from _texts(difference.recorded, difference.observed)
+    elif difference.layer == "numbers":
+        yield (
+            f"{difference.what} at {difference.position}: recorded {difference.recorded:.9g}, "
+            f"now {difference.observed:.9g} (moved by {abs(difference.recorded - difference.observed):.2g})"
+        )
+    elif difference.layer == "beams" and isinstance(difference.recorded, Beam):
+        yield from _beam(difference)
+    else:
+        where = "" if difference.position is None else f" (first at {difference.position})"
+        yield f"{difference.what}{where}: recorded {difference.recorded!r}, now {difference.observed!r}"
+
+
+def _token(difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[str]:
+    position = difference.position or 0
+    before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
+    yield f"after {_tail(before)!r}"
+    then, now = difference.recorded, difference.observed
+    yield f"recorded {_step(then)}"
+    yield f"now      {_step(now)}{_recorded_token_now(then, position, observed)}"
+
+
+def _step(step: Step | None) -> str:
+    if step is None:
+        return "the end of the sequence"
+    return (
+        f"{step.text!r} (id {step.id}), log-probability {step.log_probability:.6g}, "
+        f"margin {step.margin:.4g} over {step.runner_up_text!r} (id {step.runner_up})"
+    )
+
+
+def _recorded_token_now(step: Step | None, position: int, observed: GenerationRecord) -> str:
+    live = observed.live
+    if step is None or live is None or position >= len(live.log_probabilities):
+        return ""
+    value = float(live.log_probabilities[position, step.id])
+    return f"; {step.text!r} now has {value:.6g} (moved by {abs(value - step.log_probability):.2g})"
+
+
+def _texts(recorded: str, observed: str) -> Iterator[str]:
+    split = first_divergence([ord(char) for char in recorded], [ord(char) for char in observed]) or 0
+    start = max(0, split - _CONTEXT)
+    yield f"text after {recorded[start:split]!r}"
+    yield f"recorded {recorded[split : split + _CONTEXT]!r}"
+    yield f"now      {observed[split : split + _CONTEXT]!r}"
+
+
+def _beam(difference: Difference) -> Iterator[str]:
+    yield f"returned beam {difference.position} differs"
+    yield f"recorded {difference.recorded.score:.6g} {_tail(difference.recorded.text)!r}"
+    yield f"now      {difference.observed.score:.6g} {_tail(difference.observed.text)!r}"
+
+
+def _made_by(record: Record) -> str:
+    made = record.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
+    return f"{versions} ({made.engine}, {made.dtype}, {made.attention}, {made.cpu})"
+
+
+def _next_step(outcome: Outcome, recorded: Record) -> str:
+    if outcome.refused:
+        return f"not updated: this file is {recorded.provenance.engine}'s, and engines must agree on it"
+    return f'if this is right, accept it with: pytest "{outcome.writer}" --snapshot-update'
+
+
+def _ordinal(difference: Difference) -> str:
+    return "?" if difference.position is None else str(difference.position + 1)
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= _CONTEXT else f"…{text[-_CONTEXT:]}"
+
+
+def _text(record: Any) -> str:
+    if isinstance(record, ClassificationRecord):
+        return ", ".join(f"{row.text!r}: {row.label}" for row in record.inputs)
+    return repr(record.text)

@@ -1,0 +1,34 @@
+"""Snapshots: the file format, the pure comparison, and their keeping by syrupy.
+
+May import records; fixtures, explain and reports stand on it. Nothing here runs a model.
+"""
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.snapshots.compare import Comparison, Difference, Verdict, compare
+from pytest_hfmodels.snapshots.format import dump, load
+from pytest_hfmodels.snapshots.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.snapshots.assertion import HFSnapshot
+
+__all__ = [
+    "NOISE_FLOOR",
+    "Comparison",
+    "Difference",
+    "HFSnapshot",
+    "Tolerance",
+    "Verdict",
+    "compare",
+    "dump",
+    "load",
+    "tolerance_for",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name != "HFSnapshot":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy: only a test with a snapshot pays
+
+    return HFSnapshot

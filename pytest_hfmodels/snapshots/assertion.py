@@ -1,0 +1,149 @@
+"""`hf_snapshot`: what a test compares a record with. Imports syrupy; the fixture imports this when a test asks for it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.options import Options, tolerance_value, update_requested
+from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.requests import request_of
+from pytest_hfmodels.snapshots.compare import Comparison, Verdict
+from pytest_hfmodels.snapshots.format import load
+from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
+from pytest_hfmodels.snapshots.tolerance import Tolerance, tolerance_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from syrupy.assertion import SnapshotAssertion
+
+    from pytest_hfmodels.records import Record
+
+
+class NearTieWarning(UserWarning):
+    """Two tokens were so close that rounding chose between them (ini `hfmodels_near_tie = warn`)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the last comparison of a snapshot said, for the report.
+
+    Args:
+        writer: the node id of the test on the engine that writes the file.
+        path: the file.
+        recorded: what it held, or None where there was no file.
+        observed: what was compared with it.
+        comparison: the verdict and what differs.
+        refused: whether an update was asked for, and this engine may not write the file.
+    """
+
+    writer: str
+    path: Path
+    recorded: Record | None
+    observed: Record
+    comparison: Comparison
+    refused: bool
+
+
+class HFSnapshot:
+    """The recorded side of `assert record == hf_snapshot`.
+
+    Args:
+        item: the test.
+        snapshot: syrupy's own assertion for that test, which stores, updates and counts.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # it has an equality of its own, like syrupy's
+
+    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion) -> None:
+        self._item = item
+        self._assertion = snapshot.use_extension(TomlSnapshotExtension)
+        self._name: str | None = None
+        self.last: Outcome | None = None
+
+    def __call__(self, *, name: str) -> HFSnapshot:
+        """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
+        self._name = name
+        return self
+
+    def __eq__(self, observed: object) -> bool:
+        """Compare a record with its file; write the file where syrupy's flags ask for it.
+
+        Raises:
+            SnapshotError: the value is no record, or the file cannot be read.
+        """
+        if not isinstance(observed, GenerationRecord | ClassificationRecord):
+            raise SnapshotError(
+                f"hf_snapshot compares records, and {self._item.nodeid} gave it {type(observed).__name__}.",
+                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; for anything else use syrupy's snapshot.",
+            )
+        name, self._name = self._name, None
+        path = snapshot_file(self._item, name or self._assertion.index)
+        may_write = self._may_write(observed, path)
+        observation = Observation(observed, path, self._tolerances(observed), self._accepted())
+        equal = self._assert(observation, name, may_write=may_write)
+        comparison = observation.comparison or Comparison(Verdict.MISSING, (), 0.0, observation.tolerance[True])
+        refused = not may_write and update_requested(self._item.config)
+        self.last = Outcome(self._writer(), path, observation.recorded, observed, comparison, refused)
+        if comparison.verdict is Verdict.NEAR_TIE and equal:
+            warnings.warn(f"{self._item.nodeid}: near-tie in {path.name}", NearTieWarning, stacklevel=2)
+        return equal
+
+    def __repr__(self) -> str:
+        if self.last is None:
+            return f"<HFSnapshot of {self._item.nodeid}>"
+        return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
+
+    def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
+        assertion = self._assertion
+        config = self._item.config
+        assertion.update_snapshots = may_write and bool(config.getoption("update_snapshots"))
+        assertion.update_new_snapshots_only = may_write and bool(
+            config.getoption("update_new_snapshots_only", default=False)
+        )
+        equal = bool((assertion(name=name) if name else assertion) == observation)
+        raised = assertion.executions[assertion.num_executions - 1].exception
+        if raised is not None:  # syrupy keeps exceptions for its own report
+            raise raised
+        return equal
+
+    def _may_write(self, observed: Record, path: Path) -> bool:
+        """Only one engine writes a file: torch, or the only one there if it also wrote what is in the file."""
+        own = observed.provenance.engine
+        request = request_of(self._item)
+        if own == "torch":
+            return True
+        if request is not None and "torch" in request.siblings:
+            return False
+        return not path.exists() or load(path.read_text(encoding="utf-8"), path).provenance.engine == own
+
+    def _writer(self) -> str:
+        request, nodeid = request_of(self._item), self._item.nodeid
+        if request is None or "torch" not in request.siblings:
+            return nodeid
+        return nodeid.replace(f"[{request.engine}", "[torch", 1)
+
+    def _tolerances(self, observed: Record) -> dict[bool, Tolerance]:
+        options = Options.of(self._item.config)
+        given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
+        marker = self._item.get_closest_marker("hf_tolerance")
+        if marker is not None:
+            given |= {
+                key: tolerance_value(value, source=f"hf_tolerance on {self._item.nodeid}")
+                for key, value in {**dict(zip(given, marker.args, strict=False)), **marker.kwargs}.items()
+                if value is not None
+            }
+        dtype = observed.provenance.dtype
+        return {
+            same: tolerance_for(dtype, same_engine=same) if value is None else Tolerance(value)
+            for same, value in ((True, given["same_engine"]), (False, given["cross_engine"]))
+        }
+
+    def _accepted(self) -> frozenset[Verdict]:
+        lenient = Options.of(self._item.config).near_tie == "warn"
+        return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})

@@ -1,0 +1,281 @@
+"""The snapshot file: records to TOML and back, with file and line in every complaint."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.records import (
+    Beam,
+    Block,
+    CheckpointSeen,
+    ClassificationRecord,
+    ClassifiedInput,
+    GenerationRecord,
+    Loss,
+    Prompt,
+    Provenance,
+    Step,
+)
+from pytest_hfmodels.snapshots.reading import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_hfmodels.records import Record
+
+FORMAT = 1
+DIGITS = 9
+
+_HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
+_STEPS = ("id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text")
+_BLOCKS = ("block", "mean", "rms", "probe")
+
+
+def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any = None) -> str:
+    """Return the text of a snapshot file.
+
+    Args:
+        record: what to write.
+        earlier: the parsed file that it replaces, or None.
+        keep: tells of two numbers whether the earlier one's digits may stay (`Tolerance.accepts`), so that a
+            rewritten file changes only where something changed.
+    """
+    import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
+
+    tables = _generation_tables(record) if isinstance(record, GenerationRecord) else _classification_tables(record)
+    if earlier is not None and keep is not None:
+        tables = {
+            name: value if name == "provenance" else keep_digits(earlier.get(name), value, keep)
+            for name, value in tables.items()
+        }
+    document = tomlkit.document()
+    document.add(tomlkit.comment(_HEADER))
+    for name, value in tables.items():
+        document.add(name, _item(value))
+    return tomlkit.dumps(document)
+
+
+def load(text: str, path: Path) -> Record:
+    """Return the record that a snapshot file holds.
+
+    Args:
+        text: its content.
+        path: its name, for messages.
+
+    Raises:
+        SnapshotError: it is no TOML, of a newer format, or edited into something else; with file and line.
+    """
+    reader = Reader(parse(text, path), text, path)
+    found = reader.integer("format")
+    if found != FORMAT:
+        raise reader.error(
+            ("format",),
+            f"the file has format {found}, and this version reads {FORMAT}",
+            "Upgrade pytest-hfmodels, or record the snapshot anew with this version: pytest --snapshot-update.",
+        )
+    kind = reader.string("kind")
+    if kind == "generation":
+        return _load_generation(reader)
+    if kind == "classification":
+        return _load_classification(reader)
+    raise reader.error(("kind",), f"unknown kind {kind!r}", "It is generation or classification.")
+
+
+def parse(text: str, path: Path) -> dict[str, Any]:
+    """Return the TOML of a snapshot file as plain data.
+
+    Raises:
+        SnapshotError: it is no TOML; tomllib names line and column.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SnapshotError(
+            f"The snapshot {path} is no valid TOML: {error}.",
+            hint="Restore it (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+        ) from error
+
+
+def keep_digits(earlier: Any, now: Any, keep: Any) -> Any:
+    """Return `now` with every number for which `keep(earlier, now)` holds replaced by the earlier one."""
+    if isinstance(now, dict) and isinstance(earlier, dict):
+        return {name: keep_digits(earlier.get(name), value, keep) for name, value in now.items()}
+    if isinstance(now, list) and isinstance(earlier, list) and len(now) == len(earlier):
+        return [keep_digits(before, value, keep) for before, value in zip(earlier, now, strict=True)]
+    if isinstance(now, float) and isinstance(earlier, int | float) and not isinstance(earlier, bool):
+        return float(earlier) if keep(float(earlier), now) else now
+    return now
+
+
+def _generation_tables(record: GenerationRecord) -> dict[str, Any]:
+    tables: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": "generation",
+        "provenance": _provenance(record.provenance),
+        "checkpoint": _without_none(asdict(record.checkpoint)),
+        "prompt": {"text": record.prompt.text, "ids": list(record.prompt.ids)},
+        "effective": _without_none(record.effective),
+        "output": {"text": sentences(record.text)},
+        "steps": {
+            "columns": list(_STEPS),
+            "rows": [[_short(value) for value in asdict(step).values()] for step in record.steps],
+        },
+    }
+    if record.beams:
+        tables["beams"] = [
+            {"ids": list(beam.ids), "score": _short(beam.score), "text": sentences(beam.text)} for beam in record.beams
+        ]
+        tables["frontier"] = {"gaps": [_short(gap) for gap in record.frontier]}
+    tables["forward"] = _blocks(record.blocks)
+    return tables
+
+
+def _classification_tables(record: ClassificationRecord) -> dict[str, Any]:
+    tables: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": "classification",
+        "provenance": _provenance(record.provenance),
+        "checkpoint": _without_none(asdict(record.checkpoint)),
+        "effective": _without_none(record.effective),
+        "inputs": [
+            {
+                "text": row.text,
+                "ids": list(row.ids),
+                "label": row.label,
+                "labels": list(row.labels),
+                "logits": [_short(value) for value in row.logits],
+                "margin": _short(row.margin),
+            }
+            for row in record.inputs
+        ],
+    }
+    if record.loss is not None:
+        tables["loss"] = {"value": _short(record.loss.value), "labels": list(record.loss.labels)}
+    tables["forward"] = _blocks(record.blocks)
+    return tables
+
+
+def _load_generation(reader: Reader) -> GenerationRecord:
+    steps = tuple(Step(*row) for row in reader.rows("steps", "rows", (int, str, float, float, float, int, str)))
+    beams = tuple(
+        Beam(ids=beam.integers("ids"), score=beam.number("score"), text="".join(beam.strings("text")))
+        for beam in reader.tables("beams")
+    )
+    prompt = reader.table("prompt")
+    return GenerationRecord(
+        provenance=_load_provenance(reader),
+        checkpoint=_load_checkpoint(reader),
+        prompt=Prompt(text=prompt.string("text"), ids=prompt.integers("ids")),
+        effective=dict(reader.table("effective").values),
+        steps=steps,
+        beams=beams,
+        frontier=reader.table("frontier").numbers("gaps") if beams else (),
+        blocks=_load_blocks(reader),
+        text="".join(reader.table("output").strings("text")),
+    )
+
+
+def _load_classification(reader: Reader) -> ClassificationRecord:
+    inputs = tuple(
+        ClassifiedInput(
+            text=row.string("text"),
+            ids=row.integers("ids"),
+            logits=row.numbers("logits"),
+            label=row.string("label"),
+            margin=row.number("margin"),
+            labels=row.strings("labels"),
+        )
+        for row in reader.tables("inputs")
+    )
+    loss = None
+    if "loss" in reader.values:
+        table = reader.table("loss")
+        loss = Loss(value=table.number("value"), labels=tuple(table.array("labels")))
+    return ClassificationRecord(
+        provenance=_load_provenance(reader),
+        checkpoint=_load_checkpoint(reader),
+        effective=dict(reader.table("effective").values),
+        inputs=inputs,
+        loss=loss,
+        blocks=_load_blocks(reader),
+    )
+
+
+def _provenance(provenance: Provenance) -> dict[str, Any]:
+    own = {name: value for name, value in asdict(provenance).items() if name != "versions"}
+    return {"recorded_with": own, "versions": dict(provenance.versions)}
+
+
+def _load_provenance(reader: Reader) -> Provenance:
+    table = reader.table("provenance")
+    own = table.table("recorded_with")
+    versions = {name: str(value) for name, value in table.table("versions").values.items()}
+    names = ("dtype", "attention", "device", "cpu")
+    engine = own.string("engine")
+    if engine not in ("torch", "tensorflow"):
+        raise own.error(("engine",), f"unknown engine {engine!r}", "It is torch or tensorflow.")
+    return Provenance(
+        engine="torch" if engine == "torch" else "tensorflow",
+        versions=versions,
+        **{name: own.string(name) for name in names},
+    )
+
+
+def _load_checkpoint(reader: Reader) -> CheckpointSeen:
+    table = reader.table("checkpoint")
+    names = ("name", "origin", "weights", "config", "tokenizer")
+    revision = table.string("revision") if "revision" in table.values else None
+    return CheckpointSeen(revision=revision, **{name: table.string(name) for name in names})
+
+
+def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
+    return {
+        "columns": list(_BLOCKS),
+        "blocks": [[_short(value) for value in asdict(block).values()] for block in blocks],
+    }
+
+
+def _load_blocks(reader: Reader) -> tuple[Block, ...]:
+    return tuple(Block(*row) for row in reader.rows("forward", "blocks", (str, float, float, float)))
+
+
+def sentences(text: str) -> list[str]:
+    """Split text after sentence ends and line ends, losing nothing: `"".join(sentences(text)) == text`."""
+    import re
+
+    return re.findall(r".+?(?:[.!?]+\s+|\n+|\Z)", text, flags=re.DOTALL)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _item(value: Any, *, inline: bool = False) -> Any:
+    """Lay a value out for reading: rows and sentences one a line, ids and small tables in one."""
+    import tomlkit
+    from tomlkit.items import AoT
+
+    if isinstance(value, dict):
+        table = tomlkit.inline_table() if inline else tomlkit.table()
+        for name, entry in value.items():
+            table.add(name, _item(entry, inline=isinstance(entry, dict)))
+        return table
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return AoT([_item(entry) for entry in value])
+    if isinstance(value, list | tuple):
+        array = tomlkit.array()
+        array.extend([_item(entry, inline=True) for entry in value])
+        return array.multiline(_one_a_line(value))
+    return tomlkit.item(value)
+
+
+def _one_a_line(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, list) or (isinstance(value, str) and " " in value.strip() and len(value) > 16) for value in values)

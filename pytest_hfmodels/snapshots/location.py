@@ -1,0 +1,87 @@
+"""Which file a test's snapshot lives in: the one place that knows."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.options import Options
+from pytest_hfmodels.requests import request_of
+
+if TYPE_CHECKING:
+    import pytest
+
+_LONGEST = 200  # bytes of a stem; file systems allow 255, and indices, suffixes and temporary names need room
+
+
+def snapshot_file(item: pytest.Item, index: int | str) -> Path:
+    """Return the snapshot file of an assertion.
+
+    Args:
+        item: the test. `tests/test_bot.py::TestA::test_b[torch-case]` is kept in
+            `snapshots/tests/test_bot/TestA.test_b[case].toml`: the engine is no part of the name.
+        index: 0 for the first snapshot of a test, 1 … for further ones, or the name given to `hf_snapshot(name=…)`.
+
+    Raises:
+        OptionError: the test file lies outside the project's root.
+    """
+    config = getattr(item, "config", None)
+    if config is None:  # syrupy's stand-in for an item in an xdist controller, asked for a folder only
+        return item.path.parent / "__snapshots__" / item.path.stem / f"{item.name}.toml"
+    try:
+        mirrored = item.path.relative_to(config.rootpath).with_suffix("")
+    except ValueError as error:
+        raise OptionError(
+            f"{item.path} lies outside the project's root {config.rootpath}, where its snapshots would be kept.",
+            hint="Run pytest with --rootdir set to the folder that holds both.",
+        ) from error
+    suffix = f"[{index}]" if isinstance(index, str) else f".{index}" if index else ""
+    return snapshots_folder(config) / mirrored / f"{_stem(test_name(item) + suffix)}.toml"
+
+
+def snapshots_folder(config: pytest.Config) -> Path:
+    """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
+    return Path(config.rootpath, Options.of(config).snapshots)
+
+
+def test_name(item: pytest.Item) -> str:
+    """Return the test's name with its classes and parameters and without our engine segment.
+
+    Raises:
+        OptionError: another plugin has put its own id before ours, so that ours cannot be told apart.
+    """
+    *classes, name = item.nodeid.split("::")[1:]
+    name = item.name  # a node id of a parametrised test may hold "::" in its parameters
+    prefix = ".".join([part for part in classes if part.isidentifier()])
+    request = request_of(item)
+    callspec = getattr(item, "callspec", None)
+    if request is not None and callspec is not None:
+        function = name.removesuffix(f"[{callspec.id}]")
+        name = f"{function}{_without_engine(item, callspec.id, request.engine)}"
+    return f"{prefix}.{name}" if prefix else name
+
+
+test_name.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where somebody imports it
+
+
+def _without_engine(item: pytest.Item, identifier: str, engine: str) -> str:
+    # `plugin` parametrises before everybody else, so that our segment is the first.
+    if identifier == engine:
+        return ""
+    if identifier.startswith(f"{engine}-"):
+        return f"[{identifier.removeprefix(f'{engine}-')}]"
+    raise OptionError(
+        f"The id of {item.nodeid} does not begin with its engine, {engine!r}.",
+        hint="A plugin parametrises before pytest-hfmodels; load it later, or report this with its name.",
+    )
+
+
+def _stem(name: str) -> str:
+    """Return `name` as a file name that every file system takes."""
+    safe = "".join(char if char.isprintable() and char not in '\\/?*:|"<>' else "_" for char in name)
+    if len(safe.encode()) <= _LONGEST:
+        return safe
+    kept = safe.encode()[: _LONGEST - 17].decode(errors="ignore")
+    return f"{kept}-{sha256(name.encode()).hexdigest()[:16]}"

@@ -1,0 +1,138 @@
+"""Typed access to a parsed snapshot, for `format` alone: every complaint names file, line and what was expected."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MEND = "Restore it (`git checkout -- <file>`), or record it anew: pytest --snapshot-update after deleting it."
+
+
+class Reader:
+    """One table of a snapshot file.
+
+    Args:
+        values: the table.
+        text: the whole file.
+        path: its name.
+        trail: the keys and indices that lead to this table.
+    """
+
+    def __init__(self, values: dict[str, Any], text: str, path: Path, trail: tuple[str | int, ...] = ()) -> None:
+        self.values = values
+        self._text = text
+        self._path = path
+        self._trail = trail
+
+    def integer(self, name: str) -> int:
+        """Return an integer."""
+        return int(self._get(name, int, "an integer"))
+
+    def number(self, name: str) -> float:
+        """Return a number; an integer counts."""
+        return float(self._get(name, (int, float), "a number"))
+
+    def string(self, name: str) -> str:
+        """Return a string."""
+        return str(self._get(name, str, "a string"))
+
+    def array(self, name: str) -> list[Any]:
+        """Return an array of anything."""
+        return list(self._get(name, list, "an array"))
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return an array of integers."""
+        return tuple(self._elements(name, (int,), "an integer"))
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return an array of numbers."""
+        return tuple(float(value) for value in self._elements(name, (int, float), "a number"))
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """Return an array of strings."""
+        return tuple(self._elements(name, (str,), "a string"))
+
+    def table(self, name: str) -> Reader:
+        """Return a table."""
+        return Reader(self._get(name, dict, "a table"), self._text, self._path, (*self._trail, name))
+
+    def tables(self, name: str) -> Iterator[Reader]:
+        """Yield the tables of an array of tables; a missing one has none."""
+        if name not in self.values:
+            return
+        for number, value in enumerate(self._elements(name, (dict,), "a table")):
+            yield Reader(value, self._text, self._path, (*self._trail, name, number))
+
+    def rows(self, table: str, name: str, columns: tuple[type, ...]) -> Iterator[list[Any]]:
+        """Yield the rows of an array of arrays, each checked against the types of its columns."""
+        inner = self.table(table)
+        for number, row in enumerate(inner.array(name)):
+            if not isinstance(row, list) or len(row) != len(columns):
+                raise inner.error((name, number), f"row {number} does not have {len(columns)} columns", _MEND)
+            for value, wanted in zip(row, columns, strict=True):
+                if not _fits(value, (int, float) if wanted is float else (wanted,)):
+                    raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", _MEND)
+            yield row
+
+    def error(self, trail: tuple[str | int, ...], what: str, hint: str) -> SnapshotError:
+        """Return a complaint about the value at `trail`, which is relative to this table."""
+        whole = (*self._trail, *trail)
+        name = ".".join(str(part) for part in whole)
+        return SnapshotError(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
+
+    def _get(self, name: str, kind: type | tuple[type, ...], words: str) -> Any:
+        if name not in self.values:
+            raise self.error((name,), "is missing", _MEND)
+        if not _fits(self.values[name], kind if isinstance(kind, tuple) else (kind,)):
+            raise self.error((name,), f"{self.values[name]!r} is not {words}", _MEND)
+        return self.values[name]
+
+    def _elements(self, name: str, kinds: tuple[type, ...], words: str) -> list[Any]:
+        values = self.array(name)
+        for number, value in enumerate(values):
+            if not _fits(value, kinds):
+                raise self.error((name, number), f"{value!r} is not {words}", _MEND)
+        return values
+
+
+_NAMES = {int: "an integer", float: "a number", str: "a string"}
+
+
+def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
+
+
+def line_of(text: str, trail: tuple[str | int, ...]) -> int:
+    """Return the line (from 1) of the value at `trail`, or of the nearest thing around it that can be found.
+
+    tomllib gives no positions for values, and the files have one layout: a header a table, a key a line, and rows one
+    a line below their key.
+    """
+    lines = text.splitlines()
+    line = 0
+    for part in trail:
+        found = _row(lines, line, part) if isinstance(part, int) else _key(lines, line, part)
+        if found is None:
+            break
+        line = found
+    return line + 1
+
+
+def _key(lines: list[str], start: int, name: str) -> int | None:
+    pattern = re.compile(rf"\s*(?:\[\[?{re.escape(name)}\]\]?\s*$|\"?{re.escape(name)}\"?\s*=)|.*[{{,]\s*{re.escape(name)}\s*=")
+    return next((number for number in range(start, len(lines)) if pattern.match(lines[number])), None)
+
+
+def _row(lines: list[str], start: int, index: int) -> int | None:
+    header = lines[start].strip()
+    if header.startswith("[["):
+        places = [number for number in range(start, len(lines)) if lines[number].strip() == header]
+    else:
+        places = [number for number in range(start + 1, len(lines)) if lines[number].startswith((" ", "\t"))]
+    return places[index] if index < len(places) else None

@@ -1,0 +1,123 @@
+"""How syrupy keeps our files: one TOML file a test under one folder, written atomically, never deleted.
+
+Imported only when a test uses `hf_snapshot`, because syrupy is. syrupy re-imports the extension by name in an xdist
+controller, so that it must stay a module-level class that needs no arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syrupy.data import SnapshotCollections
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.snapshots.compare import Comparison, compare
+from pytest_hfmodels.snapshots.format import dump, load, parse
+from pytest_hfmodels.snapshots.location import snapshot_file
+
+if TYPE_CHECKING:
+    from syrupy.data import SnapshotCollection
+    from syrupy.location import PyTestLocation
+    from syrupy.types import SerializableData, SerializedData, SnapshotIndex
+
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.snapshots.compare import Verdict
+    from pytest_hfmodels.snapshots.tolerance import Tolerance
+
+
+@dataclass
+class Observation:
+    """A record on its way through syrupy, with what comparing it takes.
+
+    Args:
+        record: what was observed.
+        path: the file it belongs to.
+        tolerance: for numbers, by whether the same engine recorded them.
+        accepted: the verdicts that pass.
+        recorded: filled in once there is a file to compare with.
+        comparison: likewise.
+    """
+
+    record: Record
+    path: Path
+    tolerance: dict[bool, Tolerance]
+    accepted: frozenset[Verdict]
+    recorded: Record | None = None
+    comparison: Comparison | None = None
+
+
+class TomlSnapshotExtension(SingleFileSnapshotExtension):
+    """Serializes an `Observation`, and compares it as a record instead of as text."""
+
+    _write_mode = WriteMode.TEXT
+    file_extension = "toml"
+
+    _observation: Observation | None = None
+
+    def serialize(self, data: SerializableData, **options: Any) -> SerializedData:
+        """Remember what is being asserted, and return its text with the recorded digits kept where they still hold."""
+        del options  # syrupy's include, exclude and matcher work on values that it prints itself
+        self._observation = data
+        earlier = _text(data.path)
+        if earlier is None:
+            return dump(data.record)
+        recorded = load(earlier, data.path)
+        return dump(data.record, earlier=parse(earlier, data.path), keep=_tolerance(data, recorded).accepts)
+
+    def matches(self, *, serialized_data: SerializedData, snapshot_data: SerializedData) -> bool:
+        """Compare records; also keeps syrupy from rewriting a file whose numbers moved within tolerance."""
+        del serialized_data
+        seen = self._observation
+        assert seen is not None, "syrupy serializes before it compares"
+        seen.recorded = load(str(snapshot_data), seen.path)
+        seen.comparison = compare(seen.recorded, seen.record, _tolerance(seen, seen.recorded))
+        return seen.comparison.verdict in seen.accepted
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Return the folder that mirrors the test file."""
+        return str(snapshot_file(test_location.item, 0).parent)
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: SnapshotIndex = 0) -> str:
+        """Return the file's stem: the test's name without the engine."""
+        return snapshot_file(test_location.item, index).stem
+
+    @classmethod
+    def get_location(cls, *, test_location: PyTestLocation, index: SnapshotIndex) -> str:
+        """Return the file."""
+        return str(snapshot_file(test_location.item, index))
+
+    @classmethod
+    def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
+        """Tell whether a file belongs to a test: several engines' items share one."""
+        return Path(snapshot_location).parent == snapshot_file(test_location.item, 0).parent
+
+    def discover_snapshots(self, **options: Any) -> SnapshotCollections:
+        """Show syrupy no files, so that it deletes none: an engine may be missing, a test deselected, a variant in use."""
+        del options
+        return SnapshotCollections()
+
+    def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
+        """Delete nothing: orphans have their own command, `hfmodels orphans`."""
+
+    @classmethod
+    def write_snapshot_collection(cls, *, snapshot_collection: SnapshotCollection, **options: Any) -> None:
+        """Write one file, whole or not at all."""
+        del options  # syrupy 6 added name_order
+        data = next(iter(snapshot_collection)).data
+        write_atomically(Path(snapshot_collection.location), str(data))
+
+
+def _tolerance(observation: Observation, recorded: Record) -> Tolerance:
+    return observation.tolerance[recorded.provenance.engine == observation.record.provenance.engine]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,41 @@
+"""How far numbers may move: typed, by dtype, and by whether the same engine made both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Two numbers agree when they differ by at most `absolute + relative * |recorded|`, in the numbers' own unit (nats
+    for log-probabilities).
+    """
+
+    absolute: float
+    relative: float = 0.0
+
+    def accepts(self, recorded: float, observed: float) -> bool:
+        """Tell whether `observed` agrees with `recorded`; NaN agrees with nothing, infinities with themselves."""
+        if math.isinf(recorded) or math.isinf(observed):
+            return recorded == observed
+        return abs(recorded - observed) <= self.absolute + self.relative * abs(recorded)
+
+
+# Measured by benchmarks/noise_floor.py: the largest drift of log-probabilities between equally right computations
+# (thread counts, cache on and off, batch of one and many, eager and sdpa; engines), rounded up. nats.
+NOISE_FLOOR = {"same_engine": 1e-5, "cross_engine": 2e-5}
+
+# An order of magnitude above the floor, so that another CPU's rounding passes, and two below any change worth a look.
+_BY_DTYPE = {
+    "float64": (Tolerance(1e-9), Tolerance(1e-6)),
+    "float32": (Tolerance(1e-4), Tolerance(2e-4)),
+    "float16": (Tolerance(2e-2), Tolerance(2e-2)),
+    "bfloat16": (Tolerance(1e-1), Tolerance(1e-1)),
+}
+
+
+def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
+    """Return the default tolerance for records of `dtype`, from one engine or from two."""
+    same, cross = _BY_DTYPE.get(dtype, _BY_DTYPE["float32"])
+    return same if same_engine else cross
