@@ -1,4 +1,4 @@
-"""From fixtures and markers to parametrised tests, and what collection refuses. Metadata only: no engine is imported."""
+"""From fixtures and markers to parametrised tests, and what collection refuses. No engine is imported here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command-line option, ini key and marker, once. Imported by every pytest run: pytest and the standard library only."""
+"""Every command-line option, ini key and marker, once. Every pytest run imports this: keep it light."""
 
 from __future__ import annotations
 

@@ -163,23 +163,26 @@ def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
 
     packages = ("transformers", "torch", "tensorflow")
     versions = [(package, version) for package in packages if (version := installed(package)) is not None]
-    source = "bundled and local, hub downloads allowed" if Options.of(config).checkpoints == "hub" else (
-        "bundled, local and cached (no downloads)"
+    source = (
+        "bundled and local, hub downloads allowed"
+        if Options.of(config).checkpoints == "hub"
+        else ("bundled, local and cached (no downloads)")
     )
     return header(versions, usable() if engines is None else engines, source)
 
 
-def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> object:
-    inside = str(Path(__file__).parent)
-    own = [entry for entry in excinfo.traceback if not str(entry.path).startswith(inside)]
-    if any("_pytest" not in entry.path.parts and "pluggy" not in entry.path.parts for entry in own):
-        return excinfo.getrepr(style="short", chain=False, tbfilter=_tests_only)
-    return excinfo.getrepr(style="value", chain=False)
+def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    if not any(map(_is_users, excinfo.traceback)):
+        return excinfo.getrepr(style="value", chain=False)
+    return excinfo.getrepr(
+        style="short", chain=False, tbfilter=lambda shown: shown.traceback.filter(lambda entry: _is_users(entry))
+    )
 
 
-def _tests_only(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-    hidden = {"_pytest", "pluggy", Path(__file__).parent.name}
-    return excinfo.traceback.filter(lambda entry: not hidden & {*Path(str(entry.path)).parts})
+def _is_users(entry: Any) -> bool:
+    """Tell whether a frame belongs to the people who run the tests: not to pytest, pluggy or us."""
+    path = Path(entry.path)
+    return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parent not in path.parents
 
 
 def _changes(config: pytest.Config, *, weights: bool = False) -> str:

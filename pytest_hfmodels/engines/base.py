@@ -50,7 +50,8 @@ class Generation:
     Args:
         sequences: prompt and continuation, padded at the end, (N, L).
         scores: processed scores of every step before beam scores are added, (S, B * beams, V).
-        beam_indices: the row of `scores` that each returned token was chosen from, -1 past the end, (N, S); None for greedy.
+        beam_indices: the row of `scores` that each returned token was chosen from, -1 past the end, (N, S);
+            None for greedy.
         sequence_scores: the returned beams' scores, (N,); None for greedy.
         effective: the settings as the library resolved them, by the library's names.
     """
@@ -116,7 +117,7 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def modes(self) -> Mapping[str, object]:
-        """Return what a test may leave changed without touching a value: training flags, tensor identities, versions."""
+        """Return what a test may leave changed beside values: training flags, tensor identities and versions."""
 
     @abstractmethod
     def environment(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The TensorFlow engine (transformers 4 only). Importing this module imports TensorFlow: `engines.engine` does, nobody else."""
+"""The TensorFlow engine (transformers 4 only). This module imports TensorFlow: `engines.engine` asks for it, alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
+    from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray, LoadOptions, Task
 
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32"}
 
@@ -27,7 +27,7 @@ _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF
 class TensorFlowEngine:
     """Loads checkpoints into TensorFlow."""
 
-    name = "tensorflow"
+    name: EngineName = "tensorflow"
 
     def load(self, folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
         """Build the model from its configuration and assign the checkpoint's arrays.
@@ -75,9 +75,7 @@ class TensorFlowEngine:
         upstream.check_loaded(folder, missing=(), mismatched=misfits, head=options.head)
         for name, _, wanted in misfits:
             arrays[name] = upstream.new_head(wanted)
-        _, info = load_pytorch_state_dict_in_tf2_model(
-            model, arrays, allow_missing_keys=True, output_loading_info=True
-        )
+        _, info = load_pytorch_state_dict_in_tf2_model(model, arrays, allow_missing_keys=True, output_loading_info=True)
         upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=(), head=options.head)
         for variable in model.weights:
             if upstream.is_head(variable.name) and any(upstream.is_head(name) for name in info["missing_keys"]):
@@ -106,17 +104,13 @@ class TensorFlowModel(LoadedModel):
             scores=np.stack([_floats(step) for step in output.scores]),
             beam_indices=None if beam_indices is None else _ids(beam_indices),
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=upstream.effective_settings(
-                resolved[-1] if resolved else self.model.generation_config, settings
-            ),
+            effective=upstream.effective_settings(resolved[-1] if resolved else self.model.generation_config, settings),
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
         output = self.model(self._inputs(ids, mask), output_hidden_states=True, training=False)
-        return ForwardPass(
-            _floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ())
-        )
+        return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -124,7 +118,7 @@ class TensorFlowModel(LoadedModel):
         """See `LoadedModel.classify`; upstream reads no `problem_type` here and gives one loss an example."""
         del problem_type
         inputs = self._inputs(ids, mask)
-        given = None if labels is None else tf.convert_to_tensor(labels)
+        given = None if labels is None else tf.convert_to_tensor(labels, dtype=_label_dtype(labels))
         output = self.model(inputs, labels=given, output_hidden_states=True, training=False)
         loss = None if output.loss is None else float(np.mean(_floats(output.loss)))
         return Classification(
@@ -139,11 +133,11 @@ class TensorFlowModel(LoadedModel):
         """See `LoadedModel.weights`; names are TensorFlow's own."""
         for variable in self.model.weights:
             array = np.ascontiguousarray(variable.numpy())
-            data = memoryview(array.reshape(-1).view(np.uint8))
+            data = array.reshape(-1).view(np.uint8).data
             yield variable.name, _DTYPES.get(array.dtype.name, array.dtype.name), array.shape, data
 
     def modes(self) -> Mapping[str, object]:
-        """See `LoadedModel.modes`: TensorFlow counts no versions, so only identities tell; the digest tells the rest."""
+        """See `LoadedModel.modes`: TensorFlow counts no versions, so identities tell, and the digest the rest."""
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
         return found
@@ -157,6 +151,10 @@ class TensorFlowModel(LoadedModel):
         if mask is not None:
             inputs["attention_mask"] = self.tensor(mask.astype(np.int32))
         return inputs
+
+
+def _label_dtype(labels: IntArray | FloatArray) -> Any:
+    return tf.float32 if labels.dtype.kind == "f" else tf.int64
 
 
 def _ids(tensor: Any) -> IntArray:
@@ -177,7 +175,7 @@ def _generation_config(transformers: Any, folder: Path, config: Any) -> Any:
 
 
 def _misfits(model: Any, arrays: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    """Return (name, found, wanted) of head weights whose shape is another one; upstream would assign what fits or raise."""
+    """Return (name, found, wanted) of head weights whose shape is another one, which upstream would trip on."""
     wanted = {
         variable.name.split("/")[-2]: tuple(reversed(variable.shape))
         for variable in model.weights

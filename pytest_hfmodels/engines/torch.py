@@ -1,4 +1,4 @@
-"""The torch engine. Importing this module imports torch and transformers: `engines.engine` does, nobody else."""
+"""The torch engine. This module imports torch: `engines.engine` asks for it, alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
+    from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray, LoadOptions, Task
 
 _DTYPES = {
     torch.float64: "F64",
@@ -36,7 +36,7 @@ _DTYPES = {
 class TorchEngine:
     """Loads checkpoints into torch."""
 
-    name = "torch"
+    name: EngineName = "torch"
 
     def load(self, folder: Path, task: Task, options: LoadOptions) -> TorchModel:
         """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
@@ -89,18 +89,14 @@ class TorchModel(LoadedModel):
             scores=np.stack([_floats(step) for step in output.scores]),
             beam_indices=None if beam_indices is None else _ids(beam_indices),
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=upstream.effective_settings(
-                resolved[-1] if resolved else self.model.generation_config, settings
-            ),
+            effective=upstream.effective_settings(resolved[-1] if resolved else self.model.generation_config, settings),
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
         with _evaluating(self.model), torch.no_grad():
             output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
-        return ForwardPass(
-            _floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ())
-        )
+        return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -124,7 +120,7 @@ class TorchModel(LoadedModel):
         for name, tensor in self.model.state_dict().items():
             whole = tensor.detach().cpu().contiguous().reshape(-1)
             data = whole.view(torch.uint8).numpy() if whole.numel() else np.zeros(0, dtype=np.uint8)
-            yield name, _DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), memoryview(data)
+            yield name, _DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), data.data
 
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
@@ -183,7 +179,7 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _problem_type(config: Any, problem_type: str | None) -> Iterator[None]:
-    """Set `problem_type` for one call: upstream writes what it infers into the config, and the next call trips on it."""
+    """Set `problem_type` for one call: upstream keeps what it infers in the config, and the next call trips on it."""
     before = getattr(config, "problem_type", None)
     if problem_type is not None:
         config.problem_type = problem_type

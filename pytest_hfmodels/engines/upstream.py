@@ -57,7 +57,8 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
             hint="Select it for the whole run: --hfmodels-engines torch,tensorflow (or the ini key hfmodels_engines), "
             "and leave USE_TF unset.",
         )
-    return package
+    module: ModuleType = package
+    return module
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def random_state_kept() -> Iterator[None]:
     """Restore Python's and NumPy's global random state: building a model draws weights that we then replace."""
     import numpy as np
 
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is what we restore
+    python, numpy = random.getstate(), np.random.get_state()
     try:
         yield
     finally:

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, weights_digest
 from pytest_hfmodels import engines
+from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, weights_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 from pytest_hfmodels.models.handle import HFModel
@@ -187,7 +187,8 @@ def _check_names(task: str, engine_name: str, head: str) -> None:
     if task not in get_args(Task):
         raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")
     if engine_name not in get_args(EngineName):
-        raise OptionError(f"Unknown engine {engine_name!r}.", hint=f"The engines are {' and '.join(get_args(EngineName))}.")
+        known = " and ".join(get_args(EngineName))
+        raise OptionError(f"Unknown engine {engine_name!r}.", hint=f"The engines are {known}.")
     if head not in ("trained", "new"):
         raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "new".')
 
@@ -209,9 +210,7 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
     try:
         with upstream.quiet():
-            return AutoTokenizer.from_pretrained(
-                str(checkpoint.folder), local_files_only=True, trust_remote_code=False
-            )
+            return AutoTokenizer.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: {error}",

@@ -165,8 +165,8 @@ def _labels(labels: Sequence[Any]) -> IntArray | FloatArray:
     import numpy as np
 
     array = np.asarray(labels)
-    # A label's kind is how upstream tells single- from multi-label: keep it, but in one width for both engines.
-    return array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
+    # A label's kind is how upstream tells single- from multi-label: keep it.
+    return array.astype(np.float64) if array.dtype.kind == "f" else array.astype(np.int64)
 
 
 def _classified(text: str, ids: tuple[int, ...], logits: FloatArray, names: Mapping[int, str]) -> ClassifiedInput:

@@ -152,7 +152,7 @@ def _prompt(prompt: str | Sequence[int], tokenizer: Any) -> Prompt:
     if not given.ids:
         raise EngineError(
             f"The prompt {given.text!r} has no tokens.",
-            hint="Generation needs at least one; start from the tokenizer's bos token: generate([tokenizer.bos_token_id]).",
+            hint="Generation needs one: start from the tokenizer's bos token, generate([tokenizer.bos_token_id]).",
         )
     return given
 

@@ -1,4 +1,4 @@
-"""`hf_snapshot`: what a test compares a record with. Imports syrupy; the fixture imports this when a test asks for it."""
+"""`hf_snapshot`: what a test compares a record with. Imports syrupy, so the fixture imports this late."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class HFSnapshot:
         if not isinstance(observed, GenerationRecord | ClassificationRecord):
             raise SnapshotError(
                 f"hf_snapshot compares records, and {self._item.nodeid} gave it {type(observed).__name__}.",
-                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; for anything else use syrupy's snapshot.",
+                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; syrupy's snapshot takes others.",
             )
         name, self._name = self._name, None
         path = snapshot_file(self._item, name or self._assertion.index)

@@ -176,9 +176,7 @@ def _classification_numbers(
         yield "loss", 0, recorded.loss.value, observed.loss.value
 
 
-def _numbers(
-    pairs: Iterator[tuple[str, int, float, float]], tolerance: Tolerance
-) -> tuple[float, list[Difference]]:
+def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
     """Return the largest drift, and the first number of each kind that is beyond tolerance."""
     drift = 0.0
     first: dict[str, Difference] = {}
@@ -212,7 +210,9 @@ def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differe
     in the live distribution at the divergence itself, and the recorded margin there at most twice that floor.
     """
     split = first_divergence(recorded.ids, observed.ids)
-    if split is None or split >= min(len(recorded.steps), len(observed.steps)) or recorded.beams or observed.live is None:
+    if split is None or recorded.beams or observed.live is None:
+        return False
+    if split >= min(len(recorded.steps), len(observed.steps)):
         return False
     if any(difference.layer in ("kind", "prompt", "settings") for difference in differences):
         return False

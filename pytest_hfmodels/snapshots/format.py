@@ -278,4 +278,5 @@ def _item(value: Any, *, inline: bool = False) -> Any:
 
 
 def _one_a_line(values: Sequence[Any]) -> bool:
-    return any(isinstance(value, list) or (isinstance(value, str) and " " in value.strip() and len(value) > 16) for value in values)
+    """Rows, and strings that are text rather than names, stand one a line."""
+    return any(isinstance(value, list) or (isinstance(value, str) and len(value) > 20) for value in values)

@@ -125,7 +125,8 @@ def line_of(text: str, trail: tuple[str | int, ...]) -> int:
 
 
 def _key(lines: list[str], start: int, name: str) -> int | None:
-    pattern = re.compile(rf"\s*(?:\[\[?{re.escape(name)}\]\]?\s*$|\"?{re.escape(name)}\"?\s*=)|.*[{{,]\s*{re.escape(name)}\s*=")
+    name = re.escape(name)
+    pattern = re.compile(rf"\s*(?:\[\[?{name}\]\]?\s*$|\"?{name}\"?\s*=)|.*[{{,]\s*{name}\s*=")
     return next((number for number in range(start, len(lines)) if pattern.match(lines[number])), None)
 
 

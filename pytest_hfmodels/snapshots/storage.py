@@ -97,7 +97,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         return Path(snapshot_location).parent == snapshot_file(test_location.item, 0).parent
 
     def discover_snapshots(self, **options: Any) -> SnapshotCollections:
-        """Show syrupy no files, so that it deletes none: an engine may be missing, a test deselected, a variant in use."""
+        """Show syrupy no files, so that it deletes none: an engine may be missing, or a test deselected."""
         del options
         return SnapshotCollections()
 

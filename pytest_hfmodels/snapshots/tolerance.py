@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Two numbers agree when they differ by at most `absolute + relative * |recorded|`, in the numbers' own unit (nats
-    for log-probabilities).
+    """Two numbers agree when they differ by at most `absolute + relative * |recorded|`.
+
+    Args:
+        absolute: in the numbers' own unit (nats for log-probabilities).
+        relative: of the recorded number.
     """
 
     absolute: float

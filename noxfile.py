@@ -1,0 +1,45 @@
+"""Environments and what runs in them. `nox -s suites` is the main job, `nox -s tests` is everything."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+# The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
+PINS = ("-c", "constraints.txt")
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install this checkout and `packages`, all of it pinned, what builds it included."""
+    session.install(*PINS, "hatchling", "editables")
+    session.install(*PINS, "--no-build-isolation", "-e", ".[all]", *packages)
+
+
+@nox.session
+def suites(session: nox.Session) -> None:
+    """Guard GPT-2 on the bundled checkpoints, in torch and TensorFlow."""
+    install(session)
+    session.run("pytest", "suites", "--hfmodels-require", "torch,tensorflow", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Check everything: style, types, the plugin's own tests and the suites."""
+    install(session, "ruff", "mypy", "nox", "pytest-xdist")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *session.posargs)
+
+
+@nox.session
+def row(session: nox.Session) -> None:
+    """Run the suites on another release, torch only: `nox -s row -- transformers==5.23.0 [pytest arguments]`."""
+    requirements = [argument for argument in session.posargs if "==" in argument]
+    rest = [argument for argument in session.posargs if "==" not in argument] or ["suites"]
+    session.install("torch==2.13.0", "hatchling", "editables", *requirements)
+    session.install("--no-build-isolation", "-e", ".[torch,properties]", *requirements)
+    session.run("pytest", "--hfmodels-engines", "torch", *rest)

@@ -1,0 +1,1 @@
+"""Model regression suites, a folder per architecture; their snapshots are under snapshots/suites/."""
