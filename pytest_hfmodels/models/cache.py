@@ -30,6 +30,7 @@ class Entry:
     tokenizer: Any
     before: Fingerprint
     adopted: bool = False
+    touched: bool = False
 
     def describe(self) -> str:
         """Name the model the way messages do."""
@@ -37,7 +38,7 @@ class Entry:
 
     @property
     def always_digested(self) -> bool:
-        """Bundled models are small enough to have every weight read after every test."""
+        """Bundled models are small enough to have every weight read after every test that asked for them."""
         return self.checkpoint.origin == "bundled"
 
 
@@ -142,7 +143,8 @@ class ModelCache:
             weights: read the weights of models that are not bundled too (at the session's end).
         """
         for key, entry in list(self._entries.items()):
-            thorough = entry.always_digested or (weights and entry.before.weights is not None)
+            thorough = entry.before.weights is not None and (weights or (entry.touched and entry.always_digested))
+            entry.touched = False
             now = Fingerprint.of(entry.loaded, entry.tokenizer, with_weights=thorough)
             changes = entry.before.changes(now)
             if not changes:
@@ -171,6 +173,7 @@ class ModelCache:
             before = Fingerprint.of(loaded, tokenizer, with_weights=True)
             self._entries[key] = Entry(found, task, loaded, tokenizer, before)
             self.loads += 1
+        self._entries[key].touched = True
         return self._entries[key]
 
 

@@ -109,9 +109,9 @@ def observe_classification(
     ids, mask = _padded(encoded, pad, tokenizer.padding_side)
     given = None if labels is None else _labels(labels)
     seen = loaded.classify(ids, mask, given, problem_type)
-    if np.isnan(seen.logits).any():
+    if np.isnan(seen.logits).any() or (seen.loss is not None and np.isnan(seen.loss)):
         raise EngineError(
-            f"{checkpoint.name} on {loaded.engine} returned NaN logits.",
+            f"{checkpoint.name} on {loaded.engine} returned NaN.",
             hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
         )
     names = {int(index): str(name) for index, name in loaded.model.config.id2label.items()}

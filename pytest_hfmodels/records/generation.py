@@ -118,6 +118,7 @@ def observe_generation(
     import numpy as np
 
     given = _prompt(prompt, tokenizer)
+    _require_room(loaded.model.config, given)
     generation = loaded.generate(np.asarray([given.ids], dtype=np.int64), None, settings)
     effective = dict(generation.effective)
     returned = [_generated(row, len(given.ids), effective["eos_token_id"]) for row in generation.sequences]
@@ -155,6 +156,15 @@ def _prompt(prompt: str | Sequence[int], tokenizer: Any) -> Prompt:
             hint="Generation needs one: start from the tokenizer's bos token, generate([tokenizer.bos_token_id]).",
         )
     return given
+
+
+def _require_room(config: Any, prompt: Prompt) -> None:
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and 0 < positions <= len(prompt.ids):
+        raise EngineError(
+            f"The prompt has {len(prompt.ids)} tokens, and the model has {positions} positions.",
+            hint="Shorten the prompt: at least one position must be left to generate.",
+        )
 
 
 def _generated(row: IntArray, prompt_length: int, eos_token_ids: Sequence[int]) -> tuple[int, ...]:

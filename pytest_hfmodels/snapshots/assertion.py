@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
@@ -133,11 +133,7 @@ class HFSnapshot:
         given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
         marker = self._item.get_closest_marker("hf_tolerance")
         if marker is not None:
-            given |= {
-                key: tolerance_value(value, source=f"hf_tolerance on {self._item.nodeid}")
-                for key, value in {**dict(zip(given, marker.args, strict=False)), **marker.kwargs}.items()
-                if value is not None
-            }
+            given |= _marked_tolerances(marker, self._item.nodeid)
         dtype = observed.provenance.dtype
         return {
             same: tolerance_for(dtype, same_engine=same) if value is None else Tolerance(value)
@@ -147,3 +143,13 @@ class HFSnapshot:
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Options.of(self._item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
+
+
+def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:
+    source = f"The hf_tolerance marker of {nodeid}"
+    if marker.args or not marker.kwargs.keys() <= {"same_engine", "cross_engine"}:
+        raise OptionError(
+            f"{source} is not understood.",
+            hint="It reads like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
+        )
+    return {name: tolerance_value(value, source=source) for name, value in marker.kwargs.items() if value is not None}

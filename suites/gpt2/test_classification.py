@@ -19,6 +19,7 @@ pytestmark = pytest.mark.hf_model(
 NAME = "My name is Hasnain"
 DOG = "I was going with my dog"
 BATCH = [NAME, PROMPT, DOG]
+OUTING, WORK = 3, 7
 
 
 @pytest.mark.parametrize("texts", [[NAME], [NAME, DOG], BATCH], ids=len)
@@ -42,7 +43,7 @@ def test_single_label_prediction_is_the_argmax(hf_model: HFModel, hf_snapshot: H
     record = hf_model.classify(BATCH)
 
     predicted = np.asarray(record.logits).argmax(axis=-1)
-    assert [hf_model.config.id2label[int(index)] for index in predicted] == ["work", "work", "animals"]
+    assert [hf_model.config.id2label[int(index)] for index in predicted] == ["work", "work", "outing"]
     assert record == hf_snapshot
 
 
@@ -70,10 +71,10 @@ def test_num_labels_of_the_checkpoint_given_at_load_changes_nothing(hf_model: HF
 
 
 def test_single_label_loss(hf_model: HFModel, hf_snapshot: HFSnapshot) -> None:
-    record = hf_model.classify(BATCH, labels=[7, 7, 0])
+    record = hf_model.classify(BATCH, labels=[WORK, WORK, OUTING])
 
     log_probabilities = [row - np.log(np.exp(row).sum()) for row in np.asarray(record.logits)]
-    expected = -np.mean([row[label] for row, label in zip(log_probabilities, [7, 7, 0], strict=True)])
+    expected = -np.mean([row[label] for row, label in zip(log_probabilities, [WORK, WORK, OUTING], strict=True)])
     assert record.loss is not None
     assert record.loss.value == pytest.approx(expected, abs=1e-5)
     assert record == hf_snapshot
@@ -115,6 +116,6 @@ def test_multi_label_loss(hf_models: ModelCache, hf_model: HFModel, hf_snapshot:
 
 
 def test_a_labelled_call_leaves_the_config_as_it_was(hf_model: HFModel) -> None:
-    hf_model.classify(BATCH, labels=[7, 7, 0])
+    hf_model.classify(BATCH, labels=[WORK, WORK, OUTING])
 
     assert hf_model.config.problem_type is None

@@ -12,7 +12,7 @@ from suites.gpt2 import EOS, PROMPT
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, ModelCache
 
-PROMPT_IDS = [0]
+PROMPT_IDS = [306, 406, 286, 793, 280, 77, 685, 279, 262, 378, 257, 730, 931, 13]
 
 
 def test_end_of_text_is_the_last_id(gpt2: HFModel) -> None:
