@@ -50,13 +50,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Apply what is known of engines, and refuse what would lose a snapshot."""
-    del config
     try:
         collection.apply_engine_limits(items)
         if any(map(collection.uses_snapshot, items)):
             collection.refuse_shared_files(items)
     except OptionError as error:
-        raise pytest.UsageError(str(error)) from None
+        _refuse(config, error)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -64,7 +63,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         collection.refuse_update_in_ci(session.config, session.items)
     except OptionError as error:
-        raise pytest.UsageError(str(error)) from None
+        _refuse(session.config, error)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let each test with a snapshot say what its xdist worker refused."""
+    if _REFUSED in item.config.stash and collection.uses_snapshot(item):
+        raise item.config.stash[_REFUSED]
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -136,6 +142,13 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 
 _LATE = pytest.StashKey[str]()
+_REFUSED = pytest.StashKey[OptionError]()
+
+
+def _refuse(config: pytest.Config, error: OptionError) -> None:
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_REFUSED] = error  # xdist shows nothing of what stops a worker, and calls it a crash
 
 
 def _require_engines(options: Options) -> None:

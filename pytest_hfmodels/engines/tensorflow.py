@@ -47,6 +47,7 @@ class TensorFlowEngine:
             )
             model = self._build(transformers, folder, task, config)
             self._assign(model, folder, options)
+            upstream.give_special_tokens(model, options.overrides)
         return TensorFlowModel(model)
 
     def adopt(self, model: Any) -> TensorFlowModel:
@@ -63,7 +64,7 @@ class TensorFlowEngine:
                 hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             ) from error
         if (folder / "generation_config.json").is_file() and getattr(model, "generation_config", None) is not None:
-            model.generation_config = _generation_config(transformers, folder, config)
+            model.generation_config = transformers.GenerationConfig.from_pretrained(str(folder), local_files_only=True)
         return model
 
     def _assign(self, model: Any, folder: Path, options: LoadOptions) -> None:
@@ -163,15 +164,6 @@ def _ids(tensor: Any) -> IntArray:
 
 def _floats(tensor: Any) -> FloatArray:
     return np.asarray(tensor).astype(np.float64)
-
-
-def _generation_config(transformers: Any, folder: Path, config: Any) -> Any:
-    """Return the checkpoint's generation configuration with the special tokens that were given at load."""
-    found = transformers.GenerationConfig.from_pretrained(str(folder), local_files_only=True)
-    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
-        if getattr(config, name, None) is not None:
-            setattr(found, name, getattr(config, name))
-    return found
 
 
 def _misfits(model: Any, arrays: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:

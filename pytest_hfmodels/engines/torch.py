@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from pytest_hfmodels.checkpoints import read_weights
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray, LoadOptions, Task
@@ -58,8 +59,9 @@ class TorchEngine:
                     f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",
                 ) from error
-        mismatched = [(name, tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"]]
+        mismatched = _mismatched(folder, model, info["mismatched_keys"])
         upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
+        upstream.give_special_tokens(model, options.overrides)
         _fill_new_head(model, {*info["missing_keys"], *(name for name, _, _ in mismatched)})
         return TorchModel(model.eval())
 
@@ -196,6 +198,17 @@ def _torch_random_state_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+def _mismatched(
+    folder: Path, model: torch.nn.Module, entries: Iterable[Any]
+) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Return (name, found, wanted): releases report a name with both shapes, or the name alone."""
+    names = [entry if isinstance(entry, str) else entry[0] for entry in entries]
+    if not names:
+        return []
+    found, wanted = read_weights(folder), model.state_dict()
+    return [(name, tuple(found[name].shape), tuple(wanted[name].shape)) for name in names]
 
 
 def _fill_new_head(model: torch.nn.Module, names: set[str]) -> None:

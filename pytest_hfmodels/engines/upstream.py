@@ -128,6 +128,18 @@ def auto_class(task: Task, *, tensorflow: bool) -> str:
     return f"{'TF' if tensorflow else ''}AutoModel{head}"
 
 
+def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:
+    """Let special tokens that were given at load reach generation too.
+
+    Upstream keeps them in the configuration alone where the checkpoint has a generation_config.json, and then says at
+    every `generate` that it sets pad to eos: which is what giving them at load is meant to avoid.
+    """
+    generation_config = getattr(model, "generation_config", None)
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        if name in overrides and generation_config is not None:
+            setattr(generation_config, name, overrides[name])
+
+
 def check_loaded(
     folder: object, *, missing: Iterable[str], mismatched: Iterable[tuple[str, Any, Any]], head: str
 ) -> None:

@@ -145,14 +145,14 @@ def _encode(tokenizer: Any, rows: Sequence[str]) -> list[tuple[int, ...]]:
 def _padded(encoded: Sequence[tuple[int, ...]], pad: int | None, side: str) -> tuple[IntArray, IntArray | None]:
     import numpy as np
 
-    length = max(map(len, encoded))
-    if all(len(row) == length for row in encoded):
-        return np.asarray(encoded, dtype=np.int64), None
-    if pad is None:
+    if pad is None and len(encoded) > 1:  # upstream refuses any batch then, padded or not
         raise EngineError(
-            "Texts of different lengths need padding, and the model has no pad token.",
+            "Several texts need padding, and the model has no pad token.",
             hint="Give one at load: pad_token_id=… on the hf_model marker or in hf_models.load.",
         )
+    length = max(map(len, encoded))
+    if pad is None or all(len(row) == length for row in encoded):
+        return np.asarray(encoded, dtype=np.int64), None
     ids = np.full((len(encoded), length), pad, dtype=np.int64)
     mask = np.zeros((len(encoded), length), dtype=np.int64)
     for row, own in enumerate(encoded):

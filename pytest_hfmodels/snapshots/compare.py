@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,9 @@ def _classification(
     for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
         if before.ids != now.ids:
             found.append(Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, position))
+        if len(before.logits) != len(now.logits):
+            what = f"number of logits of {now.text!r}"
+            found.append(Difference("labels", what, len(before.logits), len(now.logits), position))
         if before.label != now.label:
             found.append(Difference("labels", f"label of {now.text!r}", before.label, now.label, position))
         if before.labels != now.labels:
@@ -182,7 +186,7 @@ def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Toleranc
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
         moved = 0.0 if before == now else abs(before - now)
-        if not moved <= drift:  # also lets NaN through, which is larger than any tolerance
+        if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
         if not tolerance.accepts(before, now):
             first.setdefault(what, Difference("numbers", what, before, now, position))

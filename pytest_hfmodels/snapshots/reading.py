@@ -134,6 +134,8 @@ def _row(lines: list[str], start: int, index: int) -> int | None:
     header = lines[start].strip()
     if header.startswith("[["):
         places = [number for number in range(start, len(lines)) if lines[number].strip() == header]
+    elif not header.endswith("["):  # an array in one line
+        return None
     else:
         places = [number for number in range(start + 1, len(lines)) if lines[number].startswith((" ", "\t"))]
     return places[index] if index < len(places) else None

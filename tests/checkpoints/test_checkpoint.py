@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.checkpoints import bundled_files, bundled_names, resolve
+from pytest_hfmodels.checkpoints.digests import folder_digests
+from pytest_hfmodels.checkpoints.record_digests import record_digests
+from pytest_hfmodels.errors import CheckpointError
+
+from .tiny_checkpoint import checkpoint_files, safetensors_bytes, write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER_DIGEST = f"sha256:{'0' * 64}"
+HEAVY = "torch tensorflow transformers numpy huggingface_hub safetensors platformdirs filelock tomlkit"
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "models" / "bot", checkpoint_files())
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = write_files(tmp_path / "package" / "tiny-bundled", checkpoint_files())
+    record_digests(folder.parent)
+    monkeypatch.setattr(bundled_files, "BUNDLED", folder.parent)
+    return folder
+
+
+def refused(name: str, rootdir: Path, *, revision: str | None = None, digest: str | None = None) -> str:
+    with pytest.raises(CheckpointError) as raised:
+        resolve(name, rootdir=rootdir, revision=revision, digest=digest)
+    message = str(raised.value)
+    assert message.startswith(f"Checkpoint {name!r}: ")
+    return message
+
+
+def test_a_local_folder(bot: Path, tmp_path: Path) -> None:
+    checkpoint = resolve("./models/bot", rootdir=tmp_path)
+
+    assert (checkpoint.name, checkpoint.origin, checkpoint.revision) == ("./models/bot", "local", None)
+    assert checkpoint.folder == bot
+    assert checkpoint.digests == folder_digests(bot)
+
+
+def test_a_folder_beside_the_home_or_the_root(bot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(bot.parent))
+    elsewhere = tmp_path / "elsewhere"
+
+    assert resolve("~/bot", rootdir=elsewhere).folder == bot
+    assert resolve(str(bot), rootdir=elsewhere).folder == bot
+    assert resolve("../models/bot", rootdir=write_files(elsewhere, {})).folder.samefile(bot)
+
+
+def test_a_linked_folder(bot: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(bot)
+
+    assert resolve("./link", rootdir=tmp_path).digests == folder_digests(bot)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    message = refused("./models/bto", tmp_path)
+
+    assert "models/bto does not exist." in message
+    assert f"A local checkpoint is a folder, looked up from {tmp_path}." in message
+
+
+def test_no_such_home(tmp_path: Path) -> None:
+    assert "there is no such home folder." in refused("~nobody-of-that-name/bot", tmp_path)
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    assert "config.json is a file, not a folder." in refused("./models/bot/config.json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "config.json is missing."),
+        ({"config.json": b"[]"}, "config.json is JSON, but not an object."),
+        ({"config.json": b"\xff"}, "config.json is not JSON"),
+        ({"config.json": b"{}"}, "holds no weights: no model.safetensors."),
+    ],
+    ids=["empty", "list", "bytes", "no weights"],
+)
+def test_a_folder_that_is_no_checkpoint(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+    write_files(tmp_path / "bot", files)
+
+    message = refused("./bot", tmp_path)
+
+    assert said in message
+    assert "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write." in message
+
+
+@pytest.mark.parametrize(
+    "file", ["tf_model.h5", "flax_model.msgpack", "model.pkl", "model.pt", "model.ckpt", "adapter_model.safetensors"]
+)
+def test_weights_of_another_format_are_refused_by_name(tmp_path: Path, file: str) -> None:
+    write_files(tmp_path / "bot", {"config.json": b"{}", file: b""})
+
+    message = refused("./bot", tmp_path)
+
+    assert f"has its weights in {file}, which this plugin does not read." in message
+    assert "model.save_pretrained(folder, safe_serialization=True)" in message
+
+
+def test_a_bundled_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    checkpoint = resolve("tiny-bundled", rootdir=tmp_path)
+
+    assert (checkpoint.origin, checkpoint.folder, checkpoint.revision) == ("bundled", tiny, None)
+    assert checkpoint.digests == folder_digests(tiny)
+
+
+def test_a_folder_does_not_take_a_bundled_name(tiny: Path, tmp_path: Path) -> None:
+    decoy = write_files(tmp_path / "tiny-bundled", checkpoint_files())
+
+    assert resolve("tiny-bundled", rootdir=tmp_path).folder == tiny
+    assert resolve("./tiny-bundled", rootdir=tmp_path).folder == decoy
+
+
+def test_a_damaged_bundled_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    write_files(tiny, {"model.safetensors": b""})
+
+    message = refused("tiny-bundled", tmp_path)
+
+    assert "the installed files are damaged" in message
+    assert "pip install --force-reinstall" in message
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_what_ships_is_what_was_recorded(name: str, tmp_path: Path) -> None:
+    assert resolve(name, rootdir=tmp_path).origin == "bundled"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_unknown_name(tmp_path: Path) -> None:
+    message = refused("tiny-bundeld", tmp_path)
+
+    assert "no bundled or published checkpoint has that name." in message
+    assert "Did you mean 'tiny-bundled'" in message
+    assert "A folder must start with './'" in message
+
+
+def test_a_name_like_no_other(tmp_path: Path) -> None:
+    message = refused("zzzzzz", tmp_path)
+
+    assert "Did you mean" not in message
+    assert "A folder must start with './'; a repo on the Hub is written 'org/name'." in message
+
+
+def test_a_folder_without_its_dot(bot: Path, tmp_path: Path) -> None:
+    plain = refused("bot", bot.parent)
+    nested = refused("models/bot", tmp_path)
+
+    assert "For the folder of that name, write './bot'." in plain
+    assert "it is a repo on the Hub, and nothing pins its revision." in nested
+    assert "For the folder of that name, write './models/bot'." in nested
+
+
+def test_a_repo_needs_its_commit(tmp_path: Path) -> None:
+    message = refused("org/bot", tmp_path)
+
+    assert "it is a repo on the Hub, and nothing pins its revision." in message
+    assert "Give revision= its full commit, 40 hexadecimal digits" in message
+
+
+@pytest.mark.parametrize("name", ["org/bot", "gpt2", "openai-community/gpt2"])
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:12], COMMIT.upper(), COMMIT + "0", "refs/pr/1", ""])
+def test_a_branch_a_tag_and_a_short_commit_pin_nothing(tmp_path: Path, name: str, revision: str) -> None:
+    message = refused(name, tmp_path, revision=revision)
+
+    assert f"revision {revision!r} does not pin it: a branch or a tag can move." in message
+    assert "Give the full commit, 40 hexadecimal digits" in message
+
+
+@pytest.mark.parametrize("name", ["./models/bot", "tiny-bundled"])
+@pytest.mark.usefixtures("bot", "tiny")
+def test_only_the_hub_has_revisions(tmp_path: Path, name: str) -> None:
+    message = refused(name, tmp_path, revision=COMMIT)
+
+    assert f"revision {COMMIT!r} was given, but it is " in message
+    assert "Leave the revision out" in message
+
+
+def test_the_expected_digest(bot: Path, tmp_path: Path) -> None:
+    digest = folder_digests(bot).weights
+
+    assert resolve("./models/bot", rootdir=tmp_path, digest=digest).digests.weights == digest
+
+
+@pytest.mark.usefixtures("bot", "tiny")
+@pytest.mark.parametrize("name", ["./models/bot", "tiny-bundled"])
+def test_another_digest(tmp_path: Path, name: str) -> None:
+    found = resolve(name, rootdir=tmp_path).digests.weights
+
+    message = refused(name, tmp_path, digest=OTHER_DIGEST)
+
+    assert f"expected {OTHER_DIGEST}, found {found} in " in message
+    assert "If the new weights are right, write the digest that was found." in message
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 64, "md5:0", OTHER_DIGEST[:-1], OTHER_DIGEST.replace("0", "G")])
+def test_a_digest_that_is_none(tmp_path: Path, digest: str) -> None:
+    message = refused("./bot", tmp_path, digest=digest)
+
+    assert f"digest={digest!r} is not a weights digest." in message
+    assert "Write it as 'sha256:' and 64 hexadecimal digits" in message
+
+
+def test_the_cause_is_kept(tmp_path: Path) -> None:
+    write_files(tmp_path / "bot", {"config.json": b"{", "model.safetensors": safetensors_bytes()})
+
+    with pytest.raises(CheckpointError) as raised:
+        resolve("./bot", rootdir=tmp_path)
+
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_a_local_checkpoint_costs_no_heavy_import(bot: Path) -> None:
+    code = (
+        "import pathlib, sys; from pytest_hfmodels.checkpoints import resolve\n"
+        f"resolve({str(bot)!r}, rootdir=pathlib.Path())\n"
+        f"print(sorted(set({HEAVY!r}.split()) & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.checkpoints import Checkpoint, resolve
+from pytest_hfmodels.errors import CheckpointError, CheckpointNotCached
+
+from .hub_stand_in import HubStandIn
+from .tiny_checkpoint import checkpoint_files, sharded_files, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPO = "tests/tiny"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER_COMMIT = "f" * 40
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    if "endpoint" not in signature(huggingface_hub.snapshot_download).parameters:
+        pytest.skip("this huggingface_hub takes its endpoint from the environment, once")
+    # The client sleeps a second or more between its attempts.
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    server = HubStandIn()
+    with server.running():
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        server.publish(REPO, COMMIT, checkpoint_files())
+        yield server
+
+
+def find(name: str = REPO, *, revision: str | None = COMMIT, may_fetch: bool = False) -> Checkpoint:
+    return resolve(name, rootdir=Path(), revision=revision, may_fetch=may_fetch)
+
+
+def fetch(name: str = REPO, *, revision: str | None = COMMIT) -> Checkpoint:
+    return find(name, revision=revision, may_fetch=True)
+
+
+def cached_snapshot(cache: Path, files: dict[str, bytes]) -> Path:
+    return write_files(cache / "models--tests--tiny" / "snapshots" / COMMIT, files)
+
+
+def test_what_may_not_be_fetched_is_not_asked_for(hub: HubStandIn) -> None:
+    with pytest.raises(CheckpointNotCached) as raised:
+        find()
+
+    assert f"Checkpoint 'tests/tiny': revision {COMMIT} of tests/tiny is not in the Hub's cache" in str(raised.value)
+    assert "pytest --hfmodels-checkpoints hub" in raised.value.hint
+    assert hub.requests == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_download_is_the_same_checkpoint_as_the_folder(tmp_path: Path) -> None:
+    write_files(tmp_path / "tiny", checkpoint_files())
+
+    checkpoint = fetch()
+
+    assert (checkpoint.name, checkpoint.origin, checkpoint.revision) == (REPO, "hub", COMMIT)
+    assert checkpoint.digests == resolve("./tiny", rootdir=tmp_path).digests
+
+
+def test_a_download_takes_what_a_checkpoint_needs_and_nothing_else(hub: HubStandIn) -> None:
+    extra = ("README.md", "pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json")
+    hub.publish(REPO, COMMIT, checkpoint_files() | dict.fromkeys(extra, b"extra"))
+
+    checkpoint = fetch()
+
+    assert sorted(path.name for path in checkpoint.folder.iterdir()) == sorted(checkpoint_files())
+
+
+def test_a_sharded_download_is_complete(hub: HubStandIn) -> None:
+    hub.publish(REPO, COMMIT, sharded_files())
+
+    checkpoint = fetch()
+
+    assert sorted(path.name for path in checkpoint.folder.iterdir()) == sorted(sharded_files())
+
+
+def test_a_cached_checkpoint_needs_no_hub(hub: HubStandIn) -> None:
+    downloaded = fetch()
+    asked = list(hub.requests)
+    hub.stop()
+
+    assert find() == downloaded
+    assert fetch() == downloaded
+    assert hub.requests == asked
+
+
+def test_a_published_name_brings_its_commit(hub: HubStandIn) -> None:
+    pinned = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+    hub.publish("openai-community/gpt2", pinned, checkpoint_files())
+    hub.publish("openai-community/gpt2", OTHER_COMMIT, checkpoint_files())
+
+    assert fetch("gpt2", revision=None).revision == pinned
+    assert fetch("openai-community/gpt2", revision=None).revision == pinned
+    assert fetch("gpt2", revision=OTHER_COMMIT).revision == OTHER_COMMIT
+
+
+@pytest.mark.usefixtures("hub")
+def test_an_unknown_commit() -> None:
+    with pytest.raises(CheckpointError, match=f"tests/tiny has no revision {OTHER_COMMIT} on the Hub") as raised:
+        fetch(revision=OTHER_COMMIT)
+
+    assert type(raised.value.__cause__).__name__ == "RevisionNotFoundError"
+
+
+@pytest.mark.usefixtures("hub")
+def test_an_unknown_repo() -> None:
+    with pytest.raises(CheckpointError, match="the Hub has no model tests/tinny, or it is private") as raised:
+        fetch("tests/tinny")
+
+    assert "Check the spelling" in raised.value.hint
+    assert type(raised.value.__cause__).__name__ == "RepositoryNotFoundError"
+
+
+def test_a_gated_repo(hub: HubStandIn) -> None:
+    hub.gated_repos.add(REPO)
+
+    with pytest.raises(CheckpointError, match="tests/tiny is gated") as raised:
+        fetch()
+
+    assert "Ask for access" in raised.value.hint
+
+
+def test_a_server_error(hub: HubStandIn) -> None:
+    hub.answer_status = 500
+
+    with pytest.raises(CheckpointError, match=r"the Hub refused to give tests/tiny .*500"):
+        fetch()
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "vocab.json"])
+def test_an_interrupted_download_is_no_checkpoint_until_it_is_finished(hub: HubStandIn, file: str) -> None:
+    hub.cut_files.add(file)
+    with pytest.raises(CheckpointError, match="the download broke off") as raised:
+        fetch()
+    with pytest.raises(CheckpointNotCached):
+        find()
+    hub.cut_files.clear()
+
+    checkpoint = fetch()
+
+    assert "run again: finished files are kept" in raised.value.hint
+    assert (checkpoint.folder / file).read_bytes() == checkpoint_files()[file]
+
+
+def test_no_network(hub: HubStandIn) -> None:
+    hub.stop()
+
+    with pytest.raises(CheckpointError, match="the Hub cannot be reached") as raised:
+        fetch()
+
+    assert "Check the network and HF_ENDPOINT" in raised.value.hint
+    assert not isinstance(raised.value, CheckpointNotCached)
+    assert raised.value.__cause__ is not None
+
+
+def test_a_hub_that_goes_away_after_the_listing(hub: HubStandIn) -> None:
+    hub.answers = 1
+
+    with pytest.raises(CheckpointError, match="the download broke off") as raised:
+        fetch()
+
+    assert "LocalEntryNotFoundError" not in raised.value.message
+
+
+def test_a_hub_that_does_not_answer(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    hub.answer_after = 1.5
+
+    with pytest.raises(CheckpointError, match="the Hub did not answer in time"):
+        fetch()
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_offline_is_respected(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "1")
+
+    with pytest.raises(CheckpointNotCached, match="HF_HUB_OFFLINE forbids downloading it") as raised:
+        fetch()
+
+    assert "Unset HF_HUB_OFFLINE" in raised.value.hint
+    assert hub.requests == []
+
+
+def test_a_client_that_was_imported_offline_stays_offline(hub: HubStandIn) -> None:
+    code = (
+        "import os, pathlib; from pytest_hfmodels.checkpoints import resolve\n"
+        "os.environ['HF_HUB_OFFLINE'] = '1'; import huggingface_hub.constants; del os.environ['HF_HUB_OFFLINE']\n"
+        f"resolve({REPO!r}, rootdir=pathlib.Path(), revision={COMMIT!r}, may_fetch=True)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+
+    assert "CheckpointNotCached: Checkpoint 'tests/tiny'" in done.stderr
+    assert "HF_HUB_OFFLINE forbids downloading it" in done.stderr
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        ("config.json",),
+        ("model.safetensors",),
+        ("config.json", "tf_model.h5"),
+        ("config.json", "model.safetensors.index.json", "model-00001-of-00003.safetensors"),
+    ],
+    ids=" ".join,
+)
+def test_a_partly_cached_checkpoint_counts_as_not_cached(tmp_path: Path, there: tuple[str, ...]) -> None:
+    files = checkpoint_files() | sharded_files() | {"tf_model.h5": b""}
+    cached_snapshot(tmp_path / "hf-home" / "hub", {name: files[name] for name in there})
+
+    with pytest.raises(CheckpointNotCached):
+        find()
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
+def test_the_cache_is_where_the_client_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    inside = {"HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}.get(variable, "")
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv(variable, str(tmp_path / "chosen"))
+    snapshot = cached_snapshot(tmp_path / "chosen" / inside, checkpoint_files())
+
+    assert find().folder == snapshot
+
+
+def test_hf_hub_cache_wins_over_hf_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "chosen"))
+    cached_snapshot(tmp_path / "hf-home" / "hub", checkpoint_files())
+
+    with pytest.raises(CheckpointNotCached):
+        find()
+
+
+def test_a_repo_without_a_config(hub: HubStandIn) -> None:
+    hub.publish(REPO, COMMIT, {"model.safetensors": b""})
+
+    with pytest.raises(CheckpointError, match=f"revision {COMMIT} of tests/tiny has no config.json"):
+        fetch()
+
+
+def test_a_repo_whose_weights_nobody_here_reads(hub: HubStandIn) -> None:
+    hub.publish(REPO, COMMIT, {"config.json": b"{}", "tf_model.h5": b"", "flax_model.msgpack": b""})
+
+    with pytest.raises(CheckpointError, match=r"has its weights in flax_model.msgpack, tf_model.h5, which this"):
+        fetch()
+
+
+def test_an_index_that_leads_out_of_the_repo(hub: HubStandIn) -> None:
+    hub.publish(
+        REPO,
+        COMMIT,
+        {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"w": "../../w.safetensors"}}'},
+    )
+
+    with pytest.raises(CheckpointError, match=r"names '../../w.safetensors', which is not a file beside it"):
+        fetch()
+
+
+def test_a_name_that_no_repo_can_have() -> None:
+    with pytest.raises(CheckpointError, match=r"tests/two\.\.dots is not the name of a repo"):
+        fetch("tests/two..dots")
+
+
+def test_bin_weights_are_fetched_where_there_is_nothing_else(hub: HubStandIn, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    hub.publish(
+        REPO, COMMIT, {"config.json": b"{}", "pytorch_model.bin": (tmp_path / "pytorch_model.bin").read_bytes()}
+    )
+
+    checkpoint = fetch()
+    hub.stop()
+
+    assert (checkpoint.folder / "model.safetensors").is_file()
+    assert find() == checkpoint
