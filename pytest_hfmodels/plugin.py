@@ -129,7 +129,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
     """Explain `record == hf_snapshot`."""
-    del config
     module = sys.modules.get("pytest_hfmodels.snapshots.assertion")  # not imported: no test has used a snapshot
     if op != "==" or module is None:
         return None
@@ -138,7 +137,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
         return None
     from pytest_hfmodels.reports.terminal import mismatch  # a failing test can wait for an import
 
-    return mismatch(snapshot.last)
+    return mismatch(snapshot.last, verbose=config.get_verbosity() > 1)
 
 
 _LATE = pytest.StashKey[str]()

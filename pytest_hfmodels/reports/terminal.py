@@ -15,28 +15,29 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.assertion import Outcome
     from pytest_hfmodels.snapshots.compare import Comparison, Difference
 
-_SHOWN = 6  # differences of one comparison; the first one is the one that matters
-_CONTEXT = 60  # characters of text on each side of a divergence
+_CONTEXT = 50  # characters of text on each side of a divergence
 
 
-def mismatch(outcome: Outcome) -> list[str]:
-    """Return the lines that stand for a failed `record == hf_snapshot`."""
+def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
+    """Return the lines that stand for a failed `record == hf_snapshot`.
+
+    Args:
+        outcome: what the comparison said.
+        verbose: also tell every further difference, and what made both sides (`-vv`). Without, the lines fit into the
+            8 lines and 640 characters that pytest shows of an explanation.
+    """
     comparison, recorded, file = outcome.comparison, outcome.recorded, relpath(outcome.path)
     if recorded is None:
         return _missing(outcome, file)
+    differences = comparison.differences if verbose else comparison.differences[:1]
     lines = [f"{comparison.verdict}: {_headline(comparison)} ({file})"]
-    for difference in comparison.differences[:_SHOWN]:
+    for difference in differences:
         lines += [f"  {line}" for line in _describe(difference, recorded, outcome.observed)]
-    if len(comparison.differences) > _SHOWN:
-        lines.append(f"  … and {len(comparison.differences) - _SHOWN} more differences")
-    lines.append(
-        f"  numbers moved by at most {comparison.drift:.2g} where both have the same tokens before them "
-        f"(tolerance {comparison.tolerance.absolute:.2g})"
-    )
-    lines += [f"  note: {note}" for note in comparison.notes]
-    lines += [f"  recorded with {_made_by(recorded)}", f"  now           {_made_by(outcome.observed)}"]
-    lines.append(f"  {_next_step(outcome, recorded)}")
-    return lines
+    lines.append(f"  {_movement(comparison)}{_rest(len(comparison.differences) - len(differences))}")
+    if verbose:
+        lines += [f"  note: {note}" for note in comparison.notes]
+        lines += [f"  recorded with {_made_by(recorded)}", f"  now           {_made_by(outcome.observed)}"]
+    return [*lines, f"  {_next_step(outcome, recorded)}"]
 
 
 def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoints: str) -> str:
@@ -48,7 +49,7 @@ def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoi
 
 
 def _missing(outcome: Outcome, file: str) -> list[str]:
-    advice = f'record it with: pytest "{outcome.writer}" --snapshot-update'
+    advice = f'record it: pytest "{outcome.writer}" --snapshot-update'
     if outcome.refused:
         advice = f"torch writes this file, and has not: run the test on torch first ({advice})"
     return [f"missing: there is no snapshot {file} yet", f"  observed: {_text(outcome.observed)}", f"  {advice}"]
@@ -61,6 +62,14 @@ def _headline(comparison: Comparison) -> str:
     if first.layer == "ids":
         return f"generated token {_ordinal(first)} differs"
     return f"{first.what} differs"
+
+
+def _movement(comparison: Comparison) -> str:
+    return f"numbers up to there moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
+
+
+def _rest(count: int) -> str:
+    return f"; {count} more differences: -vv" if count > 1 else "; one more difference: -vv" if count else ""
 
 
 def _describe(difference: Difference, recorded: Record, observed: Record) -> Iterator[str]:
@@ -93,7 +102,7 @@ def _step(step: Step | None) -> str:
     if step is None:
         return "the end of the sequence"
     return (
-        f"{step.text!r} (id {step.id}), log-probability {step.log_probability:.6g}, "
+        f"{step.text!r} (id {step.id}), log-probability {step.log_probability:.4g}, "
         f"margin {step.margin:.4g} over {step.runner_up_text!r} (id {step.runner_up})"
     )
 
@@ -103,7 +112,7 @@ def _recorded_token_now(step: Step | None, position: int, observed: GenerationRe
     if step is None or live is None or position >= len(live.log_probabilities):
         return ""
     value = float(live.log_probabilities[position, step.id])
-    return f"; {step.text!r} now has {value:.6g} (moved by {abs(value - step.log_probability):.2g})"
+    return f"; {step.text!r} now {value:.4g}, moved by {abs(value - step.log_probability):.2g}"
 
 
 def _texts(recorded: str, observed: str) -> Iterator[str]:
@@ -129,7 +138,7 @@ def _made_by(record: Record) -> str:
 def _next_step(outcome: Outcome, recorded: Record) -> str:
     if outcome.refused:
         return f"not updated: this file is {recorded.provenance.engine}'s, and engines must agree on it"
-    return f'if this is right, accept it with: pytest "{outcome.writer}" --snapshot-update'
+    return f'accept it: pytest "{outcome.writer}" --snapshot-update'
 
 
 def _ordinal(difference: Difference) -> str:
