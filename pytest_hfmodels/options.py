@@ -136,7 +136,7 @@ def _read(config: pytest.Config) -> Options:
     require, require_source = _given(config, "require")
     tolerance = _tolerances(config.getini("hfmodels_tolerance"))
     return Options(
-        engines=_engines(engines, engines_source) if engines else None,
+        engines=_engines(engines, engines_source) or None,
         require=_engines(require, require_source),
         checkpoints=cast("Literal['bundled', 'hub']", _choice(config, "checkpoints")),
         snapshots=str(config.getini("hfmodels_snapshots") or "snapshots"),
@@ -162,7 +162,9 @@ def _split(values: Sequence[str]) -> list[str]:
 
 
 def _engines(names: list[str], source: str) -> tuple[EngineName, ...]:
-    from pytest_hfmodels.engines.availability import require_known  # only where somebody names engines
+    if not names:
+        return ()
+    from pytest_hfmodels.engines.availability import require_known  # 10 ms: only where somebody names engines
 
     return require_known(names, source=source)
 

@@ -35,16 +35,14 @@ class TensorFlowEngine:
         Upstream's `from_pretrained` cannot read a torch-format safetensors file at 4.57.6 (it takes `safe_open`
         for a mapping), so the arrays go in through the function underneath it, which every 4.x release has.
         """
-        transformers = upstream.transformers(with_tensorflow=True)
+        transformers = upstream.transformers_with_tensorflow()
         if options.dtype not in (None, "float32"):
             raise EngineError(
                 f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
                 hint='Use engines=["torch"] for other dtypes.',
             )
         with upstream.quiet(), upstream.random_state_kept(), _tensorflow_random_state_kept():
-            config = transformers.AutoConfig.from_pretrained(
-                str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
-            )
+            config = self._config(transformers, folder, options)
             model = self._build(transformers, folder, task, config)
             self._assign(model, folder, options)
             upstream.give_special_tokens(model, options.overrides)
@@ -53,6 +51,17 @@ class TensorFlowEngine:
     def adopt(self, model: Any) -> TensorFlowModel:
         """Take in a Keras model with upstream's interface."""
         return TensorFlowModel(model)
+
+    def _config(self, transformers: Any, folder: Path, options: LoadOptions) -> Any:
+        try:
+            return transformers.AutoConfig.from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
+            )
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise EngineError(
+                f"transformers cannot read the configuration of {folder}: {type(error).__name__}: {error}",
+                hint="Check the checkpoint's model_type and the overrides given at load.",
+            ) from error
 
     def _build(self, transformers: Any, folder: Path, task: Task, config: Any) -> Any:
         auto = getattr(transformers, upstream.auto_class(task, tensorflow=True))

@@ -34,6 +34,9 @@ _DTYPES = {
 }
 
 
+_SMALL = 10_000_000  # parameters
+
+
 class TorchEngine:
     """Loads checkpoints into torch."""
 
@@ -54,7 +57,7 @@ class TorchEngine:
                     trust_remote_code=False,
                     use_safetensors=True,
                 )
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
+            except (ValueError, KeyError, AttributeError, TypeError, ImportError, RuntimeError) as error:
                 raise EngineError(
                     f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",
@@ -78,7 +81,7 @@ class TorchModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with _evaluating(self.model), torch.no_grad(), upstream.resolved_settings(self.model) as resolved:
+        with _settled(self.model), upstream.resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids),
                 attention_mask=self.tensor(np.ones_like(ids) if mask is None else mask),
@@ -96,7 +99,7 @@ class TorchModel(LoadedModel):
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
-        with _evaluating(self.model), torch.no_grad():
+        with _settled(self.model):
             output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
         return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
@@ -105,7 +108,7 @@ class TorchModel(LoadedModel):
     ) -> Classification:
         """See `LoadedModel.classify`."""
         given = None if labels is None else self._labels(labels)
-        with _evaluating(self.model), _problem_type(self.model.config, problem_type), torch.no_grad():
+        with _settled(self.model), _problem_type(self.model.config, problem_type):
             output = self.model(self.tensor(ids), **self._mask(mask), labels=given, output_hidden_states=True)
         return Classification(
             _floats(output.logits),
@@ -165,6 +168,31 @@ def _ids(tensor: torch.Tensor) -> IntArray:
 
 def _floats(tensor: torch.Tensor) -> FloatArray:
     return tensor.detach().cpu().to(torch.float64).numpy()
+
+
+@contextmanager
+def _settled(model: torch.nn.Module) -> Iterator[None]:
+    """Run without dropout and gradients, and small models on one thread."""
+    with _evaluating(model), _one_thread_if_small(model), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _one_thread_if_small(model: torch.nn.Module) -> Iterator[None]:
+    """Keep small models on one thread.
+
+    Their matrices are too small to share out, and on a busy machine the threads wait for each other at every layer:
+    the GPT-2 suite on two threads took eight times as long beside two other busy processes, and no less alone.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or sum(parameter.numel() for parameter in model.parameters()) > _SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

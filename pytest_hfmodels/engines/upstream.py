@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.engines.importing import lasting
 from pytest_hfmodels.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
@@ -38,27 +39,46 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
     """Import transformers, without TensorFlow unless a run has selected it.
 
     transformers 4 imports an installed TensorFlow with any of its models, which costs seconds. `USE_TF=0`
-    stops that, is read once while transformers is imported, and does not touch TensorFlow itself.
-
-    Raises:
-        EngineError: TensorFlow is wanted, but transformers has already been imported without it.
+    stops that, is read once while transformers is imported, and does not touch TensorFlow itself. A TensorFlow that
+    cannot be imported is left out as well: torch must not fail with it.
     """
     if "transformers" not in sys.modules:
-        variables = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
-        if not with_tensorflow:
-            variables["USE_TF"] = "0"
-        with environment(variables):
-            import transformers as package
+        with environment({"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}):
+            variables = {} if with_tensorflow and _tensorflow_imports() else {"USE_TF": "0"}
+            with environment(variables), lasting():
+                import transformers as package
+
+                # Most of what a model needs hangs on these names, which transformers imports when they are asked for.
+                _ = package.AutoModelForCausalLM, package.AutoTokenizer
     else:
         import transformers as package
-    if with_tensorflow and not package.utils.is_tf_available():
+    module: ModuleType = package
+    return module
+
+
+def transformers_with_tensorflow() -> ModuleType:
+    """Import transformers with TensorFlow.
+
+    Raises:
+        EngineError: transformers has already been imported without it.
+    """
+    package = transformers(with_tensorflow=True)
+    if not package.utils.is_tf_available():
         raise EngineError(
             "transformers has been imported without TensorFlow in this process.",
             hint="Select it for the whole run: --hfmodels-engines torch,tensorflow (or the ini key hfmodels_engines), "
             "and leave USE_TF unset.",
         )
-    module: ModuleType = package
-    return module
+    return package
+
+
+def _tensorflow_imports() -> bool:
+    """Import TensorFlow now: transformers would do it later, when nobody holds back its start-up banner."""
+    try:
+        import tensorflow as tensorflow
+    except (ImportError, OSError, RuntimeError):
+        return False  # its own engine says why
+    return True
 
 
 @contextmanager

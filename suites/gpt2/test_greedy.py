@@ -8,30 +8,26 @@ from pytest_hfmodels.properties import repeated_ngram
 from suites.gpt2 import PROMPT
 
 if TYPE_CHECKING:
-    from pytest_hfmodels import HFModel, HFSnapshot
+    from pytest_hfmodels import GenerationRecord, HFModel, HFSnapshot
 
 
-def test_greedy(gpt2: HFModel, hf_snapshot: HFSnapshot) -> None:
-    record = gpt2.generate(PROMPT, max_length=50)
-
-    assert record == hf_snapshot
+def test_greedy(greedy: GenerationRecord, hf_snapshot: HFSnapshot) -> None:
+    assert greedy == hf_snapshot
 
 
-def test_greedy_loops_as_gpt2_does(gpt2: HFModel) -> None:
-    record = gpt2.generate(PROMPT, max_length=50)
-
-    assert len(record.prompt.ids) + len(record.ids) == 50
-    assert repeated_ngram(record.prompt.ids, record.ids, 6) is not None
+def test_greedy_loops_as_gpt2_does(greedy: GenerationRecord) -> None:
+    assert len(greedy.prompt.ids) + len(greedy.ids) == 50
+    assert repeated_ngram(greedy.prompt.ids, greedy.ids, 6) is not None
 
 
-def test_blocking_bigrams_breaks_the_loop(gpt2: HFModel, hf_snapshot: HFSnapshot) -> None:
-    record = gpt2.generate(PROMPT, max_length=50, no_repeat_ngram_size=2)
+def test_blocking_bigrams_breaks_the_loop(greedy_without_bigrams: GenerationRecord, hf_snapshot: HFSnapshot) -> None:
+    blocked = greedy_without_bigrams
 
-    assert repeated_ngram(record.prompt.ids, record.ids, 2) is None
-    assert record == hf_snapshot
+    assert repeated_ngram(blocked.prompt.ids, blocked.ids, 2) is None
+    assert blocked == hf_snapshot
 
 
-def test_greedy_of_a_shorter_length_is_a_prefix(gpt2: HFModel) -> None:
-    short, long = (gpt2.generate(PROMPT, max_length=length).ids for length in (30, 50))
+def test_greedy_of_a_shorter_length_is_a_prefix(gpt2: HFModel, greedy: GenerationRecord) -> None:
+    short = gpt2.generate(PROMPT, max_length=24)
 
-    assert short == long[: len(short)]
+    assert short.ids == greedy.ids[: len(short.ids)]

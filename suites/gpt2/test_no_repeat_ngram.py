@@ -16,24 +16,24 @@ from pytest_hfmodels.properties import check_blocking, prompt_batches
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
 
-# 200 prompts or so an engine: TensorFlow runs eagerly at seconds a call, so it gets few and large batches.
-TORCH = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+# Some 200 prompts an engine in few `generate` calls: a call costs the same for one prompt as for many.
+TORCH = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 TENSORFLOW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
 @pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
 @TORCH
-@given(prompts=prompt_batches(1024, batch=16), size=st.integers(1, 4), beams=st.sampled_from([1, 3]))
+@given(prompts=prompt_batches(1024, batch=40), size=st.integers(1, 4), beams=st.sampled_from([1, 2]))
 def test_no_ngram_repeats_in_torch(hf_model: HFModel, prompts: list[list[int]], size: int, beams: int) -> None:
-    violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=12)
+    violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=6)
 
     assert violation is None, str(violation)
 
 
 @pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
 @TENSORFLOW
-@given(prompts=prompt_batches(1024, batch=64), size=st.integers(1, 4), beams=st.sampled_from([1, 3]))
+@given(prompts=prompt_batches(1024, batch=64), size=st.integers(1, 4), beams=st.sampled_from([1, 2]))
 def test_no_ngram_repeats_in_tensorflow(hf_model: HFModel, prompts: list[list[int]], size: int, beams: int) -> None:
-    violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=8)
+    violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=6)
 
     assert violation is None, str(violation)

@@ -60,7 +60,7 @@ def test_pad_given_at_load_keeps_generate_silent(
     with caplog.at_level(logging.WARNING):
         logging.getLogger("transformers").addHandler(caplog.handler)
         try:
-            padded.model.generate(**inputs, max_length=20)
+            padded.model.generate(**inputs, max_length=16)
         finally:
             logging.getLogger("transformers").removeHandler(caplog.handler)
 

@@ -1,0 +1,38 @@
+"""Records that several tests look at: generated once per engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from suites.gpt2 import PROMPT
+
+if TYPE_CHECKING:
+    from pytest_hfmodels import GenerationRecord, HFModel
+
+BEAM: dict[str, Any] = {"max_length": 50, "num_beams": 5, "no_repeat_ngram_size": 2, "early_stopping": True}
+
+
+@pytest.fixture(scope="session")
+def greedy(gpt2: HFModel) -> GenerationRecord:
+    """Greedy search: at every step the likeliest token."""
+    return gpt2.generate(PROMPT, max_length=50)
+
+
+@pytest.fixture(scope="session")
+def greedy_without_bigrams(gpt2: HFModel) -> GenerationRecord:
+    """The same with no bigram twice."""
+    return gpt2.generate(PROMPT, max_length=50, no_repeat_ngram_size=2)
+
+
+@pytest.fixture(scope="session")
+def beam(gpt2: HFModel) -> GenerationRecord:
+    """Beam search with five beams, no bigram twice, stopping early; decoded without special tokens."""
+    return gpt2.generate(PROMPT, skip_special_tokens=True, **BEAM)
+
+
+@pytest.fixture(scope="session")
+def five_beams(gpt2: HFModel) -> GenerationRecord:
+    """The same, with all five beams returned."""
+    return gpt2.generate(PROMPT, skip_special_tokens=True, num_return_sequences=5, **BEAM)
