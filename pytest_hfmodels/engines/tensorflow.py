@@ -112,7 +112,8 @@ class TensorFlowModel(LoadedModel):
         return Generation(
             sequences=_ids(output.sequences),
             scores=np.stack([_floats(step) for step in output.scores]),
-            beam_indices=None if beam_indices is None else _ids(beam_indices),
+            # In 4.30 the prompt has columns of its own.
+            beam_indices=None if beam_indices is None else _ids(beam_indices)[:, -len(output.scores) :],
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
             effective=upstream.effective_settings(resolved[-1] if resolved else self.model.generation_config, settings),
         )
@@ -131,9 +132,10 @@ class TensorFlowModel(LoadedModel):
         given = None if labels is None else tf.convert_to_tensor(labels, dtype=_label_dtype(labels))
         output = self.model(inputs, labels=given, output_hidden_states=True, training=False)
         loss = None if output.loss is None else float(np.mean(_floats(output.loss)))
-        return Classification(
-            _floats(output.logits), loss, tuple(_floats(state) for state in output.hidden_states or ())
-        )
+        logits = _floats(output.logits)
+        if logits.ndim == 3:  # through 4.37 one text without labels and pad token is not pooled
+            logits = logits[:, -1]
+        return Classification(logits, loss, tuple(_floats(state) for state in output.hidden_states or ()))
 
     def tensor(self, values: Any) -> Any:
         """See `LoadedModel.tensor`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, weights_digest
+from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 from pytest_hfmodels.models.handle import HFModel
@@ -211,6 +211,11 @@ def _engine_of(model: Any) -> EngineName:
 def _tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
+    if checkpoint.digests.tokenizer == tokenizer_digest({}):  # transformers 5 would make up an empty one
+        raise CheckpointError(
+            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
+            hint="Save it beside the model: tokenizer.save_pretrained(folder).",
+        )
     try:
         with upstream.quiet():
             return AutoTokenizer.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)

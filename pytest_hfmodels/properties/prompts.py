@@ -25,10 +25,14 @@ def prompt_batches(
     """
     from hypothesis import strategies as st
 
+    # Small first, so that failures shrink to one prompt; mostly large, so that a call sees many.
+    large = st.integers(max(batch // 2, 1), batch)
+    sizes = st.one_of(st.integers(1, min(4, batch)), large, large)
+
     @st.composite
     def batches(draw: st.DrawFn) -> list[list[int]]:
         length = draw(st.integers(*lengths))
-        size = draw(st.integers(1, batch))
+        size = draw(sizes)
         free = st.integers(0, vocabulary - 1)
         prompts = []
         for _ in range(size):
