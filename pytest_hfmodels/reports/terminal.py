@@ -65,7 +65,9 @@ def _headline(comparison: Comparison) -> str:
 
 
 def _movement(comparison: Comparison) -> str:
-    return f"numbers up to there moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
+    return (
+        f"numbers up to there moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
+    )
 
 
 def _rest(count: int) -> str:

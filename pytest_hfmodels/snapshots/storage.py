@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots.compare import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
@@ -109,7 +110,14 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         """Write one file, whole or not at all."""
         del options  # syrupy 6 added name_order
         data = next(iter(snapshot_collection)).data
-        write_atomically(Path(snapshot_collection.location), str(data))
+        path = Path(snapshot_collection.location)
+        try:
+            write_atomically(path, str(data))
+        except OSError as error:
+            raise SnapshotError(
+                f"The snapshot {path} cannot be written: {error.strerror or error}. What was there is untouched.",
+                hint="Make room, or the folder writable, and run the update again.",
+            ) from error
 
 
 def _tolerance(observation: Observation, recorded: Record) -> Tolerance:

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pytest_hfmodels import CheckpointError, EngineError, ModelCache
+from pytest_hfmodels.engines import upstream
+
+from ..surroundings import needs_both_engines
+from ..tiny_gpt2 import tiny_weights, write_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = needs_both_engines
+
+
+@pytest.fixture
+def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
+    """An empty cache over a folder of its own."""
+    del models
+    return ModelCache(tmp_path, with_tensorflow=True)
+
+
+@pytest.mark.skipif(
+    not upstream.release_at_least("4.54") or upstream.release_at_least("5"),
+    reason="upstream's TensorFlow loads torch-format safetensors in other 4.x releases; 5.0 has no TensorFlow",
+)
+def test_upstream_s_own_loading_is_broken(models: ModelCache, tiny_gpt2: Path) -> None:
+    del models
+    from transformers import TFGPT2LMHeadModel
+
+    with pytest.raises(TypeError, match=r"'builtins.safe_open' object is not iterable"):
+        TFGPT2LMHeadModel.from_pretrained(str(tiny_gpt2))
+
+
+def test_weights_arrive_as_they_are_stored(models: ModelCache) -> None:
+    handle = models.load("./model", engine="tensorflow")
+    stored = tiny_weights()
+
+    found = {variable.name: variable.numpy() for variable in handle.model.weights}
+
+    for name, array in found.items():
+        if name.endswith("wte/weight:0"):
+            np.testing.assert_array_equal(array, stored["transformer.wte.weight"])
+        if name.endswith("h_._1/mlp/c_fc/weight:0"):
+            np.testing.assert_array_equal(array, stored["transformer.h.1.mlp.c_fc.weight"])
+    assert len(found) == len(stored) - 1
+
+
+def test_a_new_head_is_the_same_in_both_engines(models: ModelCache) -> None:
+    logits = [
+        models.load("./model", engine=engine, task="text-classification", head="new", num_labels=5)
+        .classify("Hi")
+        .logits
+        for engine in ("torch", "tensorflow")
+    ]
+
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
+    assert np.abs(logits[0]).max() > 1e-3
+
+
+def test_a_head_that_the_checkpoint_lacks_is_named_or_new(cache: ModelCache, tmp_path: Path) -> None:
+    weights = tiny_weights()
+    del weights["score.weight"]
+    write_checkpoint(tmp_path / "headless", weights=weights)
+
+    with pytest.raises(CheckpointError, match=r"lacks weights that the model needs: .*score"):
+        cache.load("./headless", task="text-classification", engine="tensorflow")
+
+    logits = [
+        cache.load("./headless", task="text-classification", engine=engine, head="new").classify("Hi").logits
+        for engine in ("torch", "tensorflow")
+    ]
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
+
+
+def test_another_number_of_labels_names_both_shapes(models: ModelCache) -> None:
+    with pytest.raises(CheckpointError) as raised:
+        models.load("./model", task="text-classification", engine="tensorflow", num_labels=5)
+
+    assert "score.weight (expected [5, 32], found [3, 32])" in raised.value.message
+
+
+def test_a_block_that_the_checkpoint_lacks_is_never_filled_in(cache: ModelCache, tmp_path: Path) -> None:
+    weights = {name: array for name, array in tiny_weights().items() if ".h.1.mlp" not in name}
+    write_checkpoint(tmp_path / "damaged", weights=weights)
+
+    with pytest.raises(CheckpointError, match="lacks weights that the model needs"):
+        cache.load("./damaged", engine="tensorflow")
+
+
+def test_an_architecture_that_tensorflow_lacks_is_named(cache: ModelCache, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "neox", config={"model_type": "gpt_neox", "num_attention_heads": 2, "hidden_size": 32})
+
+    with pytest.raises(EngineError, match=r"transformers has no TensorFlow model for .*neox") as raised:
+        cache.load("./neox", engine="tensorflow")
+
+    assert 'engines=["torch"]' in raised.value.hint
+    write_checkpoint(tmp_path / "strange", config={"model_type": "no-such-model"})
+    with pytest.raises(EngineError, match=r"transformers cannot read the configuration of .*strange"):
+        cache.load("./strange", engine="tensorflow")
+
+
+def test_other_dtypes_are_torch_s(models: ModelCache) -> None:
+    with pytest.raises(EngineError, match=r"The tensorflow engine runs in float32, and .* was asked for in float64"):
+        models.load("./model", engine="tensorflow", dtype="float64")
+
+
+def test_global_state_is_as_before(cache: ModelCache, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "model")
+    import tensorflow as tf
+
+    tf.random.set_seed(7)
+    expected = [float(tf.random.uniform(())) for _ in range(2)]
+    tf.random.set_seed(7)
+    first = float(tf.random.uniform(()))
+    before = global_state()
+
+    cache.load("./model", engine="tensorflow").generate("Hi", max_new_tokens=1)
+
+    after = global_state()
+    assert {name for name in before if before[name] != after[name]} == set()
+    assert [first, float(tf.random.uniform(()))] == expected
+
+
+def global_state() -> dict[str, Any]:
+    import torch
+
+    return {
+        "random": random.getstate(),
+        "numpy": repr(np.random.get_state()),
+        "torch": torch.get_rng_state().tolist(),
+        "environment": dict(os.environ),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def test_a_pad_token_given_at_load_pads(models: ModelCache) -> None:
+    handle = models.load("./model", engine="tensorflow", pad_token_id=5)
+
+    assert handle.config.pad_token_id == 5
+    assert handle.generate("Hi", max_new_tokens=1).effective["pad_token_id"] == 5
+
+
+def test_a_loss_is_the_mean_over_the_batch(models: ModelCache) -> None:
+    classifier = models.load("./model", engine="tensorflow", task="text-classification", pad_token_id=256)
+
+    both = classifier.classify(["Hi", "Yo"], labels=[0, 2]).loss
+    apart = [classifier.classify(text, labels=[label]).loss for text, label in (("Hi", 0), ("Yo", 2))]
+
+    assert both is not None
+    assert both.value == pytest.approx(np.mean([loss.value for loss in apart if loss]), abs=1e-5)

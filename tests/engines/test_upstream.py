@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pytest_hfmodels.engines import LoadOptions, upstream
+from pytest_hfmodels.errors import CheckpointError
+
+from ..surroundings import needs_both_engines
+
+if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+
+    from ..project import Project
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "at_least"),
+    [
+        ("4.57.6", "4.57", True),
+        ("4.57.6", "4.57.6", True),
+        ("4.57.6", "5", False),
+        ("5.0.0rc1", "5", True),
+        ("5.1.0.dev0", "5.1", True),
+        (None, "4.30", False),
+    ],
+)
+def test_releases_are_compared_by_their_base_version(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, wanted: str, at_least: bool
+) -> None:
+    monkeypatch.setattr(upstream, "installed", lambda _: installed)
+
+    assert upstream.release_at_least(wanted) is at_least
+
+
+@pytest.mark.parametrize(
+    ("release", "keywords"),
+    [
+        ("4.30.2", {"torch_dtype"}),
+        ("4.37.2", {"torch_dtype", "attn_implementation"}),
+        ("4.53.3", {"torch_dtype", "attn_implementation"}),
+        ("4.57.6", {"dtype", "attn_implementation"}),
+        ("5.23.0", {"dtype", "attn_implementation"}),
+    ],
+)
+def test_each_release_gets_the_keywords_that_it_takes(
+    monkeypatch: pytest.MonkeyPatch, release: str, keywords: set[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(upstream, "installed", lambda _: release)
+
+    assert {*upstream.torch_keywords(LoadOptions(overrides={"n_layer": 1}))} == {"n_layer", *keywords}
+    assert upstream.torch_keywords(LoadOptions(dtype=None, attention=None)) == {}
+
+
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_A", "before")
+    monkeypatch.delenv("HF_B", raising=False)
+
+    with upstream.environment({"HF_A": "1", "HF_B": "2"}):
+        inside = os.environ["HF_A"], os.environ["HF_B"]
+
+    assert inside == ("1", "2")
+    assert os.environ["HF_A"] == "before"
+    assert "HF_B" not in os.environ
+
+
+def test_random_states_are_restored() -> None:
+    before = random.getstate(), repr(np.random.get_state())
+
+    with upstream.random_state_kept():
+        random.random()
+        np.random.random()
+
+    assert (random.getstate(), repr(np.random.get_state())) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("score.weight", True),
+        ("classifier.bias", True),
+        ("tfgpt2_for_sequence_classification/score/kernel:0", True),
+        ("transformer.h.0.mlp.c_fc.weight", False),
+        ("transformer.underscore.weight", False),
+    ],
+)
+def test_which_tensors_are_a_head(name: str, head: bool) -> None:
+    assert upstream.is_head(name) is head
+
+
+def test_tensors_that_did_not_come_from_the_checkpoint_are_refused() -> None:
+    many = [f"block.{number}" for number in range(7)]
+
+    upstream.check_loaded("./a", missing=(), mismatched=(), head="trained")
+    upstream.check_loaded("./a", missing=["score.weight"], mismatched=[("score.weight", (3, 2), (5, 2))], head="new")
+    with pytest.raises(CheckpointError, match=r"lacks .*: block.0, block.1, block.2, block.3, block.4 …\."):
+        upstream.check_loaded("./a", missing=many, mismatched=(), head="new")
+    with pytest.raises(CheckpointError, match=r"wte \(expected \[5, 2\], found \[3, 2\]\)"):
+        upstream.check_loaded("./a", missing=(), mismatched=[("wte", (3, 2), (5, 2))], head="new")
+
+
+def test_a_new_head_is_never_drawn() -> None:
+    head = upstream.new_head((2, 3))
+
+    assert head.shape == (2, 3)
+    assert head.dtype == np.float32
+    np.testing.assert_allclose(head.ravel()[:2], 0.02 * np.sin([1, 2]), rtol=1e-6)
+
+
+def test_settings_are_told_in_one_form() -> None:
+    config = SimpleNamespace(max_length=np.int64(20), num_beams=None, eos_token_id=50, early_stopping=True, top_k=5)
+
+    settings = upstream.effective_settings(config, {"max_new_tokens": 4, "num_beams": 3, "renormalize_logits": True})
+
+    assert settings["max_length"] == 20
+    assert type(settings["max_length"]) is int
+    assert settings["num_beams"] == 1
+    assert settings["eos_token_id"] == [50]
+    assert settings["early_stopping"] is True
+    assert settings["length_penalty"] == 1.0
+    assert settings["renormalize_logits"] is True
+    assert "max_new_tokens" not in settings
+
+
+def test_a_model_is_listened_to_for_one_call_only(models: ModelCache) -> None:
+    handle = models.load("./model")
+
+    record = handle.generate("Hi", num_beams=2, max_new_tokens=3, length_penalty=2.0, early_stopping=True)
+
+    assert "_get_logits_processor" not in vars(handle.model)
+    effective = record.effective
+    assert (effective["max_length"], effective["num_beams"]) == (5, 2)
+    assert (effective["length_penalty"], effective["early_stopping"]) == (2.0, True)
+
+
+@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
+def test_the_default_length_is_resolved(models: ModelCache) -> None:
+    record = models.load("./model").generate("Hello")
+
+    assert record.effective["max_length"] == 5 + len(record.ids)
+    assert record.effective["max_length"] == (25 if upstream.release_at_least("4.49") else 20)
+
+
+@needs_both_engines
+def test_tensorflow_is_not_to_be_had_once_transformers_came_without_it(project: Project) -> None:
+    project.write("""
+import pytest
+
+@pytest.fixture(scope="session", autouse=True)
+def _first():
+    import os
+    os.environ["USE_TF"] = "0"
+    import transformers
+
+@pytest.mark.hf_model("./model", engines=["tensorflow"])
+def test_a(hf_model): pass
+""")
+
+    result = project.run_alone()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*transformers has been imported without TensorFlow in this process.",
+            "*Select it for the whole run: --hfmodels-engines torch,tensorflow*",
+        ]
+    )

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.models.watch import Fingerprint
+
+from ..surroundings import needs_both_engines
+
+if TYPE_CHECKING:
+    from pytest_hfmodels import HFModel, ModelCache
+
+
+def look(handle: HFModel, *, weights: bool = True) -> Fingerprint:
+    return Fingerprint.of(handle.loaded, handle.tokenizer, with_weights=weights)
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
+def test_a_model_that_was_only_used_has_not_changed(models: ModelCache, engine: str) -> None:
+    handle = models.load("./model", engine=engine)  # type: ignore[arg-type]
+    before = look(handle)
+
+    handle.generate("Hi", max_new_tokens=2, num_beams=2)
+    handle.forward([[1, 2, 3]])
+
+    assert before.changes(look(handle)) == []
+
+
+def test_changes_are_said_in_words() -> None:
+    before = Fingerprint({"config.n_inner": "null", "tensor wte": (1, 2), "gone": "x", "same": 1}, "sha256:a")
+    now = Fingerprint({"config.n_inner": "7", "tensor wte": (1, 3), "new": "y", "same": 1}, "sha256:b")
+
+    assert before.changes(now) == [
+        "config.n_inner: null -> 7",
+        "gone: x -> (absent)",
+        "new: (absent) -> y",
+        "tensor wte was replaced or written in place",
+    ]
+
+
+def test_a_digest_tells_only_what_nothing_else_has_told() -> None:
+    before = Fingerprint({}, "sha256:a")
+
+    assert before.changes(Fingerprint({}, "sha256:b")) == ["weights were written in place"]
+    assert before.changes(Fingerprint({}, "sha256:a")) == []
+    assert before.changes(Fingerprint({}, None)) == []
+    assert Fingerprint({}, None).changes(Fingerprint({}, "sha256:b")) == []

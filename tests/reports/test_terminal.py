@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.records import Beam, Step
+from pytest_hfmodels.reports.terminal import header, mismatch
+from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
+from pytest_hfmodels.snapshots.assertion import Outcome
+
+from ..example_records import STEPS, beams, classification, generation, live, moved, swapped
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.records import Record
+
+TOLERANCE = Tolerance(1e-4)
+OTHER = Step(14, " but", -0.125, -0.125, 1.25, 13, " and")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def lines(recorded: Record | None, observed: Record, *, verbose: bool = True, **changes: Any) -> list[str]:
+    comparison = (
+        Comparison(Verdict.MISSING, (), 0.0, TOLERANCE) if recorded is None else compare(recorded, observed, TOLERANCE)
+    )
+    path = Path.cwd() / "snapshots" / "test_it" / "test_a.toml"
+    outcome: dict[str, Any] = {
+        "writer": "test_it.py::test_a[torch]",
+        "path": path,
+        "recorded": recorded,
+        "observed": observed,
+        "comparison": comparison,
+        "refused": False,
+        **changes,
+    }
+    return mismatch(Outcome(**outcome), verbose=verbose)
+
+
+def test_the_first_token_that_differs_comes_first_with_its_figures() -> None:
+    steps = swapped(1, OTHER)
+
+    told = lines(generation(), generation(steps, live=live(steps, drift=-1.0)))
+
+    assert told[:4] == [
+        "changed: generated token 2 differs (snapshots/test_it/test_a.toml)",
+        "  after 'My name is Ada'",
+        "  recorded ' and' (id 13), log-probability -0.5, margin 1.5 over ' but' (id 14)",
+        "  now      ' but' (id 14), log-probability -0.125, margin 1.25 over ' and' (id 13);"
+        " ' and' now -1.5, moved by 1",
+    ]
+    assert told[-1] == '  accept it: pytest "test_it.py::test_a[torch]" --snapshot-update'
+
+
+def test_what_pytest_shows_of_an_explanation_holds_what_matters() -> None:
+    steps = swapped(1, OTHER)
+    observed = generation(moved(0, by=1.0, steps=steps), live=live(steps, drift=-1.0))
+
+    short, whole = (lines(generation(), observed, verbose=verbose) for verbose in (False, True))
+
+    # pytest cuts an explanation at 8 lines and 640 characters, its own first line included.
+    assert len(short) <= 7
+    assert sum(map(len, short)) < 600
+    assert short[:4] == whole[:4]
+    assert short[-1] == whole[-1]
+    assert short[4] == "  numbers up to there moved by at most 1 (tolerance 0.0001); 3 more differences: -vv"
+    assert len(whole) > len(short)
+
+
+def test_an_end_that_comes_early_or_late_is_said() -> None:
+    early = lines(generation(), generation(STEPS[:2]))
+    late = lines(generation(STEPS[:2]), generation())
+
+    assert early[0] == "changed: generated token 3 differs (snapshots/test_it/test_a.toml)"
+    assert "  now      the end of the sequence" in early
+    assert "  recorded the end of the sequence" in late
+
+
+def test_long_texts_are_shown_around_the_difference() -> None:
+    start = 50 * "All work and no play. "
+
+    told = lines(generation(text=start + "Jack sat."), generation(text=start + "Jack ran away." + start))
+
+    assert told[0] == "changed: decoded text differs (snapshots/test_it/test_a.toml)"
+    assert told[1].endswith("no play. Jack '")
+    assert told[2] == "  recorded 'sat.'"
+    assert told[3].startswith("  now      'ran away.All work")
+    assert max(map(len, told)) < 200
+
+
+def test_drift_shows_the_figures_and_the_tolerance() -> None:
+    told = lines(generation(), generation(moved(1, by=0.25)))
+
+    assert told[0].startswith(
+        "drift: the same output, but numbers moved beyond tolerance, first the log-probability at 1 ("
+    )
+    assert "  log-probability at 1: recorded -0.5, now -0.25 (moved by 0.25)" in told
+    assert "  numbers up to there moved by at most 0.25 (tolerance 0.0001)" in told
+
+
+def test_a_returned_beam_is_shown_by_score_and_text() -> None:
+    first, _ = beams().beams
+
+    told = lines(beams(), beams(beams=(first, Beam((11, 13, 17), -0.75, "My name is Ada and we"))))
+
+    assert told[:4] == [
+        "changed: returned beam differs (snapshots/test_it/test_a.toml)",
+        "  returned beam 1 differs",
+        "  recorded -0.625 'My name is Ada and you'",
+        "  now      -0.75 'My name is Ada and we'",
+    ]
+
+
+def test_settings_prompts_and_labels_are_named() -> None:
+    record = generation()
+    setting = lines(record, replace(record, effective={**record.effective, "max_length": 9}))
+    prompt = lines(record, replace(record, prompt=replace(record.prompt, ids=(5, 6, 8))))
+    row = classification().inputs[1]
+    label = lines(classification(), classification(inputs=(classification().inputs[0], replace(row, label="calm"))))
+
+    assert setting[:2] == [
+        "changed: max_length differs (snapshots/test_it/test_a.toml)",
+        "  max_length: recorded 6, now 9",
+    ]
+    assert prompt[1] == "  prompt ids (first at 2): recorded (5, 6, 7), now (5, 6, 8)"
+    assert label[1] == "  label of 'Bad dog.' (first at 1): recorded 'cross', now 'calm'"
+
+
+def test_differences_that_are_left_out_are_counted() -> None:
+    record = generation()
+
+    def told(count: int, *, verbose: bool = False) -> list[str]:
+        effective = {**record.effective, **{f"setting_{number}": number for number in range(count)}}
+        return lines(record, replace(record, effective=effective), verbose=verbose)
+
+    assert told(1)[2].endswith("(tolerance 0.0001)")
+    assert told(2)[2].endswith("; one more difference: -vv")
+    assert told(9)[2].endswith("; 8 more differences: -vv")
+    assert sum("setting_" in line for line in told(9, verbose=True)[1:]) == 9
+
+
+def test_checkpoints_that_differ_are_noted() -> None:
+    record = generation()
+
+    told = lines(record, generation(moved(0, by=1.0), checkpoint=replace(record.checkpoint, config="sha256:c2")))
+
+    assert any(line.startswith("  note: the checkpoint's config differ") for line in told)
+
+
+def test_a_missing_snapshot_shows_what_was_seen() -> None:
+    assert lines(None, generation()) == [
+        "missing: there is no snapshot snapshots/test_it/test_a.toml yet",
+        "  observed: 'My name is Ada and I'",
+        '  record it: pytest "test_it.py::test_a[torch]" --snapshot-update',
+    ]
+    assert lines(None, classification())[1] == "  observed: 'Good dog.': calm, 'Bad dog.': cross"
+    assert lines(None, generation(), refused=True)[2].startswith("  torch writes this file, and has not: ")
+
+
+def test_an_engine_that_may_not_write_says_whose_file_it_is() -> None:
+    told = lines(generation(), generation(moved(0, by=1.0), engine="tensorflow"), refused=True)
+
+    assert told[-1] == "  not updated: this file is torch's, and engines must agree on it"
+    assert any("(torch, float32, eager, AVX512)" in line for line in told)
+    assert any("(tensorflow, float32, eager, AVX512)" in line for line in told)
+
+
+def test_the_header_is_one_line() -> None:
+    assert header([("torch", "2.13.0"), ("transformers", "4.57.6")], ["torch"], "bundled") == (
+        "hfmodels: torch 2.13.0, transformers 4.57.6; engines: torch; checkpoints: bundled"
+    )
+    assert "engines: none;" in header([], [], "bundled")

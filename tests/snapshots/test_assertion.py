@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..project import GENERATING
+from ..surroundings import needs_both_engines
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+ON_BOTH = """
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["torch", "tensorflow"])
+def test_reply(hf_model, hf_snapshot):
+    assert hf_model.generate("Hi", max_new_tokens=3) == hf_snapshot
+"""
+
+# Runs no model: what is observed stands in the test.
+BY_HAND = """
+from tests.example_records import generation, moved
+
+def test_reply(hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+"""
+
+
+def test_a_missing_snapshot_fails_and_says_how_to_record_it(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+
+    result = bare_project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*missing: there is no snapshot snapshots/test_it/test_reply.toml yet",
+            "*observed: 'My name is Ada and I'",
+            '*record it: pytest "test_it.py::test_reply" --snapshot-update',
+        ]
+    )
+    assert bare_project.snapshots == {}
+
+
+def test_an_update_writes_what_the_next_run_agrees_with(project: Project) -> None:
+    project.write(GENERATING)
+
+    written = project.run("--snapshot-update")
+    after = project.run()
+
+    written.assert_outcomes(passed=1)
+    written.stdout.fnmatch_lines(["1 snapshot generated."])
+    after.assert_outcomes(passed=1)
+    after.stdout.fnmatch_lines(["1 snapshot passed."])
+    assert list(project.snapshots) == ["test_it/test_reply.toml"]
+    assert project.recorded()["prompt"] == {"text": "Hi", "ids": [72, 105]}
+
+
+def test_a_changed_model_fails_until_the_change_is_accepted(project: Project) -> None:
+    project.write(GENERATING)
+    project.run("--snapshot-update")
+    before = project.snapshots
+    project.change_model()
+
+    refused = project.run("-vv")
+    kept = project.snapshots
+    accepted = project.run("--snapshot-update")
+    after = project.run()
+
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(
+        [
+            "*changed: generated token 1 differs (snapshots/test_it/test_reply.toml)",
+            "*note: the checkpoint's weights differ from those recorded",
+            '*accept it: pytest "test_it.py::test_reply[[]torch[]]" --snapshot-update',
+        ]
+    )
+    assert kept == before
+    accepted.assert_outcomes(passed=1)
+    accepted.stdout.fnmatch_lines(["1 snapshot updated."])
+    assert project.snapshots != before
+    after.assert_outcomes(passed=1)
+
+
+def test_a_number_within_tolerance_leaves_the_file_as_it_is(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update")
+    before, changed = bare_project.snapshots, bare_project.snapshot().stat().st_mtime_ns
+    bare_project.write(BY_HAND.format(by=9e-5))
+
+    compared = bare_project.run()
+    updated = bare_project.run("--snapshot-update")
+
+    compared.assert_outcomes(passed=1)
+    updated.assert_outcomes(passed=1)
+    updated.stdout.fnmatch_lines(["1 snapshot passed."])
+    assert bare_project.snapshots == before
+    assert bare_project.snapshot().stat().st_mtime_ns == changed
+
+
+def test_a_rewritten_file_keeps_the_digits_that_still_hold(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update")
+    bare_project.write(
+        BY_HAND.format(by=9e-5).replace("moved(1, by=9e-05)", "moved(0, by=0.1, steps=moved(1, by=9e-05))")
+    )
+
+    bare_project.run("--snapshot-update").stdout.fnmatch_lines(["1 snapshot updated."])
+
+    first, second, _ = bare_project.recorded()["steps"]["rows"]
+    assert first[2] == -0.15
+    assert second[2] == -0.5
+
+
+def test_a_number_beyond_tolerance_is_drift(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update")
+    bare_project.write(BY_HAND.format(by=3e-4))
+
+    result = bare_project.run("-vv")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*drift: the same output, but numbers moved beyond tolerance, first the log-probability at 1 *",
+            "*log-probability at 1: recorded -0.5, now -0.4997 (moved by 0.0003)",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("ini", "marker"),
+    [("hfmodels_tolerance = same_engine=1e-3", ""), ("", "@pytest.mark.hf_tolerance(same_engine=1e-3)\n")],
+    ids=["ini", "marker"],
+)
+def test_the_tolerance_is_settable(bare_project: Project, ini: str, marker: str) -> None:
+    bare_project.ini(ini)
+    source = BY_HAND.replace("def ", f"import pytest\n{marker}def ")
+    bare_project.write(source.format(by=0.0))
+    bare_project.run("--snapshot-update")
+
+    bare_project.write(source.format(by=9e-4))
+    within = bare_project.run()
+    bare_project.write(source.format(by=1.1e-3))
+    beyond = bare_project.run()
+
+    within.assert_outcomes(passed=1)
+    beyond.assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("same_engine='loose'", "The hf_tolerance marker of test_it.py::test_reply has a tolerance of 'loose'."),
+        ("cross_engine=-1", "The hf_tolerance marker of test_it.py::test_reply has a tolerance of -1."),
+        ("1e-3", "The hf_tolerance marker of test_it.py::test_reply is not understood."),
+        ("other=1e-3", "The hf_tolerance marker of test_it.py::test_reply is not understood."),
+    ],
+)
+def test_a_wrong_tolerance_is_named_with_its_test(bare_project: Project, arguments: str, said: str) -> None:
+    marker = f"@pytest.mark.hf_tolerance({arguments})\n"
+    bare_project.write(BY_HAND.replace("def ", f"import pytest\n{marker}def ").format(by=0.0))
+
+    result = bare_project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{said}"])
+    result.stdout.no_fnmatch_line("*snapshots/assertion.py*")
+
+
+def test_only_new_snapshots_are_written_where_that_is_asked(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update-new-only")
+    before = bare_project.snapshots
+    bare_project.write(BY_HAND.format(by=0.1) + BY_HAND.format(by=0.0).replace("test_reply", "test_other"))
+
+    result = bare_project.run("--snapshot-update-new-only")
+
+    result.assert_outcomes(failed=1, passed=1)
+    assert list(before) == ["test_it/test_reply.toml"]
+    assert list(bare_project.snapshots) == ["test_it/test_other.toml", "test_it/test_reply.toml"]
+    assert bare_project.snapshots["test_it/test_reply.toml"] == before["test_it/test_reply.toml"]
+
+
+def test_each_snapshot_of_a_test_has_its_file(bare_project: Project) -> None:
+    bare_project.write("""
+from tests.example_records import beams, classification, generation
+
+def test_all(hf_snapshot):
+    assert generation() == hf_snapshot
+    assert beams() == hf_snapshot
+    assert classification() == hf_snapshot(name="a class")
+    assert hf_snapshot == generation()
+""")
+
+    bare_project.run("--snapshot-update").stdout.fnmatch_lines(["4 snapshots generated."])
+
+    bare_project.run().stdout.fnmatch_lines(["4 snapshots passed."])
+    kinds = {name: "beams" in text and "[[beams]]" in text for name, text in bare_project.snapshots.items()}
+    assert kinds == {
+        "test_it/test_all.toml": False,
+        "test_it/test_all.1.toml": True,
+        "test_it/test_all.3.toml": False,
+        "test_it/test_all[[a class]].toml".replace("[[", "[").replace("]]", "]"): False,
+    }
+
+
+def test_a_snapshot_that_differs_is_not_equal_either_way_round(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update")
+    bare_project.write("""
+from tests.example_records import generation, moved
+
+def test_reply(hf_snapshot):
+    assert generation(moved(1, by=0.5)) != hf_snapshot
+""")
+
+    bare_project.run().assert_outcomes(passed=1)
+
+
+def test_only_records_are_compared(bare_project: Project) -> None:
+    bare_project.write("""
+def test_text(hf_snapshot):
+    assert "some text" == hf_snapshot
+""")
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*hf_snapshot compares records, and test_it.py::test_text gave it str.*",
+            "*syrupy's snapshot takes others.*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*assertion.py*")
+    assert bare_project.snapshots == {}
+
+
+def test_an_unreadable_snapshot_is_named_with_its_line(bare_project: Project) -> None:
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update")
+    file = bare_project.snapshot()
+    file.write_text(file.read_text().replace("format = 1", "format = 2"))
+
+    for flags in ([], ["--snapshot-update"]):
+        before = bare_project.snapshots
+        result = bare_project.run(*flags)
+
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["*test_reply.toml:2: format: the file has format 2, and this version reads 1.*"])
+        result.stdout.no_fnmatch_line("*snapshots/format.py*")
+        assert bare_project.snapshots == before
+
+
+NEAR_TIE = """
+import numpy as np
+from dataclasses import replace
+from tests.example_records import STEPS, generation, live, swapped
+from pytest_hfmodels.records import Step
+
+CLOSE = (*STEPS[:2], Step(15, " I", -0.75, -0.75, 0.000001, 16, " you"))
+OTHER = (*STEPS[:2], Step(16, " you", -0.75, -0.75, 0.000001, 15, " I"))
+
+def test_reply(hf_snapshot):
+    steps = {steps}
+    assert generation(steps, live=live(steps, told=CLOSE)) == hf_snapshot
+"""
+
+
+def test_a_near_tie_fails_unless_the_project_lets_it_warn(bare_project: Project) -> None:
+    bare_project.write(NEAR_TIE.format(steps="CLOSE"))
+    bare_project.run("--snapshot-update")
+    before = bare_project.snapshots
+    bare_project.write(NEAR_TIE.format(steps="OTHER"))
+
+    failing = bare_project.run()
+    warning = bare_project.run("--hfmodels-near-tie", "warn")
+    bare_project.ini("hfmodels_near_tie = warn")
+    by_ini = bare_project.run()
+    overruled = bare_project.run("--hfmodels-near-tie", "fail")
+
+    failing.assert_outcomes(failed=1)
+    failing.stdout.fnmatch_lines(["*near-tie: generated token 3 differs*"])
+    for result in (warning, by_ini):
+        result.assert_outcomes(passed=1, warnings=1)
+        result.stdout.fnmatch_lines(["*NearTieWarning: test_it.py::test_reply: near-tie in test_reply.toml*"])
+    overruled.assert_outcomes(failed=1)
+    assert bare_project.snapshots == before
+
+
+@needs_both_engines
+def test_torch_writes_and_tensorflow_compares_with_the_same_file(project: Project) -> None:
+    project.write(ON_BOTH)
+
+    written = project.run("--snapshot-update", "-v")
+    after = project.run("-v")
+
+    for result in (written, after):
+        result.assert_outcomes(passed=2)
+        result.stdout.fnmatch_lines(["*test_reply[[]torch[]] PASSED*", "*test_reply[[]tensorflow[]] PASSED*"])
+    written.stdout.fnmatch_lines(["1 snapshot passed. 1 snapshot generated."])
+    assert list(project.snapshots) == ["test_it/test_reply.toml"]
+    assert project.recorded()["provenance"]["recorded_with"]["engine"] == "torch"
+
+
+@needs_both_engines
+def test_tensorflow_never_overwrites_what_torch_wrote(project: Project) -> None:
+    project.write(ON_BOTH)
+    project.run("--snapshot-update", "--hfmodels-engines", "torch")
+    before = project.snapshots
+    project.write(ON_BOTH.replace("max_new_tokens=3", "max_new_tokens=2 if hf_model.engine == 'tensorflow' else 3"))
+
+    together = project.run("--snapshot-update", "-v", "-vv")
+    alone = project.run("--snapshot-update", "--hfmodels-engines", "tensorflow")
+
+    together.assert_outcomes(passed=1, failed=1)
+    together.stdout.fnmatch_lines(
+        [
+            "*test_reply[[]tensorflow[]] FAILED*",
+            "*not updated: this file is torch's, and engines must agree on it*",
+        ]
+    )
+    alone.assert_outcomes(failed=1)
+    assert project.snapshots == before
+
+
+@needs_both_engines
+def test_tensorflow_records_where_it_is_the_only_engine(project: Project) -> None:
+    project.write(ON_BOTH)
+    project.run("--snapshot-update", "--hfmodels-engines", "tensorflow").assert_outcomes(passed=1)
+    by_tensorflow = project.recorded()["provenance"]["recorded_with"]["engine"]
+    project.write(ON_BOTH.replace("max_new_tokens=3", "max_new_tokens=2"))
+
+    updated = project.run("--snapshot-update", "--hfmodels-engines", "tensorflow")
+    taken_over = project.run("--snapshot-update", "--hfmodels-engines", "torch")
+
+    assert by_tensorflow == "tensorflow"
+    updated.assert_outcomes(passed=1)
+    assert project.recorded()["effective"]["max_length"] == 4
+    taken_over.assert_outcomes(passed=1)
+
+
+@needs_both_engines
+def test_tensorflow_waits_for_torch_to_record_first(project: Project) -> None:
+    source = ON_BOTH.replace("    assert", "    if hf_model.engine == 'torch': pytest.skip('not today')\n    assert")
+    project.write(source)
+
+    result = project.run("--snapshot-update")
+
+    result.assert_outcomes(skipped=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*torch writes this file, and has not: run the test on torch first *test_reply[[]torch[]]*"]
+    )
+    assert project.snapshots == {}

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.records import Beam, ClassifiedInput, Loss, Prompt, Step
+from pytest_hfmodels.snapshots import NOISE_FLOOR, Comparison, Tolerance, Verdict, compare
+from pytest_hfmodels.snapshots.compare import first_divergence
+
+from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, live, moved, provenance, swapped
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.records import Record
+
+TOLERANCE = Tolerance(0.125)
+OTHER = Step(14, " but", -0.5, -0.5, 1.5, 13, " and")
+
+
+def layers(comparison: Comparison) -> list[tuple[str, int | None]]:
+    return [(difference.layer, difference.position) for difference in comparison.differences]
+
+
+@pytest.mark.parametrize("record", [generation(), beams(), classification(), generation(())], ids=repr)
+def test_a_record_is_the_same_as_itself(record: Record) -> None:
+    comparison = compare(record, record, TOLERANCE)
+
+    assert comparison == Comparison(Verdict.SAME, (), 0.0, TOLERANCE)
+
+
+def test_provenance_evidence_and_digests_fail_nothing() -> None:
+    recorded = generation()
+    observed = replace(
+        recorded,
+        provenance=provenance("tensorflow"),
+        checkpoint=replace(recorded.checkpoint, name="./copy", weights="sha256:w2", tokenizer="sha256:t2"),
+        steps=tuple(replace(step, runner_up=3, runner_up_text="?") for step in STEPS),
+        blocks=(),
+        frontier=(1.0,),
+    )
+
+    comparison = compare(recorded, observed, TOLERANCE)
+
+    assert comparison.verdict is Verdict.SAME
+    assert comparison.notes == (
+        "the checkpoint's weights differ from those recorded",
+        "the checkpoint's tokenizer differ from those recorded",
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict"), [(0.125, Verdict.SAME), (-0.125, Verdict.SAME), (0.1251, Verdict.DRIFT), (-1.0, Verdict.DRIFT)]
+)
+def test_numbers_may_move_up_to_the_tolerance(by: float, verdict: Verdict) -> None:
+    comparison = compare(generation(), generation(moved(1, by=by)), TOLERANCE)
+
+    assert comparison.verdict is verdict
+    assert comparison.drift == pytest.approx(abs(by))
+
+
+def test_drift_names_the_first_number_of_each_kind() -> None:
+    steps = moved(0, by=0.5, steps=moved(1, by=2.0))
+
+    comparison = compare(generation(), generation((steps[0], steps[1], replace(steps[2], margin=9.0))), TOLERANCE)
+
+    assert comparison.verdict is Verdict.DRIFT
+    assert [(found.what, found.position) for found in comparison.differences] == [
+        ("log-probability", 0),
+        ("processed log-probability", 0),
+        ("margin", 2),
+    ]
+    assert comparison.drift == 8.5
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_drift(broken: float) -> None:
+    comparison = compare(generation(), generation(swapped(1, replace(STEPS[1], margin=broken))), TOLERANCE)
+
+    assert comparison.verdict is Verdict.DRIFT
+    assert math.isnan(comparison.drift) if math.isnan(broken) else comparison.drift == math.inf
+
+
+def test_a_recorded_infinity_agrees_with_itself() -> None:
+    record = generation(swapped(1, replace(STEPS[1], margin=math.inf)))
+
+    comparison = compare(record, record, TOLERANCE)
+
+    assert (comparison.verdict, comparison.drift) == (Verdict.SAME, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"prompt": Prompt("My name is", (5, 6, 8))}, [("prompt", 2)]),
+        ({"prompt": Prompt("My name is", (5, 6))}, [("prompt", 2)]),
+        ({"effective": {**EFFECTIVE, "max_length": 7}}, [("settings", None)]),
+        ({"effective": {**EFFECTIVE, "top_k": 50}}, [("settings", None)]),
+        ({"steps": swapped(1, OTHER)}, [("ids", 1)]),
+        ({"steps": STEPS[:2]}, [("ids", 2)]),
+        ({"text": "My name is Ada and  I"}, [("text", None)]),
+        (
+            {"effective": {**EFFECTIVE, "max_length": 7}, "steps": swapped(1, OTHER), "text": "other"},
+            [("settings", None), ("ids", 1), ("text", None)],
+        ),
+        ({"steps": moved(0, by=1.0, steps=swapped(1, OTHER))}, [("ids", 1), ("numbers", 0), ("numbers", 0)]),
+    ],
+    ids=["prompt", "shorter-prompt", "setting", "new-setting", "token", "end", "text", "several", "drift-before"],
+)
+def test_what_changed_is_named_in_causal_order(changes: dict[str, Any], found: list[tuple[str, int | None]]) -> None:
+    observed = replace(generation(), **changes)
+
+    comparison = compare(generation(), observed, TOLERANCE)
+
+    assert comparison.verdict is Verdict.CHANGED
+    assert layers(comparison) == found
+
+
+def test_numbers_after_a_divergence_are_not_compared() -> None:
+    observed = generation((STEPS[0], OTHER, replace(STEPS[2], log_probability=-9.0)), text=generation().text)
+
+    assert layers(compare(generation(), observed, TOLERANCE)) == [("ids", 1)]
+
+
+def test_two_kinds_of_record_are_never_compared_further() -> None:
+    comparison = compare(generation(), classification(), TOLERANCE)
+
+    assert comparison.verdict is Verdict.CHANGED
+    assert [(found.recorded, found.observed) for found in comparison.differences] == [("generation", "classification")]
+
+
+def test_returned_beams_are_compared_by_ids_and_their_scores_within_tolerance() -> None:
+    first, second = beams().beams
+
+    moved_score = compare(beams(), beams(beams=(first, replace(second, score=-0.7))), TOLERANCE)
+    far_score = compare(beams(), beams(beams=(first, replace(second, score=-1.7))), TOLERANCE)
+    other = compare(beams(), beams(beams=(first, Beam((11, 13, 17), -0.7, "other"))), TOLERANCE)
+    fewer = compare(beams(), beams(beams=(first,)), TOLERANCE)
+
+    assert moved_score.verdict is Verdict.SAME
+    assert (far_score.verdict, layers(far_score)) == (Verdict.DRIFT, [("numbers", 1)])
+    assert (other.verdict, layers(other)) == (Verdict.CHANGED, [("beams", 1)])
+    assert (fewer.verdict, layers(fewer)) == (Verdict.CHANGED, [("beams", None)])
+
+
+def test_classifications_are_compared_by_layer() -> None:
+    recorded = classification()
+    dog, bad = recorded.inputs
+
+    def against(*inputs: ClassifiedInput, **changes: Any) -> list[tuple[str, int | None]]:
+        return layers(compare(recorded, replace(recorded, inputs=inputs, **changes), TOLERANCE))
+
+    assert against(dog, bad) == []
+    assert against(dog, replace(bad, logits=(-1.5, -0.5, 0.8))) == []
+    assert against(dog, replace(bad, logits=(-1.5, -0.5, 1.75))) == [("numbers", 1)]
+    assert against(dog, replace(bad, label="calm")) == [("labels", 1)]
+    assert against(replace(dog, labels=("calm",)), bad) == [("labels", 0)]
+    assert against(replace(dog, ids=(1, 3)), bad) == [("prompt", 0)]
+    assert against(dog) == [("prompt", None)]
+    assert against(dog, bad, loss=Loss(1.5, (0, 2))) == [("numbers", 0)]
+    assert against(dog, bad, loss=Loss(0.875, (0, 1))) == [("settings", None)]
+    assert against(dog, bad, loss=None) == [("settings", None)]
+    assert against(dog, bad, effective={**recorded.effective, "num_labels": 2}) == [("settings", None)]
+
+
+def test_more_logits_are_a_change() -> None:
+    recorded = classification()
+    wider = tuple(replace(row, logits=(*row.logits, 0.0)) for row in recorded.inputs)
+
+    assert compare(recorded, replace(recorded, inputs=wider), TOLERANCE).verdict is Verdict.CHANGED
+
+
+class TestNearTie:
+    """Greedy, equal numbers up to the divergence, and next to no margin there."""
+
+    FLOOR = NOISE_FLOOR["same_engine"]
+    CLOSE = swapped(1, replace(STEPS[1], margin=2 * FLOOR))
+    FLIPPED = swapped(1, OTHER)
+
+    def verdict(self, *, drift: float = 0.0, **changes: Any) -> Verdict:
+        recorded = generation(changes.pop("recorded", self.CLOSE), **changes.pop("both", {}))
+        observed = replace(
+            recorded,
+            steps=self.FLIPPED,
+            text="My name is Ada but I",
+            live=live(self.FLIPPED, told=recorded.steps, drift=drift),
+        )
+        return compare(recorded, replace(observed, **changes), TOLERANCE).verdict
+
+    def test_a_flip_between_two_equal_tokens(self) -> None:
+        assert self.verdict() is Verdict.NEAR_TIE
+        assert self.verdict(drift=0.9 * self.FLOOR) is Verdict.NEAR_TIE
+
+    def test_a_clear_margin_makes_it_a_change(self) -> None:
+        wide = swapped(1, replace(STEPS[1], margin=2.1 * self.FLOOR))
+
+        assert self.verdict(recorded=wide) is Verdict.CHANGED
+
+    def test_numbers_that_moved_make_it_a_change(self) -> None:
+        assert self.verdict(drift=1.1 * self.FLOOR) is Verdict.CHANGED
+        assert self.verdict(drift=math.nan) is Verdict.CHANGED
+
+    def test_numbers_that_moved_before_it_make_it_a_change(self) -> None:
+        seen = live(self.FLIPPED, told=self.CLOSE)
+        seen.log_probabilities[0, STEPS[0].id] += 1.1 * self.FLOOR
+
+        assert self.verdict(live=seen) is Verdict.CHANGED
+
+    def test_two_engines_have_their_own_floor(self) -> None:
+        drift = 1.5 * self.FLOOR
+
+        assert drift <= NOISE_FLOOR["cross_engine"]
+        assert self.verdict(drift=drift, provenance=provenance("tensorflow")) is Verdict.NEAR_TIE
+
+    def test_other_prompts_and_settings_make_it_a_change(self) -> None:
+        assert self.verdict(prompt=Prompt("My name was", (5, 6, 8))) is Verdict.CHANGED
+        assert self.verdict(effective={**EFFECTIVE, "max_length": 9}) is Verdict.CHANGED
+
+    def test_an_end_of_sequence_is_no_tie(self) -> None:
+        assert self.verdict(steps=self.FLIPPED[:1]) is Verdict.CHANGED
+
+    def test_without_live_numbers_nothing_is_forgiven(self) -> None:
+        assert self.verdict(live=None) is Verdict.CHANGED
+
+    def test_beams_are_not_forgiven_by_a_token_s_margin(self) -> None:
+        assert self.verdict(both={"beams": beams().beams}) is Verdict.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("recorded", "observed", "index"),
+    [([], [], None), ([1], [1], None), ([1, 2], [1, 3], 1), ([1, 2], [1], 1), ([1], [1, 2], 1), ([], [1], 0)],
+)
+def test_the_first_divergence(recorded: list[int], observed: list[int], index: int | None) -> None:
+    assert first_divergence(recorded, observed) == index

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.engines import availability
+
+from .surroundings import needs_both_engines
+
+if TYPE_CHECKING:
+    from .project import Project
+
+
+@pytest.fixture
+def both_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both engines look installed; nothing is loaded at collection."""
+    monkeypatch.setattr(availability, "missing", lambda _: None)
+    monkeypatch.setattr("pytest_hfmodels.engines.missing", lambda _: None)
+
+
+@pytest.fixture
+def only_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow is not installed."""
+    specs: dict[str, Any] = {"transformers": object(), "torch": object()}
+    monkeypatch.setattr(availability, "find_spec", specs.get)
+
+
+def collected(project: Project, *arguments: str) -> list[str]:
+    """Return the ids that a run collects, without the file."""
+    lines = project.run("--collect-only", "-q", *arguments).stdout.lines
+    return [line.partition("::")[2] for line in lines if "::" in line]
+
+
+@pytest.mark.usefixtures("both_engines")
+class TestIds:
+    def test_a_model_test_runs_once_per_installed_engine(self, bare_project: Project) -> None:
+        bare_project.write("def test_a(gpt2): pass")
+
+        assert collected(bare_project) == ["test_a[torch]", "test_a[tensorflow]"]
+        assert collected(bare_project, "--hfmodels-engines=tensorflow") == ["test_a[tensorflow]"]
+
+    def test_a_marked_test_runs_on_torch_unless_it_says_otherwise(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model")
+def test_default(hf_model): pass
+
+@pytest.mark.hf_model("./model", engines=["tensorflow", "torch"])
+def test_both(hf_model): pass
+
+@pytest.mark.hf_model(checkpoint="./model", engines="tensorflow")
+def test_one(hf_model): pass
+""")
+
+        assert collected(bare_project) == [
+            "test_default[torch]",
+            "test_both[torch]",
+            "test_both[tensorflow]",
+            "test_one[tensorflow]",
+        ]
+        assert collected(bare_project, "--hfmodels-engines=torch") == [
+            "test_default[torch]",
+            "test_both[torch]",
+            "test_one[unselected]",
+        ]
+
+    def test_a_marker_may_narrow_the_engines_of_a_bundled_model(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
+def test_a(gpt2): pass
+""")
+
+        assert collected(bare_project) == ["test_a[tensorflow]"]
+
+    def test_two_model_fixtures_run_on_one_engine_at_a_time(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["torch", "tensorflow"])
+def test_pair(gpt2, hf_model): pass
+""")
+
+        assert collected(bare_project) == ["test_pair[torch]", "test_pair[tensorflow]"]
+
+    def test_the_engine_comes_first_among_other_parameters(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.fixture(params=["x", "y"])
+def letter(request): return request.param
+
+@pytest.mark.parametrize("b", ["p-q"])
+@pytest.mark.parametrize("a", [1, 2])
+def test_a(a, b, gpt2): pass
+
+class TestOf:
+    @pytest.mark.parametrize("a", ["torch"])
+    def test_b(self, a, gpt2): pass
+
+def test_c(letter, gpt2): pass
+
+def pytest_generate_tests(metafunc):
+    if "own" in metafunc.fixturenames:
+        metafunc.parametrize("own", ["first"])
+
+def test_d(own, gpt2): pass
+""")
+
+        assert collected(bare_project, "--hfmodels-engines=torch") == [
+            "test_a[torch-1-p-q]",
+            "test_a[torch-2-p-q]",
+            "TestOf::test_b[torch-torch]",
+            "test_c[torch-x]",
+            "test_c[torch-y]",
+            "test_d[torch-first]",
+        ]
+
+    def test_an_engine_that_a_marker_invents_fails_its_own_test(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["jax"])
+def test_a(hf_model): pass
+
+def test_b(): pass
+""")
+
+        result = bare_project.run()
+
+        result.assert_outcomes(errors=1, passed=1)
+        result.stdout.fnmatch_lines(["*The hf_model marker names an unknown engine: jax.", "*torch and tensorflow.*"])
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def test_a(hf_model): pass", "hf_model needs a marker that names its checkpoint."),
+        (
+            "@pytest.mark.hf_model\ndef test_a(hf_model): pass",
+            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+        ),
+        (
+            "@pytest.mark.hf_model(engines=['torch'])\ndef test_a(hf_model): pass",
+            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+        ),
+        (
+            "@pytest.mark.hf_model(3)\ndef test_a(hf_model): pass",
+            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+        ),
+        (
+            "@pytest.mark.hf_model('./a', './b')\ndef test_a(hf_model): pass",
+            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+        ),
+    ],
+    ids=["no-marker", "bare", "engines-only", "number", "two"],
+)
+def test_a_marker_without_a_checkpoint_fails_its_own_test_only(bare_project: Project, source: str, said: str) -> None:
+    bare_project.write(f"import pytest\n\n{source}\n\ndef test_other(): pass\n")
+
+    result = bare_project.run()
+
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines([f"*{said}", "*@pytest.mark.hf_model(*"])
+    result.stdout.no_fnmatch_line("*fixtures.py*")
+
+
+@pytest.mark.usefixtures("both_engines")
+def test_a_test_that_no_selected_engine_runs_is_skipped_with_the_reason(bare_project: Project) -> None:
+    bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["tensorflow"])
+def test_a(hf_model): pass
+""")
+
+    result = bare_project.run("--hfmodels-engines=torch", "-rs")
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*runs on tensorflow only, and the selected engines are torch*"])
+
+
+@pytest.mark.usefixtures("only_torch")
+def test_an_engine_that_is_not_there_is_skipped_with_the_reason(bare_project: Project) -> None:
+    bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["tensorflow"])
+def test_marked(hf_model): pass
+
+def test_selected(gpt2): pass
+""")
+
+    by_marker = bare_project.run("-rs", "-k", "marked")
+    by_option = bare_project.run("-rs", "-k", "selected", "--hfmodels-engines=tensorflow")
+
+    for result in (by_marker, by_option):
+        result.assert_outcomes(skipped=1, deselected=1)
+        result.stdout.fnmatch_lines(["SKIPPED*the tensorflow engine is not available: tensorflow is not installed"])
+    assert collected(bare_project, "-k", "selected") == ["test_selected[torch]"]
+
+
+@pytest.fixture
+def limited(both_engines: None, bare_project: Project) -> Project:
+    """A project whose `hf_model` is a name only, so that engine limits show without an engine."""
+    del both_engines
+    bare_project.write(
+        "import pytest\n\n@pytest.fixture(scope='session')\ndef hf_model(request):\n    return request.param.engine\n",
+        "conftest.py",
+    )
+    return bare_project
+
+
+LIMIT = """
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["torch", "tensorflow"])
+@pytest.mark.hf_engine_limit("tensorflow", reason="knows no multi-label loss"{raises})
+def test_loss(hf_model):
+    {body}
+"""
+
+
+def test_a_known_limit_is_an_expected_failure_on_its_engine(limited: Project) -> None:
+    limited.write(LIMIT.format(raises="", body="assert hf_model == 'torch'"))
+
+    result = limited.run("-rx")
+
+    result.assert_outcomes(passed=1, xfailed=1)
+    result.stdout.fnmatch_lines(["XFAIL*test_loss[[]tensorflow[]] - tensorflow: knows no multi-label loss*"])
+
+
+def test_a_limit_that_is_gone_fails(limited: Project) -> None:
+    limited.write(LIMIT.format(raises="", body="pass"))
+
+    result = limited.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["[[]XPASS(strict)[]] tensorflow: knows no multi-label loss"])
+
+
+def test_a_limit_is_of_one_exception(limited: Project) -> None:
+    body = "raise KeyError('other')"
+    limited.write(LIMIT.format(raises="", body=f"if hf_model == 'tensorflow': {body}"))
+    other = limited.run()
+    limited.write(LIMIT.format(raises=", raises=KeyError", body=f"if hf_model == 'tensorflow': {body}"))
+    named = limited.run()
+
+    other.assert_outcomes(passed=1, failed=1)
+    named.assert_outcomes(passed=1, xfailed=1)
+
+
+@pytest.mark.usefixtures("both_engines")
+class TestSnapshotFiles:
+    def test_engines_share_a_file(self, bare_project: Project) -> None:
+        bare_project.write("def test_a(gpt2, hf_snapshot): pass")
+
+        assert collected(bare_project) == ["test_a[torch]", "test_a[tensorflow]"]
+
+    def test_two_tests_never_share_a_file(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.parametrize("text", ["a/b", "a:b"])
+def test_a(gpt2, hf_snapshot, text): pass
+""")
+
+        result = bare_project.run()
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            [
+                "ERROR: Two tests share the snapshot file *test_it/test_a[[]a_b[]].toml: "
+                "test_a[[]a/b[]] and test_a[[]a:b[]].",
+                "*Give their parameters ids that differ in letters and digits: pytest.param(*",
+            ]
+        )
+
+    def test_tests_without_snapshots_may_be_called_anything(self, bare_project: Project) -> None:
+        bare_project.write("""
+import pytest
+
+@pytest.mark.parametrize("text", ["a/b", "a:b"])
+def test_a(gpt2, text): pass
+""")
+
+        assert len(collected(bare_project)) == 4
+
+
+RECORDING = """
+from tests.example_records import generation
+
+def test_model(hf_snapshot):
+    assert generation() == hf_snapshot
+
+def test_plain(snapshot):
+    assert "text" == snapshot
+"""
+
+
+@pytest.mark.parametrize("flag", ["--snapshot-update", "--snapshot-update-new-only"])
+def test_snapshots_are_not_written_in_ci(bare_project: Project, monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
+    bare_project.write(RECORDING)
+    monkeypatch.setenv("CI", "true")
+
+    result = bare_project.run(flag)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: Snapshots are not written in CI, and 1 selected tests use hf_snapshot "
+            "(first test_it.py::test_model).",
+            "*add --hfmodels-allow-update.",
+        ]
+    )
+    assert bare_project.snapshots == {}
+
+
+def test_an_update_in_ci_is_refused_only_where_it_would_write_ours(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare_project.write(RECORDING)
+    monkeypatch.setenv("CI", "true")
+
+    plain = bare_project.run("--snapshot-update", "-k", "plain")
+    without_update = bare_project.run("-k", "plain")
+    allowed = bare_project.run("--snapshot-update", "--hfmodels-allow-update")
+    monkeypatch.setenv("CI", "false")
+    elsewhere = bare_project.run("--snapshot-update")
+
+    plain.assert_outcomes(passed=1, deselected=1)
+    plain.stdout.fnmatch_lines(["1 snapshot generated."])
+    without_update.assert_outcomes(passed=1, deselected=1)
+    allowed.assert_outcomes(passed=2)
+    elsewhere.assert_outcomes(passed=2)
+
+
+def test_a_refusal_reads_the_same_under_xdist(bare_project: Project) -> None:
+    pytest.importorskip("xdist")
+    bare_project.write(
+        RECORDING
+        + """
+import pytest
+
+@pytest.mark.parametrize("text", ["a/b", "a:b"])
+def test_shared(hf_snapshot, text): pass
+"""
+    )
+
+    shared = bare_project.run_alone("-n1")
+    in_ci = bare_project.run_alone("-n1", "--snapshot-update", "-k", "not shared", environment={"CI": "true"})
+
+    shared.assert_outcomes(passed=0, failed=1, errors=3)
+    shared.stdout.fnmatch_lines(["Two tests share the snapshot file *"])
+    in_ci.assert_outcomes(passed=1, errors=1)
+    in_ci.stdout.fnmatch_lines(["Snapshots are not written in CI, and 1 selected tests use hf_snapshot *"])
+    for result in (shared, in_ci):
+        result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    assert bare_project.snapshots == {}
+
+
+@needs_both_engines
+def test_engines_share_a_file_under_xdist(project: Project) -> None:
+    pytest.importorskip("xdist")
+    project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model", engines=["torch", "tensorflow"])
+def test_reply(hf_model, hf_snapshot):
+    assert hf_model.generate("Hi", max_new_tokens=2) == hf_snapshot
+""")
+    project.ini("hfmodels_engines = torch tensorflow")
+
+    result = project.run_alone("-n1", "--snapshot-update")
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["hfmodels: *; engines: torch, tensorflow; *", "1 snapshot passed. 1 snapshot generated."]
+    )
+    assert list(project.snapshots) == ["test_it/test_reply.toml"]
