@@ -8,15 +8,12 @@ import pytest
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.options import Options, in_ci, update_requested
-from pytest_hfmodels.requests import ModelRequest, request_of
+from pytest_hfmodels.requests import BUNDLED_FIXTURES, MODEL_FIXTURES, ModelRequest, request_of, uses_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_hfmodels.engines.base import EngineName
-
-BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2"}
-MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -115,16 +112,6 @@ def refuse_update_in_ci(config: pytest.Config, items: Iterable[pytest.Item]) -> 
             hint="Update on your machine and commit the diff; or, if this job is there to write them, "
             "add --hfmodels-allow-update.",
         )
-
-
-def uses_models(item: pytest.Item) -> bool:
-    """Tell whether a test uses any of our fixtures."""
-    return bool({*MODEL_FIXTURES, "hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
-
-
-def uses_snapshot(item: pytest.Item) -> bool:
-    """Tell whether a test compares with a model snapshot."""
-    return "hf_snapshot" in getattr(item, "fixturenames", ())
 
 
 def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:

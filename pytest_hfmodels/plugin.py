@@ -17,6 +17,7 @@ from pytest_hfmodels import collection
 from pytest_hfmodels.errors import HFModelsError, OptionError
 from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot
 from pytest_hfmodels.options import MARKERS, Options, add_options
+from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Apply what is known of engines, and refuse what would lose a snapshot."""
     try:
         collection.apply_engine_limits(items)
-        if any(map(collection.uses_snapshot, items)):
+        if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
     except OptionError as error:
         _refuse(config, error)
@@ -69,7 +70,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let each test with a snapshot say what its xdist worker refused."""
-    if _REFUSED in item.config.stash and collection.uses_snapshot(item):
+    if _REFUSED in item.config.stash and uses_snapshot(item):
         raise item.config.stash[_REFUSED]
 
 
@@ -81,7 +82,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
     """Say it after collection where a test uses a model and no option did."""
-    if Options.of(config).explicit or not any(map(collection.uses_models, items)):
+    if Options.of(config).explicit or not any(map(uses_models, items)):
         return None
     return _header(config, collection.engines_in_use(config, items))
 

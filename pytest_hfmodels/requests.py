@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import EngineName
 
+BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2"}
+MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
+
 
 @dataclass(frozen=True)
 class ModelRequest:
@@ -34,3 +37,13 @@ def request_of(item: pytest.Item) -> ModelRequest | None:
     """Return the request that our parametrisation gave a test, or None for a test without a model fixture."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return next((value for value in params.values() if isinstance(value, ModelRequest)), None)
+
+
+def uses_models(item: pytest.Item) -> bool:
+    """Tell whether a test uses any of our fixtures."""
+    return bool({*MODEL_FIXTURES, "hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
+
+
+def uses_snapshot(item: pytest.Item) -> bool:
+    """Tell whether a test compares with a model snapshot."""
+    return "hf_snapshot" in getattr(item, "fixturenames", ())

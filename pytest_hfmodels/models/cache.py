@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
+from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
 from pytest_hfmodels.models.watch import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from pytest_hfmodels.engines import LoadedModel
-
-
-@dataclass
-class Entry:
-    """One model in memory."""
-
-    checkpoint: Checkpoint
-    task: Task
-    loaded: LoadedModel
-    tokenizer: Any
-    before: Fingerprint
-    adopted: bool = False
-    touched: bool = False
-
-    def describe(self) -> str:
-        """Name the model the way messages do."""
-        return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
-
-    @property
-    def always_digested(self) -> bool:
-        """Bundled models are small enough to have every weight read after every test that asked for them."""
-        return self.checkpoint.origin == "bundled"
 
 
 class ModelCache:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.collection import uses_snapshot
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.requests import uses_snapshot
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.location import snapshot_file, snapshots_folder
 
@@ -41,10 +41,7 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
         )
     folders = {file.parent for file in collected.files} if arguments else {collected.folder}
     return sorted(
-        Path(os.path.relpath(file))
-        for folder in folders
-        for file in _snapshots(folder)
-        if not any(_belongs(file, own) for own in collected.files)
+        Path(os.path.relpath(file)) for folder in folders for file in _snapshots(folder) if not collected.may_own(file)
     )
 
 
@@ -52,12 +49,25 @@ class _Collected:
     """A pytest plugin that keeps what it needs of a collection, while its configuration lives."""
 
     def __init__(self) -> None:
+        self.root = Path()
         self.folder: Path | None = None
+        self.modules: set[Path] = set()
         self.files: set[Path] = set()
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.folder = snapshots_folder(session.config)
-        self.files = {snapshot_file(item, 0) for item in session.items if uses_snapshot(item)}
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        if isinstance(collector, pytest.Module):
+            self.modules.add(collector.path)
+
+    @pytest.hookimpl(tryfirst=True)  # before anything is deselected
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self.root, self.folder = config.rootpath, snapshots_folder(config)
+        self.files = {snapshot_file(item, 0) for item in items if uses_snapshot(item)}
+
+    def may_own(self, file: Path) -> bool:
+        """Tell whether a test could use a file: a collected one does, or its test module was not collected at all."""
+        assert self.folder is not None, "asked after the collection"
+        module = self.root / file.parent.relative_to(self.folder).with_suffix(".py")
+        return (module.exists() and module not in self.modules) or any(_belongs(file, own) for own in self.files)
 
 
 def _snapshots(folder: Path) -> Iterator[Path]:

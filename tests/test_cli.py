@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+
+if TYPE_CHECKING:
+    from .project import Project
+
+COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))")
+TESTS = """
+from tests.example_records import generation
+
+def test_kept(hf_snapshot):
+    assert generation() == hf_snapshot
+    assert generation() == hf_snapshot
+    assert generation() == hf_snapshot(name="named")
+    assert generation() == hf_snapshot(name="a.b")
+
+def test_leaving(hf_snapshot):
+    assert generation() == hf_snapshot
+"""
+STAYING = TESTS.replace("def test_leaving", "def not_a_test_any_more")
+
+
+@pytest.fixture
+def left_behind(bare_project: Project) -> Project:
+    """A project with the snapshot of a test that is gone, and files of other people beside it."""
+    bare_project.write(TESTS)
+    bare_project.run("--snapshot-update").assert_outcomes(passed=2)
+    bare_project.write(STAYING)
+    for name in ("notes.toml", "variants/old/test_it/test_old.toml", "test_it/broken.toml"):
+        bare_project.write('format = "theirs"' if "broken" not in name else "= nonsense", f"snapshots/{name}")
+    return bare_project
+
+
+def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+
+    assert stop.value.code == 2
+    assert "command" in capsys.readouterr().err
+
+
+def test_orphans_lists_only_files_of_ours_that_no_test_uses(left_behind: Project) -> None:
+    before = left_behind.snapshots
+
+    result = left_behind.run_python(*COMMAND, "orphans")
+
+    assert result.ret == 1
+    assert result.outlines == [
+        "snapshots/test_it/test_leaving.toml",
+        "1 snapshot files belong to no test; delete them with: hfmodels orphans --delete",
+    ]
+    assert left_behind.snapshots == before
+
+
+def test_orphans_deletes_them_when_asked_to_and_nothing_else(left_behind: Project) -> None:
+    before = left_behind.snapshots
+
+    result = left_behind.run_python(*COMMAND, "orphans", "--delete")
+
+    assert result.ret == 0
+    assert result.outlines == ["deleted snapshots/test_it/test_leaving.toml"]
+    assert before.keys() - left_behind.snapshots.keys() == {"test_it/test_leaving.toml"}
+
+
+@pytest.mark.parametrize("options", ["addopts = -k nothing_of_that_name", "testpaths = elsewhere"])
+def test_a_test_that_is_only_left_out_keeps_its_snapshots(left_behind: Project, options: str) -> None:
+    left_behind.write(TESTS)
+    left_behind.write("def test_other(): pass", "elsewhere/test_other.py")
+    left_behind.ini(options)
+
+    result = left_behind.run_python(*COMMAND, "orphans")
+
+    assert (result.ret, result.outlines) == (0, [])
+
+
+def test_orphans_tells_nothing_where_a_file_cannot_be_collected(left_behind: Project) -> None:
+    left_behind.write("import nothing_of_that_name", "test_broken.py")
+
+    result = left_behind.run_python(*COMMAND, "orphans", "--delete")
+
+    assert result.ret == 2
+    result.stderr.fnmatch_lines(["hfmodels: The project's tests cannot all be collected*", "*pytest --collect-only*"])
+    assert "test_it/test_leaving.toml" in left_behind.snapshots
