@@ -33,6 +33,17 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *session.posargs)
+    session.notify("parity", posargs=())
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Hold our Transformer-XL against upstream's, on the last release where upstream's works; torch only."""
+    pins = ("-c", "constraints-4.37.2.txt")
+    session.install(*pins, "hatchling", "editables")
+    session.install(*pins, "--no-build-isolation", "-e", ".[torch,transfo-xl,properties]")
+    torch = ("--hfmodels-engines", "torch", "--hfmodels-require", "torch")
+    session.run("pytest", "tests/transfo_xl", "suites/transfo_xl", *torch, *session.posargs)
 
 
 @nox.session

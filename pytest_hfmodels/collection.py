@@ -8,7 +8,14 @@ import pytest
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.options import Options, in_ci, update_requested
-from pytest_hfmodels.requests import BUNDLED_FIXTURES, MODEL_FIXTURES, ModelRequest, request_of, uses_snapshot
+from pytest_hfmodels.requests import (
+    BUNDLED_FIXTURES,
+    MODEL_FIXTURES,
+    TORCH_ONLY,
+    ModelRequest,
+    request_of,
+    uses_snapshot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +46,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
             )
             for engine in engines
         ]
-        or [_nothing_selected(wanted, asked, metafunc.config)],
+        or [_nothing_selected(wanted, asked or ["torch"], metafunc.config)],
         indirect=True,
         scope="session",
     )
@@ -147,8 +154,9 @@ def _engines(wanted: Sequence[str], asked: list[str] | None, options: Options) -
             "hf_model needs a marker that names its checkpoint.",
             hint='Write it above the test: @pytest.mark.hf_model("./models/mine").',
         )
-    if asked is None:
+    if asked is None and not {*wanted} & {*TORCH_ONLY}:
         return options.engines or usable() or ("torch",)
+    asked = ["torch"] if asked is None else asked
     named = require_known(asked, source="The hf_model marker")
     return named if options.engines is None else tuple(name for name in named if name in options.engines)
 
@@ -176,9 +184,9 @@ def _skipped(item: pytest.Item) -> bool:
     return item.get_closest_marker("skip") is not None
 
 
-def _nothing_selected(wanted: Sequence[str], asked: list[str] | None, config: pytest.Config) -> Any:
+def _nothing_selected(wanted: Sequence[str], asked: list[str], config: pytest.Config) -> Any:
     selected = ", ".join(Options.of(config).engines or ())
-    reason = f"runs on {', '.join(asked or ())} only, and the selected engines are {selected}"
+    reason = f"runs on {', '.join(asked)} only, and the selected engines are {selected}"
     return pytest.param(*(None for _ in wanted), id="unselected", marks=pytest.mark.skip(reason=reason))
 
 

@@ -27,6 +27,16 @@ def gpt2(request: pytest.FixtureRequest, hf_models: ModelCache) -> HFModel:
 
 
 @pytest.fixture(scope="session")
+def transfo_xl(request: pytest.FixtureRequest, hf_models: ModelCache) -> HFModel:
+    """The bundled Transformer-XL, `tiny-transfo-xl`: upstream's code where it works, ours elsewhere.
+
+    Returns:
+        A handle; see `gpt2`. `--hfmodels-transfo-xl` chooses whose code runs.
+    """
+    return _serve(request, hf_models, "transfo_xl")
+
+
+@pytest.fixture(scope="session")
 def hf_model(request: pytest.FixtureRequest, hf_models: ModelCache) -> HFModel:
     """The checkpoint that the test's marker names: `@pytest.mark.hf_model("./models/bot", engines=["torch"])`.
 
@@ -63,6 +73,7 @@ def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
             config.rootpath,
             may_fetch=Options.of(config).checkpoints == "hub",
             with_tensorflow="tensorflow" in engines_in_use(config, session.items),
+            transfo_xl=Options.of(config).transfo_xl,
         )
     return config.stash[CACHE]
 

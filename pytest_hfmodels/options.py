@@ -13,7 +13,7 @@ from pytest_hfmodels.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.engines.base import EngineName, TransfoXLChoice
 
 MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
@@ -28,6 +28,7 @@ _CHOICES = {
     "checkpoints": ("bundled", "hub"),
     "near_tie": ("fail", "warn"),
     "dirty": ("warn", "error"),
+    "transfo_xl": ("auto", "transformers", "pytest-hfmodels"),
 }
 
 
@@ -44,6 +45,7 @@ class Options:
         cross_engine: the same for numbers from two engines.
         near_tie: whether a near-tie fails a test or warns.
         dirty: whether a test that changes a cached model is warned about or fails.
+        transfo_xl: whose Transformer-XL runs: `auto` takes upstream's where its forward pass works, ours elsewhere.
         allow_update: whether snapshots may be written where the environment says `CI`.
         explicit: whether the project or the person has set anything of ours.
     """
@@ -56,6 +58,7 @@ class Options:
     cross_engine: float | None
     near_tie: Literal["fail", "warn"]
     dirty: Literal["warn", "error"]
+    transfo_xl: TransfoXLChoice
     allow_update: bool
     explicit: bool
 
@@ -100,6 +103,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="what a test that changes a shared model gets: 'warn' (default) or 'error'",
     )
     group.addoption(
+        "--hfmodels-transfo-xl",
+        metavar="IMPLEMENTATION",
+        help="whose Transformer-XL runs: 'transformers', 'pytest-hfmodels', or 'auto' (default, what works)",
+    )
+    group.addoption(
         "--hfmodels-allow-update",
         action="store_true",
         default=False,
@@ -115,6 +123,7 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
     )
     parser.addini("hfmodels_near_tie", "what a near-tie does: 'fail' or 'warn'")
+    parser.addini("hfmodels_transfo_xl", "whose Transformer-XL runs: 'auto', 'transformers' or 'pytest-hfmodels'")
     parser.addini("hfmodels_dirty", "what a test that changes a shared model gets: 'warn' or 'error'")
 
 
@@ -144,6 +153,7 @@ def _read(config: pytest.Config) -> Options:
         cross_engine=tolerance.get("cross_engine"),
         near_tie=cast("Literal['fail', 'warn']", _choice(config, "near_tie")),
         dirty=cast("Literal['warn', 'error']", _choice(config, "dirty")),
+        transfo_xl=cast("TransfoXLChoice", _choice(config, "transfo_xl")),
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         explicit=_explicit(config),
     )
@@ -208,7 +218,7 @@ def tolerance_value(value: Any, *, source: str) -> float:
 
 
 def _explicit(config: pytest.Config) -> bool:
-    names = ("engines", "require", "checkpoints", "near_tie", "dirty")
+    names = ("engines", "require", "checkpoints", "near_tie", "dirty", "transfo_xl")
     return any(config.getoption(f"--hfmodels-{name.replace('_', '-')}") is not None for name in names) or any(
         config.getini(f"hfmodels_{name}") for name in (*names, "snapshots", "tolerance")
     )

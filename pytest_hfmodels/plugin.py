@@ -15,7 +15,7 @@ import pytest
 
 from pytest_hfmodels import collection
 from pytest_hfmodels.errors import HFModelsError, OptionError
-from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot
+from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import EngineName
 
-__all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot"]
+__all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot", "transfo_xl"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,11 +80,14 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return _header(config, options.engines) if options.explicit else None
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
-    """Say it after collection where a test uses a model and no option did."""
-    if Options.of(config).explicit or not any(map(uses_models, items)):
-        return None
-    return _header(config, collection.engines_in_use(config, items))
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Say it after collection where a test uses a model and no option did; and whose Transformer-XL runs."""
+    lines = []
+    if not Options.of(config).explicit and any(map(uses_models, items)):
+        lines.append(_header(config, collection.engines_in_use(config, items)))
+    if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
+        lines.append(_whose_transfo_xl(config, items))
+    return lines
 
 
 @pytest.hookimpl(wrapper=True)
@@ -182,6 +185,22 @@ def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
         else ("bundled, local and cached (no downloads)")
     )
     return header(versions, usable() if engines is None else engines, source)
+
+
+def _whose_transfo_xl(config: pytest.Config, items: Sequence[pytest.Item]) -> str:
+    choice = Options.of(config).transfo_xl
+    if choice != "auto":
+        return f"transfo-xl: implementation: {choice} (chosen)"
+    from pytest_hfmodels.engines import missing, upstream
+    from pytest_hfmodels.transfo_xl import working_implementation
+
+    reason = missing("torch")
+    if reason is not None:
+        return f"transfo-xl: {reason}"
+    # The tests that follow import the same, and with the same choice of TensorFlow.
+    upstream.transformers(with_tensorflow="tensorflow" in collection.engines_in_use(config, items))
+    found = working_implementation()
+    return f"transfo-xl: implementation: {found.name} ({found.reason})"
 
 
 def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import EngineName
 
-BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2"}
+BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
+TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
 MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
 
 

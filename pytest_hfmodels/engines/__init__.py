@@ -16,6 +16,7 @@ from pytest_hfmodels.engines.base import (
     LoadedModel,
     LoadOptions,
     Task,
+    TransfoXLChoice,
 )
 from pytest_hfmodels.errors import EngineUnavailable
 
@@ -29,6 +30,7 @@ __all__ = [
     "LoadOptions",
     "LoadedModel",
     "Task",
+    "TransfoXLChoice",
     "engine",
     "missing",
     "require_known",

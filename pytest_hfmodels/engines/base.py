@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["torch", "tensorflow"]
 Task = Literal["text-generation", "text-classification"]
+TransfoXLChoice = Literal["auto", "transformers", "pytest-hfmodels"]
 
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 
@@ -35,12 +36,14 @@ class LoadOptions:
         head: "trained" insists that every tensor comes from the checkpoint; "new" fills a missing or
             differently sized classification head with fixed numbers (its values mean nothing, its shape does).
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
+        transfo_xl: whose Transformer-XL to run, for a checkpoint of that architecture.
     """
 
     dtype: str | None = "float32"
     attention: str | None = "eager"
     head: Literal["trained", "new"] = "trained"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    transfo_xl: TransfoXLChoice = "auto"
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ class LoadedModel(ABC):
     @abstractmethod
     def environment(self) -> Mapping[str, str]:
         """Return what numbers depend on beside the versions: dtype, attention, device, CPU capability."""
+
+    @property
+    def implementation(self) -> str:
+        """Whose code the model is: `transformers`, `pytest-hfmodels`, or the package of an adopted model's class."""
+        return str(type(self.model).__module__).split(".")[0].replace("_", "-")
 
 
 class Engine(Protocol):

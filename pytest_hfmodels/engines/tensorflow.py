@@ -64,7 +64,8 @@ class TensorFlowEngine:
             ) from error
 
     def _build(self, transformers: Any, folder: Path, task: Task, config: Any) -> Any:
-        auto = getattr(transformers, upstream.auto_class(task, tensorflow=True))
+        head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
+        auto = getattr(transformers, f"TFAutoModel{head}")
         try:
             model = auto.from_config(config)
         except ValueError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines import architectures, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.errors import EngineError
 
@@ -45,10 +45,10 @@ class TorchEngine:
     def load(self, folder: Path, task: Task, options: LoadOptions) -> TorchModel:
         """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
         transformers = upstream.transformers(with_tensorflow=False)
-        auto = getattr(transformers, upstream.auto_class(task, tensorflow=False))
+        loader = architectures.model_class(transformers, folder, task, options.transfo_xl)
         with upstream.quiet(), upstream.random_state_kept(), _torch_random_state_kept():
             try:
-                model, info = auto.from_pretrained(
+                model, info = loader.from_pretrained(
                     str(folder),
                     **upstream.torch_keywords(options),
                     ignore_mismatched_sizes=True,  # reported below, in a sentence, by `check_loaded`
@@ -84,7 +84,7 @@ class TorchModel(LoadedModel):
         with _settled(self.model), upstream.resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids),
-                attention_mask=self.tensor(np.ones_like(ids) if mask is None else mask),
+                **self._mask(np.ones_like(ids) if mask is None else mask),
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
             )
         beam_indices = getattr(output, "beam_indices", None)

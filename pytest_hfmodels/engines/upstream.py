@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import ModuleType
 
-    from pytest_hfmodels.engines.base import LoadOptions, Task
+    from pytest_hfmodels.engines.base import LoadOptions
 
 # The settings that a record keeps, and what each means where a release leaves it unset. Names are
 # the library's documented ones, values are resolved, so that the table reads the same on every release.
@@ -140,12 +140,6 @@ def torch_keywords(options: LoadOptions) -> dict[str, Any]:
     if options.attention is not None and release_at_least("4.36"):  # before, eager was all there was
         keywords["attn_implementation"] = options.attention
     return keywords
-
-
-def auto_class(task: Task, *, tensorflow: bool) -> str:
-    """Return the name of the auto class for `task`."""
-    head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
-    return f"{'TF' if tensorflow else ''}AutoModel{head}"
 
 
 def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:

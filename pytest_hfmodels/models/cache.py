@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
-from pytest_hfmodels.engines import EngineName, LoadOptions, Task, upstream
+from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
@@ -25,12 +25,21 @@ class ModelCache:
         rootdir: local checkpoints are relative to it.
         may_fetch: whether hub checkpoints may be downloaded.
         with_tensorflow: whether TensorFlow is used in this run at all (see `engines.upstream.transformers`).
+        transfo_xl: whose Transformer-XL to run (see `engines.architectures`).
     """
 
-    def __init__(self, rootdir: Path, *, may_fetch: bool = False, with_tensorflow: bool = False) -> None:
+    def __init__(
+        self,
+        rootdir: Path,
+        *,
+        may_fetch: bool = False,
+        with_tensorflow: bool = False,
+        transfo_xl: TransfoXLChoice = "auto",
+    ) -> None:
         self._rootdir = rootdir
         self._may_fetch = may_fetch
         self._with_tensorflow = with_tensorflow
+        self._transfo_xl = transfo_xl
         self._entries: dict[str, Entry] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
         self.loads = 0
@@ -76,6 +85,7 @@ class ModelCache:
             attention=attention or ("eager" if pin else None),
             head="new" if head == "new" else "trained",
             overrides=overrides,
+            transfo_xl=self._transfo_xl,
         )
         key = json.dumps([str(found.folder), found.digests.weights, wanted, engine, repr(options)])
         self._entry(key, found, wanted, engine, options)
@@ -145,7 +155,7 @@ class ModelCache:
     def _entry(self, key: str, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
         if key not in self._entries:
             loaded = self._engine(name).load(found.folder, task, options)
-            tokenizer = _tokenizer(found)
+            tokenizer = _tokenizer(found, options)
             before = Fingerprint.of(loaded, tokenizer, with_weights=True)
             self._entries[key] = Entry(found, task, loaded, tokenizer, before)
             self.loads += 1
@@ -184,9 +194,10 @@ def _engine_of(model: Any) -> EngineName:
     )
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Any:
-    from transformers import AutoTokenizer
+def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
+    import transformers
 
+    loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
     if checkpoint.digests.tokenizer == tokenizer_digest({}):  # transformers 5 would make up an empty one
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
@@ -194,7 +205,7 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
         )
     try:
         with upstream.quiet():
-            return AutoTokenizer.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
+            return loader.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: {error}",

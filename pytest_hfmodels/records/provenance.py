@@ -18,6 +18,7 @@ class Provenance:
 
     Args:
         engine: `torch` or `tensorflow`.
+        implementation: whose code the model is: `transformers`, `pytest-hfmodels`, or an adopted model's package.
         dtype: of the weights, such as `float32`.
         attention: the attention implementation, such as `eager`.
         device: such as `cpu`.
@@ -26,6 +27,7 @@ class Provenance:
     """
 
     engine: EngineName
+    implementation: str
     dtype: str
     attention: str
     device: str
@@ -37,7 +39,9 @@ class Provenance:
         """Describe the engine and versions that run `loaded`."""
         packages = ("transformers", "tokenizers", loaded.engine)
         versions = {package: found for package in packages if (found := installed(package)) is not None}
-        return cls(engine=loaded.engine, versions=versions, **loaded.environment())
+        return cls(
+            engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()
+        )
 
 
 @dataclass(frozen=True)

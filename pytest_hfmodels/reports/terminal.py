@@ -134,12 +134,17 @@ def _beam(difference: Difference) -> Iterator[str]:
 def _made_by(record: Record) -> str:
     made = record.provenance
     versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
-    return f"{versions} ({made.engine}, {made.dtype}, {made.attention}, {made.cpu})"
+    return f"{versions} ({made.engine}, {made.implementation}'s model, {made.dtype}, {made.attention}, {made.cpu})"
 
 
 def _next_step(outcome: Outcome, recorded: Record) -> str:
     if outcome.refused:
-        return f"not updated: this file is {recorded.provenance.engine}'s, and engines must agree on it"
+        made, now = recorded.provenance, outcome.observed.provenance
+        if made.implementation != now.implementation:
+            return (
+                f"not updated: {made.implementation}'s model recorded this file, and {now.implementation}'s must agree"
+            )
+        return f"not updated: this file is {made.engine}'s, and engines must agree on it"
     return f'accept it: pytest "{outcome.writer}" --snapshot-update'
 
 

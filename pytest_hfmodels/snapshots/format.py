@@ -214,7 +214,7 @@ def _load_provenance(reader: Reader) -> Provenance:
     table = reader.table("provenance")
     own = table.table("recorded_with")
     versions = {name: str(value) for name, value in table.table("versions").values.items()}
-    names = ("dtype", "attention", "device", "cpu")
+    names = ("implementation", "dtype", "attention", "device", "cpu")
     engine = own.string("engine")
     if engine not in ("torch", "tensorflow"):
         raise own.error(("engine",), f"unknown engine {engine!r}", "It is torch or tensorflow.")
