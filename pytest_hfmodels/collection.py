@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_hfmodels.requests import (
     MODEL_FIXTURES,
     TORCH_ONLY,
     ModelRequest,
+    Unserved,
     request_of,
     uses_snapshot,
 )
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import EngineName
 
 
+PROBLEM = pytest.StashKey[OptionError]()
+
+
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Give every model fixture of a test one request an engine, all in one parameter set: one id segment an engine."""
-    wanted = [name for name in MODEL_FIXTURES if name in metafunc.fixturenames]
+    wanted = [name for name in MODEL_FIXTURES if _is_ours(metafunc, name)]
     if not wanted:
         return
     marker = metafunc.definition.get_closest_marker("hf_model")
@@ -52,6 +57,25 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Tell whether a test's `gpt2` is our fixture: a project may have one of its own, or parametrise the name."""
+    if name not in metafunc.fixturenames:
+        return False
+    for marker in metafunc.definition.iter_markers("parametrize"):
+        names = marker.args[0] if marker.args else marker.kwargs.get("argnames", ())
+        if name in (names.replace(",", " ").split() if isinstance(names, str) else names):
+            return False
+    if name == "hf_model" and metafunc.definition.get_closest_marker("hf_model") is not None:
+        return True
+    # pytest has no public way from a test to the definitions that serve it, the nearest last.
+    for definition in reversed(getattr(metafunc, "_arg2fixturedefs", {}).get(name, ())):
+        if definition.func.__module__ == "pytest_hfmodels.fixtures":
+            return True
+        if name not in definition.argnames:  # it stands alone; with the name it would build on ours
+            return False
+    return True
+
+
 def default_request(fixture: str, config: pytest.Config) -> ModelRequest:
     """Return the request of a fixture that was asked for while a test runs (`request.getfixturevalue`).
 
@@ -70,18 +94,35 @@ def default_request(fixture: str, config: pytest.Config) -> ModelRequest:
 
 
 def apply_engine_limits(items: Iterable[pytest.Item]) -> None:
-    """Turn `hf_engine_limit` markers into strict expected failures of the items on that engine."""
+    """Turn `hf_engine_limit` markers into strict expected failures of the items on that engine.
+
+    A marker that is not understood becomes the problem of its own test (`PROBLEM`).
+    """
     for item in items:
         request = request_of(item)
         for marker in item.iter_markers("hf_engine_limit"):
-            if request is not None and marker.args[:1] == (request.engine,):
-                item.add_marker(
-                    pytest.mark.xfail(
-                        strict=True,
-                        reason=f"{request.engine}: {marker.kwargs['reason']}",
-                        raises=marker.kwargs.get("raises", AssertionError),
-                    )
-                )
+            try:
+                engine, reason, raises = _read_limit(marker, item.nodeid)
+            except OptionError as error:
+                item.stash[PROBLEM] = error
+                continue
+            if request is not None and request.engine == engine:
+                mark = pytest.mark.xfail(strict=True, reason=f"{engine}: {reason}", raises=raises)
+                item.add_marker(mark)
+
+
+def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]:
+    from pytest_hfmodels.engines.availability import require_known
+
+    keywords = dict(marker.kwargs)
+    engine = marker.args[0] if len(marker.args) == 1 else keywords.pop("engine", None)
+    reason, raises = keywords.pop("reason", None), keywords.pop("raises", AssertionError)
+    if not isinstance(engine, str) or not isinstance(reason, str) or keywords or len(marker.args) > 1:
+        raise OptionError(
+            f"The hf_engine_limit marker of {nodeid} is not understood.",
+            hint='It reads like this: hf_engine_limit("tensorflow", reason="has no multi-label loss").',
+        )
+    return require_known([engine], source=f"The hf_engine_limit marker of {nodeid}")[0], reason, raises
 
 
 def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
@@ -104,21 +145,23 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
             )
 
 
-def refuse_update_in_ci(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+def refuse_update_in_ci(config: pytest.Config, nodeids: Sequence[str]) -> None:
     """Refuse to write model snapshots where the environment says `CI`: a changed output must not accept itself.
+
+    Args:
+        config: for the options.
+        nodeids: the tests that use `hf_snapshot`.
 
     Raises:
         OptionError: saying how to allow it.
     """
-    if not (update_requested(config) and in_ci()) or Options.of(config).allow_update:
+    if not nodeids or not (update_requested(config) and in_ci()) or Options.of(config).allow_update:
         return
-    using = [item.nodeid for item in items if uses_snapshot(item)]
-    if using:
-        raise OptionError(
-            f"Snapshots are not written in CI, and {len(using)} selected tests use hf_snapshot (first {using[0]}).",
-            hint="Update on your machine and commit the diff; or, if this job is there to write them, "
-            "add --hfmodels-allow-update.",
-        )
+    raise OptionError(
+        f"Snapshots are not written in CI, and {len(nodeids)} selected tests use hf_snapshot (first {nodeids[0]}).",
+        hint="Update on your machine and commit the diff; or, if this job is there to write them, "
+        "add --hfmodels-allow-update.",
+    )
 
 
 def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
@@ -136,13 +179,22 @@ def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, d
         return None, {}, None
     keywords = dict(marker.kwargs)
     engines = keywords.pop("engines", ("torch",))
+    engines = [engines] if isinstance(engines, str) else engines
     checkpoint = marker.args[0] if marker.args else keywords.pop("checkpoint", None)
+    if isinstance(checkpoint, os.PathLike):
+        checkpoint = os.path.join(".", os.fspath(checkpoint))  # noqa: PTH118 - pathlib would drop the leading "./"
     if not isinstance(checkpoint, str) or not checkpoint or len(marker.args) > 1:
         raise OptionError(
             f"The hf_model marker of {nodeid} names no checkpoint.",
             hint='It reads like this: @pytest.mark.hf_model("./models/mine") or ("org/name", revision="<commit>").',
         )
-    return checkpoint, keywords, [engines] if isinstance(engines, str) else list(engines)
+    listed = isinstance(engines, list | tuple) and engines and all(isinstance(name, str) for name in engines)
+    if not listed or "engine" in keywords:
+        raise OptionError(
+            f"The hf_model marker of {nodeid} names its engines in a way that is not understood.",
+            hint='It reads like this: engines=["torch"], or ["torch", "tensorflow"].',
+        )
+    return checkpoint, keywords, list(engines)
 
 
 def _engines(wanted: Sequence[str], asked: list[str] | None, options: Options) -> tuple[EngineName, ...]:
@@ -187,9 +239,12 @@ def _skipped(item: pytest.Item) -> bool:
 def _nothing_selected(wanted: Sequence[str], asked: list[str], config: pytest.Config) -> Any:
     selected = ", ".join(Options.of(config).engines or ())
     reason = f"runs on {', '.join(asked)} only, and the selected engines are {selected}"
-    return pytest.param(*(None for _ in wanted), id="unselected", marks=pytest.mark.skip(reason=reason))
+    unserved = Unserved("unselected")
+    return pytest.param(*(unserved for _ in wanted), id=unserved.segment, marks=pytest.mark.skip(reason=reason))
 
 
 def _report_at_setup(metafunc: pytest.Metafunc, wanted: Sequence[str], error: OptionError) -> None:
     """Let one wrong marker fail its own test, not the collection of the whole file."""
-    metafunc.parametrize(wanted, [pytest.param(*(error for _ in wanted), id="error")], indirect=True, scope="session")
+    unserved = Unserved("error", error)
+    values = pytest.param(*(unserved for _ in wanted), id=unserved.segment)
+    metafunc.parametrize(wanted, [values], indirect=True, scope="session")

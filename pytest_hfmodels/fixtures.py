@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.collection import default_request, engines_in_use
+from pytest_hfmodels.collection import default_request, engines_in_use, refuse_update_in_ci
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError
 from pytest_hfmodels.options import Options
+from pytest_hfmodels.requests import Unserved
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
@@ -59,9 +60,19 @@ def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
     Kept in one TOML file a test under the folder `hfmodels_snapshots`, shared by all engines, written by
     syrupy's `--snapshot-update`.
     """
+    refuse_update_in_ci(request.config, [request.node.nodeid])  # a test that asks for it while running was not seen
+    try:
+        snapshot = request.getfixturevalue("snapshot")
+    except pytest.FixtureLookupError:
+        snapshot = None
+    if not hasattr(snapshot, "use_extension"):
+        raise OptionError(
+            f"hf_snapshot needs syrupy's fixture `snapshot`, and {request.node.nodeid} has another one or none.",
+            hint="Rename your own fixture `snapshot`, and do not switch syrupy off.",
+        )
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    return HFSnapshot(request.node, request.getfixturevalue("snapshot"))
+    return HFSnapshot(request.node, snapshot)
 
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
@@ -82,9 +93,9 @@ CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:
-    wanted: ModelRequest | OptionError = getattr(request, "param", None) or default_request(fixture, request.config)
-    if isinstance(wanted, OptionError):
-        raise wanted
+    wanted: ModelRequest | Unserved = getattr(request, "param", None) or default_request(fixture, request.config)
+    if isinstance(wanted, Unserved):
+        raise wanted.problem or OptionError("No engine of this test is selected.", hint="Select one.")
     try:
         return models.load(wanted.checkpoint, engine=wanted.engine, **wanted.keywords)
     except EngineUnavailable as error:

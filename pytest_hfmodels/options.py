@@ -143,7 +143,7 @@ def in_ci() -> bool:
 def _read(config: pytest.Config) -> Options:
     engines, engines_source = _given(config, "engines")
     require, require_source = _given(config, "require")
-    tolerance = _tolerances(config.getini("hfmodels_tolerance"))
+    tolerance = _tolerances(_ini_list(config, "hfmodels_tolerance"))
     return Options(
         engines=_engines(engines, engines_source) or None,
         require=_engines(require, require_source),
@@ -162,13 +162,23 @@ def _read(config: pytest.Config) -> Options:
 def _given(config: pytest.Config, name: str) -> tuple[list[str], str]:
     """Return a list option as a person gave it, and where."""
     value = config.getoption(f"--hfmodels-{name}")
-    if value is not None:
-        return _split([value]), f"--hfmodels-{name}"
-    return _split(config.getini(f"hfmodels_{name}")), f"the ini key hfmodels_{name}"
+    if value is None:
+        return _split(_ini_list(config, f"hfmodels_{name}")), f"the ini key hfmodels_{name}"
+    names = _split([value])
+    if not names:  # an empty variable in a CI script must not mean "all that there are"
+        raise OptionError(f"--hfmodels-{name} names no engine.", hint="Name some, or leave the option out.")
+    return names, f"--hfmodels-{name}"
 
 
-def _split(values: Sequence[str]) -> list[str]:
-    return [name for value in values for part in value.split(",") if (name := part.strip())]
+def _ini_list(config: pytest.Config, key: str) -> list[Any]:
+    try:
+        return list(config.getini(key))
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"The ini key {key} is no list: {error}.", hint=f'Write {key} = ["…"].') from error
+
+
+def _split(values: Sequence[object]) -> list[str]:
+    return [name for value in values for part in str(value).split(",") if (name := part.strip())]
 
 
 def _engines(names: list[str], source: str) -> tuple[EngineName, ...]:
@@ -189,7 +199,7 @@ def _choice(config: pytest.Config, name: str) -> str:
     return value
 
 
-def _tolerances(entries: Sequence[str]) -> dict[str, float]:
+def _tolerances(entries: Sequence[object]) -> dict[str, float]:
     found = {}
     for entry in _split(entries):
         name, _, value = entry.partition("=")

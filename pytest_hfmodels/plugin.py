@@ -62,14 +62,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse updates under CI, now that it is known what was selected."""
     try:
-        collection.refuse_update_in_ci(session.config, session.items)
+        using = [item.nodeid for item in session.items if uses_snapshot(item)]
+        collection.refuse_update_in_ci(session.config, using)
     except OptionError as error:
         _refuse(session.config, error)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let each test with a snapshot say what its xdist worker refused."""
+    """Let a test say what is wrong with its marker, and each test with a snapshot what its xdist worker refused."""
+    if collection.PROBLEM in item.stash:
+        raise item.stash[collection.PROBLEM]
     if _REFUSED in item.config.stash and uses_snapshot(item):
         raise item.config.stash[_REFUSED]
 
@@ -98,7 +101,8 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, HFModelsError):
         report.longrepr = _sentences(call.excinfo)
-    del item
+    elif call.excinfo is not None and item.config.getoption("assertmode") == "plain":
+        report.sections += _explained(item)
     return report
 
 
@@ -203,6 +207,16 @@ def _whose_transfo_xl(config: pytest.Config, items: Sequence[pytest.Item]) -> st
     return f"transfo-xl: implementation: {found.name} ({found.reason})"
 
 
+def _explained(item: pytest.Item) -> list[tuple[str, str]]:
+    """Return the explanation that `--assert=plain` leaves out of an assertion."""
+    last = getattr(getattr(item, "funcargs", {}).get("hf_snapshot"), "last", None)
+    if last is None or last.comparison.verdict == "same":
+        return []
+    from pytest_hfmodels.reports.terminal import mismatch
+
+    return [("hfmodels", "\n".join(mismatch(last, verbose=item.config.get_verbosity() > 1)))]
+
+
 def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
     if not any(map(_is_users, excinfo.traceback)):
         return excinfo.getrepr(style="value", chain=False)
@@ -230,7 +244,10 @@ def _object(config: pytest.Config, text: str) -> None:
 
     if Options.of(config).dirty == "error":
         pytest.fail(text, pytrace=False)
-    warnings.warn(text, DirtyModelWarning, stacklevel=1)
+    try:
+        warnings.warn(text, DirtyModelWarning, stacklevel=1)
+    except DirtyModelWarning:  # the project turns warnings into errors
+        pytest.fail(text, pytrace=False)
 
 
 _SHOWN = 3

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.errors import OptionError
 
 BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
 TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
@@ -34,6 +35,29 @@ class ModelRequest:
     keywords: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
+@dataclass(frozen=True)
+class Unserved:
+    """The parameter of a test that gets no model, so that the test itself can say why.
+
+    Args:
+        segment: what stands in the id for the engine.
+        problem: what is wrong with the marker, or None where no engine of the test is selected.
+    """
+
+    segment: str
+    problem: OptionError | None = None
+
+
+def engine_segment(item: pytest.Item) -> str | None:
+    """Return what our parametrisation put first in a test's id, or None for a test that it left alone."""
+    for value in getattr(getattr(item, "callspec", None), "params", {}).values():
+        if isinstance(value, ModelRequest):
+            return value.engine
+        if isinstance(value, Unserved):
+            return value.segment
+    return None
+
+
 def request_of(item: pytest.Item) -> ModelRequest | None:
     """Return the request that our parametrisation gave a test, or None for a test without a model fixture."""
     params = getattr(getattr(item, "callspec", None), "params", {})
@@ -42,7 +66,7 @@ def request_of(item: pytest.Item) -> ModelRequest | None:
 
 def uses_models(item: pytest.Item) -> bool:
     """Tell whether a test uses any of our fixtures."""
-    return bool({*MODEL_FIXTURES, "hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
+    return request_of(item) is not None or bool({"hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
 
 
 def uses_snapshot(item: pytest.Item) -> bool:

@@ -86,3 +86,46 @@ def test_orphans_tells_nothing_where_a_file_cannot_be_collected(left_behind: Pro
     assert result.ret == 2
     result.stderr.fnmatch_lines(["hfmodels: The project's tests cannot all be collected*", "*pytest --collect-only*"])
     assert "test_it/test_leaving.toml" in left_behind.snapshots
+
+
+def test_orphans_takes_files_and_no_single_tests(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    bare_project.write(TESTS)
+
+    assert main(["orphans", "test_it.py::test_kept"]) == 2
+    assert "takes test files and folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("def test_leaving(request): request.getfixturevalue('hf_snapshot')", id="asked-for-late"),
+        pytest.param("import pytest\npytest.importorskip('nothing_of_that_name')", id="module-skips-itself"),
+        pytest.param(
+            "import pytest\n@pytest.mark.hf_model('m', engines=['typo'])\ndef test_leaving(hf_model, hf_snapshot): 0",
+            id="marker-with-a-typo",
+        ),
+    ],
+)
+def test_in_doubt_a_snapshot_is_no_orphan(left_behind: Project, source: str) -> None:
+    for name in ("test_kept", "test_kept.1", "test_kept[named]", "test_kept[a.b]"):
+        (left_behind.path / "snapshots" / "test_it" / f"{name}.toml").unlink()
+    left_behind.write(source)
+
+    result = left_behind.run_python(*COMMAND, "orphans")
+
+    assert (result.ret, result.outlines) == (0, [])
+
+
+def test_a_long_name_keeps_its_further_snapshots(bare_project: Project) -> None:
+    bare_project.write(
+        "import pytest\nfrom tests.example_records import generation\n"
+        "@pytest.mark.parametrize('x', ['y' * 300])\n"
+        "def test_long(x, hf_snapshot):\n    assert generation() == hf_snapshot\n"
+        "    assert generation() == hf_snapshot\n    assert generation() == hf_snapshot(name='z' * 300)\n"
+    )
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    assert len(bare_project.snapshots) == 3
+
+    result = bare_project.run_python(*COMMAND, "orphans")
+
+    assert (result.ret, result.outlines) == (0, [])

@@ -381,3 +381,76 @@ def test_reply(hf_model, hf_snapshot):
         ["hfmodels: *; engines: torch, tensorflow; *", "1 snapshot passed. 1 snapshot generated."]
     )
     assert list(project.snapshots) == ["test_it/test_reply.toml"]
+
+
+OWN = """
+import pytest
+
+@pytest.fixture
+def gpt2():
+    return "mine"
+
+def test_own_fixture(gpt2):
+    assert gpt2 == "mine"
+
+@pytest.mark.parametrize("hf_model", ["a", "b"])
+def test_own_parameter(hf_model):
+    assert hf_model in "ab"
+
+@pytest.fixture(params=[1, 2])
+def transfo_xl(request):
+    return request.param
+
+def test_own_parametrised_fixture(transfo_xl):
+    assert transfo_xl in (1, 2)
+"""
+
+
+def test_a_project_s_own_names_stay_its_own(bare_project: Project) -> None:
+    bare_project.write(OWN)
+
+    result = bare_project.run("-v")
+
+    result.assert_outcomes(passed=5)
+    result.stdout.no_fnmatch_line("*hfmodels: *")
+    result.stdout.fnmatch_lines(["*::test_own_fixture PASSED*", "*::test_own_parameter[[]a[]] PASSED*"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ('hf_model("./m", engines=5)', "names its engines in a way that is not understood"),
+        ('hf_model("./m", engines=[])', "names its engines in a way that is not understood"),
+        ('hf_model("./m", engine="torch")', "names its engines in a way that is not understood"),
+        ('hf_model("./m"), pytest.mark.hf_engine_limit("torch")', "hf_engine_limit marker * is not understood"),
+        ('hf_model("./m"), pytest.mark.hf_engine_limit("torhc", reason="x")', "names an unknown engine: torhc"),
+    ],
+)
+def test_a_marker_that_is_not_understood_fails_its_own_test(bare_project: Project, marker: str, said: str) -> None:
+    bare_project.write(
+        f"import pytest\nMARKS = [pytest.mark.{marker}]\n"
+        "@pytest.mark.parametrize('x', [pytest.param(1)])\n"
+        "def test_other(x): pass\n"
+        "def test_marked(hf_model): pass\n"
+        "for mark in MARKS[0] if isinstance(MARKS[0], tuple) else MARKS: test_marked = mark(test_marked)\n"
+    )
+
+    result = bare_project.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*{said}*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_snapshot_asked_for_late_is_refused_in_ci_too(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare_project.write(
+        "from tests.example_records import generation\n"
+        "def test_late(request):\n    assert generation() == request.getfixturevalue('hf_snapshot')\n"
+    )
+    monkeypatch.setenv("CI", "true")
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*Snapshots are not written in CI*"])
+    assert bare_project.snapshots == {}

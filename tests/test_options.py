@@ -35,7 +35,7 @@ def read(pytester: pytest.Pytester) -> Callable[..., Options]:
 
 
 def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
-    assert astuple(read()) == (None, (), "bundled", "snapshots", None, None, "fail", "warn", False, False)
+    assert astuple(read()) == (None, (), "bundled", "snapshots", None, None, "fail", "warn", "auto", False, False)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,13 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         ("hfmodels_checkpoints = hub", "--hfmodels-checkpoints=bundled", "checkpoints", "hub", "bundled"),
         ("hfmodels_near_tie = warn", "--hfmodels-near-tie=fail", "near_tie", "warn", "fail"),
         ("hfmodels_dirty = error", "--hfmodels-dirty=warn", "dirty", "error", "warn"),
+        (
+            "hfmodels_transfo_xl = transformers",
+            "--hfmodels-transfo-xl=pytest-hfmodels",
+            "transfo_xl",
+            "transformers",
+            "pytest-hfmodels",
+        ),
     ],
 )
 def test_the_command_line_wins_over_ini(
@@ -238,3 +245,24 @@ def test_options_need_nothing_heavy(bare_project: Project) -> None:
     source = f"import sys, pytest_hfmodels.options; print(sorted({{*{heavy!r}}} & {{*sys.modules}}))"
 
     bare_project.run_python("-c", source).stdout.fnmatch_lines(["[[][]]"])
+
+
+@pytest.mark.parametrize("value", ["", ",", " "])
+def test_an_empty_choice_of_engines_is_refused(bare_project: Project, value: str) -> None:
+    bare_project.write("def test_it(): pass")
+
+    result = bare_project.run(f"--hfmodels-engines={value}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--hfmodels-engines names no engine.*"])
+
+
+def test_a_tolerance_without_a_name_in_a_pyproject_is_refused(bare_project: Project) -> None:
+    (bare_project.path / "tox.ini").unlink()
+    bare_project.write("[tool.pytest.ini_options]\nhfmodels_tolerance = [1e-5]\n", "pyproject.toml")
+    bare_project.write("def test_it(): pass")
+
+    result = bare_project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*hfmodels_tolerance has '1e-05'*"])

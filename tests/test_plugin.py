@@ -47,11 +47,13 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-checkpoints",
         "--hfmodels-near-tie",
         "--hfmodels-dirty",
+        "--hfmodels-transfo-xl",
         "--hfmodels-allow-update",
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {
         *("hfmodels_engines", "hfmodels_require", "hfmodels_checkpoints", "hfmodels_near_tie", "hfmodels_dirty"),
+        "hfmodels_transfo_xl",
         *("hfmodels_snapshots", "hfmodels_tolerance"),
     }
 

@@ -113,6 +113,8 @@ def _recorded_token_now(step: Step | None, position: int, observed: GenerationRe
     live = observed.live
     if step is None or live is None or position >= len(live.log_probabilities):
         return ""
+    if step.id >= live.log_probabilities.shape[1]:
+        return f"; id {step.id} is beyond the vocabulary now"
     value = float(live.log_probabilities[position, step.id])
     return f"; {step.text!r} now {value:.4g}, moved by {abs(value - step.log_probability):.2g}"
 
@@ -134,7 +136,8 @@ def _beam(difference: Difference) -> Iterator[str]:
 def _made_by(record: Record) -> str:
     made = record.provenance
     versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
-    return f"{versions} ({made.engine}, {made.implementation}'s model, {made.dtype}, {made.attention}, {made.cpu})"
+    own = () if made.implementation == "transformers" else (f"the model of {made.implementation}",)
+    return f"{versions} ({', '.join((made.engine, *own, made.dtype, made.attention, made.cpu))})"
 
 
 def _next_step(outcome: Outcome, recorded: Record) -> str:

@@ -13,6 +13,7 @@ from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
 from pytest_hfmodels.snapshots.tolerance import Tolerance, tolerance_for
 
@@ -64,6 +65,7 @@ class HFSnapshot:
         self._item = item
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
+        self._used: set[Path] = set()
         self.last: Outcome | None = None
 
     def __call__(self, *, name: str) -> HFSnapshot:
@@ -84,6 +86,12 @@ class HFSnapshot:
             )
         name, self._name = self._name, None
         path = snapshot_file(self._item, name or self._assertion.index)
+        if path in self._used:
+            raise SnapshotError(
+                f"{self._item.nodeid} compares two records with the same file, {path.name}.",
+                hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
+            )
+        self._used.add(path)
         may_write = self._may_write(observed, path)
         observation = Observation(observed, path, self._tolerances(observed), self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
@@ -118,7 +126,8 @@ class HFSnapshot:
         Nor does one implementation replace what another recorded: ours is measured by upstream's Transformer-XL.
         """
         own = observed.provenance
-        written = load(path.read_text(encoding="utf-8"), path).provenance if path.exists() else own
+        text = read_file(path)
+        written = own if text is None else load(text, path).provenance
         if written.implementation != own.implementation:
             return False
         if own.engine == "torch":

@@ -220,6 +220,8 @@ def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differe
         return False
     if any(difference.layer in ("kind", "prompt", "settings") for difference in differences):
         return False
+    if max(recorded.ids[: split + 1]) >= observed.live.log_probabilities.shape[1]:
+        return False  # the vocabulary has shrunk
     same_engine = recorded.provenance.engine == observed.provenance.engine
     floor = NOISE_FLOOR["same_engine" if same_engine else "cross_engine"]
     before = [step.log_probability for step in recorded.steps[: split + 1]]

@@ -75,14 +75,18 @@ def load(text: str, path: Path) -> Record:
         raise reader.error(
             ("format",),
             f"the file has format {found}, and this version reads {FORMAT}",
-            "Upgrade pytest-hfmodels, or record the snapshot anew with this version: pytest --snapshot-update.",
+            "Upgrade pytest-hfmodels; or delete the file and record it anew: pytest --snapshot-update.",
         )
     kind = reader.string("kind")
     if kind == "generation":
         return _load_generation(reader)
     if kind == "classification":
         return _load_classification(reader)
-    raise reader.error(("kind",), f"unknown kind {kind!r}", "It is generation or classification.")
+    raise reader.error(
+        ("kind",),
+        f"unknown kind {kind!r}: it is generation or classification",
+        "Restore the file (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+    )
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SnapshotError(
             f"The snapshot {path} is no valid TOML: {error}.",
             hint="Restore it (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",

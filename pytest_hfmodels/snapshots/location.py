@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.requests import request_of
+from pytest_hfmodels.requests import engine_segment
 
 if TYPE_CHECKING:
     import pytest
 
-_LONGEST = 200  # bytes of a stem; file systems allow 255, and indices, suffixes and temporary names need room
+# Bytes of a test's name and of a snapshot's; file systems allow 255 in all, and temporary names need room too.
+_LONGEST = 160
+_LONGEST_NAME = 50
 
 
 def snapshot_file(item: pytest.Item, index: int | str) -> Path:
@@ -37,8 +39,8 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
             f"{item.path} lies outside the project's root {config.rootpath}, where its snapshots would be kept.",
             hint="Run pytest with --rootdir set to the folder that holds both.",
         ) from error
-    suffix = f"[{index}]" if isinstance(index, str) else f".{index}" if index else ""
-    return snapshots_folder(config) / mirrored / f"{_stem(test_name(item) + suffix)}.toml"
+    suffix = f"[{_safe(index, _LONGEST_NAME)}]" if isinstance(index, str) else f".{index}" if index else ""
+    return snapshots_folder(config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
 
 
 def snapshots_folder(config: pytest.Config) -> Path:
@@ -55,11 +57,11 @@ def test_name(item: pytest.Item) -> str:
     *classes, name = item.nodeid.split("::")[1:]
     name = item.name  # a node id of a parametrised test may hold "::" in its parameters
     prefix = ".".join([part for part in classes if part.isidentifier()])
-    request = request_of(item)
+    segment = engine_segment(item)
     callspec = getattr(item, "callspec", None)
-    if request is not None and callspec is not None:
+    if segment is not None and callspec is not None:
         function = name.removesuffix(f"[{callspec.id}]")
-        name = f"{function}{_without_engine(item, callspec.id, request.engine)}"
+        name = f"{function}{_without_engine(item, callspec.id, segment)}"
     return f"{prefix}.{name}" if prefix else name
 
 
@@ -78,10 +80,10 @@ def _without_engine(item: pytest.Item, identifier: str, engine: str) -> str:
     )
 
 
-def _stem(name: str) -> str:
-    """Return `name` as a file name that every file system takes."""
+def _safe(name: str, longest: int) -> str:
+    """Return `name` as a part of a file name that every file system takes, of at most `longest` bytes."""
     safe = "".join(char if char.isprintable() and char not in '\\/?*:|"<>' else "_" for char in name)
-    if len(safe.encode()) <= _LONGEST:
+    if len(safe.encode()) <= longest:
         return safe
-    kept = safe.encode()[: _LONGEST - 17].decode(errors="ignore")
+    kept = safe.encode()[: longest - 17].decode(errors="ignore")
     return f"{kept}-{sha256(name.encode()).hexdigest()[:16]}"

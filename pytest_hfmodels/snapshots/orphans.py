@@ -29,6 +29,11 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
     Raises:
         SnapshotError: the collection fails, so that nobody can tell.
     """
+    if any("::" in argument for argument in arguments):
+        raise SnapshotError(
+            "hfmodels orphans takes test files and folders: one test says nothing of the others in its file.",
+            hint="Name the file, or nothing for the whole project.",
+        )
     collected = _Collected()
     output = io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -53,21 +58,33 @@ class _Collected:
         self.folder: Path | None = None
         self.modules: set[Path] = set()
         self.files: set[Path] = set()
+        self.others: set[Path] = set()
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         if isinstance(collector, pytest.Module):
             self.modules.add(collector.path)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:  # `pytest.importorskip` at the top of a module
+            self.modules = {path for path in self.modules if not str(path).endswith(report.nodeid.split("::")[0])}
+
     @pytest.hookimpl(tryfirst=True)  # before anything is deselected
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self.root, self.folder = config.rootpath, snapshots_folder(config)
         self.files = {snapshot_file(item, 0) for item in items if uses_snapshot(item)}
+        self.others = {snapshot_file(item, 0) for item in items if not uses_snapshot(item)}
 
     def may_own(self, file: Path) -> bool:
-        """Tell whether a test could use a file: a collected one does, or its test module was not collected at all."""
+        """Tell whether a test could use a file: in doubt it could.
+
+        A collected test does; or one that names no `hf_snapshot`, which may still ask for it while it runs; or the test
+        module is there and was not collected, or skipped itself.
+        """
         assert self.folder is not None, "asked after the collection"
         module = self.root / file.parent.relative_to(self.folder).with_suffix(".py")
-        return (module.exists() and module not in self.modules) or any(_belongs(file, own) for own in self.files)
+        if module.exists() and module not in self.modules:
+            return True
+        return any(_belongs(file, own) for own in self.files | self.others)
 
 
 def _snapshots(folder: Path) -> Iterator[Path]:
@@ -89,7 +106,7 @@ def _belongs(file: Path, own: Path) -> bool:
     return (
         file.parent == own.parent
         and file.stem.startswith(own.stem)
-        and (not rest or rest[1:].isdigit() or (rest.startswith("[") and rest.endswith("]")))
+        and (not rest or (rest[0] == "." and rest[1:].isdigit()) or (rest[0] == "[" and rest[-1] == "]"))
     )
 
 

@@ -36,7 +36,7 @@ class Reader:
 
     def number(self, name: str) -> float:
         """Return a number; an integer counts."""
-        return float(self._get(name, (int, float), "a number"))
+        return self._float((name,), self._get(name, (int, float), "a number"))
 
     def string(self, name: str) -> str:
         """Return a string."""
@@ -47,12 +47,17 @@ class Reader:
         return list(self._get(name, list, "an array"))
 
     def integers(self, name: str) -> tuple[int, ...]:
-        """Return an array of integers."""
-        return tuple(self._elements(name, (int,), "an integer"))
+        """Return an array of token ids."""
+        values = self._elements(name, (int,), "an integer")
+        for number, value in enumerate(values):
+            if value < 0:
+                raise self.error((name, number), f"{value} is no token id", _MEND)
+        return tuple(values)
 
     def numbers(self, name: str) -> tuple[float, ...]:
         """Return an array of numbers."""
-        return tuple(float(value) for value in self._elements(name, (int, float), "a number"))
+        values = self._elements(name, (int, float), "a number")
+        return tuple(self._float((name, number), value) for number, value in enumerate(values))
 
     def strings(self, name: str) -> tuple[str, ...]:
         """Return an array of strings."""
@@ -78,13 +83,24 @@ class Reader:
             for value, wanted in zip(row, columns, strict=True):
                 if not _fits(value, (int, float) if wanted is float else (wanted,)):
                     raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", _MEND)
-            yield row
+                if wanted is int and value < 0:
+                    raise inner.error((name, number), f"{value} in row {number} is no token id", _MEND)
+            yield [
+                inner._float((name, number), value) if wanted is float else value
+                for value, wanted in zip(row, columns, strict=True)
+            ]
 
     def error(self, trail: tuple[str | int, ...], what: str, hint: str) -> SnapshotError:
         """Return a complaint about the value at `trail`, which is relative to this table."""
         whole = (*self._trail, *trail)
         name = ".".join(str(part) for part in whole)
         return SnapshotError(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
+
+    def _float(self, trail: tuple[str | int, ...], value: float) -> float:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise self.error(trail, "is too large for a number", _MEND) from error
 
     def _get(self, name: str, kind: type | tuple[type, ...], words: str) -> Any:
         if name not in self.values:
@@ -99,6 +115,20 @@ class Reader:
             if not _fits(value, kinds):
                 raise self.error((name, number), f"{value!r} is not {words}", _MEND)
         return values
+
+
+def read_file(path: Path) -> str | None:
+    """Return the text of a snapshot file, or None where there is none.
+
+    Raises:
+        SnapshotError: it is there and cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=_MEND) from error
 
 
 _NAMES = {int: "an integer", float: "a number", str: "a string"}

@@ -18,6 +18,7 @@ from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots.compare import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.reading import read_file
 
 if TYPE_CHECKING:
     from syrupy.data import SnapshotCollection
@@ -62,7 +63,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         """Remember what is being asserted, and return its text with the recorded digits kept where they still hold."""
         del options  # syrupy's include, exclude and matcher work on values that it prints itself
         self._observation = data
-        earlier = _text(data.path)
+        earlier = read_file(data.path)
         if earlier is None:
             return dump(data.record)
         recorded = load(earlier, data.path)
@@ -76,6 +77,13 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         seen.recorded = load(str(snapshot_data), seen.path)
         seen.comparison = compare(seen.recorded, seen.record, _tolerance(seen, seen.recorded))
         return seen.comparison.verdict in seen.accepted
+
+    def read_snapshot_data_from_location(
+        self, *, snapshot_location: str, snapshot_name: str, session_id: str
+    ) -> SerializableData | None:
+        """Read a file, or say in a sentence why it cannot be read."""
+        del snapshot_name, session_id
+        return read_file(Path(snapshot_location))
 
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
@@ -122,10 +130,3 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
 
 def _tolerance(observation: Observation, recorded: Record) -> Tolerance:
     return observation.tolerance[recorded.provenance.engine == observation.record.provenance.engine]
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None

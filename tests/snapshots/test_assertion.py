@@ -354,3 +354,53 @@ def test_tensorflow_waits_for_torch_to_record_first(project: Project) -> None:
         ["*torch writes this file, and has not: run the test on torch first *test_reply[[]torch[]]*"]
     )
     assert project.snapshots == {}
+
+
+def test_two_snapshots_of_one_name_are_refused(bare_project: Project) -> None:
+    bare_project.write(
+        "from tests.example_records import generation\n"
+        "def test_it(hf_snapshot):\n"
+        "    assert generation() == hf_snapshot(name='a/b')\n    assert generation() == hf_snapshot(name='a?b')\n"
+    )
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*compares two records with the same file*"])
+
+
+def test_another_snapshot_fixture_is_told(bare_project: Project) -> None:
+    bare_project.write(
+        "import pytest\n@pytest.fixture\ndef snapshot(): return 'mine'\ndef test_it(hf_snapshot): pass\n"
+    )
+
+    result = bare_project.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*hf_snapshot needs syrupy's fixture `snapshot`*"])
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"# caf\xe9\n"], ids=["utf-16", "latin-1"])
+def test_a_file_that_is_no_text_is_told(bare_project: Project, content: bytes) -> None:
+    bare_project.write(
+        "from tests.example_records import generation\ndef test_it(hf_snapshot): assert generation() == hf_snapshot\n"
+    )
+    file = bare_project.snapshot("test_it/test_it.toml")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*The snapshot * cannot be read: *"])
+    assert file.read_bytes() == content
+
+
+def test_plain_asserts_are_explained_too(bare_project: Project) -> None:
+    bare_project.write(
+        "from tests.example_records import generation\ndef test_it(hf_snapshot): assert generation() == hf_snapshot\n"
+    )
+
+    result = bare_project.run("--assert=plain")
+
+    result.stdout.fnmatch_lines(["*missing: there is no snapshot *"])
