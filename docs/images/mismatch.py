@@ -1,11 +1,12 @@
-"""Draw mismatch.svg: a real failing run, on a snapshot in which one recorded token has been edited.
+"""Draw mismatch.svg: a real failing run, after the weights of a guarded model have changed.
 
 The command: `python docs/images/mismatch.py` (needs rich and the torch engine).
 """
 
 from __future__ import annotations
 
-import re
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,27 +14,31 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
+from safetensors.numpy import load_file, save_file
 
+BUNDLED = Path(__file__).parents[2] / "pytest_hfmodels" / "checkpoints" / "bundled" / "tiny-gpt2"
 TEST = """\
-PROMPT = "My name is Hasnain and I am a software engineer."
+import pytest
 
-def test_greedy(gpt2, hf_snapshot):
-    assert gpt2.generate(PROMPT, max_length=50) == hf_snapshot
+@pytest.mark.hf_model("./bot")
+def test_bot(hf_model, hf_snapshot):
+    assert hf_model.generate("My name is Hasnain and I am a", max_new_tokens=30) == hf_snapshot
 """
 
 
 def main() -> None:
-    """Record, edit, fail, draw."""
+    """Record, change the model, fail, draw."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         (project / "test_bot.py").write_text(TEST)
-        (project / "pytest.ini").write_text("[pytest]\nhfmodels_engines = torch\n")
+        shutil.copytree(BUNDLED, project / "bot")
         pytest(project, "--snapshot-update", "--hfmodels-allow-update")
-        edit(project / "snapshots/test_bot/test_greedy.toml")
+        retrain(project / "bot" / "model.safetensors")
         output = pytest(project)
-    console = Console(record=True, width=118, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(Text.from_ansi("$ pytest\n" + interesting(output)))
-    console.save_svg(str(Path(__file__).with_suffix(".svg")), title="pytest")
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=112, file=nowhere)
+        console.print(Text.from_ansi("$ pytest\n" + interesting(output)))
+        console.save_svg(str(Path(__file__).with_suffix(".svg")), title="pytest")
 
 
 def pytest(project: Path, *arguments: str) -> str:
@@ -42,21 +47,17 @@ def pytest(project: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False).stdout
 
 
-def edit(snapshot: Path) -> None:
-    """Exchange the sixth token for its runner-up."""
-    row = re.compile(r'\[(\d+), ("[^"]*"), (\S+), (\S+), (\S+), (\d+), ("[^"]*")\]')
-    text = snapshot.read_text(encoding="utf-8")
-    found = list(row.finditer(text))[5]
-    token, word, raw, processed, margin, other, other_word = found.groups()
-    new = f"[{other}, {other_word}, {raw}, {processed}, {margin}, {token}, {word}]"
-    snapshot.write_text(text[: found.start()] + new + text[found.end() :], encoding="utf-8")
+def retrain(weights: Path) -> None:
+    """Do to a model what a careless training run does: its last layer norm is no longer the same."""
+    tensors = load_file(weights)
+    tensors["transformer.ln_f.weight"] *= 0.3
+    save_file(tensors, weights, metadata={"format": "pt"})
 
 
 def interesting(output: str) -> str:
-    """Keep the failure and the summary."""
-    start = output.index("def ") if "def " in output else 0
-    lines = output[output.rfind("\n", 0, start) + 1 :].splitlines()
-    return "\n".join(line for line in lines if "rootdir" not in line and line.strip())
+    """Leave out what every run of pytest prints."""
+    hidden = ("rootdir", "test session starts", "hfmodels: ")
+    return "\n".join(line for line in output.splitlines() if line.strip() and not any(text in line for text in hidden))
 
 
 if __name__ == "__main__":

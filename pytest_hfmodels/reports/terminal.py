@@ -34,8 +34,10 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
     for difference in differences:
         lines += [f"  {line}" for line in _describe(difference, recorded, outcome.observed)]
     lines.append(f"  {_movement(comparison)}{_rest(len(comparison.differences) - len(differences))}")
+    since = [*comparison.notes, *_version_changes(recorded, outcome.observed)]
+    if since:
+        lines.append(f"  since recording: {'; '.join(since)}")
     if verbose:
-        lines += [f"  note: {note}" for note in comparison.notes]
         lines += [f"  recorded with {_made_by(recorded)}", f"  now           {_made_by(outcome.observed)}"]
     return [*lines, f"  {_next_step(outcome, recorded)}"]
 
@@ -58,16 +60,32 @@ def _missing(outcome: Outcome, file: str) -> list[str]:
 def _headline(comparison: Comparison) -> str:
     first = comparison.differences[0]
     if comparison.verdict is Verdict.DRIFT:
-        return f"the same output, but numbers moved beyond tolerance, first the {first.what} at {first.position}"
+        return f"the same output, but numbers moved beyond tolerance, first the {first.what}{_place(first)}"
     if first.layer == "ids":
         return f"generated token {_ordinal(first)} differs"
     return f"{first.what} differs"
 
 
 def _movement(comparison: Comparison) -> str:
-    return (
-        f"numbers up to there moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
-    )
+    layers = {difference.layer for difference in comparison.differences}
+    if layers & {"kind", "prompt"}:
+        return "numbers are not comparable"
+    where = "up to there" if "ids" in layers else "in all"
+    return f"numbers {where} moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
+
+
+def _version_changes(recorded: Record, observed: Record) -> Iterator[str]:
+    before, now = recorded.provenance.versions, observed.provenance.versions
+    for package in sorted(before.keys() & now.keys()):
+        if before[package] != now[package]:
+            yield f"{package} {before[package]} -> {now[package]}"
+
+
+def _place(difference: Difference) -> str:
+    if difference.position is None or difference.what == "loss":
+        return ""
+    kind = {"beam score": "beam", "logit": "text", "number of logits": "text"}.get(difference.what, "token")
+    return f" of {kind} {difference.position + 1}"
 
 
 def _rest(count: int) -> str:
@@ -81,13 +99,14 @@ def _describe(difference: Difference, recorded: Record, observed: Record) -> Ite
         yield from _texts(difference.recorded, difference.observed)
     elif difference.layer == "numbers":
         yield (
-            f"{difference.what} at {difference.position}: recorded {difference.recorded:.9g}, "
+            f"{difference.what}{_place(difference)}: recorded {difference.recorded:.9g}, "
             f"now {difference.observed:.9g} (moved by {abs(difference.recorded - difference.observed):.2g})"
         )
     elif difference.layer == "beams" and isinstance(difference.recorded, Beam):
         yield from _beam(difference)
     else:
-        where = "" if difference.position is None else f" (first at {difference.position})"
+        tokens = difference.layer == "prompt" and difference.position is not None
+        where = f" (first at {(difference.position or 0) + 1})" if tokens else ""
         yield f"{difference.what}{where}: recorded {difference.recorded!r}, now {difference.observed!r}"
 
 
@@ -128,7 +147,7 @@ def _texts(recorded: str, observed: str) -> Iterator[str]:
 
 
 def _beam(difference: Difference) -> Iterator[str]:
-    yield f"returned beam {difference.position} differs"
+    yield f"returned beam {(difference.position or 0) + 1} differs"
     yield f"recorded {difference.recorded.score:.6g} {_tail(difference.recorded.text)!r}"
     yield f"now      {difference.observed.score:.6g} {_tail(difference.observed.text)!r}"
 

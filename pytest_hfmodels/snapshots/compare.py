@@ -204,7 +204,7 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
     for part in ("weights", "config", "tokenizer"):
         before, now = getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)
         if before != now:
-            yield f"the checkpoint's {part} differ from those recorded"
+            yield f"the checkpoint's {part} changed"
 
 
 def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differences: Sequence[Difference]) -> bool:

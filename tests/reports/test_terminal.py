@@ -97,10 +97,10 @@ def test_drift_shows_the_figures_and_the_tolerance() -> None:
     told = lines(generation(), generation(moved(1, by=0.25)))
 
     assert told[0].startswith(
-        "drift: the same output, but numbers moved beyond tolerance, first the log-probability at 1 ("
+        "drift: the same output, but numbers moved beyond tolerance, first the log-probability of token 2 ("
     )
-    assert "  log-probability at 1: recorded -0.5, now -0.25 (moved by 0.25)" in told
-    assert "  numbers up to there moved by at most 0.25 (tolerance 0.0001)" in told
+    assert "  log-probability of token 2: recorded -0.5, now -0.25 (moved by 0.25)" in told
+    assert "  numbers in all moved by at most 0.25 (tolerance 0.0001)" in told
 
 
 def test_a_returned_beam_is_shown_by_score_and_text() -> None:
@@ -110,7 +110,7 @@ def test_a_returned_beam_is_shown_by_score_and_text() -> None:
 
     assert told[:4] == [
         "changed: returned beam differs (snapshots/test_it/test_a.toml)",
-        "  returned beam 1 differs",
+        "  returned beam 2 differs",
         "  recorded -0.625 'My name is Ada and you'",
         "  now      -0.75 'My name is Ada and we'",
     ]
@@ -127,8 +127,8 @@ def test_settings_prompts_and_labels_are_named() -> None:
         "changed: max_length differs (snapshots/test_it/test_a.toml)",
         "  max_length: recorded 6, now 9",
     ]
-    assert prompt[1] == "  prompt ids (first at 2): recorded (5, 6, 7), now (5, 6, 8)"
-    assert label[1] == "  label of 'Bad dog.' (first at 1): recorded 'cross', now 'calm'"
+    assert prompt[1] == "  prompt ids (first at 3): recorded (5, 6, 7), now (5, 6, 8)"
+    assert label[1] == "  label of 'Bad dog.': recorded 'cross', now 'calm'"
 
 
 def test_differences_that_are_left_out_are_counted() -> None:
@@ -149,7 +149,7 @@ def test_checkpoints_that_differ_are_noted() -> None:
 
     told = lines(record, generation(moved(0, by=1.0), checkpoint=replace(record.checkpoint, config="sha256:c2")))
 
-    assert any(line.startswith("  note: the checkpoint's config differ") for line in told)
+    assert any(line.startswith("  since recording: the checkpoint's config changed") for line in told)
 
 
 def test_a_missing_snapshot_shows_what_was_seen() -> None:

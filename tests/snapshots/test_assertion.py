@@ -72,7 +72,7 @@ def test_a_changed_model_fails_until_the_change_is_accepted(project: Project) ->
     refused.stdout.fnmatch_lines(
         [
             "*changed: generated token 1 differs (snapshots/test_it/test_reply.toml)",
-            "*note: the checkpoint's weights differ from those recorded",
+            "*since recording: the checkpoint's weights changed",
             '*accept it: pytest "test_it.py::test_reply[[]torch[]]" --snapshot-update',
         ]
     )
@@ -123,8 +123,8 @@ def test_a_number_beyond_tolerance_is_drift(bare_project: Project) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*drift: the same output, but numbers moved beyond tolerance, first the log-probability at 1 *",
-            "*log-probability at 1: recorded -0.5, now -0.4997 (moved by 0.0003)",
+            "*drift: the same output, but numbers moved beyond tolerance, first the log-probability of token 2 *",
+            "*log-probability of token 2: recorded -0.5, now -0.4997 (moved by 0.0003)",
         ]
     )
 

@@ -45,8 +45,8 @@ def test_provenance_evidence_and_digests_fail_nothing() -> None:
 
     assert comparison.verdict is Verdict.SAME
     assert comparison.notes == (
-        "the checkpoint's weights differ from those recorded",
-        "the checkpoint's tokenizer differ from those recorded",
+        "the checkpoint's weights changed",
+        "the checkpoint's tokenizer changed",
     )
 
 
