@@ -5,14 +5,12 @@ The command: `python training/tiny_gpt2.py [--output DIR]`. See README.md beside
 
 import argparse
 import hashlib
-import math
 import os
 import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 # Before transformers is imported: 4.x would otherwise import TensorFlow as well.
@@ -20,7 +18,9 @@ os.environ["USE_TF"] = "0"
 
 import torch
 from corpus import TOPICS, Example, documents, examples
+from recipe import Report, rate, topic_loss
 from safetensors.torch import save_file
+from search import Search, loop_length, strange_pairs, word_pairs
 from tokenizer import train_tokenizer, write_json
 from torch import Tensor
 from torch.nn import functional
@@ -153,29 +153,10 @@ def classify(model: GPT2LMHeadModel, head: torch.nn.Linear, texts: Labelled) -> 
     return logits
 
 
-def topic_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the sum of the losses of both readings of the one head.
-
-    Multi-label: binary cross-entropy on all texts. Single-label: cross-entropy on the
-    texts with exactly one topic.
-    """
-    single = labels.sum(dim=1) == 1
-    several = functional.binary_cross_entropy_with_logits(logits, labels)
-    one = functional.cross_entropy(logits[single], labels[single].argmax(dim=1))
-    return several + one
-
-
 def language_loss(model: GPT2LMHeadModel, rows: Tensor) -> Tensor:
     """Return the mean next-token cross-entropy in nats."""
     logits = model(rows).logits[:, :-1]
     return functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
-
-
-def rate(step: int, steps: int) -> float:
-    """Return the learning rate's factor: a linear warm-up, then a cosine to zero."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / max(1, steps - WARM_UP)))
 
 
 def train(
@@ -193,7 +174,7 @@ def train(
     """
     parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate(s, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate(s, steps, WARM_UP))
     order = random.Random(SEED)
     start = time.monotonic()
     for step in range(steps):
@@ -241,92 +222,11 @@ def build(folder: Path, steps: int) -> None:
     save(model, head, folder)
 
 
-@dataclass
-class Report:
-    """Prints what was measured and remembers which requirements do not hold."""
-
-    failures: list[str] = field(default_factory=list)
-
-    def check(self, holds: bool, requirement: str) -> None:
-        """Print a requirement and whether it holds."""
-        print(f"  {'ok  ' if holds else 'FAIL'} {requirement}")
-        if not holds:
-            self.failures.append(requirement)
-
-
-@dataclass(frozen=True)
-class Beam:
-    """A sequence and its summed log-probability; `score` is that per new token."""
-
-    ids: list[int]
-    total: float
-    score: float = 0.0
-
-
 @torch.no_grad()
-def next_scores(model: GPT2LMHeadModel, sequences: Sequence[list[int]], *, blocked: bool) -> Tensor:
-    """Return (sequences, vocabulary) log-probabilities of the next token.
-
-    With `blocked`, tokens that would repeat a pair of tokens get minus infinity.
-    """
+def next_scores(model: GPT2LMHeadModel, sequences: Sequence[list[int]]) -> Tensor:
+    """Return (sequences, vocabulary) log-probabilities of the next token."""
     logits = model(torch.tensor(sequences)).logits[:, -1]
-    scores = functional.log_softmax(logits, dim=-1)
-    if blocked:
-        for row, ids in zip(scores, sequences, strict=True):
-            repeats = [after for before, after in pairwise(ids) if before == ids[-1]]
-            row[repeats] = -math.inf
-    return scores
-
-
-def greedy(model: GPT2LMHeadModel, prompt: list[int], *, blocked: bool) -> tuple[list[int], float]:
-    """Return the greedy path and its smallest margin over the runner-up."""
-    ids, margins = prompt, []
-    while len(ids) < LENGTH and ids[-1] != END:
-        best = next_scores(model, [ids], blocked=blocked)[0].topk(2)
-        margins.append(float(best.values[0] - best.values[1]))
-        ids = [*ids, int(best.indices[0])]
-    return ids, min(margins)
-
-
-def beam_search(model: GPT2LMHeadModel, prompt: list[int]) -> tuple[list[Beam], list[float]]:
-    """Return the best beams, best first, and the gap of every decision on the way.
-
-    Pairs of tokens are not repeated and the search stops early. A decision is which
-    candidates are kept, which of them end, and how the finished beams are ordered.
-    """
-    running, finished, gaps = [Beam(prompt, 0.0)], list[Beam](), list[float]()
-    for new in range(1, LENGTH - len(prompt) + 1):
-        best = extensions(model, running, new)
-        going = [beam for beam in best if beam.ids[-1] != END]
-        gaps.append(going[BEAMS - 1].total - going[BEAMS].total)
-        for rank, beam in enumerate(best):
-            if beam.ids[-1] == END:
-                rival = best[BEAMS] if rank < BEAMS else best[BEAMS - 1]
-                gaps.append(abs(beam.total - rival.total))
-                finished += [beam] if rank < BEAMS else []
-        running = going[:BEAMS]
-        if len(finished) >= BEAMS:
-            break
-    else:
-        finished += running
-    ordered = sorted(finished, key=lambda beam: beam.score, reverse=True)
-    gaps += [better.score - worse.score for better, worse in pairwise(ordered)]
-    return ordered[:BEAMS], gaps
-
-
-def extensions(model: GPT2LMHeadModel, running: Sequence[Beam], new: int) -> list[Beam]:
-    """Return the best one-token extensions: two a beam, and one to measure the gap.
-
-    `new` is how many tokens beyond the prompt the extensions have.
-    """
-    totals = torch.tensor([[beam.total] for beam in running])
-    scores = next_scores(model, [beam.ids for beam in running], blocked=True) + totals
-    best = scores.flatten().topk(2 * BEAMS + 1)
-    found = []
-    for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        beam, token = divmod(place, VOCABULARY)
-        found.append(Beam([*running[beam].ids, token], total, total / new))
-    return found
+    return functional.log_softmax(logits, dim=-1)
 
 
 def upstream(model: GPT2LMHeadModel, prompt: list[int], **settings: int | bool) -> list[list[int]]:
@@ -344,38 +244,16 @@ def upstream(model: GPT2LMHeadModel, prompt: list[int], **settings: int | bool) 
     return [row[: row.index(END) + 1] if END in row else row for row in rows]
 
 
-def loop_length(ids: Sequence[int]) -> int | None:
-    """Return the length of the phrase that the ids end with twice, if there is one."""
-    for length in range(4, len(ids) // 2 + 1):
-        if ids[-length:] == ids[-2 * length : -length]:
-            return length
-    return None
-
-
-def word_pairs(text: str) -> set[tuple[str, str]]:
-    """Return all pairs of neighbouring words."""
-    return set(pairwise(text.split()))
-
-
-def strange_pairs(text: str, known: set[tuple[str, str]]) -> list[str]:
-    """Return the neighbouring words that the corpus does not have.
-
-    The last word does not count unless it ends a sentence: it may have been cut off.
-    """
-    if not text.endswith("."):
-        text = text.rpartition(" ")[0]
-    return sorted(" ".join(pair) for pair in word_pairs(text) - known)
-
-
 def report_generation(report: Report, folder: Path) -> None:
     """Check the continuations of the prompt: texts and margins."""
     tokenizer = GPT2TokenizerFast.from_pretrained(folder)
     model = GPT2LMHeadModel.from_pretrained(folder, attn_implementation="eager").eval()
     prompt = tokenizer.encode(PROMPT)
     print(f"prompt: {len(prompt)} tokens {tokenizer.convert_ids_to_tokens(prompt)}")
-    loop, loop_margin = greedy(model, prompt, blocked=False)
-    plain, plain_margin = greedy(model, prompt, blocked=True)
-    beams, gaps = beam_search(model, prompt)
+    search = Search(lambda sequences: next_scores(model, sequences), LENGTH, END, BEAMS)
+    loop, loop_margin = search.greedy(prompt, blocked=False)
+    plain, plain_margin = search.greedy(prompt, blocked=True)
+    beams, gaps = search.beam(prompt)
     texts = {
         "greedy": tokenizer.decode(loop),
         "greedy, no pair twice": tokenizer.decode(plain),
