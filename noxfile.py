@@ -52,5 +52,5 @@ def row(session: nox.Session) -> None:
     requirements = [argument for argument in session.posargs if "==" in argument]
     rest = [argument for argument in session.posargs if "==" not in argument] or ["suites"]
     session.install("torch==2.13.0", "hatchling", "editables", *requirements)
-    session.install("--no-build-isolation", "-e", ".[torch,properties]", *requirements)
+    session.install("--no-build-isolation", "-e", ".[torch,transfo-xl,properties]", *requirements)
     session.run("pytest", "--hfmodels-engines", "torch", *rest)
