@@ -113,7 +113,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     if CACHE in item.config.stash:
         changed = _changes(item.config)
         if changed:
-            _object(item.config, f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}")
+            _object(
+                item.config,
+                f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}",
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

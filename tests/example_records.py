@@ -44,7 +44,9 @@ STEPS = (
 
 
 def provenance(engine: EngineName = "torch", *, dtype: str = "float32") -> Provenance:
-    return Provenance(engine, "transformers", dtype, "eager", "cpu", "AVX512", {"transformers": "4.57.6", engine: "2.0.0"})
+    return Provenance(
+        engine, "transformers", dtype, "eager", "cpu", "AVX512", {"transformers": "4.57.6", engine: "2.0.0"}
+    )
 
 
 def generation(steps: Sequence[Step] = STEPS, *, engine: EngineName = "torch", **changes: Any) -> GenerationRecord:

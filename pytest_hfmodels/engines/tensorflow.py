@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines import alterations, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
 from pytest_hfmodels.errors import EngineError
 
 with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
@@ -57,7 +58,7 @@ class TensorFlowEngine:
             return transformers.AutoConfig.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
             )
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except Exception as error:  # upstream raises of every kind here
             raise EngineError(
                 f"transformers cannot read the configuration of {folder}: {type(error).__name__}: {error}",
                 hint="Check the checkpoint's model_type and the overrides given at load.",
@@ -102,7 +103,7 @@ class TensorFlowModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with upstream.resolved_settings(self.model) as resolved:
+        with resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids.astype(np.int32)),
                 attention_mask=self.tensor((np.ones_like(ids) if mask is None else mask).astype(np.int32)),
@@ -116,7 +117,9 @@ class TensorFlowModel(LoadedModel):
             # In 4.30 the prompt has columns of its own.
             beam_indices=None if beam_indices is None else _ids(beam_indices)[:, -len(output.scores) :],
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=upstream.effective_settings(resolved[-1] if resolved else self.model.generation_config, settings),
+            effective=effective_settings(
+                resolved[-1] if resolved else self.model.generation_config, settings, ids.shape[1]
+            ),
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
@@ -129,6 +132,11 @@ class TensorFlowModel(LoadedModel):
     ) -> Classification:
         """See `LoadedModel.classify`; upstream reads no `problem_type` here and gives one loss an example."""
         del problem_type
+        if labels is not None and labels.ndim > 1:
+            raise EngineError(
+                "transformers' TensorFlow classifiers take one class index a text, and no rows of labels.",
+                hint='Use engines=["torch"] for a multi-label loss.',
+            )
         inputs = self._inputs(ids, mask)
         given = None if labels is None else tf.convert_to_tensor(labels, dtype=_label_dtype(labels))
         output = self.model(inputs, labels=given, output_hidden_states=True, training=False)
@@ -153,6 +161,7 @@ class TensorFlowModel(LoadedModel):
         """See `LoadedModel.modes`: TensorFlow counts no versions, so identities tell, and the digest the rest."""
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
+        found.update(alterations.attributes(self.model, "the model"))
         return found
 
     def environment(self) -> Mapping[str, str]:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import architectures, upstream
+from pytest_hfmodels.engines import alterations, architectures, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
 from pytest_hfmodels.errors import EngineError
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class TorchEngine:
                     trust_remote_code=False,
                     use_safetensors=True,
                 )
-            except (ValueError, KeyError, AttributeError, TypeError, ImportError, RuntimeError) as error:
+            except (
+                Exception
+            ) as error:  # upstream raises of every kind here, a bare Exception and AssertionError included
                 raise EngineError(
                     f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",
@@ -81,7 +84,7 @@ class TorchModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with _settled(self.model), upstream.resolved_settings(self.model) as resolved:
+        with _settled(self.model), resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
@@ -94,7 +97,9 @@ class TorchModel(LoadedModel):
             scores=np.stack([_floats(step) for step in output.scores]),
             beam_indices=None if beam_indices is None else _ids(beam_indices),
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=upstream.effective_settings(resolved[-1] if resolved else self.model.generation_config, settings),
+            effective=effective_settings(
+                resolved[-1] if resolved else self.model.generation_config, settings, ids.shape[1]
+            ),
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
@@ -129,11 +134,16 @@ class TorchModel(LoadedModel):
 
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
-        found: dict[str, object] = {
-            f"training mode of {name or 'the model'}": module.training for name, module in self.model.named_modules()
-        }
+        found: dict[str, object] = {}
+        for name, module in self.model.named_modules():
+            where = name or "the model"
+            found[f"training mode of {where}"] = module.training
+            found.update(alterations.hooks(module, where))
+            found.update(alterations.attributes(module, where))
+        for name, buffer in self.model.named_buffers():
+            found[f"tensor {name}"] = (id(buffer), buffer.data_ptr(), _version(buffer), str(buffer.dtype))
         for name, parameter in self.model.named_parameters():
-            found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), parameter._version, str(parameter.dtype))
+            found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), _version(parameter), str(parameter.dtype))
             found[f"requires_grad of {name}"] = parameter.requires_grad
         return found
 
@@ -160,6 +170,10 @@ class TorchModel(LoadedModel):
     def _labels(self, labels: IntArray | FloatArray) -> torch.Tensor:
         tensor = self.tensor(labels)
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else int(tensor._version)  # inference tensors count none
 
 
 def _ids(tensor: torch.Tensor) -> IntArray:

@@ -18,22 +18,6 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import LoadOptions
 
-# The settings that a record keeps, and what each means where a release leaves it unset. Names are
-# the library's documented ones, values are resolved, so that the table reads the same on every release.
-SETTINGS: Mapping[str, object] = {
-    "max_length": None,
-    "min_length": 0,
-    "do_sample": False,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-    "early_stopping": False,
-    "length_penalty": 1.0,
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "eos_token_id": None,
-    "pad_token_id": None,
-}
-
 
 def transformers(*, with_tensorflow: bool) -> ModuleType:
     """Import transformers, without TensorFlow unless a run has selected it.
@@ -193,53 +177,3 @@ def new_head(shape: tuple[int, ...]) -> Any:
 
     size = int(np.prod(shape))
     return (0.02 * np.sin(np.arange(1, size + 1, dtype=np.float64))).reshape(shape).astype(np.float32)
-
-
-def effective_settings(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run in release-independent form.
-
-    Args:
-        config: the generation configuration as the library resolved it.
-        settings: what the caller passed, of which unlisted names are kept as given.
-    """
-    resolved = {name: _resolved(getattr(config, name, None), default) for name, default in SETTINGS.items()}
-    resolved["eos_token_id"] = _as_list(resolved["eos_token_id"])
-    extra = {name: value for name, value in settings.items() if name not in resolved and name != "max_new_tokens"}
-    return {**resolved, **extra}
-
-
-def _resolved(value: Any, default: object) -> Any:
-    if value is None:
-        return default
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _as_list(value: Any) -> list[int]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [int(value)]
-
-
-@contextmanager
-def resolved_settings(model: Any) -> Iterator[list[Any]]:
-    """Catch the generation configuration that `generate` resolves, by listening where it builds its processors.
-
-    Releases resolve lengths and special tokens at different moments and in different places; every one from
-    4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. The list stays empty for a model
-    that does not, and the caller falls back on what was asked for.
-    """
-    caught: list[Any] = []
-    original = getattr(model, "_get_logits_processor", None)
-    if original is None:
-        yield caught
-        return
-
-    def listen(generation_config: Any, *arguments: Any, **keywords: Any) -> Any:
-        caught.append(generation_config)
-        return original(generation_config, *arguments, **keywords)
-
-    object.__setattr__(model, "_get_logits_processor", listen)
-    try:
-        yield caught
-    finally:
-        object.__delattr__(model, "_get_logits_processor")

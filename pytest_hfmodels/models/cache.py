@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
-from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
+from pytest_hfmodels.errors import CheckpointError, EngineError
+from pytest_hfmodels.models import arguments
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
 from pytest_hfmodels.models.watch import Fingerprint
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -46,7 +48,7 @@ class ModelCache:
 
     def load(
         self,
-        checkpoint: str,
+        checkpoint: str | os.PathLike[str],
         *,
         task: Task | None = None,
         engine: EngineName = "torch",
@@ -61,7 +63,7 @@ class ModelCache:
         """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
 
         Args:
-            checkpoint: a bundled name (`tiny-gpt2`), a folder (`./models/bot`), or a hub id.
+            checkpoint: a bundled name (`tiny-gpt2`), a folder (`./models/bot`, or any path object), or a hub id.
             task: `text-generation` or `text-classification`; None takes what the configuration says.
             engine: `torch` or `tensorflow`.
             revision: the full commit of a hub checkpoint.
@@ -76,10 +78,15 @@ class ModelCache:
         Raises:
             CheckpointError: it cannot be found, read or trusted, or does not fit.
             EngineError: the engine is not there or lacks the architecture.
+            OptionError: an argument is of another kind.
         """
-        found = self._resolve(checkpoint, revision, digest)
-        wanted = task or infer_task(found)
-        _check_names(wanted, engine, head)
+        name = arguments.checkpoint_name(checkpoint)
+        arguments.require_texts(revision=revision, digest=digest, attention=attention)
+        arguments.require_pinning(pin, dtype)
+        arguments.require_fields(overrides)
+        found = self._resolve(name, revision, digest)
+        wanted = infer_task(found) if task is None else task
+        arguments.require_known(wanted, engine, head)
         options = LoadOptions(
             dtype=dtype or ("float32" if pin else None),
             attention=attention or ("eager" if pin else None),
@@ -101,10 +108,15 @@ class ModelCache:
             task: None takes `text-classification` for a class that says so, else `text-generation`.
 
         Raises:
-            EngineError: it is neither a torch nor a Keras model.
+            EngineError: it is neither a torch nor a Keras model, or lacks a configuration, weights or a tokenizer.
+            OptionError: the task or the name is none.
         """
         own = type(model).__name__
-        loaded = self._engine(_engine_of(model)).adopt(model)
+        kind: Task = _task_of(own) if task is None else task
+        engine = _engine_of(model)
+        arguments.require_known(kind)
+        arguments.require_adoptable(model, tokenizer, name)
+        loaded = self._engine(engine).adopt(model)
         digests = Digests(
             weights=weights_digest(loaded.weights()),
             config=_text_digest(_stable_config(model)),
@@ -113,7 +125,6 @@ class ModelCache:
         checkpoint = Checkpoint(
             name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
         )
-        kind: Task = task or ("text-classification" if "SequenceClassification" in own else "text-generation")
         entry = Entry(checkpoint, kind, loaded, tokenizer, Fingerprint.of(loaded, tokenizer, with_weights=False), True)
         self._entries[f"adopted {id(model)}"] = entry
         return HFModel(lambda: entry)
@@ -164,22 +175,24 @@ class ModelCache:
 
 
 def infer_task(checkpoint: Checkpoint) -> Task:
-    """Return what the checkpoint's configuration says it was made for (`architectures`)."""
+    """Return what the checkpoint's configuration says it was made for (`architectures`).
+
+    Raises:
+        CheckpointError: it says so in no list of names.
+    """
     config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
-    architectures = config.get("architectures") or []
-    if any("SequenceClassification" in name for name in architectures):
-        return "text-classification"
-    return "text-generation"
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.name!r}: architectures in its config.json "
+            f"is no list of class names: {names!r:.60}.",
+            hint='Write it as in ["GPT2LMHeadModel"], or name the task: task="text-generation".',
+        )
+    return _task_of(" ".join(names))
 
 
-def _check_names(task: str, engine_name: str, head: str) -> None:
-    if task not in get_args(Task):
-        raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")
-    if engine_name not in get_args(EngineName):
-        known = " and ".join(get_args(EngineName))
-        raise OptionError(f"Unknown engine {engine_name!r}.", hint=f"The engines are {known}.")
-    if head not in ("trained", "new"):
-        raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "new".')
+def _task_of(names: str) -> Task:
+    return "text-classification" if "SequenceClassification" in names else "text-generation"
 
 
 def _engine_of(model: Any) -> EngineName:
@@ -206,9 +219,10 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
     try:
         with upstream.quiet():
             return loader.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot parse
         raise CheckpointError(
-            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: {error}",
+            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: "
+            f"{type(error).__name__}: {error}",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         ) from error
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.models.settings import require_recordable, require_repeatable, with_pad
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
+from pytest_hfmodels.records.prompt import require_length, require_room, require_rows, vocabulary_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
@@ -19,11 +22,10 @@ if TYPE_CHECKING:
 class HFModel:
     """A model as tests see it: upstream's own objects, and records made from them.
 
-    The model behind it is loaded on first use and may be loaded anew when a test has changed it, so that
-    `handle.model` is to be asked for again in each test rather than kept.
-
-    Args:
-        fetch: returns the cache entry, loading it if need be.
+    `generate` and `classify` return records to compare with `hf_snapshot`; `model`, `tokenizer` and `config` are
+    upstream's; `forward` and `log_probabilities` give NumPy arrays. The model behind it is loaded on first use and may
+    be loaded anew when a test has changed it, so that `handle.model` is to be asked for again in each test rather than
+    kept.
     """
 
     def __init__(self, fetch: Callable[[], Entry]) -> None:
@@ -80,17 +82,18 @@ class HFModel:
             settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`.
 
         Raises:
-            EngineError: sampling was asked for, the prompt is empty, or the model is no language model.
+            EngineError: the prompt or a setting is none that a record can hold, or the model is no language model.
         """
         self._require_task("text-generation", "generate")
-        _refuse_sampling(settings)
+        require_repeatable(settings)
+        require_recordable(settings)
         entry = self._fetch()
         return observe_generation(
             entry.checkpoint,
             entry.loaded,
             entry.tokenizer,
             prompt,
-            self._with_pad(settings),
+            with_pad(self.model.generation_config, settings),
             skip_special_tokens=skip_special_tokens,
         )
 
@@ -98,24 +101,39 @@ class HFModel:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
 
         Raises:
-            EngineError: the prompts have different lengths, or sampling was asked for.
+            EngineError: the prompts have different lengths or do not fit the model, or sampling was asked for.
         """
         import numpy as np
 
         self._require_task("text-generation", "generate")
-        _refuse_sampling(settings)
-        if len({len(prompt) for prompt in prompts}) != 1 or not prompts[0]:
+        require_repeatable(settings)
+        rows = require_rows(prompts, vocabulary_size(self.config))
+        if len({len(row) for row in rows}) != 1 or not rows[0]:
             raise EngineError(
                 "generate_batch takes one or more prompts of one length, with at least one token.",
                 hint="Group prompts by length: padding would change what n-gram blocking reads.",
             )
-        return self.loaded.generate(np.asarray(prompts, dtype=np.int64), None, self._with_pad(settings))
+        require_room(self.config, len(rows[0]), wanted_length(settings, len(rows[0])))
+        return self.loaded.generate(
+            np.asarray(rows, dtype=np.int64), None, with_pad(self.model.generation_config, settings)
+        )
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
-        """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states."""
+        """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.
+
+        Raises:
+            EngineError: the rows have different lengths, or more tokens than the model has positions.
+        """
         import numpy as np
 
-        return self.loaded.forward(np.asarray(ids, dtype=np.int64))
+        rows = require_rows(ids, vocabulary_size(self.config))
+        if len({len(row) for row in rows}) != 1 or not rows[0]:
+            raise EngineError(
+                "forward takes one or more rows of token ids of one length, with at least one token.",
+                hint="Write them as in forward([[72, 105], [66, 121]]).",
+            )
+        require_length(self.config, len(rows[0]), "A row")
+        return self.loaded.forward(np.asarray(rows, dtype=np.int64))
 
     def log_probabilities(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return the log-probability of every vocabulary entry after every token of `ids`, (B, L, V)."""
@@ -134,7 +152,7 @@ class HFModel:
             problem_type: as in the configuration; None leaves it to upstream to infer it from the labels.
 
         Raises:
-            EngineError: the model is no classifier, or there is nothing to classify.
+            EngineError: the model is no classifier, or the texts or labels do not fit it.
         """
         self._require_task("text-classification", "classify")
         entry = self._fetch()
@@ -149,19 +167,3 @@ class HFModel:
                 f"{method}() needs a {task} model, and {self.checkpoint.name} was loaded for {self.task}.",
                 hint=f'Load it with task="{task}".',
             )
-
-    def _with_pad(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Give eos as pad where the model has none, which is upstream's own rule less its message."""
-        config = self.model.generation_config
-        if "pad_token_id" in settings or config.pad_token_id is not None or config.eos_token_id is None:
-            return dict(settings)
-        eos = config.eos_token_id
-        return {"pad_token_id": eos[0] if isinstance(eos, list) else eos, **settings}
-
-
-def _refuse_sampling(settings: Mapping[str, Any]) -> None:
-    if settings.get("do_sample"):
-        raise EngineError(
-            "do_sample=True draws tokens at random, and a record must come out the same every time.",
-            hint="Leave do_sample out; use greedy or beam search.",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Fingerprint:
 
 
 _ABSENT = "(absent)"
+_BACKEND = "tokenizer's backend"
 
 
 def _settings(prefix: str, config: Any) -> dict[str, object]:
@@ -72,13 +74,33 @@ def _tokenizer(tokenizer: Any) -> dict[str, object]:
     }
     # Not by attribute: older releases log an error for every special token that is not set.
     found |= {f"tokenizer.{name}": str(value) for name, value in tokenizer.special_tokens_map.items()}
-    return {**found, "tokenizer's vocabulary size": len(tokenizer)}
+    return {**found, **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
+
+
+def _backend(tokenizer: Any) -> dict[str, object]:
+    """Return a digest of a fast tokenizer's own parts: merges, normalizer, decoder and the like."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not hasattr(backend, "to_str"):
+        return {}
+    # Padding and truncation come first, and a mere call of the tokenizer sets them.
+    _, _, parts = str(backend.to_str()).partition('"added_tokens"')
+    return {_BACKEND: sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()}
 
 
 def _describe(name: str, before: object, now: object) -> str:
     if name.startswith("tensor "):
         return f"{name} was replaced or written in place"
+    if name == _BACKEND:
+        return f"{name} (merges, normalizer, decoder …) was changed"
+    if name.startswith(("attribute ", "forward ", "backward ")):  # the marks are addresses
+        return f"{name}: {_happened(before, now)}"
     return f"{name}: {before} -> {now}"
+
+
+def _happened(before: object, now: object) -> str:
+    if before == _ABSENT:
+        return "added"
+    return "removed" if now == _ABSENT else "replaced"
 
 
 def _digest(loaded: LoadedModel) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import EngineError
 from pytest_hfmodels.records.evidence import Block, fingerprint
+from pytest_hfmodels.records.labels import checked_labels, require_problem_type
+from pytest_hfmodels.records.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
@@ -99,27 +102,31 @@ def observe_classification(
         problem_type: as in the configuration, or None for what upstream infers from the labels.
 
     Raises:
-        EngineError: no text, an empty text, or a batch that needs padding without a pad token.
+        EngineError: no text, an empty or too long one, labels that do not fit, or a batch that needs padding
+            without a pad token.
     """
     import numpy as np
 
-    rows = [texts] if isinstance(texts, str) else list(texts)
-    encoded = _encode(tokenizer, rows)
-    pad = loaded.model.config.pad_token_id
+    config = loaded.model.config
+    rows = _texts(texts)
+    encoded = _encode(tokenizer, rows, config)
+    pad = config.pad_token_id
     ids, mask = _padded(encoded, pad, tokenizer.padding_side)
-    given = None if labels is None else _labels(labels)
+    kind = problem_type or getattr(config, "problem_type", None)
+    require_problem_type(kind)
+    given = None if labels is None else checked_labels(labels, len(rows), config.num_labels, kind)
     seen = loaded.classify(ids, mask, given, problem_type)
     if np.isnan(seen.logits).any() or (seen.loss is not None and np.isnan(seen.loss)):
         raise EngineError(
             f"{checkpoint.name} on {loaded.engine} returned NaN.",
             hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
         )
-    names = {int(index): str(name) for index, name in loaded.model.config.id2label.items()}
+    names = {int(index): str(name) for index, name in config.id2label.items()}
     return ClassificationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
         effective={
-            "problem_type": problem_type or getattr(loaded.model.config, "problem_type", None) or "inferred",
+            "problem_type": kind or "inferred",
             "num_labels": int(seen.logits.shape[-1]),
             "pad_token_id": pad,
             "padding_side": str(tokenizer.padding_side),
@@ -132,13 +139,20 @@ def observe_classification(
     )
 
 
-def _encode(tokenizer: Any, rows: Sequence[str]) -> list[tuple[int, ...]]:
-    encoded = [tuple(int(i) for i in tokenizer(text)["input_ids"]) for text in rows]
+def _texts(texts: str | Sequence[str]) -> list[str]:
+    values = listed(texts)
+    alone = isinstance(values, str | bytes) or not isinstance(values, Sequence)
+    return [require_text(text, "What is classified") for text in ([values] if alone else values)]
+
+
+def _encode(tokenizer: Any, rows: Sequence[str], config: Any) -> list[tuple[int, ...]]:
+    encoded = [require_ids(tokenizer(text)["input_ids"], vocabulary_size(config)) for text in rows]
     if not encoded or not all(encoded):
         raise EngineError(
             "There is nothing to classify: no text, or one without tokens.",
             hint="Give at least one text of at least one token.",
         )
+    require_length(config, max(map(len, encoded)), "A text")
     return encoded
 
 
@@ -159,14 +173,6 @@ def _padded(encoded: Sequence[tuple[int, ...]], pad: int | None, side: str) -> t
         place = slice(length - len(own), length) if side == "left" else slice(0, len(own))
         ids[row, place], mask[row, place] = own, 1
     return ids, mask
-
-
-def _labels(labels: Sequence[Any]) -> IntArray | FloatArray:
-    import numpy as np
-
-    array = np.asarray(labels)
-    # A label's kind is how upstream tells single- from multi-label: keep it.
-    return array.astype(np.float64) if array.dtype.kind == "f" else array.astype(np.int64)
 
 
 def _classified(text: str, ids: tuple[int, ...], logits: FloatArray, names: Mapping[int, str]) -> ClassifiedInput:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
 from pytest_hfmodels.records.evidence import Block, Live, fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.records.prompt import require_ids, require_room, require_text, vocabulary_size
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
@@ -113,12 +115,12 @@ def observe_generation(
         skip_special_tokens: how the output is decoded.
 
     Raises:
-        EngineError: the prompt is empty, or the model returned NaN.
+        EngineError: the prompt is none or does not fit, or the model returned NaN.
     """
     import numpy as np
 
-    given = _prompt(prompt, tokenizer)
-    _require_room(loaded.model.config, given)
+    given = _prompt(prompt, tokenizer, loaded.model.config)
+    require_room(loaded.model.config, len(given.ids), wanted_length(settings, len(given.ids)))
     generation = loaded.generate(np.asarray([given.ids], dtype=np.int64), None, settings)
     effective = dict(generation.effective)
     returned = [_generated(row, len(given.ids), effective["eos_token_id"]) for row in generation.sequences]
@@ -144,11 +146,13 @@ def observe_generation(
     )
 
 
-def _prompt(prompt: str | Sequence[int], tokenizer: Any) -> Prompt:
+def _prompt(prompt: str | Sequence[int], tokenizer: Any, config: Any) -> Prompt:
+    size = vocabulary_size(config)
     if isinstance(prompt, str):
-        given = Prompt(text=prompt, ids=tuple(int(i) for i in tokenizer(prompt)["input_ids"]))
+        ids = require_ids(tokenizer(require_text(prompt, "The prompt"))["input_ids"], size)
+        given = Prompt(text=prompt, ids=ids)
     else:
-        ids = tuple(int(i) for i in prompt)
+        ids = require_ids(prompt, size)
         given = Prompt(text=_decode(tokenizer, ids, skip_special_tokens=False), ids=ids)
     if not given.ids:
         raise EngineError(
@@ -156,15 +160,6 @@ def _prompt(prompt: str | Sequence[int], tokenizer: Any) -> Prompt:
             hint="Generation needs one: start from the tokenizer's bos token, generate([tokenizer.bos_token_id]).",
         )
     return given
-
-
-def _require_room(config: Any, prompt: Prompt) -> None:
-    positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and 0 < positions <= len(prompt.ids):
-        raise EngineError(
-            f"The prompt has {len(prompt.ids)} tokens, and the model has {positions} positions.",
-            hint="Shorten the prompt: at least one position must be left to generate.",
-        )
 
 
 def _generated(row: IntArray, prompt_length: int, eos_token_ids: Sequence[int]) -> tuple[int, ...]:

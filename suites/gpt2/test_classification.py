@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pytest_hfmodels import EngineError
 from suites.gpt2 import EOS, PROMPT
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_multi_label_prediction_is_every_label_above_one_half(hf_model: HFModel,
 @pytest.mark.hf_engine_limit(
     "tensorflow",
     reason="upstream's classifier reads no problem_type and has a loss for one label only",
-    raises=Exception,
+    raises=EngineError,
 )
 def test_multi_label_loss(hf_models: ModelCache, hf_model: HFModel, hf_snapshot: HFSnapshot) -> None:
     classifier = hf_models.load(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import random
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,6 @@ from pytest_hfmodels.errors import CheckpointError
 from ..surroundings import needs_both_engines
 
 if TYPE_CHECKING:
-    from pytest_hfmodels import ModelCache
-
     from ..project import Project
 
 
@@ -111,40 +108,6 @@ def test_a_new_head_is_never_drawn() -> None:
     assert head.shape == (2, 3)
     assert head.dtype == np.float32
     np.testing.assert_allclose(head.ravel()[:2], 0.02 * np.sin([1, 2]), rtol=1e-6)
-
-
-def test_settings_are_told_in_one_form() -> None:
-    config = SimpleNamespace(max_length=np.int64(20), num_beams=None, eos_token_id=50, early_stopping=True, top_k=5)
-
-    settings = upstream.effective_settings(config, {"max_new_tokens": 4, "num_beams": 3, "renormalize_logits": True})
-
-    assert settings["max_length"] == 20
-    assert type(settings["max_length"]) is int
-    assert settings["num_beams"] == 1
-    assert settings["eos_token_id"] == [50]
-    assert settings["early_stopping"] is True
-    assert settings["length_penalty"] == 1.0
-    assert settings["renormalize_logits"] is True
-    assert "max_new_tokens" not in settings
-
-
-def test_a_model_is_listened_to_for_one_call_only(models: ModelCache) -> None:
-    handle = models.load("./model")
-
-    record = handle.generate("Hi", num_beams=2, max_new_tokens=3, length_penalty=2.0, early_stopping=True)
-
-    assert "_get_logits_processor" not in vars(handle.model)
-    effective = record.effective
-    assert (effective["max_length"], effective["num_beams"]) == (5, 2)
-    assert (effective["length_penalty"], effective["early_stopping"]) == (2.0, True)
-
-
-@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
-def test_the_default_length_is_resolved(models: ModelCache) -> None:
-    record = models.load("./model").generate("Hello")
-
-    assert record.effective["max_length"] == 5 + len(record.ids)
-    assert record.effective["max_length"] == (25 if upstream.release_at_least("4.49") else 20)
 
 
 @needs_both_engines

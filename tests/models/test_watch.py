@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels import ModelCache
 from pytest_hfmodels.models.watch import Fingerprint
 
 from ..surroundings import needs_both_engines
 
 if TYPE_CHECKING:
-    from pytest_hfmodels import HFModel, ModelCache
+    from pathlib import Path
+
+    from pytest_hfmodels import HFModel
 
 
 def look(handle: HFModel, *, weights: bool = True) -> Fingerprint:
@@ -46,3 +49,19 @@ def test_a_digest_tells_only_what_nothing_else_has_told() -> None:
     assert before.changes(Fingerprint({}, "sha256:a")) == []
     assert before.changes(Fingerprint({}, None)) == []
     assert Fingerprint({}, None).changes(Fingerprint({}, "sha256:b")) == []
+
+
+def test_a_tokenizer_s_backend_is_watched(models: ModelCache, tiny_gpt2: Path) -> None:
+    del models
+    cache = ModelCache(tiny_gpt2.parent)
+    handle = cache.load("./model")
+    normalizers = pytest.importorskip("tokenizers").normalizers
+
+    handle.tokenizer("Hello", truncation=True, max_length=2)
+    untouched = list(cache.dirty())
+    handle.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+
+    assert untouched == []
+    assert [changes for _, changes in cache.dirty()] == [
+        ["tokenizer's backend (merges, normalizer, decoder …) was changed"]
+    ]

@@ -1,0 +1,106 @@
+"""The settings that a test gives to `generate`: what a record cannot hold is refused here, in a sentence.
+
+For `handle` alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.engines.settings import OURS, NotPlainError, given_settings, plain
+from pytest_hfmodels.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
+
+
+def require_repeatable(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that sample, or that stand where our own call puts something.
+
+    Raises:
+        EngineError: naming the setting.
+    """
+    _require_generation_config(settings.get("generation_config"))
+    for name in (*_INPUTS, *OURS):
+        if name in settings:
+            raise EngineError(
+                f"{name}= is set by the plugin's own call of generate.",
+                hint="Give the prompt as the first argument; scores and masks are always there."
+                if name in _INPUTS
+                else "Leave it out: a record has the scores, and hf_model.model.generate has the rest.",
+            )
+    if given_settings(settings).get("do_sample"):
+        raise EngineError(
+            "do_sample=True draws tokens at random, and a record must come out the same every time.",
+            hint="Leave do_sample out; use greedy or beam search.",
+        )
+
+
+def require_recordable(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that have no plain form: a snapshot could not tell a run with them from one without.
+
+    Raises:
+        EngineError: naming the setting.
+    """
+    for name, value in given_settings(settings).items():
+        try:
+            plain(value)
+        except NotPlainError as error:
+            raise EngineError(
+                f"A record cannot hold {name}= (a {type(value).__name__}): "
+                "only numbers, text, truth values and lists or dicts of them.",
+                hint="Use the library's own keyword for it where there is one, or compare what "
+                "hf_model.model.generate(…) returns in an assertion of your own.",
+            ) from error
+
+
+def with_pad(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` with eos as pad where nothing names one, which is upstream's own rule less its message.
+
+    Args:
+        config: the model's generation configuration.
+        settings: what the test gave; a `generation_config` among them comes before the model's.
+
+    Raises:
+        EngineError: an end-of-text id that is none.
+    """
+    own = settings.get("generation_config")
+    eos, pad = (_first(settings.get(name), getattr(own, name, None), getattr(config, name, None)) for name in _SPECIAL)
+    _require_eos(eos)
+    if pad is not None:
+        # A generation_config without one would have upstream say at every call what it sets pad to.
+        return {"pad_token_id": pad, **settings} if own is not None else dict(settings)
+    if eos is None:
+        return dict(settings)
+    return {**settings, "pad_token_id": eos[0] if isinstance(eos, list | tuple) else eos}
+
+
+_SPECIAL = ("eos_token_id", "pad_token_id")
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _require_eos(eos: Any) -> None:
+    ids = eos if isinstance(eos, list | tuple) else [eos]
+    if eos is not None and (not ids or not all(_is_id(value) for value in ids)):
+        raise EngineError(
+            f"eos_token_id is {eos!r:.40}, which is no token id.",
+            hint="Give a whole number or a list of at least one, as a setting or in generation_config.json; "
+            "null there for none.",
+        )
+
+
+def _is_id(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= -1
+
+
+def _require_generation_config(config: Any) -> None:
+    if config is not None and not hasattr(config, "to_diff_dict"):
+        raise EngineError(
+            f"generation_config= takes a GenerationConfig, not a {type(config).__name__}.",
+            hint="Write transformers.GenerationConfig(…), or give the settings as keywords.",
+        )

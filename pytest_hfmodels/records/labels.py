@@ -1,0 +1,119 @@
+"""What a test hands in as a classifier's labels, checked against the batch before a loss trips on it.
+
+For `classification`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.records.prompt import listed
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+
+
+def require_problem_type(problem_type: object) -> None:
+    """Refuse a problem type that upstream does not know, which it would pass over without a word.
+
+    Raises:
+        EngineError: naming those that there are.
+    """
+    if problem_type is not None and problem_type not in PROBLEM_TYPES:
+        raise EngineError(
+            f"Unknown problem_type {problem_type!r}.",
+            hint=f"It is one of {', '.join(PROBLEM_TYPES)}, or left out to follow the labels.",
+        )
+
+
+def checked_labels(labels: object, texts: int, classes: int, problem_type: str | None) -> IntArray | FloatArray:
+    """Return labels as the array that upstream's loss takes.
+
+    Args:
+        labels: what the test gave.
+        texts: how many texts it gave.
+        classes: how many labels the model has.
+        problem_type: as the call or the configuration says, or None to tell from the labels as upstream does.
+
+    Returns:
+        Class indices, (texts,) int64; or numbers, (texts,) or (texts, classes) float64.
+
+    Raises:
+        EngineError: they do not fit, naming the first that does not.
+    """
+    import numpy as np
+
+    values = listed(labels)
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        raise EngineError(
+            f"labels={values!r:.40} is no list of labels, one a text.", hint="For one text, write labels=[0]."
+        )
+    rows = [listed(value) for value in values]
+    if len(rows) != texts:
+        raise EngineError(
+            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label a text, in the texts' order."
+        )
+    kind = problem_type or _inferred(rows, classes)
+    if kind == "single_label_classification":
+        for row in rows:
+            _require_class(row, classes)
+        return np.asarray(rows, dtype=np.int64)
+    return np.asarray([_numbers(row, classes, kind) for row in rows], dtype=np.float64)
+
+
+def _inferred(rows: Sequence[Any], classes: int) -> str:
+    """Return the problem type that upstream infers: by the number of labels, then by what they are."""
+    if classes == 1:
+        return "regression"
+    return "multi_label_classification" if any(_is_row(row) for row in rows) else "single_label_classification"
+
+
+def _require_class(label: Any, classes: int) -> None:
+    if not isinstance(label, Integral) or isinstance(label, bool):
+        raise EngineError(
+            f"Label {label!r:.40} is no class index.",
+            hint=f"A single label is a whole number from 0 to {classes - 1}; "
+            f"for several labels a text, give rows of {classes} floats.",
+        )
+    if not 0 <= int(label) < classes:
+        raise EngineError(
+            f"Label {label} is outside of the model's {classes} classes.",
+            hint=f"A class index is 0 to {classes - 1}; leave a text without a label out of the batch.",
+        )
+
+
+def _numbers(label: Any, classes: int, kind: str) -> list[float] | float:
+    """Return one text's numbers: a row of them, or a single one for a regression on one."""
+    row: list[Any] = list(label) if _is_row(label) else [label]
+    if kind == "regression" and classes == 1:
+        if len(row) == 1 and _is_finite(row[0]):
+            return float(row[0])
+        raise _misfit(label, "one number", kind, "[0.5, …]")
+    if _is_row(label) and len(row) == classes and all(map(_is_float, row)):
+        return row
+    example = ", ".join(["1.0", *["0.0"] * (classes - 1)])
+    raise _misfit(label, f"a row of {classes} floats", kind, f"[[{example}], …]")
+
+
+def _misfit(label: Any, wanted: str, kind: str, example: str) -> EngineError:
+    return EngineError(
+        f"Label {label!r:.60} is not {wanted}, as {kind} takes it.", hint=f"Write them as in labels={example}."
+    )
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_float(value: Any) -> bool:
+    return _is_finite(value) and not isinstance(value, Integral)
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)

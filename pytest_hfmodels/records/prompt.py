@@ -1,0 +1,143 @@
+"""What a test hands in as text or token ids, checked before a tokenizer or a model trips on it.
+
+For this package and `models`. Every sentence names the argument at fault and what belongs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+from pytest_hfmodels.errors import EngineError
+
+_ONE_PROMPT = "One prompt a record: generate('Hello'), or its ids as in generate([72, 105])."
+
+
+def require_text(text: object, what: str) -> str:
+    """Return `text`, which `what` names in a message.
+
+    Raises:
+        EngineError: it is no text, or holds half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise EngineError(f"{what} is text, not {_kind(text)}.", hint="Give a str.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise EngineError(
+            f"{what} holds a lone surrogate, {text[error.start]!a}, which no UTF-8 file can.",
+            hint="Decode it properly, or replace it: text.encode(errors='replace').decode().",
+        ) from error
+    return text
+
+
+def require_ids(ids: object, vocabulary: int | None) -> tuple[int, ...]:
+    """Return the token ids of one prompt.
+
+    Args:
+        ids: a sequence of integers, or an array or tensor of one dimension.
+        vocabulary: how many token ids there are, or None where the model does not say.
+
+    Raises:
+        EngineError: it is no such sequence, or an id lies outside of the vocabulary.
+    """
+    values = listed(ids)
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray | memoryview):
+        raise EngineError(f"A prompt is text or a sequence of token ids, not {_kind(ids)}.", hint=_ONE_PROMPT)
+    return tuple(_require_id(value, vocabulary) for value in values)
+
+
+def require_rows(rows: object, vocabulary: int | None) -> list[tuple[int, ...]]:
+    """Return a batch of token ids, (B, L).
+
+    Raises:
+        EngineError: it is none, its rows differ in length or are empty, or an id lies outside of the vocabulary.
+    """
+    values = listed(rows)
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        raise EngineError(
+            f"A batch is a list of rows of token ids, not {_kind(rows)}.", hint="Write it as in [[72, 105], [66, 121]]."
+        )
+    return [require_ids(listed(row), vocabulary) for row in values]
+
+
+def vocabulary_size(config: Any) -> int | None:
+    """Return how many token ids a model takes, or None where its configuration does not say."""
+    size = getattr(config, "vocab_size", None)
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def positions(config: Any) -> int | None:
+    """Return how many positions a model has, or None where its configuration sets no limit."""
+    found = getattr(config, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def require_room(config: Any, prompt_length: int, wanted: int | None) -> None:
+    """Refuse a run that would need more positions than the model has.
+
+    Args:
+        config: the model's configuration.
+        prompt_length: in tokens.
+        wanted: the whole length that the settings ask for, prompt included; None where they name none.
+
+    Raises:
+        EngineError: there is not the room.
+    """
+    limit = positions(config)
+    if limit is None:
+        return
+    if prompt_length >= limit:
+        raise EngineError(
+            f"The prompt has {prompt_length} tokens, and the model has {limit} positions.",
+            hint="Shorten the prompt: at least one position must be left to generate.",
+        )
+    if wanted is not None and wanted > limit:
+        raise EngineError(
+            f"The settings allow {wanted} tokens, {prompt_length} of them the prompt, "
+            f"and the model has {limit} positions.",
+            hint=f"Lower max_new_tokens to {limit - prompt_length} or max_length to {limit}, or shorten the prompt.",
+        )
+
+
+def require_length(config: Any, length: int, what: str) -> None:
+    """Refuse tokens that are more than the model has positions.
+
+    Raises:
+        EngineError: `what` has too many.
+    """
+    limit = positions(config)
+    if limit is not None and length > limit:
+        raise EngineError(
+            f"{what} has {length} tokens, and the model has {limit} positions.", hint=f"Shorten it to {limit} tokens."
+        )
+
+
+def listed(value: Any) -> Any:
+    """Return an array or tensor of any library as nested lists, and anything else as it is."""
+    if hasattr(value, "tolist") and not isinstance(value, memoryview):
+        return value.tolist()
+    return value.numpy().tolist() if hasattr(value, "numpy") else value
+
+
+def _require_id(value: Any, vocabulary: int | None) -> int:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        raise EngineError("A prompt is text or a sequence of token ids, not a sequence of sequences.", hint=_ONE_PROMPT)
+    try:
+        token = index(value)
+    except TypeError:
+        token = None
+    if token is None or isinstance(value, bool):
+        raise EngineError(
+            f"A prompt is text or a sequence of token ids, and {value!r:.40} is {_kind(value)}.", hint=_ONE_PROMPT
+        )
+    if token < 0 or (vocabulary is not None and token >= vocabulary):
+        span = "0 or more" if vocabulary is None else f"0 to {vocabulary - 1}"
+        raise EngineError(f"Token id {token} is outside of the model's vocabulary.", hint=f"Its token ids are {span}.")
+    return token
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_hfmodels import EngineError, HFModelsError, ModelCache
+
+
+@pytest.fixture
+def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
+    """An empty cache over a folder of its own, with a checkpoint in `./model`."""
+    del models
+    shutil.copytree(tiny_gpt2, tmp_path / "model")
+    return ModelCache(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        ({"torch_dtype": "float16"}, "torch_dtype= is no field of a model's configuration", 'Use dtype="float32"'),
+        ({"attn_implementation": "sdpa"}, "attn_implementation= is no field", 'Use attention="sdpa"'),
+        ({"config": {}}, "config= is no field", "num_labels=3"),
+        ({"cache_dir": "x"}, "cache_dir= is no field", "hf_models.adopt"),
+        ({"weights_only": False}, "weights_only= is no field", "hf_models.adopt"),
+        ({"trust_remote_code": True}, "trust_remote_code= is no field", "hf_models.adopt(model, tokenizer)"),
+        ({"subfolder": "x"}, "subfolder= is no field", "Name the folder itself"),
+        ({"pin": "no"}, "pin='no' is neither True nor False.", "dtype="),
+        ({"dtype": "float"}, "Unknown dtype 'float'.", "float32, float64"),
+        ({"dtype": 32}, "Unknown dtype 32.", "as text"),
+        ({"attention": True}, "attention=True is no text.", '"eager"'),
+        ({"revision": 5}, "revision=5 is no text.", "40 hexadecimal digits"),
+        ({"digest": b"x"}, "digest=b'x' is no text.", "sha256:"),
+        ({"task": ""}, "Unknown task ''.", "text-generation and text-classification"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused(
+    cache: ModelCache, arguments: dict[str, Any], said: str, hint: str
+) -> None:
+    with pytest.raises(HFModelsError) as raised:
+        cache.load("./model", **arguments)
+
+    assert said in raised.value.message
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("checkpoint", [5, None, "", b"model", ["./model"]])
+def test_a_checkpoint_is_a_name_or_a_folder(cache: ModelCache, checkpoint: Any) -> None:
+    with pytest.raises(HFModelsError, match="A checkpoint is a name or a folder") as raised:
+        cache.load(checkpoint)
+
+    assert "pathlib.Path" in raised.value.hint
+
+
+def test_a_path_is_a_folder(cache: ModelCache, tmp_path: Path) -> None:
+    by_text = cache.load("./model")
+
+    assert cache.load(Path("./model")).model is by_text.model
+    assert cache.load(Path("model")).checkpoint.name == "./model"
+    assert cache.load(tmp_path / "model").checkpoint.folder == by_text.checkpoint.folder
+
+
+@pytest.mark.parametrize("architectures", [5, [5], "GPT2LMHeadModel", {"a": 1}])
+def test_architectures_that_are_no_names_are_quoted(cache: ModelCache, tmp_path: Path, architectures: Any) -> None:
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": architectures}))
+
+    with pytest.raises(HFModelsError, match=r"architectures in its config\.json is no list of class names") as raised:
+        cache.load("./model")
+
+    assert 'task="text-generation"' in raised.value.hint
+
+
+@pytest.mark.parametrize("raised", [AssertionError("a"), IndexError("b"), OSError("c"), Exception("d")])
+def test_whatever_upstream_raises_is_told_in_a_sentence(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    import transformers
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise raised
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+        with pytest.raises(HFModelsError, match=f"tokenizer of ./model cannot be .*{type(raised).__name__}: ") as told:
+            cache.load("./model")
+    assert told.value.__cause__ is raised
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(EngineError, match=f"transformers cannot load .*{type(raised).__name__}: ") as told:
+        cache.load("./model")
+    assert told.value.__cause__ is raised
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model_type": "bert"},
+        {"n_head": 3},
+        {"n_embd": "x"},
+        {"vocab_size": -1},
+        {"activation_function": "none such"},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_configuration_that_does_not_fit_is_told_in_a_sentence(
+    cache: ModelCache, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+    with pytest.raises(HFModelsError):
+        cache.load("./model")
+
+
+def test_a_tokenizer_file_that_cannot_be_parsed_is_told_in_a_sentence(cache: ModelCache, tmp_path: Path) -> None:
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
+
+    with pytest.raises(HFModelsError, match=r"The tokenizer of ./model cannot be loaded"):
+        cache.load("./model")
+
+
+def test_what_cannot_be_adopted_is_said(cache: ModelCache) -> None:
+    torch = pytest.importorskip("torch")
+    handle = cache.load("./model")
+    model, tokenizer = handle.model, handle.tokenizer
+    bare = torch.nn.Linear(2, 2)
+    meta = type(model)(model.config).to("meta")
+
+    for arguments, keywords, said in (
+        ((bare, tokenizer), {}, "Linear has no configuration"),
+        ((model, None), {}, "adopt() needs the model's tokenizer, not None."),
+        ((model, "gpt2"), {}, "adopt() needs the model's tokenizer, not str."),
+        ((meta, tokenizer), {}, "GPT2LMHeadModel has some on torch's meta device"),
+        ((model, tokenizer), {"task": "summarization"}, "Unknown task 'summarization'."),
+        ((model, tokenizer), {"name": ""}, "name='' is no name."),
+        ((model, tokenizer), {"name": 5}, "name=5 is no name."),
+        ((SimpleNamespace(), tokenizer), {}, "not SimpleNamespace"),
+    ):
+        with pytest.raises(HFModelsError) as raised:
+            cache.adopt(*arguments, **keywords)
+        assert said in raised.value.message

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_hfmodels import EngineError, HFModel, ModelCache
+
+KIND = "A prompt is text or a sequence of token ids"
+
+
+@pytest.fixture
+def bot(models: ModelCache) -> HFModel:
+    return models.load("./model")
+
+
+@pytest.fixture
+def classifier(models: ModelCache) -> HFModel:
+    return models.load("./model", task="text-classification", pad_token_id=256)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said", "hint"),
+    [
+        ("a\ud800b", r"The prompt holds a lone surrogate, '\ud800'", "errors='replace'"),
+        ([72, -1], "Token id -1 is outside of the model's vocabulary.", "0 to 256"),
+        ([72, 257], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
+        (["Hi", "Ho"], f"{KIND}, and 'Hi' is a str.", "One prompt a record"),
+        ([[72, 105]], f"{KIND}, not a sequence of sequences.", "One prompt a record"),
+        (np.array([[72, 105]]), f"{KIND}, not a sequence of sequences.", "One prompt a record"),
+        (b"Hi", f"{KIND}, not a bytes.", "One prompt a record"),
+        ([72.0], f"{KIND}, and 72.0 is a float.", "One prompt a record"),
+        ([True], f"{KIND}, and True is a bool.", "One prompt a record"),
+        ([None], f"{KIND}, and None is None.", "One prompt a record"),
+        ({72}, f"{KIND}, not a set.", "One prompt a record"),
+        (72, f"{KIND}, not an int.", "One prompt a record"),
+        (None, f"{KIND}, not None.", "One prompt a record"),
+    ],
+)
+def test_what_is_no_prompt_is_said(bot: HFModel, prompt: Any, said: str, hint: str) -> None:
+    with pytest.raises(EngineError) as raised:
+        bot.generate(prompt, max_new_tokens=1)
+
+    assert said in raised.value.message
+    assert hint in raised.value.hint
+
+
+def test_a_tokenizer_s_output_is_no_prompt(bot: HFModel) -> None:
+    with pytest.raises(EngineError, match=f"{KIND}, not a BatchEncoding"):
+        bot.generate(bot.tokenizer("Hi"))
+
+
+def test_ids_come_as_any_sequence_of_integers(bot: HFModel) -> None:
+    wanted = bot.generate([72, 105], max_new_tokens=1)
+
+    for prompt in ((72, 105), np.array([72, 105]), [np.int64(72), 105]):
+        assert bot.generate(prompt, max_new_tokens=1) == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_new_tokens": 127}, "The settings allow 129 tokens, 2 of them the prompt, and the model has 128 pos"),
+        ({"max_length": 129}, "The settings allow 129 tokens, 2 of them the prompt, and the model has 128 positions"),
+    ],
+)
+def test_a_run_past_the_last_position_is_refused(bot: HFModel, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(EngineError, match=said) as raised:
+        bot.generate("Hi", **settings)
+    with pytest.raises(EngineError, match=said):
+        bot.generate_batch([[72, 105]], **settings)
+
+    assert "Lower max_new_tokens to 126 or max_length to 128" in raised.value.hint
+    assert len(bot.generate("Hi", max_new_tokens=126, eos_token_id=0).prompt.ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([[72, 257]], "Token id 257 is outside of the model's vocabulary."),
+        (["Hi"], f"{KIND}, not a str."),
+        ([72], f"{KIND}, not an int."),
+        ("Hi", "A batch is a list of rows of token ids, not a str."),
+        ([[0.5]], f"{KIND}, and 0.5 is a float."),
+    ],
+)
+def test_what_is_no_batch_is_said(bot: HFModel, rows: Any, said: str) -> None:
+    for use in (bot.generate_batch, bot.forward):
+        with pytest.raises(EngineError) as raised:
+            use(rows)
+        assert said in raised.value.message
+
+
+def test_rows_for_a_forward_pass_are_of_one_length_that_fits(bot: HFModel) -> None:
+    with pytest.raises(EngineError, match="rows of token ids of one length"):
+        bot.forward([[1, 2], [3]])
+    with pytest.raises(EngineError, match="A row has 129 tokens, and the model has 128 positions"):
+        bot.forward([[1] * 129])
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (129 * "a", "A text has 129 tokens, and the model has 128 positions."),
+        (["a\udc00"], r"What is classified holds a lone surrogate, '\udc00'"),
+        ([5], "What is classified is text, not an int."),
+        (b"Hi", "What is classified is text, not a bytes."),
+        (None, "What is classified is text, not None."),
+        ({"Hi"}, "What is classified is text, not a set."),
+    ],
+)
+def test_what_cannot_be_classified_is_said(classifier: HFModel, texts: Any, said: str) -> None:
+    with pytest.raises(EngineError) as raised:
+        classifier.classify(texts)
+
+    assert said in raised.value.message
