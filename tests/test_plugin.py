@@ -254,7 +254,8 @@ def test_a_test_that_changes_a_shared_model_is_named_and_its_model_is_loaded_ane
     result.assert_outcomes(passed=3, warnings=1)
     result.stdout.fnmatch_lines(
         [
-            "*DirtyModelWarning: test_it.py::test_changing[[]torch[]] changed a shared model (loaded anew for later tests, unless adopted): "
+            "*DirtyModelWarning: test_it.py::test_changing[[]torch[]] changed a shared model "
+            "(loaded anew for later tests, unless adopted): "
             ""
             f"./model (text-generation, torch): {named}"
         ]
