@@ -58,9 +58,8 @@ class TorchEngine:
                     trust_remote_code=False,
                     use_safetensors=True,
                 )
-            except (
-                Exception
-            ) as error:  # upstream raises of every kind here, a bare Exception and AssertionError included
+            # Upstream raises of every kind here, a bare Exception and AssertionError included.
+            except Exception as error:
                 raise EngineError(
                     f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",

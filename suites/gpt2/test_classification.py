@@ -116,6 +116,30 @@ def test_multi_label_loss(hf_models: ModelCache, hf_model: HFModel, hf_snapshot:
     assert record == hf_snapshot
 
 
+@pytest.mark.hf_engine_limit(
+    "tensorflow",
+    reason="upstream's own class takes the rows for class indices, whatever its problem_type",
+    raises=ValueError,
+)
+def test_upstream_called_directly_has_a_multi_label_loss(hf_models: ModelCache, hf_model: HFModel) -> None:
+    classifier = hf_models.load(
+        "tiny-gpt2",
+        task="text-classification",
+        engine=hf_model.engine,
+        problem_type="multi_label_classification",
+        pad_token_id=EOS,
+    )
+    logits = np.asarray(classifier.classify(DOG).logits[0])
+    labels = (logits > 0).astype(np.float32)
+    inputs = classifier.tokenizer(DOG, return_tensors=classifier.return_tensors)
+
+    loss = classifier.model(**inputs, labels=classifier.loaded.tensor(labels[None])).loss
+
+    value = loss.item() if hf_model.engine == "torch" else float(loss)
+    expected = np.mean(np.log1p(np.exp(-np.abs(logits))))  # every label is on its logit's side
+    assert value == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_labelled_call_leaves_the_config_as_it_was(hf_model: HFModel) -> None:
     hf_model.classify(BATCH, labels=[WORK, WORK, OUTING])
 

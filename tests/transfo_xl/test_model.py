@@ -90,11 +90,14 @@ def test_words_and_vectors_together_are_refused() -> None:
         model(text(1, 2), inputs_embeds=torch.zeros(1, 2, 8))
 
 
-@pytest.mark.parametrize("changes", TIES)
-@pytest.mark.parametrize("build", [language_model, classifier])
+@pytest.mark.parametrize(
+    ("build", "changes"),
+    [
+        *((language_model, changes) for changes in TIES),
+        *((classifier, changes) for changes in TIES if "d_embed" not in changes),  # a classifier's widths are equal
+    ],
+)
 def test_a_saved_model_loads_as_it_was(build: Any, changes: dict[str, Any], tmp_path: Path) -> None:
-    if build is classifier and "d_embed" in changes:
-        pytest.skip("a classifier's widths are equal")
     model = build(**changes)
 
     model.save_pretrained(tmp_path)
