@@ -1,15 +1,20 @@
-"""The `hfmodels` command: arguments to functions, and an int for the exit code."""
+"""The `hfmodels` command: picks the command that was typed, and turns what it says into an exit code."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_hfmodels.commands import orphans
 from pytest_hfmodels.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+COMMANDS = (orphans,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,26 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hfmodels", description="Work on the snapshots of model regression tests.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    orphans = commands.add_parser(
-        "orphans",
-        help="list snapshot files that belong to no test",
-        description="List snapshot files that belong to no test. pytest never deletes one: an engine may be missing, "
-        "or a test deselected.",
-    )
-    orphans.add_argument("--delete", action="store_true", help="delete them")
-    orphans.add_argument("tests", nargs="*", help="what to collect, as pytest takes it (default: the whole project)")
-    orphans.set_defaults(run=_orphans)
+    for command in COMMANDS:
+        command.add(commands)
     return parser
-
-
-def _orphans(options: argparse.Namespace) -> int:
-    from pytest_hfmodels.snapshots.orphans import find_orphans  # imports pytest and collects the project
-
-    found = find_orphans(options.tests)
-    for path in found:
-        if options.delete:
-            path.unlink()
-        print(f"deleted {path}" if options.delete else path)
-    if found and not options.delete:
-        print(f"{len(found)} snapshot files belong to no test; delete them with: hfmodels orphans --delete")
-    return 1 if found and not options.delete else 0

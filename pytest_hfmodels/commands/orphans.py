@@ -1,0 +1,37 @@
+"""`hfmodels orphans`: list or delete snapshot files that belong to no test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_hfmodels.cli import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "orphans",
+        help="list snapshot files that belong to no test",
+        description="List snapshot files that belong to no test. pytest never deletes one: an engine may be missing, "
+        "or a test deselected.",
+    )
+    parser.add_argument("--delete", action="store_true", help="delete them")
+    parser.add_argument("tests", nargs="*", help="what to collect, as pytest takes it (default: the whole project)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 1 where there are some and they were not deleted."""
+    from pytest_hfmodels.snapshots.orphans import find_orphans  # imports pytest and collects the project
+
+    found = find_orphans(options.tests)
+    for path in found:
+        if options.delete:
+            path.unlink()
+        print(f"deleted {path}" if options.delete else path)
+    if found and not options.delete:
+        print(f"{len(found)} snapshot files belong to no test; delete them with: hfmodels orphans --delete")
+    return 1 if found and not options.delete else 0
