@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_hfmodels.commands import orphans
+from pytest_hfmodels.commands import accept, ledger, orphans, pending
 from pytest_hfmodels.errors import HFModelsError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-COMMANDS = (orphans,)
+COMMANDS = (pending, accept, ledger, orphans)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

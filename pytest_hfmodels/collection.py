@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from pytest_hfmodels.requests import (
     ModelRequest,
     Unserved,
     request_of,
+    uses_models,
     uses_snapshot,
 )
 
@@ -123,6 +125,18 @@ def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]
             hint='It reads like this: hf_engine_limit("tensorflow", reason="has no multi-label loss").',
         )
     return require_known([engine], source=f"The hf_engine_limit marker of {nodeid}")[0], reason, raises
+
+
+def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
+    """Tell whether this project keeps a ledger of ours: a file of that name may be somebody else's."""
+    from pytest_hfmodels.snapshots.location import ledger_file
+
+    path = ledger_file(config)
+    if not path.is_file():
+        return False
+    if Options.of(config).explicit or any(map(uses_models, items)):
+        return True
+    return re.search(rb"(?m)^\s*\[\[(change|break|removal)\]\]", path.read_bytes()) is not None
 
 
 def refuse_shared_files(items: Iterable[pytest.Item]) -> None:

@@ -47,5 +47,13 @@ class SnapshotError(HFModelsError):
     """A snapshot file that cannot be read, or may not be written."""
 
 
+class VersionsError(HFModelsError):
+    """A row, an environment or a release that cannot be had, or a run over several that cannot be done."""
+
+
+class LedgerError(SnapshotError):
+    """A ledger entry that cannot be understood, or that does not hold."""
+
+
 def _rebuild(kind: type[HFModelsError], message: str, hint: str) -> HFModelsError:
     return kind(message, hint=hint)

@@ -47,6 +47,8 @@ class Options:
         dirty: whether a test that changes a cached model is warned about or fails.
         transfo_xl: whose Transformer-XL runs: `auto` takes upstream's where its forward pass works, ours elsewhere.
         allow_update: whether snapshots may be written where the environment says `CI`.
+        baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
+        recording: whether every model snapshot is written there instead of compared.
         explicit: whether the project or the person has set anything of ours.
     """
 
@@ -60,6 +62,8 @@ class Options:
     dirty: Literal["warn", "error"]
     transfo_xl: TransfoXLChoice
     allow_update: bool
+    baseline: bool
+    recording: bool
     explicit: bool
 
     @classmethod
@@ -113,6 +117,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="allow --snapshot-update to write model snapshots although the environment says CI",
     )
+    group.addoption(
+        "--hfmodels-baseline",
+        metavar="MODE:FOLDER",
+        help="compare model snapshots with a folder of this run's own, without the ledger: 'record:FOLDER' fills it, "
+        "'compare:FOLDER' compares with it (what `hfmodels bisect` uses)",
+    )
     parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
     parser.addini("hfmodels_require", "engines that must be there", type="args")
     parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
@@ -144,19 +154,35 @@ def _read(config: pytest.Config) -> Options:
     engines, engines_source = _given(config, "engines")
     require, require_source = _given(config, "require")
     tolerance = _tolerances(_ini_list(config, "hfmodels_tolerance"))
+    mode, folder = _baseline(config)
     return Options(
         engines=_engines(engines, engines_source) or None,
         require=_engines(require, require_source),
         checkpoints=cast("Literal['bundled', 'hub']", _choice(config, "checkpoints")),
-        snapshots=str(config.getini("hfmodels_snapshots") or "snapshots"),
+        snapshots=folder or str(config.getini("hfmodels_snapshots") or "snapshots"),
         same_engine=tolerance.get("same_engine"),
         cross_engine=tolerance.get("cross_engine"),
         near_tie=cast("Literal['fail', 'warn']", _choice(config, "near_tie")),
         dirty=cast("Literal['warn', 'error']", _choice(config, "dirty")),
         transfo_xl=cast("TransfoXLChoice", _choice(config, "transfo_xl")),
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
+        baseline=bool(mode),
+        recording=mode == "record",
         explicit=_explicit(config),
     )
+
+
+def _baseline(config: pytest.Config) -> tuple[str, str]:
+    """Return what to do with this run's own snapshots folder, and the folder; two empty strings for the project's."""
+    value = config.getoption("--hfmodels-baseline")
+    if value is None:
+        return "", ""
+    mode, _, folder = value.partition(":")
+    if mode not in ("record", "compare") or not folder:
+        raise OptionError(
+            f"--hfmodels-baseline is {value!r}.", hint="It reads like this: record:FOLDER, or compare:FOLDER."
+        )
+    return mode, folder
 
 
 def _given(config: pytest.Config, name: str) -> tuple[list[str], str]:

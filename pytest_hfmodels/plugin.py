@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import collection
-from pytest_hfmodels.errors import HFModelsError, OptionError
+from pytest_hfmodels.errors import HFModelsError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pytest_hfmodels.engines.base import EngineName
 
@@ -55,7 +55,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         collection.apply_engine_limits(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
-    except OptionError as error:
+        if collection.has_ledger(config, items):
+            from pytest_hfmodels.expectations import apply_ledger  # only projects with a ledger pay for reading one
+
+            apply_ledger(config, items)
+    except (OptionError, SnapshotError) as error:
         _refuse(config, error)
 
 
@@ -75,6 +79,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         raise item.stash[collection.PROBLEM]
     if _REFUSED in item.config.stash and uses_snapshot(item):
         raise item.config.stash[_REFUSED]
+    if _expectations() is not None:
+        _expectations().skip_removed(item)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -90,6 +96,8 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         lines.append(_header(config, collection.engines_in_use(config, items)))
     if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         lines.append(_whose_transfo_xl(config, items))
+    if _expectations() is not None:
+        lines += _expectations().applying_lines(config)
     return lines
 
 
@@ -98,11 +106,15 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show our errors as sentences below the test's own lines, without a traceback from inside us."""
+    for name, value in _known(item, call.when):
+        item.user_properties.append((name, value))
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, HFModelsError):
         report.longrepr = _sentences(call.excinfo)
     elif call.excinfo is not None and item.config.getoption("assertmode") == "plain":
         report.sections += _explained(item)
+    if _expectations() is not None:
+        _expectations().judge(item, call, report)
     return report
 
 
@@ -152,10 +164,26 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 
 _LATE = pytest.StashKey[str]()
-_REFUSED = pytest.StashKey[OptionError]()
+_REFUSED = pytest.StashKey[HFModelsError]()
 
 
-def _refuse(config: pytest.Config, error: OptionError) -> None:
+def _expectations() -> Any:
+    """Return the module that holds tests against the ledger, where a ledger has been read."""
+    return sys.modules.get("pytest_hfmodels.expectations")
+
+
+def _known(item: pytest.Item, when: str) -> Iterator[tuple[str, str]]:
+    """Yield what reports shall say of a test: JUnit XML and report logs carry user properties."""
+    if when == "setup" and _expectations() is not None:
+        yield from _expectations().properties(item)
+    snapshot: Any = getattr(item, "funcargs", {}).get("hf_snapshot")
+    if when == "call" and getattr(snapshot, "outcomes", None):
+        from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
+
+        yield from properties(snapshot.outcomes)
+
+
+def _refuse(config: pytest.Config, error: HFModelsError) -> None:
     if not hasattr(config, "workerinput"):
         raise pytest.UsageError(str(error)) from None
     config.stash[_REFUSED] = error  # xdist shows nothing of what stops a worker, and calls it a crash

@@ -35,7 +35,21 @@ def read(pytester: pytest.Pytester) -> Callable[..., Options]:
 
 
 def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
-    assert astuple(read()) == (None, (), "bundled", "snapshots", None, None, "fail", "warn", "auto", False, False)
+    assert astuple(read()) == (
+        None,
+        (),
+        "bundled",
+        "snapshots",
+        None,
+        None,
+        "fail",
+        "warn",
+        "auto",
+        False,
+        False,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-dirty",
         "--hfmodels-transfo-xl",
         "--hfmodels-allow-update",
+        "--hfmodels-baseline",
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import OptionError, SnapshotError
+from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
-from pytest_hfmodels.snapshots.compare import Comparison, Verdict
-from pytest_hfmodels.snapshots.format import load
+from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
+from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
 from pytest_hfmodels.snapshots.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.snapshots.variants import variant_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_hfmodels.records import Record
+    from pytest_hfmodels.snapshots.variants import Variant
 
 
 class NearTieWarning(UserWarning):
@@ -41,6 +45,8 @@ class Outcome:
         observed: what was compared with it.
         comparison: the verdict and what differs.
         refused: whether an update was asked for, and this engine may not write the file.
+        variant: that stood for the base, or None.
+        from_base: what the comparison with the base says, where a variant stood for it.
     """
 
     writer: str
@@ -49,6 +55,8 @@ class Outcome:
     observed: Record
     comparison: Comparison
     refused: bool
+    variant: Variant | None = None
+    from_base: Comparison | None = None
 
 
 class HFSnapshot:
@@ -66,7 +74,12 @@ class HFSnapshot:
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
         self._used: set[Path] = set()
-        self.last: Outcome | None = None
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def last(self) -> Outcome | None:
+        """What the last comparison said."""
+        return self.outcomes[-1] if self.outcomes else None
 
     def __call__(self, *, name: str) -> HFSnapshot:
         """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
@@ -85,7 +98,9 @@ class HFSnapshot:
                 hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; syrupy's snapshot takes others.",
             )
         name, self._name = self._name, None
-        path = snapshot_file(self._item, name or self._assertion.index)
+        base = snapshot_file(self._item, name or self._assertion.index)
+        variant = variant_of(self._item, base)
+        path = base if variant is None else variant.path
         if path in self._used:
             raise SnapshotError(
                 f"{self._item.nodeid} compares two records with the same file, {path.name}.",
@@ -97,7 +112,12 @@ class HFSnapshot:
         equal = self._assert(observation, name, may_write=may_write)
         comparison = observation.comparison or Comparison(Verdict.MISSING, (), 0.0, observation.tolerance[True])
         refused = not may_write and update_requested(self._item.config)
-        self.last = Outcome(self._writer(), path, observation.recorded, observed, comparison, refused)
+        from_base = None if variant is None else self._from_base(variant, observation)
+        self.outcomes.append(
+            Outcome(self._writer(), path, observation.recorded, observed, comparison, refused, variant, from_base)
+        )
+        if may_write:
+            self._keep_pending(observation, base, variant, equal=equal)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
             warnings.warn(f"{self._item.nodeid}: near-tie in {path.name}", NearTieWarning, stacklevel=2)
         return equal
@@ -110,7 +130,8 @@ class HFSnapshot:
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
         assertion = self._assertion
         config = self._item.config
-        assertion.update_snapshots = may_write and bool(config.getoption("update_snapshots"))
+        recording = Options.of(config).recording
+        assertion.update_snapshots = may_write and (recording or bool(config.getoption("update_snapshots")))
         assertion.update_new_snapshots_only = may_write and bool(
             config.getoption("update_new_snapshots_only", default=False)
         )
@@ -135,6 +156,56 @@ class HFSnapshot:
         request = request_of(self._item)
         return not (request is not None and "torch" in request.siblings) and written.engine == own.engine
 
+    def _from_base(self, variant: Variant, observation: Observation) -> Comparison | None:
+        """Compare with the base that a variant stands for; the two must differ, or the ledger's entry is for nothing.
+
+        Raises:
+            LedgerError: they are equal.
+        """
+        text = read_file(variant.base)
+        if text is None:
+            raise LedgerError(
+                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, and there is "
+                "no such snapshot.",
+                hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
+            )
+        base, recorded = load(text, variant.base), observation.recorded
+        if recorded is not None and compare(base, recorded, _tolerance(observation, base)).verdict is Verdict.SAME:
+            raise LedgerError(
+                f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
+                f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
+                hint="Delete the variant, and the entry with its last one.",
+            )
+        return compare(base, observation.record, _tolerance(observation, base))
+
+    def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
+        """Keep what an update would write, so that `hfmodels accept` needs no second run; or drop what has passed."""
+        config, path = self._item.config, observation.path
+        folder = pending_folder(config)
+        if folder is None or Options.of(config).baseline:
+            return
+        root = config.rootpath
+        snapshot = relpath(base, root)
+        if equal:
+            forget(folder, snapshot)
+            return
+        earlier = read_file(path)
+        kept = parse(earlier, path) if earlier is not None else None
+        accepts = None if observation.recorded is None else _tolerance(observation, observation.recorded).accepts
+        verdict = Verdict.MISSING if observation.comparison is None else observation.comparison.verdict
+        keep(
+            folder,
+            Pending(
+                test=self._writer(),
+                verdict=verdict,
+                snapshot=snapshot,
+                compared=relpath(path, root),
+                entry=None if variant is None else variant.entry.name,
+                digest=digest_of(path),
+                text=dump(observation.record, earlier=kept, keep=accepts),
+            ),
+        )
+
     def _writer(self) -> str:
         request, nodeid = request_of(self._item), self._item.nodeid
         if request is None or "torch" not in request.siblings:
@@ -156,6 +227,10 @@ class HFSnapshot:
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Options.of(self._item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
+
+
+def _tolerance(observation: Observation, recorded: Record) -> Tolerance:
+    return observation.tolerance[recorded.provenance.engine == observation.record.provenance.engine]
 
 
 def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _LONGEST = 160
 _LONGEST_NAME = 50
 
+LEDGER = "upstream.toml"
+
 
 def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     """Return the snapshot file of an assertion.
@@ -46,6 +48,11 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 def snapshots_folder(config: pytest.Config) -> Path:
     """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
     return Path(config.rootpath, Options.of(config).snapshots)
+
+
+def ledger_file(config: pytest.Config) -> Path:
+    """Return where the ledger is kept, if there is one."""
+    return snapshots_folder(config) / LEDGER
 
 
 def test_name(item: pytest.Item) -> str:

@@ -1,4 +1,4 @@
-"""Typed access to a parsed snapshot, for `format` alone: every complaint names file, line and what was expected."""
+"""Typed access to a parsed TOML file of ours: every complaint names file, line and what was expected."""
 
 from __future__ import annotations
 
@@ -15,20 +15,33 @@ _MEND = "Restore it (`git checkout -- <file>`), or record it anew: pytest --snap
 
 
 class Reader:
-    """One table of a snapshot file.
+    """One table of a file.
 
     Args:
         values: the table.
         text: the whole file.
         path: its name.
         trail: the keys and indices that lead to this table.
+        mend: what to do about a value that does not fit.
+        kind: of the complaints.
     """
 
-    def __init__(self, values: dict[str, Any], text: str, path: Path, trail: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        values: dict[str, Any],
+        text: str,
+        path: Path,
+        trail: tuple[str | int, ...] = (),
+        *,
+        mend: str = _MEND,
+        kind: type[SnapshotError] = SnapshotError,
+    ) -> None:
         self.values = values
         self._text = text
         self._path = path
         self._trail = trail
+        self._mend = mend
+        self._kind = kind
 
     def integer(self, name: str) -> int:
         """Return an integer."""
@@ -51,7 +64,7 @@ class Reader:
         values = self._elements(name, (int,), "an integer")
         for number, value in enumerate(values):
             if value < 0:
-                raise self.error((name, number), f"{value} is no token id", _MEND)
+                raise self.error((name, number), f"{value} is no token id", self._mend)
         return tuple(values)
 
     def numbers(self, name: str) -> tuple[float, ...]:
@@ -65,26 +78,26 @@ class Reader:
 
     def table(self, name: str) -> Reader:
         """Return a table."""
-        return Reader(self._get(name, dict, "a table"), self._text, self._path, (*self._trail, name))
+        return self._within(self._get(name, dict, "a table"), name)
 
     def tables(self, name: str) -> Iterator[Reader]:
         """Yield the tables of an array of tables; a missing one has none."""
         if name not in self.values:
             return
         for number, value in enumerate(self._elements(name, (dict,), "a table")):
-            yield Reader(value, self._text, self._path, (*self._trail, name, number))
+            yield self._within(value, name, number)
 
     def rows(self, table: str, name: str, columns: tuple[type, ...]) -> Iterator[list[Any]]:
         """Yield the rows of an array of arrays, each checked against the types of its columns."""
         inner = self.table(table)
         for number, row in enumerate(inner.array(name)):
             if not isinstance(row, list) or len(row) != len(columns):
-                raise inner.error((name, number), f"row {number} does not have {len(columns)} columns", _MEND)
+                raise inner.error((name, number), f"row {number} does not have {len(columns)} columns", self._mend)
             for value, wanted in zip(row, columns, strict=True):
                 if not _fits(value, (int, float) if wanted is float else (wanted,)):
-                    raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", _MEND)
+                    raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", self._mend)
                 if wanted is int and value < 0:
-                    raise inner.error((name, number), f"{value} in row {number} is no token id", _MEND)
+                    raise inner.error((name, number), f"{value} in row {number} is no token id", self._mend)
             yield [
                 inner._float((name, number), value) if wanted is float else value
                 for value, wanted in zip(row, columns, strict=True)
@@ -94,26 +107,33 @@ class Reader:
         """Return a complaint about the value at `trail`, which is relative to this table."""
         whole = (*self._trail, *trail)
         name = ".".join(str(part) for part in whole)
-        return SnapshotError(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
+        return self._kind(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
+
+    def line(self, name: str) -> int:
+        """Return the line of a value of this table, from 1."""
+        return line_of(self._text, (*self._trail, name))
+
+    def _within(self, values: dict[str, Any], *trail: str | int) -> Reader:
+        return Reader(values, self._text, self._path, (*self._trail, *trail), mend=self._mend, kind=self._kind)
 
     def _float(self, trail: tuple[str | int, ...], value: float) -> float:
         try:
             return float(value)
         except OverflowError as error:
-            raise self.error(trail, "is too large for a number", _MEND) from error
+            raise self.error(trail, "is too large for a number", self._mend) from error
 
     def _get(self, name: str, kind: type | tuple[type, ...], words: str) -> Any:
         if name not in self.values:
-            raise self.error((name,), "is missing", _MEND)
+            raise self.error((name,), "is missing", self._mend)
         if not _fits(self.values[name], kind if isinstance(kind, tuple) else (kind,)):
-            raise self.error((name,), f"{self.values[name]!r} is not {words}", _MEND)
+            raise self.error((name,), f"{self.values[name]!r} is not {words}", self._mend)
         return self.values[name]
 
     def _elements(self, name: str, kinds: tuple[type, ...], words: str) -> list[Any]:
         values = self.array(name)
         for number, value in enumerate(values):
             if not _fits(value, kinds):
-                raise self.error((name, number), f"{value!r} is not {words}", _MEND)
+                raise self.error((name, number), f"{value!r} is not {words}", self._mend)
         return values
 
 

@@ -17,8 +17,8 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots.compare import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
-from pytest_hfmodels.snapshots.location import snapshot_file
 from pytest_hfmodels.snapshots.reading import read_file
+from pytest_hfmodels.snapshots.variants import file_in_force
 
 if TYPE_CHECKING:
     from syrupy.data import SnapshotCollection
@@ -88,22 +88,22 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
     @classmethod
     def dirname(cls, *, test_location: PyTestLocation) -> str:
         """Return the folder that mirrors the test file."""
-        return str(snapshot_file(test_location.item, 0).parent)
+        return str(file_in_force(test_location.item, 0).parent)
 
     @classmethod
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: SnapshotIndex = 0) -> str:
         """Return the file's stem: the test's name without the engine."""
-        return snapshot_file(test_location.item, index).stem
+        return file_in_force(test_location.item, index).stem
 
     @classmethod
     def get_location(cls, *, test_location: PyTestLocation, index: SnapshotIndex) -> str:
         """Return the file."""
-        return str(snapshot_file(test_location.item, index))
+        return str(file_in_force(test_location.item, index))
 
     @classmethod
     def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
         """Tell whether a file belongs to a test: several engines' items share one."""
-        return Path(snapshot_location).parent == snapshot_file(test_location.item, 0).parent
+        return Path(snapshot_location).parent.name == file_in_force(test_location.item, 0).parent.name
 
     def discover_snapshots(self, **options: Any) -> SnapshotCollections:
         """Show syrupy no files, so that it deletes none: an engine may be missing, or a test deselected."""

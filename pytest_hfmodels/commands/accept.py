@@ -1,0 +1,66 @@
+"""`hfmodels accept`: take pending outputs into the snapshots, and keep the old ones for older releases."""
+
+from __future__ import annotations
+
+from os.path import relpath
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.errors import OptionError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.snapshots.accepting import Variation
+
+
+def add(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "accept",
+        help="take pending outputs into the snapshots",
+        description="Take what failing tests observed into their snapshots. With --keep-old-as the old snapshots stay "
+        "as a variant for the releases of --when, with an entry in the ledger. `git checkout` undoes it.",
+    )
+    side = parser.add_mutually_exclusive_group()
+    side.add_argument("--keep-old-as", metavar="NAME", help="keep the old snapshots as this variant")
+    side.add_argument("--as-variant", metavar="NAME", help="leave the old snapshots, and keep the new as this variant")
+    parser.add_argument("--when", metavar="RANGE", help='the releases of the variant, like "transformers<5"')
+    parser.add_argument("--what", default="", help="what changed, for the ledger")
+    parser.add_argument("--reference", default="", help="an upstream issue or pull request, for the ledger")
+    parser.add_argument("tests", nargs="*", help="test files, folders or node ids (default: everything pending)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 0 where something was accepted, 1 where nothing was pending."""
+    from pytest_hfmodels.snapshots.accepting import accept
+    from pytest_hfmodels.snapshots.pending import read_pending, select
+    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+
+    variation = _variation(options)
+    project = find_project()
+    chosen = select(read_pending(project.pending), options.tests, project.root)
+    if not chosen:
+        print("nothing is pending: run the tests, and what differs will be")
+        return 1
+    for path in accept(project, chosen, variation):
+        print(f"wrote {relpath(path)}")
+    print(f"{len(chosen)} accepted; look at them with: git diff")
+    return 0
+
+
+def _variation(options: argparse.Namespace) -> Variation | None:
+    from pytest_hfmodels.snapshots.accepting import Variation
+
+    name = options.keep_old_as or options.as_variant
+    if name is None:
+        if options.when or options.what or options.reference:
+            raise OptionError(
+                "--when, --what and --reference belong to a variant.",
+                hint='Add --keep-old-as NAME: hfmodels accept --keep-old-as before-5 --when "transformers<5"',
+            )
+        return None
+    if not options.when:
+        raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')
+    return Variation(name, options.when, "old" if options.keep_old_as else "new", options.what, options.reference)

@@ -1,0 +1,114 @@
+"""What the ledger makes of tests: a break is a strict expected failure, a removal a skip, a change another snapshot.
+
+Imported only where a project has a ledger.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.snapshots.ledger import Break, Ledger, Removal, read_ledger
+from pytest_hfmodels.snapshots.location import ledger_file
+from pytest_hfmodels.snapshots.variants import put_in_force
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
+    """Let the entries that are about the installed versions hold for these tests, and return them.
+
+    Raises:
+        LedgerError: the file does not fit, or two entries disagree about a snapshot.
+    """
+    ledger = read_ledger(ledger_file(config)).applying(installed)
+    put_in_force(config, ledger)
+    for item in items:
+        entry = ledger.about(item.nodeid)
+        if entry is not None:
+            item.stash[ENTRY] = entry
+    config.stash[APPLYING] = ledger
+    return ledger
+
+
+def skip_removed(item: pytest.Item) -> None:
+    """Skip a test of something that this release no longer has.
+
+    Raises:
+        LedgerError: this release has it.
+    """
+    entry = item.stash.get(ENTRY, None)
+    if not isinstance(entry, Removal):
+        return
+    if is_there(entry.gone):
+        raise LedgerError(
+            f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, and it is there.",
+            hint="Mend the range of `when`, or remove the entry.",
+        )
+    pytest.skip(f"{entry.name}: {entry.sentence}")
+
+
+def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Turn the failure that a break foretells into an expected one, and anything else into a failure that names it."""
+    entry = item.stash.get(ENTRY, None)
+    if not isinstance(entry, Break) or item.config.getoption("runxfail") or item.stash.get(_BROKE, False):
+        return
+    if call.excinfo is not None and not report.skipped:
+        if _foretold(entry, call.excinfo.value):
+            item.stash[_BROKE] = True
+            report.outcome, report.wasxfail = "skipped", f"{entry.name}: {entry.sentence}"
+            return
+        said = f" with {entry.match!r}" if entry.match else ""
+        report.sections.append(
+            (
+                "hfmodels ledger",
+                f"{entry.place}: {entry.name} expects {entry.raises}{said}, and the test failed otherwise.",
+            )
+        )
+    elif report.when == "call" and report.passed:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"[XPASS(strict)] {entry.place}: {entry.name} says that this test fails with {entry.versions}, and it "
+            "passes.\n  Mend the entry's `when` or `tests`, or remove it."
+        )
+
+
+def properties(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """Yield which entry is about a test, for reports."""
+    entry = item.stash.get(ENTRY, None)
+    if entry is not None:
+        yield "hfmodels_ledger", entry.name
+
+
+def applying_lines(config: pytest.Config) -> list[str]:
+    """Return the header's line about the entries that apply here."""
+    ledger = config.stash.get(APPLYING, None)
+    if ledger is None or not ledger.entries:
+        return []
+    names = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
+    return [f"hfmodels ledger: {names}"]
+
+
+def is_there(dotted: str) -> bool:
+    """Tell whether a dotted name can be imported."""
+    module, _, name = dotted.rpartition(".")
+    try:
+        return hasattr(import_module(module), name)
+    except ImportError:
+        return False
+
+
+def _foretold(entry: Break, error: BaseException) -> bool:
+    kinds = {name for kind in type(error).__mro__ for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
+    return entry.raises in kinds and re.search(entry.match, str(error)) is not None
+
+
+ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()
+APPLYING: pytest.StashKey[Ledger] = pytest.StashKey()
+_BROKE: pytest.StashKey[bool] = pytest.StashKey()

@@ -1,0 +1,35 @@
+"""What JUnit XML and report logs say of a test that compared snapshots: its verdict, in words and figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.terminal import mismatch
+from pytest_hfmodels.snapshots.compare import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.snapshots.assertion import Outcome
+
+_GRAVITY = tuple(Verdict)
+
+
+def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each property.
+
+    Args:
+        outcomes: of all comparisons of a test, at least one; the gravest speaks for the test.
+    """
+    worst = max(outcomes, key=lambda outcome: _GRAVITY.index(outcome.comparison.verdict))
+    yield "hfmodels_verdict", str(worst.comparison.verdict)
+    yield "hfmodels_drift", f"{worst.comparison.drift:.3g}"
+    if worst.comparison.verdict is not Verdict.SAME:
+        yield "hfmodels_says", mismatch(worst, verbose=False)[0]
+    from_base = [(outcome, outcome.from_base) for outcome in outcomes if outcome.from_base is not None]
+    if not from_base:
+        return
+    outcome, comparison = max(from_base, key=lambda pair: _GRAVITY.index(pair[1].verdict))
+    assert outcome.variant is not None, "a comparison with the base is made where a variant stands for it"
+    yield "hfmodels_base", str(comparison.verdict)
+    yield "hfmodels_ledger", outcome.variant.entry.name

@@ -1,0 +1,170 @@
+"""Accepting what is pending: into the base, or with the old or the new output kept as a variant. All of it, or nothing.
+
+Git alone undoes it: files are written and none is removed, but for the pending changes that were accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.errors import LedgerError, SnapshotError
+from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.snapshots.ledger import Change, parse_ledger, parse_when
+from pytest_hfmodels.snapshots.location import LEDGER
+from pytest_hfmodels.snapshots.pending import forget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.snapshots.project import Project
+
+
+@dataclass(frozen=True)
+class Variation:
+    """The ledger entry that one side of a change is kept under.
+
+    Args:
+        name: of the entry, and of its folder below `variants/`.
+        when: the releases it is about.
+        keeps: `old`: the base moves to the variant and the new output becomes the base; `new`: the base stays, and the
+            new output is the variant.
+        what: the change in words, or an empty string.
+        reference: an upstream issue, or an empty string.
+    """
+
+    name: str
+    when: str
+    keeps: Literal["old", "new"]
+    what: str = ""
+    reference: str = ""
+
+
+def accept(project: Project, chosen: Sequence[Pending], variation: Variation | None = None) -> list[Path]:
+    """Write pending changes, and return the files that were written.
+
+    Args:
+        project: where things are.
+        chosen: what to accept.
+        variation: which side is kept as a variant, or None where the new output replaces the old.
+
+    Raises:
+        SnapshotError: one is stale, or a file cannot be written; nothing has changed then.
+        LedgerError: the entry does not fit the installed versions or what the ledger says already.
+    """
+    for pending in chosen:
+        if pending.is_stale(project.root):
+            raise SnapshotError(
+                f"{pending.compared} has changed since {pending.test} was compared with it.",
+                hint="Run that test again, and accept what it says then.",
+            )
+    if variation is None:
+        contents = {project.root / pending.compared: pending.text for pending in chosen}
+    else:
+        contents = _varied(project, chosen, variation)
+    _write_all(contents)
+    for pending in chosen:
+        forget(project.pending, pending.snapshot)
+    return list(contents)
+
+
+def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, str]:
+    ledger = project.snapshots / LEDGER
+    entry = f"variants/{variation.name}"
+    contents = {ledger: _with_entry(ledger, variation, entry)}
+    for pending in chosen:
+        if pending.entry is not None:
+            raise LedgerError(
+                f"{pending.test} was compared with a variant of {pending.entry}, and a file has one variant at a time.",
+                hint="Accept it on its own, without a variant: it rewrites that variant.",
+            )
+        base = project.root / pending.snapshot
+        variant = project.snapshots / entry / base.relative_to(project.snapshots)
+        if variant.exists():
+            raise LedgerError(
+                f"{variation.name} has a variant of {pending.snapshot} already.", hint="Choose another name."
+            )
+        if pending.digest is None:
+            raise LedgerError(
+                f"{pending.snapshot} is new: there is no old output to tell from the new one.",
+                hint="Accept it first, without a variant.",
+            )
+        if variation.keeps == "old":
+            contents[variant], contents[base] = _text(base), pending.text
+        else:
+            contents[variant] = pending.text
+    return contents
+
+
+def _with_entry(path: Path, variation: Variation, folder: str) -> str:
+    """Return the ledger's text with the entry of a variation in it.
+
+    Raises:
+        LedgerError: the releases it is about are not those that the kept output belongs to, or its name is taken.
+    """
+    when = parse_when(variation.when, "--when")
+    version = installed(when.name)
+    applies = version is not None and when.specifier.contains(version, prereleases=True)
+    if applies == (variation.keeps == "old"):
+        raise LedgerError(
+            f"{when.name} {version} is installed, and {variation.when!r} {'holds' if applies else 'does not hold'} "
+            f"there: the {variation.keeps} output would not be the one expected in its own releases.",
+            hint=f"Give --when the releases of the {variation.keeps} output.",
+        )
+    text = _text(path) if path.exists() else ""
+    named = [entry for entry in parse_ledger(text, path).entries if entry.name == variation.name]
+    if named:
+        same = isinstance(named[0], Change) and named[0].folder == folder and named[0].when == (when,)
+        if not same:
+            raise LedgerError(
+                f"{named[0].place}: the ledger has an entry {variation.name} already, about {named[0].versions}.",
+                hint="Choose another name, or the same --when.",
+            )
+        return text
+    import tomlkit  # only this command writes one
+
+    side = "before" if variation.keeps == "old" else "of"
+    values = {
+        "name": variation.name,
+        "when": variation.when,
+        "what": variation.what or f"outputs {side} {when.name} {version} differ",
+        **({"reference": variation.reference} if variation.reference else {}),
+        "snapshots": folder,
+    }
+    added = tomlkit.dumps({"change": [values]})
+    changed = f"{text.rstrip()}\n\n{added}" if text.strip() else added
+    parse_ledger(changed, path)
+    return changed
+
+
+def _write_all(contents: Mapping[Path, str]) -> None:
+    """Write all files, or put back what was there."""
+    before = {path: _text(path) if path.exists() else None for path in contents}
+    written: list[Path] = []
+    try:
+        for path, text in contents.items():
+            written.append(path)
+            write_atomically(path, text)
+    except BaseException as error:
+        for path in written:
+            _put_back(path, before[path])
+        if not isinstance(error, OSError):
+            raise
+        raise SnapshotError(
+            f"{written[-1]} cannot be written: {error.strerror or error}. What was there is untouched.",
+            hint="Make room, or the folder writable, and accept again.",
+        ) from error
+
+
+def _put_back(path: Path, text: str | None) -> None:
+    if text is None:
+        path.unlink(missing_ok=True)
+    elif _text(path) != text:
+        write_atomically(path, text)
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode()  # `read_text` would change line ends

@@ -1,0 +1,266 @@
+"""The ledger, `snapshots/upstream.toml`: what is known to change, break or be gone upstream, and in which releases.
+
+Pure: text and versions in, entries out. `variants` and `expectations` act on them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from os.path import relpath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+
+from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.snapshots.reading import Reader, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every entry says.
+
+    Args:
+        name: of the entry, unique in its file.
+        when: the versions it is about, all of which must be installed (`transformers<4.35`).
+        what: the change, as a person would say it.
+        reference: an upstream issue or pull request, or an empty string.
+        place: file and line, for messages.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    when: tuple[Requirement, ...]
+    what: str
+    reference: str
+    place: str
+
+    def applies(self, installed: Callable[[str], str | None]) -> bool:
+        """Tell whether the installed versions are those that the entry is about.
+
+        Args:
+            installed: a distribution's version, or None. A pre-release counts as its release: 5.0.0rc1 as 5.0.0.
+        """
+        return all(_holds(requirement, installed(requirement.name)) for requirement in self.when)
+
+    @property
+    def versions(self) -> str:
+        """The versions, as they were written."""
+        return " and ".join(map(str, self.when))
+
+    @property
+    def sentence(self) -> str:
+        """What is known, with its reference, in one line."""
+        return f"{self.what} ({self.reference})" if self.reference else self.what
+
+
+@dataclass(frozen=True)
+class Change(Entry):
+    """Outputs that differ in some releases: their snapshots are kept as variants.
+
+    Args:
+        folder: of the variants, relative to the snapshots folder.
+    """
+
+    kind: ClassVar[str] = "change"
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class Break(Entry):
+    """Tests that fail in some releases, with one exception and message.
+
+    Args:
+        tests: node ids, `*` for anything.
+        raises: the exception's class, with or without its module.
+        match: a regular expression, searched in the message.
+    """
+
+    kind: ClassVar[str] = "break"
+
+    tests: tuple[str, ...]
+    raises: str
+    match: str
+
+
+@dataclass(frozen=True)
+class Removal(Entry):
+    """Something that some releases no longer have, and the tests that are about it.
+
+    Args:
+        tests: node ids, `*` for anything.
+        gone: its dotted name (`transformers.TransfoXLModel`).
+    """
+
+    kind: ClassVar[str] = "removal"
+
+    tests: tuple[str, ...]
+    gone: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The entries of a file, in its order."""
+
+    path: Path
+    entries: tuple[Entry, ...] = ()
+
+    def applying(self, installed: Callable[[str], str | None]) -> Ledger:
+        """Return the entries about the installed versions."""
+        return Ledger(self.path, tuple(entry for entry in self.entries if entry.applies(installed)))
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The entries that have variants."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Change))
+
+    def about(self, nodeid: str) -> Break | Removal | None:
+        """Return the first entry that names a test."""
+        for entry in self.entries:
+            if isinstance(entry, Break | Removal) and any(names(pattern, nodeid) for pattern in entry.tests):
+                return entry
+        return None
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Read a ledger; without the file it has no entries.
+
+    Raises:
+        LedgerError: it cannot be read or says something that does not fit, with its line.
+    """
+    text = read_file(path)
+    return Ledger(path) if text is None else parse_ledger(text, path)
+
+
+def parse_ledger(text: str, path: Path) -> Ledger:
+    """Parse a ledger.
+
+    Raises:
+        LedgerError: see `read_ledger`.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LedgerError(f"{path} is no TOML: {error}.", hint="Mend that line.") from error
+    unknown = values.keys() - _KINDS.keys()
+    if unknown:
+        raise LedgerError(
+            f"{path} has {', '.join(sorted(unknown))}.", hint=f"Its tables are {', '.join(f'[[{k}]]' for k in _KINDS)}."
+        )
+    entries = tuple(_entries(Reader(values, text, path, mend="docs/ledger.md shows entries.", kind=LedgerError), path))
+    names: dict[str, Entry] = {}
+    for entry in entries:
+        if names.setdefault(entry.name, entry) is not entry:
+            raise LedgerError(
+                f"{entry.place}: the name {entry.name!r} is that of {names[entry.name].place} too.",
+                hint="Give each entry a name of its own.",
+            )
+    return Ledger(path, entries)
+
+
+def parse_when(text: str, place: str) -> Requirement:
+    """Parse one range of releases.
+
+    Args:
+        text: `transformers<4.35`, `transformers>=4.38,<5`.
+        place: for the message.
+
+    Raises:
+        LedgerError: it is none.
+    """
+    try:
+        found = Requirement(text)
+    except InvalidRequirement:
+        found = None
+    if found is None or not len(found.specifier) or found.extras or found.marker or found.url:
+        raise LedgerError(
+            f"{place}: {text!r} is no range of releases.",
+            hint='It reads like this: when = "transformers>=4.38,<5" (several packages: an array of them).',
+        )
+    return found
+
+
+def _entries(file: Reader, path: Path) -> Iterator[Entry]:
+    for kind, read in _KINDS.items():
+        for table in file.tables(kind):
+            place = f"{relpath(path)}:{table.line('name')}"
+            when = tuple(parse_when(text, f"{relpath(path)}:{table.line('when')}") for text in _several(table, "when"))
+            if not when:
+                raise table.error(("when",), "names no release", "Give it a range: transformers<4.35.")
+            reference = table.string("reference") if "reference" in table.values else ""
+            said = {"name": _name(table), "when": when, "what": table.string("what"), "reference": reference}
+            entry = read(table, {**said, "place": place})
+            unknown = table.values.keys() - _KEYS[kind]
+            if unknown:
+                key = min(unknown)
+                raise table.error((key,), "is nothing that an entry has", f"It has {', '.join(sorted(_KEYS[kind]))}.")
+            yield entry
+
+
+def _name(table: Reader) -> str:
+    name = table.string("name")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise table.error(("name",), f"{name!r} is no name", "Use letters, digits and hyphens.")
+    return name
+
+
+def _change(table: Reader, said: dict[str, Any]) -> Change:
+    folder = table.string("snapshots")
+    if folder.startswith("/") or ".." in folder.split("/"):
+        raise table.error(("snapshots",), f"{folder!r} leaves the snapshots folder", "Name a folder below it.")
+    return Change(**said, folder=folder)
+
+
+def _break(table: Reader, said: dict[str, Any]) -> Break:
+    match = table.string("match") if "match" in table.values else ""
+    try:
+        re.compile(match)
+    except re.error as error:
+        raise table.error(("match",), f"{match!r} is no regular expression: {error}", "Escape it.") from error
+    return Break(**said, tests=_several(table, "tests"), raises=table.string("raises"), match=match)
+
+
+def _removal(table: Reader, said: dict[str, Any]) -> Removal:
+    gone = table.string("gone")
+    if not all(part.isidentifier() for part in gone.split(".")) or "." not in gone:
+        raise table.error(("gone",), f"{gone!r} is no dotted name", "Write it like transformers.TransfoXLModel.")
+    return Removal(**said, tests=_several(table, "tests"), gone=gone)
+
+
+def _several(table: Reader, name: str) -> tuple[str, ...]:
+    """Return one string or an array of them."""
+    return (table.string(name),) if isinstance(table.values.get(name), str) else table.strings(name)
+
+
+def _holds(requirement: Requirement, version: str | None) -> bool:
+    if version is None:
+        return False
+    try:
+        base = Version(version).base_version
+    except InvalidVersion:
+        return False
+    return requirement.specifier.contains(base, prereleases=True)
+
+
+def names(pattern: str, nodeid: str) -> bool:
+    """Tell whether a pattern names a test. Only `*` is special: node ids have brackets of their own."""
+    if "*" not in pattern and "[" not in pattern:  # a test with all its parameters
+        return nodeid == pattern or nodeid.startswith(f"{pattern}[")
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), nodeid) is not None
+
+
+_KINDS: dict[str, Callable[..., Entry]] = {"change": _change, "break": _break, "removal": _removal}
+_SHARED = {"name", "when", "what", "reference"}
+_KEYS = {
+    "change": _SHARED | {"snapshots"},
+    "break": _SHARED | {"tests", "raises", "match"},
+    "removal": _SHARED | {"tests", "gone"},
+}

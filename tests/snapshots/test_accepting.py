@@ -1,0 +1,289 @@
+"""From a failing test to its accepted snapshot, by the commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.files import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..project import Project
+
+TESTS = """
+from tests.example_records import generation, moved
+
+def test_reply(hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+
+def test_other(hf_snapshot):
+    assert generation(moved(0, by={by})) == hf_snapshot
+
+def test_steady(hf_snapshot):
+    assert generation() == hf_snapshot
+"""
+OLD, NEW = "pytest<8", "pytest>=8"
+
+
+@pytest.fixture
+def changed(bare_project: Project) -> Project:
+    """A project under version control, two of whose three tests have begun to observe something else."""
+    bare_project.write(TESTS.format(by=0.0))
+    run(bare_project, "--snapshot-update")
+    bare_project.write("__pycache__\n.pytest_cache\n*.pyc\n", ".gitignore")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Record")):
+        git(bare_project, *arguments)
+    bare_project.write(TESTS.format(by=0.25))
+    git(bare_project, "commit", "-qam", "Upgrade")
+    run(bare_project)
+    return bare_project
+
+
+def run(project: Project, *arguments: str) -> pytest.RunResult:
+    return project.run("-p", "cacheprovider", *arguments)
+
+
+def git(project: Project, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    result = subprocess.run(
+        ["git", *identity, *arguments], cwd=project.path, check=True, capture_output=True, text=True
+    )
+    return result.stdout
+
+
+def test_pending_lists_what_failed(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    del changed
+
+    assert main(["pending"]) == 1
+
+    assert capsys.readouterr().out.splitlines() == [
+        "drift: test_it.py::test_other (snapshots/test_it/test_other.toml)",
+        "drift: test_it.py::test_reply (snapshots/test_it/test_reply.toml)",
+        "2 pending; accept them with: hfmodels accept",
+    ]
+
+
+def test_pending_as_json_holds_what_would_be_written(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pending", "--json"])
+
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["test"] == "test_it.py::test_other"
+    assert (second["verdict"], second["stale"], second["compared"]) == (
+        "drift",
+        False,
+        "snapshots/test_it/test_reply.toml",
+    )
+    assert second["text"] != changed.snapshot().read_text()
+
+
+def test_accept_writes_what_an_update_would_have_written(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["accept"]) == 0
+
+    accepted = changed.snapshots
+    assert "2 accepted; look at them with: git diff" in capsys.readouterr().out
+    run(changed).assert_outcomes(passed=3)
+    git(changed, "checkout", "snapshots")
+    run(changed, "--snapshot-update")
+    assert changed.snapshots == accepted
+
+
+def test_accept_takes_the_tests_that_are_named_and_leaves_the_others(changed: Project) -> None:
+    assert main(["accept", "test_it.py::test_reply"]) == 0
+
+    assert git(changed, "diff", "--name-only").split() == ["snapshots/test_it/test_reply.toml"]
+    run(changed).assert_outcomes(passed=2, failed=1)
+
+
+def test_accept_of_a_test_with_nothing_pending_says_so(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    del changed
+
+    assert main(["accept", "test_it.py::test_steady"]) == 2
+
+    assert "Nothing of test_it.py::test_steady is pending." in capsys.readouterr().err
+
+
+def test_the_old_output_is_kept_for_its_releases(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    before = changed.snapshots
+
+    status = main(["accept", "--keep-old-as", "before-8", "--when", OLD, "--what", "numbers moved", "test_it.py"])
+
+    assert status == 0
+    after = changed.snapshots
+    assert after["variants/before-8/test_it/test_reply.toml"] == before["test_it/test_reply.toml"]
+    assert after["variants/before-8/test_it/test_other.toml"] == before["test_it/test_other.toml"]
+    assert after["test_it/test_reply.toml"] != before["test_it/test_reply.toml"]
+    assert after["test_it/test_steady.toml"] == before["test_it/test_steady.toml"]
+    assert after["upstream.toml"] == (
+        '[[change]]\nname = "before-8"\nwhen = "pytest<8"\nwhat = "numbers moved"\nsnapshots = "variants/before-8"\n'
+    )
+    assert "wrote snapshots/upstream.toml" in capsys.readouterr().out
+    run(changed).assert_outcomes(passed=3)
+
+
+def test_git_alone_undoes_it(changed: Project) -> None:
+    before = changed.snapshots
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD])
+
+    git(changed, "checkout", "-q", ".")
+    git(changed, "clean", "-qfd")
+
+    assert changed.snapshots == before
+
+
+def test_the_new_output_can_be_the_variant(changed: Project) -> None:
+    before = changed.snapshots
+
+    assert main(["accept", "--as-variant", "since-8", "--when", NEW, "--reference", "a/b#1"]) == 0
+
+    after = changed.snapshots
+    assert after["test_it/test_reply.toml"] == before["test_it/test_reply.toml"]
+    assert 'reference = "a/b#1"' in after["upstream.toml"]
+    assert f'what = "outputs of pytest {version("pytest")} differ"' in after["upstream.toml"]
+    run(changed).assert_outcomes(passed=3)
+
+
+def test_an_entry_is_added_below_those_there_are(changed: Project) -> None:
+    text = '# what we know\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = "x"\nraises = "E"\nwhat = "w"\n'
+    changed.write(text, "snapshots/upstream.toml")
+
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD, "test_it.py::test_reply"])
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD, "test_it.py::test_other"])
+
+    written = changed.snapshots["upstream.toml"]
+    assert written.startswith(text)
+    assert written.count("before-8") == 2
+    assert sorted(name for name in changed.snapshots if "before-8" in name) == [
+        "variants/before-8/test_it/test_other.toml",
+        "variants/before-8/test_it/test_reply.toml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--keep-old-as", "x", "--when", NEW], "the old output would not be the one expected in its own releases."),
+        (["--as-variant", "x", "--when", OLD], "the new output would not be the one expected in its own releases."),
+        (["--keep-old-as", "x", "--when", "pytest"], "--when: 'pytest' is no range of releases."),
+        (["--keep-old-as", "x"], 'Add --when "transformers<5".'),
+        (["--when", OLD], "--when, --what and --reference belong to a variant."),
+        (["--keep-old-as", "../x", "--when", OLD], "is no name"),
+        (["--keep-old-as", "taken", "--when", OLD], "the ledger has an entry taken already"),
+        (["--keep-old-as", "full", "--when", OLD], "full has a variant of snapshots/test_it/test_other.toml already."),
+    ],
+)
+def test_a_variant_that_does_not_fit_changes_nothing(
+    changed: Project, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    entry = '[[break]]\nname = "taken"\nwhen = "pytest<8"\ntests = "x"\nraises = "E"\nwhat = "w"\n'
+    changed.write(entry, "snapshots/upstream.toml")
+    changed.write("", "snapshots/variants/full/test_it/test_other.toml")
+    before = changed.snapshots
+
+    assert main(["accept", *arguments]) == 2
+
+    assert said in capsys.readouterr().err
+    assert changed.snapshots == before
+
+
+def test_a_stale_change_is_recognised_and_not_accepted(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    changed.snapshot().write_text(changed.snapshot().read_text() + "# edited\n")
+    before = changed.snapshots
+
+    listed, refused = main(["pending"]), main(["accept"])
+
+    assert (listed, refused) == (1, 2)
+    said = capsys.readouterr()
+    assert "test_reply.toml) - stale: run it again" in said.out
+    assert "snapshots/test_it/test_reply.toml has changed since test_it.py::test_reply was compared" in said.err
+    assert changed.snapshots == before
+
+
+def test_what_passes_again_is_no_longer_pending(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    changed.write(TESTS.format(by=0.0))
+    run(changed).assert_outcomes(passed=3)
+
+    assert main(["accept"]) == 1
+
+    assert capsys.readouterr().out.endswith("\nnothing is pending: run the tests, and what differs will be\n")
+
+
+def test_a_new_test_is_pending_too(changed: Project) -> None:
+    changed.snapshot().unlink()
+    run(changed).assert_outcomes(failed=2, passed=1)
+
+    main(["accept"])
+
+    run(changed).assert_outcomes(passed=3)
+
+
+def test_a_write_that_fails_leaves_everything_as_it_was(
+    changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, written = changed.snapshots, []
+
+    def full_at_the_third(path: Path, text: str) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        write_atomically(path, text)
+
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", full_at_the_third)
+
+    assert main(["accept", "--keep-old-as", "before-8", "--when", OLD]) == 2
+
+    assert "cannot be written: No space left on device. What was there is untouched." in capsys.readouterr().err
+    assert changed.snapshots == before
+    assert main(["pending"]) == 1
+
+
+@pytest.mark.parametrize("content", ['{"format": 2}', "[]", "{", '{"format": 1, "test": 3}'])
+def test_a_pending_file_that_cannot_be_read_is_named(
+    changed: Project, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    changed.write(content, ".pytest_cache/hfmodels/pending/other.json")
+
+    assert main(["pending"]) == 2
+
+    said = capsys.readouterr().err
+    assert "other.json" in said
+    assert "Delete it and run the tests again" in said
+
+
+def test_the_ledger_command_prints_what_applies(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD, "--what", "numbers moved"])
+    capsys.readouterr()
+
+    main(["ledger"])
+    main(["ledger", "--all"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "none of the ledger's 1 entries applies to the installed versions",
+        "change before-8 (pytest<8): numbers moved",
+    ]
+    assert changed.snapshots
+
+
+def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD])
+    fine = main(["ledger", "--check"])
+    entry = '\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = "x.py::test"\nraises = "E"\nwhat = "w"\n'
+    changed.write(changed.snapshots["upstream.toml"] + entry, "snapshots/upstream.toml")
+    variants = "snapshots/variants/before-8/test_it"
+    changed.write(changed.snapshots["test_it/test_reply.toml"], f"{variants}/test_reply.toml")
+    changed.write(changed.snapshots["test_it/test_reply.toml"], f"{variants}/test_gone.toml")
+    capsys.readouterr()
+
+    assert (fine, main(["ledger", "--check"])) == (0, 1)
+
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"snapshots/upstream.toml:2: before-8 has a variant that belongs to no test: {variants}/test_gone.toml",
+        f"snapshots/upstream.toml:2: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
+        "snapshots/upstream.toml:8: b names tests that there are not: x.py::test",
+    ]

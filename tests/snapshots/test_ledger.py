@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.snapshots.ledger import Break, Change, Ledger, Removal, names, parse_ledger
+
+LEDGER = """
+[[change]]
+name = "penalty"
+when = "transformers<4.35"
+what = "scores are divided by more"
+reference = "huggingface/transformers#26624"
+snapshots = "variants/penalty"
+
+[[break]]
+name = "type-as"
+when = ["transformers>=4.38,<5", "torch>=2"]
+tests = "suites/test_upstream.py::*"
+raises = "TypeError"
+match = "type_as"
+what = "every forward pass raises"
+
+[[removal]]
+name = "gone"
+when = "transformers>=5"
+tests = ["suites/test_upstream.py::test_forward"]
+gone = "transformers.TransfoXLModel"
+what = "removed"
+"""
+
+
+def parse(text: str = LEDGER) -> Ledger:
+    return parse_ledger(text, Path("snapshots/upstream.toml"))
+
+
+def applying(**versions: str) -> list[str]:
+    return [entry.name for entry in parse().applying(versions.get).entries]
+
+
+def test_each_kind_of_entry_says_what_it_is_about() -> None:
+    change, broken, removal = parse().entries
+
+    assert isinstance(change, Change)
+    assert (change.folder, change.place) == ("variants/penalty", "snapshots/upstream.toml:3")
+    assert change.sentence == "scores are divided by more (huggingface/transformers#26624)"
+    assert isinstance(broken, Break)
+    assert (broken.tests, broken.raises, broken.match) == (("suites/test_upstream.py::*",), "TypeError", "type_as")
+    assert broken.versions == "transformers<5,>=4.38 and torch>=2"
+    assert isinstance(removal, Removal)
+    assert removal.gone == "transformers.TransfoXLModel"
+
+
+def test_an_entry_applies_to_its_releases_only() -> None:
+    assert applying(transformers="4.30.2", torch="2.13.0") == ["penalty"]
+    assert applying(transformers="4.36.0", torch="2.13.0") == []
+    assert applying(transformers="4.38.2", torch="2.13.0+cpu") == ["type-as"]
+    assert applying(transformers="5.0.0", torch="2.13.0") == ["gone"]
+
+
+def test_a_pre_release_counts_as_its_release() -> None:
+    assert applying(transformers="5.0.0rc1") == ["gone"]
+    assert applying(transformers="4.35.0.dev0") == []
+
+
+def test_all_packages_of_an_entry_must_be_there() -> None:
+    assert applying(transformers="4.40.0") == []
+    assert applying(transformers="4.40.0", torch="1.13") == []
+    assert applying(torch="2.13.0") == []
+
+
+def test_a_version_that_is_none_belongs_to_no_entry() -> None:
+    assert applying(transformers="unknown") == []
+
+
+def test_a_test_is_found_by_its_node_id() -> None:
+    ledger = parse()
+
+    assert ledger.about("suites/test_upstream.py::test_other[torch]") is ledger.entries[1]
+    assert ledger.about("suites/test_downstream.py::test_forward") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "nodeid", "named"),
+    [
+        ("a.py::test_b", "a.py::test_b", True),
+        ("a.py::test_b", "a.py::test_b[torch]", True),
+        ("a.py::test_b", "a.py::test_bc", False),
+        ("a.py::test_b[torch]", "a.py::test_b[torch]", True),
+        ("a.py::test_b[torch]", "a.py::test_b[tensorflow]", False),
+        ("a.py::*[tensorflow*]", "a.py::test_b[tensorflow-x]", True),
+        ("a.py::*", "a_py::test_b", False),
+    ],
+)
+def test_only_the_star_is_special_in_a_pattern(pattern: str, nodeid: str, *, named: bool) -> None:
+    assert names(pattern, nodeid) is named
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=1))
+def test_a_node_id_names_itself_whatever_is_in_it(nodeid: str) -> None:
+    assert names(nodeid, nodeid)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("transformers<4.35", "transformers 4.35", "upstream.toml:4: 'transformers 4.35' is no range of releases."),
+        ("transformers<4.35", "transformers", "upstream.toml:4: 'transformers' is no range of releases."),
+        ("transformers<4.35", "transformers<four", "upstream.toml:4: 'transformers<four' is no range of releases."),
+        ('name = "penalty"', 'nam = "penalty"', "change.0.name: is missing."),
+        ('"variants/penalty"', '"../elsewhere"', "upstream.toml:7: change.0.snapshots: '../elsewhere' leaves"),
+        ('"variants/penalty"', '"/elsewhere"', "'/elsewhere' leaves the snapshots folder."),
+        ('match = "type_as"', 'match = "("', "upstream.toml:14: break.0.match: '(' is no regular expression"),
+        ('raises = "TypeError"', "raises = 3", "upstream.toml:13: break.0.raises: 3 is not a string."),
+        ('"transformers.TransfoXLModel"', '"TransfoXL"', "upstream.toml:21: removal.0.gone: 'TransfoXL' is no dotted"),
+        ('name = "gone"', 'name = "penalty"', "upstream.toml:18: the name 'penalty' is that of snapshots/upstream"),
+        ('name = "gone"', 'name = "../x"', "removal.0.name: '../x' is no name."),
+        ('reference = "', 'referenc = "', "change.0.referenc: is nothing that an entry has."),
+        ("[[removal]]", "[[removed]]", "upstream.toml has removed."),
+        ("[[removal]]", "[[removal", "upstream.toml is no TOML"),
+        ("[[removal]]", "[removal]", "removal: "),
+        ('["transformers>=4.38,<5", "torch>=2"]', "[]", "break.0.when: names no release."),
+    ],
+)
+def test_an_entry_that_does_not_fit_is_named_with_its_line(before: str, after: str, said: str) -> None:
+    assert before in LEDGER
+
+    with pytest.raises(LedgerError) as raised:
+        parse(LEDGER.replace(before, after))
+
+    assert said in str(raised.value)

@@ -1,0 +1,301 @@
+"""The ledger in a run: what it makes of tests, and what is said where it does not hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+if TYPE_CHECKING:
+    from .project import Project
+
+RAISING = """
+def test_forward():
+    raise TypeError("type_as() missing 1 required positional argument")
+
+def test_other():
+    pass
+"""
+BREAK = """
+[[break]]
+name = "type-as"
+when = "pytest>=8"
+tests = ["test_it.py::test_forward"]
+raises = "TypeError"
+match = "type_as"
+what = "every forward pass raises"
+"""
+REMOVAL = """
+[[removal]]
+name = "gone"
+when = "pytest>=8"
+tests = ["test_it.py::test_forward"]
+gone = "pytest.Yield"
+what = "pytest has it no longer"
+"""
+CHANGE = """
+[[change]]
+name = "moved"
+when = "pytest>=8"
+what = "numbers moved"
+reference = "somebody/something#1"
+snapshots = "variants/moved"
+"""
+REPLY = """
+from tests.example_records import generation, moved
+
+def test_reply(hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+"""
+
+
+def with_ledger(project: Project, *entries: str, tests: str = RAISING) -> Project:
+    project.write(tests)
+    project.write("\n".join(entries), "snapshots/upstream.toml")
+    return project
+
+
+def with_variant(project: Project, *, by: float, folder: str = "moved") -> Project:
+    """A project whose base says 0.0 and whose variant says `by`, and that observes 0.25."""
+    project.write(REPLY.format(by=by))
+    project.run("--snapshot-update").assert_outcomes(passed=1)
+    project.snapshot().rename(project.write("", f"snapshots/variants/{folder}/test_it/test_reply.toml"))
+    project.write(REPLY.format(by=0.0))
+    project.run("--snapshot-update").assert_outcomes(passed=1)
+    project.write(REPLY.format(by=0.25))
+    return project
+
+
+def test_a_break_is_an_expected_failure_of_the_tests_it_names(bare_project: Project) -> None:
+    result = with_ledger(bare_project, BREAK).run("-rx")
+
+    result.assert_outcomes(xfailed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        ["hfmodels ledger: type-as (break)", "XFAIL test_it.py::test_forward - type-as: every forward pass raises"]
+    )
+
+
+def test_a_break_that_is_mended_fails_and_names_its_line(bare_project: Project) -> None:
+    result = with_ledger(bare_project, BREAK, tests="def test_forward(): pass").run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*snapshots/upstream.toml:3: type-as says that this test fails with pytest>=8, and it passes.",
+            "*Mend the entry's `when` or `tests`, or remove it.",
+        ]
+    )
+
+
+@pytest.mark.parametrize("raised", ["ValueError('type_as')", "TypeError('something else')"])
+def test_another_failure_than_the_one_foretold_stays_one(bare_project: Project, raised: str) -> None:
+    result = with_ledger(bare_project, BREAK, tests=f"def test_forward(): raise {raised}").run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["snapshots/upstream.toml:3: type-as expects TypeError with 'type_as', and the test failed otherwise."]
+    )
+
+
+@pytest.mark.parametrize("raises", ["Exception", "builtins.TypeError"])
+def test_the_class_may_be_a_parent_or_have_its_module(bare_project: Project, raises: str) -> None:
+    result = with_ledger(bare_project, BREAK.replace('"TypeError"', f'"{raises}"')).run()
+
+    result.assert_outcomes(xfailed=1, passed=1)
+
+
+def test_a_break_in_a_fixture_is_foretold_too(bare_project: Project) -> None:
+    tests = """
+import pytest
+
+@pytest.fixture
+def broken():
+    raise TypeError("type_as")
+
+def test_forward(broken):
+    pass
+"""
+    with_ledger(bare_project, BREAK, tests=tests).run().assert_outcomes(xfailed=1)
+
+
+def test_runxfail_shows_the_failure_itself(bare_project: Project) -> None:
+    with_ledger(bare_project, BREAK).run("--runxfail").assert_outcomes(failed=1, passed=1)
+
+
+def test_an_entry_about_other_releases_changes_nothing(bare_project: Project) -> None:
+    result = with_ledger(bare_project, BREAK.replace(">=8", "<8")).run()
+
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.no_fnmatch_line("hfmodels ledger*")
+
+
+def test_a_test_of_something_that_is_gone_is_skipped_with_the_entry(bare_project: Project) -> None:
+    result = with_ledger(bare_project, REMOVAL).run("-rs")
+
+    result.assert_outcomes(skipped=1, passed=1)
+    result.stdout.fnmatch_lines(["SKIPPED*gone: pytest has it no longer"])
+
+
+def test_a_removal_of_something_that_is_there_fails_and_names_its_line(bare_project: Project) -> None:
+    result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", "pytest.Item")).run()
+
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*snapshots/upstream.toml:3: gone says that pytest.Item is gone with pytest>=8, and it is there.",
+            "*Mend the range of `when`, or remove the entry.",
+        ]
+    )
+
+
+def test_a_variant_holds_instead_of_the_base(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25)
+
+    without = bare_project.run()
+    bare_project.write(CHANGE, "snapshots/upstream.toml")
+    result = bare_project.run()
+
+    without.assert_outcomes(failed=1)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["hfmodels ledger: moved (change)"])
+
+
+def test_a_variant_that_does_not_hold_either_fails_and_names_its_file(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.75).write(CHANGE, "snapshots/upstream.toml")
+
+    result = bare_project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*drift: *(snapshots/variants/moved/test_it/test_reply.toml)"])
+
+
+def test_an_update_writes_the_variant_where_it_holds(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.75).write(CHANGE, "snapshots/upstream.toml")
+    base = bare_project.snapshot().read_text()
+
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+
+    bare_project.run().assert_outcomes(passed=1)
+    assert bare_project.snapshot().read_text() == base
+
+
+def test_a_variant_that_says_the_same_as_the_base_fails(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.0).write(CHANGE, "snapshots/upstream.toml")
+
+    result = bare_project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*snapshots/upstream.toml:3: moved says that snapshots/test_it/test_reply.toml changes with pytest>=8, "
+            "and its variant snapshots/variants/moved/test_it/test_reply.toml says the same as the base.",
+            "*Delete the variant, and the entry with its last one.",
+        ]
+    )
+
+
+def test_a_variant_without_a_base_fails(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25).write(CHANGE, "snapshots/upstream.toml")
+    bare_project.snapshot().unlink()
+
+    result = bare_project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, and there is no such *"])
+
+
+def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25)
+    with_variant(bare_project, by=0.5, folder="again")
+    again = CHANGE.replace("moved", "again")
+    bare_project.write(CHANGE + again, "snapshots/upstream.toml")
+
+    result = bare_project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "*snapshots/upstream.toml:10: again and moved (snapshots/upstream.toml:3) both apply to the installed "
+            "versions, and both have a variant of snapshots/test_it/test_reply.toml."
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (CHANGE, "*upstream.toml:3: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
+        (CHANGE.replace("pytest>=8", "pytest=>8"), "*upstream.toml:4: 'pytest=>8' is no range of releases."),
+        (CHANGE.replace("[[change]]", "[[changed]]") + BREAK, "*upstream.toml has changed."),
+    ],
+)
+def test_a_ledger_that_does_not_fit_stops_the_run(bare_project: Project, entry: str, said: str) -> None:
+    result = with_ledger(bare_project, entry).run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+
+
+def test_somebody_elses_file_of_that_name_is_left_alone(bare_project: Project) -> None:
+    with_ledger(bare_project, '[servers]\nname = "not ours"').run().assert_outcomes(failed=1, passed=1)
+
+
+def test_workers_apply_the_ledger_too(bare_project: Project) -> None:
+    pytest.importorskip("xdist", reason="install pytest-xdist")
+
+    result = with_ledger(bare_project, BREAK + REMOVAL.replace("test_forward", "test_other")).run_alone("-n2")
+
+    result.assert_outcomes(xfailed=1, skipped=1)
+
+
+def test_junit_xml_carries_the_verdict_and_the_entry(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25).write(CHANGE, "snapshots/upstream.toml")
+
+    bare_project.run("--junitxml=report.xml").assert_outcomes(passed=1)
+
+    report = ElementTree.parse(bare_project.path / "report.xml")
+    found = {element.attrib["name"]: element.attrib["value"] for element in report.iter("property")}
+    assert found == {
+        "hfmodels_verdict": "same",
+        "hfmodels_drift": "0",
+        "hfmodels_base": "drift",
+        "hfmodels_ledger": "moved",
+    }
+
+
+def test_junit_xml_says_what_differs(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25)
+
+    bare_project.run("--junitxml=report.xml").assert_outcomes(failed=1)
+
+    report = ElementTree.parse(bare_project.path / "report.xml")
+    found = {element.attrib["name"]: element.attrib["value"] for element in report.iter("property")}
+    assert found["hfmodels_verdict"] == "drift"
+    assert found["hfmodels_says"].startswith("drift: the same output, but numbers moved beyond tolerance")
+
+
+def test_a_baseline_of_ones_own_knows_no_ledger(bare_project: Project) -> None:
+    with_variant(bare_project, by=0.25).write(CHANGE, "snapshots/upstream.toml")
+    before = bare_project.snapshots
+
+    recorded = bare_project.run("--hfmodels-baseline=record:own")
+    same = bare_project.run("--hfmodels-baseline=compare:own")
+    bare_project.write(REPLY.format(by=0.0))
+    differs = bare_project.run("--hfmodels-baseline=compare:own")
+
+    recorded.assert_outcomes(passed=1)
+    same.assert_outcomes(passed=1)
+    differs.assert_outcomes(failed=1)
+    differs.stdout.fnmatch_lines(["*drift: *(own/test_it/test_reply.toml)"])
+    assert bare_project.snapshots == before
+
+
+@pytest.mark.parametrize("value", ["record", "compare:", "write:own"])
+def test_a_baseline_that_is_not_understood_stops_the_run(bare_project: Project, value: str) -> None:
+    bare_project.write("def test_nothing(): pass")
+
+    result = bare_project.run(f"--hfmodels-baseline={value}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--hfmodels-baseline is '{value}'.", "*record:FOLDER, or compare:FOLDER*"])
