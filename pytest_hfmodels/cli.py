@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_hfmodels.commands import accept, ledger, orphans, pending
+from pytest_hfmodels.commands import accept, bisect, ledger, matrix, orphans, pending
 from pytest_hfmodels.errors import HFModelsError
 
 if TYPE_CHECKING:
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-COMMANDS = (pending, accept, ledger, orphans)
+COMMANDS = (pending, accept, ledger, matrix, bisect, orphans)
+# Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
+HANDING_ON = ("matrix", "bisect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 where something was found, or 2 where it could not be done."""
-    options = _parser().parse_args(arguments)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    end = typed.index("--") if typed[:1] and typed[0] in HANDING_ON and "--" in typed else len(typed)
+    options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
     try:
         return int(options.run(options))
     except HFModelsError as error:

@@ -18,7 +18,7 @@ from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.variants import put_in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 
 def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
@@ -51,39 +51,37 @@ def skip_removed(item: pytest.Item) -> None:
             f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, and it is there.",
             hint="Mend the range of `when`, or remove the entry.",
         )
+    item.stash[_ACTED] = True
     pytest.skip(f"{entry.name}: {entry.sentence}")
 
 
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Turn the failure that a break foretells into an expected one, and anything else into a failure that names it."""
+    """Turn the failure that a break foretells into an expected one, and anything else into a failure that names it.
+
+    A report that an entry has decided carries the entry's name as a property.
+    """
     entry = item.stash.get(ENTRY, None)
-    if not isinstance(entry, Break) or item.config.getoption("runxfail") or item.stash.get(_BROKE, False):
-        return
+    if isinstance(entry, Break) and not item.config.getoption("runxfail") and not item.stash.get(_ACTED, False):
+        _judge_break(item, entry, call, report)
+    if entry is not None and item.stash.get(_ACTED, False):
+        report.user_properties.append(("hfmodels_ledger", entry.name))
+
+
+def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     if call.excinfo is not None and not report.skipped:
         if _foretold(entry, call.excinfo.value):
-            item.stash[_BROKE] = True
+            item.stash[_ACTED] = True
             report.outcome, report.wasxfail = "skipped", f"{entry.name}: {entry.sentence}"
             return
         said = f" with {entry.match!r}" if entry.match else ""
-        report.sections.append(
-            (
-                "hfmodels ledger",
-                f"{entry.place}: {entry.name} expects {entry.raises}{said}, and the test failed otherwise.",
-            )
-        )
+        explained = f"{entry.place}: {entry.name} expects {entry.raises}{said}, and the test failed otherwise."
+        report.sections.append(("hfmodels ledger", explained))
     elif report.when == "call" and report.passed:
         report.outcome = "failed"
         report.longrepr = (
             f"[XPASS(strict)] {entry.place}: {entry.name} says that this test fails with {entry.versions}, and it "
             "passes.\n  Mend the entry's `when` or `tests`, or remove it."
         )
-
-
-def properties(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Yield which entry is about a test, for reports."""
-    entry = item.stash.get(ENTRY, None)
-    if entry is not None:
-        yield "hfmodels_ledger", entry.name
 
 
 def applying_lines(config: pytest.Config) -> list[str]:
@@ -111,4 +109,4 @@ def _foretold(entry: Break, error: BaseException) -> bool:
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()
 APPLYING: pytest.StashKey[Ledger] = pytest.StashKey()
-_BROKE: pytest.StashKey[bool] = pytest.StashKey()
+_ACTED: pytest.StashKey[bool] = pytest.StashKey()

@@ -106,8 +106,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show our errors as sentences below the test's own lines, without a traceback from inside us."""
-    for name, value in _known(item, call.when):
-        item.user_properties.append((name, value))
+    if call.when == "call":
+        item.user_properties += _compared(item)
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, HFModelsError):
         report.longrepr = _sentences(call.excinfo)
@@ -172,12 +172,10 @@ def _expectations() -> Any:
     return sys.modules.get("pytest_hfmodels.expectations")
 
 
-def _known(item: pytest.Item, when: str) -> Iterator[tuple[str, str]]:
-    """Yield what reports shall say of a test: JUnit XML and report logs carry user properties."""
-    if when == "setup" and _expectations() is not None:
-        yield from _expectations().properties(item)
+def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """Yield what reports shall say of a test's snapshots: JUnit XML and report logs carry user properties."""
     snapshot: Any = getattr(item, "funcargs", {}).get("hf_snapshot")
-    if when == "call" and getattr(snapshot, "outcomes", None):
+    if getattr(snapshot, "outcomes", None):
         from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
         yield from properties(snapshot.outcomes)

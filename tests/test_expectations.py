@@ -249,6 +249,22 @@ def test_workers_apply_the_ledger_too(bare_project: Project) -> None:
     result.assert_outcomes(xfailed=1, skipped=1)
 
 
+def test_a_test_that_skips_for_another_reason_is_not_the_ledgers(bare_project: Project) -> None:
+    with_ledger(bare_project, BREAK, tests="import pytest\ndef test_forward(): pytest.skip('no engine')")
+
+    bare_project.run("--junitxml=report.xml").assert_outcomes(skipped=1)
+
+    assert "hfmodels_ledger" not in (bare_project.path / "report.xml").read_text()
+
+
+@pytest.mark.parametrize("entry", [BREAK, REMOVAL])
+def test_junit_xml_names_the_entry_that_decided(bare_project: Project, entry: str) -> None:
+    with_ledger(bare_project, entry).run("--junitxml=report.xml")
+
+    found = [element.attrib for element in ElementTree.parse(bare_project.path / "report.xml").iter("property")]
+    assert found == [{"name": "hfmodels_ledger", "value": "type-as" if entry == BREAK else "gone"}]
+
+
 def test_junit_xml_carries_the_verdict_and_the_entry(bare_project: Project) -> None:
     with_variant(bare_project, by=0.25).write(CHANGE, "snapshots/upstream.toml")
 

@@ -110,7 +110,8 @@ class HFSnapshot:
         may_write = self._may_write(observed, path)
         observation = Observation(observed, path, self._tolerances(observed), self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
-        comparison = observation.comparison or Comparison(Verdict.MISSING, (), 0.0, observation.tolerance[True])
+        unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
+        comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance[True])
         refused = not may_write and update_requested(self._item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
         self.outcomes.append(

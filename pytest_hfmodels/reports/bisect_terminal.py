@@ -1,0 +1,126 @@
+"""What `hfmodels bisect` prints: the first bad release, how its output differs, and how every release was judged."""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.versions.bisection import Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_hfmodels.versions.bisect import Answer
+    from pytest_hfmodels.versions.bisection import Judged
+    from pytest_hfmodels.versions.environments import Moved
+    from pytest_hfmodels.versions.results import Cell
+
+_LINES = 24  # of one test's explanation
+_TESTS = 5  # that are explained
+
+
+def answer_lines(answer: Answer) -> Iterator[str]:
+    """Yield the lines that answer a person's question."""
+    package, found = answer.question.package.name, answer.found
+    yield from _headline(package, answer)
+    yield ""
+    yield f"With {found.bad.version}, against what {answer.question.good} gives:"
+    differing = list(answer.differing.items())
+    for nodeid, cell in differing[:_TESTS]:
+        yield f"  {nodeid}: {cell.state}"
+        yield from (f"    {line}" for line in explanation(cell))
+    if len(differing) > _TESTS:
+        yield f"  and {len(differing) - _TESTS} more tests"
+    yield ""
+    if answer.moved:
+        yield f"Between {found.good.version} and {found.bad.version} also moved: {_moves(answer.moved)}."
+    else:
+        yield f"Between {found.good.version} and {found.bad.version} nothing else moved."
+    yield "Judged, in this order:"
+    for judged in found.judged:
+        yield from _judged_lines(answer, judged)
+
+
+def answer_data(answer: Answer) -> dict[str, Any]:
+    """Return the answer as plain data for JSON."""
+    found = answer.found
+    return {
+        "format": 1,
+        "package": answer.question.package.name,
+        "arguments": list(answer.question.arguments),
+        "good": answer.question.good,
+        "bad": answer.question.bad,
+        "last_good": found.good.version,
+        "first_bad": found.bad.version,
+        "exact": found.exact,
+        "untestable": [_judged_data(judged) for judged in found.untestable],
+        "moved": [_moved_data(moved) for moved in answer.moved],
+        "differing": [
+            {"test": nodeid, "state": str(cell.state), "reason": cell.reason, "explanation": explanation(cell)}
+            for nodeid, cell in answer.differing.items()
+        ],
+        "judged": [
+            {
+                **_judged_data(judged),
+                "moved": [_moved_data(moved) for moved in _moved_in(answer, judged)],
+                "seconds": round(answer.results[judged.version].seconds, 1)
+                if judged.version in answer.results
+                else None,
+            }
+            for judged in found.judged
+        ],
+    }
+
+
+def explanation(cell: Cell) -> list[str]:
+    """Return the lines of a failure that say what is wrong: those that pytest marks, or else the last ones."""
+    lines = cell.details.splitlines()
+    marked = [line[1:] for line in lines if re.match(r"E(\s|$)", line)]
+    told = dedent("\n".join(marked or lines)).removeprefix("assert ").splitlines()
+    # A snapshot is not to be accepted here, and everything is shown already.
+    told = [line for line in told if not re.match(r"\s*accept it: ", line)]
+    shown = told[:_LINES] if marked else told[-_LINES:]
+    return [*shown, *(["…"] if len(told) > len(shown) else [])] or [cell.reason]
+
+
+def _headline(package: str, answer: Answer) -> Iterator[str]:
+    found = answer.found
+    good, bad = found.good.version, found.bad.version
+    if not found.exact:
+        yield f"{package}: good until {good}, bad from {bad}; what lies between could not be tested:"
+        yield from (f"  {judged.version}: {judged.reason}" for judged in found.untestable)
+    elif _is_newer(answer.question.bad, answer.question.good):
+        yield f"{package}: the first bad release is {bad}; {good} is good."
+    else:
+        yield f"{package}: the last bad release is {bad}; {good} is good."
+
+
+def _is_newer(one: str, other: str) -> bool:
+    from packaging.version import Version
+
+    return Version(one) > Version(other)
+
+
+def _judged_lines(answer: Answer, judged: Judged) -> Iterator[str]:
+    yield f"  {judged.version:10} {judged.judgement:10} {judged.reason}"
+    moved = _moved_in(answer, judged)
+    if moved and judged.judgement is not Judgement.UNTESTABLE:
+        other = "the current environment" if judged.version == answer.question.good else answer.question.good
+        yield f"  {'':21} unlike {other}: {_moves(moved)}"
+
+
+def _moved_in(answer: Answer, judged: Judged) -> tuple[Moved, ...]:
+    return answer.results[judged.version].moved if judged.version in answer.results else ()
+
+
+def _moves(moved: Iterable[Moved]) -> str:
+    return ", ".join(f"{entry.name} {entry.before} -> {entry.after or 'none'}" for entry in moved)
+
+
+def _moved_data(moved: Moved) -> dict[str, str | None]:
+    return {"name": moved.name, "before": moved.before, "after": moved.after}
+
+
+def _judged_data(judged: Judged) -> dict[str, str]:
+    return {"version": judged.version, "judgement": str(judged.judgement), "reason": judged.reason}

@@ -1,0 +1,164 @@
+"""A grid in the terminal, at any width from 60 columns. Imports rich."""
+
+from __future__ import annotations
+
+from math import ceil
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.versions.grid import labels
+from pytest_hfmodels.versions.results import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.versions.grid import Grid
+    from pytest_hfmodels.versions.results import Cell, RowResult
+
+_WIDTH = 100  # where nobody says how wide it may be
+_TESTS = 28  # characters that test names get at least, before rows are abbreviated
+_CODE = 3  # characters of a cell at its shortest
+_GAP = 2  # characters between columns
+_STYLES = {
+    State.SAME: "green",
+    State.SKIPPED: "dim",
+    State.ABSENT: "dim",
+    State.REMOVED: "dim",
+    State.DRIFT: "yellow",
+    State.NEAR_TIE: "yellow",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; as wide as the terminal, or as COLUMNS says, or 100."""
+    found = Console(stderr=stderr, highlight=False, markup=False)
+    if not found.is_terminal and "COLUMNS" not in found._environ:
+        found.width = _WIDTH
+    return found
+
+
+def show(grid: Grid, to: Console) -> None:
+    """Print a grid and what is behind its cells."""
+    to.print()
+    headings = _headings(grid, to.width)
+    for rows in _bands(grid, headings, to.width) if grid.tests else ():
+        to.print(_table(grid, rows, headings, to.width))
+        to.print()
+    for line in (*_letters(grid, headings), *_below(grid, to.width)):
+        to.print(line)
+    to.print(Text(grid_words.headline(grid), style="bold"))
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+
+def _headings(grid: Grid, width: int) -> dict[str, str]:
+    """Return what stands above the rows: short names if they fit beside the tests, else letters."""
+    named = labels(grid.rows)
+    needed = sum(_GAP + max(len(named[row.name]), _CODE) for row in grid.rows)
+    if needed <= width - _TESTS:
+        return named
+    return {row.name: _letter(number) for number, row in enumerate(grid.rows)}
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"{_letter(number // 26 - 1)}{_letter(number % 26)}"
+
+
+def _bands(grid: Grid, headings: dict[str, str], width: int) -> list[tuple[RowResult, ...]]:
+    """Return the rows that go side by side."""
+    each = max(_GAP + max(len(heading), _CODE) for heading in headings.values())
+    if headings == labels(grid.rows):
+        return [grid.rows]
+    bands = ceil(len(grid.rows) / max(1, (width - _TESTS) // each))
+    size = ceil(len(grid.rows) / bands)
+    return [grid.rows[start : start + size] for start in range(0, len(grid.rows), size)]
+
+
+def _table(grid: Grid, rows: tuple[RowResult, ...], headings: dict[str, str], width: int) -> Table:
+    names = max(len(_indented(test)) for test in grid.tests)
+    columns = [_columns(grid, rows, headings, wide=wide) for wide in (True, False)]
+    wide = names + sum(columns[0]) <= width and rows == grid.rows
+    room = max(_TESTS, width - sum(columns[not wide]))
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), expand=False)
+    table.add_column("", no_wrap=True, min_width=min(names, room - _GAP))
+    for row in rows:
+        table.add_column(Text(headings[row.name]), no_wrap=True)
+    file = None
+    for test in grid.tests:
+        if test.partition("::")[0] != file:
+            file = test.partition("::")[0]
+            table.add_row(Text(_shortened(file, room - _GAP), style="bold"))
+        cells = [_cell(grid.cell(test, row), wide=wide) for row in rows]
+        table.add_row(Text(_shortened(_indented(test), room - _GAP)), *cells)
+    return table
+
+
+def _columns(grid: Grid, rows: tuple[RowResult, ...], headings: dict[str, str], *, wide: bool) -> list[int]:
+    """Return how wide each row's column is, its gap included."""
+    text = grid_words.word if wide else grid_words.code
+    return [
+        _GAP + max(len(headings[row.name]), *(len(text(grid.cell(test, row))) for test in grid.tests)) for row in rows
+    ]
+
+
+def _indented(test: str) -> str:
+    return f"  {test.partition('::')[2] or '(the file)'}"
+
+
+def _shortened(text: str, room: int) -> str:
+    """Leave out the middle: a test's name tells by its beginning, its parameters stand at its end."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 3
+    return f"{text[: room - 1 - end]}…{text[-end:]}"
+
+
+def _cell(cell: Cell, *, wide: bool) -> Text:
+    style = "green" if cell.known is not None else _STYLES.get(cell.state, "bold red")
+    return Text(grid_words.word(cell) if wide else grid_words.code(cell), style=style)
+
+
+# -- below it --------------------------------------------------------------------------------------------------------
+
+
+def _letters(grid: Grid, headings: dict[str, str]) -> Iterator[Text]:
+    """Yield which row each letter stands for, where letters do."""
+    if headings != labels(grid.rows):
+        yield from (Text.assemble((headings[row.name], "bold"), f" {row.name}") for row in grid.rows)
+        yield Text()
+
+
+def _below(grid: Grid, width: int) -> Iterator[Text]:
+    legend = [f"{''.join(grid_words.SIGNS[state])}\N{NO-BREAK SPACE}{state}" for state in grid_words.states(grid)]
+    if legend:
+        yield Text("\n".join([*wrap("  ".join(legend), width), ""]), "dim")
+    for name, changed in grid.changes.items():
+        yield _hanging(f"changes first in {name}:", grid_words.named_tests(grid, changed), width)
+    if grid.changes:
+        yield Text()
+    for note, rows, tests, reason in grid_words.note_lines(grid):
+        yield _hanging(f"{''.join(grid_words.SIGNS[note.state])} {rows}: {tests}:", reason, width)
+    for row in grid_words.problems(grid):
+        yield _hanging(row.name, grid_words.trouble(row), width)
+    yield Text()
+    about = [(f"{row.name}: also moved:", grid_words.moves(row)) for row in grid.rows]
+    about += [(f"{row.name}:", row.note) for row in grid.rows]
+    for head, text in about:
+        if text:
+            yield _hanging(head, text, width)
+    if any(text for _, text in about):
+        yield Text()
+
+
+def _hanging(head: str, text: str, width: int) -> Text:
+    """Return a paragraph whose first words stand out, and whose further lines are indented."""
+    lines = wrap(f"{head} {text}", width, subsequent_indent="    ", break_long_words=True, break_on_hyphens=False)
+    paragraph = Text("\n".join(lines))
+    paragraph.stylize("bold", 0, min(len(head), len(lines[0])))
+    return paragraph

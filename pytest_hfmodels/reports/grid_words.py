@@ -1,0 +1,114 @@
+"""How states and rows are called, the same in every report of a grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.versions.grid import UNRUN, labels, short_names
+from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_hfmodels.versions.grid import Grid, Note
+
+KNOWN = "†"
+# A sign and a letter each, so that nothing rests on colour, and nothing on a font.
+SIGNS = {
+    State.SAME: ("✓", "s"),
+    State.DRIFT: ("≈", "D"),
+    State.NEAR_TIE: ("~", "N"),
+    State.CHANGED: ("✗", "C"),
+    State.MISSING: ("?", "M"),
+    State.BROKEN: ("!", "B"),
+    State.REMOVED: ("−", "R"),
+    State.SKIPPED: ("○", "k"),
+    State.ABSENT: ("·", "a"),
+    State.UNBUILT: ("/", "U"),
+    State.CRASHED: ("*", "X"),
+    State.HUNG: ("%", "H"),
+}
+_TESTS = 3  # named in a line before it counts the rest
+
+
+def word(cell: Cell) -> str:
+    """Return `✗ changed†`."""
+    return f"{SIGNS[cell.state][0]} {cell.state}{mark(cell)}"
+
+
+def code(cell: Cell) -> str:
+    """Return `✗C†`."""
+    return f"{''.join(SIGNS[cell.state])}{mark(cell)}"
+
+
+def mark(cell: Cell) -> str:
+    """Return what marks a cell that the ledger explains."""
+    return "" if cell.known is None else KNOWN
+
+
+def states(grid: Grid) -> list[State]:
+    """Return the states that are in a grid."""
+    found = {grid.cell(test, row).state for test in grid.tests for row in grid.rows}
+    return [state for state in State if state in found]
+
+
+def headline(grid: Grid) -> str:
+    """Return what came of it in a line."""
+    cells = [grid.cell(test, row) for test in grid.tests for row in grid.rows]
+    known = sum(cell.known is not None for cell in cells)
+    parts = [f"{_count(len(grid.tests), 'test')} in {_count(len(grid.rows), 'row')}"]
+    if grid.tests:
+        parts.append(f"{_count(grid.unexplained, 'cell')} to look at" if grid.unexplained else "nothing unexplained")
+    if known:
+        parts.append(f"{known} explained by the ledger ({KNOWN})")
+    unrun = sum(row.problem == UNRUN for row in grid.rows)
+    troubled = sum(row.problem is not None for row in grid.rows) - unrun
+    if troubled:
+        parts.append(f"{_count(troubled, 'row')} not whole")
+    if unrun:
+        parts.append(f"{_count(unrun, 'row')} did not run")
+    return "; ".join(parts)
+
+
+def moves(row: RowResult) -> str:
+    """Return what else is different in a row: `tokenizers 0.22.2 -> 0.13.3; without requests`."""
+    moved = [f"{entry.name} {entry.before} -> {entry.after}" for entry in row.moved if entry.after is not None]
+    gone = [entry.name for entry in row.moved if entry.after is None]
+    return "; ".join([*([", ".join(moved)] if moved else []), *([f"without {', '.join(gone)}"] if gone else [])])
+
+
+def note_lines(grid: Grid, quote: Callable[[str], str] = str) -> Iterator[tuple[Note, str, str, str]]:
+    """Yield every distinct reason with its rows, its tests (`quote`d) and itself in words."""
+    named = labels(grid.rows)
+    for note in grid.notes:
+        rows = "every row" if len(note.rows) == len(grid.rows) > 1 else _listed([named[row] for row in note.rows], 6)
+        known = f" ({KNOWN} {note.known})" if note.known else ""
+        yield note, rows, named_tests(grid, note.tests, quote), f"{note.reason or note.state}{known}"
+
+
+def trouble(row: RowResult) -> str:
+    """Return what is wrong with a row as a whole."""
+    return f"{'is not whole' if row.built else 'could not be built'}: {row.problem}"
+
+
+def problems(grid: Grid) -> list[RowResult]:
+    """Return the rows that are not whole for a reason that none of their cells tells."""
+    told = {note.reason for note in grid.notes}
+    return [row for row in grid.rows if row.problem not in (None, UNRUN, *told)]
+
+
+def named_tests(grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str) -> str:
+    """Return `test_a, test_b, test_c and 4 more`."""
+    if len(tests) == len(grid.tests) > 1:
+        return "every test"
+    short = short_names(grid.tests)
+    return _listed([quote(short[test]) for test in tests], _TESTS)
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    more = len(names) - most
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

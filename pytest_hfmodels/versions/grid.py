@@ -1,0 +1,191 @@
+"""The grid: tests down, rows across. Pure: from what the rows said to what the reports show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.versions.results import Cell, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pytest_hfmodels.versions.results import RowResult
+
+FORMAT = 1
+UNRUN = "the run was interrupted before this row was done"
+# What says nothing of how the library behaves, so that no change is told from it.
+_SILENT = (State.ABSENT, State.UNBUILT, State.SKIPPED)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A reason, and where it holds.
+
+    Args:
+        state: of the cells.
+        reason: why, in a line.
+        known: the ledger entry that explains them.
+        rows: names of the rows, in their order.
+        tests: node ids, in their order.
+    """
+
+    state: State
+    reason: str
+    known: str | None
+    rows: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What every test did in every row.
+
+    Args:
+        rows: the results, in the order in which the rows were asked for.
+        arguments: what pytest was given.
+        interrupted: whether some rows did not run because a person stopped it.
+    """
+
+    rows: tuple[RowResult, ...]
+    arguments: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @cached_property
+    def tests(self) -> tuple[str, ...]:
+        """The node ids: tests, and files that could not be collected in any row."""
+        files: dict[str, dict[str, None]] = {}
+        for row in self.rows:
+            for test in row.cells:
+                files.setdefault(test.partition("::")[0], {})[test] = None
+        order = [test for tests in files.values() for test in tests]
+        collectors = {ancestor for test in order for ancestor in _ancestors(test)}
+        return tuple(test for test in order if test not in collectors)
+
+    def cell(self, test: str, row: RowResult) -> Cell:
+        """Return what a test did in a row; what a row says of a file holds for the tests in it."""
+        for nodeid in (test, *_ancestors(test)):
+            if nodeid in row.cells:
+                return row.cells[nodeid]
+        if row.problem == UNRUN:
+            return Cell(State.ABSENT, UNRUN)
+        if not row.built:
+            return Cell(State.UNBUILT, row.problem or "")
+        return Cell(State.ABSENT, f"did not run: {row.problem}" if row.problem else "not collected in this row")
+
+    def since(self, test: str) -> str | None:
+        """Return the first row where a test does something else than in the row before it, or None.
+
+        Rows in which it was not built, collected or run say nothing, and are passed over.
+        """
+        before: tuple[State, str | None] | None = None
+        for row in self.rows:
+            cell = self.cell(test, row)
+            if cell.state in _SILENT:
+                continue
+            now = (cell.state, cell.known)
+            if before is not None and now != before:
+                return row.name
+            before = now
+        return None
+
+    @cached_property
+    def changes(self) -> dict[str, tuple[str, ...]]:
+        """The tests that change, by the row in which they first do."""
+        found: dict[str, list[str]] = {row.name: [] for row in self.rows}
+        for test in self.tests:
+            row = self.since(test)
+            if row is not None:
+                found[row].append(test)
+        return {row: tuple(tests) for row, tests in found.items() if tests}
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """Every distinct reason, in the order of the tests; what is plainly the same needs none."""
+        found: dict[tuple[State, str, str | None], tuple[dict[str, None], dict[str, None]]] = {}
+        for test in self.tests:
+            for row in self.rows:
+                cell = self.cell(test, row)
+                if cell.state is not State.SAME or cell.known is not None:
+                    rows, tests = found.setdefault((cell.state, cell.reason, cell.known), ({}, {}))
+                    rows[row.name], tests[test] = None, None
+        order = [row.name for row in self.rows]
+        return tuple(
+            Note(state, reason, known, tuple(sorted(rows, key=order.index)), tuple(tests))
+            for (state, reason, known), (rows, tests) in found.items()
+        )
+
+    @property
+    def unexplained(self) -> int:
+        """How many cells somebody has to look at."""
+        return sum(not self.cell(test, row).explained for test in self.tests for row in self.rows)
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 2 no row could be run, 1 something is unexplained, 0 otherwise."""
+        if self.interrupted:
+            return 130
+        if not any(row.built for row in self.rows):
+            return 2
+        return 1 if self.unexplained or any(row.problem for row in self.rows) else 0
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as plain data for JSON. A changed meaning gets another `format`."""
+        return {
+            "format": FORMAT,
+            "arguments": list(self.arguments),
+            "interrupted": self.interrupted,
+            "exit_code": self.exit_code,
+            "rows": [_row_data(row) for row in self.rows],
+            "tests": [self._test_data(test) for test in self.tests],
+        }
+
+    def _test_data(self, test: str) -> dict[str, Any]:
+        cells = {row.name: self.cell(test, row) for row in self.rows}
+        return {
+            "test": test,
+            "since": self.since(test),
+            "cells": {
+                name: {
+                    "state": str(cell.state),
+                    "reason": cell.reason,
+                    "known": cell.known,
+                    "seconds": round(cell.seconds, 3),
+                    "details": cell.details,
+                }
+                for name, cell in cells.items()
+            },
+        }
+
+
+def _row_data(row: RowResult) -> dict[str, Any]:
+    data = row.to_data()
+    return {key: data[key] for key in ("name", "versions", "moved", "problem", "note", "seconds", "exit_code")}
+
+
+def _ancestors(test: str) -> Iterator[str]:
+    """Yield the node ids of the class, file and folders that a test is in."""
+    path, _, names = test.partition("[")[0].partition("::")  # a parameter's id may hold anything
+    while "::" in names:
+        names = names.rpartition("::")[0]
+        yield f"{path}::{names}"
+    if names:
+        yield path
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def labels(rows: Sequence[RowResult]) -> dict[str, str]:
+    """Return short names for rows: what they have in common, `transformers==`, is left out."""
+    packages = {name.partition("==")[0] for row in rows if "==" in (name := row.name)}
+    only = f"{packages.pop()}==" if len(packages) == 1 else ""
+    return {row.name: row.name.removeprefix(only) or row.name for row in rows}
+
+
+def short_names(tests: Iterable[str]) -> Mapping[str, str]:
+    """Return node ids without their file, where that tells them apart."""
+    tests = list(tests)
+    bare = [test.partition("::")[2] for test in tests]
+    return {test: short if short and bare.count(short) == 1 else test for test, short in zip(tests, bare, strict=True)}

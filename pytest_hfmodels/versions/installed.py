@@ -1,0 +1,136 @@
+"""The current environment, as requirements that another environment can be made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from packaging.markers import default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from pytest_hfmodels.errors import VersionsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OURSELVES = "pytest-hfmodels"
+INSTALL_HINT = f"Install it: pip install '{OURSELVES}[versions]'."
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is installed, by canonical name.
+
+    Args:
+        wanted: a requirement line for each distribution that no other one requires, and for each that came from an
+            address or a folder.
+        versions: the version of every distribution.
+        requires: what every distribution requires.
+    """
+
+    wanted: Mapping[str, str]
+    versions: Mapping[str, str]
+    requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def reached_from(self, names: Iterable[str]) -> frozenset[str]:
+        """Return these distributions and all that they require, directly or not."""
+        return _reached(names, self.requires)
+
+
+def require_extra() -> None:
+    """Make sure that what this room stands on is installed.
+
+    Raises:
+        VersionsError: naming what is not.
+    """
+    absent = [name for name in ("rich", "jinja2", "platformdirs", "filelock") if find_spec(name) is None]
+    if absent:
+        raise VersionsError(f"Runs over several versions need {', '.join(absent)}.", hint=INSTALL_HINT)
+
+
+def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
+    """Return what the running interpreter has.
+
+    Args:
+        found: the distributions, instead of all that the interpreter finds.
+    """
+    by_name: dict[str, Distribution] = {}
+    for distribution in distributions() if found is None else found:
+        name = distribution.metadata["Name"]
+        if name:  # a folder that a broken installation left has none
+            by_name.setdefault(canonicalize_name(name), distribution)  # the first on the path is what is imported
+    requires = {name: _requirements(distribution) & by_name.keys() for name, distribution in by_name.items()}
+    lines = {name: line for name, distribution in by_name.items() if (line := _source_line(distribution))}
+    if OURSELVES in by_name and OURSELVES not in lines:
+        lines[OURSELVES] = f"{OURSELVES}=={by_name[OURSELVES].version}"  # rows run the same release of the plugin
+    wanted = {name: lines.get(name, name) for name in sorted({*_roots(requires), *lines})}
+    versions = {name: by_name[name].version for name in sorted(by_name)}
+    return Installed(wanted, versions, requires)
+
+
+def _requirements(distribution: Distribution) -> frozenset[str]:
+    """Return the names that a distribution requires here, its extras left out."""
+    names = set()
+    environment = {**default_environment(), "extra": ""}
+    for line in distribution.requires or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:  # old metadata; what it names is then wanted for itself
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({key: str(v) for key, v in environment.items()}):
+            names.add(canonicalize_name(requirement.name))
+    return frozenset(names)
+
+
+def _roots(requires: Mapping[str, frozenset[str]]) -> list[str]:
+    """Return the distributions that lead to all others: those nobody requires, and one of each circle of the rest."""
+    required = {name for owner, names in requires.items() for name in names if name != owner}
+    roots = sorted(requires.keys() - required)
+    covered = _reached(roots, requires)
+    for name in sorted(requires):
+        if name not in covered:
+            roots.append(name)
+            covered |= _reached([name], requires)
+    return roots
+
+
+def _reached(names: Iterable[str], requires: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += requires.get(name, ())
+    return frozenset(found)
+
+
+def _source_line(distribution: Distribution) -> str | None:
+    """Return the line that installs from where this was installed from; None where that is an index, or is gone.
+
+    The file that says so is described at https://packaging.python.org/en/latest/specifications/direct-url/.
+    """
+    try:
+        direct = json.loads(distribution.read_text("direct_url.json") or "null")
+    except ValueError:
+        return None
+    if not isinstance(direct, dict) or not isinstance(direct.get("url"), str):
+        return None
+    name, url = distribution.metadata["Name"], direct["url"]
+    if url.startswith("file:"):
+        path = Path(unquote(urlsplit(url).path))
+        if not path.exists():
+            return None
+        if direct.get("dir_info", {}).get("editable"):
+            return f"-e {path}"
+    if version_control := direct.get("vcs_info"):
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    if subfolder := direct.get("subdirectory"):
+        url = f"{url}#subdirectory={subfolder}"
+    return f"{name} @ {url}"

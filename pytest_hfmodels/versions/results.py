@@ -1,0 +1,350 @@
+"""What a row's tests said: one cell a test, from what its pytest left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_hfmodels.versions.environments import Moved
+    from pytest_hfmodels.versions.running import Run
+
+_REASON = 300  # characters of a reason
+_DETAILS = 6000  # characters of a failure's text
+_TAIL = 12  # lines of a log that say why pytest gave up
+_VERDICTS = ("same", "drift", "near-tie", "changed", "missing")
+
+
+class State(StrEnum):
+    """What became of a test in a row."""
+
+    SAME = "same"
+    DRIFT = "drift"
+    NEAR_TIE = "near-tie"
+    CHANGED = "changed"
+    MISSING = "missing"
+    BROKEN = "broken"
+    REMOVED = "removed"
+    SKIPPED = "skipped"
+    ABSENT = "absent"
+    UNBUILT = "unbuilt"
+    CRASHED = "crashed"
+    HUNG = "hung"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One test in one row.
+
+    Args:
+        state: what became of it.
+        reason: why, in a line; empty for what is the same.
+        known: the ledger entry that explains it.
+        seconds: what the test took, with its fixtures.
+        details: the failure as pytest told it.
+    """
+
+    state: State
+    reason: str = ""
+    known: str | None = None
+    seconds: float = 0.0
+    details: str = ""
+
+    @property
+    def explained(self) -> bool:
+        """Whether nobody has to look at it."""
+        return self.known is not None or self.state in (State.SAME, State.SKIPPED)
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What came of a row.
+
+    Args:
+        name: the row's.
+        versions: what was installed, by canonical name.
+        moved: what else was different, as `environments.Moved` tells it.
+        cells: by node id, in the order in which they were collected.
+        problem: why the row is not whole (not built, crashed, out of time, nothing collected); None where it is.
+        note: what else the reader should know of it.
+        seconds: what its pytest took.
+        exit_code: of its pytest; None where none ran.
+        log: what its pytest printed.
+        environment: names what was installed.
+    """
+
+    name: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[Moved, ...] = ()
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    problem: str | None = None
+    note: str = ""
+    seconds: float = 0.0
+    exit_code: int | None = None
+    log: str = ""
+    environment: str = ""
+
+    @property
+    def built(self) -> bool:
+        """Whether there was an environment to run in."""
+        return self.exit_code is not None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return {
+            "name": self.name,
+            "versions": dict(self.versions),
+            "moved": [[entry.name, entry.before, entry.after] for entry in self.moved],
+            "cells": {nodeid: _cell_data(cell) for nodeid, cell in self.cells.items()},
+            "problem": self.problem,
+            "note": self.note,
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+            "log": self.log,
+            "environment": self.environment,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> RowResult:
+        """Return what `to_data` was made from.
+
+        Raises:
+            KeyError, TypeError, ValueError: the data are something else.
+        """
+        from pytest_hfmodels.versions.environments import Moved
+
+        cells = {
+            nodeid: Cell(**{**cell, "state": State(cell["state"])}) for nodeid, cell in dict(data["cells"]).items()
+        }
+        return cls(**{**data, "cells": cells, "moved": tuple(Moved(*entry) for entry in data["moved"])})
+
+
+def read_run(name: str, run: Run, **about: Any) -> RowResult:
+    """Return what a run says, however it ended.
+
+    Args:
+        name: the row's.
+        run: what its pytest left.
+        about: more fields of `RowResult` (versions, moved, note, environment).
+    """
+    reports, events = list(_lines(run.report)), list(_lines(run.events))
+    finished = any(report.get("$report_type") == "SessionFinish" for report in reports)
+    cells = _cells(reports)
+    problem = _problem(run, finished=finished and not run.timed_out, empty=not cells)
+    if run.timed_out or not finished:
+        state = State.HUNG if run.timed_out else State.CRASHED
+        culprit = _culprit(events, reports)
+        if culprit is not None:
+            cells[culprit] = Cell(state, problem or "", details=_tail(run.log))
+    cells = {**cells, **_never_ran(events, cells, problem)}
+    order = {nodeid: place for place, nodeid in enumerate(_collected(events))}
+    ordered = dict(sorted(cells.items(), key=lambda item: order.get(item[0], len(order))))
+    return RowResult(
+        name, cells=ordered, problem=problem, seconds=run.seconds, exit_code=run.exit_code, log=str(run.log), **about
+    )
+
+
+def _cells(reports: Iterable[Mapping[str, Any]]) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    phases: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for report in reports:
+        if report.get("$report_type") == "TestReport":
+            phases.setdefault(report["nodeid"], {})[report["when"]] = report  # a rerun's replace the first's
+        elif report.get("$report_type") == "CollectReport" and report["outcome"] != "passed":
+            cells[report["nodeid"]] = _collection_cell(report)
+    for nodeid, parts in phases.items():
+        if "teardown" in parts or "???" in parts:
+            cells[nodeid] = _cell(parts)
+    return cells
+
+
+def _cell(parts: Mapping[str, Mapping[str, Any]]) -> Cell:
+    """Return the cell of a test from the reports of its phases."""
+    seconds = sum(float(report.get("duration") or 0) for report in parts.values())
+    failed = [report for report in parts.values() if report["outcome"] == "failed"]
+    if failed:
+        return _failed(failed[0], seconds)
+    skipped = [report for report in parts.values() if report["outcome"] == "skipped"]
+    said = _said(parts.values())
+    known = said.get("ledger")
+    if not skipped:
+        return Cell(_state(said.get("base") or said.get("verdict")), known=known, seconds=seconds, reason=_why(said))
+    if "wasxfail" in skipped[0]:
+        reason = skipped[0]["wasxfail"] or _first_line(skipped[0])
+        if known is not None:
+            return Cell(State.BROKEN, _short(reason.removeprefix(f"{known}: ")), known, seconds)
+        return Cell(State.SAME, _short(f"expected failure: {reason}"), None, seconds)
+    state = State.SKIPPED if known is None else State.REMOVED
+    return Cell(state, _skip_reason(skipped[0]).removeprefix(f"{known}: "), known, seconds)
+
+
+def _failed(report: Mapping[str, Any], seconds: float) -> Cell:
+    said = _said([report])
+    verdict = said.get("verdict")
+    details = _details(report)
+    if report["when"] == "???":  # what xdist says of a test whose worker died
+        return Cell(State.CRASHED, _first_line(report), None, seconds, details)
+    if report["when"] == "call" and verdict in _VERDICTS and verdict != State.SAME:
+        return Cell(State(verdict), _short(said.get("says") or _first_line(report)), None, seconds, details)
+    before = "" if report["when"] == "call" else f"at {report['when']}: "
+    return Cell(State.BROKEN, _short(before + _first_line(report)), None, seconds, details)
+
+
+def _collection_cell(report: Mapping[str, Any]) -> Cell:
+    if report["outcome"] == "skipped":
+        return Cell(State.SKIPPED, _skip_reason(report))
+    return Cell(State.BROKEN, _short(f"cannot be collected: {_first_line(report)}"), details=_details(report))
+
+
+def _said(reports: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the plugin put into a test's reports, the last word of each kind."""
+    said = {
+        str(name).removeprefix("hfmodels_"): str(value)
+        for report in reports
+        for name, value in report.get("user_properties") or ()
+        if str(name).startswith("hfmodels_")
+    }
+    # The cell says its verdict itself.
+    return said | {"says": said["says"].removeprefix(f"{said.get('verdict')}: ")} if "says" in said else said
+
+
+def _state(verdict: str | None) -> State:
+    return State(verdict) if verdict in _VERDICTS else State.SAME
+
+
+def _why(said: Mapping[str, str]) -> str:
+    return _short(said.get("says", "")) if said.get("ledger") else ""
+
+
+# -- rows that are not whole -----------------------------------------------------------------------------------------
+
+
+def _problem(run: Run, *, finished: bool, empty: bool) -> str | None:
+    if run.timed_out:
+        return f"timed out after {run.timeout:g} s"
+    if not finished:
+        last = _last_words(run.log, errors_only=True)
+        return f"crashed with {_exit(run.exit_code)}{f': {last}' if last else ''}"
+    if run.exit_code == 5:
+        return "no test was collected"
+    if run.exit_code in (3, 4) or (run.exit_code == 2 and empty):
+        return f"pytest gave up (exit code {run.exit_code}): {_last_words(run.log)}"
+    return None
+
+
+def _exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _culprit(events: Iterable[Mapping[str, Any]], reports: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the test that had begun last and not ended when the process died."""
+    over = {report["nodeid"] for report in reports if report.get("when") in ("teardown", "???")}
+    began = [str(event["began"]) for event in events if "began" in event]
+    return next((nodeid for nodeid in reversed(began) if nodeid not in over), None)
+
+
+def _never_ran(events: Iterable[Mapping[str, Any]], cells: Mapping[str, Cell], problem: str | None) -> dict[str, Cell]:
+    reason = f"did not run: {problem}" if problem else "did not run: pytest stopped before it"
+    return {nodeid: Cell(State.ABSENT, reason) for nodeid in _collected(events) if nodeid not in cells}
+
+
+def _collected(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = [nodeid for event in events for nodeid in event.get("collected", ())]
+    return list(dict.fromkeys(found))
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+
+def _first_line(report: Mapping[str, Any]) -> str:
+    """Return what went wrong in a line."""
+    longrepr = report.get("longrepr")
+    if isinstance(longrepr, dict):
+        crash = longrepr.get("reprcrash") or {}
+        message = str(crash.get("message") or "")
+        return next((line.strip() for line in message.splitlines() if line.strip()), "") or _text(longrepr)
+    lines = [line for line in _text(longrepr).splitlines() if line.strip()]
+    errors = [line[1:].strip() for line in lines if re.match(r"E\s", line)]
+    return errors[-1] if errors else (lines[0].strip() if lines else "it failed and did not say why")
+
+
+def _skip_reason(report: Mapping[str, Any]) -> str:
+    longrepr = report.get("longrepr")
+    text = str(longrepr[-1]) if isinstance(longrepr, list | tuple) and longrepr else _text(longrepr)
+    return _short(text.removeprefix("Skipped: "))
+
+
+def _details(report: Mapping[str, Any]) -> str:
+    text = _text(report.get("longrepr"))
+    sections = [f"-- {title} --\n{content}" for title, content in report.get("sections", ()) if title == "hfmodels"]
+    text = "\n".join([text, *sections]).strip()
+    return text if len(text) <= _DETAILS else f"…{text[-_DETAILS:]}"
+
+
+def _text(longrepr: object) -> str:
+    """Return a failure as pytest shows it, from its serialised form."""
+    if longrepr is None:
+        return ""
+    if not isinstance(longrepr, dict):
+        return str(longrepr)
+    entries = (longrepr.get("reprtraceback") or {}).get("reprentries") or ()
+    return "\n\n".join("\n".join((entry.get("data") or {}).get("lines") or ()) for entry in entries)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON else f"{line[: _REASON - 1]}…"
+
+
+def _last_words(log: Path, *, errors_only: bool = False) -> str:
+    """Return the last line of a log that says what is wrong, or else the last that says something."""
+    lines = [line for line in _tail(log).splitlines() if not re.match(r"[=\-_ ]*$|=+ .* =+$", line)]
+    errors = [
+        line for line in lines if re.match(r"(ERROR|INTERNALERROR>|Fatal Python error|\w+(Error|Exception)):?", line)
+    ]
+    return _short((errors or ([] if errors_only else lines) or [""])[-1])
+
+
+def _tail(log: Path) -> str:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-_TAIL:])
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file; a process that died may have left half a line."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def _cell_data(cell: Cell) -> dict[str, Any]:
+    return {
+        "state": str(cell.state),
+        "reason": cell.reason,
+        "known": cell.known,
+        "seconds": round(cell.seconds, 3),
+        "details": cell.details,
+    }

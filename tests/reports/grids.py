@@ -1,0 +1,80 @@
+"""Grids to show: made by hand, with every state in them."""
+
+from __future__ import annotations
+
+from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.grid import UNRUN, Grid
+from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+SAME = Cell(State.SAME)
+OLD = ("4.30.2", "4.36.2", "4.37.2")
+NEW = ("4.38.2", "4.44.2", "4.49.0", "4.50.3", "4.51.3", "4.52.4", "4.53.3", "4.57.6", "5.0.0", "5.10.4", "5.23.0")
+
+
+def row(version: str, cells: dict[str, Cell], **about: object) -> RowResult:
+    known = {"exit_code": 0, "seconds": 12.0, "versions": {"transformers": version}}
+    return RowResult(f"transformers=={version}", cells=cells, **{**known, **about})  # type: ignore[arg-type]
+
+
+def of(state: State, reason: str = "", known: str | None = None) -> Cell:
+    return Cell(state, reason, known, details=f"E   {reason}" if reason and known is None else "")
+
+
+def one_of_each() -> Grid:
+    """Four rows in which something of every kind happens."""
+    names = ("beam.py::test_beam", "greedy.py::test_greedy", "loss.py::test_loss")
+    beam, greedy, loss = (f"suites/gpt2/test_{name}[torch]" for name in names)
+    old = {
+        beam: of(State.CHANGED, "beam scores count the prompt", "length-penalty-counts-prompt"),
+        greedy: SAME,
+        loss: of(State.DRIFT, "the loss moved by 0.02"),
+        "suites/xl.py::test_near": of(State.NEAR_TIE, "token 7 flips at a margin of 2e-6"),
+        "suites/xl.py::test_new": of(State.MISSING, "there is no snapshot yet"),
+        "suites/xl.py::test_gone": of(State.REMOVED, "upstream removed it", "transfo-xl-removed"),
+    }
+    middle = dict.fromkeys(old, SAME) | {
+        greedy: of(State.CRASHED, "crashed with SIGSEGV"),
+        loss: of(State.ABSENT, "did not run: crashed with SIGSEGV"),
+        "suites/xl.py::test_near": of(State.SKIPPED, "no TensorFlow here"),
+    }
+    hung = dict.fromkeys(old, SAME) | {
+        greedy: of(State.HUNG, "timed out after 60 s"),
+        "suites/xl.py::test_new": of(State.BROKEN, "TypeError: 'builtins.safe_open' object is not iterable"),
+    }
+    moved = (Moved("tokenizers", "0.22.2", "0.13.3"), Moved("requests", "2.34.2", None))
+    return Grid(
+        (
+            row("4.30.2", old, moved=moved, exit_code=1),
+            row("4.49.0", middle, problem="crashed with SIGSEGV", exit_code=-11),
+            row("4.57.6", hung, problem="timed out after 60 s", exit_code=-9),
+            RowResult("transformers==9.9", problem="uv cannot build transformers==9.9: there is no such version"),
+        ),
+        ("suites",),
+    )
+
+
+def fourteen_rows() -> Grid:
+    """As many rows as the project has itself."""
+    tests = [
+        f"suites/gpt2/test_beam.py::test_beam_{name}[torch]" for name in ("of_five", "of_three_with_early_stopping")
+    ]
+    return Grid(
+        tuple(
+            row(version, {test: of(State.CHANGED, "token 7 differs") if version in OLD else SAME for test in tests})
+            for version in (*OLD, *NEW)
+        )
+    )
+
+
+def hostile() -> Grid:
+    """Names and reasons that mean something in Markdown or HTML."""
+    test = "tests/test_it.py::test_a[<script>alert(1)</script>|`x`]"
+    reason = "</pre><img src=x onerror=alert(1)> | **bold** [link](javascript:x) {{ 7 * 7 }}"
+    moved = (Moved("evil", '"><script>', None),)
+    return Grid((row('1"><script>', {test: of(State.BROKEN, reason)}, moved=moved, note="<b>note</b>"),))
+
+
+def interrupted() -> Grid:
+    """A run that was stopped after its first row."""
+    done = row("4.57.6", {"test_it.py::test_a": SAME})
+    return Grid((done, RowResult("transformers==5.23.0", problem=UNRUN)), interrupted=True)

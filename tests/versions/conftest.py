@@ -1,0 +1,126 @@
+"""A project whose tests use `lib`, an index of its releases without a network, and a cache that the tests share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.versions import environments
+from pytest_hfmodels.versions.installed import Installed
+from pytest_hfmodels.versions.matrix import Matrix, run_matrix
+from pytest_hfmodels.versions.rows import parse_rows
+
+from . import wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_hfmodels.versions.grid import Grid
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels of `lib` 1.0, 1.1 and 2.0, and of what rows need."""
+    return wheels.index(tmp_path_factory.mktemp("index") / "wheels")
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def installed() -> Installed:
+    """A small current environment, with `lib` 1.1 in it."""
+    held = {name: version(name) for name in (*wheels.NEEDED, "pytest-hfmodels")}
+    return Installed({"pytest": "pytest", "pytest-hfmodels": "pytest-hfmodels", "lib": "lib"}, {**held, "lib": "1.1"})
+
+
+@dataclass
+class Heard:
+    """Progress that is written down."""
+
+    lines: list[str] = field(default_factory=list)
+    when_row_ends: Callable[[str], object] = str
+
+    def says(self, text: str) -> None:
+        self.lines.append(text)
+
+    def begins(self, row: str, doing: str, events: Path | None = None) -> None:
+        self.lines.append(f"{row}: {doing}{' …' if events else ''}")
+
+    def ends(self, row: str, text: str) -> None:
+        self.lines.append(f"{row}: {text}")
+        self.when_row_ends(row)
+
+
+@dataclass
+class LibProject:
+    """A project that tests `lib`, and a shell to run its matrix in."""
+
+    path: Path
+    index: Path
+    installed: Installed
+    heard: Heard = field(default_factory=Heard)
+
+    def write(self, source: str, name: str = "test_lib.py") -> Path:
+        file = self.path / name
+        file.write_text(source, encoding="utf-8")
+        return file
+
+    def matrix(self, *rows: str, **settings: object) -> Grid:
+        matrix = Matrix(tuple(parse_rows(rows)), **settings)  # type: ignore[arg-type]
+        self.heard.lines.clear()
+        return run_matrix(matrix, self.heard, self.installed)
+
+
+@pytest.fixture
+def lib_project(
+    tmp_path: Path, index: Path, installed: Installed, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> LibProject:
+    """An empty project in the current folder."""
+    (tmp_path / "uv.toml").write_text("no-index = true\n")
+    for name, value in {
+        "UV_CONFIG_FILE": str(tmp_path / "uv.toml"),
+        "UV_FIND_LINKS": str(index),
+        "UV_CACHE_DIR": str(shared_cache / "uv"),
+        "PYTEST_HFMODELS_CACHE": str(shared_cache / "hfmodels"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.chdir(folder)
+    return LibProject(folder, index, installed)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that nothing has been built in yet."""
+    folder = tmp_path / "own-cache"
+    monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a program in uv's place; returns the file that holds its calls."""
+
+    def install(source: str) -> Path:
+        program, calls = tmp_path / "uv.py", tmp_path / "uv-calls.txt"
+        calls.touch()
+        program.write_text(
+            f"#!{sys.executable}\nimport sys, os\nfrom pathlib import Path\narguments = sys.argv[1:]\n"
+            f"with open({str(calls)!r}, 'a') as calls:\n    print(*arguments, file=calls)\n{source}"
+        )
+        program.chmod(0o755)
+        monkeypatch.setattr(environments, "find_uv", lambda: str(program))
+        return calls
+
+    return install

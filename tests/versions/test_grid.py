@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_hfmodels.versions.grid import UNRUN, Grid, labels, short_names
+from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+SAME, DRIFT = Cell(State.SAME), Cell(State.DRIFT, "moved")
+A, B = "test_it.py::test_a", "test_it.py::test_b"
+
+
+def row(name: str, cells: dict[str, Cell], *, problem: str | None = None, code: int | None = 0) -> RowResult:
+    return RowResult(name, cells=cells, problem=problem, exit_code=code)
+
+
+def grid_of(*cells: Cell, test: str = A) -> Grid:
+    return Grid(tuple(row(f"lib=={number}", {test: cell}) for number, cell in enumerate(cells)))
+
+
+def test_since_is_the_first_row_that_differs_from_the_one_before_it() -> None:
+    assert grid_of(SAME, SAME, DRIFT, SAME).since(A) == "lib==2"
+    assert grid_of(SAME, SAME).since(A) is None
+
+
+def test_rows_that_say_nothing_are_passed_over() -> None:
+    silent = [Cell(state) for state in (State.SKIPPED, State.ABSENT, State.UNBUILT)]
+
+    assert grid_of(SAME, *silent, SAME).since(A) is None
+    assert grid_of(SAME, *silent, DRIFT).since(A) == "lib==4"
+    assert grid_of(*silent, DRIFT).since(A) is None
+
+
+def test_a_change_that_the_ledger_explains_from_some_row_on_is_one() -> None:
+    assert grid_of(Cell(State.BROKEN, "x"), Cell(State.BROKEN, "x", "type-as")).since(A) == "lib==1"
+
+
+def test_numbers_in_a_reason_are_no_change() -> None:
+    assert grid_of(Cell(State.DRIFT, "moved by 0.1"), Cell(State.DRIFT, "moved by 0.2")).since(A) is None
+
+
+def test_tests_of_one_file_stay_together_whatever_row_they_are_in() -> None:
+    other = "test_other.py::test_x"
+    grid = Grid((row("1", {A: SAME, other: SAME}), row("2", {B: SAME, other: SAME})))
+
+    assert grid.tests == (A, B, other)
+    assert grid.cell(B, grid.rows[0]) == Cell(State.ABSENT, "not collected in this row")
+
+
+@pytest.mark.parametrize("collector", ["test_it.py", "test_it.py::TestIt", "folder"])
+def test_what_a_row_says_of_a_file_holds_for_the_tests_that_others_found_in_it(collector: str) -> None:
+    test = {"test_it.py": A, "test_it.py::TestIt": "test_it.py::TestIt::test_a[x::y/z]", "folder": "folder/t.py::t"}
+    failed = Cell(State.BROKEN, "cannot be collected: ImportError: no lib")
+    grid = Grid((row("1", {collector: failed}), row("2", {test[collector]: SAME})))
+
+    assert grid.tests == (test[collector],)
+    assert grid.cell(test[collector], grid.rows[0]) == failed
+
+
+def test_a_file_that_no_row_can_collect_is_a_line_of_its_own() -> None:
+    grid = Grid((row("1", {"test_it.py": Cell(State.BROKEN, "no")}), row("2", {B: SAME, "test_c.py": SAME})))
+
+    assert Grid(grid.rows[:1]).tests == ("test_it.py",)
+
+
+def test_a_row_that_could_not_be_built_is_a_column_with_its_reason() -> None:
+    grid = Grid((row("1", {A: SAME}), row("9", {}, problem="there is no such version", code=None)))
+
+    assert grid.cell(A, grid.rows[1]) == Cell(State.UNBUILT, "there is no such version")
+    assert grid.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        (SAME, 0),
+        (Cell(State.SKIPPED, "no TensorFlow"), 0),
+        (Cell(State.BROKEN, "raises", "type-as"), 0),
+        (Cell(State.CHANGED, "beams", "beams"), 0),
+        (Cell(State.CHANGED, "beams"), 1),
+        (Cell(State.NEAR_TIE, "flips"), 1),
+        (Cell(State.ABSENT, "not collected"), 1),
+    ],
+)
+def test_only_what_is_unexplained_fails(cell: Cell, code: int) -> None:
+    assert grid_of(SAME, cell).exit_code == code
+
+
+def test_exit_codes_of_what_could_not_be_done() -> None:
+    nothing = row("9", {}, problem="there is no such version", code=None)
+
+    assert Grid((nothing,)).exit_code == 2
+    assert Grid((row("1", {A: SAME}), row("2", {}, problem=UNRUN, code=None)), interrupted=True).exit_code == 130
+    assert Grid((row("1", {A: SAME}, problem="timed out after 1 s"),)).exit_code == 1
+
+
+def test_equal_reasons_are_one_note() -> None:
+    grid = Grid((row("1", {A: DRIFT, B: DRIFT}), row("2", {A: DRIFT, B: SAME})))
+    (note,) = grid.notes
+
+    assert (note.reason, note.rows, note.tests) == ("moved", ("1", "2"), (A, B))
+
+
+def test_data_for_json_say_their_format_and_every_cell() -> None:
+    data = json.loads(json.dumps(grid_of(SAME, DRIFT).to_data()))
+
+    assert data["format"] == 1
+    assert [row["name"] for row in data["rows"]] == ["lib==0", "lib==1"]
+    assert data["tests"][0]["since"] == "lib==1"
+    assert data["tests"][0]["cells"]["lib==1"]["reason"] == "moved"
+
+
+def test_labels_leave_out_what_rows_have_in_common() -> None:
+    named = labels([row("lib==1.0", {}), row("lib==2.0", {}), row("current", {})])
+
+    assert list(named.values()) == ["1.0", "2.0", "current"]
+    assert list(labels([row("lib==1.0", {}), row("six==2.0", {})]).values()) == ["lib==1.0", "six==2.0"]
+
+
+def test_short_names_keep_the_file_where_two_tests_share_a_name() -> None:
+    other = "test_other.py::test_a"
+
+    assert list(short_names([A, B, other]).values()) == [A, "test_b", other]

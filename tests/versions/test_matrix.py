@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from importlib.metadata import PackageNotFoundError
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels import cli
+from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.versions import matrix as matrix_module
+from pytest_hfmodels.versions.environments import UvMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_hfmodels.versions.grid import Grid
+
+    from .conftest import LibProject
+
+THREE = ("lib==1.0", "lib==1.1", "lib==2.0")
+DIFFERENT = """
+import os, time
+import lib, pytest
+
+def test_old():
+    assert lib.VERSION < "2"
+
+def test_same():
+    pass
+
+def test_some():
+    if lib.VERSION == "1.1":
+        pytest.skip("not in 1.1")
+"""
+DYING = """
+import os, time
+import lib, pytest
+
+def test_before():
+    pass
+
+@pytest.fixture
+def model():
+    if lib.VERSION == "1.1":
+        os._exit(3)
+    if lib.VERSION == "2.0":
+        time.sleep(60)
+
+def test_model(model):
+    pass
+
+def test_after():
+    pass
+"""
+
+
+def states(grid: Grid) -> dict[str, list[str]]:
+    return {
+        test.partition("::")[2] or test: [str(grid.cell(test, row).state) for row in grid.rows] for test in grid.tests
+    }
+
+
+def test_the_same_tests_run_in_every_row_side_by_side(lib_project: LibProject) -> None:
+    lib_project.write(DIFFERENT)
+    grid = lib_project.matrix(*THREE, jobs=2)
+
+    assert states(grid) == {
+        "test_old": ["same", "same", "broken"],
+        "test_same": ["same", "same", "same"],
+        "test_some": ["same", "skipped", "same"],
+    }
+    assert grid.since("test_lib.py::test_old") == "lib==2.0"
+    assert grid.cell("test_lib.py::test_old", grid.rows[2]).reason == "AssertionError: assert '2.0' < '2'"
+    assert [row.versions["lib"] for row in grid.rows] == ["1.0", "1.1", "2.0"]
+    assert grid.exit_code == 1
+
+
+def test_a_row_that_cannot_be_built_crashes_or_hangs_ends_no_other(lib_project: LibProject) -> None:
+    lib_project.write(DYING)
+    grid = lib_project.matrix("lib==1.0", "lib==9.9", "lib==1.1", "lib==2.0", timeout=8.0, jobs=2)
+
+    assert states(grid) == {
+        "test_before": ["same", "unbuilt", "same", "same"],
+        "test_model": ["same", "unbuilt", "crashed", "hung"],
+        "test_after": ["same", "unbuilt", "absent", "absent"],
+    }
+    assert [row.problem and row.problem.partition(":")[0] for row in grid.rows] == [
+        None,
+        "uv cannot build lib==9.9",
+        "crashed with exit code 3",
+        "timed out after 8 s",
+    ]
+
+
+def test_a_file_that_one_row_cannot_collect_is_broken_there_and_the_other_files_run(lib_project: LibProject) -> None:
+    lib_project.write('import lib\nif lib.VERSION == "1.0":\n    import nowhere\n\ndef test_a():\n    pass\n')
+    lib_project.write("def test_b():\n    pass\n", "test_other.py")
+    grid = lib_project.matrix("lib==1.0", "lib==1.1")
+
+    assert states(grid) == {"test_a": ["broken", "same"], "test_b": ["same", "same"]}
+    reason = grid.cell("test_lib.py::test_a", grid.rows[0]).reason
+    assert reason == "cannot be collected: ModuleNotFoundError: No module named 'nowhere'"
+
+
+def test_a_folder_of_the_packages_name_does_not_hide_what_the_row_installed(lib_project: LibProject) -> None:
+    (lib_project.path / "lib").mkdir()
+    lib_project.write("VERSION = 'the folder'\n", "lib/__init__.py")
+    (lib_project.path / "checks").mkdir()
+    lib_project.write("import lib\n\ndef test_a():\n    assert lib.VERSION == '1.0'\n", "checks/test_lib.py")
+
+    assert states(lib_project.matrix("lib==1.0")) == {"test_a": ["same"]}
+
+
+def test_a_second_run_over_kept_environments_calls_no_installer(
+    lib_project: LibProject, fake_uv: Callable[[str], Path]
+) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    lib_project.matrix("lib==1.0")
+    calls = fake_uv("sys.exit(1)")
+    grid = lib_project.matrix("lib==1.0")
+
+    assert grid.exit_code == 0
+    assert lib_project.heard.lines[:2] == ["lib==1.0: preparing", "lib==1.0: testing …"]
+    assert calls.read_text() == ""
+
+
+@pytest.fixture
+def interrupted(lib_project: LibProject) -> Grid:
+    """A run of two rows that was interrupted when the first was done."""
+    lib_project.write(
+        "import lib, time\n\ndef test_a():\n    open(f'ran-{lib.VERSION}.log', 'a').write('x')\n"
+        "    if lib.VERSION == '1.1' and not open('again').read():\n        time.sleep(60)\n"
+    )
+    lib_project.write("", "again")
+    lib_project.heard.when_row_ends = lambda _row: os.kill(os.getpid(), signal.SIGINT)
+    grid = lib_project.matrix("lib==1.0", "lib==1.1", outputs=ignored(lib_project))
+    lib_project.heard.when_row_ends = str
+    lib_project.write("now", "again")
+    return grid
+
+
+def ignored(project: LibProject) -> tuple[Path, ...]:
+    return tuple(project.path / name for name in ("again", "ran-1.0.log", "ran-1.1.log"))
+
+
+def runs(project: LibProject, version: str) -> int:
+    file = project.path / f"ran-{version}.log"
+    return len(file.read_text()) if file.exists() else 0
+
+
+def test_an_interrupt_keeps_what_is_done_and_the_same_command_goes_on(
+    lib_project: LibProject, interrupted: Grid
+) -> None:
+    assert states(interrupted) == {"test_a": ["same", "absent"]}
+    assert interrupted.exit_code == 130
+
+    grid = lib_project.matrix("lib==1.0", "lib==1.1", outputs=ignored(lib_project))
+
+    assert lib_project.heard.lines[0].startswith("Going on with an interrupted run: 1 of 2 rows are done")
+    assert states(grid) == {"test_a": ["same", "same"]}
+    assert runs(lib_project, "1.0") == 1
+
+
+def test_a_finished_run_is_never_taken_for_a_new_one(lib_project: LibProject, interrupted: Grid) -> None:
+    assert interrupted.exit_code == 130
+    for _ in range(2):
+        lib_project.matrix("lib==1.0", "lib==1.1", outputs=ignored(lib_project))
+
+    assert runs(lib_project, "1.0") == 2
+
+
+@pytest.mark.parametrize("what", ["a changed test", "--restart"])
+def test_what_was_interrupted_runs_again_after(what: str, lib_project: LibProject, interrupted: Grid) -> None:
+    assert interrupted.exit_code == 130
+    if what == "a changed test":
+        lib_project.write((lib_project.path / "test_lib.py").read_text() + "\n# changed\n")
+    lib_project.matrix("lib==1.0", "lib==1.1", outputs=ignored(lib_project), restart=what == "--restart")
+
+    assert runs(lib_project, "1.0") == 2
+
+
+def test_update_flags_are_refused(lib_project: LibProject) -> None:
+    with pytest.raises(VersionsError, match="Rows only read snapshots"):
+        lib_project.matrix("lib==1.0", arguments=("--snapshot-update",))
+
+    assert lib_project.heard.lines == []
+
+
+def test_without_uv_nothing_begins(lib_project: LibProject, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("uv.find_uv_bin", none)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UvMissing, match=r"pip install 'pytest-hfmodels\[versions\]'"):
+        lib_project.matrix("lib==1.0")
+
+    assert lib_project.heard.lines == []
+    assert not own_cache.exists()
+
+
+def test_the_current_environment_needs_the_report_log(lib_project: LibProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(matrix_module, "version", absent)
+    with pytest.raises(VersionsError, match="pytest-reportlog is not installed in it"):
+        lib_project.matrix("current")
+
+
+def test_one_matrix_does_not_run_twice_at_once(lib_project: LibProject) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    refused = []
+
+    def again(_row: str) -> None:
+        lib_project.heard.when_row_ends = str
+        try:
+            lib_project.matrix("current")
+        except VersionsError as error:
+            refused.append(error.message)
+
+    lib_project.heard.when_row_ends = again
+    assert lib_project.matrix("current").exit_code == 0
+    assert refused == ["The same matrix is running already."]
+
+
+def test_what_a_run_leaves_is_ignored_by_git(lib_project: LibProject) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    lib_project.matrix("current")
+
+    assert (lib_project.path / ".pytest_cache" / "hfmodels" / "matrix" / ".gitignore").read_text() == "*\n"
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(lib_project: LibProject, monkeypatch: pytest.MonkeyPatch) -> LibProject:
+    monkeypatch.setattr(matrix_module, "read_installed", lambda: lib_project.installed)
+    monkeypatch.setenv("COLUMNS", "80")
+    return lib_project
+
+
+def test_the_command_shows_the_grid_and_writes_the_reports(
+    command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.write(DIFFERENT)
+    reports = ["--json", "grid.json", "--html", "grid.html", "--markdown", "out/grid.md"]
+    code = cli.main(["matrix", "lib==1.1,2.0", *reports, "--", "-k", "test_old or test_some"])
+    shown = capsys.readouterr()
+
+    assert code == 1
+    assert "! broken" in shown.out
+    assert "changes first in lib==2.0: test_old" in shown.out
+    assert "test_same" not in shown.out
+    assert "lib==1.1: testing" in shown.err
+    data = json.loads((command.path / "grid.json").read_text())
+    assert data["arguments"] == ["-k", "test_old or test_some"]
+    assert "| `test_old` | ✓ same | ! broken |" in (command.path / "out" / "grid.md").read_text()
+    assert "<!doctype html>" in (command.path / "grid.html").read_text()
+
+
+def test_a_report_can_be_printed_alone(command: LibProject, capsys: pytest.CaptureFixture[str]) -> None:
+    command.write("def test_a():\n    pass\n")
+
+    assert cli.main(["matrix", "lib==1.0", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 0
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_runs(
+    command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(["matrix", "lib==1.0", "--html", str(command.path)])
+
+    assert code == 2
+    assert "The grid cannot be written to" in capsys.readouterr().err
+    assert not (command.path / ".pytest_cache").exists()
+
+
+def test_only_rows_that_cannot_be_had_are_a_matrix_that_could_not_be_done(
+    command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.write("def test_a():\n    pass\n")
+    code = cli.main(["matrix", "lib==9.9"])
+
+    assert code == 2
+    assert "there is no version of lib==9.9" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("arguments", [["-j", "0"], ["--timeout", "0"], ["--timeout", "nan"], ["-j", "many"]])
+def test_numbers_that_make_no_sense_are_refused(
+    arguments: list[str], command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["matrix", "lib==1.0", *arguments])
+
+    assert arguments[0] in capsys.readouterr().err
+    assert command.heard.lines == []
