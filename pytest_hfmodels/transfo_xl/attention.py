@@ -124,14 +124,13 @@ def new_bias(n_head: int, d_head: int) -> nn.Parameter:
 def relative_shift(score: torch.Tensor) -> torch.Tensor:
     """Move row i left by L - 1 - i, so that column j holds the score of distance i - j (appendix B).
 
-    A column of zeros before, and the same numbers read in rows of another length, do it without an index. What comes
-    to stand right of distance 0 belongs to words that are unseen.
+    The numbers stay where they are: each row is read from K - 1 numbers after where the row before it was. What comes
+    to stand right of distance 0 is the next row's, and belongs to words that are unseen.
 
     Args:
         score: column j for distance K - 1 - j, (B, n, L, K).
     """
-    b, n, length, keys = score.shape
+    length, keys = score.shape[2:]
     if length == 1:
         return score
-    padded = nn.functional.pad(score, (1, 0)).view(b, n, keys + 1, length)
-    return padded[:, :, 1:].reshape(b, n, length, keys)
+    return score.flatten(2)[..., length - 1 :].unfold(-1, keys, keys - 1)

@@ -67,8 +67,15 @@ def remember(mems: Memory, hidden: Sequence[torch.Tensor], mem_len: int) -> Memo
         mem_len: words to keep.
     """
     with torch.no_grad():
-        both = [torch.cat([old, new.transpose(0, 1)]) for old, new in zip(mems, hidden, strict=True)]
-    return [words[max(0, words.shape[0] - mem_len) :].detach() for words in both]
+        return [
+            torch.cat([_last(old, mem_len - new.shape[1]), _last(new.transpose(0, 1), mem_len)])
+            for old, new in zip(mems, hidden, strict=True)
+        ]
+
+
+def _last(words: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the last `count` of `words`, (M, B, C); all where there are fewer, none where `count` is below 1."""
+    return words[max(0, words.shape[0] - max(0, count)) :]
 
 
 def unseen(length: int, remembered: int, window: int | None, device: torch.device) -> torch.Tensor:

@@ -209,19 +209,21 @@ class TransfoXLModel(TransfoXLPreTrainedModel):
         hidden_from = unseen(length, remembered, self.mem_len if self.config.same_length else None, h.device)
 
         h = self.drop(h)
+        with_attentions = _asked(output_attentions, self.config.output_attentions)
         hidden, attentions = [], []
         factors = [None] * len(self.layers) if head_mask is None else head_mask.expand(len(self.layers), -1).to(h.dtype)
         for index, layer in enumerate(self.layers):
             hidden.append(h)
             h, weights = layer(h, position, None if mems is None else mems[index], hidden_from, factors[index])
-            attentions.append(weights)
+            if with_attentions:
+                attentions.append(weights)
         h = self.drop(h)
 
         output = TransfoXLModelOutput(
             last_hidden_state=h,
             mems=None if mems is None else remember(mems, hidden, self.mem_len),
             hidden_states=(*hidden, h) if _asked(output_hidden_states, self.config.output_hidden_states) else None,
-            attentions=tuple(attentions) if _asked(output_attentions, self.config.output_attentions) else None,
+            attentions=tuple(attentions) if with_attentions else None,
         )
         return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
 

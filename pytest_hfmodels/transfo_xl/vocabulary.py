@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT_FILE, JSON_FILE, PICKLED_FILE = "vocab.txt", "vocab.json", "vocab.pkl"
+_UNKNOWN = ("<UNK>", "<unk>")  # in the order in which upstream looks for them in a text
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,18 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def write_vocabulary(vocabulary: Vocabulary, folder: Path, *, prefix: str = "") -> Path:
-    """Write the words into `folder`, as text, or as JSON where text would lose a word with a space; return the file."""
+    """Write the words into `folder`, as text, or as JSON where text would lose a word with a space; return the file.
+
+    Raises:
+        CheckpointError: the unknown word is one that neither form tells, as only a pickle can have it.
+    """
+    unknown = vocabulary.words[vocabulary.unknown]
+    told = next((name for name in _UNKNOWN if name in vocabulary.ids), None)
+    if told != unknown:
+        raise CheckpointError(
+            f"The vocabulary's unknown word is {unknown!r}, and in text it would be {told!r}.",
+            hint="Rename the words in the file that it was read from, so that only the unknown one is named <unk>.",
+        )
     lossless = all(word.split() == [word] for word in vocabulary.words)
     path = folder / f"{prefix}{TEXT_FILE if lossless else JSON_FILE}"
     text = (
@@ -113,8 +125,7 @@ def _from_pickle(data: Any, path: Path) -> Vocabulary:
     unknown = data.get("unk_idx")
     if type(unknown) is int and 0 <= unknown < len(words):
         return Vocabulary(tuple(words), unknown)
-    # Upstream looks for the two in this order here, and in the other order in a text.
-    return _with_unknown(words, path, names=("<unk>", "<UNK>"))
+    return _with_unknown(words, path, names=_UNKNOWN[::-1])  # upstream's order here
 
 
 def _in_order(ids: Mapping[str, Any], path: Path) -> list[str]:
@@ -127,7 +138,7 @@ def _in_order(ids: Mapping[str, Any], path: Path) -> list[str]:
     return [words[number] for number in range(len(words))]
 
 
-def _with_unknown(words: list[str], path: Path, names: tuple[str, ...] = ("<UNK>", "<unk>")) -> Vocabulary:
+def _with_unknown(words: list[str], path: Path, names: tuple[str, ...] = _UNKNOWN) -> Vocabulary:
     for name in names:
         if name in words:
             return Vocabulary(tuple(words), words.index(name))
