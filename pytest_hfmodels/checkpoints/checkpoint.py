@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.checkpoints import bundled_files, folders, hub
 from pytest_hfmodels.checkpoints.catalogue import PUBLISHED, Bundled, Catalogue
-from pytest_hfmodels.checkpoints.conversion import safetensors_folder
+from pytest_hfmodels.checkpoints.conversion import safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
 from pytest_hfmodels.errors import CheckpointError
 
@@ -109,12 +109,12 @@ def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Ch
 def _local(name: str, rootdir: Path) -> Checkpoint:
     folder = folders.local_folder(name, rootdir)
     folders.read_json_object(folder / folders.CONFIG)
-    folder = safetensors_folder(folder)
+    folder = safe_folder(folder)
     return Checkpoint(name, "local", folder, None, folder_digests(folder))
 
 
 def _from_hub(name: str, repo_id: str, commit: str, may_fetch: bool) -> Checkpoint:
-    folder = safetensors_folder(hub.snapshot(repo_id, commit, may_fetch=may_fetch))
+    folder = safe_folder(hub.snapshot(repo_id, commit, may_fetch=may_fetch))
     return Checkpoint(name, "hub", folder, commit, folder_digests(folder))
 
 

@@ -1,6 +1,7 @@
-"""PyTorch `.bin` weights, read without running what they hold, kept as safetensors in our cache.
+"""Pickles, read without running what they hold, kept as safetensors and text in our cache.
 
-For `checkpoint`, inside this room.
+They are PyTorch's `.bin` weights, and the `vocab.pkl` of a published Transformer-XL, which
+`transfo_xl.vocabulary` reads: it stands on nothing but the standard library. For `checkpoint`, inside this room.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,26 +27,26 @@ _SAFE_TORCH = (2, 6)
 _CHUNK = 1 << 20
 
 
-def safetensors_folder(folder: Path) -> Path:
-    """Return the folder itself if its weights are safetensors, else our converted copy of it.
+def safe_folder(folder: Path) -> Path:
+    """Return the folder itself if nothing that is read from it is a pickle, else our converted copy of it.
 
     The copy is found by the content of the files it is made from, and made once.
 
     Raises:
-        CheckpointError: weights are missing, or hold anything but tensors; nothing of them ran.
+        CheckpointError: weights are missing, weights hold anything but tensors, or a vocabulary
+            anything but words; nothing of them ran.
     """
-    if folders.weight_format(folder) is folders.SAFETENSORS:
+    sources = _Sources.of(folder)
+    if sources.form is folders.SAFETENSORS and sources.vocabulary is None:
         return folder
-    sources = folders.weight_files(folder, folders.PICKLED)
-    sidecars = folders.sidecar_files(folder)
-    target = cache_folder() / "converted" / _content_key((*sources, *sidecars))
+    target = cache_folder() / "converted" / _content_key(sources.all)
     if _is_whole(target):
         return target
     try:
-        _convert(sources, sidecars, target)
+        _convert(sources, target)
     except OSError as error:
         raise CheckpointError(
-            f"the converted weights cannot be kept in {target.parent}: {error}.",
+            f"the converted checkpoint cannot be kept in {target.parent}: {error}.",
             hint=f"Set {CACHE_VARIABLE} to a folder that can be written to.",
         ) from error
     return target
@@ -54,14 +56,39 @@ def cache_folder() -> Path:
     """Return the plugin's own cache: `PYTEST_HFMODELS_CACHE`, else the user's cache folder."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser()
-    # Needed for .bin weights only.
+    # Needed for a conversion only.
     from platformdirs import user_cache_path
 
     return user_cache_path("pytest-hfmodels", appauthor=False)
 
 
-def _convert(sources: tuple[Path, ...], sidecars: list[Path], target: Path) -> None:
-    # Needed for .bin weights only.
+@dataclass(frozen=True)
+class _Sources:
+    """The files that a copy is made from."""
+
+    form: folders.WeightFormat
+    weights: tuple[Path, ...]
+    sidecars: tuple[Path, ...]
+    vocabulary: Path | None  # a pickle
+
+    @classmethod
+    def of(cls, folder: Path) -> _Sources:
+        form = folders.weight_format(folder)
+        pickled = folders.has_pickled_vocabulary(folder, {path.name for path in folder.iterdir()})
+        return cls(
+            form,
+            folders.weight_files(folder, form),
+            tuple(folders.sidecar_files(folder)),
+            folder / folders.PICKLED_VOCABULARY if pickled else None,
+        )
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        return (*self.weights, *self.sidecars, *([self.vocabulary] if self.vocabulary else []))
+
+
+def _convert(sources: _Sources, target: Path) -> None:
+    # Needed for a conversion only.
     from filelock import FileLock
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,12 +98,34 @@ def _convert(sources: tuple[Path, ...], sidecars: list[Path], target: Path) -> N
         shutil.rmtree(target, ignore_errors=True)
         building = Path(tempfile.mkdtemp(dir=target.parent, prefix=".building-"))
         try:
-            for path in sidecars:
+            for path in sources.sidecars:
                 shutil.copyfile(path, building / path.name)
-            _write_safetensors(_read_all(sources), building / folders.SAFETENSORS.single)
+            if sources.vocabulary is not None:
+                _keep_words(sources.vocabulary, building)
+            _keep_weights(sources, building)
             building.replace(target)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def _keep_words(pickled: Path, building: Path) -> None:
+    """Write a vocabulary as text; where there is text already, the pickle is not even read, as by our tokenizer."""
+    # Only a Transformer-XL has one.
+    from pytest_hfmodels.transfo_xl.vocabulary import JSON_FILE, TEXT_FILE, read_vocabulary, write_vocabulary
+
+    if not any((building / name).is_file() for name in (TEXT_FILE, JSON_FILE)):
+        write_vocabulary(read_vocabulary(pickled), building)
+
+
+def _keep_weights(sources: _Sources, building: Path) -> None:
+    if sources.form is folders.PICKLED:
+        _write_safetensors(_read_all(sources.weights), building / folders.SAFETENSORS.single)
+        return
+    for path in sources.weights:
+        shutil.copyfile(path, building / path.name)
+    if sources.weights[0].name != folders.SAFETENSORS.single:
+        index = sources.weights[0].with_name(folders.SAFETENSORS.index)
+        shutil.copyfile(index, building / index.name)
 
 
 def _read_all(sources: tuple[Path, ...]) -> dict[str, torch.Tensor]:
@@ -167,7 +216,7 @@ def _write_safetensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 def _is_whole(target: Path) -> bool:
     try:
-        weights.read_header(target / folders.SAFETENSORS.single)
+        weights.weight_files(target)
     except (CheckpointError, OSError):
         return False
     return True

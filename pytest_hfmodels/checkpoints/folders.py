@@ -28,8 +28,12 @@ TOKENIZER_FILES = (
     "spiece.model",
     "tokenizer.model",
 )
+# The words of a published Transformer-XL. It is fetched and converted, never handed on.
+PICKLED_VOCABULARY = "vocab.pkl"
 # Everything but the weights.
 SIDECARS = (CONFIG, GENERATION_CONFIG, *TOKENIZER_FILES)
+
+_VOCABULARIES = ("vocab.txt", "vocab.json", PICKLED_VOCABULARY)
 
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 _LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
@@ -102,7 +106,7 @@ def weight_format(folder: Path) -> WeightFormat:
 
 def foreign_weights(names: Iterable[str]) -> list[str]:
     """Return those file names that look like weights in a format nobody here reads."""
-    return sorted(name for name in names if name.endswith(_FOREIGN_SUFFIXES))
+    return sorted(name for name in names if name.endswith(_FOREIGN_SUFFIXES) and name != PICKLED_VOCABULARY)
 
 
 def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
@@ -145,14 +149,24 @@ def shard_map(index: Path, form: WeightFormat) -> dict[str, str]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether the config and all files of one weight format are there (unread)."""
+    """Say whether the config, all files of one weight format and a Transformer-XL's words are there (unread)."""
     if not (folder / CONFIG).is_file():
         return False
     try:
         weight_files(folder, weight_format(folder))
     except CheckpointError:
         return False
-    return True
+    return not _is_transfo_xl(folder) or any((folder / name).is_file() for name in _VOCABULARIES)
+
+
+def has_pickled_vocabulary(folder: Path, names: Iterable[str]) -> bool:
+    """Say whether `vocab.pkl` is among the names and holds words: it does for a Transformer-XL.
+
+    Args:
+        folder: holds the config files, which say what the checkpoint is.
+        names: of the folder's files, or of its repo's.
+    """
+    return PICKLED_VOCABULARY in names and _is_transfo_xl(folder)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
@@ -180,6 +194,20 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is JSON, but not an object.", hint=_LAYOUT)
     return content
+
+
+def _is_transfo_xl(folder: Path) -> bool:
+    config, tokenizer = _said(folder / CONFIG), _said(folder / "tokenizer_config.json")
+    # transformers loads the tokenizer that either file names, whatever the model.
+    named = (said.get("tokenizer_class") for said in (config, tokenizer))
+    return config.get("model_type") == "transfo-xl" or any(str(name).startswith("TransfoXLTokenizer") for name in named)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(path)
+    except CheckpointError:
+        return {}  # whoever needs what it says will say what is wrong with it
 
 
 def _is_plain_file_name(name: str) -> bool:

@@ -1,7 +1,8 @@
 """A repo on the Hub at one commit: from the Hub's cache on this machine, or fetched where allowed.
 
 For `checkpoint`, inside this room. huggingface_hub sends the token that its user logged in with,
-and no other: gated models need it. No code from a repo is ever fetched.
+and no other: gated models need it. No code from a repo is ever fetched, and of its pickles only those that
+`conversion` can read.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def _fetch(repo_id: str, revision: str) -> Path:
     small = names.intersection((*folders.SIDECARS, form.index))
     try:
         folder = _download(repo_id, revision, small)
+        if folders.has_pickled_vocabulary(folder, names):
+            _download(repo_id, revision, (folders.PICKLED_VOCABULARY,))
         # The weights come last, so that a snapshot with weights has all the rest.
         return _download(repo_id, revision, _weight_names(folder, form, names))
     except CheckpointError:

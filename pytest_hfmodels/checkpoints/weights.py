@@ -1,6 +1,6 @@
 """Reading safetensors files: the header checked first, then the tensors, always read-only.
 
-For this room; `read_weights` for `engines` and `transfo_xl`.
+For this room; `read_weights` for `engines`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.checkpoints.conversion import cache_folder, safetensors_folder
+from pytest_hfmodels.checkpoints.conversion import cache_folder, safe_folder
 from pytest_hfmodels.checkpoints.digests import folder_digests
 from pytest_hfmodels.errors import CheckpointError
 
@@ -41,7 +41,7 @@ def bin_folder(folder: Path, state: object) -> Path:
 
 def refused(folder: Path) -> str:
     with pytest.raises(CheckpointError) as raised:
-        safetensors_folder(folder)
+        safe_folder(folder)
     converted = cache_folder() / "converted"
     assert [path for path in converted.glob("*") if path.suffix != ".lock"] == []
     return str(raised.value)
@@ -50,7 +50,7 @@ def refused(folder: Path) -> str:
 def test_safetensors_are_used_where_they_are(tmp_path: Path) -> None:
     folder = write_files(tmp_path, {**checkpoint_files(), "pytorch_model.bin": b"never read"})
 
-    assert safetensors_folder(folder) == folder
+    assert safe_folder(folder) == folder
 
 
 def test_a_converted_folder_is_the_same_checkpoint(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_converted_folder_is_the_same_checkpoint(tmp_path: Path) -> None:
     state = {name: torch.from_numpy(array) for name, array in read_weights(same).items()}
     folder = bin_folder(tmp_path / "bin", state)
 
-    converted = safetensors_folder(folder)
+    converted = safe_folder(folder)
 
     assert converted.is_relative_to(tmp_path / "plugin-cache")
     assert folder_digests(converted) == folder_digests(same)
@@ -69,7 +69,7 @@ def test_a_converted_folder_is_the_same_checkpoint(tmp_path: Path) -> None:
 def test_every_dtype_is_kept(tmp_path: Path, dtype: str) -> None:
     tensor = torch.tensor([[0, 1], [1, 1]], dtype=getattr(torch, dtype))
 
-    converted = safetensors_folder(bin_folder(tmp_path / "bin", {"w": tensor}))
+    converted = safe_folder(bin_folder(tmp_path / "bin", {"w": tensor}))
 
     weights = read_weights(converted)
     assert torch.equal(torch.from_numpy(weights["w"]).to(tensor.dtype), tensor)
@@ -79,7 +79,7 @@ def test_tied_and_transposed_tensors_keep_their_names_and_values(tmp_path: Path)
     embedding = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
     state = {"wte.weight": embedding, "lm_head.weight": embedding, "transposed": embedding.detach().T}
 
-    weights = read_weights(safetensors_folder(bin_folder(tmp_path / "bin", state)))
+    weights = read_weights(safe_folder(bin_folder(tmp_path / "bin", state)))
 
     assert weights.keys() == state.keys()
     assert weights["lm_head.weight"].tolist() == weights["wte.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -89,7 +89,7 @@ def test_tied_and_transposed_tensors_keep_their_names_and_values(tmp_path: Path)
 def test_nested_states_get_dotted_names(tmp_path: Path) -> None:
     state = OrderedDict(transformer=OrderedDict(w=torch.ones(1)), head=torch.zeros(1))
 
-    weights = read_weights(safetensors_folder(bin_folder(tmp_path / "bin", state)))
+    weights = read_weights(safe_folder(bin_folder(tmp_path / "bin", state)))
 
     assert weights.keys() == {"transformer.w", "head"}
 
@@ -101,15 +101,15 @@ def test_a_sharded_bin_becomes_one_file(tmp_path: Path) -> None:
     for name, shard in shards.items():
         torch.save({name: torch.ones(2)}, folder / shard)
 
-    assert read_weights(safetensors_folder(folder)).keys() == {"a", "b"}
+    assert read_weights(safe_folder(folder)).keys() == {"a", "b"}
 
 
 def test_weights_are_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = bin_folder(tmp_path / "bin", {"w": torch.ones(2)})
-    converted = safetensors_folder(folder)
+    converted = safe_folder(folder)
     monkeypatch.setitem(sys.modules, "torch", None)
 
-    assert safetensors_folder(folder) == converted
+    assert safe_folder(folder) == converted
 
 
 def test_two_sessions_convert_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_two_sessions_convert_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch, "load", loads)
 
     with ThreadPoolExecutor(4) as sessions:
-        converted = set(sessions.map(safetensors_folder, [folder] * 4))
+        converted = set(sessions.map(safe_folder, [folder] * 4))
 
     assert len(converted) == loads.call_count == 1
 
@@ -126,13 +126,13 @@ def test_two_sessions_convert_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "config.json", "merges.txt"])
 def test_a_changed_file_is_another_checkpoint(tmp_path: Path, file: str) -> None:
     folder = bin_folder(tmp_path / "bin", {"w": torch.ones(2)})
-    before = safetensors_folder(folder)
+    before = safe_folder(folder)
     if file == "pytorch_model.bin":
         torch.save({"w": torch.zeros(2)}, folder / file)
     else:
         write_files(folder, {file: b'{"other": 1}'})
 
-    after = safetensors_folder(folder)
+    after = safe_folder(folder)
 
     assert after != before
     assert folder_digests(after) != folder_digests(before)
@@ -140,11 +140,11 @@ def test_a_changed_file_is_another_checkpoint(tmp_path: Path, file: str) -> None
 
 def test_a_damaged_conversion_is_made_again(tmp_path: Path) -> None:
     folder = bin_folder(tmp_path / "bin", {"w": torch.ones(2)})
-    converted = safetensors_folder(folder) / "model.safetensors"
+    converted = safe_folder(folder) / "model.safetensors"
     whole = converted.read_bytes()
     converted.write_bytes(whole[:-1])
 
-    safetensors_folder(folder)
+    safe_folder(folder)
 
     assert converted.read_bytes() == whole
 
@@ -230,7 +230,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
     message = refused(folder)
 
-    assert "the converted weights cannot be kept in" in message
+    assert "the converted checkpoint cannot be kept in" in message
     assert "Set PYTEST_HFMODELS_CACHE to a folder that can be written to." in message
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,10 @@ import pytest
 from pytest_hfmodels.checkpoints import Checkpoint, resolve
 from pytest_hfmodels.errors import CheckpointError, CheckpointNotCached
 
-from .hub_stand_in import HubStandIn
 from .tiny_checkpoint import checkpoint_files, sharded_files, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from .hub_stand_in import HubStandIn
 
 REPO = "tests/tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -24,17 +22,9 @@ OTHER_COMMIT = "f" * 40
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
-    huggingface_hub = pytest.importorskip("huggingface_hub")
-    if "endpoint" not in signature(huggingface_hub.snapshot_download).parameters:
-        pytest.skip("this huggingface_hub takes its endpoint from the environment, once")
-    # The client sleeps a second or more between its attempts.
-    monkeypatch.setattr("time.sleep", lambda _seconds: None)
-    server = HubStandIn()
-    with server.running():
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        server.publish(REPO, COMMIT, checkpoint_files())
-        yield server
+def hub(hub_stand_in: HubStandIn) -> HubStandIn:
+    hub_stand_in.publish(REPO, COMMIT, checkpoint_files())
+    return hub_stand_in
 
 
 def find(name: str = REPO, *, revision: str | None = COMMIT, may_fetch: bool = False) -> Checkpoint:
@@ -69,7 +59,7 @@ def test_a_download_is_the_same_checkpoint_as_the_folder(tmp_path: Path) -> None
 
 
 def test_a_download_takes_what_a_checkpoint_needs_and_nothing_else(hub: HubStandIn) -> None:
-    extra = ("README.md", "pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json")
+    extra = ("README.md", "pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json", "vocab.pkl")
     hub.publish(REPO, COMMIT, checkpoint_files() | dict.fromkeys(extra, b"extra"))
 
     checkpoint = fetch()
