@@ -35,6 +35,7 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
     if model_type(folder) != _TRANSFO_XL:
         head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
         return getattr(transformers, f"AutoModel{head}")
+    _check_configuration(folder)
     return _transfo_xl(transformers, _TRANSFO_XL_CLASSES[task], choice)
 
 
@@ -42,12 +43,28 @@ def tokenizer_class(transformers: ModuleType, folder: Path, choice: TransfoXLCho
     """Return the class that loads the tokenizer of `folder`; see `model_class`."""
     if model_type(folder) != _TRANSFO_XL:
         return transformers.AutoTokenizer
+    _check_vocabulary(folder)
     return _transfo_xl(transformers, "TransfoXLTokenizer", choice)
 
 
 def model_type(folder: Path) -> str:
     """Return the architecture that the configuration names; an empty string where it names none."""
     return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+
+
+def _check_configuration(folder: Path) -> None:
+    """Refuse a configuration that contradicts itself; upstream's would speak of a negative dimension."""
+    from pytest_hfmodels.transfo_xl import TransfoXLConfig
+    from pytest_hfmodels.transfo_xl.configuration import check_configuration
+
+    check_configuration(TransfoXLConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8"))))
+
+
+def _check_vocabulary(folder: Path) -> None:
+    """Refuse a vocabulary that cannot end or stand in for a word; upstream's tokenizer would load it in silence."""
+    from pytest_hfmodels.transfo_xl import TransfoXLTokenizer
+
+    TransfoXLTokenizer.from_pretrained(str(folder), local_files_only=True)
 
 
 def _transfo_xl(transformers: ModuleType, name: str, choice: TransfoXLChoice) -> Any:

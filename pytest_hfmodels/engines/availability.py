@@ -20,12 +20,13 @@ def installed(package: str) -> str | None:
 
 def missing(name: EngineName) -> str | None:
     """Say why the engine `name` cannot run here, or return None where it can."""
-    for package in ("transformers", name):
-        if find_spec(package) is None:
-            return f"{package} is not installed"
-    if name == "tensorflow":
-        return _tensorflow_misfit()
-    return None
+    if find_spec("transformers") is None:
+        return "transformers is not installed"
+    if name == "tensorflow" and (reason := _removed()) is not None:  # nothing that could be installed would help
+        return reason
+    if find_spec(name) is None:
+        return f"{name} is not installed"
+    return _tensorflow_misfit() if name == "tensorflow" else None
 
 
 def usable() -> tuple[EngineName, ...]:
@@ -52,12 +53,16 @@ def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:
     return tuple(name for name in ENGINE_NAMES if name in names)
 
 
-def _tensorflow_misfit() -> str | None:
+def _removed() -> str | None:
     from packaging.version import Version  # 10 ms: only for runs that consider TensorFlow
 
     transformers = Version(installed("transformers") or "0")
-    if transformers.major >= 5:
-        return f"transformers {transformers} has no TensorFlow models (removed in 5.0)"
+    return f"transformers {transformers} has no TensorFlow models (removed in 5.0)" if transformers.major >= 5 else None
+
+
+def _tensorflow_misfit() -> str | None:
+    from packaging.version import Version  # see above
+
     tensorflow = installed("tensorflow")
     if tensorflow is not None and Version(tensorflow) >= Version("2.16") and find_spec("tf_keras") is None:
         return f"tensorflow {tensorflow} needs tf-keras for transformers' models"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import alterations, upstream
+from pytest_hfmodels.engines import alterations, architectures, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.errors import EngineError, HFModelsError
 
 with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
     import tensorflow as tf
@@ -45,7 +46,15 @@ class TensorFlowEngine:
         with upstream.quiet(), upstream.random_state_kept(), _tensorflow_random_state_kept():
             config = self._config(transformers, folder, options)
             model = self._build(transformers, folder, task, config)
-            self._assign(model, folder, options)
+            try:
+                self._assign(model, folder, options)
+            except HFModelsError:
+                raise
+            except Exception as error:  # Keras raises of every kind for a shape that does not fit
+                raise EngineError(
+                    f"transformers cannot load {folder} for {task} with TensorFlow: {type(error).__name__}: {error}",
+                    hint="Check its config.json and the overrides given at load; torch names the weights at fault.",
+                ) from error
             upstream.give_special_tokens(model, options.overrides)
         return TensorFlowModel(model)
 
@@ -54,8 +63,11 @@ class TensorFlowEngine:
         return TensorFlowModel(model)
 
     def _config(self, transformers: Any, folder: Path, options: LoadOptions) -> Any:
+        # Our Transformer-XL is torch: here upstream's runs, which `AutoConfig` no longer finds once ours is registered.
+        own = architectures.model_type(folder) == "transfo-xl"
+        reader = transformers.TransfoXLConfig if own else transformers.AutoConfig
         try:
-            return transformers.AutoConfig.from_pretrained(
+            return reader.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
             )
         except Exception as error:  # upstream raises of every kind here
@@ -103,10 +115,16 @@ class TensorFlowModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
+        if self.model.config.model_type == "transfo-xl":
+            raise EngineError(
+                "transformers' TensorFlow Transformer-XL cannot generate: what it prepares for a step leaves out "
+                "the words, in every release.",
+                hint='Generate with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
+            )
         with resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids.astype(np.int32)),
-                attention_mask=self.tensor((np.ones_like(ids) if mask is None else mask).astype(np.int32)),
+                **self._mask(np.ones_like(ids) if mask is None else mask),
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
             )
         beam_indices = getattr(output, "beam_indices", None)
@@ -125,7 +143,8 @@ class TensorFlowModel(LoadedModel):
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
         output = self.model(self._inputs(ids, mask), output_hidden_states=True, training=False)
-        return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
+        logits = output.prediction_scores if "prediction_scores" in output else output.logits  # Transformer-XL's name
+        return ForwardPass(_floats(logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -169,10 +188,13 @@ class TensorFlowModel(LoadedModel):
         return {"dtype": "float32", "attention": "eager", "device": "cpu", "cpu": "unknown"}
 
     def _inputs(self, ids: IntArray, mask: IntArray | None) -> dict[str, Any]:
-        inputs = {"input_ids": self.tensor(ids.astype(np.int32))}
-        if mask is not None:
-            inputs["attention_mask"] = self.tensor(mask.astype(np.int32))
-        return inputs
+        return {"input_ids": self.tensor(ids.astype(np.int32)), **self._mask(mask)}
+
+    def _mask(self, mask: IntArray | None) -> dict[str, Any]:
+        # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
+        if mask is None or "attention_mask" not in inspect.signature(self.model.call).parameters:
+            return {}
+        return {"attention_mask": self.tensor(mask.astype(np.int32))}
 
 
 def _label_dtype(labels: IntArray | FloatArray) -> Any:

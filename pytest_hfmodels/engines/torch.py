@@ -13,7 +13,7 @@ from pytest_hfmodels.checkpoints import read_weights
 from pytest_hfmodels.engines import alterations, architectures, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.errors import EngineError, HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,6 +58,8 @@ class TorchEngine:
                     trust_remote_code=False,
                     use_safetensors=True,
                 )
+            except HFModelsError:  # ours says it better already
+                raise
             # Upstream raises of every kind here, a bare Exception and AssertionError included.
             except Exception as error:
                 raise EngineError(

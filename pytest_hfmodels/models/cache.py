@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
-from pytest_hfmodels.errors import CheckpointError, EngineError
+from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 from pytest_hfmodels.models import arguments
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
@@ -211,17 +211,19 @@ def _engine_of(model: Any) -> EngineName:
 def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
     import transformers
 
-    loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
     if checkpoint.digests.tokenizer == tokenizer_digest({}):  # transformers 5 would make up an empty one
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
     try:
+        loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
         with upstream.quiet(), warnings.catch_warnings():
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
             return loader.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
+    except HFModelsError:  # ours says it better already
+        raise
     except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot parse
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: "

@@ -155,3 +155,32 @@ def test_a_loss_is_the_mean_over_the_batch(models: ModelCache) -> None:
 
     assert both is not None
     assert both.value == pytest.approx(np.mean([loss.value for loss in apart if loss]), abs=1e-5)
+
+
+def test_weights_that_do_not_fit_are_an_error_of_the_checkpoint(models: ModelCache) -> None:
+    with pytest.raises(EngineError, match=r"cannot load .*model for text-generation with TensorFlow") as raised:
+        models.load("./model", engine="tensorflow", n_inner=77)
+
+    assert "config.json" in raised.value.hint
+
+
+def test_transformer_xl_is_upstream_s_also_after_ours_is_registered(models: ModelCache) -> None:
+    pytest.importorskip("sacremoses")
+    torchs = models.load("tiny-transfo-xl", task="text-classification", pad_token_id=0)
+
+    classifier = models.load("tiny-transfo-xl", engine="tensorflow", task="text-classification", pad_token_id=0)
+
+    texts = ["My name is Hasnain", "I was going with my dog to the park."]
+    assert classifier.loaded.implementation == "transformers"
+    np.testing.assert_allclose(classifier.classify(texts).logits, torchs.classify(texts).logits, atol=1e-4)
+
+
+def test_transformer_xl_says_that_it_cannot_generate(models: ModelCache) -> None:
+    pytest.importorskip("sacremoses")
+    model = models.load("tiny-transfo-xl", engine="tensorflow")
+
+    assert model.forward([[16, 42]]).logits.shape == (1, 2, 1000)
+    with pytest.raises(EngineError, match="TensorFlow Transformer-XL cannot generate") as raised:
+        model.generate("My name is", max_new_tokens=1)
+
+    assert 'engines=["torch"]' in raised.value.hint
