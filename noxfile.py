@@ -34,6 +34,7 @@ def tests(session: nox.Session) -> None:
     session.run("mypy")
     session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *session.posargs)
     session.notify("parity", posargs=())
+    session.notify("rows", posargs=())
 
 
 @nox.session
@@ -44,6 +45,23 @@ def parity(session: nox.Session) -> None:
     session.install(*pins, "--no-build-isolation", "-e", ".[torch,transfo-xl,properties]")
     torch = ("--hfmodels-engines", "torch", "--hfmodels-require", "torch")
     session.run("pytest", "tests/transfo_xl", "suites/transfo_xl", *torch, *session.posargs)
+
+
+@nox.session
+def rows(session: nox.Session) -> None:
+    """Run the suites on the last release with upstream's Transformer-XL, and on the newest one."""
+    install(session)
+    session.run("hfmodels", "matrix", "rows/4.37.2.txt", "transformers==5.23.0", *session.posargs, "--", "suites")
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """Run the suites on every release of our rows, and write docs/upstream.md."""
+    install(session)
+    later = "4.38.2,4.44.2,4.49.0,4.50.3,4.51.3,4.52.4,4.53.3,4.57.6,5.0.0,5.10.4,5.23.0"
+    old = ("rows/4.30.2.txt", "rows/4.36.2.txt", "rows/4.37.2.txt")
+    page = ("--markdown", "docs/upstream.md", *session.posargs)
+    session.run("hfmodels", "matrix", *old, f"transformers=={later}", *page, "--", "suites")
 
 
 @nox.session
