@@ -48,6 +48,13 @@ def test_single_label_prediction_is_the_argmax(hf_model: HFModel, hf_snapshot: H
     assert record == hf_snapshot
 
 
+def test_padded_on_the_left(hf_model: HFModel, monkeypatch: pytest.MonkeyPatch, hf_snapshot: HFSnapshot) -> None:
+    """The word that speaks for a text is its last one, wherever the padding is."""
+    monkeypatch.setattr(hf_model.tokenizer, "padding_side", "left")
+
+    assert hf_model.classify(BATCH) == hf_snapshot
+
+
 def test_num_labels_given_at_load_sets_the_width(hf_model: HFModel, hf_models: ModelCache) -> None:
     wider = hf_models.load(
         "tiny-gpt2", task="text-classification", engine=hf_model.engine, head="new", num_labels=11, pad_token_id=EOS
