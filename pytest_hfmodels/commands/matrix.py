@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.snapshots.ledger import Entry
     from pytest_hfmodels.versions.grid import Grid
 
 _REPORTS = ("json", "html", "markdown")
@@ -52,6 +54,9 @@ def add(commands: Commands) -> None:
         "--timeout", type=_seconds, metavar="SECONDS", help="how long a row's tests may take (default: 3600)"
     )
     parser.add_argument("--restart", action="store_true", help="do not go on with an interrupted run")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="a line for every test, also where nothing is to be seen"
+    )
     for name in _REPORTS:
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write the grid as {name}; - prints it instead")
     parser.set_defaults(run=run)
@@ -63,12 +68,14 @@ def run(options: argparse.Namespace) -> int:
 
     require_extra()
     from pytest_hfmodels.reports.grid_progress import GridProgress
+    from pytest_hfmodels.reports.grid_terminal import console, show
     from pytest_hfmodels.versions.matrix import Matrix, run_matrix
     from pytest_hfmodels.versions.rows import parse_rows
     from pytest_hfmodels.versions.running import TIMEOUT
 
     files = {name: file for name in _REPORTS if (file := getattr(options, name))}
     _check(files)
+    entries = _ledger() if "markdown" in files else ()
     matrix = Matrix(
         tuple(parse_rows(options.rows, options.added, options.without)),
         tuple(options.passed_on),
@@ -79,8 +86,27 @@ def run(options: argparse.Namespace) -> int:
     )
     with GridProgress() as progress:
         grid = run_matrix(matrix, progress)
-    _report(grid, files)
+    if _PRINT not in files.values():
+        show(grid, console(), fold=not options.verbose)
+    for name, file in files.items():
+        _write(_rendered(grid, name, options, entries), file)
+    if grid.interrupted:
+        done = sum(row.built for row in grid.rows)
+        print(
+            f"Interrupted: {done} of {len(grid.rows)} rows are done. The same command goes on; "
+            "with --restart it begins again.",
+            file=sys.stderr,
+        )
     return grid.exit_code
+
+
+def _ledger() -> Sequence[Entry]:
+    """Return the entries that a page tells of, before anything runs: a ledger that cannot be read is said at once."""
+    from pytest_hfmodels.snapshots.ledger import read_ledger
+    from pytest_hfmodels.snapshots.location import LEDGER
+    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+
+    return read_ledger(find_project().snapshots / LEDGER).entries
 
 
 def _check(files: Mapping[str, str]) -> None:
@@ -94,33 +120,20 @@ def _check(files: Mapping[str, str]) -> None:
             raise VersionsError(f"The grid cannot be written to {file}.", hint=_WRITABLE)
 
 
-def _report(grid: Grid, files: Mapping[str, str]) -> None:
-    """Write what was asked for; the grid goes to the terminal unless a report does."""
+def _write(text: str, file: str) -> None:
     from pytest_hfmodels.errors import VersionsError
     from pytest_hfmodels.files import write_atomically
-    from pytest_hfmodels.reports.grid_terminal import console, show
 
-    if _PRINT not in files.values():
-        show(grid, console())
-    for name, file in files.items():
-        text = _rendered(grid, name)
-        if file == _PRINT:
-            print(text, end="")
-            continue
-        try:
-            write_atomically(Path(file), text)
-        except OSError as error:
-            raise VersionsError(f"The grid cannot be written to {file}: {error}.", hint=_WRITABLE) from error
-    if grid.interrupted:
-        done = sum(row.built for row in grid.rows)
-        print(
-            f"Interrupted: {done} of {len(grid.rows)} rows are done. The same command goes on; "
-            "with --restart it begins again.",
-            file=sys.stderr,
-        )
+    if file == _PRINT:
+        print(text, end="")
+        return
+    try:
+        write_atomically(Path(file), text)
+    except OSError as error:
+        raise VersionsError(f"The grid cannot be written to {file}: {error}.", hint=_WRITABLE) from error
 
 
-def _rendered(grid: Grid, name: str) -> str:
+def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[Entry]) -> str:
     if name == "json":
         return json.dumps(grid.to_data(), indent=1) + "\n"
     if name == "html":
@@ -129,7 +142,16 @@ def _rendered(grid: Grid, name: str) -> str:
         return grid_html.render(grid)
     from pytest_hfmodels.reports import grid_markdown
 
-    return grid_markdown.render(grid)
+    return grid_markdown.render(grid, entries, command=_command(options), fold=not options.verbose)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return the command that makes the same page again: what only says how it runs is left out."""
+    with_ = [part for requirement in options.added for part in ("--with", requirement)]
+    without = [part for name in options.without for part in ("--without", name)]
+    page = [*(["--verbose"] if options.verbose else []), "--markdown", options.markdown]
+    passed_on = ["--", *options.passed_on] if options.passed_on else []
+    return shlex.join(["hfmodels", "matrix", *options.rows, *with_, *without, *page, *passed_on])
 
 
 def _count(text: str) -> int:

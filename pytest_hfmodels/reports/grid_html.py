@@ -13,7 +13,7 @@ from pytest_hfmodels.versions.grid import labels
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.versions.grid import Grid
+    from pytest_hfmodels.versions.grid import Grid, Line
 
 
 def render(grid: Grid) -> str:
@@ -55,22 +55,27 @@ def render(grid: Grid) -> str:
 
 
 def _files(grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield each file with its tests' cells."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for test in grid.tests:
-        file, _, name = test.partition("::")
-        cells = [
-            {
-                "state": cell.state,
-                "word": grid_words.word(cell),
-                "explained": cell.explained,
-                "title": ". ".join(part for part in (cell.reason, cell.known) if part),
-                "details": cell.details,
-                "row": row.name,
-            }
-            for row in grid.rows
-            for cell in [grid.cell(test, row)]
-        ]
-        found.setdefault(file, []).append({"name": name or "(the file)", "since": grid.since(test), "cells": cells})
-    for file, tests in found.items():
-        yield {"name": file, "tests": tests}
+    """Yield each file with its tests' cells; those are open that have something to look at."""
+    folded = grid.lines(fold=True)
+    for file, lines in grid.lines(fold=False).items():
+        yield {
+            "name": file,
+            "told": grid_words.all_alike(folded[file]) or grid_words.all_told(lines),
+            "open": not all(line.folded for line in folded[file]),
+            "tests": [_test(grid, line) for line in lines],
+        }
+
+
+def _test(grid: Grid, line: Line) -> dict[str, Any]:
+    cells = [
+        {
+            "state": cell.state,
+            "word": grid_words.word(cell),
+            "explained": cell.explained,
+            "title": ". ".join(part for part in (cell.reason, cell.known) if part),
+            "details": cell.details,
+            "row": row.name,
+        }
+        for row, cell in zip(grid.rows, line.cells, strict=True)
+    ]
+    return {"name": grid_words.name(line), "since": grid.since(line.tests[0]), "cells": cells}

@@ -15,10 +15,10 @@ from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.results import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_hfmodels.versions.grid import Grid
-    from pytest_hfmodels.versions.results import Cell, RowResult
+    from pytest_hfmodels.versions.grid import Grid, Line
+    from pytest_hfmodels.versions.results import Cell
 
 _WIDTH = 100  # where nobody says how wide it may be
 _TESTS = 28  # characters that test names get at least, before rows are abbreviated
@@ -42,14 +42,27 @@ def console(*, stderr: bool = False) -> Console:
     return found
 
 
-def show(grid: Grid, to: Console) -> None:
-    """Print a grid and what is behind its cells."""
+def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
+    """Print a grid and what is behind its cells.
+
+    Args:
+        grid: what to show.
+        to: where.
+        fold: whether tests that nobody has to look at share a line.
+    """
     to.print()
     headings = _headings(grid, to.width)
-    for rows in _bands(grid, headings, to.width) if grid.tests else ():
-        to.print(_table(grid, rows, headings, to.width))
+    files = grid.lines(fold=fold)
+    alike = {file: told for file, lines in files.items() if (told := grid_words.all_alike(lines))}
+    listed = {file: lines for file, lines in files.items() if file not in alike}
+    for start, end in _bands(grid, headings, to.width) if listed else ():
+        to.print(_table(grid, listed, headings, (start, end), to.width))
         to.print()
-    for line in (*_letters(grid, headings), *_below(grid, to.width)):
+    for file, told in alike.items():
+        to.print(_hanging(f"{file}:", told, to.width))
+    if alike:
+        to.print()
+    for line in (*_letters(grid, headings if listed else labels(grid.rows)), *_below(grid, to.width)):
         to.print(line)
     to.print(Text(grid_words.headline(grid), style="bold"))
 
@@ -70,45 +83,50 @@ def _letter(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"{_letter(number // 26 - 1)}{_letter(number % 26)}"
 
 
-def _bands(grid: Grid, headings: dict[str, str], width: int) -> list[tuple[RowResult, ...]]:
-    """Return the rows that go side by side."""
+def _bands(grid: Grid, headings: dict[str, str], width: int) -> list[tuple[int, int]]:
+    """Return the rows that go side by side, from one to before another."""
+    count = len(grid.rows)
     each = max(_GAP + max(len(heading), _CODE) for heading in headings.values())
     if headings == labels(grid.rows):
-        return [grid.rows]
-    bands = ceil(len(grid.rows) / max(1, (width - _TESTS) // each))
-    size = ceil(len(grid.rows) / bands)
-    return [grid.rows[start : start + size] for start in range(0, len(grid.rows), size)]
+        return [(0, count)]
+    bands = ceil(count / max(1, (width - _TESTS) // each))
+    size = ceil(count / bands)
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _table(grid: Grid, rows: tuple[RowResult, ...], headings: dict[str, str], width: int) -> Table:
-    names = max(len(_indented(test)) for test in grid.tests)
-    columns = [_columns(grid, rows, headings, wide=wide) for wide in (True, False)]
+def _table(
+    grid: Grid, files: Mapping[str, Sequence[Line]], headings: dict[str, str], band: tuple[int, int], width: int
+) -> Table:
+    rows = grid.rows[slice(*band)]
+    lines = [line for several in files.values() for line in several]
+    names = max(len(_indented(line)) for line in lines)
+    columns = [_columns(lines, [headings[row.name] for row in rows], band, wide=wide) for wide in (True, False)]
     wide = names + sum(columns[0]) <= width and rows == grid.rows
     room = max(_TESTS, width - sum(columns[not wide]))
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), expand=False)
     table.add_column("", no_wrap=True, min_width=min(names, room - _GAP))
     for row in rows:
         table.add_column(Text(headings[row.name]), no_wrap=True)
-    file = None
-    for test in grid.tests:
-        if test.partition("::")[0] != file:
-            file = test.partition("::")[0]
-            table.add_row(Text(_shortened(file, room - _GAP), style="bold"))
-        cells = [_cell(grid.cell(test, row), wide=wide) for row in rows]
-        table.add_row(Text(_shortened(_indented(test), room - _GAP)), *cells)
+    for file, several in files.items():
+        table.add_row(Text(_shortened(file, room - _GAP), style="bold"))
+        for line in several:
+            cells = [_cell(cell, wide=wide) for cell in line.cells[slice(*band)]]
+            table.add_row(Text(_shortened(_indented(line), room - _GAP)), *cells)
     return table
 
 
-def _columns(grid: Grid, rows: tuple[RowResult, ...], headings: dict[str, str], *, wide: bool) -> list[int]:
+def _columns(lines: Sequence[Line], headings: Sequence[str], band: tuple[int, int], *, wide: bool) -> list[int]:
     """Return how wide each row's column is, its gap included."""
     text = grid_words.word if wide else grid_words.code
+    cells = zip(*(line.cells[slice(*band)] for line in lines), strict=True)
     return [
-        _GAP + max(len(headings[row.name]), *(len(text(grid.cell(test, row))) for test in grid.tests)) for row in rows
+        _GAP + max(len(heading), *(len(text(cell)) for cell in column))
+        for heading, column in zip(headings, cells, strict=True)
     ]
 
 
-def _indented(test: str) -> str:
-    return f"  {test.partition('::')[2] or '(the file)'}"
+def _indented(line: Line) -> str:
+    return f"  {grid_words.name(line)}"
 
 
 def _shortened(text: str, room: int) -> str:
@@ -139,7 +157,7 @@ def _below(grid: Grid, width: int) -> Iterator[Text]:
     if legend:
         yield Text("\n".join([*wrap("  ".join(legend), width), ""]), "dim")
     for name, changed in grid.changes.items():
-        yield _hanging(f"changes first in {name}:", grid_words.named_tests(grid, changed), width)
+        yield _hanging(f"changes first in {name}:", grid_words.named_tests(grid, changed, most=None), width)
     if grid.changes:
         yield Text()
     for note, rows, tests, reason in grid_words.note_lines(grid):
@@ -147,7 +165,7 @@ def _below(grid: Grid, width: int) -> Iterator[Text]:
     for row in grid_words.problems(grid):
         yield _hanging(row.name, grid_words.trouble(row), width)
     yield Text()
-    about = [(f"{row.name}: also moved:", grid_words.moves(row)) for row in grid.rows]
+    about = [(f"{rows}: also moved:", what) for rows, what in grid_words.moved_lines(grid)]
     about += [(f"{row.name}:", row.note) for row in grid.rows]
     for head, text in about:
         if text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.versions.grid import UNRUN, labels, short_names
@@ -10,7 +11,7 @@ from pytest_hfmodels.versions.results import Cell, RowResult, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pytest_hfmodels.versions.grid import Grid, Note
+    from pytest_hfmodels.versions.grid import Grid, Line, Note
 
 KNOWN = "†"
 # A sign and a letter each, so that nothing rests on colour, and nothing on a font.
@@ -52,6 +53,29 @@ def states(grid: Grid) -> list[State]:
     return [state for state in State if state in found]
 
 
+def name(line: Line) -> str:
+    """Return what a line is about, below the name of its file: `test_beam[torch]`, `22 tests [tensorflow]`."""
+    if len(line.tests) == 1:
+        return line.tests[0].partition("::")[2] or "(the file)"
+    first = {re.split(r"[-\]]", test.partition("[")[2])[0] for test in line.tests}
+    shared = first.pop() if len(first) == 1 else ""
+    return f"{len(line.tests)} tests{f' [{shared}]' if shared else ''}"
+
+
+def all_alike(lines: Sequence[Line]) -> str:
+    """Return `22 tests, all same` for a file whose tests do one thing everywhere; otherwise nothing."""
+    if len(lines) != 1 or not lines[0].folded or lines[0].state is None:
+        return ""
+    count = len(lines[0].tests)
+    return f"{_count(count, 'test')}, {'all ' if count > 1 else ''}{lines[0].state}"
+
+
+def all_told(lines: Sequence[Line]) -> str:
+    """Return `22 tests: ✓ same, ○ skipped`."""
+    words = dict.fromkeys(word(cell) for line in lines for cell in line.cells)
+    return f"{_count(sum(len(line.tests) for line in lines), 'test')}: {', '.join(words)}"
+
+
 def headline(grid: Grid) -> str:
     """Return what came of it in a line."""
     cells = [grid.cell(test, row) for test in grid.tests for row in grid.rows]
@@ -77,6 +101,17 @@ def moves(row: RowResult) -> str:
     return "; ".join([*([", ".join(moved)] if moved else []), *([f"without {', '.join(gone)}"] if gone else [])])
 
 
+def moved_lines(grid: Grid) -> Iterator[tuple[str, str]]:
+    """Yield what else is different, after the rows that it is in."""
+    found: dict[str, list[str]] = {}
+    for row in grid.rows:
+        if what := moves(row):
+            found.setdefault(what, []).append(row.name)
+    named = labels(grid.rows)
+    for what, rows in found.items():
+        yield rows[0] if len(rows) == 1 else ", ".join(named[row] for row in rows), what
+
+
 def note_lines(grid: Grid, quote: Callable[[str], str] = str) -> Iterator[tuple[Note, str, str, str]]:
     """Yield every distinct reason with its rows, its tests (`quote`d) and itself in words."""
     named = labels(grid.rows)
@@ -97,12 +132,14 @@ def problems(grid: Grid) -> list[RowResult]:
     return [row for row in grid.rows if row.problem not in (None, UNRUN, *told)]
 
 
-def named_tests(grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str) -> str:
-    """Return `test_a, test_b, test_c and 4 more`."""
+def named_tests(
+    grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str, *, most: int | None = _TESTS
+) -> str:
+    """Return `test_a, test_b, test_c and 4 more`, or all of them where `most` is None."""
     if len(tests) == len(grid.tests) > 1:
         return "every test"
     short = short_names(grid.tests)
-    return _listed([quote(short[test]) for test in tests], _TESTS)
+    return _listed([quote(short[test]) for test in tests], len(tests) if most is None else most)
 
 
 def _listed(names: Sequence[str], most: int) -> str:

@@ -52,8 +52,11 @@ class Entry:
 
     @property
     def versions(self) -> str:
-        """The versions, as they were written."""
-        return " and ".join(map(str, self.when))
+        """The versions, lowest first."""
+        return " and ".join(
+            requirement.name + ",".join(sorted(map(str, requirement.specifier), key=_by_direction))
+            for requirement in self.when
+        )
 
     @property
     def sentence(self) -> str:
@@ -238,6 +241,10 @@ def _removal(table: Reader, said: dict[str, Any]) -> Removal:
 def _several(table: Reader, name: str) -> tuple[str, ...]:
     """Return one string or an array of them."""
     return (table.string(name),) if isinstance(table.values.get(name), str) else table.strings(name)
+
+
+def _by_direction(clause: str) -> tuple[bool, str]:
+    return clause.startswith("<"), clause
 
 
 def _holds(requirement: Requirement, version: str | None) -> bool:

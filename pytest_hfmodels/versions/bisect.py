@@ -16,7 +16,7 @@ from pytest_hfmodels.versions import environments
 from pytest_hfmodels.versions.bisection import EndMisjudged, Found, Judged, Judgement, search
 from pytest_hfmodels.versions.index import Package, candidates
 from pytest_hfmodels.versions.installed import Installed, read_installed
-from pytest_hfmodels.versions.kept import Kept, fingerprint, interruptible
+from pytest_hfmodels.versions.kept import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
 from pytest_hfmodels.versions.rows import Row, parse_rows
 from pytest_hfmodels.versions.running import TIMEOUT, refuse_updates, run_pytest
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.matrix import Progress
 
 _SHOWN = 3  # tests that a message names
-_DISK_FULL = "The disk is full"  # how environments' complaint begins; it says nothing about a release either
+# What says nothing about a release.
+_ENDING = (environments.UvMissing, environments.Unreachable, environments.DiskFull)
 _DIFFERENT = (State.DRIFT, State.NEAR_TIE, State.CHANGED, State.MISSING, State.BROKEN)
 
 
@@ -119,12 +120,11 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
     """
     refuse_updates(question.arguments)
     installed = installed or read_installed()
-    with Kept.locked("bisect", _identity(question), fingerprint(question.arguments, installed)) as kept:
-        if question.restart:
-            kept.forget()
-        elif kept.void:
-            progress.says("The project or what is installed has changed since the interrupted search: it begins again.")
-        elif kept.data:
+    state = fingerprint(question.arguments, installed)
+    with Kept.locked("bisect", _identity(question), state, restart=question.restart) as kept:
+        if kept.void:
+            progress.says(BEGINS_AGAIN)
+        elif kept.any:
             progress.says("Going on with an interrupted search (--restart begins it again).")
         listed = kept.recall("candidates")
         # An interrupted search goes on among the releases it began with, without asking the index.
@@ -159,11 +159,9 @@ class _Trials:
         self._progress.begins(name, f"preparing ({_steps(left)})")
         try:
             result = self._result(name, version)
-        except (environments.UvMissing, environments.Unreachable):
-            raise  # says nothing about this release
+        except _ENDING:
+            raise
         except HFModelsError as error:
-            if error.message.startswith(_DISK_FULL):
-                raise
             judged = Judged(version, Judgement.UNTESTABLE, error.message)
         else:
             self.results[version] = result
@@ -200,12 +198,12 @@ class _Trials:
             self._installed = replace(self._installed, versions=environment.versions)
             self._good_environment = environment.key
         place = f"{version} in {environment.key} after {self._good_environment}"
-        kept = self._kept.recall(place)
-        if isinstance(kept, dict):
-            return RowResult.from_data(kept)
+        kept = self._kept.result(place)
+        if kept is not None:
+            return kept
         if environment.fresh:
             self._progress.begins(name, f"built in {environment.seconds:.0f} s")
-        self._progress.begins(name, "testing", self._kept.folder / version / "events.jsonl")
+        self._progress.begins(name, "testing", self._kept.place(version) / "events.jsonl")
         result = self._run(version, environment)
         self._kept.keep(place, result.to_data())
         return result
@@ -217,7 +215,7 @@ class _Trials:
             shutil.rmtree(baseline, ignore_errors=True)
         # The answer tells how the output differs: two -v make pytest say all of it.
         arguments = [*self.question.arguments, "-vv", f"--hfmodels-baseline={mode}:{baseline}"]
-        run = run_pytest(environment.python, arguments, self._kept.folder / version, timeout=self.question.timeout)
+        run = run_pytest(environment.python, arguments, self._kept.place(version), timeout=self.question.timeout)
         result = read_run(
             version,
             run,
@@ -275,22 +273,13 @@ def _untestable(result: RowResult) -> str:
 
 
 def _passed(result: RowResult) -> frozenset[str]:
-    return frozenset(nodeid for nodeid, cell in result.cells.items() if cell.state is State.SAME or _is_recorded(cell))
+    return frozenset(nodeid for nodeid, cell in result.cells.items() if cell.state is State.SAME)
 
 
 def _differing(result: RowResult, among: Iterable[str]) -> dict[str, Cell]:
     """Return the tests of `among` that fail, or differ from the good release though they do not fail."""
     kept = frozenset(among)
-    return {
-        nodeid: cell
-        for nodeid, cell in result.cells.items()
-        if nodeid in kept and cell.state in _DIFFERENT and not _is_recorded(cell)
-    }
-
-
-def _is_recorded(cell: Cell) -> bool:
-    """Tell whether a test passed whose snapshot was written in this run: it was missing before."""
-    return cell.state is State.MISSING and not cell.details
+    return {nodeid: cell for nodeid, cell in result.cells.items() if nodeid in kept and cell.state in _DIFFERENT}
 
 
 def _idle(result: RowResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -50,6 +51,10 @@ class UvMissing(VersionsError):
 
 class Unreachable(VersionsError):
     """The index cannot be reached, and the cache does not do."""
+
+
+class DiskFull(VersionsError):
+    """There is no room to build an environment in."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,8 @@ def prepare(row: Row, installed: Installed, processes: Processes | None = None) 
         folder, fresh = _environment(row, resolution, processes)
         versions = _read_marker(folder)
     except OSError as error:
-        raise VersionsError(
+        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else VersionsError
+        raise kind(
             f"The environment of {row.name} cannot be kept in {_folder()}: {error}.",
             hint=f"Make room there, or set {CACHE_VARIABLE} to a folder that can be written to.",
         ) from error
@@ -369,7 +375,7 @@ def _uv(row: Row, processes: Processes, folder: Path, *arguments: str) -> None:
 def _complaint(row: Row, text: str, code: int) -> VersionsError:
     words = _words(text) or f"uv ended with exit code {code}"
     if _NO_SPACE.search(text):
-        return VersionsError(
+        return DiskFull(
             f"The disk is full: {row.name} cannot be built in {_folder()}.",
             hint=f"Make room there, or set {CACHE_VARIABLE} (and UV_CACHE_DIR) to a folder on another disk.",
         )

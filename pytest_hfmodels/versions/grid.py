@@ -39,6 +39,27 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the grid: a test, or several of a file that nobody has to look at one by one.
+
+    Args:
+        tests: node ids; several do the same in every row.
+        cells: by row.
+        folded: whether names of tests do not matter.
+    """
+
+    tests: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    folded: bool = False
+
+    @property
+    def state(self) -> State | None:
+        """The state of all cells; None where there are several."""
+        states = {cell.state for cell in self.cells}
+        return states.pop() if len(states) == 1 else None
+
+
+@dataclass(frozen=True)
 class Grid:
     """What every test did in every row.
 
@@ -73,6 +94,28 @@ class Grid:
         if not row.built:
             return Cell(State.UNBUILT, row.problem or "")
         return Cell(State.ABSENT, f"did not run: {row.problem}" if row.problem else "not collected in this row")
+
+    def lines(self, *, fold: bool) -> dict[str, tuple[Line, ...]]:
+        """Return the lines by file.
+
+        Args:
+            fold: whether tests that are the same wherever they are not skipped share a line, at the end of their file.
+        """
+        listed: dict[str, list[Line]] = {}
+        quiet: dict[str, dict[tuple[State, ...], list[Line]]] = {}
+        for test in self.tests:
+            file = test.partition("::")[0]
+            line = Line((test,), tuple(self.cell(test, row) for row in self.rows))
+            listed.setdefault(file, [])
+            if fold and all(map(_is_quiet, line.cells)):
+                alike = tuple(cell.state for cell in line.cells)
+                quiet.setdefault(file, {}).setdefault(alike, []).append(line)
+            else:
+                listed[file].append(line)
+        return {
+            file: (*lines, *(_folded(several) for several in quiet.get(file, {}).values()))
+            for file, lines in listed.items()
+        }
 
     def since(self, test: str) -> str | None:
         """Return the first row where a test does something else than in the row before it, or None.
@@ -162,6 +205,17 @@ class Grid:
 def _row_data(row: RowResult) -> dict[str, Any]:
     data = row.to_data()
     return {key: data[key] for key in ("name", "versions", "moved", "problem", "note", "seconds", "exit_code")}
+
+
+def _is_quiet(cell: Cell) -> bool:
+    """Tell whether a cell is nothing to look at, beyond what its whole row tells."""
+    if cell.reason == UNRUN:
+        return True
+    return cell.known is None and cell.state in (State.SAME, State.SKIPPED, State.UNBUILT)
+
+
+def _folded(lines: Sequence[Line]) -> Line:
+    return Line(tuple(test for line in lines for test in line.tests), lines[0].cells, folded=True)
 
 
 def _ancestors(test: str) -> Iterator[str]:

@@ -37,6 +37,16 @@ def test_the_page_shows_every_cell_with_its_reason() -> None:
     assert page.attributes["class"].count("first") == 6
 
 
+def test_every_test_is_there_and_files_with_nothing_to_look_at_are_closed() -> None:
+    text = render(grids.mostly_the_same())
+    page = Page(text)
+
+    assert page.tags.count("td") == 15 * 2
+    assert re.findall(r'<details class="file"(.*)>', text) == ["", "", "", " open"]
+    assert "suites/test_tokenizer.py 6 tests, all same" in page.text
+    assert "suites/test_greedy.py 6 tests: ✓ same, ○ skipped" in page.text
+
+
 def test_the_page_needs_nothing_from_anywhere() -> None:
     page = Page(render(grids.one_of_each()))
 

@@ -8,15 +8,16 @@ from rich.console import Console
 
 from pytest_hfmodels.reports import grid_terminal
 from pytest_hfmodels.reports.grid_words import SIGNS
+from pytest_hfmodels.versions.environments import Moved
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult, State
 
 from . import grids
 
 
-def shown(grid: Grid, width: int) -> list[str]:
+def shown(grid: Grid, width: int, *, fold: bool = True) -> list[str]:
     file = io.StringIO()
-    grid_terminal.show(grid, Console(file=file, width=width, highlight=False, markup=False))
+    grid_terminal.show(grid, Console(file=file, width=width, highlight=False, markup=False), fold=fold)
     return file.getvalue().splitlines()
 
 
@@ -52,7 +53,7 @@ def test_where_words_do_not_fit_a_sign_and_a_letter_stand_for_them() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 72, 80, 100, 140])
-@pytest.mark.parametrize("grid", [grids.one_of_each(), grids.fourteen_rows(), grids.hostile()])
+@pytest.mark.parametrize("grid", [grids.one_of_each(), grids.fourteen_rows(), grids.hostile(), grids.mostly_the_same()])
 def test_nothing_is_wider_than_the_terminal_and_no_cell_is_cut(width: int, grid: Grid) -> None:
     lines = shown(grid, width)
 
@@ -81,6 +82,56 @@ def test_below_stand_the_first_changes_the_reasons_and_what_else_moved() -> None
     assert "/U 9.9: every test: uv cannot build transformers==9.9: there is no such version" in lines
     assert "transformers==4.30.2: also moved: tokenizers 0.22.2 -> 0.13.3; without requests" in lines
     assert lines[-1] == "6 tests in 4 rows; 13 cells to look at; 2 explained by the ledger (†); 3 rows not whole"
+
+
+def test_tests_with_nothing_to_look_at_share_a_line() -> None:
+    lines = [text.rstrip() for text in shown(grids.mostly_the_same(), 80)]
+
+    assert lines[2:9] == [
+        "suites/test_greedy.py",
+        "  3 tests [torch]       ✓ same      ✓ same",
+        "  3 tests [tensorflow]  ✓ same      ○ skipped",
+        "suites/test_beam.py",
+        "  test_moves            ✗ changed†  ✓ same",
+        "  test_still            ✓ same      ✓ same",
+        "",
+    ]
+    assert lines[9:11] == ["suites/test_tokenizer.py: 6 tests, all same", "suites/test_published.py: 1 test, skipped"]
+    assert "changes first in transformers==5.23.0: test_moves" in lines
+
+
+def test_verbose_gives_every_test_a_line() -> None:
+    lines = shown(grids.mostly_the_same(), 80, fold=False)
+
+    assert sum(text.startswith("  test_") for text in lines) == 15
+    assert not any("tests" in text for text in lines[:-1])
+
+
+def test_where_nothing_happens_there_is_no_table() -> None:
+    cells = {f"test_it.py::test_{name}": grids.SAME for name in "ab"}
+
+    assert [text for text in shown(Grid((grids.row("1.0", cells), grids.row("2.0", cells))), 80) if text] == [
+        "test_it.py: 2 tests, all same",
+        "✓s\N{NO-BREAK SPACE}same",
+        "2 tests in 2 rows; nothing unexplained",
+    ]
+
+
+def test_every_test_that_changes_first_in_a_row_is_named() -> None:
+    tests = [f"test_it.py::test_{number}" for number in range(9)]
+    same = dict.fromkeys(tests, grids.SAME)
+    changed = dict.fromkeys(tests[1:], grids.of(State.CHANGED, "token 7 differs"))
+    grid = Grid((grids.row("1.0", same), grids.row("2.0", {**same, **changed})))
+
+    told = " ".join(" ".join(shown(grid, 60)).split())
+    assert f"changes first in transformers==2.0: {', '.join(f'test_{number}' for number in range(1, 9))} " in told
+
+
+def test_rows_in_which_the_same_has_moved_share_a_line() -> None:
+    moved = (Moved("tokenizers", "0.22.2", "0.21.4"),)
+    rows = [grids.row(version, {"test_it.py::test_a": grids.SAME}, moved=moved) for version in ("4.49.0", "4.50.3")]
+
+    assert "4.49.0, 4.50.3: also moved: tokenizers 0.22.2 -> 0.21.4" in shown(Grid(tuple(rows)), 100)
 
 
 def test_a_row_that_gave_up_without_a_cell_says_why() -> None:

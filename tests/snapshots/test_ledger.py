@@ -50,7 +50,7 @@ def test_each_kind_of_entry_says_what_it_is_about() -> None:
     assert change.sentence == "scores are divided by more (huggingface/transformers#26624)"
     assert isinstance(broken, Break)
     assert (broken.tests, broken.raises, broken.match) == (("suites/test_upstream.py::*",), "TypeError", "type_as")
-    assert broken.versions == "transformers<5,>=4.38 and torch>=2"
+    assert broken.versions == "transformers>=4.38,<5 and torch>=2"
     assert isinstance(removal, Removal)
     assert removal.gone == "transformers.TransfoXLModel"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import pytest
 
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.versions import environments
-from pytest_hfmodels.versions.environments import Environment, Moved, UvMissing, is_kept, prepare
+from pytest_hfmodels.versions.environments import DiskFull, Environment, Moved, UvMissing, is_kept, prepare
 from pytest_hfmodels.versions.rows import parse_rows
 
 from . import wheels
@@ -174,13 +175,25 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(
     lib_project: LibProject, fake_uv: Callable[[str], Path], own_cache: Path
 ) -> None:
     fake_uv(DISK_FULL)
-    with pytest.raises(VersionsError) as caught:
+    with pytest.raises(DiskFull) as caught:
         built(lib_project, "lib==1.0")
 
     assert "The disk is full" in caught.value.message
     assert "PYTEST_HFMODELS_CACHE" in caught.value.hint
     assert [path.name for path in (own_cache / "environments").iterdir() if path.is_dir()] == []
     assert not is_kept(parse_rows(["lib==1.0"])[0], lib_project.installed)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_disk_that_is_full_when_the_rest_is_written_is_one_too(
+    lib_project: LibProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(environments, "write_atomically", full)
+    with pytest.raises(DiskFull, match=r"cannot be kept in .*No space left"):
+        built(lib_project, "lib==1.0")
 
 
 def test_what_was_left_half_built_is_built_again(lib_project: LibProject, own_cache: Path) -> None:

@@ -102,6 +102,44 @@ def test_equal_reasons_are_one_note() -> None:
     assert (note.reason, note.rows, note.tests) == ("moved", ("1", "2"), (A, B))
 
 
+def test_tests_that_do_the_same_everywhere_share_a_line_at_the_end_of_their_file() -> None:
+    skipped, tests = Cell(State.SKIPPED, "no TensorFlow"), [f"test_it.py::test_{name}" for name in "abcde"]
+    first = dict(zip(tests, (SAME, SAME, SAME, DRIFT, SAME), strict=True))
+    second = dict(zip(tests, (SAME, skipped, SAME, SAME, skipped), strict=True))
+    (lines,) = Grid((row("1", first), row("2", second))).lines(fold=True).values()
+
+    a, b, c, d, e = tests
+    assert [(line.tests, line.folded) for line in lines] == [((d,), False), ((a, c), True), ((b, e), True)]
+    assert [line.state for line in lines] == [None, State.SAME, None]
+    assert [cell.state for cell in lines[2].cells] == [State.SAME, State.SKIPPED]
+
+
+@pytest.mark.parametrize(
+    ("cell", "folded"),
+    [
+        (SAME, True),
+        (Cell(State.SKIPPED, "no TensorFlow"), True),
+        (Cell(State.SAME, "", "beams"), False),
+        (Cell(State.REMOVED, "gone", "gone"), False),
+        (Cell(State.ABSENT, "not collected in this row"), False),
+        (Cell(State.NEAR_TIE, "flips"), False),
+    ],
+)
+def test_only_a_test_with_nothing_to_look_at_is_folded(cell: Cell, folded: bool) -> None:
+    grid = grid_of(SAME, cell)
+
+    assert [line.folded for line in grid.lines(fold=True)["test_it.py"]] == [folded]
+    assert [line.folded for line in grid.lines(fold=False)["test_it.py"]] == [False]
+
+
+def test_a_row_that_did_not_run_or_could_not_be_built_unfolds_nothing() -> None:
+    missing = [row("8", {}, problem=UNRUN, code=None), row("9", {}, problem="there is no such version", code=None)]
+    (line,) = Grid((row("1", {A: SAME, B: SAME}), *missing)).lines(fold=True)["test_it.py"]
+
+    assert line.tests == (A, B)
+    assert [cell.state for cell in line.cells] == [State.SAME, State.ABSENT, State.UNBUILT]
+
+
 def test_data_for_json_say_their_format_and_every_cell() -> None:
     data = json.loads(json.dumps(grid_of(SAME, DRIFT).to_data()))
 

@@ -181,6 +181,7 @@ def test_what_was_interrupted_runs_again_after(what: str, lib_project: LibProjec
     lib_project.matrix("lib==1.0", "lib==1.1", outputs=ignored(lib_project), restart=what == "--restart")
 
     assert runs(lib_project, "1.0") == 2
+    assert any("it begins again" in line for line in lib_project.heard.lines) is (what == "a changed test")
 
 
 def test_update_flags_are_refused(lib_project: LibProject) -> None:
@@ -262,6 +263,47 @@ def test_the_command_shows_the_grid_and_writes_the_reports(
     assert data["arguments"] == ["-k", "test_old or test_some"]
     assert "| `test_old` | ✓ same | ! broken |" in (command.path / "out" / "grid.md").read_text()
     assert "<!doctype html>" in (command.path / "grid.html").read_text()
+
+
+@pytest.mark.parametrize(("options", "told"), [((), "test_lib.py: 1 test, same"), (("-v",), "  test_same  ✓ same")])
+def test_a_test_where_nothing_happens_has_a_line_of_its_own_only_with_verbose(
+    options: tuple[str, ...], told: str, command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.write("def test_same():\n    pass\n")
+
+    assert cli.main(["matrix", "lib==1.0", *options]) == 0
+    assert told in [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_page_tells_what_the_project_s_ledger_knows(command: LibProject, capsys: pytest.CaptureFixture[str]) -> None:
+    command.write(DIFFERENT)
+    (command.path / "snapshots").mkdir()
+    command.write(
+        '[[break]]\nname = "old-only"\nwhen = "lib>=2"\ntests = "test_lib.py::test_old"\nraises = "AssertionError"\n'
+        'what = "lib is newer"\nreference = "lib/lib#7"\n',
+        "snapshots/upstream.toml",
+    )
+    code = cli.main(["matrix", "lib==1.0,2.0", "-v", "--markdown", "-", "--", "-k", "not slow"])
+    page = capsys.readouterr().out
+
+    assert code == 0
+    assert "\nWritten by `hfmodels matrix lib==1.0,2.0 --verbose --markdown - -- -k 'not slow'`.\n" in page
+    assert "| `test_old` | ✓ same | ! broken† |" in page
+    assert "| `test_same` | ✓ same | ✓ same |" in page
+    assert "- **old-only** (break, `lib>=2`): lib is newer (lib/lib#7). In 2.0: `test_old`" in page
+
+
+def test_a_ledger_that_cannot_be_read_is_said_before_anything_runs(
+    command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (command.path / "snapshots").mkdir()
+    command.write("[[break]]\n", "snapshots/upstream.toml")
+    code = cli.main(["matrix", "lib==1.0", "--markdown", "page.md"])
+    shown = capsys.readouterr().err
+
+    assert code == 2
+    assert "upstream.toml" in shown
+    assert "preparing" not in shown
 
 
 def test_a_report_can_be_printed_alone(command: LibProject, capsys: pytest.CaptureFixture[str]) -> None:

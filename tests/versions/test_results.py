@@ -119,6 +119,24 @@ def test_a_skip_is_a_removal_only_where_the_ledger_says_so(tmp_path: Path) -> No
     assert plain.explained
 
 
+@pytest.mark.parametrize("about", [{"longrepr": ["test_it.py", 3, "Skipped: too slow"]}, {"wasxfail": "not written"}])
+def test_what_leaves_a_test_after_a_variant_held_is_not_of_the_ledger(tmp_path: Path, about: dict[str, Any]) -> None:
+    properties = said(verdict="same", base="changed", ledger="beams")
+    found = cell(tmp_path, phases("skipped", user_properties=properties, **about))
+
+    assert found.state in (State.SKIPPED, State.SAME)
+    assert found.known is None
+
+
+def test_a_reason_names_no_place_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pytest.ini").touch()
+    monkeypatch.chdir(tmp_path)
+    text = f"Skipped: r1 is not in the Hub's cache (/home/me/.cache/hub), which {tmp_path}/conftest.py needs"
+    found = cell(tmp_path, phases("skipped", when="setup", longrepr=["test_it.py", 3, text]))
+
+    assert found.reason == "r1 is not in the Hub's cache, which conftest.py needs"
+
+
 def test_a_file_that_cannot_be_collected_is_a_cell(tmp_path: Path) -> None:
     text = "ImportError while importing test module\nTraceback:\ntest_it.py:1: in <module>\nE   ImportError: no lib"
     report = {"$report_type": "CollectReport", "nodeid": "test_it.py", "outcome": "failed", "longrepr": text}
