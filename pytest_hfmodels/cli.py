@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,10 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = typed.index("--") if typed[:1] and typed[0] in HANDING_ON and "--" in typed else len(typed)
     options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except HFModelsError as error:
         print(f"hfmodels: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("hfmodels: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read has read enough; Python would complain at exit once more
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

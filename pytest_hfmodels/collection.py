@@ -136,7 +136,7 @@ def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
         return False
     if Options.of(config).explicit or any(map(uses_models, items)):
         return True
-    return re.search(rb"(?m)^\s*\[\[(change|break|removal)\]\]", path.read_bytes()) is not None
+    return re.search(rb"(?m)^\s*(\[\[\s*)?(change|break|removal)\s*(\]\]|=)", path.read_bytes()) is not None
 
 
 def refuse_shared_files(items: Iterable[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -94,17 +94,52 @@ def applying_lines(config: pytest.Config) -> list[str]:
 
 
 def is_there(dotted: str) -> bool:
-    """Tell whether a dotted name can be imported."""
-    module, _, name = dotted.rpartition(".")
+    """Tell whether a dotted name can be imported.
+
+    Raises:
+        LedgerError: nobody can tell: its package is not installed, or fails to import for a reason of its own.
+    """
+    package, *names = dotted.split(".")
     try:
-        return hasattr(import_module(module), name)
-    except ImportError:
+        found: Any = import_module(package)
+    except ImportError as error:
+        raise LedgerError(
+            f"Whether {dotted} is gone cannot be told: {package} cannot be imported ({error}).",
+            hint="Install it, or mend the entry's `gone`.",
+        ) from error
+    trail = package
+    for name in names:
+        trail = f"{trail}.{name}"
+        if not _has(found, name) and not _is_submodule(trail):
+            return False
+        found = getattr(found, name)
+    return True
+
+
+def _has(owner: Any, name: str) -> bool:
+    try:
+        return hasattr(owner, name)
+    except ImportError:  # transformers imports a lazy name when it is asked for, and says so when it has none
         return False
+
+
+def _is_submodule(dotted: str) -> bool:
+    try:
+        import_module(dotted)
+    except ModuleNotFoundError as error:
+        if error.name is not None and dotted.startswith(error.name):
+            return False
+        raise
+    return True
 
 
 def _foretold(entry: Break, error: BaseException) -> bool:
     kinds = {name for kind in type(error).__mro__ for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
-    return entry.raises in kinds and re.search(entry.match, str(error)) is not None
+    try:
+        message = str(error)
+    except Exception:  # an exception that cannot say what it is was not foretold
+        return False
+    return entry.raises in kinds and re.search(entry.match, message) is not None
 
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()

@@ -149,6 +149,35 @@ def test_a_removal_of_something_that_is_there_fails_and_names_its_line(bare_proj
     )
 
 
+@pytest.mark.parametrize("there", ["pytest.Item.listchain", "xml.dom.pulldom"])
+def test_a_method_and_a_submodule_are_there(bare_project: Project, there: str) -> None:
+    result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", there)).run()
+
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines([f"*gone says that {there} is gone with pytest>=8, and it is there."])
+
+
+def test_a_package_that_cannot_be_imported_is_not_taken_for_gone(bare_project: Project) -> None:
+    result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", "pytst.Yield")).run()
+
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*Whether pytst.Yield is gone cannot be told: pytst cannot be imported*"])
+
+
+def test_an_exception_that_cannot_be_read_was_not_foretold(bare_project: Project) -> None:
+    tests = """
+class Unreadable(TypeError):
+    def __str__(self):
+        raise ValueError("no")
+
+def test_forward():
+    raise Unreadable
+"""
+    result = with_ledger(bare_project, BREAK, tests=tests).run()
+
+    result.assert_outcomes(failed=1)
+
+
 def test_a_variant_holds_instead_of_the_base(bare_project: Project) -> None:
     with_variant(bare_project, by=0.25)
 
@@ -263,6 +292,14 @@ def test_junit_xml_names_the_entry_that_decided(bare_project: Project, entry: st
 
     found = [element.attrib for element in ElementTree.parse(bare_project.path / "report.xml").iter("property")]
     assert found == [{"name": "hfmodels_ledger", "value": "type-as" if entry == BREAK else "gone"}]
+
+
+def test_workers_refuse_a_ledger_that_does_not_fit(bare_project: Project) -> None:
+    pytest.importorskip("xdist", reason="install pytest-xdist")
+
+    result = with_ledger(bare_project, BREAK.replace("what =", "wat =")).run_alone("-n2")
+
+    result.assert_outcomes(errors=2)
 
 
 def test_junit_xml_carries_the_verdict_and_the_entry(bare_project: Project) -> None:

@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
 def _variation(options: argparse.Namespace) -> Variation | None:
     from pytest_hfmodels.snapshots.accepting import Variation
 
-    name = options.keep_old_as or options.as_variant
+    name = options.as_variant if options.keep_old_as is None else options.keep_old_as
+    if name == "":  # an empty variable in a script must not mean "no variant"
+        raise OptionError("The variant has no name.", hint="Give it one: --keep-old-as before-5.")
     if name is None:
         if options.when or options.what or options.reference:
             raise OptionError(
@@ -63,4 +65,6 @@ def _variation(options: argparse.Namespace) -> Variation | None:
         return None
     if not options.when:
         raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')
-    return Variation(name, options.when, "old" if options.keep_old_as else "new", options.what, options.reference)
+    return Variation(
+        name, options.when, "new" if options.keep_old_as is None else "old", options.what, options.reference
+    )

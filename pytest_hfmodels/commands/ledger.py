@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import relpath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace) -> int:
     applying = ledger.applying(installed).entries
     for entry in ledger.entries if options.all else applying:
         print(_line(entry, marked=options.all and entry in applying))
-    if not applying and not options.all:
+    if not ledger.entries:
+        print(f"there is no ledger yet ({relpath(ledger.path)})")
+    elif not applying and not options.all:
         print(f"none of the ledger's {len(ledger.entries)} entries applies to the installed versions")
     if not options.check:
         return 0

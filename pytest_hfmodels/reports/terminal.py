@@ -75,6 +75,10 @@ def _movement(comparison: Comparison) -> str:
 
 
 def _version_changes(recorded: Record, observed: Record) -> Iterator[str]:
+    for what in ("dtype", "attention", "implementation"):
+        then, here = getattr(recorded.provenance, what), getattr(observed.provenance, what)
+        if then != here:
+            yield f"{what} {then} -> {here}"
     before, now = recorded.provenance.versions, observed.provenance.versions
     for package in sorted(before.keys() & now.keys()):
         if before[package] != now[package]:
@@ -160,6 +164,9 @@ def _made_by(record: Record) -> str:
 
 
 def _next_step(outcome: Outcome, recorded: Record) -> str:
+    if outcome.variant is not None and outcome.from_base is not None and outcome.from_base.verdict is Verdict.SAME:
+        entry = outcome.variant.entry
+        return f"this is what the base says: {entry.name} holds for too many releases; narrow `when` of {entry.place}"
     if outcome.refused:
         made, now = recorded.provenance, outcome.observed.provenance
         if made.implementation != now.implementation:

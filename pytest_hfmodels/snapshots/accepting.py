@@ -5,19 +5,24 @@ Git alone undoes it: files are written and none is removed, but for the pending 
 
 from __future__ import annotations
 
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
+from os.path import relpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError, SnapshotError
 from pytest_hfmodels.files import write_atomically
-from pytest_hfmodels.snapshots.ledger import Change, parse_ledger, parse_when
+from pytest_hfmodels.snapshots.format import parse
+from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
 from pytest_hfmodels.snapshots.pending import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
@@ -74,7 +79,7 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
 def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, str]:
     ledger = project.snapshots / LEDGER
     entry = f"variants/{variation.name}"
-    contents = {ledger: _with_entry(ledger, variation, entry)}
+    contents: dict[Path, str] = {}
     for pending in chosen:
         if pending.entry is not None:
             raise LedgerError(
@@ -82,8 +87,9 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
                 hint="Accept it on its own, without a variant: it rewrites that variant.",
             )
         base = project.root / pending.snapshot
-        variant = project.snapshots / entry / base.relative_to(project.snapshots)
-        if variant.exists():
+        variant = project.snapshots / entry / relpath(base, project.snapshots)
+        kept = _text(base) if variation.keeps == "old" and base.exists() else pending.text
+        if variant.exists() and _text(variant) != kept:  # the same is what an earlier accept had begun
             raise LedgerError(
                 f"{variation.name} has a variant of {pending.snapshot} already.", hint="Choose another name."
             )
@@ -93,25 +99,27 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
                 hint="Accept it first, without a variant.",
             )
         if variation.keeps == "old":
-            contents[variant], contents[base] = _text(base), pending.text
+            contents[variant], contents[base] = kept, pending.text
         else:
-            contents[variant] = pending.text
+            contents[variant] = kept
+    contents[ledger] = _with_entry(ledger, variation, entry, chosen)
     return contents
 
 
-def _with_entry(path: Path, variation: Variation, folder: str) -> str:
+def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[Pending]) -> str:
     """Return the ledger's text with the entry of a variation in it.
 
     Raises:
         LedgerError: the releases it is about are not those that the kept output belongs to, or its name is taken.
     """
     when = parse_when(variation.when, "--when")
-    version = installed(when.name)
-    applies = version is not None and when.specifier.contains(version, prereleases=True)
+    version = _observed_with(when.name, chosen)
+    applies = holds(when, version)
     if applies == (variation.keeps == "old"):
         raise LedgerError(
-            f"{when.name} {version} is installed, and {variation.when!r} {'holds' if applies else 'does not hold'} "
-            f"there: the {variation.keeps} output would not be the one expected in its own releases.",
+            f"These outputs are of {when.name} {version}, and {variation.when!r} "
+            f"{'holds' if applies else 'does not hold'} there: "
+            f"the {variation.keeps} output would not be the one expected in its own releases.",
             hint=f"Give --when the releases of the {variation.keeps} output.",
         )
     text = _text(path) if path.exists() else ""
@@ -140,17 +148,46 @@ def _with_entry(path: Path, variation: Variation, folder: str) -> str:
     return changed
 
 
+def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
+    """Return the version of a package that the pending outputs were made with.
+
+    Raises:
+        LedgerError: there are several, or the package is not there.
+    """
+    found = {parse(pending.text, Path(pending.snapshot))["provenance"]["versions"].get(package) for pending in chosen}
+    versions = {version or installed(package) for version in found}  # provenance tells of the engines only
+    if len(versions) != 1:
+        named = ", ".join(sorted(map(str, versions)))
+        raise LedgerError(
+            f"What is pending was observed with several versions of {package}: {named}.",
+            hint="Run the tests again with one, or name those of one.",
+        )
+    version = versions.pop()
+    if version is None:
+        raise LedgerError(
+            f"{package} is not installed here, so nobody can tell which side its releases are on.",
+            hint="Mend the package's name in --when, or accept where it is installed.",
+        )
+    return version
+
+
 def _write_all(contents: Mapping[Path, str]) -> None:
     """Write all files, or put back what was there."""
     before = {path: _text(path) if path.exists() else None for path in contents}
     written: list[Path] = []
     try:
-        for path, text in contents.items():
-            written.append(path)
-            write_atomically(path, text)
+        with _ended_by_signals():
+            for path, text in contents.items():
+                written.append(path)
+                write_atomically(path, text)
     except BaseException as error:
-        for path in written:
-            _put_back(path, before[path])
+        lost = _put_back({path: before[path] for path in reversed(written)})
+        if lost:
+            raise SnapshotError(
+                f"{written[-1]} cannot be written ({error}), and these could not be put back: "
+                f"{', '.join(map(str, lost))}.",
+                hint="Make room, and restore them: git checkout -- <file>.",
+            ) from error
         if not isinstance(error, OSError):
             raise
         raise SnapshotError(
@@ -159,11 +196,38 @@ def _write_all(contents: Mapping[Path, str]) -> None:
         ) from error
 
 
-def _put_back(path: Path, text: str | None) -> None:
-    if text is None:
-        path.unlink(missing_ok=True)
-    elif _text(path) != text:
-        write_atomically(path, text)
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a terminating signal be an exception, so that what was written is put back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _put_back(before: Mapping[Path, str | None]) -> list[Path]:
+    """Restore files, the last written first, since they may need its room; return those that could not be."""
+    lost = []
+    for path, text in before.items():
+        try:
+            if text is None:
+                path.unlink(missing_ok=True)
+            elif _text(path) != text:
+                write_atomically(path, text)
+        except NotADirectoryError:  # it never came to be
+            continue
+        except OSError:
+            lost.append(path)
+    return lost
 
 
 def _text(path: Path) -> str:

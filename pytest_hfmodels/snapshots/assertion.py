@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +110,10 @@ class HFSnapshot:
             )
         self._used.add(path)
         may_write = self._may_write(observed, path)
-        observation = Observation(observed, path, self._tolerances(observed), self._accepted())
+        observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
-        comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance[True])
+        comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance(observed))
         refused = not may_write and update_requested(self._item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
         self.outcomes.append(
@@ -171,13 +173,13 @@ class HFSnapshot:
                 hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
             )
         base, recorded = load(text, variant.base), observation.recorded
-        if recorded is not None and compare(base, recorded, _tolerance(observation, base)).verdict is Verdict.SAME:
+        if recorded is not None and compare(base, recorded, observation.tolerance(base)).verdict is Verdict.SAME:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
                 f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
                 hint="Delete the variant, and the entry with its last one.",
             )
-        return compare(base, observation.record, _tolerance(observation, base))
+        return compare(base, observation.record, observation.tolerance(base))
 
     def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
         """Keep what an update would write, so that `hfmodels accept` needs no second run; or drop what has passed."""
@@ -187,12 +189,15 @@ class HFSnapshot:
             return
         root = config.rootpath
         snapshot = relpath(base, root)
-        if equal:
+        told = self.outcomes[-1].from_base
+        if equal or (told is not None and told.verdict is Verdict.SAME):  # the base's own output is no variant of it
             forget(folder, snapshot)
             return
+        with suppress(OSError):
+            config.cache.mkdir("hfmodels-pending")  # so that pytest makes its folder, and keeps git away from it
         earlier = read_file(path)
         kept = parse(earlier, path) if earlier is not None else None
-        accepts = None if observation.recorded is None else _tolerance(observation, observation.recorded).accepts
+        accepts = None if observation.recorded is None else observation.tolerance(observation.recorded).accepts
         verdict = Verdict.MISSING if observation.comparison is None else observation.comparison.verdict
         keep(
             folder,
@@ -213,25 +218,26 @@ class HFSnapshot:
             return nodeid
         return nodeid.replace(f"[{request.engine}", "[torch", 1)
 
-    def _tolerances(self, observed: Record) -> dict[bool, Tolerance]:
+    def _tolerance(self, observed: Record, recorded: Record) -> Tolerance:
+        """Return what numbers may move by: what the test or the project says, or else the finer dtype's default.
+
+        A model that is loaded in another dtype than before must not be measured by the coarser of the two.
+        """
         options = Options.of(self._item.config)
         given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
         marker = self._item.get_closest_marker("hf_tolerance")
         if marker is not None:
             given |= _marked_tolerances(marker, self._item.nodeid)
-        dtype = observed.provenance.dtype
-        return {
-            same: tolerance_for(dtype, same_engine=same) if value is None else Tolerance(value)
-            for same, value in ((True, given["same_engine"]), (False, given["cross_engine"]))
-        }
+        same = recorded.provenance.engine == observed.provenance.engine
+        value = given["same_engine" if same else "cross_engine"]
+        if value is not None:
+            return Tolerance(value)
+        sides = (recorded.provenance.dtype, observed.provenance.dtype)
+        return min((tolerance_for(dtype, same_engine=same) for dtype in sides), key=lambda found: found.absolute)
 
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Options.of(self._item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
-
-
-def _tolerance(observation: Observation, recorded: Record) -> Tolerance:
-    return observation.tolerance[recorded.provenance.engine == observation.record.provenance.engine]
 
 
 def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:

@@ -48,7 +48,7 @@ class Entry:
         Args:
             installed: a distribution's version, or None. A pre-release counts as its release: 5.0.0rc1 as 5.0.0.
         """
-        return all(_holds(requirement, installed(requirement.name)) for requirement in self.when)
+        return all(holds(requirement, installed(requirement.name)) for requirement in self.when)
 
     @property
     def versions(self) -> str:
@@ -247,7 +247,8 @@ def _by_direction(clause: str) -> tuple[bool, str]:
     return clause.startswith("<"), clause
 
 
-def _holds(requirement: Requirement, version: str | None) -> bool:
+def holds(requirement: Requirement, version: str | None) -> bool:
+    """Tell whether a version is in a range; a pre-release counts as its release, and None is in none."""
     if version is None:
         return False
     try:

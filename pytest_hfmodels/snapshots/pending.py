@@ -56,7 +56,8 @@ def pending_folder(config: pytest.Config) -> Path | None:
     """Return where a run keeps pending changes, or None where pytest's cache is switched off."""
     if not config.pluginmanager.has_plugin("cacheprovider"):
         return None
-    return Path(config.rootpath, os.path.expandvars(config.getini("cache_dir")), "hfmodels", "pending")
+    cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
+    return config.rootpath / cache / "d" / "hfmodels-pending"
 
 
 def keep(folder: Path, pending: Pending) -> None:
@@ -115,6 +116,8 @@ def digest_of(path: Path) -> str | None:
         return sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
 
 
 def _is_within(test: str, wanted: str) -> bool:

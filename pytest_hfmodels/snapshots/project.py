@@ -32,11 +32,6 @@ class Project:
     snapshots: Path
     pending: Path
 
-    @property
-    def cache(self) -> Path:
-        """Our part of pytest's cache folder."""
-        return self.pending.parent
-
 
 def find_project() -> Project:
     """Return the project of the current folder. No test is collected for it.

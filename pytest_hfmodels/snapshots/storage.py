@@ -21,6 +21,8 @@ from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.variants import file_in_force
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syrupy.data import SnapshotCollection
     from syrupy.location import PyTestLocation
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
@@ -37,7 +39,7 @@ class Observation:
     Args:
         record: what was observed.
         path: the file it belongs to.
-        tolerance: for numbers, by whether the same engine recorded them.
+        tolerance: for numbers, against a given recorded side.
         accepted: the verdicts that pass.
         recorded: filled in once there is a file to compare with.
         comparison: likewise.
@@ -45,7 +47,7 @@ class Observation:
 
     record: Record
     path: Path
-    tolerance: dict[bool, Tolerance]
+    tolerance: Callable[[Record], Tolerance]
     accepted: frozenset[Verdict]
     recorded: Record | None = None
     comparison: Comparison | None = None
@@ -67,7 +69,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         if earlier is None:
             return dump(data.record)
         recorded = load(earlier, data.path)
-        return dump(data.record, earlier=parse(earlier, data.path), keep=_tolerance(data, recorded).accepts)
+        return dump(data.record, earlier=parse(earlier, data.path), keep=data.tolerance(recorded).accepts)
 
     def matches(self, *, serialized_data: SerializedData, snapshot_data: SerializedData) -> bool:
         """Compare records; also keeps syrupy from rewriting a file whose numbers moved within tolerance."""
@@ -75,7 +77,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         seen = self._observation
         assert seen is not None, "syrupy serializes before it compares"
         seen.recorded = load(str(snapshot_data), seen.path)
-        seen.comparison = compare(seen.recorded, seen.record, _tolerance(seen, seen.recorded))
+        seen.comparison = compare(seen.recorded, seen.record, seen.tolerance(seen.recorded))
         return seen.comparison.verdict in seen.accepted
 
     def read_snapshot_data_from_location(
@@ -126,7 +128,3 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
                 f"The snapshot {path} cannot be written: {error.strerror or error}. What was there is untouched.",
                 hint="Make room, or the folder writable, and run the update again.",
             ) from error
-
-
-def _tolerance(observation: Observation, recorded: Record) -> Tolerance:
-    return observation.tolerance[recorded.provenance.engine == observation.record.provenance.engine]

@@ -366,7 +366,7 @@ def _uv(row: Row, processes: Processes, folder: Path, *arguments: str) -> None:
         VersionsError: it failed, with its last words.
     """
     output = folder / "uv.txt"
-    environment = {**environment_for_uv(), "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    environment = {**environment_for_uv(), "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "COLUMNS": "1000"}
     finished = processes.run([find_uv(), *arguments], output=output, environment=environment)
     if finished.code:
         raise _complaint(row, output.read_text(encoding="utf-8", errors="replace"), finished.code)

@@ -178,13 +178,13 @@ def _cell(parts: Mapping[str, Mapping[str, Any]]) -> Cell:
     known = said.get("ledger")
     if not skipped:
         return Cell(_state(said.get("base") or said.get("verdict")), known=known, seconds=seconds, reason=_why(said))
-    if "base" in said:
-        known = None  # a variant held for a comparison before; that the test was left then is its own
     if "wasxfail" in skipped[0]:
         reason = skipped[0]["wasxfail"] or _first_line(skipped[0])
         if known is not None:
             return Cell(State.BROKEN, _short(reason.removeprefix(f"{known}: ")), known, seconds)
         return Cell(State.SAME, _short(f"expected failure: {reason}"), None, seconds)
+    if "base" in said:
+        known = None  # a variant held for a comparison before; that the test was left then is its own
     state = State.SKIPPED if known is None else State.REMOVED
     return Cell(state, _skip_reason(skipped[0]).removeprefix(f"{known}: "), known, seconds)
 

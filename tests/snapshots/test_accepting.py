@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -56,6 +58,12 @@ def git(project: Project, *arguments: str) -> str:
         ["git", *identity, *arguments], cwd=project.path, check=True, capture_output=True, text=True
     )
     return result.stdout
+
+
+def test_a_failing_run_says_that_something_is_pending(changed: Project) -> None:
+    result = run(changed)
+
+    result.stdout.fnmatch_lines(["2 snapshots wait for a decision: hfmodels pending lists them, hfmodels accept *"])
 
 
 def test_pending_lists_what_failed(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,6 +200,81 @@ def test_a_variant_that_does_not_fit_changes_nothing(
     assert changed.snapshots == before
 
 
+def test_a_package_that_is_not_there_is_refused(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    before = changed.snapshots
+
+    assert main(["accept", "--keep-old-as", "before", "--when", "pytst<8"]) == 2
+
+    assert "pytst is not installed here" in capsys.readouterr().err
+    assert changed.snapshots == before
+
+
+def test_an_empty_name_is_not_no_variant(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    before = changed.snapshots
+
+    assert main(["accept", "--keep-old-as", "", "--when", OLD]) == 2
+
+    assert "The variant has no name." in capsys.readouterr().err
+    assert changed.snapshots == before
+
+
+def test_the_versions_are_those_that_observed_and_not_those_that_accept(
+    changed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The records are made by hand, by transformers 4.57.6 as they say.
+    assert main(["accept", "--as-variant", "old", "--when", "transformers<4.57"]) == 2
+    assert main(["accept", "--keep-old-as", "before-4-57", "--when", "transformers<4.57"]) == 0
+
+    assert "These outputs are of transformers 4.57.6" in capsys.readouterr().err
+    assert "outputs before transformers 4.57.6 differ" in changed.snapshots["upstream.toml"]
+
+
+def test_what_an_interrupted_accept_began_can_be_finished(changed: Project) -> None:
+    base = changed.snapshot().read_text()
+    changed.write(base, "snapshots/variants/before-8/test_it/test_reply.toml")
+
+    assert main(["accept", "--keep-old-as", "before-8", "--when", OLD]) == 0
+
+    assert changed.snapshots["variants/before-8/test_it/test_reply.toml"] == base
+
+
+def test_termination_in_the_middle_puts_everything_back(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, written = changed.snapshots, []
+
+    def ended_at_the_third(path: Path, text: str) -> None:
+        written.append(path)
+        write_atomically(path, text)
+        if len(written) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", ended_at_the_third)
+
+    with pytest.raises(SystemExit):
+        main(["accept", "--keep-old-as", "before-8", "--when", OLD])
+
+    assert changed.snapshots == before
+
+
+def test_the_cache_folder_stays_out_of_git(changed: Project) -> None:
+    (changed.path / ".gitignore").write_text("__pycache__\n")
+
+    assert ".pytest_cache" not in git(changed, "status", "--short")
+
+
+def test_a_range_that_is_too_wide_is_named_and_not_pending(changed: Project) -> None:
+    main(["accept", "--keep-old-as", "before-8", "--when", OLD])
+    ledger = changed.path / "snapshots" / "upstream.toml"
+    ledger.write_text(ledger.read_text().replace("pytest<8", "pytest<99"))
+
+    result = run(changed)
+
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(
+        ["*this is what the base says: before-8 holds for too many releases; narrow `when` of *:2"]
+    )
+    assert main(["pending"]) == 0
+
+
 def test_a_stale_change_is_recognised_and_not_accepted(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     changed.snapshot().write_text(changed.snapshot().read_text() + "# edited\n")
     before = changed.snapshots
@@ -247,7 +330,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(
 def test_a_pending_file_that_cannot_be_read_is_named(
     changed: Project, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
-    changed.write(content, ".pytest_cache/hfmodels/pending/other.json")
+    changed.write(content, ".pytest_cache/d/hfmodels-pending/other.json")
 
     assert main(["pending"]) == 2
 

@@ -404,3 +404,21 @@ def test_plain_asserts_are_explained_too(bare_project: Project) -> None:
     result = bare_project.run("--assert=plain")
 
     result.stdout.fnmatch_lines(["*missing: there is no snapshot *"])
+
+
+def test_another_dtype_than_recorded_is_measured_by_the_finer_one(bare_project: Project) -> None:
+    source = """
+from dataclasses import replace
+from tests.example_records import generation, moved, provenance
+
+def test_reply(hf_snapshot):
+    assert replace(generation(moved(1, by={by})), provenance=provenance(dtype="{dtype}")) == hf_snapshot
+"""
+    bare_project.write(source.format(by=0.0, dtype="float32"))
+    bare_project.run("--snapshot-update")
+    bare_project.write(source.format(by=0.01, dtype="float16"))
+
+    result = bare_project.run("-vv")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*drift: *", "*since recording: dtype float32 -> float16*"])
