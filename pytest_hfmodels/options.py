@@ -49,6 +49,9 @@ class Options:
         allow_update: whether snapshots may be written where the environment says `CI`.
         baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
         recording: whether every model snapshot is written there instead of compared.
+        json: file of the JSON report, or None; relative to where pytest was started, like the other two.
+        html: file of the HTML report, or None.
+        markdown: file of the Markdown report, or None.
         explicit: whether the project or the person has set anything of ours.
     """
 
@@ -64,7 +67,16 @@ class Options:
     allow_update: bool
     baseline: bool
     recording: bool
+    json: str | None
+    html: str | None
+    markdown: str | None
     explicit: bool
+
+    @property
+    def reports(self) -> dict[str, str]:
+        """The files of the reports that were asked for, by the name of their option."""
+        files = {"json": self.json, "html": self.html, "markdown": self.markdown}
+        return {kind: file for kind, file in files.items() if file is not None}
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -123,6 +135,21 @@ def add_options(parser: pytest.Parser) -> None:
         help="compare model snapshots with a folder of this run's own, without the ledger: 'record:FOLDER' fills it, "
         "'compare:FOLDER' compares with it (what `hfmodels bisect` uses)",
     )
+    group.addoption(
+        "--hfmodels-json",
+        metavar="FILE",
+        help="write what model tests compared, as JSON (docs/reports.md tells its format)",
+    )
+    group.addoption(
+        "--hfmodels-html",
+        metavar="FILE",
+        help="write it as one HTML page that needs nothing else (needs jinja2)",
+    )
+    group.addoption(
+        "--hfmodels-markdown",
+        metavar="FILE",
+        help="write it as Markdown, and append it to the CI's step summary where the CI names one",
+    )
     parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
     parser.addini("hfmodels_require", "engines that must be there", type="args")
     parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
@@ -168,6 +195,9 @@ def _read(config: pytest.Config) -> Options:
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
         recording=mode == "record",
+        json=_file(config, "json"),
+        html=_file(config, "html"),
+        markdown=_file(config, "markdown"),
         explicit=_explicit(config),
     )
 
@@ -183,6 +213,13 @@ def _baseline(config: pytest.Config) -> tuple[str, str]:
             f"--hfmodels-baseline is {value!r}.", hint="It reads like this: record:FOLDER, or compare:FOLDER."
         )
     return mode, folder
+
+
+def _file(config: pytest.Config, kind: str) -> str | None:
+    value: str | None = config.getoption(f"--hfmodels-{kind}")
+    if value is not None and not value.strip():  # an empty variable in a CI script
+        raise OptionError(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
+    return value
 
 
 def _given(config: pytest.Config, name: str) -> tuple[list[str], str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import collection
-from pytest_hfmodels.errors import HFModelsError, OptionError, SnapshotError
+from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options
 from pytest_hfmodels.requests import uses_models, uses_snapshot
@@ -38,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         _require_engines(Options.of(config))
+        if Options.of(config).reports:
+            from pytest_hfmodels.reports.session import register  # only runs that are asked for a report pay for one
+
+            register(config)
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -77,8 +81,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a test say what is wrong with its marker, and each test with a snapshot what its xdist worker refused."""
     if collection.PROBLEM in item.stash:
         raise item.stash[collection.PROBLEM]
-    if _REFUSED in item.config.stash and uses_snapshot(item):
-        raise item.config.stash[_REFUSED]
+    refused = item.config.stash.get(_REFUSED, None)
+    if refused is not None and (uses_snapshot(item) or isinstance(refused, LedgerError)):
+        raise refused
     if _expectations() is not None:
         _expectations().skip_removed(item)
 
@@ -148,6 +153,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(config.stash[_LATE])
+    waiting = sum(_is_waiting(report) for report in terminalreporter.getreports("failed"))
+    if waiting and config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
+        noun = "snapshot waits" if waiting == 1 else "snapshots wait"
+        terminalreporter.write_line(
+            f"{waiting} {noun} for a decision: hfmodels pending lists them, hfmodels accept takes them in"
+        )
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
@@ -179,6 +190,12 @@ def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
         from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
         yield from properties(snapshot.outcomes)
+
+
+def _is_waiting(report: Any) -> bool:
+    """Tell whether a test failed by a snapshot. Under xdist only its report is here."""
+    said = dict(report.user_properties) if getattr(report, "when", "") == "call" else {}
+    return said.get("hfmodels_verdict", "same") != "same" and said.get("hfmodels_base") != "same"
 
 
 def _refuse(config: pytest.Config, error: HFModelsError) -> None:

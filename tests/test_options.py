@@ -48,6 +48,9 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         False,
         False,
         False,
+        None,
+        None,
+        None,
         False,
     )
 

@@ -50,6 +50,9 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-transfo-xl",
         "--hfmodels-allow-update",
         "--hfmodels-baseline",
+        "--hfmodels-json",
+        "--hfmodels-html",
+        "--hfmodels-markdown",
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {

@@ -1,0 +1,65 @@
+"""Inline annotations: GitHub's workflow commands, one line each, at the line of the test that they are about.
+
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+from __future__ import annotations
+
+from posixpath import join, normpath
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.results import VERDICTS
+from pytest_hfmodels.reports.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.reports.results import Results, TestResult
+
+MOST = 10  # GitHub shows no more of a step
+_TEXT = 120  # characters of each side
+
+
+def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
+    """Yield an error for each test that failed, and a warning for each near-tie that was let through.
+
+    Args:
+        results: of the run.
+        prefix: where the project lies inside of the repository.
+    """
+    told = [test for test in results.tests if test.failed or (test.outcome == "passed" and test.verdict == "near-tie")]
+    told.sort(key=lambda test: VERDICTS.index(test.verdict or "same"))
+    for test in told[: MOST if len(told) <= MOST else MOST - 1]:
+        yield _command(test, prefix)
+    if len(told) > MOST:
+        rest = len(told) - MOST + 1
+        yield f"::error title=hfmodels::{rest} more tests changed: the report tells of all (--hfmodels-html)"
+
+
+def _command(test: TestResult, prefix: str) -> str:
+    level = "error" if test.failed else "warning"
+    place = {"file": normpath(join(prefix, test.file)), "line": str(test.line or 1)}
+    title = f"{test.verdict or test.outcome}{f' ({test.cause})' if test.cause else ''}: {test.id}"
+    properties = ",".join(f"{name}={_property(value)}" for name, value in {**place, "title": title}.items())
+    return f"::{level} {properties}::{_message(_said(test))}"
+
+
+def _said(test: TestResult) -> str:
+    lines = [test.headline or "the test failed"]
+    compared = next((found for found in test.comparisons if found.headline == test.headline), None)
+    if compared is not None:
+        for pair in compared.tokens:
+            if pair.position == compared.steps.divergence:
+                sides = [repr(side.text) if side else "the end" for side in (pair.recorded, pair.observed)]
+                lines.append(f"recorded {sides[0]:.{_TEXT}}, now {sides[1]:.{_TEXT}}")
+        if compared.pending:
+            lines.append(f"accept it: hfmodels accept {compared.writer!r}")
+    return "\n".join(lines)
+
+
+def _message(text: str) -> str:
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,235 @@
+"""From what a comparison left behind to what reports tell of it. Runs where the test ran: on xdist's workers too."""
+
+from __future__ import annotations
+
+import math
+from os.path import relpath
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
+from pytest_hfmodels.reports.results import Compared, Difference, Excerpt, Made, Steps, Token, TokenPair, parting
+from pytest_hfmodels.reports.terminal import mismatch
+from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.snapshots.assertion import Outcome
+    from pytest_hfmodels.snapshots.compare import Comparison
+
+# A report holds what a person looks at; the snapshot and the pending change hold everything.
+TEXT = 4000  # characters of each text
+STEPS = 512
+_TOKENS = 3  # on each side of the divergence
+_DIFFERENCES = 20
+_VALUE = 200  # characters of a value that differs
+
+
+def compared(outcome: Outcome, root: Path) -> Compared:
+    """Return what reports tell of a comparison.
+
+    Args:
+        outcome: what it said.
+        root: of the project, which paths start from.
+    """
+    comparison, recorded, observed = outcome.comparison, outcome.recorded, outcome.observed
+    shows, before, now = _texts(outcome)
+    return Compared(
+        snapshot=_relative(outcome.path, root),
+        verdict=comparison.verdict.value,
+        cause=None,
+        headline=_headline(outcome),
+        drift=_drift(comparison),
+        tolerance=comparison.tolerance.absolute,
+        ledger=None if outcome.variant is None else outcome.variant.entry.name,
+        base=None if outcome.from_base is None else outcome.from_base.verdict.value,
+        notes=tuple(map(clean, comparison.notes)),
+        differences=tuple(_difference(found) for found in comparison.differences[:_DIFFERENCES]),
+        shows=shows,
+        recorded=None if before is None else excerpt(before, now, TEXT),
+        observed=excerpt(now, before, TEXT),
+        tokens=_tokens(recorded, observed),
+        steps=_steps(recorded, observed),
+        recorded_by=None if recorded is None else _made(recorded),
+        observed_by=_made(observed),
+        pending=None,
+        writer=clean(outcome.writer),
+    )
+
+
+def clean(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def excerpt(text: str, other: str | None, size: int) -> Excerpt:
+    """Return a text, or `size` characters of it around the first that differs from another's."""
+    start = 0 if other is None or text == other else max(0, parting(text, other) - size // 2)
+    return Excerpt(clean(text[start : start + size]), start, len(clean(text[start:])) + start)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return PurePath(relpath(path, root)).as_posix()
+
+
+def _headline(outcome: Outcome) -> str:
+    verdict = outcome.comparison.verdict
+    if verdict is Verdict.SAME or (outcome.recorded is not None and not outcome.comparison.differences):
+        return ""
+    said = mismatch(outcome, verbose=False)[0].removeprefix(f"{verdict}: ")
+    return clean(said.removesuffix(f" ({relpath(outcome.path)})"))
+
+
+def _drift(comparison: Comparison) -> float | None:
+    if {"kind", "prompt"} & {difference.layer for difference in comparison.differences}:
+        return None
+    return _figure(comparison.drift)
+
+
+def _difference(found: Any) -> Difference:
+    return Difference(found.layer, clean(found.what), found.position, _value(found.recorded), _value(found.observed))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Step):
+        value = f"{value.text!r} (id {value.id})"
+    elif isinstance(value, Beam):
+        value = f"{value.score:.6g} {value.text!r}"
+    elif isinstance(value, float):
+        value = f"{value:.9g}"
+    text = clean(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= _VALUE else f"{text[:_VALUE]}…"
+
+
+def _texts(outcome: Outcome) -> tuple[str, str | None, str]:
+    """Return what the texts are, and both; of beams the first that differs."""
+    recorded, observed = outcome.recorded, outcome.observed
+    for difference in outcome.comparison.differences:
+        if difference.layer == "ids":
+            break
+        if isinstance(difference.recorded, Beam) and isinstance(difference.observed, Beam):
+            name = f"returned beam {(difference.position or 0) + 1}"
+            return name, difference.recorded.text, difference.observed.text
+    shows = "text" if isinstance(observed, GenerationRecord) else "labels"
+    return shows, None if recorded is None else _text(recorded), _text(observed)
+
+
+def _text(record: Record) -> str:
+    if isinstance(record, GenerationRecord):
+        return record.text
+    rows = (
+        f"{row.text!r}: {row.label} ({', '.join(row.labels) or 'none'} above one half; "
+        f"logits {', '.join(f'{value:.5g}' for value in row.logits)})"
+        for row in record.inputs
+    )
+    loss = () if record.loss is None else (f"loss {record.loss.value:.6g}",)
+    return "\n".join((*rows, *loss))
+
+
+def _tokens(recorded: Record | None, observed: Record) -> tuple[TokenPair, ...]:
+    if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
+        return ()
+    split = first_divergence(recorded.ids, observed.ids)
+    if split is None:
+        return ()
+    last = min(max(len(recorded.steps), len(observed.steps)), split + _TOKENS + 1)
+    return tuple(
+        TokenPair(position, _token(recorded.steps, position), _token(observed.steps, position))
+        for position in range(max(0, split - _TOKENS), last)
+    )
+
+
+def _token(steps: Sequence[Step], position: int) -> Token | None:
+    if position >= len(steps):
+        return None
+    step = steps[position]
+    return Token(step.id, clean(step.text), _figure(step.log_probability), _figure(step.margin))
+
+
+def _steps(recorded: Record | None, observed: Record) -> Steps:
+    if isinstance(observed, ClassificationRecord):
+        before: Sequence[Any] = recorded.inputs if isinstance(recorded, ClassificationRecord) else ()
+        return _cut("input", None, before, observed.inputs, _input_drift(before, observed.inputs))
+    known = recorded if isinstance(recorded, GenerationRecord) else None
+    split = None if known is None else first_divergence(known.ids, observed.ids)
+    drift = () if known is None or known.prompt.ids != observed.prompt.ids else _step_drift(known, observed, split)
+    return _cut("token", split, () if known is None else known.steps, observed.steps, drift)
+
+
+def _cut(
+    unit: Any, split: int | None, recorded: Sequence[Any], observed: Sequence[Any], drift: Sequence[float | None]
+) -> Steps:
+    """Return the figures of at most STEPS steps: those around the divergence, or around the largest drift."""
+    focus = split
+    if focus is None:
+        focus = max(range(len(drift)), key=lambda step: -1.0 if drift[step] is None else drift[step] or 0.0, default=0)
+    count = max(len(recorded), len(observed))
+    start = max(0, min(focus - STEPS // 2, count - STEPS))
+    shown = slice(start, start + STEPS)
+    return Steps(
+        unit=unit,
+        start=start,
+        count=len(recorded),
+        divergence=split,
+        recorded_margin=tuple(_figure(step.margin) for step in recorded[shown]),
+        observed_margin=tuple(_figure(step.margin) for step in observed[shown]),
+        drift=tuple(drift[shown]),
+    )
+
+
+def _step_drift(recorded: GenerationRecord, observed: GenerationRecord, split: int | None) -> tuple[float | None, ...]:
+    """Return how far the numbers of each step moved; at the divergence the recorded token's, looked up in the live."""
+    shared = list(zip(recorded.steps, observed.steps, strict=False))[:split]
+    moved = [
+        _largest(
+            (before.log_probability, now.log_probability),
+            (before.processed, now.processed),
+            (before.margin, now.margin),
+        )
+        for before, now in shared
+    ]
+    live = observed.live
+    if split is not None and split < len(recorded.steps) and live is not None and split < len(live.log_probabilities):
+        step = recorded.steps[split]
+        if step.id < live.log_probabilities.shape[1]:
+            moved.append(_largest((step.log_probability, float(live.log_probabilities[split, step.id]))))
+    return tuple(moved)
+
+
+def _input_drift(recorded: Sequence[Any], observed: Sequence[Any]) -> tuple[float | None, ...]:
+    return tuple(
+        _largest(*zip(before.logits, now.logits, strict=True)) if len(before.logits) == len(now.logits) else None
+        for before, now in zip(recorded, observed, strict=False)
+    )
+
+
+def _largest(*pairs: tuple[float, float]) -> float | None:
+    """Return the largest movement; equal infinities have not moved."""
+    moved = [0.0 if before == now else abs(before - now) for before, now in pairs]
+    return _figure(math.nan if any(map(math.isnan, moved)) else max(moved, default=0.0))
+
+
+def _figure(value: float) -> float | None:
+    """Return six digits of a number, or None where it is not finite: JSON knows no such number."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _made(record: Record) -> Made:
+    made, seen = record.provenance, record.checkpoint
+    return Made(
+        engine=made.engine,
+        implementation=made.implementation,
+        dtype=made.dtype,
+        attention=made.attention,
+        device=made.device,
+        cpu=made.cpu,
+        versions=dict(made.versions),
+        checkpoint=clean(seen.name),
+        origin=seen.origin,
+        revision=seen.revision,
+        weights=seen.weights,
+        config=seen.config,
+        tokenizer=seen.tokenizer,
+    )

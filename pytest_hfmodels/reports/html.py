@@ -1,0 +1,247 @@
+"""A run as one HTML file that needs nothing else, for people. Imports jinja2.
+
+The details of a test are markup inside `noscript`: a browser without script shows them all, one with script builds
+those that somebody opens, so that thousands of tests open at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from pytest_hfmodels.reports.plot import plot
+from pytest_hfmodels.reports.results import VERDICTS, parting
+from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.reports.results import Compared, Excerpt, Made, Results, Steps, TestResult, TokenPair
+
+SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
+_OPEN = 3  # of the gravest tests, opened from the start
+# What all texts and all drawings of a page may take together; with few tests, each shows all that the results hold.
+_CHARACTERS, _MOST_CHARACTERS, _LEAST_CHARACTERS = 2_500_000, 4000, 250
+_POINTS, _MOST_POINTS, _LEAST_POINTS = 600_000, 512, 40
+_MANY, _NEAREST = 1000, 1  # with more comparisons than that, only the nearest tokens on each side of a divergence
+_DETAILS = 2000
+_BODIES = 12_000_000  # bytes of all details; a page of thousands of tests can still be sent and opened
+_FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) tells the rest.</p>\n")
+_DRAWN = ("ids", "text")  # layers that have a table and texts of their own
+
+
+def render(results: Results) -> str:
+    """Return the page. Whatever a model or a test says is shown as text."""
+    templates = files("pytest_hfmodels.reports").joinpath("templates")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"shown": shown, "line": visible_line}
+    whole, body, script = (
+        templates.joinpath(name).read_text(encoding="utf-8")
+        for name in ("report.html", "report_test.html", "report.js")
+    )
+    page = _Page(results, environment.from_string(body))
+    return environment.from_string(whole).render(
+        script=Markup(script),
+        script_digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        headline=headline(results),
+        run=results.run,
+        started=results.run.started.replace("T", " ").replace("+00:00", " UTC"),
+        verdicts=list(results.run.verdicts.items()),
+        signs=SIGNS,
+        overview=page.overview(),
+        causes=page.causes,
+        engines=sorted({test.engine for test in results.tests if test.engine}),
+        tests=[page.test(test) for test in page.tests],
+        pairs=page.pairs,
+    )
+
+
+def headline(results: Results) -> str:
+    """Return `14 tests: 3 changed, 11 same`."""
+    count = len(results.tests)
+    told = ", ".join(f"{number} {_word(verdict)}" for verdict, number in results.run.verdicts.items())
+    return f"{count} model test{'' if count == 1 else 's'}{f': {told}' if told else ''}"
+
+
+def shown(text: str) -> Markup:
+    """Return text as markup, its unseen characters visible."""
+    if not UNSEEN.search(text):
+        return escape(text)
+    return Markup("").join(
+        Markup("<i>{}</i>").format(named(part)) if UNSEEN.fullmatch(part) else escape(part)
+        for part in re.split(f"({UNSEEN.pattern})", text)
+    )
+
+
+def _word(verdict: str) -> str:
+    return "without a verdict" if verdict == "none" else verdict
+
+
+class _Page:
+    """What the tests of a page share: how much each may take, and what made their sides."""
+
+    def __init__(self, results: Results, body: Template) -> None:
+        self._template, self._room = body, _BODIES
+        gravity = {verdict: place for place, verdict in enumerate(VERDICTS)}
+        self.tests = sorted(results.tests, key=lambda test: gravity.get(test.verdict or "none", len(gravity)))
+        self.causes = sorted({test.cause for test in self.tests if test.cause})
+        self.pairs: list[dict[str, Any]] = []
+        self._numbers: dict[str, int] = {}
+        count = max(1, sum(len(test.comparisons) for test in self.tests))
+        self._characters = max(_LEAST_CHARACTERS, min(_MOST_CHARACTERS, _CHARACTERS // (2 * count)))
+        self._points = max(_LEAST_POINTS, min(_MOST_POINTS, _POINTS // (3 * count)))
+        self._reach = _NEAREST if count > _MANY else _MANY
+        self._opened = 0
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return a row for each verdict and cause that occurs together."""
+        counted = Counter((test.verdict or "none", test.cause) for test in self.tests)
+        order = (*VERDICTS, "none")
+        rows = sorted(counted.items(), key=lambda row: (order.index(row[0][0]), -row[1], row[0][1] or ""))
+        return [
+            {
+                "verdict": verdict,
+                "word": _word(verdict),
+                "cause": cause,
+                "count": count,
+                "fragment": urlencode({"verdict": verdict, **({"cause": cause or "none"} if self.causes else {})}),
+            }
+            for (verdict, cause), count in rows
+        ]
+
+    def test(self, test: TestResult) -> dict[str, Any]:
+        verdict = test.verdict or "none"
+        opened = verdict not in ("same", "none") and self._opened < _OPEN
+        self._opened += opened
+        body = self._body(test)
+        drifts = [found.drift for found in test.comparisons if found.drift is not None]
+        return {
+            "id": test.id,
+            "engine": test.engine or "",
+            "verdict": verdict,
+            "sign": SIGNS[verdict],
+            "word": test.outcome if verdict == "none" else verdict,
+            "cause": test.cause,
+            "headline": test.headline,
+            "seconds": f"{test.seconds:.2f}",
+            "drift": max(drifts, default=None),
+            "open": opened,
+            "body": body,
+        }
+
+    def _body(self, test: TestResult) -> Markup:
+        """Return the details of a test, or where they are once the page is full."""
+        if self._room > 0:
+            comparisons = [self._comparison(found) for found in test.comparisons]
+            details = test.details[-_DETAILS:]
+            body = Markup(self._template.render(test=test, comparisons=comparisons, details=details))
+            self._room -= len(body.encode())
+            if self._room > 0:
+                return body
+        return _FULL
+
+    def _comparison(self, found: Compared) -> dict[str, Any]:
+        texts = _texts(found.recorded, found.observed, self._characters)
+        return {
+            "about": found,
+            "alike": found.recorded is not None and texts[0] == texts[1],
+            "texts": texts,
+            "differences": [difference for difference in found.differences if difference.layer not in _DRAWN],
+            "tokens": [_pair(pair, found.steps) for pair in found.tokens if self._is_near(pair, found.steps)],
+            "plot": plot(found.steps, found.tolerance, most=self._points),
+            "moved": [(what, then, now) for what, then, now, differs in _made(found) if differs],
+            "pair": self._pair(found),
+        }
+
+    def _is_near(self, pair: TokenPair, steps: Steps) -> bool:
+        return steps.divergence is None or abs(pair.position - steps.divergence) <= self._reach
+
+    def _pair(self, found: Compared) -> int:
+        """Return the number of the table that tells what made both sides: one for all tests that share it."""
+        rows = list(_made(found))
+        number = self._numbers.setdefault(repr(rows), len(self.pairs) + 1)
+        if number > len(self.pairs):
+            self.pairs.append({"number": number, "rows": rows, "recorded": found.recorded_by is not None})
+        return number
+
+
+def _texts(recorded: Excerpt | None, observed: Excerpt, size: int) -> tuple[Markup | None, Markup]:
+    """Return both texts as markup, with what differs marked."""
+    if recorded is None:
+        return None, _marked(observed, 0, 0, 0, size)
+    before, now = recorded.text, observed.text
+    if before == now:
+        return _marked(recorded, 0, 0, 0, size), _marked(observed, 0, 0, 0, size)
+    start = parting(before, now) if recorded.start == observed.start else 0
+    rest = min(len(before), len(now)) - start
+    end = min(rest, parting(before[::-1], now[::-1])) if recorded.end == observed.end else 0
+    return tuple(  # type: ignore[return-value] # of two
+        _marked(side, start, len(side.text) - end, start, size) for side in (recorded, observed)
+    )
+
+
+def _marked(side: Excerpt, start: int, end: int, focus: int, size: int) -> Markup:
+    """Return a text with the characters from `start` to `end` marked, cut to `size` around `focus`."""
+    text = side.text
+    first = max(0, min(focus - size // 2, len(text) - size))
+    last = min(len(text), first + size)
+    start, end = (min(max(place, first), last) for place in (start, end))
+    before, after = side.start + first, side.end + len(text) - last
+    marked = Markup("<mark>{}</mark>").format(shown(text[start:end].replace("\n", "↵\n"))) if end > start else Markup()
+    return Markup("{}{}{}{}{}").format(
+        _left_out(before), shown(text[first:start]), marked, shown(text[end:last]), _left_out(after)
+    )
+
+
+def _left_out(count: int) -> Markup:
+    return Markup("<small>… {} characters …</small>").format(f"{count:,}") if count else Markup()
+
+
+def _pair(pair: TokenPair, steps: Steps) -> dict[str, Any]:
+    return {
+        "number": pair.position + 1,
+        "here": pair.position == steps.divergence,
+        "sides": [
+            None
+            if token is None
+            else {
+                "text": shown(token.text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")),
+                "id": token.id,
+                "log_probability": _figure(token.log_probability),
+                "margin": _figure(token.margin),
+            }
+            for token in (pair.recorded, pair.observed)
+        ],
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _made(found: Compared) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield what made both sides: of what, recorded, now, whether they differ."""
+    before, now = found.recorded_by, found.observed_by
+    for what in ("engine", "implementation", "dtype", "attention", "device", "cpu"):
+        yield _row(what, _field(before, what), getattr(now, what))
+    known = {} if before is None else before.versions
+    for package in sorted({*known, *now.versions}):
+        yield _row(package, known.get(package, "–"), now.versions.get(package, "–"))
+    for what in ("checkpoint", "origin", "revision", "weights", "config", "tokenizer"):
+        yield _row(what, _field(before, what), getattr(now, what) or "–")
+
+
+def _field(made: Made | None, what: str) -> str:
+    return "–" if made is None else str(getattr(made, what) or "–")
+
+
+def _row(what: str, before: str, now: str) -> tuple[str, str, str, bool]:
+    return what, visible(before), visible(now), before not in (now, "–")

@@ -1,0 +1,133 @@
+"""A run as Markdown: for a CI's step summary or a pull request. Short: the HTML report holds the rest."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.results import VERDICTS, parting
+from pytest_hfmodels.reports.visible import visible, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.reports.results import Compared, Excerpt, Results, TestResult
+
+SHOWN = 50  # tests with their texts; GitHub takes 1 MiB of summary a step
+_NAMED = 500
+_TEXT = 400  # characters of each side
+_BEFORE = 80  # of them before the divergence
+
+
+def render(results: Results) -> str:
+    """Return the page: verdicts, then each test that somebody should look at, the gravest first."""
+    return "\n".join(_lines(results)) + "\n"
+
+
+def _lines(results: Results) -> Iterator[str]:
+    run = results.run
+    yield "## Model tests"
+    yield ""
+    told = ", ".join(f"{count} {_word(verdict)}" for verdict, count in run.verdicts.items())
+    stopped = f" Stopped early: {escape(run.stopped)}." if run.stopped else ""
+    yield f"{len(results.tests)} in all{f': {told}' if told else ''}.{stopped}"
+    yield ""
+    tests = [test for test in results.tests if test.failed or test.verdict not in ("same", None)]
+    tests.sort(key=lambda test: VERDICTS.index(test.verdict or "same"))
+    causes = _causes(tests)
+    if causes:
+        yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")
+    for test in tests[:SHOWN]:
+        yield from _test(test)
+    rest = tests[SHOWN:]
+    if rest:
+        yield f"<details><summary>{len(rest)} more</summary>"
+        yield ""
+        yield from (f"- {_title(test)}" for test in rest[:_NAMED])
+        if len(rest) > _NAMED:
+            yield f"- and {len(rest) - _NAMED} more"
+        yield from ("", "</details>", "")
+    yield f"<sub>{escape(', '.join(f'{name} {version}' for name, version in run.versions.items()))}</sub>"
+
+
+def _causes(tests: list[TestResult]) -> list[str]:
+    """Return the table's rows, where any cause is known."""
+    pairs = [(test.verdict or test.outcome, test.cause) for test in tests]
+    if not any(cause for _, cause in pairs):
+        return []
+    return [
+        f"| {verdict} | {escape(cause or 'not known')} | {pairs.count((verdict, cause))} |"
+        for verdict, cause in dict.fromkeys(pairs)
+    ]
+
+
+def _test(test: TestResult) -> Iterator[str]:
+    yield f"<details><summary>{_title(test, html=True)}</summary>"
+    yield ""
+    if test.headline:
+        yield f"{escape(test.headline)}"
+        yield ""
+    for found in test.comparisons:
+        if found.verdict != "same":
+            yield from _comparison(found)
+    if test.details:
+        yield from _fenced(visible(test.details), "")
+    yield from ("</details>", "")
+
+
+def _comparison(found: Compared) -> Iterator[str]:
+    yield f"{code(found.snapshot)}, {found.shows}:"
+    yield ""
+    lines = [] if found.recorded is None else [f"- {line}" for line in _side(found.recorded, found).splitlines()]
+    lines += [f"+ {line}" for line in _side(found.observed, found).splitlines()]
+    yield from _fenced("\n".join(lines), "diff")
+    if found.drift is not None:
+        yield f"Numbers moved by at most {found.drift:.2g} (tolerance {found.tolerance:.2g})."
+    if found.pending:
+        command = f'hfmodels accept "{found.writer}"'
+        yield f"Accept it: {code(command)}"
+    yield ""
+
+
+def _side(side: Excerpt, found: Compared) -> str:
+    """Return the part of a text where the sides part."""
+    other = found.observed if side is found.recorded else found.recorded or side
+    first = 0 if side.text == other.text else max(0, parting(side.text, other.text) - _BEFORE)
+    last = first + _TEXT
+    before, after = ("…" if side.start + first else ""), ("…" if side.end + len(side.text[last:]) else "")
+    return visible(f"{before}{side.text[first:last]}{after}") or " "
+
+
+def _title(test: TestResult, *, html: bool = False) -> str:
+    verdict = test.verdict or test.outcome
+    cause = f" ({test.cause})" if test.cause else ""
+    if html:
+        return f"<b>{verdict}</b>{_html(cause)}: <code>{_html(visible_line(test.id))}</code>"
+    return f"**{verdict}**{escape(cause)}: {code(test.id)}"
+
+
+def _word(verdict: str) -> str:
+    return "without a verdict" if verdict == "none" else verdict
+
+
+def _fenced(text: str, language: str) -> Iterator[str]:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    yield from (f"{fence}{language}", text, fence, "")
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is, on one line and inside a table."""
+    text = _html(" ".join(visible_line(text).split()))
+    return re.sub(r"([\\`*_\[\]|~$#@])", r"\\\1", text)
+
+
+def code(text: str) -> str:
+    """Return text in a code span."""
+    text = visible_line(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"

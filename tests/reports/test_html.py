@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.html import render
+from pytest_hfmodels.reports.plot import plot
+from pytest_hfmodels.reports.results import Results, Steps
+
+from ..example_records import generation
+from . import example_results as examples
+from .test_grid_html import Page
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def page(results: Results) -> Page:
+    """The page as a browser without script reads it."""
+    return Page(render(results))
+
+
+def test_every_test_is_there_with_its_verdict_the_gravest_first() -> None:
+    told = page(examples.one_of_each())
+
+    verdicts = ["broken", "changed", "changed", "changed", "missing", "near-tie", "drift", "same", "none"]
+    assert told.attributes["data-verdict"] == verdicts
+    assert told.attributes["data-cause"] == ["forward", "checkpoint:weights"]
+    assert "9 model tests: 1 broken, 3 changed" in told.text
+    assert "other tests: 3 passed" in told.text
+    assert told.tags.count("details") - told.attributes["id"].count("made") >= 9
+
+
+def test_what_differs_is_marked_on_both_sides() -> None:
+    text = render(examples.results(examples.result(examples.changed())))
+
+    assert "<pre>My name is Ada <mark>and</mark> I</pre>" in text
+    assert "<pre>My name is Ada <mark>but</mark> I</pre>" in text
+    assert re.search(r"<tr class=differs><td>2<td><code title=13>␣and</code>", text)
+
+
+def test_a_line_that_ends_elsewhere_can_be_seen() -> None:
+    found = examples.told(generation(text="one two"), generation(text="one\ntwo"))
+
+    text = render(examples.results(examples.result(found)))
+
+    assert "one<mark> </mark>two" in text
+    assert "one<mark>↵\n</mark>two" in text
+
+
+def test_equal_texts_are_shown_once() -> None:
+    found = examples.told(generation(), generation())
+
+    assert render(examples.results(examples.result(found))).count("My name is Ada and I") == 1
+
+
+def test_what_made_both_sides_is_told_once_for_all_tests_that_share_it() -> None:
+    told = page(examples.many(50))
+
+    assert [name for name in told.attributes["id"] if name and name.startswith("made-")] == ["made-1", "made-2"]
+    assert told.attributes["href"].count("#made-1") == 45
+    assert "attention eager → sdpa, transformers 4.57.6 → 5.0.0" in told.text
+
+
+def test_a_pending_change_says_how_to_accept_it() -> None:
+    assert 'hfmodels accept "test_it.py::test_a[torch]"' in page(examples.one_of_each()).text
+
+
+def test_the_page_needs_nothing_from_anywhere() -> None:
+    text = render(examples.one_of_each())
+    told = page(examples.one_of_each())
+
+    assert not {"link", "img", "iframe"} & {*told.tags}
+    assert "src" not in told.attributes
+    assert all(str(target).startswith("#") for target in told.attributes["href"])
+    assert "default-src 'none'" in text
+    assert "http" not in re.sub(r'http-equiv="Content-Security-Policy"', "", text)
+
+
+def test_whatever_is_said_is_shown_and_not_read_as_html() -> None:
+    told = page(examples.hostile())
+
+    assert told.tags.count("script") == 1
+    assert "img" not in told.tags
+    assert "onerror" not in told.attributes
+    assert told.text.count("<script>document.title='ran'</script>") >= 8
+    assert "{{ 7 * 7 }}" in told.text
+    assert "\u202e" not in told.text
+    assert "\x1b" not in told.text
+    assert "U+202E" in told.text
+
+
+def test_long_texts_are_cut_to_what_surrounds_the_divergence() -> None:
+    long = "All work and no play. " * 1000
+
+    text = render(
+        examples.results(
+            examples.result(examples.told(generation(text=f"{long}A{long}"), generation(text=f"{long}B{long}")))
+        )
+    )
+
+    assert len(text) < 40_000
+    assert "<small>… 20,000 characters …</small>" in text
+    assert "<mark>A</mark>" in text
+
+
+def test_a_page_that_is_full_keeps_every_test_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_hfmodels.reports.html._BODIES", 20_000)
+
+    told = page(examples.many(50))
+
+    assert told.tags.count("summary") == 50 + 1
+    assert 2 < told.tags.count("figure") < 10
+    assert told.text.count("The page is full") == 50 - told.tags.count("figure")
+
+
+class TestPlot:
+    STEPS = Steps("token", 10, 4, 12, (2.0, 1.0, 0.5, -1.0), (2.0, None, 0.25), (0.0, 1e-6, 0.01))
+
+    def test_the_figures_are_told_in_words_too(self) -> None:
+        drawn = plot(self.STEPS, 1e-4, most=100)
+
+        assert drawn is not None
+        assert drawn.summary == (
+            "smallest recorded margin -1 at token 14, smallest margin now 0.25 at token 13, "
+            "largest drift 0.01 at token 13; tolerance 0.0001"
+        )
+        assert (drawn.first, drawn.last) == (11, 14)
+
+    def test_a_line_breaks_where_there_is_no_figure(self) -> None:
+        drawn = plot(self.STEPS, 1e-4, most=100)
+
+        assert drawn is not None
+        lines = dict(drawn.lines)
+        assert lines["margin"].count("M") == 1
+        assert lines["now"].count("M") == 2
+
+    def test_larger_drift_is_higher_and_zero_lies_on_the_ground(self) -> None:
+        drawn = plot(replace(self.STEPS, drift=(0.0, 1e-3)), 1e-4, most=100)
+
+        assert drawn is not None
+        start, _, rest = dict(drawn.lines)["drift"].partition("l0 0")
+        assert start.endswith(" 132")
+        assert re.fullmatch(r" \d+-\d+", rest)
+
+    def test_long_series_are_cut_around_the_divergence(self) -> None:
+        many = Steps("token", 0, 400, 300, (1.0,) * 400, (1.0,) * 400, (1e-6,) * 300)
+
+        drawn = plot(many, 1e-4, most=40)
+
+        assert drawn is not None
+        assert (drawn.first, drawn.last) == (281, 320)
+        assert drawn.divergence is not None
+
+    def test_there_is_no_drawing_of_nothing(self) -> None:
+        assert plot(Steps("token", 0, 0, None, (), (), ()), 1e-4, most=100) is None

@@ -1,0 +1,222 @@
+"""The page in a real browser: what a reader sees, and that nobody else's script runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import zlib
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.reports.html import render
+
+from ..example_records import generation
+from . import example_results as examples
+from .test_grid_html import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_hfmodels.reports.results import Results
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="there is no Chromium: install it (Debian: apt-get install chromium)"
+)
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Callable[..., str]:
+    """Open a page and return what the browser prints."""
+
+    def run(text: str, *flags: str, fragment: str = "", name: str = "report") -> str:
+        file = tmp_path / f"{name}.html"
+        file.write_text(text, encoding="utf-8")
+        command = [
+            str(BROWSER),
+            *FLAGS,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            *flags,
+            f"{file.as_uri()}{fragment}",
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    return run
+
+
+@pytest.fixture
+def shown(chromium: Callable[..., str]) -> Callable[..., list[str]]:
+    """Open the page with a fragment and return the names of the tests that can be seen, in their order."""
+
+    def names(results: Results, fragment: str = "") -> list[str]:
+        listed = _Listed(chromium(render(results), "--dump-dom", fragment=fragment))
+        return [name.partition("::")[2].removesuffix("[torch]") for name in listed.names]
+
+    return names
+
+
+class _Listed(Page):
+    """The tests that a page lists and does not hide, and what is open of it."""
+
+    def __init__(self, text: str) -> None:
+        self.names: list[str] = []
+        self._hidden = self._named = False
+        super().__init__(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        given = dict(attrs)
+        if tag == "details":
+            self._hidden = "hidden" in given or "data-verdict" not in given
+        self._named = self._named or tag == "summary"
+
+    def handle_data(self, data: str) -> None:
+        super().handle_data(data)
+        if self._named and data.startswith("tests/"):
+            self._named = False
+            if not self._hidden:
+                self.names.append(data)
+
+
+def test_a_browser_shows_every_test_and_opens_the_gravest(
+    chromium: Callable[..., str], shown: Callable[..., list[str]]
+) -> None:
+    text = chromium(render(examples.one_of_each()), "--dump-dom")
+    page = Page(re.sub("(?s)<noscript>.*?</noscript>", "<noscript></noscript>", text))  # text to a browser with script
+
+    assert shown(examples.one_of_each()) == [
+        *("test_broken", "test_changed", "test_beam", "test_labels", "test_missing", "test_near", "test_drift"),
+        *("test_same", "test_skipped"),
+    ]
+    assert page.tags.count("figure") == 3  # of the changed token and of both beams; the others wait to be opened
+    assert page.tags.count("mark") == 4
+    assert page.tags.count("noscript") == 6
+
+
+@pytest.mark.parametrize(
+    ("fragment", "expected"),
+    [
+        ("#verdict=changed", ["test_changed", "test_beam", "test_labels"]),
+        ("#verdict=changed&cause=forward", ["test_changed"]),
+        ("#verdict=changed&cause=none", ["test_beam"]),
+        ("#cause=checkpoint%3Aweights", ["test_labels"]),
+        ("#find=TYPE_AS", ["test_broken"]),
+        ("#engine=tensorflow", ["test_skipped"]),
+        ("#verdict=same&find=missing", []),
+        ("#verdict=same&sort=name&made=up", ["test_same"]),
+    ],
+)
+def test_the_address_filters(shown: Callable[..., list[str]], fragment: str, expected: list[str]) -> None:
+    assert shown(examples.one_of_each(), fragment) == expected
+
+
+def test_the_address_sorts(shown: Callable[..., list[str]]) -> None:
+    assert shown(examples.one_of_each(), "#sort=name&verdict=changed") == ["test_beam", "test_changed", "test_labels"]
+    assert shown(examples.one_of_each(), "#sort=drift")[:2] == ["test_drift", "test_changed"]
+
+
+def test_a_link_opens_what_made_both_sides_and_filters_nothing(chromium: Callable[..., str]) -> None:
+    text = chromium(render(examples.one_of_each()), "--dump-dom", fragment="#made-1")
+
+    assert '<details class="pair" id="made-1" open="">' in text
+    assert len(_Listed(text).names) == 9
+
+
+def test_nothing_that_a_model_says_runs(chromium: Callable[..., str]) -> None:
+    text = chromium(render(examples.hostile()), "--dump-dom")
+
+    assert "<title>hfmodels: 1 model test: 1 changed</title>" in text
+    assert "<img" not in text
+    assert text.count("<script") == 1
+    assert escape("<script>document.title='ran'</script>", quote=False) in text
+
+
+def test_the_policy_lets_no_script_run_that_is_not_the_page_s_own(chromium: Callable[..., str]) -> None:
+    hostile = "<img src=x onerror=\"document.title='ran'\"><script>document.title='ran'</script>"
+    page = render(examples.one_of_each())
+
+    def title(text: str) -> str:
+        return chromium(text, "--dump-dom").partition("<title>")[2].partition("</title>")[0]
+
+    # As if escaping had failed: in the page itself, and in what its script builds.
+    assert title(page.replace("<main>", f"<main>{hostile}")).startswith("hfmodels: ")
+    assert title(page.replace("<noscript>", f"<noscript>{hostile}")).startswith("hfmodels: ")
+    # And the test can tell: without the policy it runs.
+    assert title(page.replace("<main>", f"<main>{hostile}").replace("Content-Security-Policy", "x")) == "ran"
+
+
+def test_without_script_everything_is_shown(chromium: Callable[..., str], tmp_path: Path) -> None:
+    same = examples.told(generation(), generation())
+    page = escape(render(examples.results(*(examples.result(same, name=f"test_{number}") for number in range(3)))))
+    heights = {}
+    for allowed in ("allow-scripts", ""):
+        file = tmp_path / "page.png"
+        frame = f'<iframe sandbox="{allowed}" srcdoc="{page}" width="380" height="1580" style="border: 0"></iframe>'
+        in_process = "--disable-features=IsolateSandboxedIframes"  # a picture waits for no other process
+        chromium(frame, f"--screenshot={file}", "--window-size=400,1600", in_process)
+        heights[allowed] = _drawn_height(file)
+
+    assert heights[""] > heights["allow-scripts"] + 500
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_drawn_in_light_and_dark_at_any_width(
+    chromium: Callable[..., str], tmp_path: Path, width: int, scheme: str
+) -> None:
+    file = tmp_path / "page.png"
+    dark = ("--blink-settings=preferredColorScheme=0",) if scheme == "dark" else ()
+
+    chromium(render(examples.one_of_each()), f"--screenshot={file}", f"--window-size={width},900", *dark)
+
+    background = next(_rows(file))[:3]
+    assert background == (b"\x0d\x11\x17" if scheme == "dark" else b"\xff\xff\xff")
+
+
+def test_five_thousand_tests_are_listed_and_filtered(chromium: Callable[..., str]) -> None:
+    few = examples.many(50)
+    page = render(replace(few, tests=few.tests * 100))
+
+    assert len(page.encode()) < 15_000_000
+    assert ">4500 of 5000 tests</output>" in chromium(page, "--dump-dom", fragment="#verdict=changed")
+
+
+def _drawn_height(file: Path) -> int:
+    """Return the number of the last row that holds anything but ground."""
+    rows = list(_rows(file))
+    return max(number for number, row in enumerate(rows) if row != rows[-1])
+
+
+def _rows(file: Path) -> Iterator[bytes]:
+    """Yield the rows of a PNG as a browser writes it: 8 bits a channel, not interlaced."""
+    data = file.read_bytes()
+    width, colours, place, packed = int.from_bytes(data[16:20]), {2: 3, 6: 4}[data[25]], 8, b""
+    while place < len(data):
+        length, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        packed += data[place + 8 : place + 8 + length] if kind == b"IDAT" else b""
+        place += length + 12
+    raw, size, before = zlib.decompress(packed), width * colours, bytes(width * colours)
+    for start in range(0, len(raw), size + 1):
+        before = _unfiltered(raw[start], bytearray(raw[start + 1 : start + 1 + size]), before, colours)
+        yield before
+
+
+def _unfiltered(kind: int, row: bytearray, above: bytes, step: int) -> bytes:
+    """Undo a row's filter (PNG specification, section 9)."""
+    for index in range(len(row)):
+        left, up = row[index - step] if index >= step else 0, above[index]
+        corner = above[index - step] if index >= step else 0
+        guess = left + up - corner
+        nearest = min((left, up, corner), key=lambda value: abs(guess - value))
+        row[index] = (row[index] + (0, left, up, (left + up) // 2, nearest)[kind]) & 255
+    return bytes(row)

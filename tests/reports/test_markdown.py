@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+
+from pytest_hfmodels.reports.markdown import SHOWN, render
+
+from ..example_records import generation
+from . import example_results as examples
+
+
+def test_the_summary_tells_the_gravest_first_and_nothing_of_what_is_the_same() -> None:
+    text = render(examples.one_of_each())
+
+    assert "9 in all: 1 broken, 3 changed, 1 missing, 1 near-tie, 1 drift, 1 same, 1 without a verdict." in text
+    assert "| changed | forward | 1 |" in text
+    assert re.findall(r"<summary><b>([\w-]+)</b>", text) == [
+        *("broken", "changed", "changed", "changed", "missing", "near-tie", "drift")
+    ]
+    assert "- My name is Ada and I\n+ My name is Ada but I\n" in text
+    assert 'Accept it: `hfmodels accept "test_it.py::test_a[torch]"`' in text
+    assert "test_same" not in text
+    assert "<sub>python 3.11.9, transformers 4.57.6, torch 2.13.0</sub>" in text
+
+
+def test_a_run_in_which_nothing_happened_is_a_line() -> None:
+    same = examples.result(examples.told(generation(), generation()))
+
+    lines = [line for line in render(examples.results(same)).splitlines() if line]
+
+    assert lines[:2] == ["## Model tests", "1 in all: 1 same."]
+    assert len(lines) == 3
+
+
+def test_thousands_of_changes_fit_into_a_step_summary() -> None:
+    text = render(examples.many(3000))
+
+    assert len(text.encode()) < 200_000
+    assert text.count("```diff") == SHOWN
+    assert "<summary>2650 more</summary>" in text
+    assert "- and 2150 more" in text
+
+
+def test_what_a_model_says_is_neither_markup_nor_the_end_of_a_block() -> None:
+    text = render(examples.hostile())
+
+    outside = re.sub(r"(?sm)^(`{3,})\w*\n.*?\n\1$", "", text)
+    outside = re.sub(r"(`+).*?\1", "", outside)
+    assert "<script" not in outside
+    assert "<img" not in outside
+    assert "\u202e" not in text
+    assert "⟨U+202E⟩" in text
+    assert "\\*\\*bold\\*\\*" in outside
+    assert "\n::error" not in text
+    assert "`````\n```\n" in text  # longer than what the text holds itself

@@ -1,0 +1,326 @@
+"""The reports of a run: what is written when, whoever ran the tests and however the run ended."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.reports.results import Results, TestResult, load
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+TESTS = """
+import pytest
+from tests.example_records import STEPS, generation, live, moved, swapped
+from pytest_hfmodels.records import Step
+
+CHANGED = swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))
+
+def test_same(hf_snapshot):
+    assert generation() == hf_snapshot
+
+def test_changed(hf_snapshot):
+    assert generation({changed}, live=live({changed})) == hf_snapshot
+
+def test_two(hf_snapshot):
+    assert generation() == hf_snapshot
+    assert generation(moved(1, by={moved})) == hf_snapshot(name="moved")
+
+def test_broken(hf_snapshot):
+    assert not {broken}, "nothing works"
+
+@pytest.mark.skip(reason="not today")
+def test_skipped(hf_snapshot):
+    pass
+
+def test_other(snapshot):
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def failing(bare_project: Project) -> Project:
+    """A project in which one test of every kind fails."""
+    bare_project.write(TESTS.format(changed="STEPS", moved=0.0, broken=False))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=5, skipped=1)
+    bare_project.write(TESTS.format(changed="CHANGED", moved=0.25, broken=True))
+    return bare_project
+
+
+def report(project: Project, *arguments: str) -> Results:
+    project.run("--hfmodels-json=out/report.json", *arguments)
+    return load((project.path / "out" / "report.json").read_text(encoding="utf-8"))
+
+
+def named(results: Results) -> dict[str, TestResult]:
+    return {test.id.partition("::")[2]: test for test in results.tests}
+
+
+def test_a_run_is_told_test_by_test(failing: Project) -> None:
+    results = report(failing)
+
+    tests = named(results)
+    assert {name: (test.outcome, test.verdict) for name, test in tests.items()} == {
+        "test_same": ("passed", "same"),
+        "test_changed": ("failed", "changed"),
+        "test_two": ("failed", "drift"),
+        "test_broken": ("failed", "broken"),
+        "test_skipped": ("skipped", None),
+    }
+    assert [test.line for test in results.tests] == [8, 11, 14, 18, 21]
+    assert {test.file for test in results.tests} == {"test_it.py"}
+    assert tests["test_changed"].headline == "generated token 2 differs"
+    assert [found.verdict for found in tests["test_two"].comparisons] == ["same", "drift"]
+    assert tests["test_broken"].headline == "AssertionError: nothing works"
+    assert "nothing works" in tests["test_broken"].details
+    assert tests["test_skipped"].headline == "not today"
+    assert tests["test_same"].engine == "torch"
+    assert results.run.verdicts == {"broken": 1, "changed": 1, "drift": 1, "same": 1, "none": 1}
+    assert results.run.others == {"passed": 1}
+    assert (results.run.exit_status, results.run.stopped) == (1, None)
+
+
+def test_versions_come_from_a_list_and_nothing_from_the_environment(
+    failing: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "s3cret-of-somebody")
+
+    results = report(failing, "--hfmodels-html=out/report.html", "--hfmodels-markdown=out/report.md")
+
+    assert {"python", "pytest", "syrupy"} <= results.run.versions.keys()
+    assert "pluggy" not in results.run.versions
+    for file in ("report.json", "report.html", "report.md"):
+        text = (failing.path / "out" / file).read_text(encoding="utf-8")
+        assert "s3cret" not in text
+        assert str(failing.path) not in text
+
+
+def test_where_reports_are_is_said(failing: Project) -> None:
+    result = failing.run("--hfmodels-json=a.json", "--hfmodels-html=b.html", "--hfmodels-markdown=c.md")
+
+    result.stdout.fnmatch_lines(["*- hfmodels reports -*", "json: a.json", "html: b.html", "markdown: c.md"])
+    assert {"a.json", "b.html", "c.md"} <= {path.name for path in failing.path.iterdir()}
+
+
+def test_a_run_without_an_option_has_no_reporter(failing: Project) -> None:
+    failing.write(
+        "def pytest_unconfigure(config):\n"
+        "    import sys\n"
+        "    print('reporter:', config.pluginmanager.has_plugin('hfmodels-reporter'))\n",
+        "conftest.py",
+    )
+
+    failing.run().stdout.fnmatch_lines(["reporter: False"])
+    failing.run("--hfmodels-json=a.json").stdout.fnmatch_lines(["reporter: True"])
+
+
+def test_workers_of_xdist_report_what_one_process_does(failing: Project) -> None:
+    pytest.importorskip("xdist", reason="install pytest-xdist")
+
+    alone = report(failing)
+    together = report(failing, "-p", "xdist", "-n", "2")
+
+    assert "pytest-xdist" in together.run.versions
+    assert together.run.verdicts == alone.run.verdicts
+    assert together.run.others == alone.run.others
+    assert [test.id for test in together.tests] == [test.id for test in alone.tests]
+    assert [test.comparisons for test in together.tests] == [test.comparisons for test in alone.tests]
+    assert [test.headline for test in together.tests] == [test.headline for test in alone.tests]
+
+
+def test_a_worker_that_dies_is_told(bare_project: Project) -> None:
+    pytest.importorskip("xdist", reason="install pytest-xdist")
+    bare_project.write("import os\ndef test_dies(hf_snapshot): os._exit(1)\ndef test_lives(hf_snapshot): pass\n")
+
+    tests = named(report(bare_project, "-p", "xdist", "-n", "1"))
+
+    assert (tests["test_dies"].outcome, tests["test_dies"].verdict) == ("error", "broken")
+    assert tests["test_dies"].headline == "worker 'gw0' crashed while running 'test_it.py::test_dies'"
+
+
+def test_of_a_test_that_is_run_again_the_last_run_counts(bare_project: Project) -> None:
+    bare_project.write(
+        """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for _ in range(2):
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
+""",
+        "conftest.py",
+    )
+    bare_project.write("""
+from tests.example_records import generation
+runs = []
+
+def test_flaky(hf_snapshot):
+    runs.append(1)
+    assert generation() == hf_snapshot
+    assert len(runs) == 2
+""")
+    bare_project.run("--snapshot-update")
+
+    (test,) = report(bare_project).tests
+
+    assert (test.outcome, test.verdict, len(test.comparisons), test.details) == ("passed", "same", 1, "")
+
+
+def test_our_own_errors_are_told_as_sentences(bare_project: Project) -> None:
+    bare_project.write("def test_text(hf_snapshot): assert 'text' == hf_snapshot")
+
+    test = named(report(bare_project))["test_text"]
+
+    assert test.verdict == "broken"
+    assert test.headline == "hf_snapshot compares records, and test_it.py::test_text gave it str."
+
+
+def test_what_was_pending_is_named(failing: Project) -> None:
+    failing.ini("cache_dir = cache")
+    failing.run("--hfmodels-json=report.json", "-p", "cacheprovider")
+
+    tests = named(load((failing.path / "report.json").read_text(encoding="utf-8")))
+
+    assert tests["test_changed"].comparisons[0].pending == "snapshots/test_it/test_changed.toml"
+    assert [found.pending for found in tests["test_two"].comparisons] == [
+        None,
+        "snapshots/test_it/test_two[moved].toml",
+    ]
+    assert tests["test_same"].comparisons[0].pending is None
+
+
+def test_an_interrupted_run_reports_what_it_knows(failing: Project) -> None:
+    failing.write("def test_z(hf_snapshot): raise KeyboardInterrupt\ndef test_zz(hf_snapshot): pass", "test_z.py")
+
+    result = failing.run_alone(*(f"--hfmodels-{kind}=report.{kind}" for kind in ("json", "html", "markdown")))
+
+    results = load((failing.path / "report.json").read_text(encoding="utf-8"))
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert results.run.stopped == "interrupted"
+    assert results.run.exit_status == 2
+    assert "test_changed" in named(results)
+    assert "stopped early: interrupted" in (failing.path / "report.html").read_text(encoding="utf-8")
+    assert "Stopped early: interrupted" in (failing.path / "report.markdown").read_text(encoding="utf-8")
+
+
+def test_a_run_that_stops_at_the_first_failure_says_so(failing: Project) -> None:
+    results = report(failing, "-x")
+
+    assert results.run.stopped == "stopping after 1 failures"
+    assert list(named(results)) == ["test_same", "test_changed"]
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence_and_loses_nothing(failing: Project) -> None:
+    failing.write("", "taken")
+
+    result = failing.run("--hfmodels-html=taken/report.html", "--hfmodels-json=report.json")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["json: report.json", "--hfmodels-html: taken/report.html could not be written: *"])
+    assert (failing.path / "report.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["json", "html", "markdown"])
+def test_an_option_that_cannot_be_followed_stops_the_run_before_it_starts(bare_project: Project, kind: str) -> None:
+    empty = bare_project.run(f"--hfmodels-{kind}=")
+    folder = bare_project.run(f"--hfmodels-{kind}=.")
+
+    assert empty.ret == folder.ret == pytest.ExitCode.USAGE_ERROR
+    empty.stderr.fnmatch_lines([f"ERROR: --hfmodels-{kind} names no file.", "*leave the option out*"])
+    folder.stderr.fnmatch_lines([f"ERROR: --hfmodels-{kind} is ., which is a folder.", "*Name a file.*"])
+
+
+def test_a_page_without_jinja2_says_how_to_install_it(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not there
+    monkeypatch.setattr("pytest_hfmodels.reports.session.find_spec", lambda _: None)
+
+    result = bare_project.run("--hfmodels-html=report.html")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --hfmodels-html needs jinja2*", "*pip install*pytest-hfmodels[[]versions]*"])
+
+
+def test_a_listing_of_tests_writes_nothing(failing: Project) -> None:
+    result = failing.run("--hfmodels-json=report.json", "--collect-only")
+
+    assert result.ret == 0
+    assert not (failing.path / "report.json").exists()
+
+
+def test_a_run_of_other_tests_alone_reports_that(bare_project: Project) -> None:
+    bare_project.write("def test_nothing(): pass")
+
+    results = report(bare_project, "--hfmodels-html=out/report.html", "--hfmodels-markdown=out/report.md")
+
+    assert (results.tests, results.run.others) == ((), {"passed": 1})
+    page = (bare_project.path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "No test of this run used a model or a snapshot." in page
+
+
+def test_a_break_that_the_ledger_foretells_is_told_with_its_entry(bare_project: Project) -> None:
+    bare_project.write("def test_forward(): raise TypeError('type_as() misses something')")
+    bare_project.write(
+        '[[break]]\nname = "type-as"\nwhen = "pytest>=8"\ntests = ["test_it.py::test_forward"]\nraises = "TypeError"\n'
+        'match = "type_as"\nwhat = "every forward pass raises"\n',
+        "snapshots/upstream.toml",
+    )
+
+    test = named(report(bare_project))["test_forward"]
+
+    assert (test.outcome, test.verdict, test.ledger) == ("xfailed", "broken", "type-as")
+    assert test.headline == "type-as: every forward pass raises"
+
+
+class TestInCI:
+    def test_markdown_is_appended_to_the_step_summary(self, failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        summary = failing.write("# Earlier\n", "summary.md")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+        failing.run("--hfmodels-json=report.json")
+        assert summary.read_text(encoding="utf-8") == "# Earlier\n"
+        failing.run("--hfmodels-markdown=report.md")
+
+        written = (failing.path / "report.md").read_text(encoding="utf-8")
+        assert summary.read_text(encoding="utf-8") == f"# Earlier\n{written}\n"
+
+    def test_a_step_summary_that_cannot_be_written_is_a_sentence(
+        self, failing: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(failing.path))
+
+        result = failing.run("--hfmodels-markdown=report.md")
+
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["markdown: report.md", "the CI's step summary could not be written: *"])
+
+    def test_lines_are_annotated_inside_of_the_checkout(
+        self, failing: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_WORKSPACE", str(failing.path.parent))
+
+        lines = failing.run("--hfmodels-json=report.json").stdout.lines
+
+        file = f"file={failing.path.name}/test_it.py"
+        told = [line for line in lines if line.startswith("::")]
+        assert told == [
+            f"::error {file},line=18,title=broken%3A test_it.py%3A%3Atest_broken::AssertionError: nothing works",
+            f"::error {file},line=11,title=changed%3A test_it.py%3A%3Atest_changed::"
+            "generated token 2 differs%0Arecorded ' and', now ' but'",
+            f"::error {file},line=14,title=drift%3A test_it.py%3A%3Atest_two::"
+            "the same output, but numbers moved beyond tolerance, first the log-probability of token 2",
+        ]
+
+    def test_nothing_is_annotated_where_github_does_not_listen(self, failing: Project) -> None:
+        assert not [line for line in failing.run("--hfmodels-json=a.json").stdout.lines if line.startswith("::")]
