@@ -48,6 +48,16 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def mutations(session: nox.Session) -> None:
+    """Run the suites under every fault of tests/mutations, and print which of them were seen, and by which test.
+
+    `nox -s mutations -- --part search -- suites/gpt2` runs less; `--json FILE` and `--markdown FILE` keep the table.
+    """
+    install(session)
+    session.run("python", "-m", "tests.mutations", "--all", *(session.posargs or ("--", "suites")))
+
+
+@nox.session
 def rows(session: nox.Session) -> None:
     """Run the suites on the last release with upstream's Transformer-XL, and on the newest one."""
     install(session)

@@ -1,0 +1,148 @@
+"""Small patches of an imported library, in the running process only: no installed file is ever touched.
+
+For `faults`. A patch is a context manager; leaving it puts back what was there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import HFModelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from types import CodeType, FunctionType
+
+
+class FaultDoesNotFit(HFModelsError):
+    """A fault written for another release: what it changes is not there."""
+
+
+@contextmanager
+def edited(target: str, *changes: tuple[str, str]) -> Iterator[None]:
+    """Run a function with other source text, as if its file had been edited.
+
+    The function keeps its identity and gets new code, so that everyone who holds it, decorated or not, runs the edit.
+
+    Args:
+        target: "module:Class.function" or "module:function".
+        *changes: (old, new): pieces of its source, each of which is there exactly once.
+
+    Raises:
+        FaultDoesNotFit: the installed release has no such function, or not that text in it.
+    """
+    function = _function(target)
+    original = function.__code__
+    function.__code__ = _compiled(function, target, changes)
+    try:
+        yield
+    finally:
+        function.__code__ = original
+
+
+@contextmanager
+def replaced(target: str, value: object) -> Iterator[None]:
+    """Give a module or a class another value of an attribute.
+
+    Args:
+        target: "module:Class.attribute" or "module:attribute".
+        value: the new one.
+
+    Raises:
+        FaultDoesNotFit: the installed release has no such attribute.
+    """
+    path, _, name = target.rpartition("." if "." in target.partition(":")[2] else ":")
+    owner = _found(path, target)
+    if not hasattr(owner, name):
+        raise _misfit(target, "is not there")
+    own, before = name in vars(owner), vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextmanager
+def with_default(target: str, argument: str, value: object) -> Iterator[None]:
+    """Give an argument of a function another default.
+
+    Args:
+        target: "module:Class.function" or "module:function".
+        argument: its name.
+        value: the new default.
+
+    Raises:
+        FaultDoesNotFit: the installed release has no such function, or no such argument with a default.
+    """
+    function = _function(target)
+    before = function.__defaults__ or ()
+    names = [name for name, found in inspect.signature(function).parameters.items() if found.default is not found.empty]
+    if argument not in names[: len(before)]:
+        raise _misfit(target, f"has no argument {argument} with a default")
+    function.__defaults__ = tuple(value if name == argument else old for name, old in zip(names, before, strict=False))
+    try:
+        yield
+    finally:
+        function.__defaults__ = before
+
+
+@contextmanager
+def together(*patches: AbstractContextManager[None]) -> Iterator[None]:
+    """Apply several patches that make one fault."""
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        yield
+
+
+def _compiled(function: FunctionType, target: str, changes: tuple[tuple[str, str], ...]) -> CodeType:
+    source = inspect.getsource(function)
+    for old, new in changes:
+        if source.count(old) != 1:
+            raise _misfit(target, f"has {old!r} {source.count(old)} times in its source, expected once")
+        source = source.replace(old, new)
+    if source[0].isspace():  # a method: `super()` without arguments wants a class around it
+        source = f"class {function.__qualname__.split('.')[-2]}:\n{source}"
+    whole = compile(source, function.__code__.co_filename, "exec", dont_inherit=True)
+    return next(code for code in _nested(whole) if code.co_name == function.__name__)
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if inspect.iscode(constant):
+            yield constant
+            yield from _nested(constant)
+
+
+def _function(target: str) -> FunctionType:
+    found = _found(target, target)
+    found = inspect.unwrap(getattr(found, "__func__", found))
+    if not inspect.isfunction(found):
+        raise _misfit(target, "is no function with source")
+    return found
+
+
+def _found(path: str, target: str) -> Any:
+    module, _, attributes = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in filter(None, attributes.split(".")):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise _misfit(target, f"is not there ({error})") from error
+    return found
+
+
+def _misfit(target: str, what: str) -> FaultDoesNotFit:
+    return FaultDoesNotFit(
+        f"The fault does not fit the installed release: {target} {what}.",
+        hint="Write the fault for this release too, or say with `releases=` which ones it fits.",
+    )
