@@ -19,7 +19,7 @@ from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.kept import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
 from pytest_hfmodels.versions.rows import Row, parse_rows
-from pytest_hfmodels.versions.running import TIMEOUT, refuse_updates, run_pytest
+from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,9 +118,10 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
         VersionsError: there is nothing to search, or it cannot be searched now.
         KeyboardInterrupt: it was interrupted; the next call with the same question goes on.
     """
-    refuse_updates(question.arguments)
+    check_arguments(question.arguments)
     installed = installed or read_installed()
-    state = fingerprint(question.arguments, installed)
+    added = parse_rows([question.package.at(question.good)], question.with_)[0].requirements
+    state = fingerprint(question.arguments, installed, requirements=added)
     with Kept.locked("bisect", _identity(question), state, restart=question.restart) as kept:
         if kept.void:
             progress.says(BEGINS_AGAIN)
@@ -256,13 +257,13 @@ def _candidates(question: Question) -> tuple[str, ...]:
 def _identity(question: Question) -> list[object]:
     package = [question.package.name, question.package.extras]
     rows = [question.with_, question.without]
-    run = [question.arguments, question.timeout, str(Path.cwd())]
+    run = [question.arguments, added_options(), question.timeout, str(Path.cwd())]
     return [package, question.good, question.bad, question.pre, rows, run]
 
 
 def _untestable(result: RowResult) -> str:
     """Return why a release's tests say nothing about it; nothing where they do."""
-    if result.problem:
+    if result.problem and not result.only_ended_badly:  # a coverage that a few tests do not reach says nothing
         return result.problem
     for nodeid, cell in result.cells.items():
         if "::" not in nodeid and cell.state is State.BROKEN:

@@ -42,11 +42,17 @@ _NETWORK = re.compile(
     r"connection (refused|reset|timed out)|operation timed out|network is unreachable|error sending request",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"^(error|cause|caused by): ", re.IGNORECASE)
+_ADVICE = re.compile(r"hint: |Resolved |Prepared |Using |Creating |Installed |Building |Built |[+-] ")
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
 
 class UvMissing(VersionsError):
     """There is no uv to build an environment with."""
+
+
+class NoSuchRelease(VersionsError):
+    """A row asks for a release that there is not."""
 
 
 class Unreachable(VersionsError):
@@ -324,7 +330,11 @@ def _fingerprint(path: Path, *, build_only: bool = False) -> list[object]:
 
 def source_files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder in a stable order, without hidden ones, caches, builds and environments."""
-    for parent, folders, files in os.walk(folder):
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        if not _is_first(Path(parent), seen):  # a link leads back to it
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not _is_made(Path(parent, name)))
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
@@ -335,6 +345,16 @@ def file_stamp(file: Path) -> tuple[int, int]:
         stat = file.stat()
         return stat.st_mtime_ns, stat.st_size
     return 0, 0
+
+
+def _is_first(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        stat = folder.stat()
+    except OSError:
+        return False
+    known = (stat.st_dev, stat.st_ino) in seen
+    seen.add((stat.st_dev, stat.st_ino))
+    return not known
 
 
 def _is_made(folder: Path) -> bool:
@@ -384,23 +404,46 @@ def _complaint(row: Row, text: str, code: int) -> VersionsError:
             f"{row.name} is not in the cache, and the package index cannot be reached ({words})",
             hint="Run it again with the network, or leave the row out.",
         )
+    if release := _absent_release(row, words):
+        package = release.partition("==")[0].partition("[")[0]
+        asking = f"python -m pip index versions {package}"
+        return NoSuchRelease(f"There is no such release: {release} ({asking} lists those there are).", hint=asking)
     return VersionsError(
         f"uv cannot build {row.name}: {words}",
         hint="Ask for other versions (--with), or do without what stands in the way (--without NAME).",
     )
 
 
+def _absent_release(row: Row, words: str) -> str | None:
+    """Return the release that the row itself asks for, and that does not exist; None where it is something else."""
+    found = re.search(r"there is no version of (\S+==[^\s,]+)", words)
+    return found[1] if found and requirement_name(found[1]) in row.asked and found[1] in _plain_pins(row) else None
+
+
+def _plain_pins(row: Row) -> set[str]:
+    return {line.partition(";")[0].replace(" ", "") for line in row.requirements}
+
+
 def _words(text: str) -> str:
     """Return an installer's complaint in one line, without its decoration, addresses' passwords and advice."""
-    lines = []
+    clauses: list[str] = []
+    follows = passed_over = printed = False  # of the lines before: what a line goes on with
     for raw in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines():
         line = re.sub(r"^[\s╰├│─▶×]+", "", raw)
-        line = re.sub(r"^(error|cause|caused by): ", "", line, flags=re.IGNORECASE)
-        if re.match(r"hint: |Resolved |Prepared |Using |Creating |Installed |Building |Built |[+-] ", line):
-            continue
-        if line and line != "No solution found when resolving dependencies":
-            lines.append(line)
-    words = re.sub(r"(\w+://)[^/\s@]+@", r"\1", ": ".join(lines))
+        bare = _LABEL.sub("", line)
+        if not line:
+            follows = False
+        elif _ADVICE.match(bare):
+            follows, passed_over = True, True
+        elif follows and bare == line and raw[0] in " │" and not re.match(r"\s*[╰├×]", raw):
+            if not passed_over:  # uv breaks its lines where the terminal ends
+                clauses[-1] = f"{clauses[-1]}{': ' if printed else ' '}{line}"
+        else:
+            printed = (printed and bare == line) or line in ("[stderr]", "[stdout]")
+            follows, passed_over = True, bare == "No solution found when resolving dependencies"
+            if not passed_over:
+                clauses.append(bare)
+    words = re.sub(r"(\w+://)[^/\s@]+@", r"\1", ": ".join(clauses))
     return words if len(words) <= _SHOWN else f"…{words[-_SHOWN:]}"
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from pytest_hfmodels.versions.results import Cell, State
+from pytest_hfmodels.versions.rows import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -232,10 +235,16 @@ def _ancestors(test: str) -> Iterator[str]:
 
 
 def labels(rows: Sequence[RowResult]) -> dict[str, str]:
-    """Return short names for rows: what they have in common, `transformers==`, is left out."""
+    """Return short names for rows: what they have in common, `transformers==`, is left out.
+
+    Where they are of one package, the current environment tells its release of it: `current (4.57.6)`.
+    """
     packages = {name.partition("==")[0] for row in rows if "==" in (name := row.name)}
     only = f"{packages.pop()}==" if len(packages) == 1 else ""
-    return {row.name: row.name.removeprefix(only) or row.name for row in rows}
+    package = canonicalize_name(only.partition("=")[0].partition("[")[0])
+    named = {row.name: row.name.removeprefix(only) or row.name for row in rows}
+    held = {row.name: row.versions[package] for row in rows if row.name == CURRENT and package in row.versions}
+    return named | {name: f"{name} ({version})" for name, version in held.items()}
 
 
 def short_names(tests: Iterable[str]) -> Mapping[str, str]:

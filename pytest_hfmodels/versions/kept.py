@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import signal
 import threading
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.versions.environments import file_stamp, source_files
-from pytest_hfmodels.versions.places import project_root
+from pytest_hfmodels.versions.places import configured_root, project_root
 from pytest_hfmodels.versions.results import RowResult
 from pytest_hfmodels.versions.rows import requirement_path
+from pytest_hfmodels.versions.running import added_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +67,9 @@ class Kept:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder.parent / ".gitignore", "*\n")
+            # pytest writes its own only into a cache that it makes itself.
+            if not (ignored := folder.parents[2] / ".gitignore").exists():
+                write_atomically(ignored, "*\n")
             with FileLock(folder / "lock", timeout=0):
                 yield cls._opened(folder, fingerprint, restart=restart)
         except Timeout:
@@ -130,24 +135,37 @@ class Kept:
         write_atomically(self.folder / _STATE, json.dumps(self._state(finished=finished)))
 
 
-def fingerprint(arguments: Sequence[str], installed: Installed, outputs: Sequence[Path] = ()) -> str:
+def fingerprint(
+    arguments: Sequence[str], installed: Installed, outputs: Sequence[Path] = (), requirements: Sequence[str] = ()
+) -> str:
     """Return what changes when tests could come out differently: the project's files, and what is installed.
 
     Args:
-        arguments: for pytest; the files that they name count wherever they are.
+        arguments: for pytest; the files that they name count wherever they are, with the project that they are in.
         installed: the current environment; the trees that it has editable count with their files.
         outputs: files that the command itself writes; that they change says nothing of the tests.
+        requirements: what the rows ask for; the trees and files that they name count.
     """
-    root = project_root()
-    named = [Path(argument.partition("::")[0]) for argument in arguments if not argument.startswith("-")]
-    trees = [path for line in installed.wanted.values() if line.startswith("-e ") and (path := requirement_path(line))]
-    folders = [root, *(path for path in (*named, *trees) if path.exists() and root not in path.absolute().parents)]
+    editable = [line for line in installed.wanted.values() if line.startswith("-e ")]
+    trees = [path for line in (*editable, *requirements) if (path := requirement_path(line))]
+    folders = [project_root(), *_named(arguments), *trees]
     files = {
         path.absolute(): None for folder in folders for path in ([folder] if folder.is_file() else source_files(folder))
     }
     written = {path.absolute() for path in outputs}
     stamps = [[str(path), *file_stamp(path)] for path in files if path not in written]
     return _digest([stamps, sorted(installed.wanted.items()), sorted(installed.versions.items())])
+
+
+def _named(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the files and folders that pytest is given, and the projects that they are in."""
+    for argument in (*arguments, *shlex.split(added_options())):
+        option, _, value = argument.partition("=")
+        path = Path(value if option in _FOLDER_OPTIONS else argument.partition("::")[0])
+        if (option in _FOLDER_OPTIONS or not argument.startswith("-")) and path.exists():
+            yield path
+            if root := configured_root(path.absolute()):
+                yield root
 
 
 @contextmanager
@@ -179,5 +197,7 @@ def _digest(data: object) -> str:
     return hashlib.sha256(json.dumps(data).encode()).hexdigest()
 
 
+# What may say where the tests' project is.
+_FOLDER_OPTIONS = ("--rootdir", "--config-file", "--confcutdir")
 # In the folder of a command: how far it is, and its data.
 _STATE, _KEPT = "run.json", "kept"

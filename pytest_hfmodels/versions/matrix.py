@@ -15,7 +15,7 @@ from pytest_hfmodels.versions.installed import INSTALL_HINT, read_installed
 from pytest_hfmodels.versions.kept import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.processes import Processes, Stopped
 from pytest_hfmodels.versions.results import RowResult, read_run
-from pytest_hfmodels.versions.running import TIMEOUT, refuse_updates, run_pytest
+from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,20 +70,21 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
         installed: what rows hold to, instead of the current environment.
 
     Raises:
-        VersionsError: nothing can be run: the arguments ask for an update, there is no uv to build a row with, the
-            same matrix runs already, or what is finished cannot be kept.
+        VersionsError: nothing can be run: the arguments ask for what rows cannot do, there is no uv to build a row
+            with, the same matrix runs already, or what is finished cannot be kept.
     """
-    refuse_updates(matrix.arguments)
+    check_arguments(matrix.arguments)
     installed = installed or read_installed()
     _check_tools(matrix, installed)
-    state = fingerprint(matrix.arguments, installed, matrix.outputs)
+    requirements = [line for row in matrix.rows for line in row.requirements]
+    state = fingerprint(matrix.arguments, installed, matrix.outputs, requirements)
     with Kept.locked("matrix", _identity(matrix), state, restart=matrix.restart) as kept:
         return _run(matrix, progress, installed, kept)
 
 
 def _identity(matrix: Matrix) -> list[object]:
     rows = [[row.name, row.requirements, row.without] for row in matrix.rows]
-    return [rows, matrix.arguments, matrix.timeout, str(Path.cwd())]
+    return [rows, matrix.arguments, added_options(), matrix.timeout, str(Path.cwd())]
 
 
 def _run(matrix: Matrix, progress: Progress, installed: Installed, kept: Kept) -> Grid:
@@ -150,7 +151,8 @@ class _Work:
             raise
         except HFModelsError as error:
             # Not kept: the next run tries again.
-            self.progress.ends(row.name, str(error))
+            said = isinstance(error, environments.NoSuchRelease)  # below the grid, in the same few words
+            self.progress.ends(row.name, "there is no such release" if said else str(error))
             return RowResult(row.name, problem=error.message)
         result = self.kept.result(row.name)
         if result is not None and result.environment == environment.key:

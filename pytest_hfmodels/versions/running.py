@@ -76,11 +76,11 @@ def run_pytest(
         processes: runs it, so that it can be stopped from another thread.
 
     Raises:
-        VersionsError: the arguments ask for an update.
+        VersionsError: the arguments ask for an update, or for a report log.
         Stopped: `processes` was stopped.
         OSError: the folder cannot be written, or the interpreter cannot be started.
     """
-    refuse_updates(arguments)
+    check_arguments(arguments)
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for name in (_REPORT, _EVENTS, _LOG):
@@ -101,22 +101,34 @@ def run_pytest(
 
 def _own_cache(arguments: Sequence[str], folder: Path) -> tuple[str, ...]:
     # Without the cache's plugin nobody knows the ini key, which pytest may be strict about.
-    return () if "no:cacheprovider" in arguments else ("-o", f"cache_dir={folder / 'cache'}")
+    typed = (*arguments, *shlex.split(added_options()))
+    without = any(argument.removeprefix("-p") == "no:cacheprovider" for argument in typed)
+    return () if without else ("-o", f"cache_dir={folder / 'cache'}")
 
 
-def refuse_updates(arguments: Sequence[str]) -> None:
-    """Refuse what would write snapshots: every row would write the same files.
+def added_options() -> str:
+    """Return what pytest is given by the environment."""
+    return os.environ.get("PYTEST_ADDOPTS", "")
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what would write snapshots, for every row would write the same files; and what takes a row's report away.
 
     Raises:
         VersionsError: naming the flag.
     """
-    typed = [*arguments, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    typed = [*arguments, *shlex.split(added_options())]
     for flag in UPDATE_FLAGS:
         if flag in typed:
             raise VersionsError(
                 f"Rows only read snapshots: {flag} does not go together with several versions.",
                 hint="Leave it out here, and update in the default environment: pytest --snapshot-update.",
             )
+    if any(argument.partition("=")[0] == "--report-log" for argument in arguments):
+        raise VersionsError(
+            "What a row's tests say is read from a report log of its own: --report-log does not go together with that.",
+            hint="Leave it out here; hfmodels matrix --json FILE writes what every test said.",
+        )
 
 
 def _environment(python: Path, folder: Path) -> Mapping[str, str]:

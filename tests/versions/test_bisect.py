@@ -475,3 +475,10 @@ def interrupt_once(runs: Path) -> None:
     while not any(runs.glob("slept-*")):
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_pytest_that_is_not_content_though_no_test_failed_says_nothing_about_a_release() -> None:
+    cells = {"test_lib.py::test_a": Cell(State.SAME)}
+    result = RowResult("1.0", cells=cells, problem="pytest ended with exit code 1 though no test failed", exit_code=1)
+
+    assert room._untestable(result) == ""

@@ -9,7 +9,16 @@ import pytest
 
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.versions import environments
-from pytest_hfmodels.versions.environments import DiskFull, Environment, Moved, UvMissing, is_kept, prepare
+from pytest_hfmodels.versions.environments import (
+    DiskFull,
+    Environment,
+    Moved,
+    NoSuchRelease,
+    UvMissing,
+    is_kept,
+    prepare,
+    source_files,
+)
 from pytest_hfmodels.versions.rows import parse_rows
 
 from . import wheels
@@ -129,12 +138,66 @@ def test_a_source_tree_is_built_again_when_a_file_of_it_changes(lib_project: Lib
     assert imports(changed, "lib.VERSION") == "changed tree"
 
 
-def test_a_release_that_does_not_exist_is_said_in_uvs_words(lib_project: LibProject) -> None:
-    with pytest.raises(VersionsError) as caught:
+def test_a_release_that_does_not_exist_is_said_with_where_to_find_others(lib_project: LibProject) -> None:
+    with pytest.raises(NoSuchRelease) as caught:
         built(lib_project, "lib==9.9")
 
-    assert caught.value.message.startswith("uv cannot build lib==9.9: Because there is no version of lib==9.9")
+    assert caught.value.message.startswith("There is no such release: lib==9.9")
+    assert "python -m pip index versions lib" in caught.value.message
+    assert "--with" not in str(caught.value)
+
+
+def test_what_else_cannot_be_resolved_is_said_in_uvs_words(lib_project: LibProject) -> None:
+    with pytest.raises(VersionsError) as caught:
+        built(lib_project, "lib>9")
+
+    assert caught.value.message.startswith("uv cannot build lib>9: Because only")
     assert "--without" in caught.value.hint
+
+
+NARROW = """
+print("error: No solution found when resolving dependencies", file=sys.stderr)
+print("  cause: Because lib was not found in the provided package", file=sys.stderr)
+print("         locations and you require lib==1.0, we can conclude", file=sys.stderr)
+print("         that your requirements are unsatisfiable.", file=sys.stderr)
+print("", file=sys.stderr)
+print("hint: Packages were unavailable because index lookups", file=sys.stderr)
+print("      were disabled", file=sys.stderr)
+sys.exit(1)
+"""
+NARROW_TREE = """
+print("  × No solution found when resolving dependencies:", file=sys.stderr)
+print("  ╰─▶ Because lib was not found in the provided package", file=sys.stderr)
+print("      locations and you require lib==1.0, we can conclude", file=sys.stderr)
+print("      that your requirements are unsatisfiable.", file=sys.stderr)
+sys.exit(1)
+"""
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("program", [NARROW, NARROW_TREE])
+def test_uvs_words_are_one_sentence_however_narrow_it_writes(
+    program: str, lib_project: LibProject, fake_uv: Callable[[str], Path]
+) -> None:
+    fake_uv(program)
+    with pytest.raises(VersionsError) as caught:
+        built(lib_project, "lib==1.0")
+
+    assert caught.value.message.endswith(
+        "Because lib was not found in the provided package locations and you require lib==1.0, "
+        "we can conclude that your requirements are unsatisfiable."
+    )
+
+
+def test_files_below_linked_folders_count_and_a_link_back_does_not_lead_round(tmp_path: Path) -> None:
+    project, shared = tmp_path / "project", tmp_path / "shared"
+    project.mkdir()
+    shared.mkdir()
+    (shared / "data.txt").touch()
+    (project / "linked").symlink_to(shared)
+    (shared / "back").symlink_to(project)
+
+    assert list(source_files(project)) == [project / "linked" / "data.txt"]
 
 
 @pytest.mark.usefixtures("own_cache")

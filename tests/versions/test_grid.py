@@ -160,3 +160,10 @@ def test_short_names_keep_the_file_where_two_tests_share_a_name() -> None:
     other = "test_other.py::test_a"
 
     assert list(short_names([A, B, other]).values()) == [A, "test_b", other]
+
+
+def test_the_current_row_tells_its_release_of_the_package_that_the_others_are_of() -> None:
+    current = RowResult("current", {"lib": "1.1"})
+    assert labels([current, row("lib==2.0", {})]) == {"current": "current (1.1)", "lib==2.0": "2.0"}
+    assert labels([current, row("lib==2.0", {}), row("six==1", {})])["current"] == "current"
+    assert labels([current])["current"] == "current"

@@ -90,7 +90,7 @@ def test_a_row_that_cannot_be_built_crashes_or_hangs_ends_no_other(lib_project: 
     }
     assert [row.problem and row.problem.partition(":")[0] for row in grid.rows] == [
         None,
-        "uv cannot build lib==9.9",
+        "There is no such release",
         "crashed with exit code 3",
         "timed out after 8 s",
     ]
@@ -229,6 +229,28 @@ def test_one_matrix_does_not_run_twice_at_once(lib_project: LibProject) -> None:
     assert refused == ["The same matrix is running already."]
 
 
+def test_the_cache_folder_is_ignored_by_git_as_if_pytest_had_made_it(lib_project: LibProject) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    ignored = lib_project.path / ".pytest_cache" / ".gitignore"
+    lib_project.matrix("current")
+    assert ignored.read_text() == "*\n"
+
+    ignored.write_text("# mine\n")
+    lib_project.matrix("current")
+    assert ignored.read_text() == "# mine\n"
+
+
+def test_pytests_options_in_the_environment_make_it_another_matrix(
+    lib_project: LibProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    lib_project.matrix("current")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-v")
+    lib_project.matrix("current")
+
+    assert len(list((lib_project.path / ".pytest_cache" / "hfmodels" / "matrix").glob("*/run.json"))) == 2
+
+
 def test_what_a_run_leaves_is_ignored_by_git(lib_project: LibProject) -> None:
     lib_project.write("def test_a():\n    pass\n")
     lib_project.matrix("current")
@@ -330,7 +352,10 @@ def test_only_rows_that_cannot_be_had_are_a_matrix_that_could_not_be_done(
     code = cli.main(["matrix", "lib==9.9"])
 
     assert code == 2
-    assert "there is no version of lib==9.9" in " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr()
+    assert "There is no such release: lib==9.9" in " ".join(shown.out.split())
+    assert "--without" not in shown.out + shown.err
+    assert "lib==9.9: there is no such release\n" in shown.err
 
 
 @pytest.mark.parametrize("arguments", [["-j", "0"], ["--timeout", "0"], ["--timeout", "nan"], ["-j", "many"]])

@@ -47,3 +47,25 @@ def test_the_project_is_the_nearest_folder_that_pytest_is_configured_in(tmp_path
     (tmp_path / "pytest.ini").touch()
 
     assert project_root(inner) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", ""),
+        ("pyproject.toml", "[tool.pytest.ini_options]\n"),
+        ("tox.ini", "[pytest]\n"),
+        ("setup.cfg", "[tool:pytest]\n"),
+    ],
+)
+def test_a_folder_in_the_project_that_only_can_be_built_is_not_the_project(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    inner = tmp_path / "packages" / "bot"
+    inner.mkdir(parents=True)
+    (inner / "pyproject.toml").write_text("[project]\nname = 'bot'\n[tool.pytest-other]\n")
+    (inner / "setup.py").touch()
+    assert project_root(inner) == inner
+
+    (tmp_path / name).write_text(text)
+    assert project_root(inner) == tmp_path

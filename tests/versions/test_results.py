@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
 from pytest_hfmodels.versions.running import Run
 
@@ -128,6 +129,13 @@ def test_what_leaves_a_test_after_a_variant_held_is_not_of_the_ledger(tmp_path: 
     assert found.known is None
 
 
+def test_a_failure_that_the_ledger_expects_after_a_variant_held_is_of_the_ledger(tmp_path: Path) -> None:
+    properties = said(verdict="same", base="changed", ledger="type-as")
+    found = cell(tmp_path, phases("skipped", wasxfail="type-as: raises there", user_properties=properties))
+
+    assert (found.state, found.reason, found.known) == (State.BROKEN, "raises there", "type-as")
+
+
 def test_a_reason_names_no_place_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pytest.ini").touch()
     monkeypatch.chdir(tmp_path)
@@ -189,6 +197,18 @@ def test_a_pytest_that_gave_up_says_why(tmp_path: Path, code: int, log: str, pro
     found = read(tmp_path, [FINISHED], code=code, events=[], log=log)
 
     assert problem in str(found.problem)
+
+
+@pytest.mark.parametrize(("code", "ending"), [(1, "exit code 1"), (7, "exit code 7"), (-11, "SIGSEGV")])
+def test_a_pytest_that_is_not_content_though_no_test_failed_makes_the_row_a_problem(
+    tmp_path: Path, code: int, ending: str
+) -> None:
+    found = read(tmp_path, [*phases(), FINISHED], code=code)
+
+    assert found.problem == f"pytest ended with {ending} though no test failed"
+    assert found.cells[TEST].state is State.SAME
+    assert Grid((found,)).exit_code == 1
+    assert read(tmp_path, [*phases("failed"), FINISHED], code=1).problem is None
 
 
 def test_half_a_line_of_a_process_that_died_is_passed_over(tmp_path: Path) -> None:

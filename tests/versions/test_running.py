@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.versions.processes import Processes, Stopped
-from pytest_hfmodels.versions.running import UPDATE_FLAGS, Run, refuse_updates, run_pytest
+from pytest_hfmodels.versions.running import UPDATE_FLAGS, Run, check_arguments, run_pytest
 
 HERE = Path(sys.executable)
 
@@ -88,11 +88,32 @@ def test_update_flags_are_refused_before_anything_runs(flag: str, tmp_path: Path
     assert not (tmp_path / "row").exists()
 
 
+@pytest.mark.parametrize("flag", ["--report-log", "--report-log=x.jsonl"])
+def test_a_report_log_is_refused_for_a_row_has_its_own(flag: str, tmp_path: Path) -> None:
+    with pytest.raises(VersionsError, match="--report-log does not go together with that"):
+        run_pytest(HERE, [flag], tmp_path / "row")
+
+    assert not (tmp_path / "row").exists()
+
+
+@pytest.mark.parametrize("how", ["-pno:cacheprovider", "-p no:cacheprovider", "PYTEST_ADDOPTS"])
+def test_a_row_runs_without_the_caches_plugin_where_settings_are_strict(
+    how: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pytest.ini").write_text("[pytest]\naddopts = --strict-config\n")
+    (project / "test_it.py").write_text("def test_a():\n    pass\n")
+    if how == "PYTEST_ADDOPTS":
+        monkeypatch.setenv(how, "-p no:cacheprovider")
+    run = run_pytest(HERE, [] if how == "PYTEST_ADDOPTS" else how.split(), tmp_path / "row", timeout=60)
+
+    assert run.exit_code == 0, run.log.read_text()
+
+
 def test_update_flags_in_the_environment_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-q --snapshot-update")
 
     with pytest.raises(VersionsError, match="--snapshot-update"):
-        refuse_updates([])
+        check_arguments([])
 
 
 def test_update_flags_in_the_projects_own_options_are_refused_by_the_row(project: Path, tmp_path: Path) -> None:
