@@ -1,0 +1,44 @@
+"""What the library should do, in NumPy alone, short enough to be read as the specification: the oracle.
+
+Greedy and beam search over any function from ids to logits, the processors between them, losses and pooling; and
+checkers that tell a decision too close to call from a wrong one. Imports nothing of the project but its errors.
+"""
+
+from pytest_hfmodels.reference.beams import Beams, Hypothesis, Step, beam_search, check_beams
+from pytest_hfmodels.reference.greedy import Greedy, check_greedy, greedy_search
+from pytest_hfmodels.reference.losses import (
+    bce_with_logits,
+    classifier_loss,
+    cross_entropy,
+    infer_problem_type,
+    mean_squared_error,
+    next_token_loss,
+)
+from pytest_hfmodels.reference.pooling import pooled_positions
+from pytest_hfmodels.reference.processors import process
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.reference.search import TOLERANCE, Logits, Mismatch, Settings
+
+__all__ = [
+    "TOLERANCE",
+    "Beams",
+    "Greedy",
+    "Hypothesis",
+    "Logits",
+    "Mismatch",
+    "Rules",
+    "Settings",
+    "Step",
+    "bce_with_logits",
+    "beam_search",
+    "check_beams",
+    "check_greedy",
+    "classifier_loss",
+    "cross_entropy",
+    "greedy_search",
+    "infer_problem_type",
+    "mean_squared_error",
+    "next_token_loss",
+    "pooled_positions",
+    "process",
+]

@@ -1,0 +1,145 @@
+"""Greedy search: at every step the token with the greatest score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_hfmodels.reference.processors import process
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.reference.search import TOLERANCE, Mismatch, as_prompts, grown
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.reference.search import FloatArray, IntArray, Logits, Settings
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """What greedy search gives for B prompts of P tokens in S steps.
+
+    Args:
+        ids: prompts and what follows, (B, P + S), int64; padded after a row's eos.
+        scores: the processed score of each chosen token, (B, S); NaN after a row's eos.
+        margins: by how much it was better than the next best, (B, S); NaN after a row's eos, inf without another.
+    """
+
+    ids: IntArray
+    scores: FloatArray
+    margins: FloatArray
+
+
+def greedy_search(
+    logits: Logits, ids: object, mask: object | None, settings: Settings, rules: Rules | None = None
+) -> Greedy:
+    """Decode prompts greedily; of exact ties the smallest id wins.
+
+    Args:
+        logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V).
+        ids: prompts, int (B, P), padded on the left.
+        mask: int (B, P), 0 at padding; None for none.
+        settings: those of `generate`; what concerns beams is not read.
+        rules: a release's; without, the newest known.
+    """
+    rules = rules or Rules()
+    whole, prompt_mask = as_prompts(ids, mask)
+    rows, prompt_length = whole.shape
+    scores, margins = [], []
+    ended = np.zeros(rows, bool)
+    while whole.shape[1] < settings.limit(prompt_length, rules) and not ended.all():
+        whole_mask = grown(prompt_mask, whole.shape[1])
+        processed = process(logits(whole, whole_mask), whole, whole_mask, settings, prompt_length, rules)
+        best, margin = _best(processed)
+        scores.append(np.where(ended, np.nan, processed[np.arange(rows), best]))
+        margins.append(np.where(ended, np.nan, margin))
+        chosen = np.where(ended, settings.pad, best)
+        whole = np.column_stack([whole, chosen])
+        ended |= np.isin(chosen, settings.eos)
+    steps = np.array(scores), np.array(margins)
+    return Greedy(whole, *(values.reshape(-1, rows).T for values in steps))
+
+
+def check_greedy(
+    logits: Logits,
+    ids: object,
+    mask: object | None,
+    settings: Settings,
+    returned: object,
+    scores: object | None = None,
+    rules: Rules | None = None,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Mismatch | None:
+    """Return the first thing wrong with what the library returned, or None.
+
+    At every step, after what the library itself has chosen before, its choice must be within the tolerance of the best;
+    after an eos comes padding; and it ends where all rows have ended or at the length limit.
+
+    Args:
+        logits: see `greedy_search`, as for `ids`, `mask`, `settings` and `rules`.
+        ids: the prompts.
+        mask: their mask.
+        settings: what the library was told.
+        returned: the ids that it returned, prompts included, (B, P + S).
+        scores: the processed score of each chosen token, (B, S), as in `Greedy`; must be within the tolerance.
+        rules: its release's.
+        tolerance: of two scores closer than this, either may win; relative for scores above 1.
+    """
+    rules = rules or Rules()
+    prompts, prompt_mask = as_prompts(ids, mask)
+    whole = np.asarray(returned, np.int64)
+    rows, prompt_length = prompts.shape
+    limit = settings.limit(prompt_length, rules)
+
+    def mismatch(row: int, what: str) -> Mismatch:
+        return Mismatch(tuple(prompts[row].tolist()), (tuple(whole[row, prompt_length:].tolist()),), what)
+
+    if len(whole) != rows or not np.array_equal(whole[:, :prompt_length], prompts):
+        return mismatch(0, "the prompts are not what comes first")
+    ended = np.zeros(rows, bool)
+    for length in range(prompt_length, whole.shape[1]):
+        if ended.all() or length == limit:
+            return mismatch(0, f"generated token {length - prompt_length + 1} comes after the end")
+        so_far, so_far_mask = whole[:, :length], grown(prompt_mask, length)
+        processed = process(logits(so_far, so_far_mask), so_far, so_far_mask, settings, prompt_length, rules)
+        for row, token in enumerate(whole[:, length].tolist()):
+            where = f"generated token {length - prompt_length + 1}"
+            if ended[row] and token != settings.pad:
+                return mismatch(row, f"{where} follows the end and is not the padding {settings.pad}")
+            if ended[row]:
+                continue
+            if what := _worse(processed[row], token, tolerance):
+                return mismatch(row, f"{where} is {what}")
+            score = np.nan if scores is None else float(np.asarray(scores)[row, length - prompt_length])
+            if not (np.isnan(score) or _near(score, processed[row, token], tolerance)):
+                return mismatch(row, f"{where} has a score of {score:.6g} instead of {processed[row, token]:.6g}")
+        ended |= np.isin(whole[:, length], settings.eos)
+    if whole.shape[1] < limit and not ended.all():
+        return mismatch(int(ended.argmin()), f"it stops before eos and before the limit of {limit} tokens")
+    return None
+
+
+def _best(scores: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the best token of each row (NaN is the greatest, as for upstream) and its distance from the next."""
+    best = scores.argmax(axis=1)
+    two = np.sort(_comparable(scores), axis=1)[:, -2:]
+    with np.errstate(invalid="ignore"):
+        margin = np.where(two[:, 0] == two[:, 1], 0.0, two[:, 1] - two[:, 0])
+    return best, margin
+
+
+def _worse(scores: FloatArray, token: int, tolerance: float) -> str | None:
+    scores = _comparable(scores)
+    best = int(scores.argmax())
+    if _near(scores[token], scores[best], tolerance):
+        return None
+    return f"{token} with {scores[token]:.6g}, though {best} has {scores[best]:.6g}"
+
+
+def _near(left: float, right: float, tolerance: float) -> bool:
+    return left == right or abs(left - right) <= tolerance * max(1, min(abs(left), abs(right)))
+
+
+def _comparable(scores: FloatArray) -> FloatArray:
+    return np.where(np.isnan(scores), np.inf, scores)

@@ -1,0 +1,177 @@
+"""What generation does to scores between the model and the choice, without sampling, each from its documentation.
+
+Every function takes scores (B, V), float64, and returns new ones. In greedy search they are logits, in beam search
+log-probabilities: repetition and decay, which scale them, mean different things there. What ids are read includes
+the prompt and its padding. Not here: what needs an encoder or a second model, a tokenizer or a function of the
+caller's (`encoder_*`, `guidance_scale`, `watermarking_config`, `prefix_allowed_tokens_fn`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.reference.search import as_tuple, log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pytest_hfmodels.reference.rules import Rules
+    from pytest_hfmodels.reference.search import FloatArray, IntArray, Settings
+
+_FINITE = np.finfo(np.float32)
+
+
+def process(
+    scores: NDArray[Any], ids: IntArray, mask: IntArray, settings: Settings, prompt_length: int, rules: Rules
+) -> FloatArray:
+    """Apply what the settings ask for, in the order of every release since 4.30.
+
+    Args:
+        scores: (B, V).
+        ids: what is there so far, (B, L).
+        mask: (B, L), 0 at padding.
+        settings: those of `generate`.
+        prompt_length: tokens of the prompt, padding included.
+        rules: `sequences_need_their_length`, `repetition_counts_padding`, `both_minima_hold`,
+            `minus_infinity_stays`, `decay_multiplies` and `decay_frees_the_banned` matter here.
+
+    Returns:
+        (B, V); banned tokens are -inf.
+    """
+    processed: FloatArray = np.array(scores, np.float64)
+    length, limit = ids.shape[1], settings.limit(prompt_length, rules)
+    whole = rules.sequences_need_their_length
+    if settings.sequence_bias:
+        processed = add_bias(processed, ids, settings.sequence_bias, whole=whole)
+    if settings.repetition_penalty != 1:
+        read = np.ones_like(mask) if rules.repetition_counts_padding else mask
+        processed = penalise_repetition(processed, ids, settings.repetition_penalty, read)
+    if settings.no_repeat_ngram_size > 0:
+        processed = ban_repeated_ngrams(processed, ids, settings.no_repeat_ngram_size)
+    if settings.bad_words_ids:
+        banned = {tuple(word): -np.inf for word in settings.bad_words_ids if tuple(word) not in _alone(settings.eos)}
+        processed = add_bias(processed, ids, banned, whole=whole)
+    if length < settings.least(prompt_length, rules):
+        processed = ban(processed, settings.eos)
+    if settings.forced_bos_token_id is not None and length == 1:
+        processed = force(processed, (settings.forced_bos_token_id,))
+    if settings.forced_eos_token_id is not None and length == limit - 1:
+        processed = force(processed, as_tuple(settings.forced_eos_token_id))
+    if settings.remove_invalid_values:
+        processed = make_finite(processed, minus_infinity=not rules.minus_infinity_stays)
+    if settings.exponential_decay_length_penalty is not None:
+        start, factor = settings.exponential_decay_length_penalty
+        processed = decay(processed, settings.eos, length - prompt_length - start, factor, rules)
+    processed = ban(processed, settings.suppress_tokens or ())
+    begin = prompt_length + (prompt_length == 1 and settings.forced_bos_token_id is not None)
+    if length == begin:
+        processed = ban(processed, settings.begin_suppress_tokens or ())
+    return log_softmax(processed) if settings.renormalize_logits else processed
+
+
+def ban(scores: FloatArray, tokens: Sequence[int]) -> FloatArray:
+    """Make tokens impossible."""
+    banned = scores.copy()
+    banned[:, list(tokens)] = -np.inf
+    return banned
+
+
+def force(scores: FloatArray, tokens: Sequence[int]) -> FloatArray:
+    """Make every other token impossible; the score of these is 0."""
+    forced = np.full_like(scores, -np.inf)
+    forced[:, list(tokens)] = 0
+    return forced
+
+
+def add_bias(
+    scores: FloatArray, ids: IntArray, bias: Mapping[tuple[int, ...], float], *, whole: bool = False
+) -> FloatArray:
+    """Add to the score of the last token of a sequence wherever the tokens before it are those that came last.
+
+    Bad words are a bias of -inf.
+
+    Args:
+        scores: (B, V).
+        ids: (B, L).
+        bias: from a sequence of at least one token to what to add.
+        whole: wait until as many tokens are there as the sequence has (`Rules.sequences_need_their_length`).
+    """
+    added = np.zeros_like(scores)
+    length = ids.shape[1]
+    for (*before, last), value in bias.items():
+        if before and length < len(before) + whole:
+            continue
+        matches = (ids[:, length - len(before) :] == before).all(axis=1)
+        added[matches, last] += value
+    return scores + added
+
+
+def penalise_repetition(scores: FloatArray, ids: IntArray, penalty: float, mask: IntArray | None = None) -> FloatArray:
+    """Divide positive and multiply negative scores of what has been said by a penalty (CTRL, arXiv:1909.05858, §4.1).
+
+    Args:
+        scores: (B, V).
+        ids: (B, L).
+        penalty: above 1 makes repetition less likely.
+        mask: (B, L); what stands before the first 1 of a row is not read.
+    """
+    penalised = scores.copy()
+    for row, said in enumerate(ids):
+        start = 0 if mask is None else int(mask[row].argmax())
+        tokens = np.unique(said[start:])
+        penalised[row, tokens] *= np.where(scores[row, tokens] < 0, penalty, 1 / penalty)
+    return penalised
+
+
+def ban_repeated_ngrams(scores: FloatArray, ids: IntArray, size: int) -> FloatArray:
+    """Make impossible what would end an n-gram that is already there (arXiv:1705.04304, §2.5), prompt included."""
+    banned = scores.copy()
+    length = ids.shape[1]
+    for end in range(size - 1, length):
+        earlier, latest = ids[:, end - size + 1 : end], ids[:, length - size + 1 :]
+        rows = (earlier == latest).all(axis=1)
+        banned[rows, ids[rows, end]] = -np.inf
+    return banned
+
+
+def make_finite(scores: FloatArray, *, minus_infinity: bool = True) -> FloatArray:
+    """Make NaN 0 and infinities the greatest and smallest float32.
+
+    Args:
+        scores: (B, V).
+        minus_infinity: whether -inf as well (`Rules.minus_infinity_stays`).
+    """
+    smallest = float(_FINITE.min) if minus_infinity else -np.inf
+    return np.nan_to_num(scores, nan=0.0, posinf=float(_FINITE.max), neginf=smallest)
+
+
+def decay(scores: FloatArray, eos: Sequence[int], late: int, factor: float, rules: Rules) -> FloatArray:
+    """Make eos more likely with every token past a start: add |score| · (factor^late - 1).
+
+    Args:
+        scores: (B, V).
+        eos: the tokens that end a text.
+        late: tokens past the start; nothing happens before there is one.
+        factor: above 1.
+        rules: `decay_multiplies`: the score is multiplied by factor^late instead; `decay_frees_the_banned`: eos that is
+            banned becomes NaN, which every comparison of upstream's takes for the greatest.
+    """
+    if late <= 0:
+        return scores
+    decayed, at = scores.copy(), list(eos)
+    if rules.decay_multiplies:
+        decayed[:, at] *= factor**late
+        return decayed
+    banned = np.isneginf(scores[:, at])
+    with np.errstate(invalid="ignore"):
+        raised = scores[:, at] + np.abs(scores[:, at]) * (factor**late - 1)
+    decayed[:, at] = np.where(banned, np.nan if rules.decay_frees_the_banned else -np.inf, raised)
+    return decayed
+
+
+def _alone(tokens: Sequence[int]) -> set[tuple[int, ...]]:
+    return {(token,) for token in tokens}
