@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands import accept, bisect, ledger, matrix, orphans, pending
 from pytest_hfmodels.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 COMMANDS = (pending, accept, ledger, matrix, bisect, orphans)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.

@@ -10,7 +10,7 @@ from pytest_hfmodels.errors import OptionError
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.accepting import Variation
 
 

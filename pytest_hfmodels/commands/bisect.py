@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.commands import Commands
 
 
 def add(commands: Commands) -> None:

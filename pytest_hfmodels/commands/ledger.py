@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.ledger import Entry
 
 

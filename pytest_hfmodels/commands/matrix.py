@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.ledger import Entry
     from pytest_hfmodels.versions.grid import Grid
 

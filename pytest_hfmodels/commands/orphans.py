@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_hfmodels.cli import Commands
+    from pytest_hfmodels.commands import Commands
 
 
 def add(commands: Commands) -> None:
