@@ -10,6 +10,6 @@ from pytest_hfmodels.engines.availability import installed
 _ABSENT = missing("tensorflow")
 
 needs_both_engines = pytest.mark.skipif(
-    _ABSENT is not None or missing("torch") is not None, reason=_ABSENT or "torch is not installed"
+    _ABSENT is not None or missing("torch") is not None, reason=_ABSENT or "install torch"
 )
 TRANSFORMERS = installed("transformers")

@@ -30,7 +30,7 @@ def hub_stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
     """A Hub on loopback without repos, the one that the client asks."""
     huggingface_hub = pytest.importorskip("huggingface_hub")
     if "endpoint" not in signature(huggingface_hub.snapshot_download).parameters:
-        pytest.skip("this huggingface_hub takes its endpoint from the environment, once")
+        pytest.skip("install a later huggingface_hub: this one reads its endpoint once, at import")
     # The client sleeps a second or more between its attempts.
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     server = HubStandIn()

@@ -56,9 +56,9 @@ def test_a_fault_changes_what_the_library_gives_and_leaves_nothing_behind(
     fault: Fault, transformers: ModuleType
 ) -> None:
     if fault.engine not in usable():
-        pytest.skip(f"{fault.engine} is not installed")
+        pytest.skip(f"install {fault.engine}: the fault is in its part of transformers")
     if transformers.__version__ not in SpecifierSet(fault.releases, prereleases=True):
-        pytest.skip(f"written for transformers{fault.releases}")
+        pytest.skip(f"the fault patches the code of transformers{fault.releases}: install one of those to prove it")
     before = fault.shown_by()
 
     with fault.apply():

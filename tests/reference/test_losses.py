@@ -57,7 +57,7 @@ def test_the_problem_follows_from_the_labels() -> None:
         classifier_loss(LOGITS, np.array([0, 1, 2]), "ranking")  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(missing("torch") is not None, reason="torch is not installed")
+@pytest.mark.skipif(missing("torch") is not None, reason="install torch")
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_torch_agrees(reduction: Reduction) -> None:
     import torch

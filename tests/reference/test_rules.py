@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .flat_gpt2 import FlatGPT2, Returned
 
-needs_torch = pytest.mark.skipif(missing("torch") is not None, reason="torch is not installed")
+needs_torch = pytest.mark.skipif(missing("torch") is not None, reason="install torch")
 THREE_BEAMS = Settings(num_beams=3, num_return_sequences=3, eos_token_id=22, pad_token_id=29, max_new_tokens=8)
 ENDS_WITH_13 = Settings(eos_token_id=13, pad_token_id=29, max_new_tokens=8)
 # Prompts padded with None, and settings under which the rule decides what comes out.

@@ -21,7 +21,7 @@ from .flat_gpt2 import RULES, VOCABULARY
 if TYPE_CHECKING:
     from .flat_gpt2 import FlatGPT2
 
-pytestmark = pytest.mark.skipif(missing("torch") is not None, reason="torch is not installed")
+pytestmark = pytest.mark.skipif(missing("torch") is not None, reason="install torch")
 DRAWN = settings(
     max_examples=120,
     deadline=None,

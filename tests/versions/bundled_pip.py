@@ -15,7 +15,7 @@ def use_bundled_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let releases be listed by it, from where uv looks and from nowhere else; skip where Python came without."""
     found = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
     if not found:
-        pytest.skip("this Python brings no pip along")
+        pytest.skip("this Python was built without ensurepip: run the tests with one that has it")
     monkeypatch.setattr(index, "_pip", lambda: (sys.executable, f"{found[-1]}/pip"))
     for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
