@@ -1,0 +1,37 @@
+"""Models that both architectures' suites draw: once per engine, like the bundled ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from suites.drawn import gpt2_checkpoint, transfo_xl_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_hfmodels import HFModel
+    from pytest_hfmodels.models import ModelCache
+
+
+@pytest.fixture(scope="session")
+def drawn_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of the drawn checkpoints, by name."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return {
+        "gpt2": gpt2_checkpoint(folder / "drawn-gpt2"),
+        "transfo-xl": transfo_xl_checkpoint(folder / "drawn-transfo-xl"),
+    }
+
+
+@pytest.fixture(scope="session")
+def flat_gpt2(gpt2: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
+    """A GPT-2 of 30 tokens whose choices are close, on the engine that `gpt2` is on."""
+    return hf_models.load(drawn_checkpoints["gpt2"], task="text-generation", engine=gpt2.engine)
+
+
+@pytest.fixture(scope="session")
+def flat_transfo_xl(transfo_xl: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
+    """A Transformer-XL of 24 words in three clusters whose choices are close, on `transfo_xl`'s engine."""
+    return hf_models.load(drawn_checkpoints["transfo-xl"], task="text-generation", engine=transfo_xl.engine)
