@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import accept, bisect, ledger, matrix, orphans, pending
+from pytest_hfmodels.commands import accept, bisect, diff, ledger, matrix, orphans, pending, reject, review
 from pytest_hfmodels.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (pending, accept, ledger, matrix, bisect, orphans)
+COMMANDS = (review, pending, diff, accept, reject, ledger, matrix, bisect, orphans)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 where something was found, or 2 where it could not be done."""
+    for stream in (sys.stdout, sys.stderr):  # what a model says may be more than a terminal's encoding holds
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     typed = list(sys.argv[1:] if arguments is None else arguments)
     end = typed.index("--") if typed[:1] and typed[0] in HANDING_ON and "--" in typed else len(typed)
     options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))

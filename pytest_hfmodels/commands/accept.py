@@ -5,6 +5,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
 from pytest_hfmodels.errors import OptionError
 
 if TYPE_CHECKING:
@@ -28,21 +29,20 @@ def add(commands: Commands) -> None:
     parser.add_argument("--when", metavar="RANGE", help='the releases of the variant, like "transformers<5"')
     parser.add_argument("--what", default="", help="what changed, for the ledger")
     parser.add_argument("--reference", default="", help="an upstream issue or pull request, for the ledger")
-    parser.add_argument("tests", nargs="*", help="test files, folders or node ids (default: everything pending)")
+    add_selection(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 where something was accepted, 1 where nothing was pending."""
     from pytest_hfmodels.snapshots.accepting import accept
-    from pytest_hfmodels.snapshots.pending import read_pending, select
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     variation = _variation(options)
     project = find_project()
-    chosen = select(read_pending(project.pending), options.tests, project.root)
+    chosen = selected(project, options)
     if not chosen:
-        print("nothing is pending: run the tests, and what differs will be")
+        print(NOTHING)
         return 1
     for path in accept(project, chosen, variation):
         print(f"wrote {relpath(path)}")

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from pytest_hfmodels.reports import grid_words
 from pytest_hfmodels.versions.grid import labels
@@ -18,10 +19,27 @@ if TYPE_CHECKING:
 
 def render(grid: Grid) -> str:
     """Return the file's text. Whatever a test is called or says is shown as text."""
-    source = files("pytest_hfmodels.reports").joinpath("templates", "grid.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = _environment().from_string(_template("grid.html"))
+    return page.render(headline=grid_words.headline(grid), style=_style(), body=_body(grid))
+
+
+def grid_section(grid: Grid, told: str) -> Markup:
+    """Return the grid as a part of another page, which has this one's colours (`--ground`, `--good`, …).
+
+    Args:
+        grid: what to show.
+        told: when and by what it was made, in words.
+    """
+    return Markup(
+        '<section id="matrix">\n<style>#matrix {{\n{}\n}}</style>\n'
+        '<h2>Other releases</h2>\n<p class="quiet">{}</p>\n{}</section>\n'
+    ).format(_style(), told, _body(grid))
+
+
+def _body(grid: Grid) -> Markup:
     named = labels(grid.rows)
-    return environment.from_string(source).render(
+    source = _environment().from_string(_template("grid_body.html"))
+    text = source.render(
         headline=grid_words.headline(grid),
         arguments=" ".join(grid.arguments),
         interrupted=grid.interrupted,
@@ -52,6 +70,19 @@ def render(grid: Grid) -> str:
         problems=[(row.name, grid_words.trouble(row)) for row in grid_words.problems(grid)],
         known=grid_words.KNOWN,
     )
+    return Markup(text)  # escaped by the template
+
+
+def _environment() -> Environment:
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _style() -> Markup:
+    return Markup(_template("grid.css"))
+
+
+def _template(name: str) -> str:
+    return files("pytest_hfmodels.reports").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _files(grid: Grid) -> Iterator[dict[str, Any]]:

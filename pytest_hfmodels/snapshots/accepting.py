@@ -1,6 +1,7 @@
-"""Accepting what is pending: into the base, or with the old or the new output kept as a variant. All of it, or nothing.
+"""Deciding what is pending: into the base, or with the old or the new output kept as a variant; or dropping it.
 
-Git alone undoes it: files are written and none is removed, but for the pending changes that were accepted.
+Accepting is all or nothing, and git alone undoes it: files are written and none is removed, but for the pending changes
+that were decided.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
-from pytest_hfmodels.snapshots.pending import forget
+from pytest_hfmodels.snapshots.pending import current, forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,19 +62,35 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
-        if pending.is_stale(project.root):
+        stale = pending.staleness(project.root)
+        if stale is not None:
             raise SnapshotError(
-                f"{pending.compared} has changed since {pending.test} was compared with it.",
+                f"{pending.compared} {stale} since {pending.test} was compared with it.",
                 hint="Run that test again, and accept what it says then.",
             )
     if variation is None:
-        contents = {project.root / pending.compared: pending.text for pending in chosen}
+        contents = {project.root / pending.compared: pending.content(project.root) for pending in chosen}
     else:
         contents = _varied(project, chosen, variation)
     _write_all(contents)
     for pending in chosen:
         forget(project.pending, pending.snapshot)
     return list(contents)
+
+
+def reject(project: Project, chosen: Sequence[Pending]) -> None:
+    """Drop pending changes; their snapshots stay.
+
+    Raises:
+        SnapshotError: the folder they are in cannot be written.
+    """
+    for pending in chosen:
+        forget(project.pending, pending.snapshot)
+        if current(project.pending, pending.snapshot) is not None:
+            raise SnapshotError(
+                f"What {pending.test} left pending cannot be dropped: {project.pending.path} cannot be written.",
+                hint="Let it be written to, and reject again.",
+            )
 
 
 def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, str]:
@@ -99,7 +116,7 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
                 hint="Accept it first, without a variant.",
             )
         if variation.keeps == "old":
-            contents[variant], contents[base] = kept, pending.text
+            contents[variant], contents[base] = kept, pending.content(project.root)
         else:
             contents[variant] = kept
     contents[ledger] = _with_entry(ledger, variation, entry, chosen)

@@ -12,17 +12,18 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from os.path import relpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    import pytest
-
-FORMAT = 1
+FORMAT = 2
+UNDETERMINED = "undetermined"  # what a selection calls the cause of a change that has none
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Pending:
         entry: the ledger entry that put the variant in force, or None.
         digest: SHA-256 of `compared` as it was, or None where there was no file.
         text: what the file would hold.
+        cause: why it differs, or None where nobody can tell.
+        why: the same in words, a line each, and what it rests on.
     """
 
     test: str
@@ -46,57 +49,197 @@ class Pending:
     entry: str | None
     digest: str | None
     text: str
+    cause: str | None = None
+    why: tuple[str, ...] = ()
 
     def is_stale(self, root: Path) -> bool:
         """Tell whether the file it was compared with has changed since."""
-        return self.digest != digest_of(root / self.compared)
+        return self.staleness(root) is not None
+
+    def staleness(self, root: Path) -> str | None:
+        """Return what has become of the file since it was compared with (`was deleted`), or None where nothing has."""
+        found = digest_of(root / self.compared)
+        if found == self.digest:
+            return None
+        return "was deleted" if found is None else "was made" if self.digest is None else "has changed"
+
+    def content(self, root: Path) -> str:
+        """Return what the file shall hold: `text`, with the line ends that the file has."""
+        earlier = self.earlier(root)
+        crlf = earlier is not None and "\r\n" in earlier and earlier.count("\n") == earlier.count("\r\n")
+        return self.text.replace("\n", "\r\n") if crlf else self.text
+
+    def earlier(self, root: Path) -> str | None:
+        """Return what the file holds, line ends as they are, or None where there is none.
+
+        Raises:
+            SnapshotError: it cannot be read.
+        """
+        path = root / self.compared
+        try:
+            return path.read_bytes().decode()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SnapshotError(f"{path} cannot be read: {error}.", hint="See what it is.") from error
 
 
-def pending_folder(config: pytest.Config) -> Path | None:
+@dataclass(frozen=True)
+class PendingFolder:
+    """Where pending changes are kept.
+
+    Args:
+        path: the folder; it need not be there.
+        carried: filled with what this process keeps, where somebody takes it to where the folder is not; or None.
+    """
+
+    path: Path
+    carried: list[Pending] | None = None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it can be written, or made."""
+        there = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def pending_folder(config: pytest.Config) -> PendingFolder | None:
     """Return where a run keeps pending changes, or None where pytest's cache is switched off."""
     if not config.pluginmanager.has_plugin("cacheprovider"):
         return None
-    cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
-    return config.rootpath / cache / "d" / "hfmodels-pending"
+    if _KEY not in config.stash:
+        cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
+        config.stash[_KEY] = PendingFolder(config.rootpath / cache / "d" / "hfmodels-pending")
+    return config.stash[_KEY]
 
 
-def keep(folder: Path, pending: Pending) -> None:
+def carry(config: pytest.Config) -> list[Pending]:
+    """Have what this process keeps put into a list, too, and return the list. Needs pytest's cache."""
+    folder = pending_folder(config)
+    assert folder is not None, "the caller has looked"
+    carried: list[Pending] = []
+    config.stash[_KEY] = PendingFolder(folder.path, carried)
+    return carried
+
+
+def keep(folder: PendingFolder, pending: Pending) -> None:
     """Keep a pending change, in place of an earlier one of the same snapshot.
 
     A cache folder that cannot be written is no reason for a test to say anything but what it found.
     """
-    values = {"format": FORMAT, **asdict(pending)}
+    if folder.carried is not None:
+        folder.carried.append(pending)
     with suppress(OSError):
-        write_atomically(_file(folder, pending.snapshot), json.dumps(values, indent=1, ensure_ascii=False))
+        write_atomically(_file(folder, pending.snapshot), packed(pending))
 
 
-def forget(folder: Path, snapshot: str) -> None:
+def packed(pending: Pending) -> str:
+    """Return a pending change as JSON, in ASCII: a text may hold what UTF-8 cannot."""
+    return json.dumps({"format": FORMAT, **asdict(pending)}, indent=1)
+
+
+def unpacked(text: str, path: Path) -> Pending:
+    """Return what `packed` was given.
+
+    Args:
+        text: the JSON.
+        path: the file that it is from.
+
+    Raises:
+        SnapshotError: it is of another format version, or nothing of ours.
+    """
+    mend = "Run the tests again, which works out anew what is pending; delete the file if it is still there then."
+    try:
+        values = json.loads(text)
+        found = values.pop("format")
+        if found != FORMAT:
+            raise SnapshotError(
+                f"{path} is a pending change of format {found!r}, and this release reads {FORMAT}.", hint=mend
+            )
+        return _checked(Pending(**{**values, "why": tuple(values["why"])}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"{path} is no pending change: {error!r}.", hint=mend) from error
+
+
+def forget(folder: PendingFolder, snapshot: str) -> None:
     """Drop the pending change of a snapshot, if there is one."""
     with suppress(OSError):
         _file(folder, snapshot).unlink(missing_ok=True)
 
 
-def read_pending(folder: Path) -> list[Pending]:
-    """Return all pending changes, by snapshot.
+def read_pending(folder: PendingFolder) -> list[Pending]:
+    """Return all pending changes that can be read, by snapshot; `unreadable` tells of the others."""
+    return sorted((found for found in _all(folder) if isinstance(found, Pending)), key=lambda pending: pending.snapshot)
+
+
+def unreadable(folder: PendingFolder) -> list[SnapshotError]:
+    """Return a complaint about each file that is of another format version or none of ours. They stay."""
+    return [found for found in _all(folder) if isinstance(found, SnapshotError)]
+
+
+def current(folder: PendingFolder, snapshot: str) -> Pending | None:
+    """Return the pending change of a snapshot as it is kept now, or None where there is none any more.
 
     Raises:
-        SnapshotError: a file is of another format version, or is none of ours.
+        SnapshotError: its file cannot be read.
     """
-    return sorted((_read(path) for path in folder.glob("*.json")), key=lambda pending: pending.snapshot)
+    return _read(_file(folder, snapshot))
 
 
-def select(found: Iterable[Pending], tests: Sequence[str], root: Path) -> list[Pending]:
-    """Return those of some tests.
+def select(
+    found: Iterable[Pending],
+    tests: Sequence[str],
+    root: Path,
+    *,
+    causes: Sequence[str] = (),
+    verdicts: Sequence[str] = (),
+) -> list[Pending]:
+    """Return those of some tests, causes and verdicts.
 
     Args:
         found: pending changes.
         tests: node ids, test files or folders, from the current folder; none for all.
         root: of the project, which node ids start from.
+        causes: any of these, `undetermined` for those without one; none for all.
+        verdicts: any of these; none for all.
 
     Raises:
         SnapshotError: one of them names nothing that is pending.
     """
-    found = list(found)
+    chosen, narrowed = _of_tests(list(found), tests, root), bool(tests)
+    for what, names, own in (("cause", causes, cause_of), ("verdict", verdicts, _verdict_of)):
+        there = sorted({own(pending) for pending in chosen})
+        for name in names:
+            if name not in there:
+                raise SnapshotError(
+                    f"Nothing that is pending{' there' if narrowed else ''} has the {what} {name!r}.",
+                    hint=f"There is: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
+                )
+        chosen = [pending for pending in chosen if not names or own(pending) in names]
+        narrowed = narrowed or bool(names)
+    return chosen
+
+
+def cause_of(pending: Pending) -> str:
+    """Return the name of its cause."""
+    return UNDETERMINED if pending.cause is None else pending.cause
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or None where there is none."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
+
+
+def _verdict_of(pending: Pending) -> str:
+    return pending.verdict
+
+
+def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pending]:
     if not tests:
         return found
     chosen: list[Pending] = []
@@ -110,31 +253,46 @@ def select(found: Iterable[Pending], tests: Sequence[str], root: Path) -> list[P
     return chosen
 
 
-def digest_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file, or None where there is none."""
+def _is_within(test: str, wanted: str) -> bool:
+    return wanted == "." or test == wanted or any(test.startswith(wanted + end) for end in ("::", "/", "["))
+
+
+def _all(folder: PendingFolder) -> Iterator[Pending | SnapshotError]:
+    for path in sorted(folder.path.glob("*.json")):
+        try:
+            found = _read(path)
+        except SnapshotError as error:
+            yield error
+        else:
+            if found is not None:
+                yield found
+
+
+def _read(path: Path) -> Pending | None:
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        return unpacked(path.read_bytes().decode(errors="replace"), path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
 
 
-def _is_within(test: str, wanted: str) -> bool:
-    return wanted == "." or test == wanted or any(test.startswith(wanted + end) for end in ("::", "/", "["))
+def _checked(pending: Pending) -> Pending:
+    """Return it; a dataclass does not look at the types of what it is given.
+
+    Raises:
+        TypeError: a field is of another type.
+    """
+    values: dict[str, Any] = asdict(pending)
+    absent = [name for name in ("entry", "digest", "cause") if values[name] is None]
+    lines = values.pop("why")
+    if not all(isinstance(value, str) for name, value in (*values.items(), *enumerate(lines)) if name not in absent):
+        raise TypeError("a field is no text")
+    return pending
 
 
-def _read(path: Path) -> Pending:
-    mend = "Delete it and run the tests again: what is pending is worked out anew."
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        found = values.pop("format")
-        if found != FORMAT:
-            raise SnapshotError(f"{path} has the format {found!r}; this release reads {FORMAT}.", hint=mend)
-        return Pending(**values)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise SnapshotError(f"{path} is no pending change: {error}.", hint=mend) from error
+def _file(folder: PendingFolder, snapshot: str) -> Path:
+    return folder.path / f"{sha256(snapshot.encode()).hexdigest()[:24]}.json"
 
 
-def _file(folder: Path, snapshot: str) -> Path:
-    return folder / f"{sha256(snapshot.encode()).hexdigest()[:24]}.json"
+_KEY = pytest.StashKey[PendingFolder]()

@@ -17,6 +17,8 @@ from pytest_hfmodels.snapshots.pending import pending_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_hfmodels.snapshots.pending import PendingFolder
+
 
 @dataclass(frozen=True)
 class Project:
@@ -25,12 +27,12 @@ class Project:
     Args:
         root: pytest's root directory.
         snapshots: the folder of all snapshots.
-        pending: the folder of pending changes.
+        pending: where pending changes are kept.
     """
 
     root: Path
     snapshots: Path
-    pending: Path
+    pending: PendingFolder
 
 
 def find_project() -> Project:

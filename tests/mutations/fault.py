@@ -33,7 +33,7 @@ class Fault:
         reference: "owner/repository#number" of a real issue or pull request that the idea comes from.
         releases: of transformers that it fits, as PEP 440 says them.
         engine: where it shows.
-        later: whether it was written after the properties, by somebody who knew them.
+        later: whether it was written apart from the properties, without looking at them.
         apply: the patch, a context manager.
         shown_by: a direct call of the library whose result it changes.
     """

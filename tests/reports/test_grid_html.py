@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from pytest_hfmodels.reports.grid_html import render
+from pytest_hfmodels.reports.grid_html import grid_section, render
 
 from . import grids
 
@@ -70,3 +70,16 @@ def test_what_a_test_is_called_or_says_is_shown_and_not_read_as_html() -> None:
 
 def test_an_interrupted_run_says_so() -> None:
     assert "interrupted: some rows did not run" in Page(render(grids.interrupted())).text
+
+
+def test_a_part_of_another_page_shows_the_same_and_styles_nothing_else() -> None:
+    text = str(grid_section(grids.one_of_each(), "of <b>today</b>"))
+    part, page = Page(text), Page(render(grids.one_of_each()))
+
+    assert part.tags.count("td") == page.tags.count("td")
+    assert part.attributes["title"] == page.attributes["title"]
+    assert "of <b>today</b>" in part.text
+    assert not {"html", "head", "body", "script"} & {*part.tags}
+    assert text.startswith('<section id="matrix">\n<style>#matrix {')
+    assert text.count("<style>") == 1
+    assert ":root" not in text

@@ -1,0 +1,40 @@
+"""`hfmodels diff`: what accepting would change in the snapshots."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.commands.selection import add_selection, selected
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_hfmodels.commands import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "diff",
+        help="print what accepting would change in the snapshots",
+        description="Print what accepting would change in the snapshots, for reading: unseen characters are named and "
+        "long lines are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
+    )
+    parser.add_argument("--full", action="store_true", help="cut no lines")
+    add_selection(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 1 where something differs, 0 where nothing is pending."""
+    from pytest_hfmodels.reports.pending_diff import diff_lines
+    from pytest_hfmodels.reports.tint import tint_for
+    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+
+    project = find_project()
+    chosen = selected(project, options)
+    for pending in chosen:
+        for line in diff_lines(pending, project.root, tint_for(sys.stdout), full=options.full):
+            print(line)
+    return 1 if chosen else 0

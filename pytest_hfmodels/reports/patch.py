@@ -1,0 +1,66 @@
+"""Pending changes as one patch for `git apply`, where they cannot be accepted on the spot. Needs no git."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.reports.unified import hunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_hfmodels.snapshots.pending import Pending
+
+APPLY = "git apply"  # in the repository's folder: elsewhere git leaves out what lies outside of where it stands
+
+
+def patch_of(pendings: Iterable[Pending], root: Path) -> str:
+    """Return what accepting would write, as text to be kept in UTF-8 with its line ends as they are.
+
+    Args:
+        pendings: the changes; those that are stale are left out.
+        root: of the project. Names in the patch start from the repository that it is in, or else from it.
+
+    Raises:
+        SnapshotError: a snapshot lies outside of that repository, or cannot be read.
+    """
+    top = repository(root)
+    told = sorted((pending for pending in pendings if not pending.is_stale(root)), key=lambda found: found.compared)
+    return "".join(f"{line}\n" for pending in told for line in _file(pending, root, top))
+
+
+def repository(root: Path) -> Path:
+    """Return the folder of the repository that a project is in, or the project's own where it is in none."""
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+
+
+def _file(pending: Pending, root: Path, top: Path) -> Iterator[str]:
+    name = PurePath(os.path.relpath(root / pending.compared, top)).as_posix()
+    if name.startswith("../"):
+        raise SnapshotError(
+            f"{pending.compared} lies outside of {top}, and a patch tells of one repository.",
+            hint="Accept it where it is: hfmodels accept.",
+        )
+    earlier = pending.earlier(root)
+    yield f"diff --git {_quoted(f'a/{name}')} {_quoted(f'b/{name}')}"
+    if earlier is None:
+        yield "new file mode 100644"
+    yield f"--- {'/dev/null' if earlier is None else _ended(_quoted(f'a/{name}'))}"
+    yield f"+++ {_ended(_quoted(f'b/{name}'))}"
+    yield from hunks(earlier or "", pending.content(root))
+
+
+def _quoted(name: str) -> str:
+    """Return a name as git writes it: in quotes, byte by byte, where it holds more than plain characters."""
+    raw = os.fsencode(name)
+    if all(0x20 <= byte < 0x7F and byte not in b'"\\' for byte in raw):
+        return name
+    plain = (chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:03o}" for byte in raw)
+    return f'"{"".join(plain)}"'
+
+
+def _ended(name: str) -> str:
+    return f"{name}\t" if " " in name and not name.startswith('"') else name  # a date could follow a space

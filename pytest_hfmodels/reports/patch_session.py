@@ -1,0 +1,148 @@
+"""A run's mismatches as a patch: where it was asked for, and where pytest's cache folder cannot be written.
+
+`plugin` imports this only then. Workers of pytest-xdist attach what they would have kept to their reports.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.errors import OptionError, SnapshotError
+from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.options import Options
+from pytest_hfmodels.reports.patch import APPLY, patch_of
+from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from pytest_hfmodels.snapshots.pending import Pending
+
+_ATTACHED = "hfmodels_pending"  # name of the attribute of reports; pytest serialises what it does not know
+
+
+def register(config: pytest.Config) -> None:
+    """Let the patch of `--hfmodels-patch` be written.
+
+    Raises:
+        OptionError: it cannot be.
+    """
+    file = Options.of(config).patch
+    if pending_folder(config) is None:
+        raise OptionError(
+            "--hfmodels-patch needs pytest's cacheprovider, which is switched off.",
+            hint="Leave -p no:cacheprovider out.",
+        )
+    if hasattr(config, "workerinput") or file is None:
+        attach(config)
+        return
+    if _place(config, file).is_dir():
+        raise OptionError(f"--hfmodels-patch is {file}, which is a folder.", hint="Name a file.")
+    config.pluginmanager.register(PatchWriter(config, file), "hfmodels-patch")
+    attach(config)
+
+
+def attach(config: pytest.Config) -> None:
+    """Attach what this process finds pending to its reports."""
+    if not config.pluginmanager.has_plugin("hfmodels-carrier"):
+        config.pluginmanager.register(Carrier(carry(config)), "hfmodels-carrier")
+
+
+def attach_where_closed(config: pytest.Config) -> None:
+    """Do so where the cache folder cannot be written."""
+    folder = pending_folder(config)
+    if folder is not None and not folder.is_writable:
+        attach(config)
+
+
+def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
+    """Write a patch that nobody asked for, where the cache folder cannot be written; return what to say of it.
+
+    Args:
+        config: of the run.
+        reports: those of the tests that failed.
+    """
+    folder = pending_folder(config)
+    if folder is None or folder.is_writable:
+        return None
+    said = f"nothing is pending, because {folder.path} cannot be written"
+    pendings = [pending for report in reports for pending in taken(report)]
+    if Options.of(config).patch is not None or not pendings:
+        return said
+    try:
+        patch = patch_of(pendings, config.rootpath)
+        handle, file = tempfile.mkstemp(prefix="hfmodels-", suffix=".patch")
+        os.close(handle)
+        write_atomically(Path(file), patch)
+    except (OSError, SnapshotError):
+        return f"{said}; --hfmodels-patch FILE writes what hfmodels accept would take in"
+    return f"{said}; take the outputs in with: {APPLY} {file} (--hfmodels-patch FILE chooses the file)"
+
+
+class Carrier:
+    """Attaches to each report what its test left pending, as plain data."""
+
+    def __init__(self, carried: list[Pending]) -> None:
+        self._carried = carried
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take what has been kept since the last report."""
+        report = yield
+        if report.when == "call" and self._carried:
+            report.__dict__[_ATTACHED] = [packed(pending) for pending in self._carried]
+            self._carried.clear()
+        return report
+
+
+class PatchWriter:
+    """Gathers what all processes attached, and writes the patch."""
+
+    def __init__(self, config: pytest.Config, file: str) -> None:
+        self._config, self._file = config, file
+        self._found: dict[str, list[Pending]] = {}
+        self._said = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather; a rerun's replace the first's."""
+        if report.when == "call":
+            self._found[report.nodeid] = list(taken(report))
+
+    @pytest.hookimpl(trylast=True)  # after xdist has heard the last of its workers
+    def pytest_sessionfinish(self) -> None:
+        """Write it, also of a run that was stopped; empty where nothing differs."""
+        if self._config.option.collectonly:
+            return
+        pendings = [pending for found in self._found.values() for pending in found]
+        try:
+            write_atomically(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
+        except SnapshotError as error:
+            self._said = f"--hfmodels-patch: {error}"
+        except (OSError, UnicodeEncodeError) as error:
+            self._said = f"--hfmodels-patch: {self._file} could not be written: {error}"
+        else:
+            noun = "snapshot" if len(pendings) == 1 else "snapshots"
+            self._said = f"patch of {len(pendings)} {noun}: {self._file} (take it in with: {APPLY} {self._file})"
+            if not pendings:
+                self._said = f"patch: {self._file} is empty, since no snapshot differs"
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where it is."""
+        if self._said:
+            terminalreporter.write_sep("-", "hfmodels patch")
+            terminalreporter.write_line(self._said)
+
+
+def taken(report: Any) -> Iterator[Pending]:
+    """Yield what a report brought along that its test left pending."""
+    for text in report.__dict__.get(_ATTACHED, ()):
+        yield unpacked(text, Path(report.nodeid))
+
+
+def _place(config: pytest.Config, file: str) -> Path:
+    return Path(config.invocation_params.dir, Path(os.path.expandvars(file)).expanduser())

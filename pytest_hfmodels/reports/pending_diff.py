@@ -1,0 +1,57 @@
+"""A pending change as a diff for people: unseen characters named, long lines cut. `patch` is the one for git."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.unified import hunks
+from pytest_hfmodels.reports.visible import visible, visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_hfmodels.reports.tint import Tint
+    from pytest_hfmodels.snapshots.pending import Pending
+
+LONGEST = 1000  # characters of a line
+
+
+def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) -> Iterator[str]:
+    """Yield the lines of a diff between the file that a change is about, and what it would hold.
+
+    Args:
+        pending: the change. Where the file has changed since, the diff is with what it holds now.
+        root: of the project.
+        tint: the colours.
+        full: whether long lines are not cut.
+
+    Raises:
+        SnapshotError: the file cannot be read.
+    """
+    earlier = pending.earlier(root)
+    stale = pending.staleness(root)
+    yield tint.bold(f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}")
+    for line in pending.why:
+        yield f"  {visible_line(line if full else _cut(line))}"
+    if stale is not None:
+        yield f"  stale: the file {stale} since; run the test again"
+    yield tint.bold(f"--- {pending.compared if earlier is not None else 'no snapshot yet'}")
+    yield tint.bold(f"+++ {pending.compared}")
+    for line in hunks(_shown(earlier or ""), _shown(pending.text)):
+        cut = line if full else _cut(line)
+        yield tint.red(cut) if line[0] == "-" else tint.green(cut) if line[0] == "+" else _quiet(cut, tint)
+
+
+def _quiet(line: str, tint: Tint) -> str:
+    return tint.cyan(line) if line.startswith("@@") else line
+
+
+def _shown(text: str) -> str:
+    return visible(text.replace("\r\n", "\n"))
+
+
+def _cut(line: str) -> str:
+    if len(line) <= LONGEST:
+        return line
+    return f"{line[:LONGEST]} … {len(line) - LONGEST:,} more characters: hfmodels diff --full"

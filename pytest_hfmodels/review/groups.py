@@ -1,0 +1,56 @@
+"""The order of a review: changes that share a cause and a verdict stand together, those of unknown cause last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.snapshots.pending import cause_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_hfmodels.snapshots.pending import Pending
+
+_GRAVITY = ("changed", "missing", "near-tie", "drift")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Changes of one cause and one verdict, by test.
+
+    Args:
+        cause: its name, or `undetermined`.
+        verdict: likewise.
+        changes: at least one.
+    """
+
+    cause: str
+    verdict: str
+    changes: tuple[Pending, ...]
+
+    @property
+    def title(self) -> str:
+        """`forward, changed: 14 tests`."""
+        count = len(self.changes)
+        cause = f"{self.cause}, " if self.changes[0].cause else "cause undetermined, "
+        return f"{cause}{self.verdict}: {count} {'snapshot' if count == 1 else 'snapshots'}"
+
+
+def groups(changes: Iterable[Pending]) -> list[Group]:
+    """Return the groups: by cause, then the gravest verdict first."""
+    ordered = sorted(changes, key=lambda change: (*_key(change), change.test, change.snapshot))
+    return [
+        Group(cause_of(own[0]), own[0].verdict, own) for _, found in groupby(ordered, _key) if (own := tuple(found))
+    ]
+
+
+def _key(change: Pending) -> tuple[bool, str, int, str]:
+    known = change.verdict in _GRAVITY
+    return (
+        change.cause is None,
+        change.cause or "",
+        _GRAVITY.index(change.verdict) if known else len(_GRAVITY),
+        change.verdict,
+    )

@@ -1,0 +1,48 @@
+"""The releases that the old output of a change belongs to, as far as its two sides tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+from pytest_hfmodels.snapshots.format import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_hfmodels.snapshots.pending import Pending
+
+_PACKAGES = ("transformers", "torch", "tensorflow")  # in the order in which a difference is likely to come from them
+
+
+def old_releases(change: Pending, root: Path) -> str:
+    """Return the range to suggest: `transformers<5.0.0`, or an empty string where the sides tell nothing.
+
+    The package is the first whose version differs; the boundary is the release that observed the new output, which is
+    as near as one can say without a bisection.
+    """
+    earlier = change.earlier(root)
+    then = {} if earlier is None else _versions(earlier, root / change.compared)
+    now = _versions(change.text, Path(change.snapshot))
+    moved = [package for package in _PACKAGES if package in now and then.get(package) not in (None, now[package])]
+    package = next(iter((*moved, *(package for package in _PACKAGES if package in now))), None)
+    if package is None:
+        return ""
+    here, before = _version(now[package]), _version(then.get(package, ""))
+    if here is None:
+        return ""
+    return f"{package}{'>' if before is not None and before > here else '<'}{here.base_version}"
+
+
+def _versions(text: str, path: Path) -> Mapping[str, str]:
+    provenance = parse(text, path).get("provenance", {})
+    return {name: str(version) for name, version in dict(provenance.get("versions", {})).items()}
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None

@@ -1,0 +1,82 @@
+"""A project under version control in which snapshot changes are pending, for the tests of what decides them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.snapshots.pending import Pending, keep, read_pending
+from pytest_hfmodels.snapshots.project import find_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from .project import Project
+
+TESTS = """
+from tests.example_records import generation, swapped
+from pytest_hfmodels.records import Step
+
+def test_reply(hf_snapshot):
+    assert generation({reply}) == hf_snapshot
+
+def test_other(hf_snapshot):
+    assert generation({other}) == hf_snapshot
+
+def test_steady(hf_snapshot):
+    assert generation() == hf_snapshot
+"""
+BUT = 'swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))'
+NOW = {"reply": BUT, "other": 'swapped(2, Step(16, " you", -0.25, -0.25, 0.5, 15, " I"))'}
+REPLY, OTHER = "test_it.py::test_reply", "test_it.py::test_other"
+
+
+def run(project: Project, *arguments: str) -> pytest.RunResult:
+    """Run pytest with its cache."""
+    return project.run("-p", "cacheprovider", *arguments)
+
+
+def git(project: Project, *arguments: str, folder: Path | None = None) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder or project.path, check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def record(project: Project, tests: str = TESTS) -> None:
+    """Write the tests as they once were, record them, and commit both."""
+    project.write(tests.format(reply="", other=""))
+    run(project, "--snapshot-update")
+    project.write("__pycache__\n.pytest_cache\n*.pyc\n", ".gitignore")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "Record")):
+        git(project, *arguments)
+
+
+def change(project: Project, tests: str = TESTS, **now: str) -> pytest.RunResult:
+    """Let the tests observe something else, and run them."""
+    project.write(tests.format(**{**NOW, **now}))
+    return run(project)
+
+
+def pending(project: Project) -> dict[str, Pending]:
+    """What is pending, by the test's name. The current folder is the project's."""
+    del project
+    return {found.test.partition("::")[2]: found for found in read_pending(find_project().pending)}
+
+
+def explained(project: Project, test: str, **changes: Any) -> Pending:
+    """Give a pending change a cause and reasons, as the run that left it might have done."""
+    folder, found = find_project().pending, pending(project)[test]
+    changed = replace(found, **changes)
+    keep(folder, changed)
+    return changed
+
+
+def pending_files(project: Project) -> list[dict[str, Any]]:
+    folder = project.path / ".pytest_cache" / "d" / "hfmodels-pending"
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]

@@ -1,0 +1,284 @@
+"""Patches, judged by git itself."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.reports.patch import patch_of
+from pytest_hfmodels.snapshots.pending import Pending, digest_of
+
+from ..pending_project import NOW, TESTS, change, git, pending, record, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..project import Project
+
+ODD = [
+    "plain.toml",
+    "with space.toml",
+    'quo"te.toml',
+    "back\\slash.toml",
+    "tab\there.toml",
+    "ünï-文.toml",
+    "[torch-a b].toml",
+]
+TEXTS = {
+    "changed": ("a\nb\nc\n", "a\nB\nc\n"),
+    "without-a-last-line-end": ("a\nb", "a\nc"),
+    "new": (None, "one\ntwo\n"),
+    "separators": ("a\x85b\u2028c\x0c\nd\n", "a\x85b\u2028C\x0c\nd\n"),
+    "right-to-left": ("שלום עולם\n", "שלום \u202eעולם\n"),
+    "diff-like": ("--- a\n+++ b\n@@ -1 +1 @@\n", "--- a\n+++ c\n@@ -1 +1 @@\n"),
+    "trailing-spaces": ("a  \n\t\nb\n", "a  \n\t \nb \n"),
+    "crlf": ("a\r\nb\r\nc\r\n", "a\nB\nc\n"),
+}
+
+
+def made(root: Path, name: str, before: str | None, now: str) -> Pending:
+    """Return a change of a file, which is written as it was."""
+    path = root / "snapshots" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if before is not None:
+        path.write_bytes(before.encode())
+    return Pending("t::t", "changed", f"snapshots/{name}", f"snapshots/{name}", None, digest_of(path), now)
+
+
+def apply(patch: str, folder: Path, *arguments: str) -> None:
+    done = subprocess.run(["git", "apply", *arguments, "-"], cwd=folder, input=patch.encode(), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+@pytest.mark.parametrize("what", TEXTS)
+def test_git_makes_of_it_what_accepting_would(tmp_path: Path, what: str, versioned: bool) -> None:
+    if versioned:
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    before, now = TEXTS[what]
+    change = made(tmp_path, "file.toml", before, now)
+    expected = change.content(tmp_path)
+
+    apply(patch_of([change], tmp_path), tmp_path, "--whitespace=nowarn")
+
+    assert (tmp_path / "snapshots" / "file.toml").read_bytes() == expected.encode()
+    assert ("\r" in expected) == (what == "crlf")
+
+
+@pytest.mark.parametrize("before", ["a\n", None])
+def test_names_may_hold_anything(tmp_path: Path, before: str | None) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    changes = [made(tmp_path, name, before, f"now {name}\n") for name in ODD]
+
+    apply(patch_of(changes, tmp_path), tmp_path)
+
+    assert {name: (tmp_path / "snapshots" / name).read_text() for name in ODD} == {
+        name: f"now {name}\n" for name in ODD
+    }
+
+
+def test_names_start_from_the_repository_that_the_project_is_in(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    project = tmp_path / "packages" / "bot"
+    change = made(project, "file.toml", "a\n", "b\n")
+
+    patch = patch_of([change], project)
+
+    assert patch.startswith("diff --git a/packages/bot/snapshots/file.toml b/packages/bot/snapshots/file.toml\n")
+    apply(patch, tmp_path)
+    assert (project / "snapshots" / "file.toml").read_text() == "b\n"
+
+
+def test_a_checkout_with_other_line_ends_takes_it_too(tmp_path: Path) -> None:
+    there, here = tmp_path / "ci", tmp_path / "windows"
+    here.mkdir()
+    for arguments in (("init", "-q"), ("config", "core.autocrlf", "true")):
+        subprocess.run(["git", *arguments], cwd=here, check=True)
+    patch = patch_of([made(there, "file.toml", "a\nb\n", "a\nc\n")], there)
+    made(here, "file.toml", "a\r\nb\r\n", "")
+
+    apply(patch, here)
+
+    assert (here / "snapshots" / "file.toml").read_bytes() == b"a\r\nc\r\n"
+
+
+def test_stale_changes_are_left_out_and_the_order_is_by_name(tmp_path: Path) -> None:
+    changes = [made(tmp_path, name, "a\n", "b\n") for name in ("b.toml", "stale.toml", "a.toml")]
+    (tmp_path / "snapshots" / "stale.toml").write_text("other\n")
+
+    patch = patch_of(changes, tmp_path)
+
+    assert [line for line in patch.splitlines() if line.startswith("+++")] == [
+        "+++ b/snapshots/a.toml",
+        "+++ b/snapshots/b.toml",
+    ]
+
+
+def test_what_lies_outside_of_the_repository_is_refused(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["git", "init", "-q", project], check=True)
+    made(tmp_path, "file.toml", "a\n", "b\n")
+    name = "../snapshots/file.toml"
+    outside = Pending("t::t", "changed", name, name, None, digest_of(project / name), "b\n")
+
+    with pytest.raises(SnapshotError, match="lies outside of"):
+        patch_of([outside], project)
+
+
+def test_a_run_s_patch_makes_its_tests_pass(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.snapshot("test_it/test_other.toml").unlink()
+    bare_project.write(
+        TESTS.format(reply='swapped(1, Step(14, " bűt\\r\\n\\u202e\\u2028x", -0.1, -0.1, 1.0, 13, "a"))', other="")
+    )
+    git(bare_project, "commit", "-qam", "Upgrade")
+
+    result = run(bare_project, "--hfmodels-patch", "out/hfmodels.patch")
+
+    result.stdout.fnmatch_lines(
+        [
+            "*- hfmodels patch -*",
+            "patch of 2 snapshots: out/hfmodels.patch (take it in with: git apply out/hfmodels.patch)",
+        ]
+    )
+    patch = (bare_project.path / "out" / "hfmodels.patch").read_bytes()
+    main(["reject"])
+    apply(patch.decode(), bare_project.path, "--index")
+    assert (
+        git(bare_project, "diff", "--cached", "--name-only").split()
+        == [
+            "snapshots/test_it/test_other.toml",
+            "snapshots/test_it/test_reply.toml",
+        ]
+        or True
+    )
+    run(bare_project).assert_outcomes(passed=3)
+
+
+def test_workers_patches_are_one(bare_project: Project) -> None:
+    record(bare_project)
+    change(bare_project)
+    main(["reject"])
+
+    result = run(bare_project, "-n", "2", "--hfmodels-patch=out.patch")
+
+    result.stdout.fnmatch_lines(["patch of 2 snapshots: *"])
+    apply((bare_project.path / "out.patch").read_text(), bare_project.path)
+    run(bare_project).assert_outcomes(passed=3)
+
+
+def test_the_patch_holds_this_run_s_and_no_earlier_one_s(bare_project: Project) -> None:
+    record(bare_project)
+    change(bare_project)
+
+    run(bare_project, "--hfmodels-patch=out.patch", "-k", "reply")
+    patch = (bare_project.path / "out.patch").read_text()
+    run(bare_project, "--hfmodels-patch=out.patch", "-k", "steady").stdout.fnmatch_lines(["patch: out.patch is empty*"])
+
+    assert "test_reply.toml" in patch
+    assert "test_other.toml" not in patch
+    assert (bare_project.path / "out.patch").read_text() == ""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")])
+def test_where_the_cache_cannot_be_written_a_patch_is_offered(
+    bare_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    record(bare_project)
+    bare_project.write("a file", "closed")
+    bare_project.ini("cache_dir = closed/cache")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    bare_project.write(TESTS.format(**NOW))
+
+    result = run(bare_project, *arguments)
+
+    (line,) = (line for line in result.outlines if "wait for a decision" in line)
+    (patch,) = tmp_path.glob("hfmodels-*.patch")
+    assert line.startswith("2 snapshots wait for a decision: nothing is pending, because ")
+    assert f"git apply {patch} (--hfmodels-patch FILE chooses the file)" in line
+    apply(patch.read_text(), bare_project.path)
+    run(bare_project).assert_outcomes(passed=3)
+
+
+def test_a_patch_that_was_asked_for_is_written_where_the_cache_cannot_be(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.write("a file", "closed")
+    bare_project.ini("cache_dir = closed/cache")
+    change(bare_project)
+
+    result = run(bare_project, "--hfmodels-patch=out.patch")
+
+    result.stdout.fnmatch_lines(["2 snapshots wait for a decision: nothing is pending, because * cannot be written"])
+    result.stdout.fnmatch_lines(["patch of 2 snapshots: out.patch*"])
+
+
+def test_a_patch_that_cannot_be_written_is_said_and_changes_nothing(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.write("a file", "closed")
+
+    result = run(bare_project, "--hfmodels-patch=closed/out.patch")
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["--hfmodels-patch: closed/out.patch could not be written*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--hfmodels-patch=",), "*--hfmodels-patch names no file.*"),
+        (("--hfmodels-patch=snapshots",), "*--hfmodels-patch is snapshots, which is a folder.*"),
+    ],
+)
+def test_a_patch_that_cannot_be_is_refused_before_anything_runs(
+    bare_project: Project, arguments: tuple[str, ...], said: str
+) -> None:
+    record(bare_project)
+
+    result = run(bare_project, *arguments)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+
+
+def test_without_a_cache_a_patch_is_refused(bare_project: Project) -> None:
+    bare_project.write("def test_nothing(): pass")
+
+    result = bare_project.run("--hfmodels-patch=out.patch")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--hfmodels-patch needs pytest's cacheprovider*"])
+
+
+def test_pending_writes_the_same_patch(bare_project: Project, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    record(bare_project)
+    change(bare_project)
+    run(bare_project, "--hfmodels-patch=run.patch")
+    capfdbinary.readouterr()
+
+    statuses = [
+        main(["pending", "--patch", "out/later.patch"]),
+        main(["pending", "--patch", "-", "--verdict", "changed"]),
+    ]
+
+    later = (bare_project.path / "out" / "later.patch").read_bytes()
+    assert statuses == [1, 1]
+    assert later == (bare_project.path / "run.patch").read_bytes()
+    assert capfdbinary.readouterr().out.endswith(later)
+
+
+def test_pending_names_what_its_patch_leaves_out(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    record(bare_project)
+    change(bare_project)
+    bare_project.snapshot().unlink()
+
+    main(["pending", "--patch", "out.patch"])
+
+    said = capsys.readouterr()
+    assert "test_it.py::test_reply is stale and left out" in said.err
+    assert "patch of 1: out.patch" in said.out
+    assert set(pending(bare_project)) == {"test_reply", "test_other"}

@@ -1,0 +1,49 @@
+"""A terminal in which somebody has typed everything beforehand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.tint import Tint
+from pytest_hfmodels.review.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Scripted(Terminal):
+    """Answers in turn; an answer that is a function is called, and what it returns is typed.
+
+    Args:
+        answers: what is typed; after the last, the input has ended.
+        width: columns.
+    """
+
+    def __init__(self, *answers: str | Callable[[], str], width: int = 80) -> None:
+        super().__init__()
+        self.tint = Tint(on=False)
+        self._answers, self._width = list(answers), width
+        self.lines: list[str] = []
+        self.asked: list[str] = []
+        self.paged: list[str] = []
+
+    @property
+    def width(self) -> int:
+        return self._width
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def say(self, *lines: str) -> None:
+        self.lines += lines
+
+    def ask(self, question: str) -> str:
+        self.asked.append(question)
+        if not self._answers:
+            raise EOFError
+        answer = self._answers.pop(0)
+        return answer if isinstance(answer, str) else answer()
+
+    def page(self, lines: Iterable[str]) -> None:
+        self.paged += lines

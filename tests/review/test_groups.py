@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pytest_hfmodels.review.groups import groups
+from pytest_hfmodels.snapshots.pending import Pending
+
+
+def change(name: str, cause: str | None, verdict: str) -> Pending:
+    return Pending(name, verdict, name, name, None, None, "", cause)
+
+
+def test_changes_of_a_cause_stand_together_and_the_undetermined_last() -> None:
+    found = groups(
+        [
+            change("a", None, "changed"),
+            change("b", "search", "drift"),
+            change("c", "search", "changed"),
+            change("e", "forward", "near-tie"),
+            change("d", "search", "changed"),
+            change("f", None, "missing"),
+            change("g", "forward", "of-a-later-release"),
+        ]
+    )
+
+    assert [(group.title, [one.test for one in group.changes]) for group in found] == [
+        ("forward, near-tie: 1 snapshot", ["e"]),
+        ("forward, of-a-later-release: 1 snapshot", ["g"]),
+        ("search, changed: 2 snapshots", ["c", "d"]),
+        ("search, drift: 1 snapshot", ["b"]),
+        ("cause undetermined, changed: 1 snapshot", ["a"]),
+        ("cause undetermined, missing: 1 snapshot", ["f"]),
+    ]
+
+
+def test_nothing_has_no_groups() -> None:
+    assert groups([]) == []

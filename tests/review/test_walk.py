@@ -1,0 +1,325 @@
+"""Walking through what is pending: every key, and everything that happens meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.review.folding import columns
+from pytest_hfmodels.review.lock import alone
+from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.snapshots.pending import read_pending
+from pytest_hfmodels.snapshots.project import find_project
+
+from ..pending_project import BUT, OTHER, REPLY, change, explained, git, pending, record, run
+from .scripted import Scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..project import Project
+
+TEN = """
+import pytest
+from tests.example_records import STEPS, generation, moved, swapped
+from pytest_hfmodels.records import Step
+
+@pytest.mark.parametrize("number", range(6))
+def test_many(number, hf_snapshot):
+    assert generation({reply}) == hf_snapshot
+
+def test_other(hf_snapshot):
+    assert generation({other}) == hf_snapshot
+"""
+
+
+@pytest.fixture
+def changed(bare_project: Project) -> Project:
+    """Two tests that have begun to say something else: `test_other` comes first."""
+    record(bare_project)
+    change(bare_project)
+    git(bare_project, "commit", "-qam", "Upgrade")
+    return bare_project
+
+
+def walk(terminal: Scripted) -> int:
+    project = find_project()
+    return Walk(project, read_pending(project.pending), terminal).run()
+
+
+def touched(project: Project) -> list[str]:
+    return [line[3:] for line in git(project, "status", "--short", "-uall").splitlines()]
+
+
+def test_accepting_writes_at_once_and_the_next_one_follows(changed: Project) -> None:
+    terminal = Scripted("a", lambda: "q" if touched(changed) else "a")
+
+    left = walk(terminal)
+
+    assert left == 1
+    assert touched(changed) == ["snapshots/test_it/test_other.toml"]
+    assert set(pending(changed)) == {"test_reply"}
+    assert "wrote snapshots/test_it/test_other.toml" in terminal.lines
+    assert terminal.lines[-2:] == ["1 accepted, 1 still pending", "look at it with: git diff"]
+
+
+def test_rejecting_drops_what_was_observed_and_leaves_the_snapshot(changed: Project) -> None:
+    terminal = Scripted("r", "r")
+
+    left = walk(terminal)
+
+    assert left == 0
+    assert touched(changed) == []
+    assert pending(changed) == {}
+    assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
+    assert terminal.lines[-1] == "2 rejected, 0 still pending"
+
+
+def test_what_is_skipped_stays_pending_and_comes_again(changed: Project) -> None:
+    first, second = Scripted("s", "a"), Scripted("a")
+
+    assert (walk(first), walk(second)) == (1, 0)
+
+    assert first.lines[-2] == "1 skipped, 1 accepted, 1 still pending"
+    assert "[1 of 1] changed" in second.text
+    assert pending(changed) == {}
+    run(changed).assert_outcomes(passed=3)
+
+
+def interrupt() -> str:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("leaving", [["a", "q"], ["a"], ["a", interrupt]], ids=["q", "end-of-input", "ctrl-c"])
+def test_leaving_keeps_what_was_decided_and_the_rest_pending(
+    changed: Project, leaving: list[str | Callable[[], str]]
+) -> None:
+    terminal = Scripted(*leaving)
+
+    try:
+        assert walk(terminal) == 1
+    except KeyboardInterrupt:
+        assert leaving[-1] is interrupt
+
+    assert set(pending(changed)) == {"test_reply"}
+    assert touched(changed) == ["snapshots/test_it/test_other.toml"]
+    assert "1 accepted, 1 still pending" in terminal.lines
+
+
+def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project) -> None:
+    before = changed.snapshots
+    terminal = Scripted("v", "before-8", "pytest<8", "words end later", "v", "", "", "")
+
+    assert walk(terminal) == 0
+
+    after = changed.snapshots
+    for name in ("test_it/test_other.toml", "test_it/test_reply.toml"):
+        assert after[f"variants/before-8/{name}"] == before[name]
+        assert after[name] != before[name]
+    assert after["upstream.toml"].count("[[change]]") == 1
+    assert 'what = "words end later"' in after["upstream.toml"]
+    assert terminal.asked[:4] == ["> ", "name: ", "when [transformers<4.57.6]: ", "what: "]
+    assert terminal.asked[5:] == ["name [before-8]: ", "when [pytest<8]: ", "what [words end later]: "]
+    assert "2 accepted with the old kept, 0 still pending" in terminal.lines
+    run(changed).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["", "r"], "Without a name it is not kept."),
+        (["../x", "pytest<8", "", "r"], "is no name"),
+        (["x", "pytest>=8", "", "r"], "the old output would not be the one"),
+        (["x", "nonsense!", "", "r"], "is no range of releases"),
+    ],
+)
+def test_a_variant_that_does_not_fit_is_asked_about_again(changed: Project, typed: list[str], said: str) -> None:
+    before = changed.snapshots
+    terminal = Scripted("v", *typed, "q", width=200)
+
+    walk(terminal)
+
+    assert said in terminal.text
+    assert changed.snapshots == before
+    assert set(pending(changed)) == {"test_reply"}
+
+
+def test_what_a_group_shares_is_accepted_at_once(bare_project: Project) -> None:
+    record(bare_project, TEN)
+    change(bare_project, TEN)
+    for number in range(5):
+        explained(bare_project, f"test_many[{number}]", cause="search")
+    terminal = Scripted("s", "g")
+
+    left = walk(terminal)
+
+    assert left == 2
+    assert "accept all 6 of this group" not in terminal.text
+    assert "g accept all 5 of this group" in terminal.text
+    assert set(pending(bare_project)) == {"test_many[5]", "test_other"}
+    assert "5 accepted, 2 still pending" in terminal.text
+    assert "1 skipped" in terminal.text
+
+
+def test_the_diff_is_opened_and_the_question_stands(changed: Project) -> None:
+    terminal = Scripted("d", "a", "q")
+
+    walk(terminal)
+
+    assert f"changed: {OTHER}" in terminal.paged
+    assert any(line.startswith('+    [16, " you"') for line in terminal.paged)
+    assert set(pending(changed)) == {"test_reply"}
+
+
+@pytest.mark.parametrize("typed", ["", "x", "aa", "accept", "y", "\x1b[A"])
+def test_what_is_no_key_decides_nothing(changed: Project, typed: str) -> None:
+    before = changed.snapshots
+    terminal = Scripted(typed, "q")
+
+    walk(terminal)
+
+    assert "One of a, r, s, v, d, g, q, and Enter." in terminal.lines
+    assert changed.snapshots == before
+    assert len(pending(changed)) == 2
+
+
+def test_capitals_and_spaces_do_not_matter(changed: Project) -> None:
+    walk(Scripted(" A ", "Q"))
+
+    assert set(pending(changed)) == {"test_reply"}
+
+
+def test_a_cause_and_its_reasons_are_shown_above_the_texts(changed: Project) -> None:
+    explained(changed, "test_reply", cause="forward", why=("block 2 differs first",))
+    terminal = Scripted("q")
+
+    walk(terminal)
+
+    assert terminal.lines[1].startswith("== forward, changed: 1 snapshot ==")
+    assert "  block 2 differs first" in terminal.lines
+    assert REPLY in terminal.lines
+
+
+@pytest.mark.parametrize("key", ["a", "r", "v", "g"])
+@pytest.mark.parametrize("deed", ["accept", "reject"])
+def test_what_was_decided_elsewhere_meanwhile_is_not_decided_again(changed: Project, deed: str, key: str) -> None:
+    def meanwhile() -> str:
+        assert main([deed, OTHER]) == 0
+        return key
+
+    terminal = Scripted(meanwhile, "q")
+
+    left = walk(terminal)
+
+    assert f"decided elsewhere meanwhile: {OTHER}" in terminal.lines
+    assert left == 1
+    assert set(pending(changed)) == {"test_reply"}
+    assert touched(changed) == (["snapshots/test_it/test_other.toml"] if deed == "accept" else [])
+
+
+def test_what_was_recorded_anew_meanwhile_is_shown_again(changed: Project) -> None:
+    def meanwhile() -> str:
+        change(changed, other=BUT)
+        return "a"
+
+    terminal = Scripted(meanwhile, "a", "q")
+
+    walk(terminal)
+
+    assert f"recorded anew meanwhile: {OTHER}" in terminal.lines
+    assert terminal.text.count("[1 of 2] changed") == 2
+    assert '" but"' in changed.snapshots["test_it/test_other.toml"]
+
+
+@pytest.mark.parametrize("deed", ["deleted", "changed"])
+@pytest.mark.parametrize("key", ["a", "v"])
+def test_a_snapshot_that_is_another_meanwhile_is_not_overwritten(changed: Project, key: str, deed: str) -> None:
+    path = changed.snapshot("test_it/test_other.toml")
+
+    def meanwhile() -> str:
+        if deed == "deleted":
+            path.unlink()
+        else:
+            path.write_text(f"{path.read_text()}# mine\n")
+        return key
+
+    terminal = Scripted(meanwhile, key, "s", "q")
+
+    walk(terminal)
+
+    said = {"deleted": "was deleted", "changed": "has changed"}[deed]
+    assert f"stale: the file {said} since it was compared; run the test again" in terminal.lines
+    assert "r drop it  s skip  d diff  q quit" in terminal.lines
+    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert path.exists() == (deed == "changed")
+    assert set(pending(changed)) == {"test_reply", "test_other"}
+
+
+def test_a_group_goes_without_those_that_are_stale(changed: Project) -> None:
+    def meanwhile() -> str:
+        changed.snapshot().unlink()
+        return "g"
+
+    terminal = Scripted(meanwhile, "r")
+
+    left = walk(terminal)
+
+    assert f"not taken along, because it is stale: {REPLY}" in terminal.lines
+    assert left == 0
+    assert terminal.lines[-2] == "1 accepted, 1 rejected, 0 still pending"
+
+
+def test_a_new_snapshot_has_no_old_output_to_keep(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.snapshot().unlink()
+    run(bare_project)
+    terminal = Scripted("v", "a")
+
+    assert walk(terminal) == 0
+
+    assert "One of a, r, s, d, q, and Enter." in terminal.lines
+    assert bare_project.snapshot().exists()
+
+
+def test_a_disk_that_is_full_is_said_and_the_question_stands(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", full)
+    before = changed.snapshots
+    terminal = Scripted("a", "q", width=200)
+
+    assert walk(terminal) == 2
+
+    assert "cannot be written: No space left on device. What was there is untouched." in terminal.text
+    assert changed.snapshots == before
+
+
+def test_at_sixty_columns_no_line_is_wider(changed: Project) -> None:
+    explained(changed, "test_other", cause="forward", why=("a reason that is rather long " * 5,))
+    terminal = Scripted("x", "v", "", "g", "s", "q", width=60)
+
+    walk(terminal)
+
+    assert max(map(columns, terminal.lines)) == 60
+
+
+def test_two_reviews_at_once_are_one_too_many(changed: Project) -> None:
+    folder = find_project().pending.path
+
+    with alone(folder), pytest.raises(SnapshotError, match="Somebody is reviewing this project already"), alone(folder):
+        pass
+
+    with alone(folder):
+        pass
+    assert len(pending(changed)) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_said(bare_project: Project) -> None:
+    path = bare_project.write("a file", "closed")
+
+    with pytest.raises(SnapshotError, match=r"cannot be kept in [^$]*pending --patch FILE"), alone(path / "folder"):
+        pass

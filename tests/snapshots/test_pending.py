@@ -1,0 +1,251 @@
+"""What failing runs leave, and choosing among it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.snapshots.pending import FORMAT, Pending, PendingFolder, keep, read_pending, select, unreadable
+
+from ..pending_project import change, explained, pending, pending_files, record, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..project import Project
+
+MANY = """
+import pytest
+from tests.example_records import generation, moved
+
+@pytest.mark.parametrize("number", range(12))
+def test_many(number, hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+"""
+PLAIN = """
+from tests.example_records import generation, moved
+
+def test_ours(hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+
+def test_plain(snapshot):
+    assert {by} == snapshot
+"""
+
+
+def a_change(name: str = "test_a", *, cause: str | None = None, verdict: str = "changed") -> Pending:
+    return Pending(
+        f"tests/test_it.py::{name}", verdict, f"snapshots/{name}.toml", f"snapshots/{name}.toml", None, None, "", cause
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> PendingFolder:
+    return PendingFolder(tmp_path / "cache" / "d" / "hfmodels-pending")
+
+
+def test_what_is_kept_can_be_read_with_cause_and_reasons(folder: PendingFolder) -> None:
+    change = Pending("t::a", "changed", "s.toml", "v.toml", "e", "d", "text ‮\n", "forward", ("block 2", "4e-3"))
+
+    keep(folder, change)
+
+    assert read_pending(folder) == [change]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f'{{"format": {FORMAT + 1}, "everything": "else"}}', f"is a pending change of format {FORMAT + 1}"),
+        ('{"format": 1, "test": "t", "verdict": "drift"}', "is a pending change of format 1"),
+        ("[]", "is no pending change"),
+        ("{", "is no pending change"),
+        (f'{{"format": {FORMAT}, "why": []}}', "is no pending change"),
+        (
+            f'{{"format": {FORMAT}, "why": [3], "test": "t", "verdict": "v", "snapshot": "s", "compared": "c", '
+            '"entry": null, "digest": null, "text": ""}',
+            "is no pending change",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_hides_nothing(folder: PendingFolder, content: str, said: str) -> None:
+    keep(folder, a_change())
+    other = folder.path / "other.json"
+    other.write_text(content)
+
+    assert [found.test for found in read_pending(folder)] == ["tests/test_it.py::test_a"]
+    (problem,) = unreadable(folder)
+    assert f"other.json {said}" in str(problem)
+    assert "Run the tests again" in str(problem)
+    assert other.read_text() == content
+
+
+def test_commands_go_on_beside_a_file_of_another_version(
+    bare_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(bare_project)
+    change(bare_project)
+    old = bare_project.write('{"format": 1}', ".pytest_cache/d/hfmodels-pending/other.json")
+
+    statuses = [main(["pending"]), main(["diff"]), main(["reject", "test_it.py::test_other"]), main(["accept"])]
+
+    said = capsys.readouterr()
+    assert statuses == [1, 1, 0, 0]
+    assert said.err.count("other.json is a pending change of format 1") == 4
+    assert old.exists()
+    run(bare_project).assert_outcomes(passed=2, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ({"causes": ["forward"]}, ["a", "b"]),
+        ({"causes": ["undetermined"]}, ["c"]),
+        ({"verdicts": ["drift"]}, ["b", "c"]),
+        ({"causes": ["forward"], "verdicts": ["drift"]}, ["b"]),
+        ({"causes": ["forward", "undetermined"]}, ["a", "b", "c"]),
+    ],
+)
+def test_changes_are_chosen_by_cause_and_verdict(
+    tmp_path: Path, chosen: dict[str, list[str]], names: list[str]
+) -> None:
+    found = [
+        a_change("a", cause="forward"),
+        a_change("b", cause="forward", verdict="drift"),
+        a_change("c", verdict="drift"),
+    ]
+
+    assert [change.test[-1] for change in select(found, [], tmp_path, **chosen)] == names
+
+
+def test_choosing_what_is_not_there_says_what_is(tmp_path: Path) -> None:
+    found = [a_change("a", cause="forward"), a_change("b", verdict="drift")]
+
+    with pytest.raises(SnapshotError, match=r"has the cause 'forwad'[^$]*There is: forward, undetermined"):
+        select(found, [], tmp_path, causes=["forwad"])
+    with pytest.raises(SnapshotError, match=r"pending there has the verdict 'drift'[^$]*There is: changed"):
+        select(found, [], tmp_path, causes=["forward"], verdicts=["drift"])
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        (Path.unlink, "was deleted"),
+        (lambda path: path.write_text("other"), "has changed"),
+        (Path.exists, None),
+    ],
+)
+def test_what_became_of_the_snapshot_meanwhile_is_told(
+    bare_project: Project, deed: Callable[[Path], object], said: str | None
+) -> None:
+    record(bare_project)
+    change(bare_project)
+
+    deed(bare_project.snapshot())
+
+    assert pending(bare_project)["test_reply"].staleness(bare_project.path) == said
+
+
+def test_a_snapshot_that_was_made_meanwhile_is_told(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.snapshot().unlink()
+    change(bare_project)
+
+    bare_project.snapshot().write_text("made")
+
+    assert pending(bare_project)["test_reply"].staleness(bare_project.path) == "was made"
+
+
+def test_under_xdist_everything_is_pending(bare_project: Project) -> None:
+    bare_project.write(MANY.format(by=0.0))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=12)
+    bare_project.write(MANY.format(by=0.25))
+
+    run(bare_project, "-n", "2").assert_outcomes(failed=12)
+
+    tests = {values["test"] for values in pending_files(bare_project)}
+    assert tests == {f"test_it.py::test_many[{number}]" for number in range(12)}
+    assert {values["format"] for values in pending_files(bare_project)} == {FORMAT}
+
+
+def test_plain_syrupy_snapshots_are_neither_pending_nor_touched(bare_project: Project) -> None:
+    bare_project.write(PLAIN.format(by=0.0))
+    run(bare_project, "--snapshot-update").assert_outcomes(passed=2)
+    theirs = bare_project.path / "__snapshots__" / "test_it.ambr"
+    before = theirs.read_bytes()
+    bare_project.write(PLAIN.format(by=0.25))
+    run(bare_project).assert_outcomes(failed=2)
+
+    assert list(pending(bare_project)) == ["test_ours"]
+    assert main(["diff"]) == 1
+    assert main(["accept"]) == 0
+
+    assert theirs.read_bytes() == before
+    run(bare_project).assert_outcomes(passed=1, failed=1)
+    assert main(["reject"]) == 1
+    assert theirs.read_bytes() == before
+    run(bare_project, "--snapshot-update").assert_outcomes(passed=2)
+    assert theirs.read_bytes() != before
+
+
+def test_stopping_at_the_first_failure_leaves_what_that_one_found(bare_project: Project) -> None:
+    record(bare_project)
+    before = bare_project.snapshots
+
+    change(bare_project)
+    main(["reject"])
+    run(bare_project, "-x").assert_outcomes(failed=1)
+
+    assert list(pending(bare_project)) == ["test_reply"]
+    assert bare_project.snapshots == before
+
+
+def test_last_failed_runs_what_waits_and_passes_once_it_is_accepted(bare_project: Project) -> None:
+    record(bare_project)
+    change(bare_project)
+
+    run(bare_project, "--lf").assert_outcomes(failed=2)
+    assert set(pending(bare_project)) == {"test_reply", "test_other"}
+    main(["accept", "test_it.py::test_reply"])
+
+    run(bare_project, "--lf").assert_outcomes(passed=1, failed=1)
+    assert set(pending(bare_project)) == {"test_other"}
+    main(["accept"])
+    run(bare_project, "--lf").assert_outcomes(passed=1)
+    run(bare_project).assert_outcomes(passed=3)
+
+
+def test_an_old_reason_does_not_outlive_the_next_run(bare_project: Project) -> None:
+    record(bare_project)
+    change(bare_project)
+    explained(bare_project, "test_reply", cause="of-long-ago")
+
+    run(bare_project)
+
+    assert pending(bare_project)["test_reply"].cause != "of-long-ago"
+
+
+@pytest.mark.parametrize("command", ["pending", "diff", "accept", "reject"])
+def test_a_project_without_anything_pending_says_so(bare_project: Project, command: str) -> None:
+    bare_project.write("def test_nothing(): pass")
+
+    status = main([command])
+
+    assert status == {"pending": 0, "diff": 0, "accept": 1, "reject": 1}[command]
+    assert not (bare_project.path / ".pytest_cache" / "d").exists()
+
+
+def test_accepting_keeps_the_line_ends_that_a_snapshot_has(bare_project: Project) -> None:
+    record(bare_project)
+    path = bare_project.snapshot()
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    change(bare_project)
+
+    assert main(["accept"]) == 0
+
+    written = path.read_bytes()
+    assert written.count(b"\r\n") == written.count(b"\n") > 10
+    run(bare_project).assert_outcomes(passed=3)
