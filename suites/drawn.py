@@ -102,6 +102,11 @@ def _gpt2_shapes(config: Mapping[str, Any]) -> Shapes:
         yield from _both(f"{block}.attn.c_proj", width, width)
         yield from _both(f"{block}.mlp.c_fc", width, inner)
         yield from _both(f"{block}.mlp.c_proj", inner, width)
+        if config.get("add_cross_attention"):
+            yield from _both(f"{block}.ln_cross_attn", width)
+            yield from _both(f"{block}.crossattention.c_attn", width, 2 * width)
+            yield from _both(f"{block}.crossattention.q_attn", width, width)
+            yield from _both(f"{block}.crossattention.c_proj", width, width)
     yield from _both("transformer.ln_f", width)
     yield "score.weight", (config["num_labels"], width)
     if not config["tie_word_embeddings"]:

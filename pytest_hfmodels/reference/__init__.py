@@ -1,10 +1,12 @@
 """What the library should do, in NumPy alone, short enough to be read as the specification: the oracle.
 
-Greedy and beam search over any function from ids to logits, the processors between them, losses and pooling; and
-checkers that tell a decision too close to call from a wrong one. Imports nothing of the project but its errors.
+Greedy and beam search over any function from ids to logits, the processors between them, losses and pooling, and
+checkers that tell a decision too close to call from a wrong one; the forward passes of GPT-2 and Transformer-XL.
+Imports nothing of the project but its errors.
 """
 
 from pytest_hfmodels.reference.beams import Beams, Hypothesis, Step, beam_search, check_beams
+from pytest_hfmodels.reference.gpt2 import GPT2, GPT2Pass
 from pytest_hfmodels.reference.greedy import Greedy, check_greedy, greedy_search
 from pytest_hfmodels.reference.losses import (
     bce_with_logits,
@@ -18,10 +20,13 @@ from pytest_hfmodels.reference.pooling import pooled_positions
 from pytest_hfmodels.reference.processors import process
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.reference.search import TOLERANCE, Logits, Mismatch, Settings
+from pytest_hfmodels.reference.transfo_xl import TransfoXL, TransfoXLPass
 
 __all__ = [
+    "GPT2",
     "TOLERANCE",
     "Beams",
+    "GPT2Pass",
     "Greedy",
     "Hypothesis",
     "Logits",
@@ -29,6 +34,8 @@ __all__ = [
     "Rules",
     "Settings",
     "Step",
+    "TransfoXL",
+    "TransfoXLPass",
     "bce_with_logits",
     "beam_search",
     "check_beams",
