@@ -93,7 +93,7 @@ def run_one(fault: Fault, arguments: Sequence[str]) -> int:
     """Run pytest under a fault in this process; return its exit code."""
     import pytest
 
-    return int(pytest.main([*PLUGIN, "--fault", fault.name, "--hfmodels-engines", fault.engine, *arguments]))
+    return int(pytest.main([*PLUGIN, *IMPORTED, "--fault", fault.name, "--hfmodels-engines", fault.engine, *arguments]))
 
 
 def _in_a_warm_process(
