@@ -49,9 +49,10 @@ class Options:
         allow_update: whether snapshots may be written where the environment says `CI`.
         baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
         recording: whether every model snapshot is written there instead of compared.
-        json: file of the JSON report, or None; relative to where pytest was started, like the other two.
+        json: file of the JSON report, or None; relative to where pytest was started, like the others.
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
+        patch: file of the patch with what would be accepted, or None.
         explicit: whether the project or the person has set anything of ours.
     """
 
@@ -70,6 +71,7 @@ class Options:
     json: str | None
     html: str | None
     markdown: str | None
+    patch: str | None
     explicit: bool
 
     @property
@@ -150,6 +152,11 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write it as Markdown, and append it to the CI's step summary where the CI names one",
     )
+    group.addoption(
+        "--hfmodels-patch",
+        metavar="FILE",
+        help="write what `hfmodels accept` would take in as a patch for `git apply`",
+    )
     parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
     parser.addini("hfmodels_require", "engines that must be there", type="args")
     parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
@@ -198,6 +205,7 @@ def _read(config: pytest.Config) -> Options:
         json=_file(config, "json"),
         html=_file(config, "html"),
         markdown=_file(config, "markdown"),
+        patch=_file(config, "patch"),
         explicit=_explicit(config),
     )
 

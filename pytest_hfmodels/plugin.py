@@ -42,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_hfmodels.reports.session import register  # only runs that are asked for a report pay for one
 
             register(config)
+        if Options.of(config).patch is not None:
+            from pytest_hfmodels.reports.patch_session import register as register_patch
+
+            register_patch(config)
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -59,6 +63,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         collection.apply_engine_limits(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
+            from pytest_hfmodels.reports.patch_session import attach_where_closed  # imports what a snapshot will
+
+            attach_where_closed(config)
         if collection.has_ledger(config, items):
             from pytest_hfmodels.expectations import apply_ledger  # only projects with a ledger pay for reading one
 
@@ -137,7 +144,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Read every weight once more: a write through `.data` shows nowhere else."""
+    """Read every weight once more: a write through `.data` shows nowhere else. Colour what pytest is about to print."""
+    _paint(session.config)
     if CACHE not in session.config.stash:
         return
     changed = _changes(session.config, weights=True)
@@ -153,12 +161,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(config.stash[_LATE])
-    waiting = sum(_is_waiting(report) for report in terminalreporter.getreports("failed"))
+    waiting = [report for report in terminalreporter.getreports("failed") if _is_waiting(report)]
+    if waiting:
+        from pytest_hfmodels.reports.summary import causes  # a failing run can wait for an import
+
+        for line in causes(waiting):
+            terminalreporter.write_line(line)
     if waiting and config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
-        noun = "snapshot waits" if waiting == 1 else "snapshots wait"
-        terminalreporter.write_line(
-            f"{waiting} {noun} for a decision: hfmodels pending lists them, hfmodels accept takes them in"
-        )
+        terminalreporter.write_line(_waiting(config, waiting))
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
@@ -190,6 +200,22 @@ def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
         from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
         yield from properties(snapshot.outcomes)
+
+
+def _paint(config: pytest.Config) -> None:
+    terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and terminal.hasmarkup and any(map(_is_waiting, terminal.getreports("failed"))):
+        from pytest_hfmodels.reports.colours import paint  # every other report has been told by now
+
+        paint(terminal.getreports("failed"))
+
+
+def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
+    from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
+
+    noun = "snapshot waits" if len(reports) == 1 else "snapshots wait"
+    said = f"{len(reports)} {noun} for a decision: "
+    return said + (offer(config, reports) or "hfmodels review walks through them, hfmodels accept takes them in")
 
 
 def _is_waiting(report: Any) -> bool:

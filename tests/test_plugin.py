@@ -53,6 +53,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-json",
         "--hfmodels-html",
         "--hfmodels-markdown",
+        "--hfmodels-patch",
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {
@@ -116,13 +117,14 @@ def test_reply(hf_snapshot):
     result.stdout.fnmatch_lines(
         [
             "E*changed: generated token 2 differs (snapshots/test_it/test_reply.toml)",
-            "E*after 'My name is Ada'",
-            "E*recorded ' and' (id 13), log-probability -0.5, margin 1.5 over ' but' (id 14)",
-            "E*now      ' but' (id 14), log-probability -0.125, margin 1.25 over ' and' (id 13);"
-            " ' and' now -1.5, moved by 1",
-            "E*text after 'My name is Ada '",
-            "E*recorded 'and I'",
-            "E*now      'but I'",
+            "E*recorded My name is Ada⟦ and⟧ I",
+            "E*now      My name is Ada⟦ but⟧ I",
+            "E*' and' (id 13) had -0.5, margin 1.5; now -1.5, moved by 1",
+            "E*' but' (id 14) now has -0.125, margin 1.25",
+            "E*why: the model that made this output is no longer in memory, *",
+            "E*- it is no near-tie: recorded by a margin of 1.5 and now the other way by 1.4 *",
+            "E*recorded My name is Ada ⟦and⟧ I",
+            "E*now      My name is Ada ⟦but⟧ I",
             "E*numbers up to there moved by at most 0 (tolerance 0.0001)",
             "E*recorded with torch 2.0.0, transformers 4.57.6 (torch, float32, eager, AVX512)",
             "E*now           torch 2.0.0, transformers 4.57.6 (torch, float32, eager, AVX512)",
@@ -151,9 +153,9 @@ def test_reply(hf_snapshot):
     result.stdout.fnmatch_lines(
         [
             "E*changed: generated token 2 differs *",
-            "E*after *",
-            "E*recorded ' and' *",
-            "E*now      ' but' *",
+            "E*recorded My name is Ada⟦ and⟧ I",
+            "E*now      My name is Ada⟦ but⟧ I",
+            "E*why: *",
             "E*one more difference: -vv",
             "E*accept it: pytest *",
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels import engines
@@ -169,7 +170,11 @@ class ModelCache:
             loaded = self._engine(name).load(found.folder, task, options)
             tokenizer = _tokenizer(found, options)
             before = Fingerprint.of(loaded, tokenizer, with_weights=True)
-            self._entries[key] = Entry(found, task, loaded, tokenizer, before)
+
+            def load(**changes: str) -> engines.LoadedModel:
+                return self._engine(name).load(found.folder, task, replace(options, **changes))  # type: ignore[arg-type]
+
+            self._entries[key] = Entry(found, task, loaded, tokenizer, before, load=load)
             self.loads += 1
         self._entries[key].touched = True
         return self._entries[key]

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.models.watch import Fingerprint
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel, Task
-    from pytest_hfmodels.models.watch import Fingerprint
+
+_LARGE = 500_000_000  # bytes of weights: a model above is not loaded a second time to explain a difference
+_SMALL = 50_000_000  # one below is kept: tests that fail together mostly share a cause
+_NOT_THE_MODEL = ("tokenizer", "generation_config.")
 
 
-@dataclass
+@dataclass(eq=False)  # one is known by itself: what it made refers to it weakly
 class Entry:
-    """One model in memory."""
+    """One model in memory.
+
+    Args:
+        checkpoint: what it was loaded from, or describes it.
+        task: what for.
+        loaded: the engine's side.
+        tokenizer: upstream's.
+        before: what it looked like when it was last known to be clean.
+        adopted: whether somebody else has loaded it.
+        touched: whether a test has asked for it since.
+        load: loads the checkpoint again, with other options; None where it was adopted.
+    """
 
     checkpoint: Checkpoint
     task: Task
@@ -22,10 +40,34 @@ class Entry:
     before: Fingerprint
     adopted: bool = False
     touched: bool = False
+    load: Callable[..., LoadedModel] | None = None
+    _others: dict[str, LoadedModel] = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
         """Name the model the way messages do."""
         return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
+
+    def again(self, **changes: str) -> LoadedModel | None:
+        """Load the checkpoint with another `dtype` or `attention`.
+
+        Returns:
+            The model, or None where it was adopted or is too large to be in memory twice.
+        """
+        key = repr(sorted(changes.items()))
+        if key in self._others:
+            return self._others[key]
+        size = sum(raw.nbytes for _, _, _, raw in self.loaded.weights())
+        if self.load is None or size > _LARGE:
+            return None
+        other = self.load(**changes)
+        if size <= _SMALL:
+            self._others[key] = other
+        return other
+
+    def altered(self) -> list[str]:
+        """Say what of the model, its tokenizer left out, has changed since it was loaded."""
+        now = Fingerprint.of(self.loaded, None, with_weights=self.before.weights is not None)
+        return [change for change in self.before.changes(now) if not change.startswith(_NOT_THE_MODEL)]
 
     @property
     def always_digested(self) -> bool:

@@ -95,6 +95,7 @@ class HFModel:
             prompt,
             with_pad(self.model.generation_config, settings),
             skip_special_tokens=skip_special_tokens,
+            origin=entry,
         )
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
@@ -156,7 +157,9 @@ class HFModel:
         """
         self._require_task("text-classification", "classify")
         entry = self._fetch()
-        return observe_classification(entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type)
+        return observe_classification(
+            entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
+        )
 
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"

@@ -4,7 +4,7 @@ May import engines and checkpoints; snapshots, explain and reports stand on it.
 """
 
 from pytest_hfmodels.records.classification import ClassificationRecord, ClassifiedInput, Loss, observe_classification
-from pytest_hfmodels.records.evidence import Block, Live
+from pytest_hfmodels.records.evidence import Block, Live, LiveClassifier, MadeBy
 from pytest_hfmodels.records.generation import Beam, GenerationRecord, Prompt, Step, observe_generation
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
 
@@ -18,7 +18,9 @@ __all__ = [
     "ClassifiedInput",
     "GenerationRecord",
     "Live",
+    "LiveClassifier",
     "Loss",
+    "MadeBy",
     "Prompt",
     "Provenance",
     "Record",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import EngineError
-from pytest_hfmodels.records.evidence import Block, fingerprint
+from pytest_hfmodels.records.evidence import Block, LiveClassifier, MadeBy, fingerprint
 from pytest_hfmodels.records.labels import checked_labels, require_problem_type
 from pytest_hfmodels.records.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.records.evidence import Origin
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ClassificationRecord:
         inputs: the texts, in order.
         loss: where labels were given.
         blocks: fingerprints of the forward pass over the whole batch.
+        live: what is not stored; None for a record that was read from a file.
     """
 
     provenance: Provenance
@@ -68,6 +70,7 @@ class ClassificationRecord:
     inputs: tuple[ClassifiedInput, ...]
     loss: Loss | None
     blocks: tuple[Block, ...]
+    live: LiveClassifier | None = field(default=None, compare=False, repr=False)
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...]:
@@ -90,6 +93,7 @@ def observe_classification(
     texts: str | Sequence[str],
     labels: Sequence[Any] | None,
     problem_type: str | None,
+    origin: Origin | None = None,
 ) -> ClassificationRecord:
     """Classify a batch once and return what was seen.
 
@@ -100,6 +104,7 @@ def observe_classification(
         texts: one text or several, padded on the tokenizer's side.
         labels: class indices, one a text; or rows of floats, one a label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
+        origin: what a mismatch may ask again, see `MadeBy`.
 
     Raises:
         EngineError: no text, an empty or too long one, labels that do not fit, or a batch that needs padding
@@ -122,6 +127,7 @@ def observe_classification(
             hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
         )
     names = {int(index): str(name) for index, name in config.id2label.items()}
+    asked = {} if problem_type is None else {"problem_type": problem_type}
     return ClassificationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
@@ -136,6 +142,7 @@ def observe_classification(
         ),
         loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
         blocks=fingerprint(seen.hidden_states),
+        live=None if origin is None else LiveClassifier(ids, mask, given, MadeBy(origin, asked)),
     )
 
 

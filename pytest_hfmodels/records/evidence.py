@@ -6,12 +6,14 @@ NumPy is imported inside functions: records are also read from files, where noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import ref
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,52 @@ class Block:
     probe: float
 
 
+class Origin(Protocol):
+    """A model in memory that can be asked again, and be loaded once more in another way."""
+
+    loaded: LoadedModel
+    tokenizer: Any
+
+    def again(self, **changes: str) -> LoadedModel | None:
+        """Load its checkpoint with another `dtype` or `attention`; None where it has none, or is too large."""
+        ...
+
+    def altered(self) -> list[str]:
+        """Say what of the model, its tokenizer left out, has changed since it was loaded."""
+        ...
+
+
+class MadeBy:
+    """What made a record, for as long as it is in memory: a record keeps no model alive.
+
+    Args:
+        origin: the model.
+        settings: what the test asked for, by the library's names.
+    """
+
+    def __init__(self, origin: Origin, settings: Mapping[str, Any]) -> None:
+        self._origin: Callable[[], Origin | None] = ref(origin)
+        self.settings = dict(settings)
+
+    @property
+    def origin(self) -> Origin | None:
+        """The model, or None where it has been let go."""
+        return self._origin()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return (_forgotten, (self.settings,))  # a copy in another process has no model
+
+
+def _forgotten(settings: Mapping[str, Any]) -> MadeBy:
+    found = MadeBy.__new__(MadeBy)
+    found._origin, found.settings = _nothing, dict(settings)
+    return found
+
+
+def _nothing() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Live:
     """What is kept in memory only, to look recorded tokens up in what the model says now.
@@ -38,10 +86,29 @@ class Live:
     Args:
         log_probabilities: of the whole vocabulary at every generated position of the first sequence, (S, V).
         scores: processed scores there, (S, V); banned tokens are -inf.
+        made_by: the model, and what the test gave it; None for records that no model made.
     """
 
     log_probabilities: FloatArray
     scores: FloatArray
+    made_by: MadeBy | None = None
+
+
+@dataclass(frozen=True)
+class LiveClassifier:
+    """The same for a classifier: what it was asked, to ask it again.
+
+    Args:
+        ids: the padded batch, (B, L).
+        mask: 0 at padding; None where nothing was padded.
+        labels: as the engine took them, or None.
+        made_by: the model, and what the test gave it.
+    """
+
+    ids: IntArray
+    mask: IntArray | None
+    labels: IntArray | FloatArray | None
+    made_by: MadeBy
 
 
 def log_softmax(values: FloatArray) -> FloatArray:

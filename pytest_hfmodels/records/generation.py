@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
-from pytest_hfmodels.records.evidence import Block, Live, fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.records.evidence import Block, Live, MadeBy, fingerprint, frontier_gaps, log_softmax
 from pytest_hfmodels.records.prompt import require_ids, require_room, require_text, vocabulary_size
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import Generation, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.records.evidence import Origin
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class GenerationRecord:
         frontier: gap between the last kept and the first dropped candidate at every step of a beam search.
         blocks: fingerprints of the forward pass over the first returned sequence.
         text: the first returned sequence decoded, prompt included.
+        live: what is not stored; None for a record that was read from a file.
     """
 
     provenance: Provenance
@@ -103,6 +105,7 @@ def observe_generation(
     settings: Mapping[str, Any],
     *,
     skip_special_tokens: bool,
+    origin: Origin | None = None,
 ) -> GenerationRecord:
     """Generate once, look once more with a forward pass over the result, and return what was seen.
 
@@ -113,6 +116,7 @@ def observe_generation(
         prompt: text, or token ids.
         settings: keywords of the library's `generate`.
         skip_special_tokens: how the output is decoded.
+        origin: what a mismatch may ask again, see `MadeBy`.
 
     Raises:
         EngineError: the prompt is none or does not fit, or the model returned NaN.
@@ -142,7 +146,7 @@ def observe_generation(
         frontier=_frontier(generation, effective),
         blocks=fingerprint(forward.hidden_states),
         text=_decode(tokenizer, (*given.ids, *returned[0]), skip_special_tokens),
-        live=Live(log_probabilities=raw, scores=scores),
+        live=Live(raw, scores, None if origin is None else MadeBy(origin, settings)),
     )
 
 

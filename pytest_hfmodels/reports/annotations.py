@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST = 10  # GitHub shows no more of a step
 _TEXT = 120  # characters of each side
+_WHY = 300
 
 
 def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
@@ -52,6 +53,8 @@ def _said(test: TestResult) -> str:
             if pair.position == compared.steps.divergence:
                 sides = [repr(side.text) if side else "the end" for side in (pair.recorded, pair.observed)]
                 lines.append(f"recorded {sides[0]:.{_TEXT}}, now {sides[1]:.{_TEXT}}")
+        if compared.why:
+            lines.append(compared.why[:_WHY])
         if compared.pending:
             lines.append(f"accept it: hfmodels accept {compared.writer!r}")
     return "\n".join(lines)

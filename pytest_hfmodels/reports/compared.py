@@ -8,13 +8,25 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
-from pytest_hfmodels.reports.results import Compared, Difference, Excerpt, Made, Steps, Token, TokenPair, parting
-from pytest_hfmodels.reports.terminal import mismatch
+from pytest_hfmodels.reports.results import (
+    Compared,
+    Difference,
+    Evidence,
+    Excerpt,
+    Made,
+    Steps,
+    Swap,
+    Token,
+    TokenPair,
+    parting,
+)
+from pytest_hfmodels.reports.terminal import first_difference, mismatch
 from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_hfmodels.explain import Explanation
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.snapshots.assertion import Outcome
     from pytest_hfmodels.snapshots.compare import Comparison
@@ -39,7 +51,7 @@ def compared(outcome: Outcome, root: Path) -> Compared:
     return Compared(
         snapshot=_relative(outcome.path, root),
         verdict=comparison.verdict.value,
-        cause=None,
+        **_explained(outcome.explanation),
         headline=_headline(outcome),
         drift=_drift(comparison),
         tolerance=comparison.tolerance.absolute,
@@ -78,8 +90,28 @@ def _headline(outcome: Outcome) -> str:
     verdict = outcome.comparison.verdict
     if verdict is Verdict.SAME or (outcome.recorded is not None and not outcome.comparison.differences):
         return ""
-    said = mismatch(outcome, verbose=False)[0].removeprefix(f"{verdict}: ")
-    return clean(said.removesuffix(f" ({relpath(outcome.path)})"))
+    if outcome.recorded is None:
+        said = mismatch(outcome, verbose=False)[0].removeprefix(f"{verdict}: ")
+        return clean(said.removesuffix(f" ({relpath(outcome.path)})"))
+    return clean(first_difference(outcome.comparison))
+
+
+def _explained(found: Explanation | None) -> dict[str, Any]:
+    if found is None:
+        return {"cause": None, "why": None, "block": None, "evidence": (), "swapped": (), "suggests": ()}
+    return {
+        "cause": found.cause,
+        "why": clean(found.sentence),
+        "block": found.block,
+        "evidence": tuple(
+            Evidence(clean(one.what), {name: _figure(value) for name, value in one.figures.items()})
+            for one in found.evidence
+        ),
+        "swapped": tuple(
+            Swap(clean(one.what), _figure(one.before), _figure(one.after), one.returns) for one in found.swapped
+        ),
+        "suggests": tuple(map(clean, found.suggests)),
+    }
 
 
 def _drift(comparison: Comparison) -> float | None:

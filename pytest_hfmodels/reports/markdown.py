@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHOWN = 50  # tests with their texts; GitHub takes 1 MiB of summary a step
 _NAMED = 500
 _TEXT = 400  # characters of each side
+_EVIDENCE = 4
 _BEFORE = 80  # of them before the divergence
 
 
@@ -37,8 +38,11 @@ def _lines(results: Results) -> Iterator[str]:
     causes = _causes(tests)
     if causes:
         yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")
-    for test in tests[:SHOWN]:
-        yield from _test(test)
+    for cause, group in _groups(tests[:SHOWN]):
+        if causes:
+            yield from (f"### {escape(cause or 'Cause not known')}", "")
+        for test in group:
+            yield from _test(test)
     rest = tests[SHOWN:]
     if rest:
         yield f"<details><summary>{len(rest)} more</summary>"
@@ -59,6 +63,13 @@ def _causes(tests: list[TestResult]) -> list[str]:
         f"| {verdict} | {escape(cause or 'not known')} | {pairs.count((verdict, cause))} |"
         for verdict, cause in dict.fromkeys(pairs)
     ]
+
+
+def _groups(tests: list[TestResult]) -> Iterator[tuple[str | None, list[TestResult]]]:
+    """Yield tests by cause, the cause of the gravest first, those without one last."""
+    order = dict.fromkeys(test.cause for test in tests)
+    for cause in sorted(order, key=lambda cause: cause is None):
+        yield cause, [test for test in tests if test.cause == cause]
 
 
 def _test(test: TestResult) -> Iterator[str]:
@@ -83,7 +94,14 @@ def _comparison(found: Compared) -> Iterator[str]:
     yield from _fenced("\n".join(lines), "diff")
     if found.drift is not None:
         yield f"Numbers moved by at most {found.drift:.2g} (tolerance {found.tolerance:.2g})."
+    if found.why:
+        yield f"Why: {escape(found.why)}."
+    yield from (f"- {escape(evidence.what)}" for evidence in found.evidence[:_EVIDENCE])
+    if found.suggests:
+        yield ""
+    yield from (f"Find the release: {code(command)}" for command in found.suggests)
     if found.pending:
+        yield ""
         command = f'hfmodels accept "{found.writer}"'
         yield f"Accept it: {code(command)}"
     yield ""

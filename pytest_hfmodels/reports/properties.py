@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.records import GenerationRecord
 from pytest_hfmodels.reports.terminal import mismatch
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.compare import Verdict
 
 if TYPE_CHECKING:
@@ -26,6 +29,11 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     yield "hfmodels_drift", f"{worst.comparison.drift:.3g}"
     if worst.comparison.verdict is not Verdict.SAME:
         yield "hfmodels_says", mismatch(worst, verbose=False)[0]
+    if worst.explanation is not None:
+        if worst.explanation.cause is not None:
+            yield "hfmodels_cause", worst.explanation.cause
+        yield "hfmodels_why", visible_line(worst.explanation.sentence)
+        yield "hfmodels_tokens", str(_tokens(worst))
     from_base = [(outcome, outcome.from_base) for outcome in outcomes if outcome.from_base is not None]
     if not from_base:
         return
@@ -33,3 +41,11 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     assert outcome.variant is not None, "a comparison with the base is made where a variant stands for it"
     yield "hfmodels_base", str(comparison.verdict)
     yield "hfmodels_ledger", outcome.variant.entry.name
+
+
+def _tokens(outcome: Outcome) -> int:
+    """Return how many generated tokens are others than recorded, an end that comes early or late included."""
+    recorded, observed = outcome.recorded, outcome.observed
+    if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
+        return 0
+    return sum(before != now for before, now in zip_longest(recorded.ids, observed.ids))

@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pytest_hfmodels.errors import HFModelsError
 
-FORMAT = 1
+FORMAT = 2
 VERDICTS = ("broken", "changed", "missing", "near-tie", "drift", "same")  # the gravest first
 
 _FIGURE = float | None
@@ -110,6 +110,24 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """One thing that a cause rests on: a sentence, and its figures by name; None for one that is not finite."""
+
+    what: str
+    figures: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One thing that was exchanged to find the cause: movement before and after, and whether that ended it."""
+
+    what: str
+    before: float | None
+    after: float | None
+    returns: bool
+
+
+@dataclass(frozen=True)
 class Difference:
     """One thing that differs, as `snapshots.compare` found it, its values in words."""
 
@@ -128,6 +146,11 @@ class Compared:
         snapshot: the file that it was compared with, relative to the project's root.
         verdict: what the comparison said.
         cause: why it differs, where that is known.
+        why: the same in a sentence, or why it is not known; None where nothing was to be explained.
+        block: the first part of the model whose output differs, or None.
+        evidence: what the cause rests on, the weightiest first.
+        swapped: what was exchanged to find it, in turn.
+        suggests: commands that would tell more.
         headline: the verdict in a sentence; empty for `same`.
         drift: the largest movement of a number; None where numbers are not comparable.
         tolerance: how far they may move, absolutely.
@@ -149,6 +172,11 @@ class Compared:
     snapshot: str
     verdict: Verdict
     cause: str | None
+    why: str | None
+    block: str | None
+    evidence: tuple[Evidence, ...]
+    swapped: tuple[Swap, ...]
+    suggests: tuple[str, ...]
     headline: str
     drift: float | None
     tolerance: float
@@ -309,7 +337,8 @@ def read(kind: Any, data: Any, where: str = "report") -> Any:
         return {str(key): read(arguments[1], value, f"{where}.{key}") for key, value in data.items()}
     if origin is Literal and data in arguments:
         return data
-    if origin is None and isinstance(data, (int, float) if kind is float else kind) and not isinstance(data, bool):
+    fits = origin is None and isinstance(data, (int, float) if kind is float else kind)
+    if fits and isinstance(data, bool) == (kind is bool):
         return data
     raise _misfit(where, f"{data!r:.60} does not fit")
 

@@ -1,4 +1,4 @@
-"""A mismatch in words: what differs first, with its text and its figures, and what to type next."""
+"""A mismatch in words: verdict and cause, the text with what differs marked, the evidence, what to type next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
-from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
+from pytest_hfmodels.reports.results import parting
+from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.snapshots.compare import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.compare import Comparison, Difference
 
 _CONTEXT = 50  # characters of text on each side of a divergence
+_VALUE = 160  # of a value that differs
+_LINES, _CHARACTERS = 8, 620  # pytest shows no more of an explanation, unless it is asked for more
+_LONGEST = 600  # characters of a line of the whole
+MARKS = "⟦", "⟧"  # around what differs: colours alone would say it to some
 
 
 def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
@@ -23,23 +29,72 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
 
     Args:
         outcome: what the comparison said.
-        verbose: also tell every further difference, and what made both sides (`-vv`). Without, the lines fit into the
-            8 lines and 640 characters that pytest shows of an explanation.
+        verbose: tell every layer, all of the evidence and what made both sides (`-vv`). Without, the lines fit into
+            the 8 lines and 640 characters that pytest shows of an explanation.
     """
-    comparison, recorded, file = outcome.comparison, outcome.recorded, relpath(outcome.path)
+    recorded, file = outcome.recorded, relpath(outcome.path)
     if recorded is None:
         return _missing(outcome, file)
-    differences = comparison.differences if verbose else comparison.differences[:1]
-    lines = [f"{comparison.verdict}: {_headline(comparison)} ({file})"]
-    for difference in differences:
-        lines += [f"  {line}" for line in _describe(difference, recorded, outcome.observed)]
-    lines.append(f"  {_movement(comparison)}{_rest(len(comparison.differences) - len(differences))}")
+    first = outcome.comparison.differences[0]
+    lines = [f"{headline(outcome)} ({visible_line(file)})", *_indented(_describe(first, recorded, outcome.observed))]
+    if verbose:
+        lines += _whole(outcome, recorded)
+        return [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines]
+    return _fitted(lines, list(_reasons(outcome, recorded)), f"  {_next_step(outcome, recorded)}")
+
+
+def headline(outcome: Outcome) -> str:
+    """Return the verdict, the cause where it is known, and what differs first, in a line."""
+    explained = outcome.explanation
+    cause = f"{explained.cause}: " if explained is not None and explained.cause is not None else ""
+    return f"{outcome.comparison.verdict}: {cause}{first_difference(outcome.comparison)}"
+
+
+def _reasons(outcome: Outcome, recorded: Record) -> Iterator[str]:
+    """Yield why, the weightiest first: where there is no room, the last are left out."""
+    comparison, explained = outcome.comparison, outcome.explanation
+    since = [*comparison.notes, *_version_changes(recorded, outcome.observed)]
+    if explained is not None:
+        yield f"  why: {visible_line(explained.sentence)}"
+    if since:
+        yield f"  since recording: {'; '.join(since)}"
+    if explained is not None:
+        yield from (f"  - {visible_line(evidence.what)}" for evidence in explained.evidence[:1])
+    yield f"  {_movement(comparison)}{_rest(len(comparison.differences) - 1)}"
+
+
+def _whole(outcome: Outcome, recorded: Record) -> Iterator[str]:
+    """Yield what `-vv` tells beside the first difference."""
+    comparison, explained = outcome.comparison, outcome.explanation
+    if explained is not None:
+        yield f"  why: {visible_line(explained.sentence)}"
+        yield from (f"  - {visible_line(evidence.what)}" for evidence in explained.evidence)
+    for difference in comparison.differences[1:]:
+        yield from _indented(_describe(difference, recorded, outcome.observed))
+    yield f"  {_movement(comparison)}"
     since = [*comparison.notes, *_version_changes(recorded, outcome.observed)]
     if since:
-        lines.append(f"  since recording: {'; '.join(since)}")
-    if verbose:
-        lines += [f"  recorded with {_made_by(recorded)}", f"  now           {_made_by(outcome.observed)}"]
-    return [*lines, f"  {_next_step(outcome, recorded)}"]
+        yield f"  since recording: {'; '.join(since)}"
+    yield f"  recorded with {_made_by(recorded)}"
+    yield f"  now           {_made_by(outcome.observed)}"
+    for command in () if explained is None else explained.suggests:
+        yield f"  find the release: {command}"
+    yield f"  {_next_step(outcome, recorded)}"
+
+
+def _fitted(lines: list[str], reasons: list[str], last: str) -> list[str]:
+    """Return as many of the reasons as there is room for; pytest would cut off the end, where the next step stands."""
+    room = _CHARACTERS - sum(map(len, (*lines, last)))
+    for reason in reasons:
+        if len(lines) + 1 >= _LINES or room < 40:
+            break
+        lines.append(reason if len(reason) <= room else f"{reason[: room - 1]}…")
+        room -= len(lines[-1])
+    return [*lines, last]
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
 
 
 def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoints: str) -> str:
@@ -57,7 +112,8 @@ def _missing(outcome: Outcome, file: str) -> list[str]:
     return [f"missing: there is no snapshot {file} yet", f"  observed: {_text(outcome.observed)}", f"  {advice}"]
 
 
-def _headline(comparison: Comparison) -> str:
+def first_difference(comparison: Comparison) -> str:
+    """Return what differs first, in a line."""
     first = comparison.differences[0]
     if comparison.verdict is Verdict.DRIFT:
         return f"the same output, but numbers moved beyond tolerance, first the {first.what}{_place(first)}"
@@ -111,49 +167,60 @@ def _describe(difference: Difference, recorded: Record, observed: Record) -> Ite
     else:
         tokens = difference.layer == "prompt" and difference.position is not None
         where = f" (first at {(difference.position or 0) + 1})" if tokens else ""
-        yield f"{difference.what}{where}: recorded {difference.recorded!r}, now {difference.observed!r}"
+        values = [
+            _value(value, difference.position if tokens else None)
+            for value in (difference.recorded, difference.observed)
+        ]
+        yield f"{visible_line(difference.what)}{where}: recorded {values[0]}, now {values[1]}"
 
 
 def _token(difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[str]:
     position = difference.position or 0
-    before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
-    yield f"after {_tail(before)!r}"
     then, now = difference.recorded, difference.observed
-    yield f"recorded {_step(then)}"
-    yield f"now      {_step(now)}{_recorded_token_now(then, position, observed)}"
+    before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
+    for word, step, record in (("recorded", then, recorded), ("now     ", now, observed)):
+        after = "".join(step.text for step in record.steps[position + 1 : position + 6])
+        yield f"{word} {_marked(_tail(before, _CONTEXT // 2), 'the end' if step is None else step.text, after[:20])}"
+    figures = [f"{visible_line(repr(step.text))} (id {step.id})" for step in (then, now) if step is not None]
+    if then is not None:
+        moved = _recorded_token_now(then, position, observed)
+        yield f"{figures[0]} had {then.log_probability:.4g}, margin {then.margin:.4g}{moved}"
+    if now is not None:
+        yield f"{figures[-1]} now has {now.log_probability:.4g}, margin {now.margin:.4g}"
 
 
-def _step(step: Step | None) -> str:
-    if step is None:
-        return "the end of the sequence"
-    return (
-        f"{step.text!r} (id {step.id}), log-probability {step.log_probability:.4g}, "
-        f"margin {step.margin:.4g} over {step.runner_up_text!r} (id {step.runner_up})"
-    )
+def _marked(before: str, different: str, after: str) -> str:
+    """Return text on one line with a part of it marked; unseen characters are spelt out."""
+    shown = [visible_line(part) for part in (before, different, after)]
+    return f"{shown[0]}{MARKS[0]}{shown[1]}{MARKS[1]}{shown[2]}"
 
 
-def _recorded_token_now(step: Step | None, position: int, observed: GenerationRecord) -> str:
+def _recorded_token_now(step: Step, position: int, observed: GenerationRecord) -> str:
     live = observed.live
-    if step is None or live is None or position >= len(live.log_probabilities):
+    if live is None or position >= len(live.log_probabilities):
         return ""
     if step.id >= live.log_probabilities.shape[1]:
         return f"; id {step.id} is beyond the vocabulary now"
     value = float(live.log_probabilities[position, step.id])
-    return f"; {step.text!r} now {value:.4g}, moved by {abs(value - step.log_probability):.2g}"
+    return f"; now {value:.4g}, moved by {abs(value - step.log_probability):.2g}"
 
 
 def _texts(recorded: str, observed: str) -> Iterator[str]:
-    split = first_divergence([ord(char) for char in recorded], [ord(char) for char in observed]) or 0
-    start = max(0, split - _CONTEXT)
-    yield f"text after {recorded[start:split]!r}"
-    yield f"recorded {recorded[split : split + _CONTEXT]!r}"
-    yield f"now      {observed[split : split + _CONTEXT]!r}"
+    split = parting(recorded, observed)
+    rest = min(len(recorded), len(observed)) - split
+    end = min(rest, parting(recorded[split:][::-1][:_CONTEXT], observed[split:][::-1][:_CONTEXT]))
+    for word, text in (("recorded", recorded), ("now     ", observed)):
+        last = len(text) - end
+        marked = text[split:last] if last - split <= _CONTEXT else f"{text[split : split + _CONTEXT]}…"
+        yield f"{word} {_marked(_tail(text[:split]), marked, _head(text[last:]))}"
 
 
 def _beam(difference: Difference) -> Iterator[str]:
     yield f"returned beam {(difference.position or 0) + 1} differs"
-    yield f"recorded {difference.recorded.score:.6g} {_tail(difference.recorded.text)!r}"
-    yield f"now      {difference.observed.score:.6g} {_tail(difference.observed.text)!r}"
+    for side, other in ((difference.recorded, difference.observed), (difference.observed, difference.recorded)):
+        split = parting(side.text, other.text)
+        word = "recorded" if side is difference.recorded else "now     "
+        yield f"{word} {side.score:.6g} {_marked(_tail(side.text[:split]), _head(side.text[split:]), '')}"
 
 
 def _made_by(record: Record) -> str:
@@ -181,11 +248,26 @@ def _ordinal(difference: Difference) -> str:
     return "?" if difference.position is None else str(difference.position + 1)
 
 
-def _tail(text: str) -> str:
-    return text if len(text) <= _CONTEXT else f"…{text[-_CONTEXT:]}"
+def _tail(text: str, size: int = _CONTEXT) -> str:
+    return text if len(text) <= size else f"…{text[-size:]}"
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= _CONTEXT else f"{text[:_CONTEXT]}…"
+
+
+def _value(value: Any, position: int | None) -> str:
+    """Return a value, cut to what surrounds a position of it."""
+    if position is not None and isinstance(value, tuple) and len(value) > 20:
+        start = max(0, position - 3)
+        return f"…{list(value[start : start + 8])}…, {len(value)} in all"
+    text = visible_line(repr(value))
+    return text if len(text) <= _VALUE else f"{text[:_VALUE]}…"
 
 
 def _text(record: Any) -> str:
     if isinstance(record, ClassificationRecord):
-        return ", ".join(f"{row.text!r}: {row.label}" for row in record.inputs)
-    return repr(record.text)
+        said = ", ".join(f"{row.text!r}: {row.label}" for row in record.inputs)
+    else:
+        said = repr(record.text)
+    return visible_line(said if len(said) <= 4 * _CONTEXT else f"{said[: 4 * _CONTEXT]}…")

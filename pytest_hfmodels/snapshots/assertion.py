@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
+from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import snapshot_file
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pytest
     from syrupy.assertion import SnapshotAssertion
 
+    from pytest_hfmodels.explain import Explanation
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.snapshots.variants import Variant
 
@@ -49,6 +52,7 @@ class Outcome:
         refused: whether an update was asked for, and this engine may not write the file.
         variant: that stood for the base, or None.
         from_base: what the comparison with the base says, where a variant stood for it.
+        explanation: why the two differ; None where they are the same, or the file has been rewritten.
     """
 
     writer: str
@@ -59,6 +63,7 @@ class Outcome:
     refused: bool
     variant: Variant | None = None
     from_base: Comparison | None = None
+    explanation: Explanation | None = None
 
 
 class HFSnapshot:
@@ -114,10 +119,24 @@ class HFSnapshot:
         equal = self._assert(observation, name, may_write=may_write)
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
         comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance(observed))
+        explanation = self._explained(observation, comparison, equal=equal)
+        if explanation is not None and explanation.verdict != comparison.verdict:
+            # Asked again, the model says more than the records do.
+            comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False
         refused = not may_write and update_requested(self._item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
         self.outcomes.append(
-            Outcome(self._writer(), path, observation.recorded, observed, comparison, refused, variant, from_base)
+            Outcome(
+                self._writer(),
+                path,
+                observation.recorded,
+                observed,
+                comparison,
+                refused,
+                variant,
+                from_base,
+                explanation,
+            )
         )
         if may_write:
             self._keep_pending(observation, base, variant, equal=equal)
@@ -181,6 +200,21 @@ class HFSnapshot:
             )
         return compare(base, observation.record, observation.tolerance(base))
 
+    def _explained(self, observation: Observation, comparison: Comparison, *, equal: bool) -> Explanation | None:
+        """Say why the two differ, while the model that made one of them is still in memory."""
+        if observation.recorded is None or (equal and comparison.verdict is not Verdict.NEAR_TIE):
+            return None
+        if comparison.verdict is Verdict.SAME or self._is_foretold():
+            return None
+        from pytest_hfmodels.explain import explain  # NumPy and the reference: only for a test that fails
+
+        return explain(comparison, observation.recorded, observation.record, test=self._item.nodeid)
+
+    def _is_foretold(self) -> bool:
+        """Tell whether the ledger says that this test fails here, and why: asking the model would slow a green run."""
+        expectations = sys.modules.get("pytest_hfmodels.expectations")  # not imported: the project has no ledger
+        return expectations is not None and isinstance(self._item.stash.get(expectations.ENTRY, None), Break)
+
     def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
         """Keep what an update would write, so that `hfmodels accept` needs no second run; or drop what has passed."""
         config, path = self._item.config, observation.path
@@ -198,17 +232,20 @@ class HFSnapshot:
         earlier = read_file(path)
         kept = parse(earlier, path) if earlier is not None else None
         accepts = None if observation.recorded is None else observation.tolerance(observation.recorded).accepts
-        verdict = Verdict.MISSING if observation.comparison is None else observation.comparison.verdict
+        last = self.outcomes[-1]
+        explained = last.explanation
         keep(
             folder,
             Pending(
                 test=self._writer(),
-                verdict=verdict,
+                verdict=last.comparison.verdict,
                 snapshot=snapshot,
                 compared=relpath(path, root),
                 entry=None if variant is None else variant.entry.name,
                 digest=digest_of(path),
                 text=dump(observation.record, earlier=kept, keep=accepts),
+                cause=None if explained is None else explained.cause,
+                why=() if explained is None else _why(explained),
             ),
         )
 
@@ -238,6 +275,10 @@ class HFSnapshot:
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Options.of(self._item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
+
+
+def _why(explained: Explanation) -> tuple[str, ...]:
+    return (explained.sentence, *(evidence.what for evidence in explained.evidence), *explained.suggests)
 
 
 def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
-from pytest_hfmodels.snapshots.tolerance import NOISE_FLOOR
+from pytest_hfmodels.snapshots.ties import label_ties, token_tie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
         tie = _is_near_tie(recorded, observed, differences)
     elif isinstance(recorded, ClassificationRecord) and isinstance(observed, ClassificationRecord):
         differences, drift = _classification(recorded, observed, tolerance)
-        tie = False
+        tie = _are_near_ties(recorded, observed, differences)
     else:
         differences, drift, tie = [Difference("kind", "kind of record", _kind(recorded), _kind(observed))], 0.0, False
     return Comparison(_verdict(differences, near_tie=tie), tuple(differences), drift, tolerance, notes)
@@ -211,23 +211,24 @@ def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differe
     """Tell whether one close call explains everything: greedy search, equal numbers up to it, and no margin there.
 
     The drift must be within the noise floor at every position up to the divergence, looked up for the recorded token
-    in the live distribution at the divergence itself, and the recorded margin there at most twice that floor.
+    in the live distribution at the divergence itself; and the recorded margin there, and what the other token now has
+    over the recorded one, at most twice that floor.
     """
     split = first_divergence(recorded.ids, observed.ids)
-    if split is None or recorded.beams or observed.live is None:
+    if split is None or any(difference.layer in ("kind", "prompt", "settings") for difference in differences):
         return False
-    if split >= min(len(recorded.steps), len(observed.steps)):
+    tie = token_tie(recorded, observed, split)
+    return tie is not None and tie.proven
+
+
+def _are_near_ties(
+    recorded: ClassificationRecord, observed: ClassificationRecord, differences: Sequence[Difference]
+) -> bool:
+    """Tell the same of a classifier: every label that differs stood next to another, or to one half."""
+    if any(difference.layer != "labels" for difference in differences):
         return False
-    if any(difference.layer in ("kind", "prompt", "settings") for difference in differences):
-        return False
-    if max(recorded.ids[: split + 1]) >= observed.live.log_probabilities.shape[1]:
-        return False  # the vocabulary has shrunk
-    same_engine = recorded.provenance.engine == observed.provenance.engine
-    floor = NOISE_FLOOR["same_engine" if same_engine else "cross_engine"]
-    before = [step.log_probability for step in recorded.steps[: split + 1]]
-    now = [observed.live.log_probabilities[position, recorded.ids[position]] for position in range(split + 1)]
-    drift = max(abs(value - float(value_now)) for value, value_now in zip(before, now, strict=True))
-    return drift <= floor and recorded.steps[split].margin <= 2 * floor
+    ties = label_ties(recorded, observed)
+    return bool(ties) and all(tie.proven for tie in ties)
 
 
 def _step(record: GenerationRecord, position: int) -> Any:

@@ -70,11 +70,13 @@ class Change(Entry):
 
     Args:
         folder: of the variants, relative to the snapshots folder.
+        cause: what an explanation is to name where the change shows, or None where nobody says so.
     """
 
     kind: ClassVar[str] = "change"
 
     folder: str
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,16 @@ def _change(table: Reader, said: dict[str, Any]) -> Change:
     folder = table.string("snapshots")
     if folder.startswith("/") or ".." in folder.split("/"):
         raise table.error(("snapshots",), f"{folder!r} leaves the snapshots folder", "Name a folder below it.")
-    return Change(**said, folder=folder)
+    return Change(**said, folder=folder, cause=_cause(table) if "cause" in table.values else None)
+
+
+def _cause(table: Reader) -> str:
+    from pytest_hfmodels.explain.explanation import CAUSES  # a few names; most ledgers have none
+
+    cause = table.string("cause")
+    if cause not in CAUSES:
+        raise table.error(("cause",), f"{cause!r} is no cause", f"It is one of {', '.join(CAUSES)}.")
+    return cause
 
 
 def _break(table: Reader, said: dict[str, Any]) -> Break:
@@ -268,7 +279,7 @@ def names(pattern: str, nodeid: str) -> bool:
 _KINDS: dict[str, Callable[..., Entry]] = {"change": _change, "break": _break, "removal": _removal}
 _SHARED = {"name", "when", "what", "reference"}
 _KEYS = {
-    "change": _SHARED | {"snapshots"},
+    "change": _SHARED | {"snapshots", "cause"},
     "break": _SHARED | {"tests", "raises", "match"},
     "removal": _SHARED | {"tests", "gone"},
 }

@@ -38,6 +38,20 @@ _BY_DTYPE = {
 }
 
 
+def noise_floor(*dtypes: str, same_engine: bool) -> float:
+    """Return how far log-probabilities move between equally right computations, nats.
+
+    Measured for float32; the floor of another dtype stands to its tolerance as float32's does.
+
+    Args:
+        dtypes: of both sides; the coarsest counts.
+        same_engine: whether one engine made both.
+    """
+    measured = NOISE_FLOOR["same_engine" if same_engine else "cross_engine"]
+    scale = max(tolerance_for(dtype, same_engine=same_engine).absolute for dtype in dtypes)
+    return measured * scale / tolerance_for("float32", same_engine=same_engine).absolute
+
+
 def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
     """Return the default tolerance for records of `dtype`, from one engine or from two."""
     same, cross = _BY_DTYPE.get(dtype, _BY_DTYPE["float32"])

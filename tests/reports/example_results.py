@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.explain import Evidence, Explanation, Swap
 from pytest_hfmodels.records import Beam, GenerationRecord, Prompt, Step
+from pytest_hfmodels.reports import results as reported
 from pytest_hfmodels.reports.compared import compared
 from pytest_hfmodels.reports.results import FORMAT, Results, Run, TestResult, count_verdicts
 from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
@@ -80,6 +82,21 @@ def changed(**about: Any) -> Compared:
     return told(generation(), replace(now, provenance=newer()), **about)
 
 
+WHY = Explanation(
+    "changed",
+    "forward",
+    "the forward pass gives other numbers, from block 2 on",
+    (
+        Evidence(
+            "the recorded tokens' log-probabilities moved by at most 0.001", {"drift": 1e-3, "noise": float("nan")}
+        ),
+    ),
+    (Swap("sdpa attention instead of eager", 1e-3, 1e-3, returns=False),),
+    "block 2",
+    suggests=("hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 -- 'test_it.py::test_a[torch]'",),
+)
+
+
 def newer() -> Any:
     return replace(provenance(), versions={"transformers": "5.0.0", "torch": "2.0.0"}, attention="sdpa")
 
@@ -90,7 +107,7 @@ def one_of_each() -> Results:
     other = beams(beams=(first, Beam((11, 13, 17), -0.75, "My name is Ada and we")))
     row = classification().inputs[1]
     labels = classification(inputs=(classification().inputs[0], replace(row, label="calm")))
-    waiting = replace(changed(), pending="snapshots/test_it/test_a.toml")
+    waiting = replace(changed(explanation=WHY), pending="snapshots/test_it/test_a.toml")
     near = replace(changed(name="test_near"), verdict="near-tie", headline="generated token 2 differs")
     return results(
         result(told(generation(), generation()), name="test_same"),
@@ -123,7 +140,16 @@ def hostile() -> Results:
     found = told(*records, name="x", writer=f"test_it.py::{HOSTILE}")
     return results(
         result(
-            replace(found, pending=HOSTILE, cause=HOSTILE, snapshot=HOSTILE),
+            replace(
+                found,
+                pending=HOSTILE,
+                cause=HOSTILE,
+                snapshot=HOSTILE,
+                why=HOSTILE,
+                block=HOSTILE,
+                evidence=(reported.Evidence(HOSTILE, {}),),
+                suggests=(HOSTILE,),
+            ),
             name=f"test_a[{HOSTILE}\n::error::ran,x:y%]",
             headline=f"{HOSTILE} **bold** `x` | \u202e\n::error::ran",
             cause=HOSTILE,

@@ -8,14 +8,18 @@ from ..example_records import generation
 from . import example_results as examples
 
 
-def test_the_summary_tells_the_gravest_first_and_nothing_of_what_is_the_same() -> None:
+def test_the_summary_tells_by_cause_the_gravest_first_and_nothing_of_what_is_the_same() -> None:
     text = render(examples.one_of_each())
 
     assert "9 in all: 1 broken, 3 changed, 1 missing, 1 near-tie, 1 drift, 1 same, 1 without a verdict." in text
     assert "| changed | forward | 1 |" in text
     assert re.findall(r"<summary><b>([\w-]+)</b>", text) == [
-        *("broken", "changed", "changed", "changed", "missing", "near-tie", "drift")
+        *("changed", "changed", "broken", "changed", "missing", "near-tie", "drift")
     ]
+    assert re.findall("(?m)^### (.*)$", text) == ["forward", "checkpoint:weights", "Cause not known"]
+    assert "Why: the forward pass gives other numbers, from block 2 on." in text
+    assert "- the recorded tokens' log-probabilities moved by at most 0.001" in text
+    assert "Find the release: `hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 --" in text
     assert "- My name is Ada and I\n+ My name is Ada but I\n" in text
     assert 'Accept it: `hfmodels accept "test_it.py::test_a[torch]"`' in text
     assert "test_same" not in text

@@ -23,6 +23,8 @@ TABLES = {
     "`run`": module.Run,
     "A test": module.TestResult,
     "A comparison": module.Compared,
+    "A piece of evidence": module.Evidence,
+    "An exchange": module.Swap,
     "A text": module.Excerpt,
     "A token": module.TokenPair,
     "`steps`": module.Steps,
@@ -35,7 +37,7 @@ def test_what_is_written_is_what_is_read() -> None:
     results = examples.one_of_each()
 
     assert load(dump(results)) == results
-    assert json.loads(dump(results))["format"] == 1
+    assert json.loads(dump(results))["format"] == 2
     assert len(dump(results).splitlines()) == 4 + len(results.tests)
 
 
@@ -65,9 +67,9 @@ def test_what_does_not_fit_is_named(change: Any, said: str) -> None:
         module.read(Results, data)
 
 
-@pytest.mark.parametrize("text", ['{"format": 2}', "[]", "{}"])
+@pytest.mark.parametrize("text", ['{"format": 1}', "[]", "{}"])
 def test_another_format_is_refused(text: str) -> None:
-    with pytest.raises(ReportError, match="this release reads 1"):
+    with pytest.raises(ReportError, match="this release reads 2"):
         load(text)
 
 
@@ -93,6 +95,17 @@ def test_a_changed_token_is_told_with_its_neighbours_and_figures() -> None:
         "4.57.6",
         "5.0.0",
     )
+
+
+def test_a_cause_is_told_with_what_it_rests_on() -> None:
+    found = examples.changed(explanation=examples.WHY)
+
+    assert (found.cause, found.block, found.why) == ("forward", "block 2", examples.WHY.sentence)
+    assert found.headline == "generated token 2 differs"
+    assert found.evidence[0].figures == {"drift": 1e-3, "noise": None}
+    assert found.swapped[0].returns is False
+    assert found.suggests == examples.WHY.suggests
+    assert load(dump(examples.results(examples.result(found)))).tests[0].comparisons[0] == found
 
 
 def test_of_a_beam_search_the_beam_that_differs_is_told() -> None:

@@ -71,7 +71,7 @@ def test_a_changed_model_fails_until_the_change_is_accepted(project: Project) ->
     refused.assert_outcomes(failed=1)
     refused.stdout.fnmatch_lines(
         [
-            "*changed: generated token 1 differs (snapshots/test_it/test_reply.toml)",
+            "*changed: checkpoint:weights: generated token 1 differs (snapshots/test_it/test_reply.toml)",
             "*since recording: the checkpoint's weights changed",
             '*accept it: pytest "test_it.py::test_reply[[]torch[]]" --snapshot-update',
         ]

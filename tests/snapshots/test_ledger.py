@@ -55,6 +55,15 @@ def test_each_kind_of_entry_says_what_it_is_about() -> None:
     assert removal.gone == "transformers.TransfoXLModel"
 
 
+def test_a_change_may_say_what_an_explanation_is_to_name() -> None:
+    (change, *_) = parse(LEDGER.replace('snapshots = "variants/penalty"', 'snapshots = "a"\ncause = "search"')).changes
+
+    assert change.cause == "search"
+    assert parse().changes[0].cause is None
+    with pytest.raises(LedgerError, match=r"cause: 'magic' is no cause.*\n.*It is one of test, "):
+        parse(LEDGER.replace('snapshots = "variants/penalty"', 'snapshots = "a"\ncause = "magic"'))
+
+
 def test_an_entry_applies_to_its_releases_only() -> None:
     assert applying(transformers="4.30.2", torch="2.13.0") == ["penalty"]
     assert applying(transformers="4.36.0", torch="2.13.0") == []

@@ -1,0 +1,182 @@
+"""Why a classifier's numbers differ: the loss alone, the word that it reads, the batch, or the forward pass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.explain.explanation import Evidence, Swap
+from pytest_hfmodels.explain.forward_pass import Movement, exchange, largest, where
+from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.records import ClassificationRecord
+    from pytest_hfmodels.records.evidence import LiveClassifier
+
+# Which word each release's classifier reads, for a reader.
+_POOLING = {
+    "count": "the one at the number of words that are no padding (before 4.32)",
+    "first-padding": "the one before the first padding (4.32 to 4.47)",
+    "right-most": "the right-most that is no padding (from 4.48 on)",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A cause, or None; a sentence; the part of the model; and the rules of upstream's that account for it."""
+
+    cause: str | None
+    sentence: str
+    block: str | None = None
+    rules: tuple[str, ...] = ()
+
+
+def logits_moved(recorded: ClassificationRecord, logits: Any) -> float:
+    """Return how far logits (B, labels) are from the recorded ones."""
+    return largest(
+        [
+            abs(before - float(now))
+            for row, here in zip(recorded.inputs, logits, strict=True)
+            for before, now in zip(row.logits, here, strict=True)
+        ]
+    )
+
+
+def explain_numbers(
+    recorded: ClassificationRecord,
+    observed: ClassificationRecord,
+    passes: Passes,
+    floor: float,
+) -> tuple[Answer, list[Evidence], list[Swap]]:
+    """Say why logits or a loss are others than recorded, although texts and settings are the same.
+
+    Args:
+        recorded: from the snapshot.
+        observed: from the model.
+        passes: the model.
+        floor: the noise floor.
+    """
+    live = observed.live
+    assert live is not None, "who asks has a model"
+    moved = logits_moved(recorded, observed.logits)
+    evidence = [
+        Evidence(
+            f"the logits moved by at most {moved:.2g}: {'within' if moved <= floor else 'beyond'} the noise floor "
+            f"of {floor:.2g}",
+            {"drift": moved, "noise_floor": floor},
+        )
+    ]
+    if moved <= floor and recorded.loss is not None and observed.loss is not None:
+        apart = abs(recorded.loss.value - observed.loss.value)
+        if apart > max(floor, moved):
+            evidence += _loss(recorded, observed)
+            return (
+                Answer("forward", "the logits are as recorded, and the loss made of them is another", "loss"),
+                evidence,
+                [],
+            )
+
+    def measure(loaded: LoadedModel) -> float:
+        return logits_moved(recorded, passes.classify(live.ids, live.mask, None, loaded).logits)
+
+    pooled = _pooling(recorded, observed, live, passes, floor) if moved > floor else None
+    if pooled is not None:
+        evidence.append(pooled[1])
+        return Answer("forward", pooled[0], "pooling", ("pooling",)), evidence, []
+    found = Movement(moved, floor, measure)
+    exchanged = exchange(found, recorded, observed, passes)
+    block, told = where(recorded.blocks, observed.blocks)
+    evidence += [*found.evidence, *([told] if moved > floor else [])]
+    if exchanged is not None:
+        return Answer(*exchanged, block if moved > floor else None), evidence, found.swapped
+    if moved <= floor:
+        said = "the numbers moved within the noise floor, and nothing that was exchanged accounts for it"
+        return Answer(None, said), evidence, found.swapped
+    evidence += _alone(recorded, observed, passes)
+    said = f"the forward pass gives other numbers{'' if block is None else f', from {block} on'}"
+    return Answer("forward", said, block), evidence, found.swapped
+
+
+def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Evidence]:
+    """Yield what the reference makes of the logits and labels."""
+    assert recorded.loss is not None
+    assert observed.loss is not None
+    kind = observed.effective.get("problem_type")
+    labels, logits = np.asarray(observed.loss.labels), np.asarray(observed.logits)
+    given = None if kind in (None, "inferred") else kind
+    value = float(classifier_loss(logits, labels, given))
+    yield Evidence(
+        f"of these logits the reference makes a loss of {value:.6g}; recorded {recorded.loss.value:.6g}, "
+        f"now {observed.loss.value:.6g}",
+        {"reference": value, "recorded": recorded.loss.value, "observed": observed.loss.value},
+    )
+
+
+def _pooling(
+    recorded: ClassificationRecord,
+    observed: ClassificationRecord,
+    live: LiveClassifier,
+    passes: Passes,
+    floor: float,
+) -> tuple[str, Evidence] | None:
+    """Read the words that the recording release read, and tell whether that gives the recorded logits."""
+    then, now = (record.provenance.versions.get("transformers", "5.23") for record in (recorded, observed))
+    before, here = Rules.of(then), Rules.of(now)
+    head = getattr(passes.origin.loaded.model, "score", None)
+    if before.pooling == here.pooling or live.mask is None or not callable(head):
+        return None
+    pad = observed.effective.get("pad_token_id")
+    positions = pooled_positions(live.ids, pad, before)
+    states = passes.classify(live.ids, live.mask).hidden_states
+    if not states:
+        return None
+    words = states[-1][np.arange(len(positions)), positions]
+    tensor = passes.origin.loaded.tensor(words.astype(observed.provenance.dtype))
+    logits = np.asarray(head(tensor).tolist())
+    elsewhere = positions != pooled_positions(live.ids, pad, here)
+    rows = [_apart(row.logits, now) for row, now in zip(recorded.inputs, observed.logits, strict=True)]
+    if any((apart > floor) is not bool(other) for apart, other in zip(rows, elsewhere, strict=True)):
+        return None  # it is not those texts whose word is another that moved
+    # A padding token attends to nothing that is defined: what a release makes of one is its own.
+    words_read = [row for row in np.flatnonzero(elsewhere) if live.mask[row, positions[row]]]
+    after = [_apart(recorded.inputs[row].logits, logits[row]) for row in words_read]
+    if any(apart > floor for apart in after):
+        return None
+    count = int(elsewhere.sum())
+    read = f"; read there, {len(after)} of them are as recorded, within {max(after):.2g}" if after else ""
+    padding = f"; of {count - len(after)} that word is padding" if count > len(after) else ""
+    return (
+        f"the classifier reads another word of a padded text: now {_POOLING[here.pooling]}, "
+        f"in {then} {_POOLING[before.pooling]}",
+        Evidence(
+            f"exactly those {count} texts moved in which the two are different words{read}{padding}",
+            {"texts": count, "as_recorded": len(after)},
+        ),
+    )
+
+
+def _apart(before: Sequence[float], now: Sequence[float]) -> float:
+    return largest([abs(a - float(b)) for a, b in zip(before, now, strict=True)])
+
+
+def _alone(recorded: ClassificationRecord, observed: ClassificationRecord, passes: Passes) -> Iterator[Evidence]:
+    """Yield whether the text that moved most says what was recorded once it is alone, without padding."""
+    if len(recorded.inputs) < 2:
+        return
+    moved = [_apart(row.logits, now) for row, now in zip(recorded.inputs, observed.logits, strict=True)]
+    worst = max(range(len(moved)), key=lambda row: math.inf if math.isnan(moved[row]) else moved[row])
+    ids = np.asarray([recorded.inputs[worst].ids], np.int64)
+    logits = passes.classify(ids, None).logits[0]
+    after = _apart(recorded.inputs[worst].logits, logits)
+    word = "as recorded" if after <= moved[worst] / 4 else "no nearer to it"
+    yield Evidence(
+        f"text {worst + 1} moved most, by {moved[worst]:.2g}; alone in its batch it is {word}, {after:.2g} away",
+        {"input": worst, "before": moved[worst], "after": after},
+    )

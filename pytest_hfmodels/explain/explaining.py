@@ -1,0 +1,295 @@
+"""`explain`: the layers in causal order, until one of them names the cause."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.explain import classifier, layers, search
+from pytest_hfmodels.explain.explanation import Evidence, Explanation, Swap
+from pytest_hfmodels.explain.forward_pass import (
+    Movement,
+    Teacher,
+    as_evidence,
+    exchange,
+    largest,
+    machine,
+    scores_moved,
+    teacher_forced,
+    where,
+)
+from pytest_hfmodels.explain.near_tie import decision, proof
+from pytest_hfmodels.explain.passes import Passes
+from pytest_hfmodels.explain.releases import bisections
+from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
+from pytest_hfmodels.snapshots.ties import floor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.records.evidence import MadeBy
+    from pytest_hfmodels.snapshots.compare import Comparison
+
+_NO_RELEASE = (
+    "test",
+    "checkpoint:tokenizer",
+    "checkpoint:config",
+    "checkpoint:weights",
+    "dtype",
+    "attention",
+    "settings",
+)
+_PACKAGE = {"tokenizer": "tokenizers", "decoding": "tokenizers"}
+
+
+def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:
+    """Say why two records differ.
+
+    Costs at most six forward passes and one `generate` of the model that made `observed`, if that is still in memory.
+    Never raises: what goes wrong here becomes a part of the answer.
+
+    Args:
+        comparison: of the two, with another verdict than `same`.
+        recorded: from the snapshot.
+        observed: from the test.
+        test: its node id, for commands.
+    """
+    try:
+        with _in_silence():
+            found = _explained(comparison, recorded, observed)
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        found = Explanation(
+            comparison.verdict,
+            None,
+            f"it cannot be told: explaining it failed with {': '.join([type(error).__name__, *said[:1]]):.200}",
+        )
+    if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
+        return found
+    first = _PACKAGE.get(found.cause or "")
+    if found.cause == "backend":
+        first = observed.provenance.engine
+    return replace(found, suggests=tuple(bisections(recorded, observed, test, first=first)))
+
+
+def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Explanation:
+    layer = layers.first_layer(comparison)
+    made_by = _made_by(observed)
+    origin = None if made_by is None else made_by.origin
+    tokenizer = None if origin is None else origin.tokenizer
+    if layer == "kind":
+        return _of(comparison, layers.kind(comparison))
+    if layer == "prompt":
+        return _of(comparison, layers.prompt(recorded, observed, tokenizer))
+    if layer == "settings":
+        return _of(
+            comparison, layers.settings(comparison, recorded, observed, None if made_by is None else made_by.settings)
+        )
+    passes = None if made_by is None or origin is None else Passes(origin, made_by.settings)
+    if isinstance(recorded, ClassificationRecord) and isinstance(observed, ClassificationRecord):
+        return _of_classifier(comparison, recorded, observed, passes)
+    assert isinstance(recorded, GenerationRecord)
+    assert isinstance(observed, GenerationRecord)
+    if layer == "text":
+        return _of(comparison, layers.decoding(recorded, observed))
+    return _of_generation(comparison, recorded, observed, passes)
+
+
+def _of(comparison: Comparison, finding: layers.Finding) -> Explanation:
+    return Explanation(
+        comparison.verdict, finding.cause, finding.sentence, tuple(finding.evidence), rules=finding.rules
+    )
+
+
+def _of_generation(
+    comparison: Comparison, recorded: GenerationRecord, observed: GenerationRecord, passes: Passes | None
+) -> Explanation:
+    """Explain other numbers or ids after the same prompt with the same settings."""
+    tie = decision(recorded, observed)
+    close = [] if tie is None else [proof(tie)]
+    if passes is None:
+        return _without_model(comparison, recorded, observed, close)
+    floor = floor_of(recorded, observed)
+    split = first_divergence(recorded.ids, observed.ids)
+    teacher = _teacher(recorded, observed, passes, split)
+    moved = teacher.moved(recorded)
+    evidence = [as_evidence(moved, floor, [step.text for step in recorded.steps])] if moved else []
+    drift = largest(moved)
+    part = layers.checkpoint_part(recorded, observed)
+    if not drift <= floor:
+        if comparison.verdict is Verdict.NEAR_TIE:  # what follows the tie says that more than rounding is at work
+            comparison, close = replace(comparison, verdict=Verdict.CHANGED), []
+        if part is not None:
+            return _of(comparison, _checkpoint(part, [*evidence, *close]))
+        return _forward(comparison, recorded, observed, passes, teacher, drift, [*evidence, *close])
+    shared = min(len(recorded.ids), len(observed.ids)) if split is None else split + 1
+    generating = largest(scores_moved(recorded, observed, min(shared, len(observed.ids), len(recorded.ids))))
+    if comparison.verdict is Verdict.NEAR_TIE or (
+        comparison.verdict is Verdict.DRIFT and generating <= floor and not _beam_scores(comparison)
+    ):
+        return _small(comparison, recorded, observed, passes, drift, [*close, *evidence])
+    ask = search.processed_otherwise if generating > 2 * floor else search.look
+    found = ask(recorded, observed, passes, teacher, floor, generating)
+    evidence = [*found.evidence, *evidence, *close]
+    if found.tie:
+        small = _small(comparison, recorded, observed, passes, drift, evidence)
+        return small if small.cause is not None else replace(small, sentence=found.sentence)
+    if found.cause is None and part is not None and drift > 0:
+        return _of(comparison, _checkpoint(part, evidence))
+    return Explanation(comparison.verdict, found.cause, found.sentence, tuple(evidence), rules=found.rules)
+
+
+def _teacher(recorded: GenerationRecord, observed: GenerationRecord, passes: Passes, split: int | None) -> Teacher:
+    """Return what the model says of the recorded tokens; where they are today's too, the test has asked already."""
+    if split is None and observed.live is not None:
+        return Teacher(observed.live.log_probabilities, observed.blocks)
+    return teacher_forced(passes, recorded)
+
+
+def _forward(
+    comparison: Comparison,
+    recorded: GenerationRecord,
+    observed: GenerationRecord,
+    passes: Passes,
+    teacher: Teacher,
+    drift: float,
+    evidence: list[Evidence],
+) -> Explanation:
+    """Explain numbers that moved beyond the noise floor."""
+    found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
+    exchanged = exchange(found, recorded, observed, passes)
+    block, told = where(recorded.blocks, teacher.blocks)
+    evidence = [evidence[0], told, *_shown(found.swapped), *evidence[1:], *found.evidence]
+    if exchanged is None:
+        sentence = f"the forward pass gives other numbers{'' if block is None else f', from {block} on'}"
+        exchanged = "forward", sentence
+    return Explanation(comparison.verdict, *exchanged, tuple(evidence), tuple(found.swapped), block)
+
+
+def _small(
+    comparison: Comparison,
+    recorded: GenerationRecord,
+    observed: GenerationRecord,
+    passes: Passes,
+    drift: float,
+    evidence: list[Evidence],
+) -> Explanation:
+    """Explain numbers that moved within the noise floor: what of the surroundings is another than recorded."""
+    found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
+    then, now = recorded.provenance, observed.provenance
+    exchanged = None
+    if then.dtype != now.dtype or then.attention != now.attention or list(machine(recorded, observed)):
+        exchanged = exchange(found, recorded, observed, passes)
+    evidence = [*evidence, *_shown(found.swapped), *found.evidence]
+    if exchanged is None:
+        near = comparison.verdict is Verdict.NEAR_TIE
+        sentence = (
+            "rounding chose between two tokens that are as good; what made it round otherwise cannot be told"
+            if near
+            else "the numbers moved within the noise floor, and nothing of the surroundings accounts for it"
+        )
+        return Explanation(comparison.verdict, None, sentence, tuple(evidence), tuple(found.swapped))
+    return Explanation(comparison.verdict, *exchanged, tuple(evidence), tuple(found.swapped))
+
+
+def _of_classifier(
+    comparison: Comparison, recorded: ClassificationRecord, observed: ClassificationRecord, passes: Passes | None
+) -> Explanation:
+    """Explain other numbers or labels of the same texts with the same settings."""
+    tie = decision(recorded, observed)
+    close = [] if tie is None else [proof(tie)]
+    if any(
+        len(before.logits) != len(now.logits) for before, now in zip(recorded.inputs, observed.inputs, strict=False)
+    ):
+        return _of(
+            comparison, layers.Finding("forward", "the classifier gives another number of logits than recorded", close)
+        )
+    floor = floor_of(recorded, observed)
+    moved = classifier.logits_moved(recorded, observed.logits)
+    part = layers.checkpoint_part(recorded, observed)
+    if (
+        moved <= floor
+        and any(difference.layer == "labels" for difference in comparison.differences)
+        and (tie is None or not tie.proven)
+    ):
+        return _of(comparison, _reading(part, close))
+    if part is not None and moved > floor:
+        told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
+        return _of(comparison, _checkpoint(part, [told, *close]))
+    if passes is None or observed.live is None:
+        return _without_model(comparison, recorded, observed, close)
+    answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor)
+    cause, sentence, block = answer.cause, answer.sentence, answer.block
+    if comparison.verdict is Verdict.NEAR_TIE and cause is None:
+        sentence = "rounding chose between two readings that are as good; what made it round otherwise cannot be told"
+    evidence = [
+        *(close if comparison.verdict is Verdict.NEAR_TIE else []),
+        *evidence[:1],
+        *_shown(swapped),
+        *evidence[1:],
+    ]
+    if comparison.verdict is not Verdict.NEAR_TIE:
+        evidence += close
+    return Explanation(comparison.verdict, cause, sentence, tuple(evidence), tuple(swapped), block, answer.rules)
+
+
+def _reading(part: str | None, evidence: list[Evidence]) -> layers.Finding:
+    said = [Evidence("the logits are as recorded, within the noise floor"), *evidence]
+    if part == "config":
+        sentence = "the checkpoint's configuration is another, and names the labels otherwise"
+        return layers.Finding("checkpoint:config", sentence, said)
+    return layers.Finding("decoding", "the same logits are read as other labels", said)
+
+
+def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
+    words = {"weights": "weights are others", "config": "configuration is another"}
+    return layers.Finding(
+        f"checkpoint:{part}", f"the checkpoint's {words[part]} than recorded (another digest)", evidence
+    )
+
+
+def _without_model(comparison: Comparison, recorded: Record, observed: Record, close: list[Evidence]) -> Explanation:
+    """Say what evidence alone can: the model that made the record is not there to be asked."""
+    part = layers.checkpoint_part(recorded, observed)
+    if part is not None and comparison.drift > 0:
+        return _of(comparison, _checkpoint(part, close))
+    sentence = "the model that made this output is no longer in memory, so that it cannot be asked why"
+    if comparison.verdict is Verdict.NEAR_TIE:
+        sentence = "rounding chose between two tokens that are as good; what made it round otherwise cannot be told"
+    return Explanation(comparison.verdict, None, sentence, tuple(close))
+
+
+def _shown(swapped: list[Swap]) -> Iterator[Evidence]:
+    for swap in swapped:
+        yield Evidence(
+            f"with {swap.what} the movement is {swap.after:.2g} instead of {swap.before:.2g}",
+            {"before": swap.before, "after": swap.after},
+        )
+
+
+def _drift_with(other: LoadedModel, recorded: GenerationRecord, passes: Passes) -> float:
+    return largest(teacher_forced(passes, recorded, other).moved(recorded))
+
+
+def _beam_scores(comparison: Comparison) -> bool:
+    return any(difference.what == "beam score" for difference in comparison.differences)
+
+
+def _made_by(record: Record) -> MadeBy | None:
+    return None if record.live is None else record.live.made_by
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep what the library says while it is asked again out of the test's own output and warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with upstream.quiet() if "transformers" in sys.modules else nullcontext():
+            yield

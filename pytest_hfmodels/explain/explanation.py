@@ -1,0 +1,81 @@
+"""What an explanation says: plain data, for every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# In causal order; what each means is told in docs/explain.md.
+CAUSES = (
+    "test",
+    "checkpoint:tokenizer",
+    "tokenizer",
+    "checkpoint:config",
+    "generation-defaults",
+    "settings",
+    "checkpoint:weights",
+    "dtype",
+    "attention",
+    "backend",
+    "forward",
+    "search",
+    "decoding",
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that was measured or looked up.
+
+    Args:
+        what: a sentence, with its figures.
+        figures: the same figures by name, for programs.
+    """
+
+    what: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One thing that was exchanged, and how far the recorded tokens' numbers then were from what was recorded.
+
+    Args:
+        what: in place of what (`eager attention instead of sdpa`).
+        before: the largest movement as the test ran.
+        after: the largest movement with the exchange.
+        returns: whether that brought the recorded numbers back.
+    """
+
+    what: str
+    before: float
+    after: float
+    returns: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one output differs.
+
+    Args:
+        verdict: of the comparison.
+        cause: one of `CAUSES`, or None where it cannot be told.
+        sentence: the cause in words, or why there is none.
+        evidence: what it rests on, the weightiest first.
+        swapped: what was exchanged to find out, in turn.
+        block: the first part of the model whose output differs, or None.
+        rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
+        suggests: commands that would tell more, ready to paste.
+    """
+
+    verdict: str
+    cause: str | None
+    sentence: str
+    evidence: tuple[Evidence, ...] = ()
+    swapped: tuple[Swap, ...] = ()
+    block: str | None = None
+    rules: tuple[str, ...] = ()
+    suggests: tuple[str, ...] = ()

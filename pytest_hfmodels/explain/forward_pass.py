@@ -1,0 +1,238 @@
+"""Whether the model says something else of the recorded tokens, and what has to be exchanged for it not to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.explain.explanation import Evidence, Swap
+from pytest_hfmodels.explain.releases import moved_versions
+from pytest_hfmodels.records.evidence import fingerprint, log_softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.records import Block, GenerationRecord, Record
+
+_SETTLES = 4  # an exchange that explains a movement leaves less than a fourth of it
+_ROUNDING = 10  # noise floors: what two right computations on different machines may stand apart
+_QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
+_ALIKE = 1e-8  # nats; a snapshot keeps nine digits
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One forward pass over the prompt and the recorded tokens.
+
+    Args:
+        logits: after the prompt and each recorded token but the last, (S, V).
+        blocks: fingerprints, comparable with the recorded ones.
+    """
+
+    logits: FloatArray
+    blocks: tuple[Block, ...]
+
+    def moved(self, recorded: GenerationRecord) -> list[float]:
+        """Return how far the log-probability of each recorded token is from what was recorded."""
+        table = log_softmax(self.logits)
+        return [
+            abs(step.log_probability - float(table[position, step.id])) if step.id < table.shape[1] else math.inf
+            for position, step in enumerate(recorded.steps)
+        ]
+
+
+@dataclass
+class Movement:
+    """What is known of numbers that have moved, gathered in turn.
+
+    Args:
+        before: the largest movement, as the test ran.
+        floor: the noise floor.
+        measure: the largest movement with another load of the model.
+    """
+
+    before: float
+    floor: float
+    measure: Callable[[LoadedModel], float]
+    swapped: list[Swap] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+
+    def settled_by(self, what: str, load: Callable[[], LoadedModel | None]) -> bool:
+        """Exchange something, and tell whether that brings the recorded numbers back."""
+        try:
+            other = load()
+            if other is None:
+                self.evidence.append(Evidence(f"{what} was not tried: the model cannot be loaded a second time"))
+                return False
+            after = self.measure(other)
+        except Exception as error:  # a release without that attention, a model that cannot be widened
+            self.evidence.append(Evidence(f"{what} could not be tried: {_first_line(error)}"))
+            return False
+        returns = after <= max(_ALIKE, min(self.floor, self.before / _SETTLES))
+        self.swapped.append(Swap(what, self.before, after, returns))
+        return returns
+
+
+def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> Teacher:
+    """Run the model over the recorded tokens, a batch of one and without a cache."""
+    prompt = len(recorded.prompt.ids)
+    seen = passes.forward([[*recorded.prompt.ids, *recorded.ids]], loaded)
+    return Teacher(seen.logits[0, prompt - 1 : -1], fingerprint(seen.hidden_states))
+
+
+def largest(values: Sequence[float]) -> float:
+    """Return the largest of some movements; one that is no number is larger than any."""
+    return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
+
+
+def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes) -> tuple[str, str] | None:
+    """Exchange dtype, attention and precision in turn; return the cause and a sentence, or None."""
+    then, now = recorded.provenance, observed.provenance
+    altered = passes.origin.altered()
+    if altered:  # another load would be another model
+        found.evidence.append(
+            Evidence(f"the model in memory has changed since it was loaded: {'; '.join(altered[:3])}")
+        )
+        return None
+    again = passes.origin.again
+    if then.engine != now.engine:
+        return _engine(found, recorded, observed)
+    if now.engine != "torch":  # the other has one dtype and one attention
+        return _machine(found, recorded, observed)
+    if then.dtype != now.dtype and found.settled_by(
+        f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype)
+    ):
+        return (
+            "dtype",
+            f"the model is in {now.dtype}: in {then.dtype}, as recorded, the recorded numbers come back",
+        )
+    for attention in _attentions(then.attention, now.attention):
+        what = f"{attention} attention instead of {now.attention}"
+        if found.settled_by(what, lambda attention=attention: again(attention=attention)):  # type: ignore[misc]
+            return "attention", f"the attention kernel: with {what} the recorded numbers come back"
+    if now.dtype != "float64" and found.before > found.floor:
+        what = f"float64 instead of {now.dtype}"
+        if found.settled_by(what, lambda: again(dtype="float64")):
+            return (
+                "backend",
+                f"the arithmetic of this machine or {now.engine}: with {what} the recorded numbers come back",
+            )
+    return _machine(found, recorded, observed)
+
+
+def first_block(recorded: Sequence[Block], observed: Sequence[Block]) -> tuple[str | None, float]:
+    """Return the first block whose output differs, and by how much of its size; None where all are alike.
+
+    Fingerprints are means over tokens and channels, so that only their relative movement says anything.
+    """
+    if [block.name for block in recorded] != [block.name for block in observed]:
+        return None, math.inf
+    sizes = [_relative(before, now) for before, now in zip(recorded, observed, strict=True)]
+    quiet = max(_QUIET[0], _QUIET[1] * max(sizes, default=0.0))
+    return next(((block.name, size) for block, size in zip(recorded, sizes, strict=True) if size > quiet), (None, 0.0))
+
+
+def where(recorded: Sequence[Block], observed: Sequence[Block]) -> tuple[str | None, Evidence]:
+    """Return the part of the model at which outputs part, and what shows it."""
+    if not recorded or not observed:
+        return None, Evidence("which block differs cannot be told: the model gives no hidden states")
+    block, size = first_block(recorded, observed)
+    if block is not None:
+        return block, Evidence(
+            f"the first block whose output differs is {block}, by {size:.2g} of its size", {"relative": size}
+        )
+    if math.isinf(size):
+        return None, Evidence(f"the model has {len(observed)} blocks, and {len(recorded)} were recorded")
+    return "head", Evidence("every block's output is as recorded: what differs comes after the last one")
+
+
+def _relative(before: Block, now: Block) -> float:
+    size = max(before.rms, 1e-12)
+    moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.probe - now.probe) / 4)
+    return math.inf if math.isnan(moved) else moved / size
+
+
+def _attentions(then: str, now: str) -> Iterator[str]:
+    """Yield what to exchange the attention for: what was recorded, or the other one where it is the same."""
+    if then != now:
+        yield then
+    elif now in ("eager", "sdpa"):
+        yield "sdpa" if now == "eager" else "eager"
+
+
+def _engine(found: Movement, recorded: Record, observed: Record) -> tuple[str, str] | None:
+    then, now = recorded.provenance, observed.provenance
+    same_release = then.versions.get("transformers") == now.versions.get("transformers")
+    if found.before <= _ROUNDING * found.floor or same_release:
+        return "backend", f"{then.engine} recorded the numbers, and {now.engine} computes them otherwise"
+    return None
+
+
+def _machine(found: Movement, recorded: Record, observed: Record) -> tuple[str, str] | None:
+    """Tell of another machine or engine release where the movement is of rounding's size."""
+    if found.before > _ROUNDING * found.floor:
+        return None
+    told = list(machine(recorded, observed))
+    if not told:
+        return None
+    return "backend", f"rounding by another backend than recorded: {', '.join(told)}"
+
+
+def machine(recorded: Record, observed: Record) -> Iterator[str]:
+    """Yield what of the machine and the engine is another than recorded."""
+    then, now = recorded.provenance, observed.provenance
+    for what in ("engine", "device", "cpu"):
+        if getattr(then, what) != getattr(now, what):
+            yield f"{what} {getattr(then, what)} -> {getattr(now, what)}"
+    for package, (before, here) in moved_versions(recorded, observed).items():
+        if package == now.engine:
+            yield f"{package} {before} -> {here}"
+
+
+def as_evidence(moved: Sequence[float], floor: float, texts: Sequence[str]) -> Evidence:
+    """Return how far the recorded tokens' log-probabilities have moved."""
+    worst = max(range(len(moved)), key=lambda position: math.inf if math.isnan(moved[position]) else moved[position])
+    beyond = "beyond" if not moved[worst] <= floor else "within"
+    return Evidence(
+        f"the recorded tokens' log-probabilities moved by at most {moved[worst]:.2g}, at token {worst + 1} "
+        f"{texts[worst]!r:.40}: {beyond} the noise floor of {floor:.2g}",
+        {"drift": float(moved[worst]), "position": worst, "noise_floor": floor},
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}"[:120] if lines else type(error).__name__
+
+
+def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:
+    """Return how far the recorded tokens' processed scores moved while the library generated, up to a divergence.
+
+    Args:
+        recorded: from the snapshot.
+        observed: with what its steps chose from.
+        count: steps of which both sides have the same tokens before.
+    """
+    live: Any = observed.live
+    table = log_softmax(live.scores[:count])
+    found = []
+    for position, step in enumerate(recorded.steps[:count]):
+        if step.id >= table.shape[1] or step.runner_up >= table.shape[1]:
+            found.append(math.inf)
+            continue
+        now, margin = (
+            float(table[position, step.id]),
+            float(live.scores[position, step.id] - live.scores[position, step.runner_up]),
+        )
+        found.append(max(_apart(step.processed, now), _apart(step.margin, margin)))
+    return found
+
+
+def _apart(before: float, now: float) -> float:
+    return 0.0 if before == now else float(np.abs(before - now))

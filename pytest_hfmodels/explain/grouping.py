@@ -1,0 +1,62 @@
+"""Tests that share one cause, told together. Plain values in: under xdist only reports come back from the workers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOT_KNOWN = "cause not known"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a test said of its gravest comparison.
+
+    Args:
+        test: its node id.
+        verdict: of the comparison.
+        cause: or None.
+        why: the cause in words.
+        drift: the largest movement of a number.
+        tokens: how many generated tokens are others.
+    """
+
+    test: str
+    verdict: str
+    cause: str | None
+    why: str
+    drift: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tests with one cause and one reason for it, in the order in which they ran."""
+
+    cause: str | None
+    why: str
+    tests: tuple[Told, ...]
+
+    @property
+    def sentence(self) -> str:
+        """`14 tests: attention: max drift 2.1e-06, 0 tokens changed`."""
+        count = len(self.tests)
+        drift = max(test.drift for test in self.tests)
+        tokens = sum(test.tokens for test in self.tests)
+        return (
+            f"{count} test{'' if count == 1 else 's'}: {self.cause or NOT_KNOWN}: max drift {drift:.2g}, "
+            f"{tokens} token{'' if tokens == 1 else 's'} changed"
+        )
+
+
+def grouped(told: Iterable[Told]) -> list[Group]:
+    """Return tests by cause and reason, the largest group first, those without a cause last."""
+    found: dict[tuple[str | None, str], list[Told]] = defaultdict(list)
+    for test in told:
+        found[test.cause, test.why if test.cause else ""].append(test)
+    groups = [Group(cause, tests[0].why, tuple(tests)) for (cause, _), tests in found.items()]
+    return sorted(groups, key=lambda group: (group.cause is None, -len(group.tests)))

@@ -1,0 +1,169 @@
+"""The stages of a record in causal order, and what changes one of them without the model's doing.
+
+Pure: two records and their comparison. What needs the model is in `forward_pass`, `search` and `classifier`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.engines.settings import SETTINGS
+from pytest_hfmodels.explain.explanation import Evidence
+from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.snapshots.compare import first_divergence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.snapshots.compare import Comparison, Difference
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause, or None; the sentence; what it rests on; and the rules of upstream's that account for it."""
+
+    cause: str | None
+    sentence: str
+    evidence: list[Evidence] = field(default_factory=list)
+    rules: tuple[str, ...] = ()
+
+
+ORDER = ("kind", "prompt", "settings", "numbers", "ids", "beams", "labels", "text")
+_TESTS_OWN = ("skip_special_tokens", "loss", "labels given")
+
+
+def first_layer(comparison: Comparison) -> str:
+    """Return the earliest stage that differs, in causal order."""
+    return min((difference.layer for difference in comparison.differences), key=ORDER.index)
+
+
+def kind(comparison: Comparison) -> Finding:
+    """Explain two kinds of record."""
+    found = comparison.differences[0]
+    return Finding("test", f"the test compares a {found.observed}, and a {found.recorded} is recorded")
+
+
+def prompt(recorded: Record, observed: Record, tokenizer: Any) -> Finding:
+    """Explain other prompt ids: another text, other files, or a tokenizer that reads them otherwise.
+
+    Args:
+        recorded: from the snapshot.
+        observed: from the model.
+        tokenizer: the live one, to name tokens; or None.
+    """
+    before, now = _texts(recorded), _texts(observed)
+    if [text for text, _ in before] != [text for text, _ in now]:
+        return Finding("test", "the test gives the model another text than was recorded")
+    (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
+    position = first_divergence(then, here) or 0
+    names = [_token(side, position, tokenizer) for side in (then, here)]
+    evidence = [
+        Evidence(
+            f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
+            {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
+        )
+    ]
+    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
+        return Finding(
+            "checkpoint:tokenizer",
+            "the checkpoint's tokenizer files are others, and split the text otherwise",
+            evidence,
+        )
+    evidence.append(Evidence("the tokenizer's files are those that were recorded (same digest)"))
+    return Finding("tokenizer", "the same tokenizer files split the same text into other tokens", evidence)
+
+
+def settings(comparison: Comparison, recorded: Record, observed: Record, asked: Mapping[str, Any] | None) -> Finding:
+    """Explain other settings: what the test asks for, the checkpoint's own, or the release's defaults.
+
+    Args:
+        comparison: of the two.
+        recorded: from the snapshot.
+        observed: from the model.
+        asked: the settings that the test gave, or None where nobody knows.
+    """
+    found = [difference for difference in comparison.differences if difference.layer == "settings"]
+    told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
+    evidence = [Evidence(f"resolved settings: {told:.300}")]
+    given = [difference.what for difference in found if _is_given(difference, asked)]
+    if len(given) == len(found):
+        return Finding("test", f"the test asks for other settings than were recorded: {', '.join(given)}", evidence)
+    names = ", ".join(difference.what for difference in found if difference.what not in given)
+    if recorded.checkpoint.config != observed.checkpoint.config:
+        return Finding("checkpoint:config", f"the checkpoint's configuration is another, and with it {names}", evidence)
+    evidence.append(Evidence("the checkpoint's configuration is the recorded one (same digest)"))
+    if isinstance(observed, ClassificationRecord):
+        return Finding("settings", f"the classifier is set otherwise than recorded: {names}", evidence)
+    rule = _length_rule(recorded, observed, names)
+    rules = ("default_length_counts_prompt",) if rule else ()
+    return Finding("generation-defaults", f"what the release sets by itself is another: {names}{rule}", evidence, rules)
+
+
+def decoding(recorded: GenerationRecord, observed: GenerationRecord) -> Finding:
+    """Explain another text of the same ids."""
+    evidence = list(_decoded(recorded, observed))
+    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
+        return Finding(
+            "checkpoint:tokenizer",
+            "the checkpoint's tokenizer files are others, and spell the tokens otherwise",
+            evidence,
+        )
+    evidence.append(Evidence("every token id is as recorded, and so are the tokenizer's files (same digest)"))
+    return Finding("decoding", "the same token ids are decoded to another text", evidence)
+
+
+def checkpoint_part(recorded: Record, observed: Record) -> str | None:
+    """Return the part of the checkpoint that is another and that numbers depend on, or None."""
+    for part in ("weights", "config"):
+        if getattr(recorded.checkpoint, part) != getattr(observed.checkpoint, part):
+            return part
+    return None
+
+
+def _texts(record: Record) -> list[tuple[str, tuple[int, ...]]]:
+    if isinstance(record, GenerationRecord):
+        return [(record.prompt.text, record.prompt.ids)]
+    return [(row.text, row.ids) for row in record.inputs]
+
+
+def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
+    if position >= len(ids):
+        return "the end"
+    text = "" if tokenizer is None else f"{tokenizer.decode([ids[position]])!r} "
+    return f"{text}(id {ids[position]})"
+
+
+def _is_given(difference: Difference, asked: Mapping[str, Any] | None) -> bool:
+    """Tell whether the test itself asks for what differs; lengths may be asked for in new tokens."""
+    if difference.what in _TESTS_OWN or difference.what not in _LISTED:
+        return True  # what upstream resolves by itself has a name in every record
+    if asked is None:
+        return False
+    also = {"max_length": "max_new_tokens", "min_length": "min_new_tokens"}.get(difference.what, difference.what)
+    return difference.what in asked or also in asked
+
+
+def _length_rule(recorded: Record, observed: Record, names: str) -> str:
+    sides = [Rules.of(record.provenance.versions.get("transformers", "5.23")) for record in (recorded, observed)]
+    before, now = (rules.default_length_counts_prompt for rules in sides)
+    if "max_length" not in names or before == now:
+        return ""
+    words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
+    return f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
+
+
+def _decoded(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Evidence]:
+    for position, (before, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
+        if before.text != now.text:
+            yield Evidence(
+                f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is {now.text!r}",
+                {"position": position, "id": before.id},
+            )
+            return
+    yield Evidence("each token alone is spelt as recorded: they are put together otherwise")
+
+
+_LISTED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})

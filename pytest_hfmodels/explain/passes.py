@@ -1,0 +1,82 @@
+"""What explaining one difference may cost: six forward passes and one `generate` of the model that the test used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.engines.overheard import overheard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.overheard import Heard
+    from pytest_hfmodels.records.evidence import Origin
+
+FORWARD_PASSES = 6
+GENERATES = 1
+
+
+class OutOfPassesError(Exception):
+    """The model may not be asked any more."""
+
+
+class Passes:
+    """The model, and how often it may still be asked.
+
+    Args:
+        origin: the model that made the record.
+        settings: what the test asked for.
+    """
+
+    def __init__(self, origin: Origin, settings: Mapping[str, Any]) -> None:
+        self.origin = origin
+        self.settings = settings
+        self.forward_left = FORWARD_PASSES
+        self.generates_left = GENERATES
+
+    def forward(self, rows: Sequence[Sequence[int]], loaded: LoadedModel | None = None) -> ForwardPass:
+        """Run the model, or another load of it, over rows of one length.
+
+        Raises:
+            OutOfPassesError: it may not be asked any more.
+        """
+        self._spend_forward()
+        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64))
+
+    def classify(
+        self,
+        ids: IntArray,
+        mask: IntArray | None,
+        labels: IntArray | FloatArray | None = None,
+        loaded: LoadedModel | None = None,
+    ) -> Classification:
+        """Run the classifier over a batch; arguments as for `LoadedModel.classify`.
+
+        Raises:
+            OutOfPassesError: it may not be asked any more.
+        """
+        self._spend_forward()
+        return (loaded or self.origin.loaded).classify(ids, mask, labels, self.settings.get("problem_type"))
+
+    def generate(self, prompt: Sequence[int], **changes: Any) -> Heard:
+        """Generate once more, and return what every step chose from: ids so far -> scores of the next token.
+
+        Raises:
+            OutOfPassesError: it may not be asked any more.
+        """
+        if not self.generates_left:
+            raise OutOfPassesError
+        self.generates_left -= 1
+        loaded = self.origin.loaded
+        with overheard(loaded.model) as heard:
+            loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
+        return heard
+
+    def _spend_forward(self) -> None:
+        if not self.forward_left:
+            raise OutOfPassesError
+        self.forward_left -= 1

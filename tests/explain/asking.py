@@ -1,0 +1,76 @@
+"""What tests of explanations share: a record made before something changed, and the answer about one made after."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.explain import explain
+from pytest_hfmodels.snapshots import Tolerance, compare
+from pytest_hfmodels.snapshots.format import dump, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.explain import Explanation
+    from pytest_hfmodels.records import Record
+
+TEST = "tests/test_bot.py::test_reply[torch]"
+
+
+def stored(record: Any, **versions: str) -> Any:
+    """Return a record as its snapshot keeps it, with nine digits and nothing live, perhaps of other releases."""
+    read: Any = load(dump(record), Path("a.toml"))
+    return replace(read, provenance=replace(read.provenance, versions={**read.provenance.versions, **versions}))
+
+
+def ask(recorded: Record, observed: Record, *, tolerance: float = 1e-4) -> Explanation:
+    """Return why two records differ, which they must; explaining it must go well."""
+    comparison = compare(recorded, observed, Tolerance(tolerance))
+    assert comparison.differences, "nothing differs"
+    found = explain(comparison, recorded, observed, test=TEST)
+    assert "failed" not in found.sentence, found.sentence
+    return found
+
+
+def told(explanation: Explanation) -> str:
+    """Return all that an explanation says."""
+    return "\n".join([explanation.sentence, *(evidence.what for evidence in explanation.evidence)])
+
+
+@contextmanager
+def blocks_shifted(model: Any, block: int, amount: float) -> Iterator[None]:
+    """Let every instance of a GPT-2 add to the output of one block, as a faulty release would."""
+    kind = type(model.transformer.h[block])
+    original = kind.forward
+
+    def shifted(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        output = original(self, *arguments, **keywords)
+        if getattr(self.attn, "layer_idx", None) != block:
+            return output
+        if isinstance(output, tuple):
+            return (bent(output[0], amount), *output[1:])
+        return bent(output, amount)
+
+    kind.forward = shifted
+    try:
+        yield
+    finally:
+        kind.forward = original
+
+
+def bent(states: Any, amount: float) -> Any:
+    """Add in alternating directions: a layer norm would take a shift out again."""
+    import torch
+
+    signs = torch.ones(states.shape[-1], dtype=states.dtype)
+    signs[::2] = -1
+    return states + amount * signs
+
+
+def other_folder(folder: Path, place: Path) -> Path:
+    """Return a copy of a checkpoint."""
+    return shutil.copytree(folder, place)

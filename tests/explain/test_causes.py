@@ -1,0 +1,428 @@
+"""For each cause something that really produces it, and the answer that names it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.version import Version
+
+from pytest_hfmodels.snapshots import Tolerance, Verdict, compare
+
+from ..surroundings import needs_both_engines
+from ..tiny_gpt2 import tiny_weights, write_weights
+from .asking import TEST, ask, bent, blocks_shifted, other_folder, stored, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_hfmodels import HFModel, ModelCache
+    from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+
+needs_sdpa = pytest.mark.skipif(
+    Version(version("transformers")) < Version("4.48"), reason="transformers 4.48 made attention exchangeable"
+)
+BEAMS: dict[str, Any] = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 8, "early_stopping": True}
+
+
+@pytest.fixture
+def model(models: ModelCache) -> HFModel:
+    return models.load("./model")
+
+
+@pytest.fixture
+def classifier(models: ModelCache) -> HFModel:
+    return models.load("./model", task="text-classification", pad_token_id=0)
+
+
+def generate(model: HFModel, **settings: Any) -> GenerationRecord:
+    return model.generate("Hello", **{"max_new_tokens": 8, **settings})
+
+
+def classify(model: HFModel, **about: Any) -> ClassificationRecord:
+    return model.classify(["Good dog.", "Bad dog, not again!"], **about)
+
+
+# -- tokenizer ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_tokenizer_that_splits_otherwise_with_the_same_files(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(generate(model), tokenizers="0.13.3", transformers="4.49.0")
+    kind = type(model.tokenizer)
+    plain = kind.__call__
+
+    def swapped(self: Any, text: Any, **keywords: Any) -> Any:
+        return plain(self, text.replace("l", "L"), **keywords)
+
+    monkeypatch.setattr(kind, "__call__", swapped)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == "tokenizer"
+    assert "of 'Hello' token 3 was 'l' (id 108) and is 'L' (id 76)" in told(found)
+    assert found.suggests[0].startswith("hfmodels bisect tokenizers --good 0.13.3 --bad ")
+
+
+def test_other_tokenizer_files(model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> None:
+    folder = other_folder(tiny_gpt2, tmp_path / "model")
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    vocabulary["l"], vocabulary["L"] = vocabulary["L"], vocabulary["l"]
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+
+    found = ask(stored(generate(model)), generate(models.load(folder)))
+
+    assert found.cause == "checkpoint:tokenizer"
+    assert found.suggests == ()
+
+
+def test_a_text_that_is_another_is_the_test_s_own(model: HFModel) -> None:
+    found = ask(stored(generate(model)), model.generate("Hallo", max_new_tokens=8))
+
+    assert (found.cause, found.sentence) == ("test", "the test gives the model another text than was recorded")
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_default_that_the_release_has_changed(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(generate(model), transformers="4.36.2")
+    monkeypatch.setattr(model.model.generation_config, "repetition_penalty", 1.3)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == "generation-defaults"
+    assert "repetition_penalty 1.0 -> 1.3" in told(found)
+    assert "--good 4.36.2" in found.suggests[0]
+
+
+def test_settings_that_the_test_asks_for(model: HFModel) -> None:
+    found = ask(stored(generate(model)), generate(model, max_new_tokens=9, repetition_penalty=1.3))
+
+    assert found.cause == "test"
+    assert "max_length" in found.sentence
+    assert "repetition_penalty" in found.sentence
+
+
+def test_a_configuration_with_other_settings(
+    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    folder = other_folder(tiny_gpt2, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": 10}))
+
+    found = ask(stored(generate(model)), generate(models.load(folder)))
+
+    assert found.cause == "checkpoint:config"
+
+
+# -- the forward pass --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_other_weights(
+    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    folder = other_folder(tiny_gpt2, tmp_path / "model")
+    weights = tiny_weights()
+    weights["transformer.h.0.mlp.c_fc.weight"] *= 1.5
+    write_weights(folder, weights)
+
+    found = ask(stored(generate(model, **settings)), generate(models.load(folder), **settings))
+
+    assert found.cause == "checkpoint:weights"
+    assert found.suggests == ()
+
+
+def test_another_dtype(model: HFModel, models: ModelCache) -> None:
+    half = models.load("./model", dtype="bfloat16")
+
+    found = ask(stored(generate(model)), generate(half))
+
+    assert found.cause == "dtype"
+    assert found.swapped[0].returns
+    assert found.swapped[0].after < 1e-7 < found.swapped[0].before
+
+
+@needs_sdpa
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_another_attention_kernel_within_the_noise_floor(
+    model: HFModel, models: ModelCache, settings: dict[str, Any]
+) -> None:
+    sdpa = models.load("./model", attention="sdpa")
+
+    found = ask(stored(generate(model, **settings)), generate(sdpa, **settings), tolerance=2e-8)
+
+    assert (found.verdict, found.cause) == ("drift", "attention")
+    assert found.swapped[0].what == "eager attention instead of sdpa"
+    assert "the noise floor of 2e-05" in told(found)
+
+
+@needs_sdpa
+def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(generate(model))
+    module = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
+    eager = module.eager_attention_forward
+
+    def blind(*arguments: Any, **keywords: Any) -> Any:
+        output, weights = eager(*arguments, **keywords)
+        return output * 0.5, weights
+
+    monkeypatch.setattr(module, "eager_attention_forward", blind)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == "attention"
+    assert found.swapped[0].what == "sdpa attention instead of eager"
+
+
+def test_arithmetic_that_is_less_exact(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    recorded = stored(generate(model))
+    addmm = torch.addmm
+
+    def coarse(bias: Any, left: Any, right: Any, **keywords: Any) -> Any:
+        if left.dtype == torch.float32:  # as with TF32: eleven bits
+            left, right = (tensor.to(torch.bfloat16).to(torch.float32) for tensor in (left, right))
+        return addmm(bias, left, right, **keywords)
+
+    monkeypatch.setattr(torch, "addmm", coarse)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == "backend"
+    assert found.swapped[-1].what == "float64 instead of float32"
+
+
+@needs_both_engines
+def test_another_engine(model: HFModel, models: ModelCache) -> None:
+    found = ask(stored(generate(model)), generate(models.load("./model", engine="tensorflow")), tolerance=1e-8)
+
+    assert found.cause == "backend"
+    assert "torch recorded the numbers, and tensorflow computes them otherwise" in found.sentence
+
+
+def test_another_processor(model: HFModel) -> None:
+    recorded = stored(generate(model))
+    steps = tuple(replace(step, log_probability=step.log_probability + 3e-7) for step in recorded.steps)
+    recorded = replace(recorded, steps=steps, provenance=replace(recorded.provenance, cpu="AVX2"))
+
+    found = ask(recorded, generate(model), tolerance=1e-7)
+
+    assert found.cause == "backend"
+    assert "cpu AVX2 -> " in found.sentence
+
+
+@pytest.mark.parametrize("amount", [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_fault_in_the_second_block_of_any_size(model: HFModel, amount: float, settings: dict[str, Any]) -> None:
+    recorded = stored(generate(model, **settings), transformers="4.49.0")
+
+    with blocks_shifted(model.model, 1, amount):
+        found = ask(recorded, generate(model, **settings), tolerance=1e-6)
+
+    assert (found.cause, found.block) == ("forward", "block 2")
+    assert found.verdict in ("drift", "changed")
+    assert all(not swap.returns for swap in found.swapped)
+    assert found.suggests[0].endswith(f"-- '{TEST}'")
+
+
+def test_a_fault_after_the_last_block(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(generate(model))
+    kind = type(model.model.lm_head)
+    plain = kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, states: 1.5 * plain(self, states))
+
+    found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("forward", "head")
+
+
+def test_a_model_that_was_changed_in_memory_is_not_compared_with_its_checkpoint(model: HFModel) -> None:
+    recorded = stored(generate(model))
+
+    def bend(module: Any, inputs: Any, output: Any) -> Any:
+        del module, inputs
+        return (bent(output[0], 0.1), *output[1:]) if isinstance(output, tuple) else bent(output, 0.1)
+
+    hook = model.model.transformer.h[1].register_forward_hook(bend)
+    try:
+        found = ask(recorded, generate(model))
+    finally:
+        hook.remove()
+
+    assert (found.cause, found.block, found.swapped) == ("forward", "block 2", ())
+    assert "forward hooks of transformer.h.1: added" in told(found)
+
+
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_cache_that_forgets(model: HFModel, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+    recorded = stored(generate(model, **settings))
+    kind = type(model.model.transformer)
+    plain = kind.forward
+
+    def forgetful(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        output = plain(self, *arguments, **keywords)
+        if keywords.get("use_cache", True) and keywords.get("past_key_values") is not None:
+            output.last_hidden_state = output.last_hidden_state * 1.3
+        return output
+
+    monkeypatch.setattr(kind, "forward", forgetful)
+    observed = generate(model, **settings)
+    if abs(observed.steps[0].log_probability - recorded.steps[0].log_probability) > 1e-6:
+        pytest.skip("this release hands a cache to the plain forward pass, too")
+
+    found = ask(recorded, observed)
+
+    assert found.cause == "forward"
+    assert "with its cache" in found.sentence
+
+
+# -- search ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_beam_search_that_prefers_the_worse(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    recorded = stored(generate(model, **BEAMS), transformers="4.49.0")
+    topk = torch.topk
+
+    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
+        found = topk(values, k, *arguments, **keywords)
+        if values.shape[-1] < 300:
+            return found
+        return found.values.flip(-1), found.indices.flip(-1)
+
+    monkeypatch.setattr(torch, "topk", worse)
+
+    found = ask(recorded, generate(model, **BEAMS))
+
+    assert found.cause == "search"
+    assert "the library chooses otherwise than by the rules of" in found.sentence
+    assert "within the noise floor" in told(found)
+    assert "--good 4.49.0" in found.suggests[0]
+
+
+def test_a_greedy_search_that_takes_the_second_best(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    recorded = stored(generate(model))
+    argmax = torch.argmax
+
+    def second(values: Any, *arguments: Any, **keywords: Any) -> Any:
+        if values.ndim == 2 and values.shape[-1] == 257:
+            return torch.topk(values, 2, dim=-1).indices[..., 1]
+        return argmax(values, *arguments, **keywords)
+
+    monkeypatch.setattr(torch, "argmax", second)
+
+    found = ask(recorded, generate(model))
+
+    assert (found.verdict, found.cause) == ("changed", "search")
+    assert "gives the recorded output" in found.sentence
+
+
+def test_a_processor_that_bans_nothing(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = pytest.importorskip("transformers.generation.logits_process").NoRepeatNGramLogitsProcessor
+    settings: dict[str, Any] = {"no_repeat_ngram_size": 1, "max_new_tokens": 12}
+    recorded = stored(generate(model, **settings))
+    monkeypatch.setattr(kind, "__call__", lambda *seen: seen[-1])
+
+    found = ask(recorded, generate(model, **settings))
+
+    assert found.cause == "search"
+
+
+def test_a_length_penalty_that_counts_the_prompt(model: HFModel) -> None:
+    """As before 4.36: the scores of the beams move, and nothing else."""
+    observed = generate(model, **BEAMS)
+    prompt = len(observed.prompt.ids)
+    beams = tuple(replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in observed.beams)
+    recorded = stored(replace(observed, beams=beams), transformers="4.30.2")
+
+    found = ask(recorded, observed)
+
+    assert (found.cause, found.rules) == ("search", ("length_penalty_counts_prompt",))
+    assert "in 4.30.2 the length penalty counts the prompt (before 4.36)" in found.sentence
+    assert found.suggests == ()
+
+
+# -- decoding ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_decoder_that_spells_otherwise(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(generate(model), tokenizers="0.13.3")
+    kind = type(model.tokenizer)
+    plain = kind.decode
+    monkeypatch.setattr(kind, "decode", lambda self, ids, **keywords: plain(self, ids, **keywords).upper())
+
+    found = ask(recorded, generate(model))
+
+    assert (found.verdict, found.cause) == ("changed", "decoding")
+    assert "hfmodels bisect tokenizers" in found.suggests[0]
+
+
+# -- classifiers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_in_another_dtype(classifier: HFModel, models: ModelCache) -> None:
+    half = models.load("./model", task="text-classification", pad_token_id=0, dtype="bfloat16")
+
+    found = ask(stored(classify(classifier)), classify(half), tolerance=1e-6)
+
+    assert found.cause == "dtype"
+
+
+def test_a_fault_in_a_classifier_s_second_block(classifier: HFModel) -> None:
+    recorded = stored(classify(classifier))
+
+    with blocks_shifted(classifier.model, 1, 0.1):
+        found = ask(recorded, classify(classifier))
+
+    assert (found.cause, found.block) == ("forward", "block 2")
+
+
+def test_a_loss_that_is_made_otherwise(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    recorded = stored(classify(classifier, labels=[0, 2]))
+    plain = torch.nn.CrossEntropyLoss.forward
+    monkeypatch.setattr(torch.nn.CrossEntropyLoss, "forward", lambda self, *inputs: 2 * plain(self, *inputs))
+
+    found = ask(recorded, classify(classifier, labels=[0, 2]))
+
+    assert (found.cause, found.block) == ("forward", "loss")
+    assert recorded.loss is not None
+    assert f"the reference makes a loss of {recorded.loss.value:.6g}" in told(found)
+
+
+def test_labels_that_are_read_otherwise(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(classify(classifier))
+    names = {index: f"other {index}" for index in range(3)}
+    monkeypatch.setattr(classifier.config, "id2label", names)
+
+    found = ask(recorded, classify(classifier))
+
+    assert found.cause == "decoding"
+
+
+def test_a_classifier_s_padding_side(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = stored(classify(classifier))
+    monkeypatch.setattr(classifier.tokenizer, "padding_side", "left")
+
+    assert ask(recorded, classify(classifier)).cause == "settings"
+
+
+# -- nothing -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_has_changed_nothing_differs(model: HFModel, classifier: HFModel) -> None:
+    for record, again in (
+        (generate(model), generate(model)),
+        (generate(model, **BEAMS), generate(model, **BEAMS)),
+        (classify(classifier), classify(classifier)),
+    ):
+        assert compare(stored(record), again, Tolerance(1e-4)).verdict is Verdict.SAME

@@ -1,0 +1,171 @@
+"""What explaining costs, and what it does where it cannot."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels import ModelCache
+from pytest_hfmodels.engines import LoadedModel
+from pytest_hfmodels.explain import CAUSES, explain
+from pytest_hfmodels.snapshots import Tolerance, compare
+
+from ..example_records import STEPS, classification, generation, live, moved, swapped
+from .asking import TEST, ask, blocks_shifted, stored
+from .test_causes import BEAMS, classify, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_hfmodels.records import GenerationRecord
+
+    from ..project import Project
+
+
+@pytest.fixture
+def counted(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often any torch model is asked."""
+    kind = type(models.load("./model").loaded)
+    assert issubclass(kind, LoadedModel)
+    counts = {"generate": 0, "forward": 0, "classify": 0}
+
+    def spied(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
+            counts[name] += 1
+            return plain(self, *arguments, **keywords)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(kind, name, spied(name, getattr(kind, name)))
+    return counts
+
+
+def test_a_failing_test_costs_one_generate_and_six_forward_passes_at_most(
+    models: ModelCache, counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    model = models.load("./model")
+    classifier = models.load("./model", task="text-classification", pad_token_id=0)
+    topk = torch.topk
+
+    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
+        found = topk(values, k, *arguments, **keywords)
+        return found if values.shape[-1] < 300 else (found.values.flip(-1), found.indices.flip(-1))
+
+    recorded: list[Any] = [
+        (stored(generate(model)), lambda: generate(model)),
+        (stored(generate(model, **BEAMS)), lambda: generate(model, **BEAMS)),
+        (stored(classify(classifier)), lambda: classify(classifier)),
+    ]
+    seen = []
+    for amount in (0.0, 1e-3, 10.0):
+        for before, again in recorded:
+            with blocks_shifted(model.model, 1, amount), monkeypatch.context() as patch:
+                if not amount:
+                    patch.setattr(torch, "topk", worse)
+                observed = again()
+                comparison = compare(before, observed, Tolerance(1e-6))
+                counted.update(dict.fromkeys(counted, 0))
+                if comparison.differences:
+                    explain(comparison, before, observed, test=TEST)
+                    seen.append(dict(counted))
+
+    assert len(seen) >= 7
+    for counts in seen:
+        assert counts["generate"] <= 1
+        assert counts["forward"] + counts["classify"] <= 6
+
+
+def test_a_green_test_asks_no_more_than_before(models: ModelCache, counted: dict[str, int]) -> None:
+    generate(models.load("./model"))
+
+    assert counted == {"generate": 1, "forward": 1, "classify": 0}
+
+
+def test_explaining_that_fails_leaves_the_verdict_and_says_why(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.load("./model")
+    recorded = stored(generate(model), transformers="4.49.0")
+    now = generate(model)
+    observed = replace(now, steps=(replace(now.steps[0], id=now.steps[0].runner_up, text="?"), *now.steps[1:]))
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("CUDA out of memory\nand more")
+
+    monkeypatch.setattr("pytest_hfmodels.explain.explaining.teacher_forced", broken)
+    comparison = compare(recorded, observed, Tolerance(1e-4))
+
+    found = explain(comparison, recorded, observed, test=TEST)
+
+    assert (found.verdict, found.cause) == ("changed", None)
+    assert found.sentence == "it cannot be told: explaining it failed with RuntimeError: CUDA out of memory"
+    assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0 --bad ")
+
+
+def test_what_cannot_be_told_says_what_would_tell() -> None:
+    observed = generation(moved(1, by=0.5))
+    recorded = generation(provenance=replace(observed.provenance, versions={"transformers": "4.49.0"}))
+
+    found = ask(recorded, observed)
+
+    assert found.cause is None
+    assert "no longer in memory" in found.sentence
+    assert found.suggests == (f"hfmodels bisect transformers --good 4.49.0 --bad 4.57.6 -- '{TEST}'",)
+
+
+def test_records_without_a_model_are_explained_by_their_evidence() -> None:
+    recorded = generation()
+    other = replace(recorded.checkpoint, weights="sha256:other")
+    steps = swapped(1, replace(STEPS[1], id=14, text=" but"))
+
+    assert ask(recorded, generation(moved(0, by=1.0), checkpoint=other)).cause == "checkpoint:weights"
+    assert ask(recorded, classification()).cause == "test"
+    assert ask(recorded, generation(steps, live=live(steps, drift=-1.0))).cause is None
+    assert ask(recorded, generation(text="other")).cause == "decoding"
+
+
+def test_a_record_keeps_no_model_alive_and_can_be_copied(project: Project) -> None:
+    cache = ModelCache(project.path)
+    record = generate(cache.load("./model"))
+    assert record.live is not None
+    assert record.live.made_by is not None
+    assert record.live.made_by.origin is not None
+
+    copied: GenerationRecord = pickle.loads(pickle.dumps(record))
+    deep = copy.deepcopy(record)
+    del cache
+    gc.collect()
+
+    assert copied == deep == record
+    assert copied.live is not None
+    assert copied.live.made_by is not None
+    assert copied.live.made_by.origin is None
+    assert copied.live.made_by.settings == record.live.made_by.settings
+    assert record.live.made_by.origin is None
+    changed = replace(record, steps=tuple(replace(step, log_probability=-9.0) for step in record.steps))
+    assert "no longer in memory" in ask(stored(changed), record).sentence
+
+
+def test_asking_again_changes_no_shared_model(models: ModelCache) -> None:
+    model = models.load("./model")
+    recorded = stored(generate(model, **BEAMS), transformers="4.30.2")
+    list(models.dirty())
+    beams = tuple(replace(beam, score=beam.score / 2) for beam in recorded.beams)
+
+    ask(replace(recorded, beams=beams), generate(model, **BEAMS))
+
+    assert list(models.dirty(weights=True)) == []
+
+
+def test_every_cause_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    assert all(f"`{cause}`" in page for cause in CAUSES)

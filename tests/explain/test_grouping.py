@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pytest_hfmodels.explain.grouping import Told, grouped
+
+
+def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> Told:
+    return Told(f"test_{number}", "drift", cause, why, number * 1e-7, tokens)
+
+
+def test_tests_that_share_a_cause_are_one_line() -> None:
+    (group,) = grouped(told(number) for number in range(8, 22))
+
+    assert group.sentence == "14 tests: attention: max drift 2.1e-06, 0 tokens changed"
+
+
+def test_one_cause_for_two_reasons_is_two_groups_the_larger_first() -> None:
+    groups = grouped([told(1), told(2, why="another"), told(3, why="another", tokens=1)])
+
+    assert [(group.why, len(group.tests)) for group in groups] == [("another", 2), ("the kernel", 1)]
+    assert groups[0].sentence == "2 tests: attention: max drift 3e-07, 1 token changed"
+    assert groups[1].sentence.startswith("1 test: ")
+
+
+def test_what_is_not_known_comes_last_whatever_its_reasons() -> None:
+    groups = grouped([told(1, None, "one"), told(2, None, "two"), told(3, None, "three"), told(4)])
+
+    assert [group.cause for group in groups] == ["attention", None]
+    assert groups[1].sentence.startswith("3 tests: cause not known: ")
