@@ -34,12 +34,19 @@ _POINTS, _MOST_POINTS, _LEAST_POINTS = 600_000, 512, 40
 _MANY, _NEAREST = 1000, 1  # with more comparisons than that, only the nearest tokens on each side of a divergence
 _DETAILS = 2000
 _BODIES = 12_000_000  # bytes of all details; a page of thousands of tests can still be sent and opened
+_PATCH = 2_000_000  # characters
 _FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) tells the rest.</p>\n")
 _DRAWN = ("ids", "text")  # layers that have a table and texts of their own
 
 
-def render(results: Results) -> str:
-    """Return the page. Whatever a model or a test says is shown as text."""
+def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> str:
+    """Return the page. Whatever a model or a test says is shown as text.
+
+    Args:
+        results: what to show.
+        grid: the last matrix of the project, as `grid_html.grid_section` gives it.
+        patch: what accepting would change; offered as a file where it is not too long for a page.
+    """
     templates = files("pytest_hfmodels.reports").joinpath("templates")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"shown": shown, "line": visible_line}
@@ -61,6 +68,8 @@ def render(results: Results) -> str:
         engines=sorted({test.engine for test in results.tests if test.engine}),
         tests=[page.test(test) for test in page.tests],
         pairs=page.pairs,
+        grid=grid,
+        patch=_address(patch) if 0 < len(patch) <= _PATCH else None,
     )
 
 
@@ -69,6 +78,11 @@ def headline(results: Results) -> str:
     count = len(results.tests)
     told = ", ".join(f"{number} {_word(verdict)}" for verdict, number in results.run.verdicts.items())
     return f"{count} model test{'' if count == 1 else 's'}{f': {told}' if told else ''}"
+
+
+def _address(text: str) -> str:
+    """Return where a browser finds a text that the page holds itself."""
+    return f"data:text/x-diff;base64,{base64.b64encode(text.encode('utf-8', 'surrogateescape')).decode()}"
 
 
 def shown(text: str) -> Markup:

@@ -22,6 +22,8 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.options import Options
+from pytest_hfmodels.reports import patch_session
+from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.reports.results import (
     FORMAT,
     VERDICTS,
@@ -36,9 +38,12 @@ from pytest_hfmodels.reports.results import (
     read,
 )
 from pytest_hfmodels.requests import request_of, uses_models
+from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from pytest_hfmodels.snapshots.pending import Pending
 
 # Outputs depend on these. Nothing else of the machine goes into a report, the environment variables least of all.
 PACKAGES = (
@@ -56,10 +61,12 @@ def register(config: pytest.Config) -> None:
     Raises:
         OptionError: one of them cannot be, and a run would be for nothing.
     """
+    options = Options.of(config)
+    if options.html is not None and pending_folder(config) is not None:
+        patch_session.attach(config)  # the page offers it
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(Observer(config), "hfmodels-observer")
         return
-    options = Options.of(config)
     if options.html is not None and find_spec("jinja2") is None:
         raise OptionError(
             "--hfmodels-html needs jinja2, which is not installed.",
@@ -105,6 +112,7 @@ class _Test:
     ours: bool = False
     engine: str | None = None
     comparisons: list[dict[str, Any]] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
 
 
 class Reporter(Observer):
@@ -134,6 +142,7 @@ class Reporter(Observer):
             test.ours = True
             test.engine = test.engine or attached["engine"]
             test.comparisons += attached["comparisons"]
+        test.pending += patch_session.taken(report)
         _judge(test, report)
 
     @pytest.hookimpl(trylast=True)  # after xdist has heard the last of its workers
@@ -176,7 +185,7 @@ class Reporter(Observer):
 
     def _write(self, kind: str, file: str, results: Results) -> None:
         path = _place(self._config, file)
-        text = _render(kind, results)
+        text = self._page(results) if kind == "html" else _render(kind, results)
         try:
             write_atomically(path, text)
             self._said.append(f"{kind}: {file}")
@@ -185,6 +194,20 @@ class Reporter(Observer):
         summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
         if kind == "markdown" and summary:
             self._append(Path(summary), text)
+
+    def _page(self, results: Results) -> str:
+        """Return the HTML page, with the last matrix of the project, and what would be accepted as a patch."""
+        from pytest_hfmodels.reports.grid_html import grid_section
+        from pytest_hfmodels.reports.html import render
+        from pytest_hfmodels.versions.last_grid import last_grid
+
+        found = last_grid(self._root)
+        grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
+        try:
+            patch = patch_of([change for test in self._tests.values() for change in test.pending], self._root)
+        except (SnapshotError, OSError):  # --hfmodels-patch says what is wrong
+            patch = ""
+        return render(results, grid=grid, patch=patch)
 
     def _append(self, summary: Path, text: str) -> None:
         try:
@@ -197,10 +220,6 @@ class Reporter(Observer):
 def _render(kind: str, results: Results) -> str:
     if kind == "json":
         return dump(results)
-    if kind == "html":
-        from pytest_hfmodels.reports.html import render as page
-
-        return page(results)
     from pytest_hfmodels.reports.markdown import render as summary
 
     return summary(results)
@@ -268,8 +287,6 @@ def _read(data: dict[str, Any], pending: dict[str, str]) -> Compared:
 
 def _pending(config: pytest.Config) -> dict[str, str]:
     """Return the snapshots that wait for a decision, each by the file that it was compared with."""
-    from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
-
     folder = pending_folder(config)
     if folder is None or Options.of(config).baseline:
         return {}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.reports.results import Results, TestResult, load
+
+from ..versions.test_last_grid import keep
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -325,3 +330,36 @@ class TestInCI:
 
     def test_nothing_is_annotated_where_github_does_not_listen(self, failing: Project) -> None:
         assert not [line for line in failing.run("--hfmodels-json=a.json").stdout.lines if line.startswith("::")]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_the_page_offers_all_outputs_as_a_patch(failing: Project, workers: tuple[str, ...]) -> None:
+    failing.run("-p", "cacheprovider", "--hfmodels-html=report.html", *workers)
+
+    page = (failing.path / "report.html").read_text(encoding="utf-8")
+    link = re.search(r'download="hfmodels.patch" href="data:text/x-diff;base64,([^"]+)"', page)
+    assert link is not None
+    patch = failing.path / "hfmodels.patch"
+    patch.write_bytes(base64.b64decode(link[1]))
+    subprocess.run(["git", "init", "-q"], cwd=failing.path, check=True)
+    subprocess.run(["git", "apply", patch.name], cwd=failing.path, check=True)
+    failing.run().assert_outcomes(passed=4, failed=1, skipped=1)  # the broken one has no output
+
+
+def test_a_page_without_a_mismatch_offers_no_patch(bare_project: Project) -> None:
+    bare_project.write("def test_it(hf_snapshot): ...")
+
+    bare_project.run("--hfmodels-html=report.html")
+
+    assert "hfmodels.patch" not in (bare_project.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
+    keep(failing.path, "a", "transformers==4.57.6", "transformers==5.0.0")
+
+    failing.run("--hfmodels-html=report.html")
+
+    page = (failing.path / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('<section id="matrix">') : page.index("</section>")]
+    assert "Other releases" in section
+    assert section.index("4.57.6") < section.index("5.0.0")
