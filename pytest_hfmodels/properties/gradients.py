@@ -1,0 +1,148 @@
+"""Gradients, held to finite differences: torch only."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.properties.calls import evaluating, takes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from pytest_hfmodels.engines.base import IntArray
+    from pytest_hfmodels.models import HFModel
+
+
+@dataclass(frozen=True)
+class GradientViolation:
+    """A counterexample: one number of one parameter.
+
+    Args:
+        parameter: its name.
+        index: which number of it.
+        found: the gradient.
+        expected: the finite difference.
+    """
+
+    parameter: str
+    index: tuple[int, ...]
+    found: float
+    expected: float
+
+    def __str__(self) -> str:
+        place = f"{self.parameter}[{', '.join(map(str, self.index))}]"
+        return f"the gradient of {place} is {self.found:.9g}, and the loss rises by {self.expected:.9g} a step"
+
+
+def check_gradients(
+    model: HFModel,
+    ids: IntArray,
+    labels: NDArray[Any],
+    *,
+    mask: IntArray | None = None,
+    seed: int = 0,
+    step: float = 1e-5,
+    tolerance: float = 1e-6,
+) -> GradientViolation | None:
+    """Return a number of a parameter whose gradient is not the loss's slope, or None.
+
+    Of every parameter two numbers are looked at: the one with the largest gradient and any other one. The slope is the
+    central difference in float64. Gradients must be finite everywhere. The model and its configuration are left as
+    they were.
+
+    Args:
+        model: a torch model that was loaded with `dtype="float64"`.
+        ids: (B, L).
+        labels: as the model takes them.
+        mask: (B, L), where the model takes one.
+        seed: of which other number.
+        step: how far a number is moved to either side.
+        tolerance: absolute below 1, relative above.
+
+    Raises:
+        EngineError: it is no torch model in float64.
+    """
+    _require_float64(model)
+    arguments = {"input_ids": ids, "labels": labels}
+    if mask is not None and takes(model, "attention_mask"):
+        arguments["attention_mask"] = mask
+    inner, config = model.model, model.config
+    problem_type = getattr(config, "problem_type", None)
+
+    def loss() -> Any:
+        tensors = {name: model.loaded.tensor(values.copy()) for name, values in arguments.items()}
+        return inner(**tensors).loss
+
+    try:
+        with evaluating(inner, gradients=True), _unfrozen(inner):
+            return _check(inner, loss, seed, step, tolerance)
+    finally:
+        config.problem_type = problem_type  # upstream keeps what it infers
+        inner.zero_grad(set_to_none=True)
+
+
+def _check(inner: Any, loss: Callable[[], Any], seed: int, step: float, tolerance: float) -> GradientViolation | None:
+    import torch
+
+    inner.zero_grad(set_to_none=True)
+    loss().backward()
+    for name, parameter in inner.named_parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for place in _places(gradient, seed):
+            found = float(gradient.reshape(-1)[place])
+            expected = _slope(parameter, place, loss, step)
+            if not math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance):
+                index = tuple(int(axis) for axis in torch.unravel_index(torch.tensor(place), parameter.shape))
+                return GradientViolation(name, index, found, expected)
+    return None
+
+
+def _places(gradient: Any, seed: int) -> list[int]:
+    """Return the place of the steepest number (of one that is not finite, if there is any), and another one."""
+    flat = gradient.abs().reshape(-1).nan_to_num(nan=float("inf"))
+    return sorted({int(flat.argmax()), (seed * 7919 + 1) % flat.numel()})
+
+
+def _slope(parameter: Any, place: int, loss: Callable[[], Any], step: float) -> float:
+    import torch
+
+    with torch.no_grad():
+        flat = parameter.data.view(-1)
+        before = flat[place].item()
+        try:
+            flat[place] = before + step
+            above = loss().item()
+            flat[place] = before - step
+            below = loss().item()
+        finally:
+            flat[place] = before
+    return float((above - below) / (2 * step))
+
+
+@contextmanager
+def _unfrozen(inner: Any) -> Iterator[None]:
+    """Let frozen parameters have gradients for a while."""
+    frozen = [parameter for parameter in inner.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _require_float64(model: HFModel) -> None:
+    dtype = model.loaded.environment().get("dtype")
+    if model.engine != "torch" or dtype != "float64":
+        raise EngineError(
+            f"A finite difference needs a torch model in float64, and {model.checkpoint.name} is {dtype} "
+            f"on {model.engine}.",
+            hint='Load it with engine="torch", dtype="float64".',
+        )

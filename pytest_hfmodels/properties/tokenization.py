@@ -1,0 +1,216 @@
+"""What a tokenizer should do with any text: bring it back, say where its tokens stand, and treat batches as singles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A slow tokenizer would put spaces around words that were added to its vocabulary.
+_PLAIN = {"clean_up_tokenization_spaces": False, "spaces_between_special_tokens": False}
+_UNCHANGED = {"skip_special_tokens": False, **_PLAIN}
+_MARKS = (".", "?", "!", ",")
+_ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
+
+
+@dataclass(frozen=True)
+class TokenizerViolation:
+    """A counterexample.
+
+    Args:
+        given: a text, texts, or token ids.
+        found: what the tokenizer made of it.
+        expected: what it should have made of it.
+        what: in words.
+    """
+
+    given: Any
+    found: Any
+    expected: Any
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found!r} and not {self.expected!r}, for {self.given!r}"
+
+
+def check_round_trip(tokenizer: Any, text: str) -> TokenizerViolation | None:
+    """Return how a text differs once encoded and decoded, or None: for tokenizers of bytes, which lose nothing.
+
+    Args:
+        tokenizer: upstream's.
+        text: any, special tokens included.
+    """
+    found = tokenizer.decode(_encode(tokenizer, text), **_UNCHANGED)
+    return None if found == text else TokenizerViolation(text, found, text, "encoded and decoded it is")
+
+
+def check_decoded_bytes(tokenizer: Any, ids: Sequence[int]) -> TokenizerViolation | None:
+    """Return how the decoded ids differ from the bytes of their tokens, or None: for tokenizers of bytes.
+
+    Bytes that are no whole character are marked by U+FFFD, as Unicode recommends.
+
+    Args:
+        tokenizer: upstream's.
+        ids: any of its ids.
+    """
+    expected = b"".join(_bytes_of(tokenizer, ids)).decode("utf-8", errors="replace")
+    found = tokenizer.decode(list(ids), **_UNCHANGED)
+    return None if found == expected else TokenizerViolation(list(ids), found, expected, "decoded they are")
+
+
+def check_offsets(tokenizer: Any, text: str) -> TokenizerViolation | None:
+    """Return how the offsets differ from where the tokens' bytes stand, or None: for fast tokenizers of bytes.
+
+    A token stands from the character that its first byte belongs to, to the one that its last byte belongs to; so all
+    tokens together cover the text, spaces included.
+
+    Args:
+        tokenizer: upstream's.
+        text: any.
+    """
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    owners = [index for index, character in enumerate(text) for _ in character.encode("utf-8")]
+    expected, start = [], 0
+    for piece in _bytes_of(tokenizer, encoding["input_ids"]):
+        own = owners[start : start + len(piece)]
+        expected.append((own[0], own[-1] + 1) if own else (0, 0))
+        start += len(piece)
+    found = [(int(first), int(last)) for first, last in encoding["offset_mapping"]]
+    return None if found == expected else TokenizerViolation(text, found, expected, "its offsets are")
+
+
+def check_special_token(
+    tokenizer: Any, before: str, special: str, after: str, *, skipped: bool = True
+) -> TokenizerViolation | None:
+    """Return how a special token between two texts is not taken as one, or None: for tokenizers of bytes.
+
+    It must be one token, with both texts encoded as if they stood alone; and be left out of the text where asked.
+
+    Args:
+        tokenizer: upstream's.
+        before: a text without special tokens.
+        special: the special token.
+        after: another text.
+        skipped: whether to look at `skip_special_tokens` as well.
+    """
+    text = before + special + after
+    ids = _encode(tokenizer, text)
+    one = tokenizer.convert_tokens_to_ids(special)
+    expected = [*_encode(tokenizer, before), one, *_encode(tokenizer, after)]
+    if ids != expected:
+        return TokenizerViolation(text, ids, expected, "the ids around a special token are")
+    found = tokenizer.decode(ids, skip_special_tokens=True, **_PLAIN)
+    if skipped and found != before + after:
+        return TokenizerViolation(text, found, before + after, "without special tokens it is")
+    return None
+
+
+def check_clean_up(tokenizer: Any, text: str) -> TokenizerViolation | None:
+    """Return how `clean_up_tokenization_spaces=True` differs from what it is documented to do, or None.
+
+    It takes away the space before a mark or an English contraction, in the text as it is without.
+
+    Args:
+        tokenizer: upstream's.
+        text: any.
+    """
+    ids = _encode(tokenizer, text)
+    plain = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    found = tokenizer.decode(ids, clean_up_tokenization_spaces=True)
+    expected = closed_up(plain)
+    return None if found == expected else TokenizerViolation(text, found, expected, "cleaned up it is")
+
+
+def check_batch(
+    tokenizer: Any, texts: Sequence[str], *, max_length: int | None = None, filled: bool = False, multiple: int = 1
+) -> TokenizerViolation | None:
+    """Return how a batch of texts differs from the texts one by one, or None.
+
+    Each row must be the text's own ids, cut to `max_length` on the tokenizer's `truncation_side` and padded on its
+    `padding_side`, to the longest row or to `max_length`; the mask, where there is one, 1 for them and 0 for padding.
+    For tokenizers that have a padding token and put nothing around a text.
+
+    Args:
+        tokenizer: upstream's.
+        texts: at least one.
+        max_length: most tokens of a row; None cuts nothing.
+        filled: whether rows are padded to `max_length`, and not to the longest row.
+        multiple: `pad_to_multiple_of`.
+    """
+    cutting = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    rows = [_cut(list(tokenizer(text)["input_ids"]), max_length, tokenizer.truncation_side) for text in texts]
+    longest = max_length if filled and max_length is not None else max(len(row) for row in rows)
+    longest = -(-longest // multiple) * multiple
+    padding = {
+        "padding": "max_length" if filled else True,
+        **({"pad_to_multiple_of": multiple} if multiple > 1 else {}),
+    }
+    batch = tokenizer(list(texts), **padding, **cutting)
+    left = tokenizer.padding_side == "left"
+    wanted = {"input_ids": (rows, tokenizer.pad_token_id), "attention_mask": ([[1] * len(row) for row in rows], 0)}
+    for name, (values, fill) in wanted.items():
+        if name not in batch:  # Transformer-XL takes no mask
+            continue
+        gaps = [[fill] * (longest - len(row)) for row in values]
+        expected = [gap + row if left else row + gap for gap, row in zip(gaps, values, strict=True)]
+        found = [list(row) for row in batch[name]]
+        if found != expected:
+            return TokenizerViolation(list(texts), found, expected, f"{name} of the batch is")
+    return None
+
+
+def check_same(tokenizer: Any, other: Any, text: str) -> TokenizerViolation | None:
+    """Return how another tokenizer (slow for fast, reloaded for saved) treats a text otherwise, or None.
+
+    Args:
+        tokenizer: upstream's.
+        other: what should do the same.
+        text: any.
+    """
+    expected, found = _encode(tokenizer, text), _encode(other, text)
+    if found != expected:
+        return TokenizerViolation(text, found, expected, "the other tokenizer's ids are")
+    for skip in (False, True):
+        again, wanted = (known.decode(expected, skip_special_tokens=skip) for known in (other, tokenizer))
+        if again != wanted:
+            return TokenizerViolation(text, again, wanted, "the other tokenizer decodes it to")
+    return None
+
+
+def closed_up(text: str) -> str:
+    """Return a text without the spaces that tokenization into words puts before marks and English contractions."""
+    for mark in _MARKS:
+        text = text.replace(f" {mark}", mark)
+    text = text.replace(" ' ", "'")
+    for ending in _ENDINGS:
+        text = text.replace(f" {ending}", ending)
+    return text
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _cut(ids: list[int], most: int | None, side: str) -> list[int]:
+    if most is None or len(ids) <= most:
+        return ids
+    return ids[len(ids) - most :] if side == "left" else ids[:most]
+
+
+def _bytes_of(tokenizer: Any, ids: Sequence[int]) -> list[bytes]:
+    """Return the bytes that each id stands for."""
+    table = _byte_of_each_character()
+    whole = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return [
+        token.encode("utf-8") if token in whole else bytes(table[character] for character in token)
+        for token in tokenizer.convert_ids_to_tokens(list(ids))
+    ]
+
+
+def _byte_of_each_character() -> dict[str, int]:
+    """Return GPT-2's table: printable bytes are their own Latin-1 characters, the others U+0100 and following."""
+    own = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(0x100) if byte not in own]
+    return {chr(byte): byte for byte in own} | {chr(0x100 + index): byte for index, byte in enumerate(others)}
