@@ -8,21 +8,18 @@ import pytest
 
 pytest.importorskip("hypothesis", reason='needs the extra: python -m pip install "pytest-hfmodels[properties]"')
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hfmodels.properties import check_blocking, prompt_batches
+from pytest_hfmodels.properties import check_blocking, examples, prompt_batches
 
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
 
+
 # Some 200 prompts an engine in few `generate` calls: a call costs the same for one prompt as for many.
-TORCH = settings(max_examples=12, deadline=None, derandomize=True, database=None)
-TENSORFLOW = settings(max_examples=8, deadline=None, derandomize=True, database=None)
-
-
 @pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
-@TORCH
+@examples(12)
 @given(prompts=prompt_batches(1024, batch=60), size=st.integers(1, 4), beams=st.sampled_from([1, 2]))
 def test_no_ngram_repeats_in_torch(hf_model: HFModel, prompts: list[list[int]], size: int, beams: int) -> None:
     violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=6)
@@ -31,7 +28,7 @@ def test_no_ngram_repeats_in_torch(hf_model: HFModel, prompts: list[list[int]], 
 
 
 @pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
-@TENSORFLOW
+@examples(8)
 @given(prompts=prompt_batches(1024, batch=64), size=st.integers(1, 4), beams=st.sampled_from([1, 2]))
 def test_no_ngram_repeats_in_tensorflow(hf_model: HFModel, prompts: list[list[int]], size: int, beams: int) -> None:
     violation = check_blocking(hf_model, prompts, size, num_beams=beams, max_new_tokens=6)

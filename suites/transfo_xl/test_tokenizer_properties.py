@@ -150,9 +150,10 @@ def changed(load: Callable[..., Any]) -> Any:
 def reloaded(load: Callable[..., Any], changed: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The same, saved and loaded."""
     folder = tmp_path_factory.mktemp("saved")
-    with quiet(), pytest.MonkeyPatch.context() as patch:
+    with quiet():
         changed.save_pretrained(str(folder))
-        patch.setenv("TRUST_REMOTE_CODE", "True")  # upstream's is a pickle, which was written just now
+        if any(file.suffix in (".bin", ".pkl") for file in folder.iterdir()):
+            pytest.skip("upstream's tokenizer saves a pickle, and none is read here: --hfmodels-transfo-xl runs ours")
         return load(folder)
 
 
