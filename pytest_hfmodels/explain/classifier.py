@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # Which word each release's classifier reads, for a reader.
 _POOLING = {
     "count": "the one at the number of words that are no padding (before 4.32)",
-    "first-padding": "the one before the first padding (4.32 to 4.47)",
-    "right-most": "the right-most that is no padding (from 4.48 on)",
+    "first-padding": "the one before the first padding (4.32 to 4.48)",
+    "right-most": "the right-most that is no padding (from 4.49 on)",
 }
 
 

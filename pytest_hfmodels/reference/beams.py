@@ -91,7 +91,7 @@ def beam_search(
         ties: how close decisions fall; for `check_beams`.
 
     Raises:
-        HFModelsError: too few candidates go on (`Rules.spare_beams_for_one_eos`).
+        HFModelsError: too few candidates go on (`Rules.too_few_beams_raise`).
     """
     rules, ties = rules or Rules(), ties or Ties()
     prompts, prompt_mask = as_prompts(ids, mask)
@@ -143,7 +143,7 @@ class _Search:
         beams, eos = self.settings.num_beams, self.settings.eos
         candidates = self._candidates(scores)
         ending = [candidate.ids[-1] in eos for candidate in candidates]
-        cut = at_limit and not self.rules.ended_beams_first
+        cut = at_limit and not (self.rules.ended_beams_first or self.rules.only_ended_beams)
         # Only what is among the best may end: the others are there so that enough beams can go on.
         finished = [
             candidate for candidate, ends in zip(candidates[:beams], ending[:beams], strict=True) if ends or cut
@@ -151,7 +151,7 @@ class _Search:
         self._keep(finished)
         going_on = [candidate for candidate, ends in zip(candidates, ending, strict=True) if not ends]
         self.running = going_on[:beams]
-        if self.rules.spare_beams_for_one_eos and len(going_on) < beams and len(candidates) == 2 * beams:
+        if self.rules.too_few_beams_raise and len(going_on) < beams and len(candidates) == 2 * beams:
             raise HFModelsError(
                 f"Of {len(candidates)} candidates {len(going_on)} go on, which is too few for {beams} beams.",
                 hint="Releases before 4.32 raise here too: give them fewer eos tokens.",
@@ -160,7 +160,7 @@ class _Search:
         best = candidates if self.rules.ended_beams_first else self.running
         if best:
             self._settle(best[0])
-        if at_limit and self.rules.ended_beams_first:
+        if at_limit and (self.rules.ended_beams_first or (self.rules.only_ended_beams and not self.ended)):
             self._keep(self.running)
 
     def _candidates(self, scores: FloatArray) -> list[Hypothesis]:
@@ -216,7 +216,10 @@ def _collected(searches: Sequence[_Search], settings: Settings, rules: Rules, ti
     count = settings.num_return_sequences
     nothing = Hypothesis(searches[0].prompt, -np.inf, -np.inf)
     best = [one for search in searches for one in [*search.ended, *[nothing] * count][:count]]
-    ids = np.full((len(best), max(len(one.ids) for one in best)), _padding(settings, rules), np.int64)
+    width = max(len(one.ids) for one in best)
+    if rules.padded_to_the_last_step:
+        width = len(searches[0].prompt) + max(len(search.steps) for search in searches)
+    ids = np.full((len(best), width), _padding(settings, rules), np.int64)
     for row, one in enumerate(best):
         ids[row, : len(one.ids)] = one.ids
         if rules.first_eos_stands_for_all and one.score > -np.inf and one.ids[-1] in settings.eos:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def pooled_positions(ids: NDArray[Any], pad_token_id: int | None, rules: Rules | None = None) -> IntArray:
     """Return the position that GPT-2's classifier reads in each row.
 
-    It should be the right-most token that is not padding (`Rules.pooling`, from 4.48 on). Before, it was the one in
-    front of the first padding token, or the last one where that is none (4.32 to 4.47), and before that the one at
+    It should be the right-most token that is not padding (`Rules.pooling`, from 4.49 on). Before, it was the one in
+    front of the first padding token, or the last one where that is none (4.32 to 4.48), and before that the one at
     the number of tokens that are no padding, as if all padding stood on the right. Transformer-XL's, which was removed,
     stayed with the first padding token from 4.32 on.
 

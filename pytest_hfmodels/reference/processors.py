@@ -28,7 +28,7 @@ _FINITE = np.finfo(np.float32)
 def process(
     scores: NDArray[Any], ids: IntArray, mask: IntArray, settings: Settings, prompt_length: int, rules: Rules
 ) -> FloatArray:
-    """Apply what the settings ask for, in the order of every release since 4.30.
+    """Apply what the settings ask for, in the order of every release since 4.30 and of both engines.
 
     Args:
         scores: (B, V).
@@ -36,13 +36,13 @@ def process(
         mask: (B, L), 0 at padding.
         settings: those of `generate`.
         prompt_length: tokens of the prompt, padding included.
-        rules: `sequences_need_their_length`, `repetition_counts_padding`, `both_minima_hold`,
-            `minus_infinity_stays`, `decay_multiplies` and `decay_frees_the_banned` matter here.
+        rules: those about processors matter here.
 
     Returns:
         (B, V); banned tokens are -inf.
     """
     processed: FloatArray = np.array(scores, np.float64)
+    settings = settings.read_by(rules)
     length, limit = ids.shape[1], settings.limit(prompt_length, rules)
     whole = rules.sequences_need_their_length
     if settings.sequence_bias:
@@ -53,7 +53,8 @@ def process(
     if settings.no_repeat_ngram_size > 0:
         processed = ban_repeated_ngrams(processed, ids, settings.no_repeat_ngram_size)
     if settings.bad_words_ids:
-        banned = {tuple(word): -np.inf for word in settings.bad_words_ids if tuple(word) not in _alone(settings.eos)}
+        spared = () if rules.eos_is_a_bad_word else settings.eos
+        banned = {tuple(word): -np.inf for word in settings.bad_words_ids if tuple(word) not in _alone(spared)}
         processed = add_bias(processed, ids, banned, whole=whole)
     if length < settings.least(prompt_length, rules):
         processed = ban(processed, settings.eos)

@@ -1,4 +1,4 @@
-"""Where releases of transformers differ in what they return: one frozen value that decoders and pooling take."""
+"""Where releases and engines differ in what they return: one frozen value that decoders and pooling take."""
 
 from __future__ import annotations
 
@@ -13,54 +13,72 @@ from pytest_hfmodels.errors import HFModelsError
 class Rules:
     """What a release holds; the defaults are those of the newest release known (5.23).
 
-    They are those of upstream's torch code, and were found in its releases' source; `snapshots/upstream.toml` has
-    those that a suite shows.
+    They were found in the source of upstream's releases; `snapshots/upstream.toml` has those that a suite shows. With
+    releases in brackets a rule is torch's; TensorFlow's search follows those that say so, in every 4.x release unless
+    they say which.
 
     Args:
-        default_length_counts_prompt: without a length, 20 tokens are the whole, not what is added (before 4.47).
+        default_length_counts_prompt: without a length, 20 tokens are the whole, not what is added (before 4.47;
+            TensorFlow).
         both_minima_hold: `min_length` counts beside `min_new_tokens`, which replaces it later (before 4.40).
         length_penalty_counts_prompt: a beam's score is divided by its length with the prompt, and without the eos
-            that ended it (before 4.36; huggingface/transformers#26624).
+            that ended it (before 4.36, TensorFlow too; huggingface/transformers#26624).
         ended_beams_first: at the length limit, beams that end there by eos come before those that are cut there:
             if they fill the list, the latter are not looked at (before 4.50; huggingface/transformers#35802).
+        only_ended_beams: at the length limit, beams that are cut there count only where none has ended (TensorFlow).
         first_eos_stands_for_all: whichever eos ended a beam, the first one is returned (before 4.50).
         pad_zero_is_eos: beams are padded with the first eos where the padding id is 0 (from 4.50 on).
         rows_stop_together: a batch's prompts stop only once none of them can become better, so that a prompt's beams
-            depend on its neighbours (4.50 to 4.53).
+            depend on its neighbours (4.50 to 4.53; TensorFlow).
+        padded_to_the_last_step: beams are as wide as the search was long, and not as the longest of them (TensorFlow).
         spare_beams_for_one_eos: a step looks at twice as many candidates as there are beams, however many eos there
-            are, and raises where too few of them go on (before 4.32).
+            are (before 4.32; TensorFlow).
+        too_few_beams_raise: it raises where too few of them go on (before 4.32).
         decay_multiplies: `exponential_decay_length_penalty` multiplies the score of eos, which makes a negative one
             less likely with every step (before 4.34).
         decay_frees_the_banned: it makes a banned eos NaN, which is then chosen (4.34 to 5.18).
         minus_infinity_stays: `remove_invalid_values` leaves -inf as it is (before 4.36).
         sequences_need_their_length: a `sequence_bias` or bad word of n tokens waits until n tokens are there, although
-            n - 1 are enough (4.31 to 5.17).
-        repetition_counts_padding: padding on the left counts as a word for `repetition_penalty` (before 5.23).
+            n - 1 are enough (4.31 to 5.17; TensorFlow).
+        eos_is_a_bad_word: a bad word that is an eos alone is banned like any other (TensorFlow).
+        repetition_counts_padding: padding on the left counts as a word for `repetition_penalty` (before 5.23;
+            TensorFlow).
+        minima_take_one_eos: `min_length` beside several eos is refused, and so are several `forced_eos_token_id`
+            (TensorFlow).
+        lacking: settings that are not there: they do nothing, or are refused (`sequence_bias` before 4.31; five in
+            TensorFlow).
         pooling: which word of a row a classifier reads, see `pooling`: `count` before 4.32, `first-padding` before
-            4.48, `right-most` since.
+            4.49, `right-most` since.
     """
 
     default_length_counts_prompt: bool = False
     both_minima_hold: bool = False
     length_penalty_counts_prompt: bool = False
     ended_beams_first: bool = False
+    only_ended_beams: bool = False
     first_eos_stands_for_all: bool = False
     pad_zero_is_eos: bool = True
     rows_stop_together: bool = False
+    padded_to_the_last_step: bool = False
     spare_beams_for_one_eos: bool = False
+    too_few_beams_raise: bool = False
     decay_multiplies: bool = False
     decay_frees_the_banned: bool = False
     minus_infinity_stays: bool = False
     sequences_need_their_length: bool = False
+    eos_is_a_bad_word: bool = False
     repetition_counts_padding: bool = False
+    minima_take_one_eos: bool = False
+    lacking: frozenset[str] = frozenset()
     pooling: Literal["count", "first-padding", "right-most"] = "right-most"
 
     @classmethod
-    def of(cls, version: str) -> Rules:
+    def of(cls, version: str, engine: Literal["torch", "tensorflow"] = "torch") -> Rules:
         """Return the rules of a release of transformers.
 
         Args:
             version: such as `4.57.6`; 5.0.0rc1 counts as 5.0.
+            engine: whose search; TensorFlow's went with 5.0.
 
         Raises:
             HFModelsError: that is no version.
@@ -69,6 +87,25 @@ class Rules:
         if found is None:
             raise HFModelsError(f"{version!r} is no version of transformers.", hint="Give one like 4.57.6.")
         release = (int(found[1]), int(found[2]))
+        pooling: Literal["count", "first-padding", "right-most"] = (
+            "count" if release < (4, 32) else "first-padding" if release < (4, 49) else "right-most"
+        )
+        if engine == "tensorflow":
+            return cls(
+                default_length_counts_prompt=True,
+                length_penalty_counts_prompt=release < (4, 36),
+                only_ended_beams=True,
+                pad_zero_is_eos=False,
+                rows_stop_together=True,
+                padded_to_the_last_step=True,
+                spare_beams_for_one_eos=True,
+                sequences_need_their_length=True,
+                eos_is_a_bad_word=True,
+                repetition_counts_padding=True,
+                minima_take_one_eos=True,
+                lacking=_NOT_IN_TENSORFLOW,
+                pooling=pooling,
+            )
         return cls(
             default_length_counts_prompt=release < (4, 47),
             both_minima_hold=release < (4, 40),
@@ -78,10 +115,23 @@ class Rules:
             pad_zero_is_eos=release >= (4, 50),
             rows_stop_together=(4, 50) <= release < (4, 54),
             spare_beams_for_one_eos=release < (4, 32),
+            too_few_beams_raise=release < (4, 32),
             decay_multiplies=release < (4, 34),
             decay_frees_the_banned=(4, 34) <= release < (5, 19),
             minus_infinity_stays=release < (4, 36),
             sequences_need_their_length=(4, 31) <= release < (5, 18),
             repetition_counts_padding=release < (5, 23),
-            pooling="count" if release < (4, 32) else "first-padding" if release < (4, 48) else "right-most",
+            lacking=frozenset({"sequence_bias"} if release < (4, 31) else ()),
+            pooling=pooling,
         )
+
+
+_NOT_IN_TENSORFLOW = frozenset(
+    {
+        "exponential_decay_length_penalty",
+        "min_new_tokens",
+        "remove_invalid_values",
+        "renormalize_logits",
+        "sequence_bias",
+    }
+)

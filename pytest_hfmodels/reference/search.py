@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -22,9 +22,11 @@ TOLERANCE = 2e-5  # nats below 1, relative above; float32 sums of a few log-prob
 _DEFAULT_LENGTH = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """What `generate` is told, by its names, for greedy (one beam) and beam search without sampling.
+
+    It reads as the call that makes it: `Settings(num_beams=2)`, without what is left as it is.
 
     Args:
         max_length: most tokens, prompt included.
@@ -72,6 +74,26 @@ class Settings:
     suppress_tokens: Sequence[int] | None = None
     begin_suppress_tokens: Sequence[int] | None = None
     renormalize_logits: bool = False
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print it so where hypothesis shows an example (the protocol is IPython's)."""
+        del cycle
+        printer.text(repr(self))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, by name."""
+        values = ((one, getattr(self, one.name)) for one in fields(self))
+        return {one.name: value for one, value in values if value != one.default}
+
+    def read_by(self, rules: Rules) -> Settings:
+        """Return the settings without those that a release does not read (`Rules.lacking`)."""
+        unread = rules.lacking & self.given.keys() if rules.lacking else frozenset()
+        defaults: dict[str, Any] = {one.name: one.default for one in fields(self) if one.name in unread}
+        return replace(self, **defaults) if unread else self
 
     @property
     def eos(self) -> tuple[int, ...]:
