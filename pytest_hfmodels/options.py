@@ -30,6 +30,9 @@ _CHOICES = {
     "dirty": ("warn", "error"),
     "transfo_xl": ("auto", "transformers", "pytest-hfmodels"),
 }
+# Those of properties.profiles, and the variable that it reads: importing that room would cost every start.
+PROFILES = ("dev", "ci", "nightly")
+PROFILE_VARIABLE = "HFMODELS_PROFILE"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Options:
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
         patch: file of the patch with what would be accepted, or None.
+        profile: how many examples properties see, or None for what the environment says.
         explicit: whether the project or the person has set anything of ours.
     """
 
@@ -72,6 +76,7 @@ class Options:
     html: str | None
     markdown: str | None
     patch: str | None
+    profile: str | None
     explicit: bool
 
     @property
@@ -157,6 +162,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write what `hfmodels accept` would take in as a patch for `git apply`",
     )
+    group.addoption(
+        "--hfmodels-profile",
+        metavar="NAME",
+        help="how many examples properties see: 'dev' few, 'ci' always the same ones, 'nightly' many "
+        "(default: $HFMODELS_PROFILE, else 'ci' where CI is set, else 'dev')",
+    )
     parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
     parser.addini("hfmodels_require", "engines that must be there", type="args")
     parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
@@ -206,6 +217,7 @@ def _read(config: pytest.Config) -> Options:
         html=_file(config, "html"),
         markdown=_file(config, "markdown"),
         patch=_file(config, "patch"),
+        profile=_profile(config),
         explicit=_explicit(config),
     )
 
@@ -227,6 +239,29 @@ def _file(config: pytest.Config, kind: str) -> str | None:
     value: str | None = config.getoption(f"--hfmodels-{kind}")
     if value is not None and not value.strip():  # an empty variable in a CI script
         raise OptionError(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
+    return value
+
+
+def use_profile(config: pytest.Config) -> None:
+    """Let properties draw as `--hfmodels-profile` says, until the run ends: they look when a test file is imported."""
+    name = Options.of(config).profile
+    if name is None:
+        return
+    before = os.environ.get(PROFILE_VARIABLE)
+    os.environ[PROFILE_VARIABLE] = name
+
+    def restore() -> None:
+        os.environ.pop(PROFILE_VARIABLE, None)
+        if before is not None:
+            os.environ[PROFILE_VARIABLE] = before
+
+    config.add_cleanup(restore)
+
+
+def _profile(config: pytest.Config) -> str | None:
+    value: str | None = config.getoption("--hfmodels-profile")
+    if value is not None and value not in PROFILES:
+        raise OptionError(f"--hfmodels-profile is {value!r}.", hint=f"It is one of: {', '.join(PROFILES)}.")
     return value
 
 

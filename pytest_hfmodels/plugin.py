@@ -16,7 +16,7 @@ import pytest
 from pytest_hfmodels import collection
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
-from pytest_hfmodels.options import MARKERS, Options, add_options
+from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         _require_engines(Options.of(config))
+        use_profile(config)
         if Options.of(config).reports:
             from pytest_hfmodels.reports.session import register  # only runs that are asked for a report pay for one
 

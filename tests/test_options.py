@@ -52,6 +52,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         None,
         None,
         None,
+        None,
         False,
     )
 

@@ -54,6 +54,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-html",
         "--hfmodels-markdown",
         "--hfmodels-patch",
+        "--hfmodels-profile",
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {

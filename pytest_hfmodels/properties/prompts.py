@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import SearchStrategy
 
 
@@ -40,5 +42,41 @@ def prompt_batches(
             token = st.sampled_from(few) if draw(st.booleans()) else free
             prompts.append(draw(st.lists(token, min_size=length, max_size=length)))
         return prompts
+
+    return batches()
+
+
+def padded_batches(
+    vocabulary: int | Sequence[int], *, lengths: tuple[int, int] = (1, 6), batch: int = 8, alphabet: int = 3
+) -> SearchStrategy[tuple[list[list[int]], list[list[int]]]]:
+    """Return a strategy for batches of prompts of several lengths, padded on the left: ids and mask, both (B, L).
+
+    Half of the prompts use a few ids only, so that they repeat themselves. What stands in the padding is drawn too: a
+    token like any other, which the mask alone makes padding. Examples shrink to one short prompt of small ids.
+
+    Args:
+        vocabulary: the ids that are drawn, or how many there are.
+        lengths: shortest and longest prompt, tokens.
+        batch: most prompts in a batch; the mean is about three quarters of it.
+        alphabet: how many different ids a repetitive prompt has at most.
+    """
+    from hypothesis import strategies as st
+
+    ids = range(vocabulary) if isinstance(vocabulary, int) else list(vocabulary)
+    free = st.sampled_from(ids)
+    large = st.integers(max(batch // 2, 1), batch)
+    sizes = st.one_of(st.integers(1, min(2, batch)), large, large)
+
+    @st.composite
+    def batches(draw: st.DrawFn) -> tuple[list[list[int]], list[list[int]]]:
+        prompts = []
+        for _ in range(draw(sizes)):
+            few = draw(st.lists(free, min_size=1, max_size=alphabet))
+            token = st.sampled_from(few) if draw(st.booleans()) else free
+            prompts.append(draw(st.lists(token, min_size=lengths[0], max_size=lengths[1])))
+        length, padding = max(map(len, prompts)), draw(free)
+        missing = [length - len(prompt) for prompt in prompts]
+        rows = [[padding] * count + prompt for count, prompt in zip(missing, prompts, strict=True)]
+        return rows, [[0] * count + [1] * (length - count) for count in missing]
 
     return batches()

@@ -30,7 +30,8 @@ class Rules:
         pad_zero_is_eos: beams are padded with the first eos where the padding id is 0 (from 4.50 on).
         rows_stop_together: a batch's prompts stop only once none of them can become better, so that a prompt's beams
             depend on its neighbours (4.50 to 4.53; TensorFlow).
-        padded_to_the_last_step: beams are as wide as the search was long, and not as the longest of them (TensorFlow).
+        padded_to_the_last_step: beams are as wide as the search was long, and not as the longest of them (4.50.0
+            to 4.50.2; TensorFlow).
         spare_beams_for_one_eos: a step looks at twice as many candidates as there are beams, however many eos there
             are (before 4.32; TensorFlow).
         too_few_beams_raise: it raises where too few of them go on (before 4.32).
@@ -83,10 +84,10 @@ class Rules:
         Raises:
             HFModelsError: that is no version.
         """
-        found = re.match(r"(\d+)\.(\d+)", version)
+        found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
         if found is None:
             raise HFModelsError(f"{version!r} is no version of transformers.", hint="Give one like 4.57.6.")
-        release = (int(found[1]), int(found[2]))
+        release = (int(found[1]), int(found[2]), int(found[3] or 0))
         pooling: Literal["count", "first-padding", "right-most"] = (
             "count" if release < (4, 32) else "first-padding" if release < (4, 49) else "right-most"
         )
@@ -114,6 +115,7 @@ class Rules:
             first_eos_stands_for_all=release < (4, 50),
             pad_zero_is_eos=release >= (4, 50),
             rows_stop_together=(4, 50) <= release < (4, 54),
+            padded_to_the_last_step=(4, 50) <= release < (4, 50, 3),
             spare_beams_for_one_eos=release < (4, 32),
             too_few_beams_raise=release < (4, 32),
             decay_multiplies=release < (4, 34),

@@ -206,8 +206,12 @@ class HFSnapshot:
             return None
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
-        from pytest_hfmodels.explain import explain  # NumPy and the reference: only for a test that fails
+        try:
+            from pytest_hfmodels.explain import explain  # NumPy and the reference: only for a test that fails
+        except ImportError as error:  # without NumPy there is no model to ask
+            from pytest_hfmodels.explain import Explanation
 
+            return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
         return explain(comparison, observation.recorded, observation.record, test=self._item.nodeid)
 
     def _is_foretold(self) -> bool:

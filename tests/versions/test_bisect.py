@@ -374,8 +374,8 @@ def test_model_snapshots_are_compared_with_what_the_good_release_gives(
     said = capsys.readouterr().out
     assert code == 0, said
     assert "test_lib.py::test_reply: changed\n    changed: decoded text differs\n" in said
-    assert "recorded 'hello'\n" in said
-    assert "now      'HELLO'\n" in said
+    assert "recorded ⟦hello⟧\n" in said
+    assert "now      ⟦HELLO⟧\n" in said
     assert "--snapshot-update" not in said
     assert ".pytest_cache" not in said
     assert (shop.project.path / recorded).read_text() == "what the project recorded is another thing"

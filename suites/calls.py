@@ -1,0 +1,60 @@
+"""Upstream's own `generate`, with nothing of ours between: what the plugin always passes is left to the caller here."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.engines import upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pytest_hfmodels import HFModel
+
+
+def generated(
+    model: HFModel, prompts: Sequence[Sequence[int]] | NDArray[Any], *, threads: int = 1, **arguments: Any
+) -> Any:
+    """Return what `generate` returns for prompts of one length; its advice about the arguments is held back.
+
+    Args:
+        model: a language model.
+        prompts: (B, L).
+        threads: of torch, for the length of the call.
+        arguments: passed on as they are, but for arrays, which become tensors.
+    """
+    tensors = {name: _tensor(model, value) for name, value in arguments.items()}
+    with warnings.catch_warnings(), upstream.quiet():
+        warnings.simplefilter("ignore")
+        if model.engine == "tensorflow":
+            return model.model.generate(_tensor(model, np.array(prompts)), **tensors)
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return model.model.generate(_tensor(model, np.array(prompts)), **tensors)
+        finally:
+            torch.set_num_threads(before)
+
+
+def rows(tensor: Any) -> list[list[int]]:
+    """Return a tensor of token ids as lists."""
+    found: list[list[int]] = np.asarray(tensor).tolist()
+    return found
+
+
+def numbers(tensor: Any) -> NDArray[np.float64]:
+    """Return a tensor of either engine as an array."""
+    return np.asarray(tensor, np.float64)
+
+
+def _tensor(model: HFModel, value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    return model.loaded.tensor(value.astype(np.int32) if model.engine == "tensorflow" else value)

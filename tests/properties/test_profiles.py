@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels import options
+from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.properties import examples, profiles
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+COUNTING = """
+import pytest
+from hypothesis import given, strategies as st
+from pytest_hfmodels.properties import examples
+
+SEEN = []
+
+@examples(4)
+@given(st.integers())
+def test_drawn(number):
+    SEEN.append(number)
+
+def test_count():
+    pytest.fail(f"{len(SEEN)} examples")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(profiles.VARIABLE, raising=False)
+
+
+@pytest.mark.parametrize(("name", "count"), [("dev", 20), ("ci", 40), ("nightly", 800)])
+def test_a_profile_says_how_many_examples_are_drawn(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
+    monkeypatch.setenv("HFMODELS_PROFILE", name)
+
+    chosen = examples(40)
+
+    assert (chosen.max_examples, chosen.derandomize, chosen.deadline) == (count, name == "ci", None)
+
+
+def test_without_a_choice_ci_draws_the_same_examples_and_others_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert profiles.chosen() == "dev"
+
+    monkeypatch.setenv("CI", "true")
+
+    assert profiles.chosen() == "ci"
+
+
+def test_at_least_one_example_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HFMODELS_PROFILE", "dev")
+
+    assert examples(1).max_examples == 1
+
+
+def test_a_profile_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HFMODELS_PROFILE", "weekly")
+
+    with pytest.raises(OptionError, match="There is no profile 'weekly'"):
+        examples(40)
+
+
+@pytest.mark.parametrize(("name", "count"), [("dev", 2), ("ci", 4), ("nightly", 80)])
+def test_the_option_chooses_a_profile(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch, name: str, count: int
+) -> None:
+    monkeypatch.setenv("HFMODELS_PROFILE", "ci")
+    bare_project.write(COUNTING)
+
+    result = bare_project.run(f"--hfmodels-profile={name}")
+
+    result.stdout.fnmatch_lines([f"E*Failed: {count} examples"])
+    assert os.environ["HFMODELS_PROFILE"] == "ci"
+
+
+def test_the_option_leaves_nothing_behind(bare_project: Project) -> None:
+    bare_project.write(COUNTING)
+
+    bare_project.run("--hfmodels-profile=nightly")
+
+    assert "HFMODELS_PROFILE" not in os.environ
+
+
+def test_the_option_reaches_the_workers_of_xdist(bare_project: Project) -> None:
+    pytest.importorskip("xdist", reason="install pytest-xdist")
+    bare_project.write(COUNTING)
+
+    result = bare_project.run_alone("-n1", "--hfmodels-profile=ci")
+
+    result.stdout.fnmatch_lines(["E*Failed: 4 examples"])
+
+
+def test_an_unknown_profile_is_refused_before_anything_runs(bare_project: Project) -> None:
+    bare_project.write(COUNTING)
+
+    result = bare_project.run("--hfmodels-profile=weekly")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--hfmodels-profile is 'weekly'.*", "*It is one of: dev, ci, nightly.*"])
+
+
+def test_the_option_knows_every_profile() -> None:
+    assert tuple(profiles.PROFILES) == options.PROFILES
+    assert profiles.VARIABLE == options.PROFILE_VARIABLE
