@@ -64,6 +64,18 @@ def test_the_last_token_is_read_with_padding_on_the_right(
     assert violation is None, str(violation)
 
 
+def test_the_padding_token_may_be_the_vocabularys_first(
+    hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]
+) -> None:
+    model = hf_models.load(
+        drawn_checkpoints["gpt2"], task="text-classification", engine=hf_model.engine, pad_token_id=0
+    )
+
+    violation = check_pooling(model, np.asarray([[4, 9, 0, 0], [5, 0, 0, 0], [3, 8, 2, 6]]))
+
+    assert violation is None, str(violation)
+
+
 @examples(15)
 @given(batch=padded_texts(WORDS, PAD, sides=["left"]), masked=st.booleans(), count=counts)
 def test_the_last_token_is_read_with_padding_on_the_left(

@@ -16,6 +16,8 @@ from suites.calls import generated, numbers, rows
 from suites.drawn import gpt2_checkpoint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_hfmodels import HFModel, ModelCache
 
 PROMPTS = [[5, 3, 9, 4], [2, 2, 7, 1], [8, 13, 21, 3]]
@@ -69,8 +71,23 @@ def test_a_config_that_is_passed_leaves_the_rest_to_the_models_own(flat_gpt2: HF
 def silenced(gpt2: HFModel, hf_models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> HFModel:
     """`flat_gpt2` with a generation configuration that suppresses some tokens, saved by a release of today."""
     folder = gpt2_checkpoint(tmp_path_factory.mktemp("silenced") / "silenced")
-    own = {"suppress_tokens": SUPPRESSED, "transformers_version": "4.57.6"}
-    (folder / "generation_config.json").write_text(json.dumps(own), encoding="utf-8")
+    return _with_defaults(folder, gpt2, hf_models, suppress_tokens=SUPPRESSED)
+
+
+def test_what_is_passed_goes_before_the_models_own_even_where_it_is_the_librarys_default(
+    flat_gpt2: HFModel, gpt2: HFModel, hf_models: ModelCache, tmp_path: Path
+) -> None:
+    with_beams = _with_defaults(gpt2_checkpoint(tmp_path / "with-beams"), gpt2, hf_models, num_beams=3)
+    greedy = rows(generated(flat_gpt2, PROMPTS, max_new_tokens=8))
+    assert rows(generated(with_beams, PROMPTS, max_new_tokens=8)) != greedy
+
+    assert rows(generated(with_beams, PROMPTS, max_new_tokens=8, num_beams=1)) == greedy
+
+
+def _with_defaults(folder: Path, gpt2: HFModel, hf_models: ModelCache, **own: Any) -> HFModel:
+    """Load a checkpoint whose generation configuration sets something."""
+    text = json.dumps({**own, "transformers_version": "4.57.6"})
+    (folder / "generation_config.json").write_text(text, encoding="utf-8")
     return hf_models.load(folder, task="text-generation", engine=gpt2.engine)
 
 
