@@ -21,6 +21,8 @@ HANDING_ON = ("matrix", "bisect")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 where something was found, or 2 where it could not be done."""
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):  # what a model says may be more than a terminal's encoding holds
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 where nothing is left to decide, and 1 where something is."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed
         raise OptionError(
             "hfmodels review asks questions, and its standard input is no terminal.",
             hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",

@@ -8,6 +8,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.explain import classifier, layers, search
 from pytest_hfmodels.explain.explanation import Evidence, Explanation, Swap
@@ -64,7 +66,9 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
     try:
         with _in_silence():
             found = _explained(comparison, recorded, observed)
-    except Exception as error:
+    except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
+        raise
+    except BaseException as error:  # pytest.skip and SystemExit, too, would make the verdict another
         said = str(error).strip().splitlines()
         found = Explanation(
             comparison.verdict,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOT_KNOWN = "cause not known"
+_OTHER_INPUT = ("test", "checkpoint:tokenizer", "tokenizer")  # numbers of other texts are not comparable
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Group:
     def sentence(self) -> str:
         """`14 tests: attention: max drift 2.1e-06, 0 tokens changed`."""
         count = len(self.tests)
-        drift = max(test.drift for test in self.tests)
+        moved = "" if self.cause in _OTHER_INPUT else f"max drift {max(test.drift for test in self.tests):.2g}, "
         tokens = sum(test.tokens for test in self.tests)
         return (
-            f"{count} test{'' if count == 1 else 's'}: {self.cause or NOT_KNOWN}: max drift {drift:.2g}, "
+            f"{count} test{'' if count == 1 else 's'}: {self.cause or NOT_KNOWN}: {moved}"
             f"{tokens} token{'' if tokens == 1 else 's'} changed"
         )
 

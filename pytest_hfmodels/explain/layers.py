@@ -56,20 +56,24 @@ def prompt(recorded: Record, observed: Record, tokenizer: Any) -> Finding:
     """
     before, now = _texts(recorded), _texts(observed)
     if [text for text, _ in before] != [text for text, _ in now]:
-        return Finding("test", "the test gives the model another text than was recorded")
+        other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
+        texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
+        return Finding("test", "the test gives the model another text than was recorded", texts)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     position = first_divergence(then, here) or 0
-    names = [_token(side, position, tokenizer) for side in (then, here)]
+    same_files = recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer
+    # Other files may give the recorded ids other words: only their numbers are known.
+    names = [_token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)]
     evidence = [
         Evidence(
             f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
             {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
         )
     ]
-    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
+    if not same_files:
         return Finding(
             "checkpoint:tokenizer",
-            "the checkpoint's tokenizer files are others, and split the text otherwise",
+            "the checkpoint's tokenizer files are others, and give the text other ids",
             evidence,
         )
     evidence.append(Evidence("the tokenizer's files are those that were recorded (same digest)"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.options import in_ci
 
 if TYPE_CHECKING:
     from hypothesis import settings
@@ -40,7 +41,7 @@ def chosen() -> str:
     Raises:
         OptionError: there is no such profile.
     """
-    name = os.environ.get(VARIABLE) or ("ci" if os.environ.get("CI") else "dev")
+    name = os.environ.get(VARIABLE) or ("ci" if in_ci() else "dev")
     if name not in PROFILES:
         raise OptionError(f"There is no profile {name!r}.", hint=f"Choose one of: {', '.join(PROFILES)}.")
     return name

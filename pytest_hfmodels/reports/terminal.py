@@ -127,6 +127,8 @@ def _movement(comparison: Comparison) -> str:
     if layers & {"kind", "prompt"}:
         return "numbers are not comparable"
     where = "up to there" if "ids" in layers else "in all"
+    if any(difference.layer == "ids" and difference.position == 0 for difference in comparison.differences):
+        return "no numbers before it to compare"
     return f"numbers {where} moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
 
 

@@ -27,9 +27,9 @@ def old_releases(change: Pending, root: Path) -> str:
     then = {} if earlier is None else _versions(earlier, root / change.compared)
     now = _versions(change.text, Path(change.snapshot))
     moved = [package for package in _PACKAGES if package in now and then.get(package) not in (None, now[package])]
-    package = next(iter((*moved, *(package for package in _PACKAGES if package in now))), None)
-    if package is None:
+    if not moved:  # no release is the reason
         return ""
+    package = moved[0]
     here, before = _version(now[package]), _version(then.get(package, ""))
     if here is None:
         return ""

@@ -62,6 +62,7 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
+        _require_inside(project, pending)
         stale = pending.staleness(project.root)
         if stale is not None:
             raise SnapshotError(
@@ -76,6 +77,17 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     for pending in chosen:
         forget(project.pending, pending.snapshot)
     return list(contents)
+
+
+def _require_inside(project: Project, pending: Pending) -> None:
+    """Refuse to write elsewhere, whatever a file in a cache that came from elsewhere says."""
+    for name in (pending.snapshot, pending.compared):
+        place = (project.root / name).resolve()
+        if not any(place.is_relative_to(folder.resolve()) for folder in (project.root, project.snapshots)):
+            raise SnapshotError(
+                f"The pending change of {pending.test} would write {name}, which is outside of the project.",
+                hint=f"Look at it in {project.pending.path}, and delete it unless you know why.",
+            )
 
 
 def reject(project: Project, chosen: Sequence[Pending]) -> None:
@@ -248,4 +260,9 @@ def _put_back(before: Mapping[Path, str | None]) -> list[Path]:
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode()  # `read_text` would change line ends
+    try:
+        return path.read_bytes().decode()  # `read_text` would change line ends
+    except UnicodeDecodeError as error:
+        raise SnapshotError(
+            f"{path} is not UTF-8: {error.reason}.", hint="Restore it: git checkout -- <file>."
+        ) from error

@@ -157,7 +157,7 @@ def unpacked(text: str, path: Path) -> Pending:
                 f"{path} is a pending change of format {found!r}, and this release reads {FORMAT}.", hint=mend
             )
         return _checked(Pending(**{**values, "why": tuple(values["why"])}))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{path} is no pending change: {error!r}.", hint=mend) from error
 
 
@@ -245,6 +245,8 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
     chosen: list[Pending] = []
     for test in tests:
         path, separator, rest = test.partition("::")
+        if not path:
+            raise SnapshotError(f"{test!r} names no test.", hint="Name a file, a folder or a node id, or none for all.")
         wanted = f"{relpath(path, root)}{separator}{rest}"
         named = [pending for pending in found if _is_within(pending.test, wanted)]
         if not named:
@@ -288,6 +290,8 @@ def _checked(pending: Pending) -> Pending:
     lines = values.pop("why")
     if not all(isinstance(value, str) for name, value in (*values.items(), *enumerate(lines)) if name not in absent):
         raise TypeError("a field is no text")
+    if "\0" in pending.snapshot + pending.compared:
+        raise ValueError("a file's name has a NUL")
     return pending
 
 

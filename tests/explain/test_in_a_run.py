@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -12,6 +13,8 @@ import pytest
 from ..project import GENERATING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..project import Project
 
 TWO = f"{GENERATING}\n\n{GENERATING.replace('test_reply', 'test_other').replace('Hi', 'Ho')}"
@@ -121,6 +124,15 @@ def test_imports():
     project.run_alone("--snapshot-update", "-k", "reply")
 
     project.run_alone().assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("leave", [lambda: pytest.skip("no"), lambda: sys.exit(3)], ids=["skip", "exit"])
+def test_a_model_that_skips_or_leaves_while_it_is_asked_leaves_the_test_failed(
+    failing: Project, monkeypatch: pytest.MonkeyPatch, leave: Callable[[], None]
+) -> None:
+    monkeypatch.setattr("pytest_hfmodels.explain.explaining.teacher_forced", lambda *_: leave())
+
+    failing.run().assert_outcomes(failed=2)
 
 
 def test_explaining_that_fails_is_no_error_of_the_test(failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def made_with(**versions: str) -> str:
             {"transformers": "4.57.6", "torch": "2.13.0+cpu"},
             "torch<2.13.0",
         ),
-        ({"transformers": "4.57.6"}, {"transformers": "4.57.6"}, "transformers<4.57.6"),
+        ({"transformers": "4.57.6"}, {"transformers": "4.57.6"}, ""),
         ({"transformers": "4.57.6"}, {"transformers": "main"}, ""),
         ({}, {}, ""),
     ],

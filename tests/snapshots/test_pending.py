@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -249,3 +250,35 @@ def test_accepting_keeps_the_line_ends_that_a_snapshot_has(bare_project: Project
     written = path.read_bytes()
     assert written.count(b"\r\n") == written.count(b"\n") > 10
     run(bare_project).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("command", ["accept", "reject", "diff"])
+def test_an_empty_name_is_refused_and_not_taken_for_everything(
+    bare_project: Project, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    bare_project.write("def test_it(): ...")
+
+    assert main([command, ""]) == 2
+
+    assert "names no test" in capsys.readouterr().err
+
+
+def test_a_pending_file_cannot_have_something_written_outside_of_the_project(
+    bare_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(bare_project)
+    change(bare_project)
+    outside = bare_project.path.parent / "evil.toml"
+    for file in (bare_project.path / ".pytest_cache/d/hfmodels-pending").glob("*.json"):
+        values = {
+            **json.loads(file.read_text()),
+            "snapshot": "../evil.toml",
+            "compared": "../evil.toml",
+            "digest": None,
+        }
+        file.write_text(json.dumps(values))
+
+    assert main(["accept"]) == 2
+
+    assert "outside of the project" in capsys.readouterr().err
+    assert not outside.exists()
