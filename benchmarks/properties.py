@@ -39,7 +39,7 @@ class Call:
     seconds: float
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in sets
 class Drawn:
     """A pytest plugin that notes every `generate` call in tests with drawn examples, and what all tests take."""
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from pytest_hfmodels.reference import Rules, Settings, beam_search, check_beams
 from pytest_hfmodels.reference.search import log_softmax
 
 from .tables import after_last_word, drawn
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.reference.search import FloatArray, IntArray
 
 Stopping = bool | Literal["never"]
 END, PAD = 0, 4
@@ -184,3 +187,18 @@ def test_what_nearly_ties_may_fall_either_way_and_no_more() -> None:
 
     assert right(1e-6)
     assert not right(1e-4)
+
+
+def test_a_ban_that_was_made_finite_is_no_beam_either() -> None:
+    def logits(ids: IntArray, mask: IntArray) -> FloatArray:
+        return np.tile(np.array([0.5, 0.2, 0.1]), (len(ids), 1))
+
+    settings = Settings(
+        num_beams=2, num_return_sequences=2, max_new_tokens=1, suppress_tokens=(1, 2), remove_invalid_values=True
+    )
+    prompts = np.array([[0]])
+    found = beam_search(logits, prompts, None, settings)
+    ids, scores = np.array([[0, 0], [0, -1]]), np.array([found.scores[0], -1e9])
+
+    assert found.scores[1] < -1e30
+    assert check_beams(logits, prompts, None, settings, ids, scores) is None
