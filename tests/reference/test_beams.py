@@ -190,7 +190,7 @@ def test_what_nearly_ties_may_fall_either_way_and_no_more() -> None:
 
 
 def test_a_ban_that_was_made_finite_is_no_beam_either() -> None:
-    def logits(ids: IntArray, mask: IntArray) -> FloatArray:
+    def logits(ids: IntArray, _mask: IntArray) -> FloatArray:
         return np.tile(np.array([0.5, 0.2, 0.1]), (len(ids), 1))
 
     settings = Settings(
