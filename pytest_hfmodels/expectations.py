@@ -20,6 +20,8 @@ from pytest_hfmodels.snapshots.variants import put_in_force
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NAMED = 4  # entries in a run's header
+
 
 def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
     """Let the entries that are about the installed versions hold for these tests, and return them.
@@ -89,6 +91,8 @@ def applying_lines(config: pytest.Config) -> list[str]:
     ledger = config.stash.get(APPLYING, None)
     if ledger is None or not ledger.entries:
         return []
+    if len(ledger.entries) > _NAMED:
+        return [f"hfmodels ledger: {len(ledger.entries)} entries apply here; `hfmodels ledger` tells them"]
     names = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
     return [f"hfmodels ledger: {names}"]
 

@@ -352,3 +352,15 @@ def test_a_baseline_that_is_not_understood_stops_the_run(bare_project: Project, 
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*--hfmodels-baseline is '{value}'.", "*record:FOLDER, or compare:FOLDER*"])
+
+
+def test_many_entries_are_counted_in_the_header(bare_project: Project) -> None:
+    bare_project.write("def test_it(hf_snapshot): ...")
+    entry = (
+        '[[break]]\nname = "e{}"\nwhen = "transformers>=4"\ntests = ["t.py::x"]\nraises = "ValueError"\nwhat = "it"\n'
+    )
+    bare_project.write("".join(entry.format(number) for number in range(5)), "snapshots/upstream.toml")
+
+    result = bare_project.run()
+
+    result.stdout.fnmatch_lines(["hfmodels ledger: 5 entries apply here; `hfmodels ledger` tells them"])
