@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.drawn import gpt2_checkpoint, transfo_xl_checkpoint
+from suites.drawn import PAD, gpt2_checkpoint, transfo_xl_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_hfmodels import HFModel
@@ -35,3 +36,28 @@ def flat_gpt2(gpt2: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str,
 def flat_transfo_xl(transfo_xl: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
     """A Transformer-XL of 24 words in three clusters whose choices are close, on `transfo_xl`'s engine."""
     return hf_models.load(drawn_checkpoints["transfo-xl"], task="text-generation", engine=transfo_xl.engine)
+
+
+@pytest.fixture(scope="session")
+def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> Callable[..., HFModel]:
+    """A classifier of so many labels with drawn weights, of `hf_model`'s architecture and on its engine."""
+
+    def classifier(num_labels: int, **how: Any) -> HFModel:
+        return hf_models.load(
+            drawn_checkpoints[hf_model.config.model_type],
+            task="text-classification",
+            engine=hf_model.engine,
+            head="new",
+            num_labels=num_labels,
+            pad_token_id=PAD,
+            **how,
+        )
+
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def without_pad(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
+    """A drawn classifier that knows no padding token, of `hf_model`'s architecture and on its engine."""
+    folder = drawn_checkpoints[hf_model.config.model_type]
+    return hf_models.load(folder, task="text-classification", engine=hf_model.engine)

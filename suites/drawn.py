@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
+PAD = 7  # a word like any other, made the padding where a classifier needs one
 GPT2: dict[str, Any] = {
     "architectures": ["GPT2LMHeadModel"],
     "model_type": "gpt2",

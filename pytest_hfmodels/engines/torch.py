@@ -85,7 +85,7 @@ class TorchModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with _settled(self.model), resolved_settings(self.model) as resolved:
+        with settled(self.model), resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
@@ -105,7 +105,7 @@ class TorchModel(LoadedModel):
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
-        with _settled(self.model):
+        with settled(self.model):
             output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
         return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
@@ -114,7 +114,7 @@ class TorchModel(LoadedModel):
     ) -> Classification:
         """See `LoadedModel.classify`."""
         given = None if labels is None else self._labels(labels)
-        with _settled(self.model), _problem_type(self.model.config, problem_type):
+        with settled(self.model), _problem_type(self.model.config, problem_type):
             output = self.model(self.tensor(ids), **self._mask(mask), labels=given, output_hidden_states=True)
         return Classification(
             _floats(output.logits),
@@ -186,9 +186,9 @@ def _floats(tensor: torch.Tensor) -> FloatArray:
 
 
 @contextmanager
-def _settled(model: torch.nn.Module) -> Iterator[None]:
-    """Run without dropout and gradients, and small models on one thread."""
-    with _evaluating(model), _one_thread_if_small(model), torch.no_grad():
+def settled(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Run without dropout, without gradients unless they are wanted, and small models on one thread."""
+    with _evaluating(model), _one_thread_if_small(model), torch.set_grad_enabled(gradients):
         yield
 
 

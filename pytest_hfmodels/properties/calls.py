@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.models import HFModel
 
-_SMALL = 10_000_000  # parameters; above, a model gains from more than one thread
-
 
 def labelled(
     model: HFModel, ids: IntArray, mask: IntArray | None, labels: IntArray, **given: Any
@@ -55,20 +53,10 @@ def takes(model: HFModel, name: str) -> bool:
 @contextmanager
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
     """Run a torch model without dropout, on one thread if it is small, and leave mode and threads as they were."""
-    import torch
+    from pytest_hfmodels.engines.torch import settled  # imports torch
 
-    training = [module for module in model.modules() if module.training]
-    threads = torch.get_num_threads()
-    model.eval()
-    if sum(parameter.numel() for parameter in model.parameters()) <= _SMALL:
-        torch.set_num_threads(1)
-    try:
-        with torch.set_grad_enabled(gradients):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        for module in training:
-            module.training = True
+    with settled(model, gradients=gradients):
+        yield
 
 
 def _array(value: Any) -> FloatArray:

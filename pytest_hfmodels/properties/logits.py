@@ -85,17 +85,15 @@ class CarriedLogits(OwnLogits):
     def _step(self, texts: Sequence[Text], length: int) -> None:
         import torch
 
-        model, threads = self._model.model, torch.get_num_threads()
+        from pytest_hfmodels.properties.calls import evaluating  # imports NumPy
+
+        model = self._model.model
         first = length == self._prompt_length
         carried = None if first else [self._memories[text[:-1]] for text in texts]
         memory = None if carried is None else [torch.cat(layer, dim=1) for layer in zip(*carried, strict=True)]
         words = torch.as_tensor([text if first else text[-1:] for text in texts])
-        try:
-            torch.set_num_threads(1)
-            with torch.no_grad():
-                output = model(words, mems=memory)
-        finally:
-            torch.set_num_threads(threads)
+        with evaluating(model):
+            output = model(words, mems=memory)
         for row, text in enumerate(texts):
             self._known[text] = output.logits[row, -1].double().numpy()
             self._memories[text] = [layer[:, row : row + 1] for layer in output.mems]

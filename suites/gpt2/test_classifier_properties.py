@@ -19,6 +19,7 @@ from pytest_hfmodels.properties import (
     padded_texts,
 )
 from pytest_hfmodels.properties.profiles import examples
+from suites.drawn import PAD
 from suites.gpt2 import EOS
 
 if TYPE_CHECKING:
@@ -28,30 +29,13 @@ if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, ModelCache
     from pytest_hfmodels.properties import LabelSet, PaddedTexts
 
-PAD, WORDS = 7, 30  # of the drawn checkpoint
+WORDS = 30  # of the drawn checkpoint
 OUTPUTS = (1, 2, 3, 5)
 
 pytestmark = pytest.mark.hf_model(
     "tiny-gpt2", task="text-classification", engines=["torch", "tensorflow"], pad_token_id=EOS
 )
 counts = st.sampled_from(OUTPUTS)
-
-
-@pytest.fixture(scope="module")
-def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> Callable[[int], HFModel]:
-    """A classifier of so many labels with drawn weights, on the engine that `hf_model` is on."""
-
-    def classifier(num_labels: int) -> HFModel:
-        return hf_models.load(
-            drawn_checkpoints["gpt2"],
-            task="text-classification",
-            engine=hf_model.engine,
-            head="new",
-            num_labels=num_labels,
-            pad_token_id=PAD,
-        )
-
-    return classifier
 
 
 @examples(15)
@@ -133,12 +117,6 @@ def test_the_loss_of_the_trained_classifier(hf_model: HFModel, example: tuple[Pa
     violation = check_classifier_loss(hf_model, batch.ids, labels, mask=batch.mask)
 
     assert violation is None, str(violation)
-
-
-@pytest.fixture(scope="module")
-def without_pad(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
-    """A drawn classifier that knows no padding token."""
-    return hf_models.load(drawn_checkpoints["gpt2"], task="text-classification", engine=hf_model.engine)
 
 
 @pytest.mark.parametrize(

@@ -24,41 +24,23 @@ from pytest_hfmodels.properties import (
 from pytest_hfmodels.properties.calls import evaluating
 from pytest_hfmodels.properties.labels import PROBLEM_TYPES
 from pytest_hfmodels.properties.profiles import examples
+from suites.drawn import PAD
 from suites.gpt2 import EOS
 from suites.label_shapes import IDS, KINDS, misread, of_every_shape_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from pytest_hfmodels import HFModel, ModelCache
+    from pytest_hfmodels import HFModel
     from pytest_hfmodels.properties import LabelSet
     from pytest_hfmodels.reference.losses import ProblemType
 
-PAD, WORDS = 7, 30  # of the drawn checkpoint
+WORDS = 30  # of the drawn checkpoint
 OUTPUTS = (1, 2, 3, 5)
 SINGLE, MULTI, REGRESSION = PROBLEM_TYPES
 
 pytestmark = pytest.mark.hf_model("tiny-gpt2", task="text-classification", engines=["torch"], pad_token_id=EOS)
 batches = padded_texts(WORDS, PAD, sides=["right"])
-
-
-@pytest.fixture(scope="module")
-def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> Callable[..., HFModel]:
-    """A classifier of so many labels with drawn weights."""
-
-    def classifier(num_labels: int, **how: Any) -> HFModel:
-        return hf_models.load(
-            drawn_checkpoints["gpt2"],
-            task="text-classification",
-            engine=hf_model.engine,
-            head="new",
-            num_labels=num_labels,
-            pad_token_id=PAD,
-            **how,
-        )
-
-    return classifier
 
 
 @examples(60)

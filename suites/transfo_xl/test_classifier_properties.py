@@ -28,17 +28,17 @@ from pytest_hfmodels.properties import (
 )
 from pytest_hfmodels.properties.profiles import examples
 from pytest_hfmodels.reference import Rules
+from suites.drawn import PAD
 from suites.label_shapes import KINDS, misread, of_every_shape_and_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from pytest_hfmodels import HFModel, ModelCache
+    from pytest_hfmodels import HFModel
     from pytest_hfmodels.properties import LabelSet, PaddedTexts
     from pytest_hfmodels.reference.losses import ProblemType
 
-PAD, WORDS = 7, 24  # of the drawn checkpoint
+WORDS = 24  # of the drawn checkpoint
 OUTPUTS = (1, 2, 3, 5)
 EOS, BUNDLED_WORDS = 0, 1000
 
@@ -48,24 +48,6 @@ pytestmark = pytest.mark.hf_model(
 torch_only = pytest.mark.hf_model("tiny-transfo-xl", task="text-classification", pad_token_id=EOS)
 counts = st.sampled_from(OUTPUTS)
 batches = padded_texts(WORDS, PAD, sides=["right"])
-
-
-@pytest.fixture(scope="module")
-def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> Callable[..., HFModel]:
-    """A classifier of so many labels with drawn weights, on the engine that `hf_model` is on."""
-
-    def classifier(num_labels: int, **how: Any) -> HFModel:
-        return hf_models.load(
-            drawn_checkpoints["transfo-xl"],
-            task="text-classification",
-            engine=hf_model.engine,
-            head="new",
-            num_labels=num_labels,
-            pad_token_id=PAD,
-            **how,
-        )
-
-    return classifier
 
 
 @examples(12)
@@ -161,12 +143,6 @@ def test_gradients_are_the_slopes_of_the_loss(
     violation = check_gradients(model, batch.ids, values, seed=seed)
 
     assert violation is None, str(violation)
-
-
-@pytest.fixture(scope="module")
-def without_pad(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
-    """A drawn classifier that knows no padding token."""
-    return hf_models.load(drawn_checkpoints["transfo-xl"], task="text-classification", engine=hf_model.engine)
 
 
 @pytest.mark.parametrize(
