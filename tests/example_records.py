@@ -86,7 +86,9 @@ def live(steps: Sequence[Step], *, vocabulary: int = 60, drift: float = 0.0, tol
     for position, (step, recorded) in enumerate(zip(steps, told, strict=False)):
         table[position, recorded.id] = recorded.log_probability + drift
         table[position, step.id] = max(table[position, step.id], step.log_probability)
-    return Live(log_probabilities=table, scores=table)
+    found = Live(logits=table, scores=table)
+    vars(found)["log_probabilities"] = table  # these steps are no distribution: normalising would move their figures
+    return found
 
 
 def beams(*, engine: EngineName = "torch", **changes: Any) -> GenerationRecord:

@@ -153,7 +153,7 @@ def _of_generation(
 def _teacher(recorded: GenerationRecord, observed: GenerationRecord, passes: Passes, split: int | None) -> Teacher:
     """Return what the model says of the recorded tokens; where they are today's too, the test has asked already."""
     if split is None and observed.live is not None:
-        return Teacher(observed.live.log_probabilities, observed.blocks)
+        return Teacher(observed.live.logits, observed.blocks)
     return teacher_forced(passes, recorded)
 
 

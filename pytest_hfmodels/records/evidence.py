@@ -6,6 +6,7 @@ NumPy is imported inside functions: records are also read from files, where noth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
@@ -84,14 +85,19 @@ class Live:
     """What is kept in memory only, to look recorded tokens up in what the model says now.
 
     Args:
-        log_probabilities: of the whole vocabulary at every generated position of the first sequence, (S, V).
-        scores: processed scores there, (S, V); banned tokens are -inf.
+        logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
+        scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
     """
 
-    log_probabilities: FloatArray
+    logits: FloatArray
     scores: FloatArray
     made_by: MadeBy | None = None
+
+    @cached_property
+    def log_probabilities(self) -> FloatArray:
+        """Of the logits, (S, V)."""
+        return log_softmax(self.logits)
 
 
 @dataclass(frozen=True)

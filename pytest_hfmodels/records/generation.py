@@ -129,24 +129,25 @@ def observe_generation(
     effective = dict(generation.effective)
     returned = [_generated(row, len(given.ids), effective["eos_token_id"]) for row in generation.sequences]
     forward = loaded.forward(np.asarray([[*given.ids, *returned[0]]], dtype=np.int64))
-    raw = log_softmax(forward.logits[0, len(given.ids) - 1 : -1])
-    if np.isnan(raw).any() or np.isnan(generation.scores).any():
+    logits = forward.logits[0, len(given.ids) - 1 : -1]
+    if np.isnan(logits).any() or np.isnan(generation.scores).any():
         raise EngineError(
             f"{checkpoint.name} on {loaded.engine} returned NaN after {given.text!r}.",
             hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
         )
     scores = _score_rows(generation, len(returned[0]))
+    live = Live(logits, scores, None if origin is None else MadeBy(origin, settings))
     return GenerationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
         prompt=given,
         effective={**effective, "skip_special_tokens": skip_special_tokens},
-        steps=_steps(returned[0], raw, scores, tokenizer),
+        steps=_steps(returned[0], live.log_probabilities, scores, tokenizer),
         beams=_beams(generation, given, returned, tokenizer, skip_special_tokens),
         frontier=_frontier(generation, effective),
         blocks=fingerprint(forward.hidden_states),
         text=_decode(tokenizer, (*given.ids, *returned[0]), skip_special_tokens),
-        live=Live(raw, scores, None if origin is None else MadeBy(origin, settings)),
+        live=live,
     )
 
 

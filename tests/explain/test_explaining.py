@@ -84,6 +84,31 @@ def test_a_failing_test_costs_one_generate_and_six_forward_passes_at_most(
         assert counts["forward"] + counts["classify"] <= 6
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"no_repeat_ngram_size": 1, "repetition_penalty": 1.3}], ids=["plain", "bans"]
+)
+def test_a_greedy_search_is_judged_by_what_the_test_has_seen(
+    models: ModelCache, counted: dict[str, int], monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    import torch
+
+    model = models.load("./model")
+    recorded = stored(generate(model, **settings))
+
+    def second(values: Any, *_: Any, **__: Any) -> Any:
+        return torch.topk(values, 2, dim=-1).indices[..., 1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "argmax", second)
+        observed = generate(model, **settings)
+    counted.update(dict.fromkeys(counted, 0))
+
+    found = explain(compare(recorded, observed, Tolerance(1e-6)), recorded, observed, test=TEST)
+
+    assert found.cause == "search"
+    assert counted["generate"] == 0
+
+
 def test_a_green_test_asks_no_more_than_before(models: ModelCache, counted: dict[str, int]) -> None:
     generate(models.load("./model"))
 
