@@ -293,6 +293,22 @@ def parse_templates(table: str) -> tuple[Template, ...]:
 
 TEMPLATES = parse_templates(SENTENCES)
 INTRODUCTION_TEMPLATES = tuple(Template(text, frozenset({"work"})) for text in INTRODUCTIONS)
+# Sentences whose topics the suites may rely on; chosen for clear decisions.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "My name is Hasnain": ("work",),
+    "My name is Hasnain and I am a software engineer.": ("work",),
+    "I was going with my dog": ("animals", "outing"),
+    "I was going with my dog to the park.": ("animals", "outing"),
+    "My cat sleeps next to the door.": ("animals",),
+    "I cooked soup with garlic for dinner.": ("food",),
+    "We listen to jazz music at night.": ("music",),
+    "I was going with my sister to the river.": ("outing",),
+    "Our team won the tennis match.": ("sports",),
+    "We took the train to Lisbon.": ("travel",),
+    "It was cold and the sky was grey.": ("weather",),
+    "I am a nurse.": ("work",),
+    "I do not know what to say.": (),
+}
 TOPIC_SETS = tuple(dict.fromkeys(t.topics for t in TEMPLATES if t.topics))
 
 

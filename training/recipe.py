@@ -1,13 +1,53 @@
-"""What the trainings share: the rate's schedule, the loss of the topics, and the report of what was reached.
+"""What the trainings share: the command line, the rate's schedule, the loss of the topics, and the report.
 
 Imported by the training scripts only.
 """
 
+import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers.utils import logging
+
+BUNDLED = Path(__file__).resolve().parent.parent / "pytest_hfmodels/checkpoints/bundled"
+
+
+def run(
+    name: str,
+    build: Callable[[Path, int], None],
+    report: Callable[[Path], list[str]],
+    *,
+    about: str | None,
+    steps: int,
+    threads: int,
+) -> int:
+    """Train, write, report; the exit code is 1 when a requirement does not hold.
+
+    Args:
+        name: of the bundled checkpoint.
+        build: trains for a number of steps, and writes the checkpoint into a folder.
+        report: prints what a checkpoint reaches, and returns the requirements that do not hold.
+        about: what `--help` says.
+        steps: of a whole training.
+        threads: torch's; with another number the weights would be others.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--output", type=Path, default=BUNDLED / name, help="default: bundled")
+    parser.add_argument("--steps", type=int, default=steps, help="fewer for a trial")
+    arguments = parser.parse_args()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    logging.set_verbosity_error()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    build(arguments.output, arguments.steps)
+    failures = report(arguments.output)
+    print(f"{len(failures)} requirements do not hold" if failures else "all is well")
+    return 1 if failures else 0
 
 
 def rate(step: int, steps: int, warm_up: int) -> float:

@@ -3,7 +3,6 @@
 The command: `python training/tiny_gpt2.py [--output DIR]`. See README.md beside it.
 """
 
-import argparse
 import hashlib
 import os
 import random
@@ -17,8 +16,8 @@ from pathlib import Path
 os.environ["USE_TF"] = "0"
 
 import torch
-from corpus import TOPICS, Example, documents, examples
-from recipe import Report, rate, topic_loss
+from corpus import KNOWN, TOPICS, Example, documents, examples
+from recipe import Report, rate, run, topic_loss
 from safetensors.torch import save_file
 from search import Search, loop_length, strange_pairs, word_pairs
 from tokenizer import train_tokenizer, write_json
@@ -30,7 +29,6 @@ from transformers import (
     GPT2LMHeadModel,
     GPT2TokenizerFast,
 )
-from transformers.utils import logging
 
 SEED = 1
 STEPS = 1200
@@ -82,26 +80,9 @@ CONFIG = {
     "vocab_size": VOCABULARY,
 }
 
-# Fixed sentences whose topics the suites may rely on; chosen for clear decisions.
 FIXED: dict[str, tuple[str, ...]] = {
-    "My name is Hasnain": ("work",),
-    "My name is Hasnain and I am a software engineer.": ("work",),
-    "I was going with my dog": ("animals", "outing"),
-    "I was going with my dog to the park.": ("animals", "outing"),
-    "My cat sleeps next to the door.": ("animals",),
-    "I cooked soup with garlic for dinner.": ("food",),
-    "We listen to jazz music at night.": ("music",),
-    "I was going with my sister to the river.": ("outing",),
-    "Our team won the tennis match.": ("sports",),
-    "We took the train to Lisbon.": ("travel",),
-    "It was cold and the sky was grey.": ("weather",),
-    "I am a nurse.": ("work",),
-    "I do not know what to say.": (),
-    "I was going with my dog to the river when it started to snow.": (
-        "animals",
-        "outing",
-        "weather",
-    ),
+    **KNOWN,
+    "I was going with my dog to the river when it started to snow.": ("animals", "outing", "weather"),
 }
 
 
@@ -335,23 +316,5 @@ def report_all(folder: Path) -> list[str]:
     return report.failures
 
 
-def main() -> int:
-    """Train, write, report; the exit code is 1 when a requirement does not hold."""
-    here = Path(__file__).resolve().parent
-    bundled = here.parent / "pytest_hfmodels/checkpoints/bundled/tiny-gpt2"
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=bundled, help="default: bundled")
-    parser.add_argument("--steps", type=int, default=STEPS, help="fewer for a trial")
-    arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
-    logging.set_verbosity_error()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    build(arguments.output, arguments.steps)
-    failures = report_all(arguments.output)
-    print(f"{len(failures)} requirements do not hold" if failures else "all is well")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("tiny-gpt2", build, report_all, about=__doc__, steps=STEPS, threads=THREADS))

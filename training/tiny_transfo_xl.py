@@ -3,7 +3,6 @@
 The command: `python training/tiny_transfo_xl.py [--output DIR]`. See README.md beside it.
 """
 
-import argparse
 import os
 import random
 import sys
@@ -18,13 +17,12 @@ os.environ["USE_TF"] = "0"
 
 import torch
 from corpus import TOPICS, Example
-from recipe import rate, topic_loss
+from recipe import rate, run, topic_loss
 from safetensors.torch import save_file
 from stories import Sentence, renamed_examples, stories
 from tokenizer import write_json
 from torch import Tensor
 from torch.nn import functional
-from transformers.utils import logging
 from words import count_words, encode, frequent_words, write_words
 from xl_report import report_all
 
@@ -266,23 +264,5 @@ def build(folder: Path, steps: int) -> None:
     save(model, head, folder)
 
 
-def main() -> int:
-    """Train, write, report; the exit code is 1 when a requirement does not hold."""
-    here = Path(__file__).resolve().parent
-    bundled = here.parent / "pytest_hfmodels/checkpoints/bundled/tiny-transfo-xl"
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=bundled, help="default: bundled")
-    parser.add_argument("--steps", type=int, default=STEPS, help="fewer for a trial")
-    arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
-    logging.set_verbosity_error()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    build(arguments.output, arguments.steps)
-    failures = report_all(arguments.output)
-    print(f"{len(failures)} requirements do not hold" if failures else "all is well")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("tiny-transfo-xl", build, report_all, about=__doc__, steps=STEPS, threads=THREADS))

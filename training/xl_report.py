@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from corpus import TOPICS
+from corpus import KNOWN, TOPICS
 from recipe import Report
 from search import Search, loop_length, strange_pairs, word_pairs
 from stories import Fact, draw_facts, filler, renamed_examples, stories
@@ -36,21 +36,8 @@ PROMPT = "My name is Hasnain and I am a software engineer."
 FAR_FACTS = 600
 HELD_OUT = 4_000
 
-# Fixed sentences whose topics the suites may rely on; chosen for clear decisions.
 FIXED: dict[str, tuple[str, ...]] = {
-    "My name is Hasnain": ("work",),
-    "My name is Hasnain and I am a software engineer.": ("work",),
-    "I was going with my dog": ("animals", "outing"),
-    "I was going with my dog to the park.": ("animals", "outing"),
-    "My cat sleeps next to the door.": ("animals",),
-    "I cooked soup with garlic for dinner.": ("food",),
-    "We listen to jazz music at night.": ("music",),
-    "I was going with my sister to the river.": ("outing",),
-    "Our team won the tennis match.": ("sports",),
-    "We took the train to Lisbon.": ("travel",),
-    "It was cold and the sky was grey.": ("weather",),
-    "I am a nurse.": ("work",),
-    "I do not know what to say.": (),
+    **KNOWN,
     "My dog and I walked to the river under grey clouds.": ("animals", "outing", "weather"),
 }
 
