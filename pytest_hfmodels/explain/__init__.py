@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.explanation import CAUSES, Evidence, Explanation, Swap
+from pytest_hfmodels.explain.explanation import CAUSES, Evidence, Explanation, Swap, in_words
 
 if TYPE_CHECKING:
     from pytest_hfmodels.explain.explaining import explain
 
-__all__ = ["CAUSES", "Evidence", "Explanation", "Swap", "explain"]
+__all__ = ["CAUSES", "Evidence", "Explanation", "Swap", "explain", "in_words"]
 
 
 def __getattr__(name: str) -> object:

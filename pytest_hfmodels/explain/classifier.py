@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.explain.explanation import Evidence, Swap
-from pytest_hfmodels.explain.forward_pass import Movement, exchange, largest, where
+from pytest_hfmodels.explain.forward_pass import Movement, exchange, from_there_on, largest, where
 from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
 
 if TYPE_CHECKING:
@@ -92,16 +92,27 @@ def explain_numbers(
         return Answer("forward", pooled[0], "pooling", ("pooling",)), evidence, []
     found = Movement(moved, floor, measure)
     exchanged = exchange(found, recorded, observed, passes)
-    block, told = where(recorded.blocks, observed.blocks)
-    evidence += [*found.evidence, *([told] if moved > floor else [])]
-    if exchanged is not None:
-        return Answer(*exchanged, block if moved > floor else None), evidence, found.swapped
     if moved <= floor:
+        evidence += found.evidence
+        if exchanged is not None:
+            return Answer(*exchanged), evidence, found.swapped
         said = "the numbers moved within the noise floor, and nothing that was exchanged accounts for it"
         return Answer(None, said), evidence, found.swapped
+    block, told = where(
+        recorded.blocks,
+        observed.blocks,
+        passes.origin.loaded.model,
+        lambda: passes.classify(live.ids, live.mask),
+    )
+    evidence += [*found.evidence, *told]
+    if exchanged is not None:
+        return Answer(*exchanged, block), evidence, found.swapped
     evidence += _alone(recorded, observed, passes)
-    said = f"the forward pass gives other numbers{'' if block is None else f', from {block} on'}"
-    return Answer("forward", said, block), evidence, found.swapped
+    return (
+        Answer("forward", f"the forward pass gives other numbers{from_there_on(block)}", block),
+        evidence,
+        found.swapped,
+    )
 
 
 def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Evidence]:

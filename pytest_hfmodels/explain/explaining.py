@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.explain import classifier, layers, search
+from pytest_hfmodels.explain import classifier, in_memory, layers, search
 from pytest_hfmodels.explain.explanation import Evidence, Explanation, Swap
 from pytest_hfmodels.explain.forward_pass import (
     Movement,
     Teacher,
     as_evidence,
     exchange,
+    from_there_on,
     largest,
     machine,
     scores_moved,
@@ -87,22 +88,20 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     layer = layers.first_layer(comparison)
     made_by = _made_by(observed)
     origin = None if made_by is None else made_by.origin
-    tokenizer = None if origin is None else origin.tokenizer
     if layer == "kind":
         return _of(comparison, layers.kind(comparison))
     if layer == "prompt":
-        return _of(comparison, layers.prompt(recorded, observed, tokenizer))
+        return _of(comparison, layers.prompt(recorded, observed, origin))
     if layer == "settings":
-        return _of(
-            comparison, layers.settings(comparison, recorded, observed, None if made_by is None else made_by.settings)
-        )
+        asked = None if made_by is None else made_by.settings
+        return _of(comparison, layers.settings(comparison, recorded, observed, asked, origin))
     passes = None if made_by is None or origin is None else Passes(origin, made_by.settings)
     if isinstance(recorded, ClassificationRecord) and isinstance(observed, ClassificationRecord):
         return _of_classifier(comparison, recorded, observed, passes)
     assert isinstance(recorded, GenerationRecord)
     assert isinstance(observed, GenerationRecord)
     if layer == "text":
-        return _of(comparison, layers.decoding(recorded, observed))
+        return _of(comparison, layers.decoding(recorded, observed, origin))
     return _of_generation(comparison, recorded, observed, passes)
 
 
@@ -142,6 +141,11 @@ def _of_generation(
     ask = search.processed_otherwise if generating > 2 * floor else search.look
     found = ask(recorded, observed, passes, teacher, floor, generating)
     evidence = [*found.evidence, *evidence, *close]
+    changes = in_memory.of_the_model(passes.origin)
+    if changes and in_memory.stands_alone(recorded, observed):
+        return Explanation(comparison.verdict, "test", in_memory.sentence(changes), tuple(evidence))
+    if changes:
+        evidence.insert(0, in_memory.as_evidence(changes))
     if found.tie:
         small = _small(comparison, recorded, observed, passes, drift, evidence)
         return small if small.cause is not None else replace(small, sentence=found.sentence)
@@ -169,11 +173,12 @@ def _forward(
     """Explain numbers that moved beyond the noise floor."""
     found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
     exchanged = exchange(found, recorded, observed, passes)
-    block, told = where(recorded.blocks, teacher.blocks)
-    evidence = [evidence[0], told, *_shown(found.swapped), *evidence[1:], *found.evidence]
+    block, told = where(
+        recorded.blocks, teacher.blocks, passes.origin.loaded.model, lambda: teacher_forced(passes, recorded)
+    )
+    evidence = [evidence[0], *told, *_shown(found.swapped), *evidence[1:], *found.evidence]
     if exchanged is None:
-        sentence = f"the forward pass gives other numbers{'' if block is None else f', from {block} on'}"
-        exchanged = "forward", sentence
+        exchanged = "forward", f"the forward pass gives other numbers{from_there_on(block)}"
     return Explanation(comparison.verdict, *exchanged, tuple(evidence), tuple(found.swapped), block)
 
 
@@ -189,7 +194,12 @@ def _small(
     found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
     then, now = recorded.provenance, observed.provenance
     exchanged = None
-    if then.dtype != now.dtype or then.attention != now.attention or list(machine(recorded, observed)):
+    if (
+        then.dtype != now.dtype
+        or then.attention != now.attention
+        or list(machine(recorded, observed))
+        or in_memory.of_the_model(passes.origin)
+    ):
         exchanged = exchange(found, recorded, observed, passes)
     evidence = [*evidence, *_shown(found.swapped), *found.evidence]
     if exchanged is None:
@@ -223,7 +233,7 @@ def _of_classifier(
         and any(difference.layer == "labels" for difference in comparison.differences)
         and (tie is None or not tie.proven)
     ):
-        return _of(comparison, _reading(part, close))
+        return _of(comparison, _reading(recorded, observed, part, close))
     if part is not None and moved > floor:
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         return _of(comparison, _checkpoint(part, [told, *close]))
@@ -244,19 +254,33 @@ def _of_classifier(
     return Explanation(comparison.verdict, cause, sentence, tuple(evidence), tuple(swapped), block, answer.rules)
 
 
-def _reading(part: str | None, evidence: list[Evidence]) -> layers.Finding:
+def _reading(
+    recorded: ClassificationRecord, observed: ClassificationRecord, part: str | None, evidence: list[Evidence]
+) -> layers.Finding:
+    """Explain other labels of the same logits."""
+    names = [
+        f"{before.label!r:.40} is {now.label!r:.40} now"
+        for before, now in zip(recorded.inputs, observed.inputs, strict=False)
+        if before.label != now.label
+    ]
     said = [Evidence("the logits are as recorded, within the noise floor"), *evidence]
+    said += [Evidence(f"labels: {', '.join(dict.fromkeys(names))}")] if names else []
     if part == "config":
-        sentence = "the checkpoint's configuration is another, and names the labels otherwise"
+        sentence = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
         return layers.Finding("checkpoint:config", sentence, said)
+    made_by = _made_by(observed)
+    changes = in_memory.of_settings(None if made_by is None else made_by.origin, ["id2label"])
+    if changes:
+        return layers.Finding("test", in_memory.sentence(changes), said)
     return layers.Finding("decoding", "the same logits are read as other labels", said)
 
 
 def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
-    words = {"weights": "weights are others", "config": "configuration is another"}
-    return layers.Finding(
-        f"checkpoint:{part}", f"the checkpoint's {words[part]} than recorded (another digest)", evidence
-    )
+    words = {
+        "weights": "weights are others than recorded (another digest)",
+        "config": "configuration is another than recorded (another digest); a snapshot does not keep its fields",
+    }
+    return layers.Finding(f"checkpoint:{part}", f"the checkpoint's {words[part]}", evidence)
 
 
 def _without_model(comparison: Comparison, recorded: Record, observed: Record, close: list[Evidence]) -> Explanation:

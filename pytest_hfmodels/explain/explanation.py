@@ -24,6 +24,16 @@ CAUSES = (
     "search",
     "decoding",
 )
+# For a reader, where the name alone says too little.
+WORDS = {"test": "the test itself"}
+
+
+def in_words(cause: str | None) -> str:
+    """Return a cause for a reader's eyes; its name is what options and files hold."""
+    return NOT_KNOWN if cause is None else WORDS.get(cause, cause)
+
+
+NOT_KNOWN = "cause not known"
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class Explanation:
         sentence: the cause in words, or why there is none.
         evidence: what it rests on, the weightiest first.
         swapped: what was exchanged to find out, in turn.
-        block: the first part of the model whose output differs, or None.
+        block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
+            `block 2 or final norm`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
         suggests: commands that would tell more, ready to paste.
     """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.explanation import Evidence, Swap
+from pytest_hfmodels.explain.last_block import apart, told_apart
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.records.evidence import fingerprint, log_softmax
 
@@ -91,15 +94,15 @@ def largest(values: Sequence[float]) -> float:
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
 
 
-def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes) -> tuple[str, str] | None:
-    """Exchange dtype, attention and precision in turn; return the cause and a sentence, or None."""
+def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes) -> tuple[str | None, str] | None:
+    """Exchange dtype, attention and precision in turn; return the cause and a sentence, or None.
+
+    Of a model that a test has changed in memory only that is undone: with it, another load is another model anyway.
+    """
     then, now = recorded.provenance, observed.provenance
-    altered = passes.origin.altered()
-    if altered:  # another load would be another model
-        found.evidence.append(
-            Evidence(f"the model in memory has changed since it was loaded: {'; '.join(altered[:3])}")
-        )
-        return None
+    altered = in_memory.of_the_model(passes.origin)
+    if altered:
+        return _undone(found, altered, recorded, observed, passes)
     again = passes.origin.again
     if then.engine != now.engine:
         return _engine(found, recorded, observed)
@@ -126,6 +129,21 @@ def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes
     return _machine(found, recorded, observed)
 
 
+def _undone(
+    found: Movement, changes: list[str], recorded: Record, observed: Record, passes: Passes
+) -> tuple[str | None, str] | None:
+    """Load the checkpoint afresh, and tell whether what a test has changed in memory is why."""
+    said = in_memory.as_evidence(changes)
+    if found.settled_by("the checkpoint loaded afresh instead of the model in memory", passes.origin.again):
+        return "test", in_memory.sentence(changes)
+    found.evidence.insert(0, said)
+    if found.swapped:
+        return None  # it was so when it was recorded, or that is not all
+    if in_memory.stands_alone(recorded, observed):
+        return "test", in_memory.sentence(changes)
+    return None, f"{said.what}; whether that or a release is why cannot be told"
+
+
 def first_block(recorded: Sequence[Block], observed: Sequence[Block]) -> tuple[str | None, float]:
     """Return the first block whose output differs, and by how much of its size; None where all are alike.
 
@@ -133,29 +151,44 @@ def first_block(recorded: Sequence[Block], observed: Sequence[Block]) -> tuple[s
     """
     if [block.name for block in recorded] != [block.name for block in observed]:
         return None, math.inf
-    sizes = [_relative(before, now) for before, now in zip(recorded, observed, strict=True)]
-    quiet = max(_QUIET[0], _QUIET[1] * max(sizes, default=0.0))
+    sizes = [apart(before, now) for before, now in zip(recorded, observed, strict=True)]
+    quiet = max(_QUIET[0], _QUIET[1] * max(filter(math.isfinite, sizes), default=0.0))
     return next(((block.name, size) for block, size in zip(recorded, sizes, strict=True) if size > quiet), (None, 0.0))
 
 
-def where(recorded: Sequence[Block], observed: Sequence[Block]) -> tuple[str | None, Evidence]:
-    """Return the part of the model at which outputs part, and what shows it."""
+def where(
+    recorded: Sequence[Block], observed: Sequence[Block], model: Any, run: Callable[[], object]
+) -> tuple[str | None, list[Evidence]]:
+    """Return the part of the model at which outputs part, and what shows it.
+
+    Args:
+        recorded: fingerprints, in the order of the forward pass.
+        observed: the same, now.
+        model: upstream's.
+        run: runs it once more as it ran for `observed`; asked for where the last block is the first to differ.
+    """
     if not recorded or not observed:
-        return None, Evidence("which block differs cannot be told: the model gives no hidden states")
+        return None, [Evidence("which block differs cannot be told: the model gives no hidden states")]
     block, size = first_block(recorded, observed)
     if block is not None:
-        return block, Evidence(
-            f"the first block whose output differs is {block}, by {size:.2g} of its size", {"relative": size}
-        )
+        told = [
+            Evidence(f"the first block whose output differs is {block}, by {size:.2g} of its size", {"relative": size})
+        ]
+        if block == recorded[-1].name:
+            block, more = told_apart(recorded[-1], observed[-1], model, run)
+            told += [] if more is None else [more]
+        return block, told
     if math.isinf(size):
-        return None, Evidence(f"the model has {len(observed)} blocks, and {len(recorded)} were recorded")
-    return "head", Evidence("every block's output is as recorded: what differs comes after the last one")
+        return None, [Evidence(f"the model has {len(observed)} blocks, and {len(recorded)} were recorded")]
+    return "head", [Evidence("every block's output is as recorded: what differs comes after the last one")]
 
 
-def _relative(before: Block, now: Block) -> float:
-    size = max(before.rms, 1e-12)
-    moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.probe - now.probe) / 4)
-    return math.inf if math.isnan(moved) else moved / size
+def from_there_on(block: str | None) -> str:
+    """Return a part of the model as the end of a sentence about the forward pass."""
+    if block is None:
+        return ""
+    words = re.sub("(final norm|head|embeddings)$", r"the \1", block)
+    return f", from {words} on"
 
 
 def _attentions(then: str, now: str) -> Iterator[str]:

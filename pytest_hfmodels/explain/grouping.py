@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.explain.explanation import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-NOT_KNOWN = "cause not known"
-_OTHER_INPUT = ("test", "checkpoint:tokenizer", "tokenizer")  # numbers of other texts are not comparable
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Told:
         verdict: of the comparison.
         cause: or None.
         why: the cause in words.
-        drift: the largest movement of a number.
+        drift: the largest movement of a number; None where there was nothing to compare.
         tokens: how many generated tokens are others.
     """
 
@@ -30,7 +30,7 @@ class Told:
     verdict: str
     cause: str | None
     why: str
-    drift: float
+    drift: float | None
     tokens: int
 
 
@@ -46,12 +46,17 @@ class Group:
     def sentence(self) -> str:
         """`14 tests: attention: max drift 2.1e-06, 0 tokens changed`."""
         count = len(self.tests)
-        moved = "" if self.cause in _OTHER_INPUT else f"max drift {max(test.drift for test in self.tests):.2g}, "
         tokens = sum(test.tokens for test in self.tests)
         return (
-            f"{count} test{'' if count == 1 else 's'}: {self.cause or NOT_KNOWN}: {moved}"
+            f"{count} test{'' if count == 1 else 's'}: {in_words(self.cause)}: {self._movement()}, "
             f"{tokens} token{'' if tokens == 1 else 's'} changed"
         )
+
+    def _movement(self) -> str:
+        moved = [test.drift for test in self.tests if test.drift is not None]
+        if not moved:
+            return "no numbers to compare"
+        return f"max drift {math.nan if any(map(math.isnan, moved)) else max(moved):.2g}"
 
 
 def grouped(told: Iterable[Told]) -> list[Group]:

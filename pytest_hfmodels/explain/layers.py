@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import SETTINGS
+from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.explanation import Evidence
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reference.rules import Rules
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pytest_hfmodels.records import Record
+    from pytest_hfmodels.records.evidence import Origin
     from pytest_hfmodels.snapshots.compare import Comparison, Difference
 
 
@@ -46,14 +48,15 @@ def kind(comparison: Comparison) -> Finding:
     return Finding("test", f"the test compares a {found.observed}, and a {found.recorded} is recorded")
 
 
-def prompt(recorded: Record, observed: Record, tokenizer: Any) -> Finding:
+def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding:
     """Explain other prompt ids: another text, other files, or a tokenizer that reads them otherwise.
 
     Args:
         recorded: from the snapshot.
         observed: from the model.
-        tokenizer: the live one, to name tokens; or None.
+        origin: the model, whose tokenizer names tokens; None where it is no longer in memory.
     """
+    tokenizer = None if origin is None else origin.tokenizer
     before, now = _texts(recorded), _texts(observed)
     if [text for text, _ in before] != [text for text, _ in now]:
         other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
@@ -76,11 +79,17 @@ def prompt(recorded: Record, observed: Record, tokenizer: Any) -> Finding:
             "the checkpoint's tokenizer files are others, and give the text other ids",
             evidence,
         )
-    evidence.append(Evidence("the tokenizer's files are those that were recorded (same digest)"))
-    return Finding("tokenizer", "the same tokenizer files split the same text into other tokens", evidence)
+    sentence = "the same tokenizer files split the same text into other tokens"
+    return _of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin)
 
 
-def settings(comparison: Comparison, recorded: Record, observed: Record, asked: Mapping[str, Any] | None) -> Finding:
+def settings(
+    comparison: Comparison,
+    recorded: Record,
+    observed: Record,
+    asked: Mapping[str, Any] | None,
+    origin: Origin | None = None,
+) -> Finding:
     """Explain other settings: what the test asks for, the checkpoint's own, or the release's defaults.
 
     Args:
@@ -88,6 +97,7 @@ def settings(comparison: Comparison, recorded: Record, observed: Record, asked: 
         recorded: from the snapshot.
         observed: from the model.
         asked: the settings that the test gave, or None where nobody knows.
+        origin: the model; None where it is no longer in memory.
     """
     found = [difference for difference in comparison.differences if difference.layer == "settings"]
     told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
@@ -98,6 +108,9 @@ def settings(comparison: Comparison, recorded: Record, observed: Record, asked: 
     names = ", ".join(difference.what for difference in found if difference.what not in given)
     if recorded.checkpoint.config != observed.checkpoint.config:
         return Finding("checkpoint:config", f"the checkpoint's configuration is another, and with it {names}", evidence)
+    changes = in_memory.of_settings(origin, [difference.what for difference in found])
+    if changes:
+        return Finding("test", in_memory.sentence(changes), evidence)
     evidence.append(Evidence("the checkpoint's configuration is the recorded one (same digest)"))
     if isinstance(observed, ClassificationRecord):
         return Finding("settings", f"the classifier is set otherwise than recorded: {names}", evidence)
@@ -106,8 +119,8 @@ def settings(comparison: Comparison, recorded: Record, observed: Record, asked: 
     return Finding("generation-defaults", f"what the release sets by itself is another: {names}{rule}", evidence, rules)
 
 
-def decoding(recorded: GenerationRecord, observed: GenerationRecord) -> Finding:
-    """Explain another text of the same ids."""
+def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Origin | None = None) -> Finding:
+    """Explain another text of the same ids; arguments as for `prompt`."""
     evidence = list(_decoded(recorded, observed))
     if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         return Finding(
@@ -115,8 +128,21 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord) -> Finding:
             "the checkpoint's tokenizer files are others, and spell the tokens otherwise",
             evidence,
         )
-    evidence.append(Evidence("every token id is as recorded, and so are the tokenizer's files (same digest)"))
-    return Finding("decoding", "the same token ids are decoded to another text", evidence)
+    sentence = "the same token ids are decoded to another text"
+    return _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
+
+
+def _of_the_tokenizer(
+    cause: str, sentence: str, evidence: list[Evidence], recorded: Record, observed: Record, origin: Origin | None
+) -> Finding:
+    """Return what a tokenizer does otherwise with the recorded files, unless it is the test that has changed it."""
+    changes = in_memory.of_the_tokenizer(origin)
+    if changes and in_memory.stands_alone(recorded, observed):
+        return Finding("test", in_memory.sentence(changes, "tokenizer"), evidence)
+    if changes:
+        evidence.insert(0, in_memory.as_evidence(changes, "tokenizer"))
+    evidence.append(Evidence("the tokenizer's files are those that were recorded (same digest)"))
+    return Finding(cause, sentence, evidence)
 
 
 def checkpoint_part(recorded: Record, observed: Record) -> str | None:

@@ -40,15 +40,21 @@ RULES: Mapping[str, str] = {
     "both_minima_hold": "min_length counts beside min_new_tokens (before 4.40)",
     "length_penalty_counts_prompt": "the length penalty counts the prompt (before 4.36)",
     "ended_beams_first": "at the length limit, ended beams come before better ones that have not ended (before 4.50)",
+    "only_ended_beams": "at the length limit, beams that have not ended count only where none has (TensorFlow)",
     "first_eos_stands_for_all": "whichever eos ended a beam, the first one is returned (before 4.50)",
     "pad_zero_is_eos": "beams are padded with eos where the padding id is 0 (from 4.50 on)",
     "rows_stop_together": "a batch's prompts stop only together (4.50 to 4.53)",
+    "padded_to_the_last_step": "beams are as wide as the search was long (4.50.0 to 4.50.2)",
     "spare_beams_for_one_eos": "a step looks at two candidates a beam, however many eos there are (before 4.32)",
+    "too_few_beams_raise": "a step that too few of its candidates survive raises (before 4.32)",
     "decay_multiplies": "the decaying length penalty multiplies the score of eos (before 4.34)",
     "decay_frees_the_banned": "the decaying length penalty makes a banned eos NaN (4.34 to 5.18)",
     "minus_infinity_stays": "remove_invalid_values leaves -inf as it is (before 4.36)",
     "sequences_need_their_length": "a bias or bad word of n tokens waits until n tokens are there (4.31 to 5.17)",
+    "eos_is_a_bad_word": "a bad word that is an eos alone is banned like any other (TensorFlow)",
     "repetition_counts_padding": "padding counts as a word for repetition_penalty (before 5.23)",
+    "minima_take_one_eos": "min_length beside several eos is refused (TensorFlow)",
+    "lacking": "there are settings that do nothing yet (sequence_bias before 4.31)",
     "pooling": "which word a classifier reads",
 }
 
@@ -273,7 +279,9 @@ def _another_rule(case: _Case, then: str, now: str, before: Rules, here: Rules) 
 def _bearing(rules: Rules, settings: Settings) -> Rules:
     """Return rules in which those that have no bearing on one unpadded prompt and these settings do not differ."""
     idle = ["default_length_counts_prompt", "both_minima_hold", "pad_zero_is_eos", "pooling"]
-    idle += ["repetition_counts_padding"]
+    idle += ["repetition_counts_padding", "padded_to_the_last_step", "too_few_beams_raise"]
+    if not settings.sequence_bias:
+        idle += ["lacking"]
     if len(settings.eos) < 2:
         idle += ["first_eos_stands_for_all", "spare_beams_for_one_eos"]
     if settings.exponential_decay_length_penalty is None:
@@ -378,9 +386,7 @@ def processed_otherwise(
     found = look(recorded, observed, passes, teacher, floor, generating)
     if found.cause is not None:
         return found
-    settings, unstated = reference_settings(observed.effective)
-    if unstated:
-        return found
+    settings, _ = reference_settings(observed.effective)
     for release in (_release(observed), _release(recorded)):
         apart = max(_processing(recorded, teacher, settings, Rules.of(release)), default=0.0)
         if apart <= 2 * floor:

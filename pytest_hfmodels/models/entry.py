@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _LARGE = 500_000_000  # bytes of weights: a model above is not loaded a second time to explain a difference
 _SMALL = 50_000_000  # one below is kept: tests that fail together mostly share a cause
-_NOT_THE_MODEL = ("tokenizer", "generation_config.")
 
 
 @dataclass(eq=False)  # one is known by itself: what it made refers to it weakly
@@ -48,7 +47,7 @@ class Entry:
         return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
 
     def again(self, **changes: str) -> LoadedModel | None:
-        """Load the checkpoint with another `dtype` or `attention`.
+        """Load the checkpoint again, perhaps with another `dtype` or `attention`.
 
         Returns:
             The model, or None where it was adopted or is too large to be in memory twice.
@@ -64,10 +63,14 @@ class Entry:
             self._others[key] = other
         return other
 
-    def altered(self) -> list[str]:
-        """Say what of the model, its tokenizer left out, has changed since it was loaded."""
-        now = Fingerprint.of(self.loaded, None, with_weights=self.before.weights is not None)
-        return [change for change in self.before.changes(now) if not change.startswith(_NOT_THE_MODEL)]
+    def altered(self, *, weights: bool = True) -> list[str]:
+        """Say what of the model and its tokenizer has changed since it was loaded.
+
+        Args:
+            weights: read every weight, where that was done at first.
+        """
+        thorough = weights and self.before.weights is not None
+        return self.before.changes(Fingerprint.of(self.loaded, self.tokenizer, with_weights=thorough))
 
     @property
     def always_digested(self) -> bool:

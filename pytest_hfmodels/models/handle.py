@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
-from pytest_hfmodels.models.settings import require_recordable, require_repeatable, with_pad
+from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
 from pytest_hfmodels.records.prompt import require_length, require_room, require_rows, vocabulary_size
 
@@ -82,21 +82,23 @@ class HFModel:
             settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`.
 
         Raises:
-            EngineError: the prompt or a setting is none that a record can hold, or the model is no language model.
+            EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
+                setting, or the model is no language model.
         """
         self._require_task("text-generation", "generate")
         require_repeatable(settings)
         require_recordable(settings)
         entry = self._fetch()
-        return observe_generation(
-            entry.checkpoint,
-            entry.loaded,
-            entry.tokenizer,
-            prompt,
-            with_pad(self.model.generation_config, settings),
-            skip_special_tokens=skip_special_tokens,
-            origin=entry,
-        )
+        with unknown_named(self.model, settings):
+            return observe_generation(
+                entry.checkpoint,
+                entry.loaded,
+                entry.tokenizer,
+                prompt,
+                with_pad(self.model.generation_config, settings),
+                skip_special_tokens=skip_special_tokens,
+                origin=entry,
+            )
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
@@ -115,9 +117,10 @@ class HFModel:
                 hint="Group prompts by length: padding would change what n-gram blocking reads.",
             )
         require_room(self.config, len(rows[0]), wanted_length(settings, len(rows[0])))
-        return self.loaded.generate(
-            np.asarray(rows, dtype=np.int64), None, with_pad(self.model.generation_config, settings)
-        )
+        with unknown_named(self.model, settings):
+            return self.loaded.generate(
+                np.asarray(rows, dtype=np.int64), None, with_pad(self.model.generation_config, settings)
+            )
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
         """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.

@@ -5,13 +5,17 @@ For `handle` alone.
 
 from __future__ import annotations
 
+import ast
+import re
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import OURS, NotPlainError, given_settings, plain
 from pytest_hfmodels.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 
@@ -75,6 +79,44 @@ def with_pad(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     if eos is None:
         return dict(settings)
     return {**settings, "pad_token_id": eos[0] if isinstance(eos, list | tuple) else eos}
+
+
+@contextmanager
+def unknown_named(model: Any, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Say which setting it is that the installed release does not know, and which one may be meant.
+
+    Args:
+        model: upstream's, whose `generate` runs within.
+        settings: what the test gave.
+
+    Raises:
+        EngineError: in place of upstream's refusal of keywords that nothing reads.
+    """
+    try:
+        yield
+    except ValueError as error:
+        unread = _UNREAD.search(str(error))
+        names = [] if unread is None else [name for name in ast.literal_eval(unread[1]) if name in settings]
+        if not names:
+            raise
+        known = _known(model)
+        meant = [f"{near}=" for name in names for near in get_close_matches(name, known, n=1, cutoff=0.7)]
+        raise EngineError(
+            f"generate of {type(model).__name__} knows no {', '.join(f'{name}=' for name in names)} "
+            "in the installed release of transformers.",
+            hint=f"Did you mean {' and '.join(meant)}?"
+            if meant
+            else "It takes the fields of transformers.GenerationConfig.",
+        ) from error
+
+
+# `The following `model_kwargs` are not used by the model: ['max_new_token'] (note: …)`, from 4.30 to 5.23.
+_UNREAD = re.compile(r"`model_kwargs` are not used by the model: (\['[^\]]*\])")
+
+
+def _known(model: Any) -> list[str]:
+    """Return the names of a release's own settings, unset ones included."""
+    return [name for name in vars(type(model.generation_config)()) if not name.startswith("_")]
 
 
 _SPECIAL = ("eos_token_id", "pad_token_id")

@@ -22,7 +22,8 @@ class Block:
     """The fingerprint of one block's output over all tokens: three numbers that any real change moves.
 
     Args:
-        name: `embeddings`, `block 1` …, in the order of the forward pass; the last one includes the final norm.
+        name: `embeddings`, `block 1` …, in the order of the forward pass; the last one is taken behind the final norm,
+            where the model has one: that is what upstream returns.
         mean: mean over tokens and channels.
         rms: root mean square over tokens and channels.
         probe: mean over tokens of the projection on a fixed direction, which a permutation of channels moves too.
@@ -41,11 +42,11 @@ class Origin(Protocol):
     tokenizer: Any
 
     def again(self, **changes: str) -> LoadedModel | None:
-        """Load its checkpoint with another `dtype` or `attention`; None where it has none, or is too large."""
+        """Load its checkpoint, with another `dtype` or `attention`; None where it has none, or is too large."""
         ...
 
-    def altered(self) -> list[str]:
-        """Say what of the model, its tokenizer left out, has changed since it was loaded."""
+    def altered(self, *, weights: bool = True) -> list[str]:
+        """Say what of the model and its tokenizer has changed since it was loaded; perhaps without reading weights."""
         ...
 
 

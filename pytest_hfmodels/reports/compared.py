@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.explain import Explanation
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.snapshots.assertion import Outcome
-    from pytest_hfmodels.snapshots.compare import Comparison
 
 # A report holds what a person looks at; the snapshot and the pending change hold everything.
 TEXT = 4000  # characters of each text
@@ -37,6 +36,7 @@ STEPS = 512
 _TOKENS = 3  # on each side of the divergence
 _DIFFERENCES = 20
 _VALUE = 200  # characters of a value that differs
+_SENTENCE = 500  # of a sentence: what it quotes may be long
 
 
 def compared(outcome: Outcome, root: Path) -> Compared:
@@ -53,11 +53,11 @@ def compared(outcome: Outcome, root: Path) -> Compared:
         verdict=comparison.verdict.value,
         **_explained(outcome.explanation),
         headline=_headline(outcome),
-        drift=_drift(comparison),
+        drift=_drift(outcome),
         tolerance=comparison.tolerance.absolute,
         ledger=None if outcome.variant is None else outcome.variant.entry.name,
         base=None if outcome.from_base is None else outcome.from_base.verdict.value,
-        notes=tuple(map(clean, comparison.notes)),
+        notes=tuple(map(_sentence, comparison.notes)),
         differences=tuple(_difference(found) for found in comparison.differences[:_DIFFERENCES]),
         shows=shows,
         recorded=None if before is None else excerpt(before, now, TEXT),
@@ -83,7 +83,7 @@ def excerpt(text: str, other: str | None, size: int) -> Excerpt:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return PurePath(relpath(path, root)).as_posix()
+    return clean(PurePath(relpath(path, root)).as_posix())
 
 
 def _headline(outcome: Outcome) -> str:
@@ -101,27 +101,58 @@ def _explained(found: Explanation | None) -> dict[str, Any]:
         return {"cause": None, "why": None, "block": None, "evidence": (), "swapped": (), "suggests": ()}
     return {
         "cause": found.cause,
-        "why": clean(found.sentence),
+        "why": _sentence(found.sentence),
         "block": found.block,
         "evidence": tuple(
-            Evidence(clean(one.what), {name: _figure(value) for name, value in one.figures.items()})
+            Evidence(_sentence(one.what), {name: _figure(value) for name, value in one.figures.items()})
             for one in found.evidence
         ),
         "swapped": tuple(
-            Swap(clean(one.what), _figure(one.before), _figure(one.after), one.returns) for one in found.swapped
+            Swap(_sentence(one.what), _figure(one.before), _figure(one.after), one.returns) for one in found.swapped
         ),
         "suggests": tuple(map(clean, found.suggests)),
     }
 
 
-def _drift(comparison: Comparison) -> float | None:
+def _drift(outcome: Outcome) -> float | None:
+    moved = movement(outcome)
+    return None if moved is None else _figure(moved)
+
+
+def movement(outcome: Outcome) -> float | None:
+    """Return how far the numbers of a comparison moved at most; None where there are none to compare.
+
+    Where tokens differ that includes the first recorded one that does, looked up in what the model says there now.
+    """
+    comparison, recorded, observed = outcome.comparison, outcome.recorded, outcome.observed
     if {"kind", "prompt"} & {difference.layer for difference in comparison.differences}:
         return None
-    return _figure(comparison.drift)
+    if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
+        return comparison.drift
+    split = first_divergence(recorded.ids, observed.ids)
+    last = None if split is None else _at_divergence(recorded, observed, split)
+    beams = any(before.ids == now.ids for before, now in zip(recorded.beams, observed.beams, strict=False))
+    if last is None:
+        return None if split == 0 and not beams else comparison.drift
+    return math.nan if math.isnan(last + comparison.drift) else max(last, comparison.drift)
+
+
+def _at_divergence(recorded: GenerationRecord, observed: GenerationRecord, split: int) -> float | None:
+    """Return how far the first recorded token that differs moved; None where the model has said nothing of it."""
+    live = observed.live
+    if split >= len(recorded.steps) or live is None or split >= len(live.log_probabilities):
+        return None
+    step, table = recorded.steps[split], live.log_probabilities
+    if step.id >= table.shape[1]:
+        return None
+    now = float(table[split, step.id])
+    return 0.0 if now == step.log_probability else abs(step.log_probability - now)
 
 
 def _difference(found: Any) -> Difference:
-    return Difference(found.layer, clean(found.what), found.position, _value(found.recorded), _value(found.observed))
+    return Difference(
+        found.layer, _cut_to(_VALUE, found.what), found.position, _value(found.recorded), _value(found.observed)
+    )
 
 
 def _value(value: Any) -> str:
@@ -131,8 +162,16 @@ def _value(value: Any) -> str:
         value = f"{value.score:.6g} {value.text!r}"
     elif isinstance(value, float):
         value = f"{value:.9g}"
-    text = clean(value if isinstance(value, str) else repr(value))
-    return text if len(text) <= _VALUE else f"{text[:_VALUE]}…"
+    return _cut_to(_VALUE, value if isinstance(value, str) else repr(value))
+
+
+def _sentence(text: str) -> str:
+    return _cut_to(_SENTENCE, text)
+
+
+def _cut_to(size: int, text: str) -> str:
+    text = clean(text)
+    return text if len(text) <= size else f"{text[:size]}…"
 
 
 def _texts(outcome: Outcome) -> tuple[str, str | None, str]:
@@ -222,12 +261,8 @@ def _step_drift(recorded: GenerationRecord, observed: GenerationRecord, split: i
         )
         for before, now in shared
     ]
-    live = observed.live
-    if split is not None and split < len(recorded.steps) and live is not None and split < len(live.log_probabilities):
-        step = recorded.steps[split]
-        if step.id < live.log_probabilities.shape[1]:
-            moved.append(_largest((step.log_probability, float(live.log_probabilities[split, step.id]))))
-    return tuple(moved)
+    last = None if split is None else _at_divergence(recorded, observed, split)
+    return tuple(moved) if last is None else (*moved, _figure(last))
 
 
 def _input_drift(recorded: Sequence[Any], observed: Sequence[Any]) -> tuple[float | None, ...]:

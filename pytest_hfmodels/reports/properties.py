@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.records import GenerationRecord
+from pytest_hfmodels.reports.compared import movement
 from pytest_hfmodels.reports.terminal import mismatch
 from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.compare import Verdict
@@ -26,7 +27,9 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     """
     worst = max(outcomes, key=lambda outcome: _GRAVITY.index(outcome.comparison.verdict))
     yield "hfmodels_verdict", str(worst.comparison.verdict)
-    yield "hfmodels_drift", f"{worst.comparison.drift:.3g}"
+    moved = movement(worst)
+    if moved is not None:
+        yield "hfmodels_drift", f"{moved:.3g}"
     if worst.comparison.verdict is not Verdict.SAME:
         yield "hfmodels_says", mismatch(worst, verbose=False)[0]
     if worst.explanation is not None:

@@ -147,12 +147,13 @@ class Compared:
         verdict: what the comparison said.
         cause: why it differs, where that is known.
         why: the same in a sentence, or why it is not known; None where nothing was to be explained.
-        block: the first part of the model whose output differs, or None.
+        block: the first part of the model whose output differs, or None: see docs/explain.md.
         evidence: what the cause rests on, the weightiest first.
         swapped: what was exchanged to find it, in turn.
         suggests: commands that would tell more.
         headline: the verdict in a sentence; empty for `same`.
-        drift: the largest movement of a number; None where numbers are not comparable.
+        drift: the largest movement of a number, the first recorded token that differs included; None where there are
+            none to compare.
         tolerance: how far they may move, absolutely.
         ledger: the entry that put a variant in force, or None.
         base: what the comparison with the base said, where a variant stood for it.

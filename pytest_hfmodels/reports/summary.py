@@ -36,6 +36,6 @@ def _told(report: Any) -> Told | None:
         verdict=said["hfmodels_verdict"],
         cause=said.get("hfmodels_cause"),
         why=said["hfmodels_why"],
-        drift=float(said.get("hfmodels_drift", "nan")),
+        drift=float(said["hfmodels_drift"]) if "hfmodels_drift" in said else None,
         tokens=int(said.get("hfmodels_tokens", "0")),
     )

@@ -109,6 +109,35 @@ def test_a_greedy_search_is_judged_by_what_the_test_has_seen(
     assert counted["generate"] == 0
 
 
+def test_rounding_is_explained_without_another_search(models: ModelCache, counted: dict[str, int]) -> None:
+    observed = generate(models.load("./model"), **BEAMS)
+    steps = tuple(replace(step, log_probability=step.log_probability + 3e-7) for step in observed.steps)
+    recorded = stored(replace(observed, steps=steps, provenance=replace(observed.provenance, cpu="AVX2")))
+    counted.update(dict.fromkeys(counted, 0))
+
+    found = ask(recorded, observed, tolerance=1e-7)
+
+    assert (found.verdict, found.cause) == ("drift", "backend")
+    assert counted["generate"] == 0
+
+
+def test_a_beam_search_is_heard_up_to_the_length_limit(models: ModelCache, counted: dict[str, int]) -> None:
+    """Whatever the rules of either release ask for has then been heard: the model is not asked again."""
+    model = models.load("./model")
+    settings: dict[str, Any] = {**BEAMS, "max_new_tokens": 12, "early_stopping": False, "length_penalty": 2.0}
+    settings["eos_token_id"] = list(range(60, 120))
+    record = generate(model, **settings)
+    assert len(record.steps) < 12, "nothing has ended it"
+    beams = tuple(replace(beam, score=beam.score / 2) for beam in record.beams)
+    recorded = stored(replace(record, beams=beams), transformers="4.30.2")
+    observed = generate(model, **settings)
+    counted.update(dict.fromkeys(counted, 0))
+
+    ask(recorded, observed)
+
+    assert counted == {"generate": 1, "forward": 0, "classify": 0}
+
+
 def test_a_green_test_asks_no_more_than_before(models: ModelCache, counted: dict[str, int]) -> None:
     generate(models.load("./model"))
 

@@ -1,10 +1,33 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from pytest_hfmodels.explain.grouping import Told, grouped
 
 
 def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> Told:
     return Told(f"test_{number}", "drift", cause, why, number * 1e-7, tokens)
+
+
+def test_where_nothing_can_be_compared_no_drift_is_told() -> None:
+    (group,) = grouped([replace(told(1, "forward", tokens=2), drift=None)])
+    (mixed,) = grouped([replace(told(1, "forward", tokens=2), drift=None), told(3, "forward")])
+
+    assert group.sentence == "1 test: forward: no numbers to compare, 2 tokens changed"
+    assert mixed.sentence == "2 tests: forward: max drift 3e-07, 2 tokens changed"
+
+
+def test_a_drift_that_is_no_number_is_the_largest() -> None:
+    (group,) = grouped([told(3, "forward"), replace(told(1, "forward"), drift=math.nan), told(2, "forward")])
+
+    assert group.sentence == "3 tests: forward: max drift nan, 0 tokens changed"
+
+
+def test_a_test_s_own_doing_reads_as_such() -> None:
+    (group,) = grouped([replace(told(1, "test", tokens=1), drift=None)])
+
+    assert group.sentence == "1 test: the test itself: no numbers to compare, 1 token changed"
 
 
 def test_tests_that_share_a_cause_are_one_line() -> None:

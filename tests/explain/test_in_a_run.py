@@ -105,6 +105,49 @@ def test_junit_xml_carries_verdict_and_cause_as_properties(failing: Project) -> 
     assert found["hfmodels_why"] == "the forward pass gives other numbers, from block 1 on"
 
 
+def test_the_drift_of_a_first_token_that_differs_is_the_recorded_one_s(failing: Project) -> None:
+    result = failing.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
+
+    report = json.loads((failing.path / "report.json").read_text(encoding="utf-8"))
+    found = [one for test in report["tests"] for one in test["comparisons"]]
+    assert found[0]["steps"]["divergence"] == 0
+    assert found[0]["drift"] == found[0]["steps"]["drift"][0] > 0.01
+    most = max(one["drift"] for one in found)
+    result.stdout.fnmatch_lines([f"2 tests: forward: max drift {float(f'{most:.3g}'):.2g}, * tokens changed"])
+    cases = ElementTree.parse(failing.path / "junit.xml").iter("property")
+    drifts = [float(one.get("value", "")) for one in cases if one.get("name") == "hfmodels_drift"]
+    assert drifts == [float(f"{one['drift']:.3g}") for one in found]
+
+
+@pytest.mark.parametrize(
+    ("now", "group"),
+    [
+        ("generation(swapped(0, Step(40, ' Eve', -0.1, -0.1, 1.0, 11, ' Ada')))", "1 test: cause not known"),
+        ("generation(prompt=replace(PROMPT, text='His name is', ids=(4, 6, 7)))", "1 test: the test itself"),
+    ],
+    ids=["no-model", "another-text"],
+)
+def test_where_there_is_nothing_to_compare_no_drift_is_told(bare_project: Project, now: str, group: str) -> None:
+    source = """
+from dataclasses import replace
+from pytest_hfmodels.records import Step
+from tests.example_records import PROMPT, generation, swapped
+
+def test_reply(hf_snapshot):
+    assert {now} == hf_snapshot
+"""
+    bare_project.write(source.format(now="generation()"))
+    bare_project.run("--snapshot-update")
+    bare_project.write(source.format(now=now))
+
+    result = bare_project.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
+
+    report = json.loads((bare_project.path / "report.json").read_text(encoding="utf-8"))
+    assert report["tests"][0]["comparisons"][0]["drift"] is None
+    assert "hfmodels_drift" not in (bare_project.path / "junit.xml").read_text(encoding="utf-8")
+    result.stdout.fnmatch_lines([f"{group}: no numbers to compare, * token* changed"])
+
+
 def test_what_is_pending_knows_its_cause(failing: Project) -> None:
     failing._pytester.runpytest_inprocess("-p", "cacheprovider")  # `run` switches the cache off
 
@@ -118,7 +161,8 @@ def test_a_run_that_passes_imports_nothing_that_explains(project: Project) -> No
     project.write(f"""{GENERATING}
 def test_imports():
     import sys
-    assert "pytest_hfmodels.explain" not in sys.modules
+    assert "pytest_hfmodels.explain.explaining" not in sys.modules
+    assert "pytest_hfmodels.explain.layers" not in sys.modules
     assert "pytest_hfmodels.reference" not in sys.modules
 """)
     project.run_alone("--snapshot-update", "-k", "reply")

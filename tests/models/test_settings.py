@@ -9,12 +9,45 @@ from pytest_hfmodels import EngineError, HFModel, ModelCache
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.snapshots.format import dump, load
 
+from ..surroundings import needs_both_engines
+
 FUNCTION = {"prefix_allowed_tokens_fn": lambda *_: [1]}
 
 
 @pytest.fixture
 def bot(models: ModelCache) -> HFModel:
     return models.load("./model")
+
+
+@pytest.mark.parametrize("call", ["generate", "generate_batch"])
+@pytest.mark.parametrize(
+    ("settings", "said", "hint"),
+    [
+        ({"max_new_token": 5}, "knows no max_new_token= in the installed", "Did you mean max_new_tokens=?"),
+        ({"num_beems": 2, "lenght_penalty": 1.0}, "no num_beems=, lenght_penalty=", "num_beams= and length_penalty=?"),
+        ({"frobnicate": 1}, "GPT2LMHeadModel knows no frobnicate=", "the fields of transformers.GenerationConfig"),
+    ],
+)
+def test_a_setting_that_the_release_does_not_know_is_named_with_the_one_that_is_meant(
+    bot: HFModel, call: str, settings: dict[str, Any], said: str, hint: str
+) -> None:
+    with pytest.raises(EngineError) as raised:
+        getattr(bot, call)("Hi" if call == "generate" else [[1, 2]], **settings)
+
+    assert said in raised.value.message
+    assert hint in raised.value.hint
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
+@needs_both_engines
+def test_a_setting_that_tensorflow_does_not_know_is_named_too(models: ModelCache) -> None:
+    with pytest.raises(EngineError, match="knows no num_beems="):
+        models.load("./model", engine="tensorflow").generate("Hi", num_beems=2)
+
+
+def test_what_else_upstream_refuses_stays_in_its_own_words(bot: HFModel) -> None:
+    with pytest.raises(ValueError, match="num_return_sequences"):
+        bot.generate("Hi", num_return_sequences=2, max_new_tokens=2)
 
 
 def generation_config(**fields: Any) -> Any:

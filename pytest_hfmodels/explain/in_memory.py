@@ -1,0 +1,54 @@
+"""What a test has changed of the model in memory: then it is not its checkpoint's any more, whatever a release does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.explain.explanation import Evidence
+from pytest_hfmodels.explain.releases import moved_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.records.evidence import Origin
+
+_SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
+_SHOWN = 3
+
+
+def of_the_model(origin: Origin) -> list[str]:
+    """Return what has changed of what numbers come from: weights, hooks, configuration."""
+    return [change for change in origin.altered() if not change.startswith((_SETTINGS, _TOKENIZER))]
+
+
+def of_the_tokenizer(origin: Origin | None) -> list[str]:
+    """Return what has changed of what ids and text come from."""
+    return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(_TOKENIZER)]
+
+
+def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:
+    """Return what has changed of these settings: in a configuration, or as the tokenizer's padding side."""
+    wanted = tuple(f"{place}.{name}: " for name in names for place in ("generation_config", "config", "tokenizer"))
+    return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
+
+
+def sentence(changes: Sequence[str], what: str = "model") -> str:
+    """Return changes as the reason why."""
+    return f"the test has changed the {what} in memory, so that it is no longer the checkpoint's: {listed(changes)}"
+
+
+def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
+    """Return changes as something that was found, where another reason may stand beside it."""
+    return Evidence(f"the {what} in memory has changed since it was loaded: {listed(changes)}")
+
+
+def listed(changes: Sequence[str]) -> str:
+    """Return the first few changes, and how many more there are."""
+    more = len(changes) - _SHOWN
+    return f"{'; '.join(f'{one:.120}' for one in changes[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"
+
+
+def stands_alone(recorded: Record, observed: Record) -> bool:
+    """Tell whether no release has moved, so that a change in memory is the one thing that is known to be another."""
+    return not moved_versions(recorded, observed)

@@ -1,0 +1,231 @@
+"""Numbers that moved, piece by piece; test_causes has whole models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_hfmodels.explain import forward_pass
+from pytest_hfmodels.explain.forward_pass import Movement, Teacher
+from pytest_hfmodels.records import Block, Live
+
+from ..example_records import BLOCKS, STEPS, generation, provenance
+
+FLOOR = 2e-5
+
+
+def passes(*returned: Any, altered: tuple[str, ...] = ()) -> Any:
+    """Return a model that is loaded as these, one after the other, and knows what it was asked for."""
+    left, asked = list(returned), []
+
+    def again(**changes: str) -> Any:
+        asked.append(changes)
+        return left.pop(0) if left else None
+
+    def changed(*, weights: bool = True) -> list[str]:
+        del weights
+        return list(altered)
+
+    return SimpleNamespace(origin=SimpleNamespace(again=again, altered=changed), asked=asked)
+
+
+def exchanged(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, Movement]:
+    found = Movement(before, FLOOR, lambda _: after)
+    return forward_pass.exchange(found, recorded, observed, model), found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "returns"),
+    [
+        (1e-3, 1e-6, True),
+        (1e-3, 1e-4, False),  # a tenth is left, and that is beyond the noise floor
+        (1e-5, 9e-6, False),  # within the noise floor, and hardly less
+        (1e-5, 2e-6, True),
+        (1e-9, 9e-9, True),  # a snapshot keeps nine digits
+        (1e-3, math.nan, False),
+    ],
+)
+def test_an_exchange_counts_if_it_leaves_little_of_the_movement(before: float, after: float, returns: bool) -> None:
+    found = Movement(before, FLOOR, lambda _: after)
+    loaded: Any = object()
+
+    assert found.settled_by("this instead of that", lambda: loaded) is returns
+    assert (found.swapped[0].what, found.swapped[0].returns) == ("this instead of that", returns)
+
+
+def test_an_exchange_that_cannot_be_made_is_told() -> None:
+    def broken() -> Any:
+        raise RuntimeError("no such kernel\nand more")
+
+    found = Movement(1.0, FLOOR, lambda _: 0.0)
+
+    assert not found.settled_by("flash attention", broken)
+    assert not found.settled_by("float64", lambda: None)
+    assert [told.what for told in found.evidence] == [
+        "flash attention could not be tried: RuntimeError: no such kernel",
+        "float64 was not tried: the model cannot be loaded a second time",
+    ]
+    assert found.swapped == []
+
+
+def test_what_is_exchanged_and_in_which_order() -> None:
+    recorded = generation(provenance=replace(provenance(dtype="float16"), attention="sdpa"))
+    model = passes(1, 2, 3)
+
+    exchanged(1.0, model, recorded, generation())
+
+    assert model.asked == [{"dtype": "float16"}, {"attention": "sdpa"}, {"dtype": "float64"}]
+
+
+def test_within_the_noise_floor_precision_is_not_exchanged() -> None:
+    model = passes(1, 2)
+
+    exchanged(1e-6, model, generation(), generation())
+
+    assert model.asked == [{"attention": "sdpa"}]
+
+
+def test_of_tensorflow_nothing_is_exchanged() -> None:
+    model = passes(1, 2)
+
+    found, _ = exchanged(1.0, model, generation(engine="tensorflow"), generation(engine="tensorflow"))
+
+    assert (found, model.asked) == (None, [])
+
+
+@pytest.mark.parametrize(("before", "release", "cause"), [(1.0, "4.57.6", "backend"), (1e-4, "4.30", "backend")])
+def test_another_engine_computes_otherwise(before: float, release: str, cause: str) -> None:
+    recorded = generation(provenance=replace(provenance(), versions={"transformers": release}))
+
+    found, _ = exchanged(before, passes(), recorded, generation(engine="tensorflow"))
+
+    assert found is not None
+    assert found[0] == cause
+
+
+def test_another_engine_of_another_release_may_be_more_than_rounding() -> None:
+    recorded = generation(provenance=replace(provenance(), versions={"transformers": "4.30"}))
+
+    assert exchanged(1.0, passes(), recorded, generation(engine="tensorflow"))[0] is None
+
+
+@pytest.mark.parametrize(("before", "known"), [(1e-4, True), (1e-2, False)])
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"cpu": "AVX2"}, "cpu AVX2 -> AVX512"),
+        ({"device": "cuda"}, "device cuda -> cpu"),
+        ({"versions": {"torch": "1.0"}}, "torch 1.0 -> 2.0.0"),
+    ],
+)
+def test_another_machine_accounts_for_what_is_of_rounding_s_size(
+    before: float, known: bool, about: dict[str, Any], said: str
+) -> None:
+    recorded = generation(provenance=replace(provenance(), **about))
+
+    found, _ = exchanged(before, passes(), recorded, generation())
+
+    assert found == (("backend", f"rounding by another backend than recorded: {said}") if known else None)
+
+
+def test_a_movement_that_is_no_number_is_the_largest() -> None:
+    assert forward_pass.largest([1.0, math.nan, 2.0]) == math.inf
+    assert forward_pass.largest([1.0, 2.0]) == 2.0
+    assert forward_pass.largest([]) == 0.0
+
+
+def test_a_token_beyond_the_vocabulary_has_moved_without_end() -> None:
+    logits = np.zeros((3, 14))
+
+    assert Teacher(logits, ()).moved(generation())[2] == math.inf
+    assert Teacher(logits, ()).moved(generation())[0] == pytest.approx(math.log(14) - 0.25)
+
+
+def test_the_worst_of_the_recorded_tokens_is_told() -> None:
+    said = forward_pass.as_evidence([1e-6, 1e-3, 1e-5], FLOOR, ["a", "b", "c"])
+    small = forward_pass.as_evidence([1e-6], FLOOR, ["a"])
+    none = forward_pass.as_evidence([1.0, math.nan], FLOOR, ["a", "b"])
+
+    assert "by at most 0.001, at token 2 'b': beyond the noise floor of 2e-05" in said.what
+    assert "within the noise floor" in small.what
+    assert "by at most nan, at token 2 'b': beyond" in none.what
+
+
+def scores(size: int = 20, **tokens: float) -> Any:
+    table = np.full((3, size), -30.0)
+    for position, step in enumerate(STEPS):
+        for token, value in ((step.id, step.processed), (step.runner_up, step.processed - step.margin)):
+            if token < size:
+                table[position, token] = value
+        table[position, 0] = math.log(1 - np.exp(table[position, 1:]).sum())
+    for name, value in tokens.items():
+        table[1, int(name.removeprefix("t"))] = value
+    return table
+
+
+def test_processed_scores_and_margins_that_moved_while_generating() -> None:
+    def moved(table: Any) -> list[float]:
+        return forward_pass.scores_moved(generation(), generation(live=Live(table, table)), 3)
+
+    assert max(moved(scores())) < 1e-12
+    assert moved(scores(t14=-4.0))[1] > 1  # the runner-up's: hardly anything of the token's own
+    assert moved(scores(16))[2] == math.inf  # a runner-up beyond the vocabulary
+    banned = replace(STEPS[0], processed=-math.inf, margin=-math.inf)
+    table = scores()
+    table[0, 11] = -math.inf
+    assert forward_pass.scores_moved(generation((banned,)), generation(live=Live(table, table)), 1) == [0.0]
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def blocks(*moved: float) -> tuple[Block, ...]:
+    """Return three blocks, each with its mean moved by a part of its size."""
+    return tuple(Block(f"block {number}", 0.1 + by, 1.0, 0.3) for number, by in enumerate(moved))
+
+
+@pytest.mark.parametrize(
+    ("moved", "first"),
+    [
+        ((0.0, 0.2, 0.5), "block 1"),
+        ((1e-7, 0.0, 1e-6), "block 2"),  # the first is rounding, beside what comes
+        ((0.001, 0.2, 0.5), "block 1"),  # a twentieth of the largest is quiet
+        ((1e-7, 1e-7, 0.0), None),
+        ((0.0, math.nan, 0.0), "block 1"),
+    ],
+)
+def test_the_first_block_that_differs(moved: tuple[float, ...], first: str | None) -> None:
+    assert forward_pass.first_block(blocks(0.0, 0.0, 0.0), blocks(*moved))[0] == first
+
+
+def test_where_outputs_part() -> None:
+    def told(recorded: Any, observed: Any) -> tuple[str | None, str]:
+        block, evidence = forward_pass.where(recorded, observed, SimpleNamespace(), lambda: None)
+        return block, evidence[0].what
+
+    assert told((), BLOCKS) == (None, "which block differs cannot be told: the model gives no hidden states")
+    assert told(blocks(0, 0), blocks(0, 0, 0)) == (None, "the model has 3 blocks, and 2 were recorded")
+    assert told(BLOCKS, BLOCKS)[0] == "head"
+    assert told(blocks(0, 0), blocks(0.5, 0)) == (
+        "block 0",
+        "the first block whose output differs is block 0, by 0.5 of its size",
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (None, ""),
+        ("block 2", ", from block 2 on"),
+        ("head", ", from the head on"),
+        ("embeddings", ", from the embeddings on"),
+        ("block 2 or final norm", ", from block 2 or the final norm on"),
+    ],
+)
+def test_a_part_of_the_model_in_words(block: str | None, words: str) -> None:
+    assert forward_pass.from_there_on(block) == words

@@ -1,0 +1,196 @@
+"""What a test has changed of a model in memory is its own doing, where the checkpoint's own model says so."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .asking import ask, bent, blocks_shifted, stored, told
+from .test_causes import BEAMS, classify, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels import HFModel, ModelCache
+
+
+@pytest.fixture
+def model(models: ModelCache) -> Iterator[HFModel]:
+    yield models.load("./model")
+    list(models.dirty(weights=True))  # what a test here has changed is loaded anew
+
+
+@contextmanager
+def hooked(module: Any, amount: float = 0.1) -> Iterator[None]:
+    """Let one module in memory give something else."""
+
+    def bend(module: Any, inputs: Any, output: Any) -> Any:
+        del module, inputs
+        return (bent(output[0], amount), *output[1:]) if isinstance(output, tuple) else bent(output, amount)
+
+    hook = module.register_forward_hook(bend)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_hook_is_why_and_no_release(model: HFModel, settings: dict[str, Any]) -> None:
+    recorded = stored(generate(model, **settings), transformers="4.49.0")
+
+    with hooked(model.model.transformer.h[1]):
+        found = ask(recorded, generate(model, **settings))
+
+    assert (found.cause, found.block, found.suggests) == ("test", "block 2", ())
+    assert found.sentence == (
+        "the test has changed the model in memory, so that it is no longer the checkpoint's: "
+        "forward hooks of transformer.h.1: added"
+    )
+    assert [(swap.what, swap.returns) for swap in found.swapped] == [
+        ("the checkpoint loaded afresh instead of the model in memory", True)
+    ]
+
+
+def test_weights_that_were_written_to(model: HFModel) -> None:
+    import torch
+
+    recorded = stored(generate(model))
+    with torch.no_grad():
+        for parameter in model.model.transformer.h[0].mlp.parameters():
+            parameter.mul_(1.5)
+
+    found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("test", "block 1")
+    assert "tensor transformer.h.0.mlp.c_fc.bias was replaced or written in place" in found.sentence
+    assert found.sentence.count(" was replaced or written in place") == 3
+    assert found.sentence.endswith("; and 1 more")
+
+
+def test_a_dtype_that_was_changed(model: HFModel) -> None:
+    import torch
+
+    recorded = stored(generate(model))
+    model.model.to(torch.bfloat16)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == "test"
+    assert "so that it is no longer the checkpoint's" in found.sentence
+
+
+def test_a_change_too_small_to_matter_is_told_where_numbers_moved(model: HFModel) -> None:
+    recorded = stored(generate(model))
+
+    with hooked(model.model.transformer.h[1], 1e-6):
+        found = ask(recorded, generate(model), tolerance=1e-8)
+
+    assert (found.verdict, found.cause) == ("drift", "test")
+
+
+def test_a_classifier_s_hook(models: ModelCache) -> None:
+    classifier = models.load("./model", task="text-classification", pad_token_id=0)
+    recorded = stored(classify(classifier))
+
+    with hooked(classifier.model.transformer.h[0].mlp):
+        found = ask(recorded, classify(classifier))
+
+    assert (found.cause, found.block) == ("test", "block 1")
+
+
+def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel) -> None:
+    with hooked(model.model.transformer.h[1]):
+        recorded = stored(generate(model), transformers="4.49.0")
+        with blocks_shifted(model.model, 0, 0.1):
+            found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("forward", "block 1")
+    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
+    assert "with the checkpoint loaded afresh instead of the model in memory the movement is" in told(found)
+    assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0")
+
+
+def test_settings_that_were_changed_are_not_why_the_forward_pass_is_another(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = stored(generate(model))
+    monkeypatch.setattr(model.model.generation_config, "bos_token_id", 7)
+
+    with blocks_shifted(model.model, 0, 0.1):
+        found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("forward", "block 1")
+    assert found.swapped[-1].what == "float64 instead of float32"
+    assert "in memory" not in told(found)
+
+
+@pytest.mark.parametrize("release", [None, "4.49.0"], ids=["same", "moved"])
+def test_what_cannot_be_loaded_again_is_the_test_s_where_no_release_has_moved(
+    models: ModelCache, release: str | None
+) -> None:
+    plain = models.load("./model")
+    adopted = models.adopt(copy.deepcopy(plain.model), plain.tokenizer)
+    recorded = stored(generate(adopted), **({} if release is None else {"transformers": release}))
+
+    with hooked(adopted.model.transformer.h[1]):
+        found = ask(recorded, generate(adopted))
+
+    assert "was not tried: the model cannot be loaded a second time" in told(found)
+    if release is None:
+        assert (found.cause, found.suggests) == ("test", ())
+    else:
+        assert found.cause is None
+        assert "whether that or a release is why cannot be told" in found.sentence
+        assert found.suggests
+
+
+@pytest.mark.parametrize("release", [None, "4.49.0"], ids=["same", "moved"])
+def test_a_search_that_the_test_has_replaced(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch, release: str | None
+) -> None:
+    recorded = stored(generate(model), **({} if release is None else {"transformers": release}))
+    plain = model.model.generate
+
+    def worse(*arguments: Any, **keywords: Any) -> Any:
+        output = plain(*arguments, **keywords)
+        output.sequences[0, -1] = (output.sequences[0, -1] + 1) % 200
+        return output
+
+    monkeypatch.setattr(model.model, "generate", worse)
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause == ("test" if release is None else "search")
+    assert "attribute generate of the model: added" in told(found)
+
+
+@pytest.mark.parametrize("release", [None, "0.12.1"], ids=["same", "moved"])
+def test_a_tokenizer_that_the_test_has_changed(model: HFModel, release: str | None) -> None:
+    recorded = stored(generate(model), **({} if release is None else {"tokenizers": release}))
+    normalizers = pytest.importorskip("tokenizers.normalizers")
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+
+    found = ask(recorded, generate(model))
+
+    assert "tokenizer's backend (merges, normalizer, decoder …) was changed" in told(found)
+    if release is None:
+        assert (found.cause, found.suggests) == ("test", ())
+        assert found.sentence.startswith("the test has changed the tokenizer in memory")
+    else:
+        assert found.cause == "tokenizer"
+        assert found.suggests[0].startswith("hfmodels bisect tokenizers --good 0.12.1")
+
+
+def test_a_text_that_a_changed_tokenizer_spells_otherwise(model: HFModel) -> None:
+    observed = generate(model)
+    recorded = stored(replace(observed, text=observed.text.upper()))
+    model.tokenizer.add_tokens(["ell"])
+
+    found = ask(recorded, observed)
+
+    assert found.cause == "test"

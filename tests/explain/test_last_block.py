@@ -1,0 +1,236 @@
+"""A fault in the last block, or in the norm behind it: upstream returns the one behind the other."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pytest_hfmodels.explain.last_block import _epsilon, final_norm, layer_norm, told_apart
+from pytest_hfmodels.records import Block
+
+from ..surroundings import needs_both_engines
+from .asking import ask, blocks_shifted, stored, told
+from .test_causes import BEAMS, classify, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_hfmodels import HFModel, ModelCache
+
+SIZES = [1e-3, 0.1, 10.0]
+
+
+@pytest.fixture
+def model(models: ModelCache) -> HFModel:
+    return models.load("./model")
+
+
+@pytest.fixture
+def classifier(models: ModelCache) -> HFModel:
+    return models.load("./model", task="text-classification", pad_token_id=0)
+
+
+@contextmanager
+def norm_at_fault(model: HFModel, made: Callable[[Any, Any, Any], Any]) -> Iterator[None]:
+    """Let the final norm of every GPT-2 give something else, as a faulty release would.
+
+    Args:
+        model: one of them.
+        made: from the module, what it is given and what it should give to what it gives.
+    """
+    body, norm = type(model.model.transformer), type(model.model.transformer.ln_f)
+    plain_body, plain_norm = body.forward, norm.forward
+    last: list[Any] = []
+
+    def forward(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        last[:] = [self.ln_f]
+        return plain_body(self, *arguments, **keywords)
+
+    def faulty(self: Any, states: Any) -> Any:
+        output = plain_norm(self, states)
+        return made(self, states, output) if self in last else output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body, "forward", forward)
+        patch.setattr(norm, "forward", faulty)
+        yield
+
+
+@pytest.mark.parametrize("amount", SIZES)
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
+    model: HFModel, amount: float, settings: dict[str, Any]
+) -> None:
+    recorded = stored(generate(model, **settings))
+
+    with norm_at_fault(model, lambda *seen: seen[-1] * (1 + amount)):
+        found = ask(recorded, generate(model, **settings), tolerance=1e-6)
+
+    assert (found.cause, found.block) == ("forward", "final norm")
+    assert found.sentence == "the forward pass gives other numbers, from the final norm on"
+    assert "a layer norm of what the block gives now is as recorded" in told(found)
+
+
+def test_a_final_norm_that_is_left_out(model: HFModel) -> None:
+    recorded = stored(generate(model))
+
+    with norm_at_fault(model, lambda *seen: seen[1]):
+        found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("forward", "final norm")
+
+
+def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
+    norm = SimpleNamespace(eps=1e-2)
+
+    for config, expected in (({"layer_norm_epsilon": 1e-5}, 1e-5), ({"layer_norm_eps": 1e-6}, 1e-6), ({}, 1e-2)):
+        assert _epsilon(SimpleNamespace(config=SimpleNamespace(**config)), norm) == expected
+
+
+def test_a_final_norm_with_another_epsilon_than_the_configuration_s(model: HFModel) -> None:
+    def coarse(norm: Any, states: Any, _: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps * 1e3)
+
+    recorded = stored(generate(model))
+
+    with norm_at_fault(model, coarse):
+        found = ask(recorded, generate(model), tolerance=1e-6)
+
+    assert (found.cause, found.block) == ("forward", "final norm")
+
+
+@pytest.mark.parametrize("amount", SIZES)
+def test_a_fault_in_the_last_block_is_not_the_norm_s(model: HFModel, amount: float) -> None:
+    recorded = stored(generate(model))
+
+    with blocks_shifted(model.model, 1, amount):
+        found = ask(recorded, generate(model), tolerance=1e-6)
+
+    assert (found.cause, found.block) == ("forward", "block 2")
+    assert "a layer norm of what the block gives now is what the norm gives" in told(found)
+
+
+def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
+    recorded = stored(generate(model))
+
+    with (
+        blocks_shifted(model.model, 1, 10.0),
+        norm_at_fault(model, lambda *seen: seen[-1] * 1.5),
+    ):
+        found = ask(recorded, generate(model))
+
+    assert (found.cause, found.block) == ("forward", "block 2 or final norm")
+    assert found.sentence == "the forward pass gives other numbers, from block 2 or the final norm on"
+    assert "neither as recorded nor what the norm gives" in told(found)
+
+
+def test_a_fault_in_an_earlier_block_asks_nothing_of_the_norm(model: HFModel) -> None:
+    recorded = stored(generate(model))
+
+    with blocks_shifted(model.model, 0, 1.0):
+        found = ask(recorded, generate(model))
+
+    assert found.block == "block 1"
+    assert "final norm" not in told(found)
+
+
+def test_a_classifier_s_final_norm_and_its_last_block(classifier: HFModel) -> None:
+    recorded = stored(classify(classifier))
+
+    with norm_at_fault(classifier, lambda *seen: seen[-1] * 1.1):
+        norm = ask(recorded, classify(classifier))
+    with blocks_shifted(classifier.model, 1, 1.0):
+        block = ask(recorded, classify(classifier))
+
+    assert [(found.cause, found.block) for found in (norm, block)] == [
+        ("forward", "final norm"),
+        ("forward", "block 2"),
+    ]
+
+
+def test_listening_leaves_no_hook(model: HFModel, models: ModelCache) -> None:
+    recorded = stored(generate(model))
+    list(models.dirty())
+
+    with blocks_shifted(model.model, 1, 1.0):
+        ask(recorded, generate(model))
+
+    assert list(models.dirty(weights=True)) == []
+
+
+def test_a_model_without_a_final_norm_has_none(models: ModelCache) -> None:
+    model = models.load("tiny-transfo-xl").model
+    before, now = Block("block 4", 0.1, 0.2, 0.3), Block("block 4", 0.2, 0.2, 0.3)
+
+    def run() -> None:
+        raise AssertionError("there is nothing to listen to")
+
+    assert final_norm(model) is None
+    assert told_apart(before, now, model, run) == ("block 4", None)
+
+
+@needs_both_engines
+def test_tensorflow_s_is_not_listened_to(models: ModelCache) -> None:
+    model = models.load("./model", engine="tensorflow").model
+    before, now = Block("block 2", 0.1, 0.2, 0.3), Block("block 2", 0.2, 0.2, 0.3)
+
+    assert told_apart(before, now, model, lambda: None) == ("block 2 or final norm", None)
+
+
+def test_norms_of_the_embeddings_and_of_blocks_are_not_final() -> None:
+    import torch
+
+    def built(*parts: tuple[str, Any]) -> Any:
+        model = torch.nn.Module()
+        for name, part in parts:
+            model.add_module(name, part)
+        return model
+
+    norms = [torch.nn.LayerNorm(4) for _ in range(3)]
+    blocks = ("h", torch.nn.ModuleList([torch.nn.Sequential(norms[1])]))
+    head = ("head", torch.nn.Linear(4, 2))
+
+    assert final_norm(built(("ln", norms[0]), blocks, ("ln_f", norms[2]), head)) is norms[2]
+    assert final_norm(built(("ln", norms[0]), blocks, head)) is None
+    assert final_norm(built(("ln", norms[0]), head)) is None
+    assert final_norm(built(blocks, ("ln", norms[0]), ("more", torch.nn.ModuleList([torch.nn.Identity()])))) is None
+
+
+def test_a_norm_of_another_kind_leaves_it_open() -> None:
+    import torch
+
+    class RootMeanSquare(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(4))
+
+        def forward(self, states: Any) -> Any:
+            return states * self.weight
+
+    other = torch.nn.Module()
+    other.add_module("h", torch.nn.ModuleList([torch.nn.Identity()]))
+    norm = RootMeanSquare()
+    other.add_module("norm", norm)
+    before, now = Block("block 1", 0.1, 0.2, 0.3), Block("block 1", 0.2, 0.2, 0.3)
+
+    assert told_apart(before, now, other, lambda: norm(torch.ones(1, 2, 4)))[0] == "block 1 or final norm"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_layer_norm_is_torch_s(bias: bool) -> None:
+    import torch
+
+    norm = torch.nn.LayerNorm(6, eps=1e-3, bias=bias).double()
+    generator = np.random.default_rng(3)
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.copy_(torch.from_numpy(generator.normal(size=6)))
+    states = generator.normal(size=(2, 3, 6))
+
+    assert np.allclose(layer_norm(norm, states, norm.eps), norm(torch.from_numpy(states)).detach().numpy(), atol=1e-12)
