@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands import accept, bisect, diff, ledger, matrix, orphans, pending, reject, review
 from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.reports.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except HFModelsError as error:
-        print(f"hfmodels: {error}", file=sys.stderr)
+        print(f"hfmodels: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("hfmodels: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read has read enough; Python would complain at exit once more
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 1
+    except OSError as error:
+        if error.filename is not None:  # of a file that a command should have said something about
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        print(f"hfmodels: what there is to say cannot be written: {error.strerror or error}", file=sys.stderr)
         return 1
 
 

@@ -57,6 +57,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     collection.parametrize(metafunc)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's controller collects nothing, and stops the others here
+def pytest_collection(session: pytest.Session) -> None:
+    """Find out what has lost its test, of what is pending."""
+    from pytest_hfmodels.snapshots.location import pending_path
+
+    path = pending_path(session.config)
+    if path is not None and path.is_dir():
+        from pytest_hfmodels.snapshots.gone import watch  # only projects in which something is pending pay for it
+
+        watch(session.config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Apply what is known of engines, and refuse what would lose a snapshot."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from os.path import relpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     import argparse
@@ -34,8 +36,8 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 where something was accepted, 1 where nothing was pending."""
-    from pytest_hfmodels.snapshots.accepting import accept
+    """Return 0 where something was accepted, 1 where nothing was pending or nothing of it has a test any more."""
+    from pytest_hfmodels.snapshots.accepting import accept, still_listed
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     variation = _variation(options)
@@ -44,10 +46,18 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         print(NOTHING)
         return 1
-    for path in accept(project, chosen, variation):
-        print(f"wrote {relpath(path)}")
-    print(f"{len(chosen)} accepted; look at them with: git diff")
-    return 0
+    gone = [pending for pending in chosen if pending.is_gone(project.root)]
+    rest = [pending for pending in chosen if pending not in gone]
+    for path in accept(project, rest, variation) if rest else ():
+        print(f"wrote {visible_line(relpath(path))}")
+    for pending in gone:
+        print(f"left out, because there is no such test any more: {visible_line(pending.test)}")
+    told = f", {len(gone)} left out (hfmodels reject drops what it names)" if gone else ""
+    print(f"{len(rest)} accepted{told}{'; look at them with: git diff' if rest else ''}")
+    listed = still_listed(project, rest)
+    if listed is not None:
+        print(f"hfmodels: {listed}", file=sys.stderr)
+    return 0 if rest else 1
 
 
 def _variation(options: argparse.Namespace) -> Variation | None:

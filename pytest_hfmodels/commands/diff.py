@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import add_selection, selected
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.reports.visible import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -27,14 +29,19 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 1 where something differs, 0 where nothing is pending."""
+    """Return 1 where something differs, 0 where nothing is pending, 2 where a snapshot cannot be read."""
     from pytest_hfmodels.reports.pending_diff import diff_lines
     from pytest_hfmodels.reports.tint import tint_for
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
     chosen = selected(project, options)
+    unread = False
     for pending in chosen:
-        for line in diff_lines(pending, project.root, tint_for(sys.stdout), full=options.full):
-            print(line)
-    return 1 if chosen else 0
+        try:
+            for line in diff_lines(pending, project.root, tint_for(sys.stdout), full=options.full):
+                print(line)
+        except SnapshotError as error:  # one says nothing of the others
+            unread = True
+            print(f"hfmodels: {visible(str(error))}", file=sys.stderr)
+    return 2 if unread else 1 if chosen else 0

@@ -32,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.engines.availability import installed
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
-    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+    from pytest_hfmodels.snapshots.project import find_snapshots  # starts pytest
 
-    ledger = read_ledger(find_project().snapshots / LEDGER)
+    ledger = read_ledger(find_snapshots() / LEDGER)
     applying = ledger.applying(installed).entries
     for entry in ledger.entries if options.all else applying:
         print(_line(entry, marked=options.all and entry in applying))

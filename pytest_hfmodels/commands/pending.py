@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.commands.selection import add_selection, selected
+from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.snapshots.pending import Pending, Trouble
     from pytest_hfmodels.snapshots.project import Project
 
 _PRINT = "-"
+_NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
+_NO_TEXT = "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
 
 
 def add(commands: Commands) -> None:
@@ -38,36 +41,39 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 1 where something is pending."""
+    """Return 1 where something is pending, and 2 where a snapshot cannot be read, so that nobody can tell."""
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
     chosen = selected(project, options)
+    found = [(pending, pending.trouble(project.root)) for pending in chosen]
     if options.patch:
-        _write_patch(options.patch, chosen, project)
-        return 1 if chosen else 0
-    found = [(pending, pending.staleness(project.root)) for pending in chosen]
-    if options.json:
-        print(json.dumps([{**asdict(pending), "stale": stale is not None} for pending, stale in found], indent=1))
-        return 1 if found else 0
-    for pending, stale in found:
-        print(_line(pending, stale))
-    print(
-        f"{len(found)} pending; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
-        if found
-        else "nothing is pending"
-    )
-    return 1 if found else 0
+        _write_patch(options.patch, found, project)
+    elif options.json:
+        print(json.dumps([_told(pending, trouble) for pending, trouble in found], indent=1))
+    else:
+        for pending, trouble in found:
+            print(_line(pending, trouble))
+        print(f"{len(found)} pending{_NEXT}" if found else "nothing is pending")
+    unread = [trouble for _, trouble in found if trouble is not None and not trouble.is_stale]
+    for trouble in unread if options.json else ():  # the others have said it
+        print(f"hfmodels: {visible_line(trouble.what)}", file=sys.stderr)
+    return 2 if unread else 1 if found else 0
 
 
-def _line(pending: Pending, stale: str | None) -> str:
+def _told(pending: Pending, trouble: Trouble | None) -> dict[str, Any]:
+    stale = None if trouble is not None and not trouble.is_stale else trouble is not None
+    return {**asdict(pending), "stale": stale, "trouble": None if trouble is None else trouble.what}
+
+
+def _line(pending: Pending, trouble: Trouble | None) -> str:
     what = pending.verdict if pending.cause is None else f"{pending.verdict}, {pending.cause}"
-    told = "" if stale is None else f" - stale: the file {stale}; run the test again"
-    return f"{what}: {pending.test} ({pending.compared}){told}"
+    told = "" if trouble is None else f" - {trouble.what}"
+    return visible_line(f"{what}: {pending.test} ({pending.compared}){told}")
 
 
-def _write_patch(file: str, chosen: Sequence[Pending], project: Project) -> None:
-    """Write a patch; stale changes are named, and left out.
+def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], project: Project) -> None:
+    """Write a patch; changes that cannot be accepted as they are are named, and left out.
 
     Raises:
         SnapshotError: it cannot be written.
@@ -76,12 +82,14 @@ def _write_patch(file: str, chosen: Sequence[Pending], project: Project) -> None
 
     from pytest_hfmodels.errors import SnapshotError
     from pytest_hfmodels.files import write_atomically
-    from pytest_hfmodels.reports.patch import APPLY, patch_of
+    from pytest_hfmodels.reports.patch import APPLY, is_text, patch_of
 
-    text = patch_of(chosen, project.root)
-    stale = [pending for pending in chosen if pending.is_stale(project.root)]
-    for pending in stale:
-        print(f"hfmodels: {pending.test} is stale and left out: run it again", file=sys.stderr)
+    kept = [pending for pending, trouble in found if trouble is None and is_text(pending)]
+    text = patch_of(kept, project.root)
+    for pending, trouble in found:
+        if pending not in kept:
+            why = _NO_TEXT if trouble is None else trouble.what
+            print(f"hfmodels: left out: {visible_line(f'{pending.test}: {why}')}", file=sys.stderr)
     if file == _PRINT:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
@@ -93,4 +101,4 @@ def _write_patch(file: str, chosen: Sequence[Pending], project: Project) -> None
             f"The patch cannot be written to {file}: {error.strerror or error}.",
             hint="Name a file in a folder that can be written to.",
         ) from error
-    print(f"patch of {len(chosen) - len(stale)}: {file}; take it in with: {APPLY} {file}")
+    print(f"patch of {len(kept)}: {file}; take it in with: {APPLY} {file}")

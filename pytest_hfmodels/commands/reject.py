@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
+from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     reject(project, chosen)
     for pending in chosen:
-        print(f"dropped what {pending.test} observed; {pending.compared} stays as it is")
-    print(f"{len(chosen)} rejected: their tests fail until what they test is mended")
+        print(visible_line(f"dropped what {pending.test} observed; {pending.remains(project.root)}"))
+    failing = not all(pending.is_gone(project.root) for pending in chosen)
+    print(f"{len(chosen)} rejected{': their tests fail until what they test is mended' if failing else ''}")
     return 0

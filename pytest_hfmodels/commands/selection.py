@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.reports.visible import visible
+
 if TYPE_CHECKING:
     import argparse
 
@@ -34,6 +36,6 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     from pytest_hfmodels.snapshots.pending import read_pending, select, unreadable
 
     for problem in unreadable(project.pending):
-        print(f"hfmodels: {problem}", file=sys.stderr)
+        print(f"hfmodels: {visible(str(problem))}", file=sys.stderr)
     found = read_pending(project.pending)
     return select(found, options.tests, project.root, causes=options.cause, verdicts=options.verdict)

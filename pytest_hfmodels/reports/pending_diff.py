@@ -30,14 +30,15 @@ def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) 
         SnapshotError: the file cannot be read.
     """
     earlier = pending.earlier(root)
-    stale = pending.staleness(root)
-    yield tint.bold(f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}")
+    trouble, compared = pending.trouble(root), visible_line(pending.compared)
+    what = f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}"
+    yield tint.bold(visible_line(what))
     for line in pending.why:
         yield f"  {visible_line(line if full else _cut(line))}"
-    if stale is not None:
-        yield f"  stale: the file {stale} since; run the test again"
-    yield tint.bold(f"--- {pending.compared if earlier is not None else 'no snapshot yet'}")
-    yield tint.bold(f"+++ {pending.compared}")
+    if trouble is not None:
+        yield f"  {visible_line(trouble.what)}"
+    yield tint.bold(f"--- {compared if earlier is not None else 'no snapshot yet'}")
+    yield tint.bold(f"+++ {compared}")
     for line in hunks(_shown(earlier or ""), _shown(pending.text)):
         cut = line if full else _cut(line)
         yield tint.red(cut) if line[0] == "-" else tint.green(cut) if line[0] == "+" else _quiet(cut, tint)

@@ -1,4 +1,4 @@
-"""The order of a review: changes that share a cause and a verdict stand together, those of unknown cause last."""
+"""The order of a review: changes that share a cause, its reason and a verdict stand together, unknown causes last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GRAVITY = ("changed", "missing", "near-tie", "drift")
 
 @dataclass(frozen=True)
 class Group:
-    """Changes of one cause and one verdict, by test.
+    """Changes of one cause, one reason for it and one verdict, by test.
 
     Args:
         cause: its name, or `undetermined`.
@@ -39,18 +39,19 @@ class Group:
 
 
 def groups(changes: Iterable[Pending]) -> list[Group]:
-    """Return the groups: by cause, then the gravest verdict first."""
+    """Return the groups: by cause, then the gravest verdict first, then by the reason, as at the end of a run."""
     ordered = sorted(changes, key=lambda change: (*_key(change), change.test, change.snapshot))
     return [
         Group(cause_of(own[0]), own[0].verdict, own) for _, found in groupby(ordered, _key) if (own := tuple(found))
     ]
 
 
-def _key(change: Pending) -> tuple[bool, str, int, str]:
+def _key(change: Pending) -> tuple[bool, str, int, str, str]:
     known = change.verdict in _GRAVITY
     return (
         change.cause is None,
         change.cause or "",
         _GRAVITY.index(change.verdict) if known else len(_GRAVITY),
         change.verdict,
+        change.why[0] if change.cause and change.why else "",  # what is not known is no reason that two share
     )

@@ -36,6 +36,17 @@ def old_releases(change: Pending, root: Path) -> str:
     return f"{package}{'>' if before is not None and before > here else '<'}{here.base_version}"
 
 
+def why_no_variant(change: Pending) -> str | None:
+    """Return why the old output of a change cannot be kept for the releases it belongs to, or None where it can."""
+    if change.digest is None:
+        return "its snapshot is new, and has no old output to keep"
+    if change.entry is not None:
+        return f"what it would change is a variant already, of {change.entry}"
+    if change.cause is not None and (change.cause == "test" or change.cause.startswith("checkpoint:")):
+        return f"its cause is {change.cause}, so that the old output belongs to no release"
+    return None
+
+
 def _versions(text: str, path: Path) -> Mapping[str, str]:
     provenance = parse(text, path).get("provenance", {})
     return {name: str(version) for name, version in dict(provenance.get("versions", {})).items()}

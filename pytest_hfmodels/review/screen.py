@@ -38,21 +38,21 @@ def change_lines(change: Pending, root: Path, width: int, tint: Tint, *, place: 
         tint: the colours.
         place: where in the review it stands: `3 of 14`.
     """
-    stale = change.staleness(root)
+    trouble = change.trouble(root)
     what = change.verdict if change.cause is None else f"{change.verdict}: {change.cause}"
     yield from (tint.bold(line) for line in fold(f"[{place}] {what}", width))
     yield from fold(visible_line(change.test), width)
     variant = "" if change.entry is None else f" (the variant of {change.entry})"
     yield from (tint.cyan(line) for line in fold(visible_line(f"{change.compared}{variant}"), width))
-    if stale is not None:
-        told = f"stale: the file {stale} since it was compared; run the test again"
-        yield from (tint.red(line) for line in fold(told, width))
+    if trouble is not None:
+        yield from (tint.red(line) for line in fold(visible_line(trouble.what), width))
     for line in change.why[:_WHY]:
         yield from fold(visible_line(_cut(line)), width, first="  ", rest="  ")
     if len(change.why) > _WHY:
         yield f"  {len(change.why) - _WHY} more lines: d"
-    yield ""
-    yield from _texts(change, root, width, tint)
+    if trouble is None or trouble.is_stale:
+        yield ""
+        yield from _texts(change, root, width, tint)
 
 
 def _texts(change: Pending, root: Path, width: int, tint: Tint) -> Iterator[str]:

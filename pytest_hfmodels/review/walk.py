@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.review.folding import fold, fold_all
 from pytest_hfmodels.review.groups import groups
-from pytest_hfmodels.review.releases import old_releases
+from pytest_hfmodels.review.releases import old_releases, why_no_variant
 from pytest_hfmodels.review.screen import change_lines
-from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
+from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import current
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Walk:
         self._count = len(chosen)
         self._number = 0
         self._decided: set[str] = set()
+        self._skipped: set[str] = set()
+        self._lost = False
         self._told: Counter[str] = Counter()
         self._last = Variation("", "", "old")
 
@@ -74,8 +78,8 @@ class Walk:
 
     def _answer(self, shown: Pending, group: Group) -> Pending | None:
         """Return None where it is decided or skipped, and else what to show."""
-        stale = shown.staleness(self._root)
-        keys = self._keys(shown, group, stale=stale is not None)
+        trouble = shown.trouble(self._root)
+        keys = self._keys(shown, group, in_order=trouble is None)
         self._terminal.say(*fold_all((f"{key} {what}" for key, what in keys.items()), self._terminal.width))
         while True:
             key = self._terminal.ask("> ").strip().lower()
@@ -83,23 +87,32 @@ class Walk:
                 raise _Left
             if key == "s":
                 self._told["skipped"] += 1
+                self._skipped.add(shown.snapshot)
                 return None
             if key == "d":
-                self._terminal.page(diff_lines(shown, self._root, self._terminal.tint))
+                self._page(shown)
             elif key in keys:
                 now = self._now(shown)
-                if now != shown or shown.staleness(self._root) != stale:
+                if now != shown or shown.trouble(self._root) != trouble:
                     return now
                 if self._decide(key, shown, group):
                     return None
             else:
-                self._terminal.say(f"One of {', '.join(keys)}, and Enter.")
+                if key == "v" and trouble is None:
+                    self._say(f"v is not for this one: {why_no_variant(shown)}.")
+                self._say(f"One of {', '.join(keys)}, and Enter.")
 
-    def _keys(self, shown: Pending, group: Group, *, stale: bool) -> dict[str, str]:
-        if stale:
+    def _page(self, shown: Pending) -> None:
+        try:
+            self._terminal.page(list(diff_lines(shown, self._root, self._terminal.tint)))
+        except SnapshotError as error:
+            self._complain(error)
+
+    def _keys(self, shown: Pending, group: Group, *, in_order: bool) -> dict[str, str]:
+        if not in_order:
             return {"r": "drop it", "s": "skip", "d": "diff", "q": "quit"}
         keys = {"a": "accept", "r": "reject", "s": "skip"}
-        if shown.digest is not None and shown.entry is None:  # there is an old output, and it is no variant itself
+        if why_no_variant(shown) is None:
             keys["v"] = "accept, and keep the old as a variant"
         keys["d"] = "diff"
         left = len(self._left(group))
@@ -112,7 +125,7 @@ class Walk:
         try:
             if key == "r":
                 reject(self._project, [shown])
-                self._tell("rejected", [shown], f"rejected; {shown.compared} stays as it is")
+                self._tell("rejected", [shown], f"rejected; {shown.remains(self._root)}")
             elif key == "a":
                 self._accept([shown])
             elif key == "g":
@@ -121,7 +134,7 @@ class Walk:
             else:
                 return self._vary(shown)
         except HFModelsError as error:
-            self._terminal.say(*(line for part in str(error).splitlines() for line in fold(part, self._terminal.width)))
+            self._complain(error)
             return False
         return True
 
@@ -129,24 +142,31 @@ class Walk:
         written = accept(self._project, changes, variation)
         what = "accepted" if variation is None else "accepted with the old kept"
         self._tell(what, changes, *(f"wrote {relpath(path)}" for path in written))
+        listed = still_listed(self._project, changes)
+        if listed is not None:
+            self._say(listed)
 
     def _accept_group(self, group: Group) -> None:
         """Accept what is left of a group, but for what is no longer as the group was made of."""
-        left = [(change, current(self._project.pending, change.snapshot)) for change in self._left(group)]
-        same = [change for change, now in left if now == change and not change.is_stale(self._root)]
-        for change, _ in left:
-            if change not in same:
-                self._terminal.say(*fold(f"not taken along, because it is stale: {change.test}", self._terminal.width))
-        self._accept(same)
+        same = []
+        for change in self._left(group):
+            now = self._now(change)
+            if now != change:
+                continue
+            trouble = change.trouble(self._root)
+            if trouble is None:
+                same.append(change)
+            else:
+                self._say(f"not taken along: {change.test} ({trouble.what})")
+        if same:
+            self._accept(same)
 
     def _vary(self, change: Pending) -> bool:
-        self._terminal.say(
-            *fold("The old output stays as a variant, for the releases that it belongs to.", self._terminal.width),
-            *fold("Where it changed need not be here: hfmodels bisect finds it.", self._terminal.width),
-        )
+        self._say("The old output stays as a variant, for the releases that it belongs to.")
+        self._say("Where it changed need not be here: hfmodels bisect finds it.")
         name = self._ask("name", self._last.name or "")
         if not name:
-            self._terminal.say("Without a name it is not kept.")
+            self._say("Without a name it is not kept.")
             return False
         known = name == self._last.name
         when = self._ask("when", self._last.when if known else old_releases(change, self._root))
@@ -160,29 +180,46 @@ class Walk:
         return self._terminal.ask(f"{what} [{usual}]: " if usual else f"{what}: ").strip() or usual
 
     def _now(self, change: Pending) -> Pending | None:
-        """Return a change as it is kept now, and say where that is not what it was."""
-        now = current(self._project.pending, change.snapshot)
+        """Return a change as it is kept now, and say where that is not what it was.
+
+        Raises:
+            _Left: there is nothing left to decide: somebody has deleted pytest's cache.
+        """
+        folder = self._project.pending
+        if not folder.path.is_dir():
+            self._lost = True
+            self._say(f"{folder.path} was deleted meanwhile, and what was pending with it. Run the tests again.")
+            raise _Left
+        now = current(folder, change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
-            self._terminal.say("", *fold(f"decided elsewhere meanwhile: {change.test}", self._terminal.width))
-        elif now != change:
-            self._terminal.say("", *fold(f"recorded anew meanwhile: {change.test}", self._terminal.width))
+            self._say("", f"decided elsewhere meanwhile: {change.test}")
+        elif replace(now, gone=change.gone) != change:
+            self._say("", f"recorded anew meanwhile: {change.test}")
         return now
 
     def _left(self, group: Group) -> list[Pending]:
-        return [change for change in group.changes if change.snapshot not in self._decided]
+        return [change for change in group.changes if change.snapshot not in self._decided | self._skipped]
+
+    def _say(self, *texts: str) -> None:
+        """Print texts, each broken into lines."""
+        self._terminal.say(*(line for text in texts for line in fold(visible_line(text), self._terminal.width)))
+
+    def _complain(self, error: HFModelsError) -> None:
+        self._say(*str(error).splitlines())
 
     def _tell(self, what: str, changes: Sequence[Pending], *lines: str) -> None:
         self._told[what] += len(changes)
         self._decided |= {change.snapshot for change in changes}
-        self._terminal.say(*(line for told in lines for line in fold(told, self._terminal.width)))
+        self._say(*lines)
 
     def _sum_up(self) -> None:
         told = [f"{count} {what}" for what, count in self._told.items()]
-        told.append(f"{self._count - len(self._decided)} still pending")
-        self._terminal.say("", *fold(", ".join(told), self._terminal.width))
+        left = self._count - len(self._decided)
+        told.append(f"{left} gone with the cache" if self._lost else f"{left} still pending")
+        self._say("", ", ".join(told))
         if any(what.startswith("accepted") for what in self._told):
-            self._terminal.say("look at it with: git diff")
+            self._say("look at it with: git diff")
 
     @property
     def _root(self) -> Path:

@@ -6,6 +6,7 @@ that were decided.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
+
+
+_LONGEST = 100  # characters of a variant's name: file systems allow 255 bytes
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     """
     for pending in chosen:
         _require_inside(project, pending)
+        if pending.is_gone(project.root):
+            raise SnapshotError(
+                f"There is no {pending.test} any more, whose output would be accepted.",
+                hint="Reject it; or run the whole of its test file, if the test is there after all.",
+            )
         stale = pending.staleness(project.root)
         if stale is not None:
             raise SnapshotError(
@@ -73,10 +82,29 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         contents = {project.root / pending.compared: pending.content(project.root) for pending in chosen}
     else:
         contents = _varied(project, chosen, variation)
+    _require_text(contents)
     _write_all(contents)
     for pending in chosen:
         forget(project.pending, pending.snapshot)
     return list(contents)
+
+
+def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
+    """Return what to say where accepted changes are listed all the same, the cache being closed; or None."""
+    left = [pending for pending in accepted if _is_listed(project, pending)]
+    if not left:
+        return None
+    return (
+        f"{len(left)} of them {'is' if len(left) == 1 else 'are'} listed as pending all the same, because "
+        f"{project.pending.path} cannot be written. Let it be written to, and run the tests again."
+    )
+
+
+def _is_listed(project: Project, pending: Pending) -> bool:
+    try:
+        return current(project.pending, pending.snapshot) == pending  # another is of a run that has ended since
+    except SnapshotError:
+        return True
 
 
 def _require_inside(project: Project, pending: Pending) -> None:
@@ -88,6 +116,18 @@ def _require_inside(project: Project, pending: Pending) -> None:
                 f"The pending change of {pending.test} would write {name}, which is outside of the project.",
                 hint=f"Look at it in {project.pending.path}, and delete it unless you know why.",
             )
+
+
+def _require_text(contents: Mapping[Path, str]) -> None:
+    """Refuse what no file in UTF-8 can hold: a record that was made by hand may say anything."""
+    for path, text in contents.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise SnapshotError(
+                f"{path} cannot hold what its test observed: a lone surrogate, {text[error.start]!a}, is no text.",
+                hint="Have the test observe text, and run it again; or reject it.",
+            ) from error
 
 
 def reject(project: Project, chosen: Sequence[Pending]) -> None:
@@ -106,6 +146,11 @@ def reject(project: Project, chosen: Sequence[Pending]) -> None:
 
 
 def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, str]:
+    if len(variation.name) > _LONGEST:
+        raise LedgerError(
+            f"The variant's name is too long for a folder's: it has {len(variation.name)} characters.",
+            hint=f"Choose one of at most {_LONGEST}; --what has room for a sentence.",
+        )
     ledger = project.snapshots / LEDGER
     entry = f"variants/{variation.name}"
     contents: dict[Path, str] = {}
@@ -163,11 +208,10 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
         return text
     import tomlkit  # only this command writes one
 
-    side = "before" if variation.keeps == "old" else "of"
     values = {
         "name": variation.name,
         "when": variation.when,
-        "what": variation.what or f"outputs {side} {when.name} {version} differ",
+        "what": variation.what or _usual_what(variation, version),
         **({"reference": variation.reference} if variation.reference else {}),
         "snapshots": folder,
     }
@@ -175,6 +219,12 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
     changed = f"{text.rstrip()}\n\n{added}" if text.strip() else added
     parse_ledger(changed, path)
     return changed
+
+
+def _usual_what(variation: Variation, version: str) -> str:
+    """Return the words of an entry that nobody gave any: no more than what is known of the two sides."""
+    others = f"those of {version}" if variation.keeps == "old" else "those of other releases"
+    return f"outputs of {variation.when} differ from {others}"
 
 
 def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
@@ -252,10 +302,9 @@ def _put_back(before: Mapping[Path, str | None]) -> list[Path]:
                 path.unlink(missing_ok=True)
             elif _text(path) != text:
                 write_atomically(path, text)
-        except NotADirectoryError:  # it never came to be
-            continue
         except OSError:
-            lost.append(path)
+            if text is not None or os.path.lexists(path):  # otherwise it never came to be
+                lost.append(path)
     return lost
 
 

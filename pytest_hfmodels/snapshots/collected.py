@@ -81,10 +81,10 @@ class Collected:
         module = self.root / file.parent.relative_to(self.folder).with_suffix(".py")
         if module.exists() and module not in self.modules:
             return True
-        return any(_belongs(file, own) for own in self.files | self.others)
+        return any(belongs(file, own) for own in self.files | self.others)
 
 
-def _belongs(file: Path, own: Path) -> bool:
+def belongs(file: Path, own: Path) -> bool:
     """Tell whether `file` is the first or a further snapshot (`.1`, `[name]`) of the test whose first one is `own`."""
     rest = file.stem.removeprefix(own.stem)
     return (

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
-from pytest_hfmodels.snapshots.reading import Reader, read_file
+from pytest_hfmodels.snapshots.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,8 +141,16 @@ def read_ledger(path: Path) -> Ledger:
     Raises:
         LedgerError: it cannot be read or says something that does not fit, with its line.
     """
-    text = read_file(path)
-    return Ledger(path) if text is None else parse_ledger(text, path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Ledger(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LedgerError(
+            f"The ledger {path} cannot be read: {error}.",
+            hint="Save it as UTF-8, or restore it: git checkout -- <file>.",
+        ) from error
+    return parse_ledger(text, path)
 
 
 def parse_ledger(text: str, path: Path) -> Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,14 @@ def snapshots_folder(config: pytest.Config) -> Path:
 def ledger_file(config: pytest.Config) -> Path:
     """Return where the ledger is kept, if there is one."""
     return snapshots_folder(config) / LEDGER
+
+
+def pending_path(config: pytest.Config) -> Path | None:
+    """Return the folder of pending changes, which need not be there, or None where pytest's cache is switched off."""
+    if not config.pluginmanager.has_plugin("cacheprovider"):
+        return None
+    cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
+    return config.rootpath / cache / "d" / "hfmodels-pending"
 
 
 def test_name(item: pytest.Item) -> str:

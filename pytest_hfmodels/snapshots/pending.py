@@ -8,22 +8,36 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from os.path import relpath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.snapshots.location import pending_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
 FORMAT = 2
 UNDETERMINED = "undetermined"  # what a selection calls the cause of a change that has none
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a pending change cannot be accepted as it is, and what to do.
+
+    Args:
+        what: in words.
+        is_stale: whether it is about something that has gone on since; or else its snapshot cannot be read.
+    """
+
+    what: str
+    is_stale: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Pending:
         text: what the file would hold.
         cause: why it differs, or None where nobody can tell.
         why: the same in words, a line each, and what it rests on.
+        gone: whether a run that collected the whole of its test's file did not find the test.
     """
 
     test: str
@@ -51,6 +66,7 @@ class Pending:
     text: str
     cause: str | None = None
     why: tuple[str, ...] = ()
+    gone: bool = False
 
     def is_stale(self, root: Path) -> bool:
         """Tell whether the file it was compared with has changed since."""
@@ -62,6 +78,25 @@ class Pending:
         if found == self.digest:
             return None
         return "was deleted" if found is None else "was made" if self.digest is None else "has changed"
+
+    def is_gone(self, root: Path) -> bool:
+        """Tell whether there is no such test any more: a run did not find it, or its file is not there."""
+        return self.gone or not os.path.exists(root / self.test.partition("::")[0])  # noqa: PTH110 - any text will do
+
+    def trouble(self, root: Path) -> Trouble | None:
+        """Return why it cannot be accepted as it is, or None where it can."""
+        if self.is_gone(root):
+            return Trouble("stale: there is no such test any more; reject it")
+        try:
+            stale = self.staleness(root)
+        except SnapshotError as error:
+            return Trouble(f"unreadable: {error.message}", is_stale=False)
+        return None if stale is None else Trouble(f"stale: the file {stale} since it was compared; run the test again")
+
+    def remains(self, root: Path) -> str:
+        """Return what becomes of its file where it is rejected."""
+        there = os.path.lexists(root / self.compared)
+        return f"{self.compared} stays as it is" if there else f"there is still no {self.compared}"
 
     def content(self, root: Path) -> str:
         """Return what the file shall hold: `text`, with the line ends that the file has."""
@@ -105,11 +140,11 @@ class PendingFolder:
 
 def pending_folder(config: pytest.Config) -> PendingFolder | None:
     """Return where a run keeps pending changes, or None where pytest's cache is switched off."""
-    if not config.pluginmanager.has_plugin("cacheprovider"):
+    path = pending_path(config)
+    if path is None:
         return None
     if _KEY not in config.stash:
-        cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
-        config.stash[_KEY] = PendingFolder(config.rootpath / cache / "d" / "hfmodels-pending")
+        config.stash[_KEY] = PendingFolder(path)
     return config.stash[_KEY]
 
 
@@ -135,7 +170,10 @@ def keep(folder: PendingFolder, pending: Pending) -> None:
 
 def packed(pending: Pending) -> str:
     """Return a pending change as JSON, in ASCII: a text may hold what UTF-8 cannot."""
-    return json.dumps({"format": FORMAT, **asdict(pending)}, indent=1)
+    values = asdict(pending)
+    if not values["gone"]:  # as all are when they are made
+        del values["gone"]
+    return json.dumps({"format": FORMAT, **values}, indent=1)
 
 
 def unpacked(text: str, path: Path) -> Pending:
@@ -165,6 +203,22 @@ def forget(folder: PendingFolder, snapshot: str) -> None:
     """Drop the pending change of a snapshot, if there is one."""
     with suppress(OSError):
         _file(folder, snapshot).unlink(missing_ok=True)
+
+
+def mark(folder: PendingFolder, is_gone: Callable[[Pending], bool | None]) -> None:
+    """Note of each pending change whether its test is gone.
+
+    Nothing is dropped: the test may be on another branch. What cannot be read or written stays as it is.
+
+    Args:
+        folder: where they are kept.
+        is_gone: says it of one; None where it does not know.
+    """
+    for pending in read_pending(folder):
+        gone = is_gone(pending)
+        if gone is not None and gone != pending.gone:
+            with suppress(OSError):
+                write_atomically(_file(folder, pending.snapshot), packed(replace(pending, gone=gone)))
 
 
 def read_pending(folder: PendingFolder) -> list[Pending]:
@@ -247,12 +301,23 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
         path, separator, rest = test.partition("::")
         if not path:
             raise SnapshotError(f"{test!r} names no test.", hint="Name a file, a folder or a node id, or none for all.")
-        wanted = f"{relpath(path, root)}{separator}{rest}"
-        named = [pending for pending in found if _is_within(pending.test, wanted)]
+        wanted = [f"{place}{separator}{rest}" for place in _places(path, root)]
+        named = [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
         if not named:
             raise SnapshotError(f"Nothing of {test} is pending.", hint="`hfmodels pending` lists what is.")
         chosen += [pending for pending in named if pending not in chosen]
     return chosen
+
+
+def _places(path: str, root: Path) -> set[str]:
+    """Return where a path may be in the project: as it is typed, and through symbolic links on the way to it.
+
+    The last of it may be a link that pytest has collected under its own name.
+    """
+    folder, name = os.path.split(path.rstrip(os.sep) or path)
+    real = os.path.realpath(root)
+    ways = (relpath(path, root), relpath(os.path.join(os.path.realpath(folder), name), real))  # noqa: PTH118
+    return {*ways, relpath(os.path.realpath(path), real)}
 
 
 def _is_within(test: str, wanted: str) -> bool:
@@ -287,7 +352,9 @@ def _checked(pending: Pending) -> Pending:
     """
     values: dict[str, Any] = asdict(pending)
     absent = [name for name in ("entry", "digest", "cause") if values[name] is None]
-    lines = values.pop("why")
+    lines, gone = values.pop("why"), values.pop("gone")
+    if not isinstance(gone, bool):
+        raise TypeError("`gone` is no truth value")
     if not all(isinstance(value, str) for name, value in (*values.items(), *enumerate(lines)) if name not in absent):
         raise TypeError("a field is no text")
     if "\0" in pending.snapshot + pending.compared:
@@ -296,7 +363,8 @@ def _checked(pending: Pending) -> Pending:
 
 
 def _file(folder: PendingFolder, snapshot: str) -> Path:
-    return folder.path / f"{sha256(snapshot.encode()).hexdigest()[:24]}.json"
+    digest = sha256(snapshot.encode(errors="surrogatepass")).hexdigest()
+    return folder.path / f"{digest[:24]}.json"
 
 
 _KEY = pytest.StashKey[PendingFolder]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from pytest_hfmodels.snapshots.location import snapshots_folder
 from pytest_hfmodels.snapshots.pending import pending_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_hfmodels.snapshots.pending import PendingFolder
 
 
@@ -41,26 +40,46 @@ def find_project() -> Project:
     Raises:
         SnapshotError: pytest does not start here, or keeps no cache.
     """
+    seen = _configured()
+    if seen.pending is None:
+        raise SnapshotError(
+            "Nothing can be pending here: pytest's cache, where pending changes are kept, is switched off.",
+            hint="Take `-p no:cacheprovider` out of addopts (or PYTEST_ADDOPTS), and run the tests again.",
+        )
+    return Project(seen.root, seen.snapshots, seen.pending)
+
+
+def find_snapshots() -> Path:
+    """Return the folder of all snapshots of the current folder's project, which needs no cache.
+
+    Raises:
+        SnapshotError: pytest does not start here.
+    """
+    return _configured().snapshots
+
+
+def _configured() -> _Configured:
     seen, output = _Configured(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = pytest.main([*QUIETLY], plugins=[seen])
-    if seen.found is None:
+    if not seen.reached:
         raise SnapshotError(
-            f"pytest does not start here (exit code {int(status)}), or keeps no cache:\n  {output.getvalue().strip()}",
-            hint="Mend what pytest says, and do not switch its cacheprovider off.",
+            f"pytest does not start here (exit code {int(status)}):\n  {output.getvalue().strip()}",
+            hint="Mend what pytest says.",
         )
-    return seen.found
+    return seen
 
 
 class _Configured:
-    """A pytest plugin that stops a run once it is configured."""
+    """A pytest plugin that stops a run once it is configured, and keeps what it was configured to."""
 
     def __init__(self) -> None:
-        self.found: Project | None = None
+        self.reached = False
+        self.root = self.snapshots = Path()
+        self.pending: PendingFolder | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        pending = pending_folder(config)
-        if pending is not None:
-            self.found = Project(config.rootpath, snapshots_folder(config), pending)
+        self.root, self.snapshots, self.pending = config.rootpath, snapshots_folder(config), pending_folder(config)
+        self.reached = True
         return 0

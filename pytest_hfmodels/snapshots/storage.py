@@ -128,3 +128,9 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
                 f"The snapshot {path} cannot be written: {error.strerror or error}. What was there is untouched.",
                 hint="Make room, or the folder writable, and run the update again.",
             ) from error
+        except UnicodeEncodeError as error:
+            raise SnapshotError(
+                f"The snapshot {path} cannot hold what its test observed: a lone surrogate, "
+                f"{error.object[error.start]!a}, is no text. What was there is untouched.",
+                hint='Compare text that UTF-8 can hold: text.encode(errors="backslashreplace").decode() spells it out.',
+            ) from error

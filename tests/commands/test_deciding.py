@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
+from pytest_hfmodels.snapshots.pending import keep
+from pytest_hfmodels.snapshots.project import find_project
 
-from ..pending_project import OTHER, REPLY, change, explained, pending, record, run
+from ..pending_project import BUT, OTHER, REPLY, change, explained, pending, record, run
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -144,3 +150,194 @@ def test_a_selection_of_nothing_is_refused(changed: Project, capsys: pytest.Capt
     assert "Nothing that is pending has the cause 'serch'." in said
     assert "There is: search, undetermined" in said
     assert len(pending(changed)) == 2
+
+
+@pytest.fixture
+def moved_away(changed: Project) -> Project:
+    """The tests of one of two files have moved to another."""
+    changed.path.joinpath("test_it.py").rename(changed.path / "test_moved.py")
+    changed.write(
+        f"from tests.example_records import swapped, generation\nfrom pytest_hfmodels.records import Step\n\n"
+        f"def test_new(hf_snapshot):\n    assert generation({BUT}) == hf_snapshot\n",
+        "test_new.py",
+    )
+    run(changed, "test_new.py")
+    return changed
+
+
+def test_a_change_without_its_test_is_stale_and_not_accepted(
+    moved_away: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = moved_away.snapshots
+    capsys.readouterr()
+
+    listed, accepted, again = main(["pending"]), main(["accept"]), main(["accept"])
+
+    said = capsys.readouterr().out.splitlines()
+    assert (listed, accepted, again) == (1, 0, 1)
+    stale = "stale: there is no such test any more; reject it"
+    assert f"changed: {OTHER} (snapshots/test_it/test_other.toml) - {stale}" in said
+    assert f"left out, because there is no such test any more: {OTHER}" in said
+    assert "1 accepted, 2 left out (hfmodels reject drops what it names); look at them with: git diff" in said
+    assert said[-1] == "0 accepted, 2 left out (hfmodels reject drops what it names)"
+    assert moved_away.snapshots.items() - before.items() == {
+        ("test_new/test_new.toml", moved_away.snapshots["test_new/test_new.toml"])
+    }
+    assert main(["reject"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 rejected"
+    assert pending(moved_away) == {}
+
+
+def test_a_change_that_was_marked_as_gone_is_stale_though_its_file_is_there(
+    changed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(changed, "test_other", gone=True)
+    before = changed.snapshots["test_it/test_other.toml"]
+    capsys.readouterr()
+
+    main(["pending", "--json"])
+    listed = {found["test"]: found for found in json.loads(capsys.readouterr().out)}
+    assert main(["accept"]) == 0
+
+    assert {test: found["stale"] for test, found in listed.items()} == {OTHER: True, REPLY: False}
+    assert listed[OTHER]["trouble"] == "stale: there is no such test any more; reject it"
+    assert listed[REPLY]["trouble"] is None
+    assert changed.snapshots["test_it/test_other.toml"] == before
+    assert set(pending(changed)) == {"test_other"}
+
+
+def test_a_snapshot_that_cannot_be_read_hides_no_other(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    path = changed.snapshot("test_it/test_other.toml")
+    path.unlink()
+    path.mkdir()
+    capsys.readouterr()
+
+    assert main(["pending"]) == 2
+    listed = capsys.readouterr().out.splitlines()
+    assert main(["pending", "--json"]) == 2
+    told = capsys.readouterr()
+    assert main(["diff"]) == 2
+    shown = capsys.readouterr()
+    assert main(["pending", "--patch", "-"]) == 2
+    patch = capsys.readouterr()
+
+    problem = f"{path} cannot be read: Is a directory"
+    assert listed[0] == f"changed: {OTHER} (snapshots/test_it/test_other.toml) - unreadable: {problem}."
+    assert listed[1] == f"changed, search: {REPLY} (snapshots/test_it/test_reply.toml)"
+    assert [found["stale"] for found in json.loads(told.out)] == [None, False]
+    assert problem in told.err
+    assert "+++ snapshots/test_it/test_reply.toml" in shown.out
+    assert f"{path} cannot be read" in shown.err
+    assert "+++ b/snapshots/test_it/test_reply.toml" in patch.out
+    assert f"hfmodels: left out: {OTHER}: unreadable: {problem}" in patch.err
+
+
+def test_what_is_accepted_and_stays_listed_is_said(
+    changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = changed.snapshots
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.forget", lambda *_: None)
+
+    assert main(["accept"]) == 0
+
+    said = capsys.readouterr()
+    assert "2 accepted" in said.out
+    assert "2 of them are listed as pending all the same, because " in said.err
+    assert "hfmodels-pending cannot be written. Let it be written to, and run the tests again." in said.err
+    assert changed.snapshots != before
+
+
+def test_a_name_that_no_folder_can_have_is_refused(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    before = changed.snapshots
+
+    assert main(["accept", "--keep-old-as", "b" * 300, "--when", "pytest<8"]) == 2
+
+    said = capsys.readouterr().err
+    assert "The variant's name is too long for a folder's: it has 300 characters." in said
+    assert "Choose one of at most 100" in said
+    assert changed.snapshots == before
+
+
+def test_what_was_never_written_needs_no_putting_back(
+    changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = changed.snapshots
+
+    def too_long(path: Path, text: str) -> None:
+        del text
+        (path / ("x" * 300)).mkdir(parents=True)
+
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", too_long)
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting._LONGEST", 300)
+
+    assert main(["accept", "--keep-old-as", "b" * 260, "--when", "pytest<8"]) == 2
+
+    said = capsys.readouterr().err
+    assert "cannot be written: File name too long" in said
+    assert "could not be put back" not in said
+    assert changed.snapshots == before
+
+
+def test_characters_that_command_a_terminal_are_shown_by_name(
+    changed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = replace(pending(changed)["test_other"], test=f"{OTHER}[\x1b[31m\x07\u202e]")
+    keep(find_project().pending, odd)
+    capsys.readouterr()
+
+    for command in (["pending"], ["diff"], ["accept", "test_it.py::test_other[\x1b]"], ["reject"]):
+        main(command)
+
+    said = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e"} & {*said.out, *said.err}
+    assert said.out.count(f"{OTHER}[⟨U+001B⟩[31m⟨U+0007⟩⟨U+202E⟩]") == 3
+
+
+def test_half_a_character_is_refused_and_left_out_of_a_patch(
+    changed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = pending(changed)["test_other"].text
+    explained(changed, "test_other", text=text.replace(" you", " y\ud800u"))
+    before = changed.snapshots
+    capsys.readouterr()
+
+    assert main(["diff"]) == 1
+    assert main(["accept"]) == 2
+    refused = capsys.readouterr().err
+    assert main(["pending", "--patch", "out.patch"]) == 1
+
+    assert "test_other.toml cannot hold what its test observed: a lone surrogate, '\\ud800', is no text." in refused
+    assert changed.snapshots == before
+    assert f"left out: {OTHER}: it holds a lone surrogate" in capsys.readouterr().err
+    assert "test_reply.toml" in (changed.path / "out.patch").read_text()
+    assert main(["accept", REPLY]) == 0
+
+
+def test_rejecting_what_has_no_snapshot_yet_does_not_say_that_one_stays(
+    changed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed.snapshot().unlink()
+
+    assert main(["reject", REPLY]) == 0
+
+    assert f"dropped what {REPLY} observed; there is still no snapshots/test_it/test_reply.toml" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("arguments", [["pending"], ["diff"], ["pending", "--json"], ["pending", "--patch", "-"]])
+def test_output_that_cannot_be_written_is_said_in_a_line(changed: Project, arguments: list[str]) -> None:
+    code = "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))"
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=changed.path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "hfmodels: what there is to say cannot be written: No space left on device\n"

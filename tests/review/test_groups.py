@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_hfmodels.review.groups import groups
 from pytest_hfmodels.snapshots.pending import Pending
 
@@ -33,3 +35,17 @@ def test_changes_of_a_cause_stand_together_and_the_undetermined_last() -> None:
 
 def test_nothing_has_no_groups() -> None:
     assert groups([]) == []
+
+
+def test_what_has_another_reason_is_another_group_and_what_is_not_known_has_none() -> None:
+    found = groups(
+        [
+            replace(change("a", "forward", "changed"), why=("block 2 differs first", "drift 1")),
+            replace(change("b", "forward", "changed"), why=("block 1 differs first", "drift 2")),
+            replace(change("c", "forward", "changed"), why=("block 2 differs first", "drift 3")),
+            replace(change("d", None, "changed"), why=("the model is gone",)),
+            replace(change("e", None, "changed"), why=("it cannot be told",)),
+        ]
+    )
+
+    assert [[one.test for one in group.changes] for group in found] == [["b"], ["a", "c"], ["d", "e"]]

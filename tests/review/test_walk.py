@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,7 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.review.folding import columns
 from pytest_hfmodels.review.lock import alone
 from pytest_hfmodels.review.walk import Walk
-from pytest_hfmodels.snapshots.pending import read_pending
+from pytest_hfmodels.snapshots.pending import keep, read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import BUT, OTHER, REPLY, change, explained, git, pending, record, run
@@ -156,12 +158,10 @@ def test_what_a_group_shares_is_accepted_at_once(bare_project: Project) -> None:
 
     left = walk(terminal)
 
-    assert left == 2
-    assert "accept all 6 of this group" not in terminal.text
-    assert "g accept all 5 of this group" in terminal.text
-    assert set(pending(bare_project)) == {"test_many[5]", "test_other"}
-    assert "5 accepted, 2 still pending" in terminal.text
-    assert "1 skipped" in terminal.text
+    assert left == 3
+    assert "g accept all 4 of this group" in terminal.text
+    assert set(pending(bare_project)) == {"test_many[0]", "test_many[5]", "test_other"}
+    assert "1 skipped, 4 accepted, 3 still pending" in terminal.text
 
 
 def test_the_diff_is_opened_and_the_question_stands(changed: Project) -> None:
@@ -267,7 +267,8 @@ def test_a_group_goes_without_those_that_are_stale(changed: Project) -> None:
 
     left = walk(terminal)
 
-    assert f"not taken along, because it is stale: {REPLY}" in terminal.lines
+    told = f"not taken along: {REPLY} (stale: the file was deleted since it was compared; run the test again)"
+    assert told in terminal.text.replace("\n", " ")
     assert left == 0
     assert terminal.lines[-2] == "1 accepted, 1 rejected, 0 still pending"
 
@@ -280,6 +281,7 @@ def test_a_new_snapshot_has_no_old_output_to_keep(bare_project: Project) -> None
 
     assert walk(terminal) == 0
 
+    assert "v is not for this one: its snapshot is new, and has no old output to keep." in terminal.lines
     assert "One of a, r, s, d, q, and Enter." in terminal.lines
     assert bare_project.snapshot().exists()
 
@@ -323,3 +325,134 @@ def test_a_folder_that_cannot_be_written_is_said(bare_project: Project) -> None:
 
     with pytest.raises(SnapshotError, match=r"cannot be kept in [^$]*pending --patch FILE"), alone(path / "folder"):
         pass
+
+
+@pytest.mark.parametrize("cause", ["test", "checkpoint:weights", "checkpoint:tokenizer"])
+def test_what_no_release_explains_is_not_kept_for_one(changed: Project, cause: str) -> None:
+    explained(changed, "test_other", cause=cause)
+    terminal = Scripted("v", "q", width=200)
+
+    walk(terminal)
+
+    told = f"v is not for this one: its cause is {cause}, so that the old output belongs to no release."
+    assert terminal.lines.index(told) < terminal.lines.index("One of a, r, s, d, q, and Enter.")
+
+
+def test_what_is_a_variant_already_is_not_kept_as_another(changed: Project) -> None:
+    explained(changed, "test_other", entry="before-8", cause="forward")
+    terminal = Scripted("v", "q", width=200)
+
+    walk(terminal)
+
+    assert "v is not for this one: what it would change is a variant already, of before-8." in terminal.lines
+
+
+def test_a_group_goes_without_what_was_decided_elsewhere(changed: Project) -> None:
+    def meanwhile() -> str:
+        assert main(["accept", REPLY]) == 0
+        return "g"
+
+    terminal = Scripted(meanwhile)
+
+    left = walk(terminal)
+
+    assert f"decided elsewhere meanwhile: {REPLY}" in terminal.lines
+    assert "stale" not in terminal.text
+    assert left == 0
+    assert touched(changed) == ["snapshots/test_it/test_other.toml", "snapshots/test_it/test_reply.toml"]
+    assert terminal.lines[-2:] == ["1 accepted, 0 still pending", "look at it with: git diff"]
+
+
+@pytest.mark.parametrize("key", ["a", "r", "g"])
+def test_a_cache_that_is_deleted_meanwhile_is_said_to_be(changed: Project, key: str) -> None:
+    def meanwhile() -> str:
+        shutil.rmtree(changed.path / ".pytest_cache")
+        return key
+
+    before = changed.snapshots
+    terminal = Scripted(meanwhile, width=300)
+
+    left = walk(terminal)
+
+    assert any(
+        line.endswith("hfmodels-pending was deleted meanwhile, and what was pending with it. Run the tests again.")
+        for line in terminal.lines
+    )
+    assert "decided elsewhere" not in terminal.text
+    assert terminal.lines[-1] == "2 gone with the cache"
+    assert left == 2
+    assert changed.snapshots == before
+
+
+def test_a_snapshot_that_cannot_be_read_is_shown_and_the_walk_goes_on(changed: Project) -> None:
+    path = changed.snapshot("test_it/test_other.toml")
+    path.unlink()
+    path.mkdir()
+    terminal = Scripted("d", "a", "s", "a", width=400)
+
+    left = walk(terminal)
+
+    assert terminal.lines.count(f"unreadable: {path} cannot be read: Is a directory.") == 1
+    assert terminal.text.count("Is a directory") == 2  # once more in answer to d
+    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert left == 1
+    assert terminal.lines[-2] == "1 skipped, 1 accepted, 1 still pending"
+
+
+def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None:
+    explained(changed, "test_other", gone=True)
+    terminal = Scripted("a", "r", "q", width=200)
+
+    walk(terminal)
+
+    assert "stale: there is no such test any more; reject it" in terminal.lines
+    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
+
+
+def test_a_new_snapshot_that_is_rejected_is_not_said_to_stay(bare_project: Project) -> None:
+    record(bare_project)
+    bare_project.snapshot().unlink()
+    run(bare_project)
+    terminal = Scripted("r")
+
+    walk(terminal)
+
+    assert "rejected; there is still no snapshots/test_it/test_reply.toml" in terminal.lines
+
+
+def test_what_is_accepted_and_stays_listed_is_said(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.forget", lambda *_: None)
+    terminal = Scripted("a", "q", width=400)
+
+    walk(terminal)
+
+    assert touched(changed) == ["snapshots/test_it/test_other.toml"]
+    assert any(line.startswith("1 of them is listed as pending all the same") for line in terminal.lines)
+
+
+def test_characters_that_command_a_terminal_are_shown_by_name(changed: Project) -> None:
+    odd = replace(pending(changed)["test_other"], test=f"{OTHER}[\x1b[31m]")
+    keep(find_project().pending, odd)
+    terminal = Scripted("d", lambda: "r" if main(["reject", OTHER]) == 0 else "", "q")
+
+    walk(terminal)
+
+    assert "\x1b" not in "".join([*terminal.lines, *terminal.paged])
+    assert terminal.text.count(f"{OTHER}[⟨U+001B⟩[31m]") == 2
+
+
+def test_a_test_that_was_found_to_be_gone_meanwhile_was_not_recorded_anew(changed: Project) -> None:
+    def meanwhile() -> str:
+        explained(changed, "test_other", gone=True)
+        return "a"
+
+    before = changed.snapshots
+    terminal = Scripted(meanwhile, "r", "q", width=200)
+
+    walk(terminal)
+
+    assert "stale: there is no such test any more; reject it" in terminal.lines
+    assert "recorded anew" not in terminal.text
+    assert changed.snapshots == before
+    assert set(pending(changed)) == {"test_reply"}

@@ -6,13 +6,17 @@ import json
 import os
 import signal
 import subprocess
-from importlib.metadata import version
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
+from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.snapshots.accepting import accept
+from pytest_hfmodels.snapshots.pending import read_pending
+from pytest_hfmodels.snapshots.project import find_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +157,7 @@ def test_the_new_output_can_be_the_variant(changed: Project) -> None:
     after = changed.snapshots
     assert after["test_it/test_reply.toml"] == before["test_it/test_reply.toml"]
     assert 'reference = "a/b#1"' in after["upstream.toml"]
-    assert f'what = "outputs of pytest {version("pytest")} differ"' in after["upstream.toml"]
+    assert f'what = "outputs of {NEW} differ from those of other releases"' in after["upstream.toml"]
     run(changed).assert_outcomes(passed=3)
 
 
@@ -226,7 +230,8 @@ def test_the_versions_are_those_that_observed_and_not_those_that_accept(
     assert main(["accept", "--keep-old-as", "before-4-57", "--when", "transformers<4.57"]) == 0
 
     assert "These outputs are of transformers 4.57.6" in capsys.readouterr().err
-    assert "outputs before transformers 4.57.6 differ" in changed.snapshots["upstream.toml"]
+    told = 'what = "outputs of transformers<4.57 differ from those of 4.57.6"'
+    assert told in changed.snapshots["upstream.toml"]
 
 
 def test_what_an_interrupted_accept_began_can_be_finished(changed: Project) -> None:
@@ -283,7 +288,7 @@ def test_a_stale_change_is_recognised_and_not_accepted(changed: Project, capsys:
 
     assert (listed, refused) == (1, 2)
     said = capsys.readouterr()
-    assert "test_reply.toml) - stale: the file has changed; run the test again" in said.out
+    assert "test_reply.toml) - stale: the file has changed since it was compared; run the test again" in said.out
     assert "snapshots/test_it/test_reply.toml has changed since test_it.py::test_reply was compared" in said.err
     assert changed.snapshots == before
 
@@ -357,3 +362,13 @@ def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys
         f"snapshots/upstream.toml:2: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
         "snapshots/upstream.toml:8: b names tests that there are not: x.py::test",
     ]
+
+
+def test_the_output_of_a_test_that_is_gone_is_not_written(changed: Project) -> None:
+    before, project = changed.snapshots, find_project()
+    found = [replace(one, gone=True) for one in read_pending(project.pending)]
+
+    with pytest.raises(SnapshotError, match=r"There is no test_it.py::test_other any more"):
+        accept(project, found)
+
+    assert changed.snapshots == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,19 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.snapshots.pending import FORMAT, Pending, PendingFolder, keep, read_pending, select, unreadable
+from pytest_hfmodels.snapshots.pending import (
+    FORMAT,
+    Pending,
+    PendingFolder,
+    forget,
+    keep,
+    mark,
+    read_pending,
+    select,
+    unreadable,
+)
 
-from ..pending_project import change, explained, pending, pending_files, record, run
+from ..pending_project import NOW, REPLY, TESTS, change, explained, pending, pending_files, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +215,25 @@ def test_stopping_at_the_first_failure_leaves_what_that_one_found(bare_project: 
     assert bare_project.snapshots == before
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_the_first_failure_is_forgotten_once_the_last_failed_pass(bare_project: Project, workers: list[str]) -> None:
+    record(bare_project)
+    bare_project.write(TESTS.format(**NOW))
+    run(bare_project, *workers, "-x")
+    first = set(pending(bare_project))
+    run(bare_project, *workers, "--lf")
+    again = set(pending(bare_project))
+
+    bare_project.write(TESTS.format(reply="", other=""))
+    outcomes = run(bare_project, *workers, "--lf").parseoutcomes()
+
+    # Of two workers each may find a failure before the run is stopped.
+    assert first == {"test_reply"} if not workers else first
+    assert again == first
+    assert outcomes["passed"] == len(first)
+    assert pending(bare_project) == {}
+
+
 def test_last_failed_runs_what_waits_and_passes_once_it_is_accepted(bare_project: Project) -> None:
     record(bare_project)
     change(bare_project)
@@ -282,3 +312,69 @@ def test_a_pending_file_cannot_have_something_written_outside_of_the_project(
 
     assert "outside of the project" in capsys.readouterr().err
     assert not outside.exists()
+
+
+def test_what_has_lost_its_test_is_marked_and_kept_until_the_test_is_back(folder: PendingFolder) -> None:
+    lost, there, unknown = a_change("lost"), a_change("there"), replace(a_change("unknown"), gone=True)
+    for one in (lost, there, unknown):
+        keep(folder, one)
+    told = {lost.test: True, there.test: False}
+
+    mark(folder, lambda one: told.get(one.test))
+    marked = read_pending(folder)
+    mark(folder, lambda _: False)
+
+    assert marked == [replace(lost, gone=True), there, unknown]
+    assert not any(one.gone for one in read_pending(folder))
+
+
+def test_a_mark_that_is_no_truth_value_is_no_pending_change(folder: PendingFolder) -> None:
+    keep(folder, replace(a_change(), gone=True))
+    (file,) = folder.path.iterdir()
+    file.write_text(file.read_text().replace("true", '"yes"'))
+
+    assert read_pending(folder) == []
+    assert "is no pending change" in str(unreadable(folder)[0])
+
+
+def test_a_name_that_is_no_text_is_kept_and_forgotten(folder: PendingFolder) -> None:
+    odd = a_change("test_\udcff")
+
+    keep(folder, odd)
+    kept = read_pending(folder)
+    forget(folder, odd.snapshot)
+
+    assert kept == [odd]
+    assert read_pending(folder) == []
+
+
+@pytest.mark.parametrize("place", ["{link}/test_it.py::test_reply", "{link}", "{link}/test_link.py"])
+def test_a_path_through_a_link_names_the_same(
+    bare_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    record(bare_project)
+    change(bare_project)
+    (tmp_path / "link").symlink_to(bare_project.path)
+    (bare_project.path / "test_link.py").symlink_to("test_it.py")
+    capsys.readouterr()
+
+    assert main(["pending", place.format(link=tmp_path / "link")]) == 1
+
+    assert REPLY in capsys.readouterr().out
+
+
+def test_a_test_file_that_is_a_link_has_its_own_name(
+    bare_project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(bare_project)
+    (bare_project.path / "test_it.py").rename(bare_project.path / "original.py")
+    (bare_project.path / "test_it.py").symlink_to("original.py")
+    run(bare_project, "--snapshot-update")
+    bare_project.write(TESTS.format(reply="swapped(1, Step(1, 'x', -0.1, -0.1, 1.0, 2, 'y'))", other=""), "original.py")
+    run(bare_project)
+    capsys.readouterr()
+
+    (tmp_path / "link").symlink_to(bare_project.path)
+    for folder in (bare_project.path, tmp_path / "link"):
+        assert main(["pending", str(folder / "test_it.py")]) == 1
+        assert REPLY in capsys.readouterr().out

@@ -183,3 +183,16 @@ def test_an_update_that_fails_loses_nothing(
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*No space left on device*"])
     assert bare_project.snapshots == before
+
+
+def test_what_utf_8_cannot_hold_is_refused_in_a_sentence(project: Project) -> None:
+    project.write(
+        "from tests.example_records import generation\n\n"
+        "def test_model(hf_snapshot):\n"
+        "    assert generation(text='half of a \\udcff character') == hf_snapshot\n"
+    )
+
+    result = project.run("--snapshot-update")
+
+    result.stdout.fnmatch_lines(["*test_model.toml cannot hold what its test observed: a lone surrogate, '[\\]udcff'*"])
+    assert not project.snapshots
