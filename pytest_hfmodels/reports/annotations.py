@@ -8,6 +8,7 @@ from __future__ import annotations
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.reports.results import VERDICTS
 from pytest_hfmodels.reports.visible import visible
 
@@ -40,7 +41,7 @@ def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
 def _command(test: TestResult, prefix: str) -> str:
     level = "error" if test.failed else "warning"
     place = {"file": normpath(join(prefix, test.file)), "line": str(test.line or 1)}
-    title = f"{test.verdict or test.outcome}{f' ({test.cause})' if test.cause else ''}: {test.id}"
+    title = f"{test.verdict or test.outcome}{f' ({in_words(test.cause)})' if test.cause else ''}: {test.id}"
     properties = ",".join(f"{name}={_property(value)}" for name, value in {**place, "title": title}.items())
     return f"::{level} {properties}::{_message(_said(test))}"
 

@@ -1,4 +1,7 @@
-"""Colours in what pytest prints of a mismatch: put on once every other report is written, for a terminal alone."""
+"""Puts colours on what pytest is about to print of a mismatch, once every other report is written: they never see any.
+
+`tint` is for who prints, and colours as it writes; here the words stand already, and pytest knows its lines by them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.reports.terminal import MARKS
+from pytest_hfmodels.reports.tint import OFF, Tint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_OFF = "\x1b[0m"
-_VERDICTS = {"changed": "\x1b[1;31m", "drift": "\x1b[1;33m", "near-tie": "\x1b[1;33m", "missing": "\x1b[1;35m"}
+_TINT = Tint(on=True)  # pytest has decided about colours by now
+_VERDICTS = {"changed": "1;31", "drift": "1;33", "near-tie": "1;33", "missing": "1;35"}
+_MARKED = "1;4"
 _HEADLINE = re.compile(rf"^(E +)((?:AssertionError: )?assert )?({'|'.join(_VERDICTS)})(: .*)$")
 _SIDE = re.compile(r"^(E +)(recorded|now     ) (.*)$")
 _NEXT = re.compile(r"^(E +)(accept it|record it|find the release|torch writes this file)(: .*)$")
@@ -38,20 +43,21 @@ def painted(lines: list[str]) -> list[str]:
 
 
 def _painted(line: str) -> str:
+    """Return a line of pytest's, its own colour off after the mark that it knows the line by."""
     if parts := _HEADLINE.match(line):
         before, said, verdict, rest = parts.groups(default="")
-        return f"{before}{_OFF}{said}{_VERDICTS[verdict]}{verdict}{rest}{_OFF}"
+        return f"{before}{OFF}{said}{_TINT.styled(_VERDICTS[verdict], f'{verdict}{rest}')}"
     if parts := _SIDE.match(line):
         before, word, text = parts.groups()
-        colour = "\x1b[31m" if word == "recorded" else "\x1b[32m"
+        colour = _TINT.red if word == "recorded" else _TINT.green
         left, mark, rest = text.partition(MARKS[0])
         middle, end, right = rest.rpartition(MARKS[1])
-        marked = f"{left}{_OFF}{colour[:-1]};1;4m{mark}{middle}{end}{_OFF}{right}" if mark and end else text
-        return f"{before}{_OFF}{colour}{word}{_OFF} {marked}"
+        marked = f"{left}{colour(f'{mark}{middle}{end}', _MARKED)}{right}" if mark and end else text
+        return f"{before}{OFF}{colour(word)} {marked}"
     if parts := _WHY.match(line):
         before, word, text = parts.groups()
-        return f"{before}{_OFF}\x1b[1m{word}{_OFF} {text}" if word == "why:" else f"{before}{_OFF}{word} {text}"
+        return f"{before}{OFF}{_TINT.bold(word) if word == 'why:' else word} {text}"
     if parts := _NEXT.match(line):
         before, word, rest = parts.groups()
-        return f"{before}{_OFF}\x1b[36m{word}{rest}{_OFF}"
-    return f"{line[:4]}{_OFF}{line[4:]}"  # pytest knows its own lines by how they begin
+        return f"{before}{OFF}{_TINT.cyan(f'{word}{rest}')}"
+    return f"{line[:4]}{OFF}{line[4:]}"

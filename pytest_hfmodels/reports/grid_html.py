@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.versions.grid import labels
 
 if TYPE_CHECKING:
@@ -74,7 +75,13 @@ def _body(grid: Grid) -> Markup:
 
 
 def _environment() -> Environment:
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_spelt_out
+    )
+
+
+def _spelt_out(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _style() -> Markup:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.places import portable
 
@@ -128,14 +129,14 @@ def _plain(text: str) -> str:
 
 def escape(text: str) -> str:
     """Return text that Markdown shows as it is, on one line and inside a table."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    text = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     # An underscore inside a word is one; at an end it starts or ends emphasis.
     return re.sub(r"([\\`*\[\]|~$]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def code(text: str) -> str:
     """Return text in a code span that may be inside a table."""
-    text = " ".join(text.split()).replace("|", "\\|")
+    text = visible(" ".join(text.split())).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     space = " " if "`" in text else ""
     return f"{fence}{space}{text}{space}{fence}"

@@ -1,7 +1,8 @@
 """A run as one HTML file that needs nothing else, for people. Imports jinja2.
 
 The details of a test are markup inside `noscript`: a browser without script shows them all, one with script builds
-those that somebody opens, so that thousands of tests open at once.
+those that somebody opens, so that thousands of tests open at once. Beyond some megabytes they are packed (`packing`),
+and need script.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from pytest_hfmodels.explain.explanation import in_words
+from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
@@ -29,13 +32,14 @@ if TYPE_CHECKING:
 SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
 _OPEN = 3  # of the gravest tests, opened from the start
 # What all texts and all drawings of a page may take together; with few tests, each shows all that the results hold.
-_CHARACTERS, _MOST_CHARACTERS, _LEAST_CHARACTERS = 2_500_000, 4000, 250
+_CHARACTERS, _MOST_CHARACTERS, _LEAST_CHARACTERS = 5_000_000, 4000, 250
 _POINTS, _MOST_POINTS, _LEAST_POINTS = 600_000, 512, 40
 _MANY, _NEAREST = 1000, 1  # with more comparisons than that, only the nearest tokens on each side of a divergence
 _DETAILS = 2000
-_BODIES = 12_000_000  # bytes of all details; a page of thousands of tests can still be sent and opened
-_PATCH = 2_000_000  # characters
-_FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) tells the rest.</p>\n")
+_PAGE = 14_000_000  # bytes; one of thousands of tests can still be sent and opened
+_PLAIN = 6_000_000  # of details that are not packed
+_ROW = 320  # bytes of a test without its details, its name and what is said of it
+_PATCH = 2_000_000  # bytes
 _DRAWN = ("ids", "text")  # layers that have a table and texts of their own
 
 
@@ -49,12 +53,15 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     """
     templates = files("pytest_hfmodels.reports").joinpath("templates")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"shown": shown, "line": visible_line}
+    environment.filters |= {"shown": shown, "line": visible_line, "words": in_words}
     whole, body, script = (
         templates.joinpath(name).read_text(encoding="utf-8")
         for name in ("report.html", "report_test.html", "report.js")
     )
     page = _Page(results, environment.from_string(body))
+    address = _address(patch)
+    packs = Packs(plain=_PLAIN, room=_PAGE - page.rows_weight() - len(grid or "") - len(address or ""))
+    tests = [page.test(test, kept) for test, kept in page.kept(packs)]
     return environment.from_string(whole).render(
         script=Markup(script),
         script_digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
@@ -66,10 +73,13 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         overview=page.overview(),
         causes=page.causes,
         engines=sorted({test.engine for test in results.tests if test.engine}),
-        tests=[page.test(test) for test in page.tests],
+        tests=tests,
+        packs=packs.packed,
+        packed=sum(test["place"] is not None for test in tests),
         pairs=page.pairs,
         grid=grid,
-        patch=_address(patch) if 0 < len(patch) <= _PATCH else None,
+        patch=address,
+        patch_left_out=bool(patch) and address is None,
     )
 
 
@@ -80,9 +90,10 @@ def headline(results: Results) -> str:
     return f"{count} model test{'' if count == 1 else 's'}{f': {told}' if told else ''}"
 
 
-def _address(text: str) -> str:
-    """Return where a browser finds a text that the page holds itself."""
-    return f"data:text/x-diff;base64,{base64.b64encode(text.encode('utf-8', 'surrogateescape')).decode()}"
+def _address(patch: str) -> str | None:
+    """Return where a browser finds a patch that the page holds, or None where there is none or it is too long."""
+    data = patch.encode("utf-8", "surrogateescape")
+    return f"data:text/x-diff;base64,{base64.b64encode(data).decode()}" if 0 < len(data) <= _PATCH else None
 
 
 def shown(text: str) -> Markup:
@@ -103,7 +114,7 @@ class _Page:
     """What the tests of a page share: how much each may take, and what made their sides."""
 
     def __init__(self, results: Results, body: Template) -> None:
-        self._template, self._room = body, _BODIES
+        self._template = body
         gravity = {verdict: place for place, verdict in enumerate(VERDICTS)}
         self.tests = sorted(results.tests, key=lambda test: gravity.get(test.verdict or "none", len(gravity)))
         self.causes = sorted({test.cause for test in self.tests if test.cause})
@@ -131,11 +142,20 @@ class _Page:
             for (verdict, cause), count in rows
         ]
 
-    def test(self, test: TestResult) -> dict[str, Any]:
+    def rows_weight(self) -> int:
+        """Return about how many bytes the tests take without their details."""
+        told = (f"{test.id}{test.headline}{2 * (test.cause or '')}" for test in self.tests)
+        return sum(_ROW + len(text.encode(errors="replace")) for text in told)
+
+    def kept(self, packs: Packs) -> Iterator[tuple[TestResult, Kept]]:
+        """Yield each test and where its details are."""
+        places = packs.keep(map(self._body, self.tests))
+        return ((test, next(places, Kept(FULL))) for test in self.tests)
+
+    def test(self, test: TestResult, kept: Kept) -> dict[str, Any]:
         verdict = test.verdict or "none"
         opened = verdict not in ("same", "none") and self._opened < _OPEN
         self._opened += opened
-        body = self._body(test)
         drifts = [found.drift for found in test.comparisons if found.drift is not None]
         return {
             "id": test.id,
@@ -148,19 +168,14 @@ class _Page:
             "seconds": f"{test.seconds:.2f}",
             "drift": max(drifts, default=None),
             "open": opened,
-            "body": body,
+            "body": kept.body,
+            "place": kept.place,
         }
 
     def _body(self, test: TestResult) -> Markup:
-        """Return the details of a test, or where they are once the page is full."""
-        if self._room > 0:
-            comparisons = [self._comparison(found) for found in test.comparisons]
-            details = test.details[-_DETAILS:]
-            body = Markup(self._template.render(test=test, comparisons=comparisons, details=details))
-            self._room -= len(body.encode())
-            if self._room > 0:
-                return body
-        return _FULL
+        comparisons = [self._comparison(found) for found in test.comparisons]
+        details = test.details[-_DETAILS:]
+        return Markup(self._template.render(test=test, comparisons=comparisons, details=details))
 
     def _comparison(self, found: Compared) -> dict[str, Any]:
         texts = _texts(found.recorded, found.observed, self._characters)

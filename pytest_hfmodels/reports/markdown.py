@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import visible, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_hfmodels.reports.results import Compared, Excerpt, Results, TestResult
 
-SHOWN = 50  # tests with their texts; GitHub takes 1 MiB of summary a step
+MOST = 1024 * 1024  # bytes: GitHub takes no more of summary a step, and shows none of a larger one
+SHOWN = 50  # tests with their texts
+_AT_ONCE = 10  # of a verdict and cause, before those of the next
 _NAMED = 500
+_ROOM = 400_000  # bytes of those that are shown, and as many of those that are named
 _TEXT = 400  # characters of each side
 _EVIDENCE = 4
 _BEFORE = 80  # of them before the divergence
@@ -38,20 +44,41 @@ def _lines(results: Results) -> Iterator[str]:
     causes = _causes(tests)
     if causes:
         yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")
-    for cause, group in _groups(tests[:SHOWN]):
+    shown = _mixed(tests)[:SHOWN]
+    shown = shown[: _fitting("\n".join(_test(test)) for test in shown)]
+    for cause, group in _groups(shown):
         if causes:
-            yield from (f"### {escape(cause or 'Cause not known')}", "")
+            yield from (f"### {escape(in_words(cause) if cause else 'Cause not known')}", "")
         for test in group:
             yield from _test(test)
-    rest = tests[SHOWN:]
+    known = {test.id for test in shown}
+    rest = [test for test in tests if test.id not in known]
     if rest:
+        names = [f"- {_title(test)}" for test in rest[:_NAMED]]
+        names = names[: _fitting(names)]
         yield f"<details><summary>{len(rest)} more</summary>"
         yield ""
-        yield from (f"- {_title(test)}" for test in rest[:_NAMED])
-        if len(rest) > _NAMED:
-            yield f"- and {len(rest) - _NAMED} more"
+        yield from names
+        if len(rest) > len(names):
+            yield f"- and {len(rest) - len(names)} more"
         yield from ("", "</details>", "")
     yield f"<sub>{escape(', '.join(f'{name} {version}' for name, version in run.versions.items()))}</sub>"
+
+
+def _mixed(tests: list[TestResult]) -> list[TestResult]:
+    """Return some of each verdict and cause first, so that none fills the page alone."""
+    seen: Counter[tuple[str | None, str | None]] = Counter()
+    turns: dict[str, int] = {}
+    for test in tests:
+        turns[test.id] = seen[test.verdict, test.cause] // _AT_ONCE
+        seen[test.verdict, test.cause] += 1
+    return sorted(tests, key=lambda test: turns[test.id])
+
+
+def _fitting(parts: Iterable[str]) -> int:
+    """Return how many of the parts there is room for."""
+    weights = accumulate(len(part.encode("utf-8", "replace")) for part in parts)
+    return sum(1 for weight in weights if weight <= _ROOM)
 
 
 def _causes(tests: list[TestResult]) -> list[str]:
@@ -60,7 +87,7 @@ def _causes(tests: list[TestResult]) -> list[str]:
     if not any(cause for _, cause in pairs):
         return []
     return [
-        f"| {verdict} | {escape(cause or 'not known')} | {pairs.count((verdict, cause))} |"
+        f"| {verdict} | {escape(in_words(cause) if cause else 'not known')} | {pairs.count((verdict, cause))} |"
         for verdict, cause in dict.fromkeys(pairs)
     ]
 
@@ -118,7 +145,7 @@ def _side(side: Excerpt, found: Compared) -> str:
 
 def _title(test: TestResult, *, html: bool = False) -> str:
     verdict = test.verdict or test.outcome
-    cause = f" ({test.cause})" if test.cause else ""
+    cause = f" ({in_words(test.cause)})" if test.cause else ""
     if html:
         return f"<b>{verdict}</b>{_html(cause)}: <code>{_html(visible_line(test.id))}</code>"
     return f"**{verdict}**{escape(cause)}: {code(test.id)}"

@@ -21,15 +21,25 @@ def patch_of(pendings: Iterable[Pending], root: Path) -> str:
     """Return what accepting would write, as text to be kept in UTF-8 with its line ends as they are.
 
     Args:
-        pendings: the changes; those that are stale are left out.
+        pendings: the changes; those that are stale, and those that no file can hold, are left out.
         root: of the project. Names in the patch start from the repository that it is in, or else from it.
 
     Raises:
         SnapshotError: a snapshot lies outside of that repository, or cannot be read.
     """
     top = repository(root)
-    told = sorted((pending for pending in pendings if not pending.is_stale(root)), key=lambda found: found.compared)
-    return "".join(f"{line}\n" for pending in told for line in _file(pending, root, top))
+    told = (pending for pending in pendings if is_text(pending) and not pending.is_stale(root))
+    ordered = sorted(told, key=lambda pending: pending.compared)
+    return "".join(f"{line}\n" for pending in ordered for line in _file(pending, root, top))
+
+
+def is_text(pending: Pending) -> bool:
+    """Tell whether a file can hold it: a record that was made by hand may have a lone surrogate in it."""
+    try:
+        pending.text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def repository(root: Path) -> Path:

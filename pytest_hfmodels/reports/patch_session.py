@@ -15,7 +15,7 @@ import pytest
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.reports.patch import APPLY, patch_of
+from pytest_hfmodels.reports.patch import APPLY, is_text, patch_of
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
         return said
     try:
         patch = patch_of(pendings, config.rootpath)
+        if not patch:
+            return said
         handle, file = tempfile.mkstemp(prefix="hfmodels-", suffix=".patch")
         os.close(handle)
         write_atomically(Path(file), patch)
@@ -123,13 +125,17 @@ class PatchWriter:
             write_atomically(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
         except SnapshotError as error:
             self._said = f"--hfmodels-patch: {error}"
-        except (OSError, UnicodeEncodeError) as error:
+        except OSError as error:
             self._said = f"--hfmodels-patch: {self._file} could not be written: {error}"
         else:
-            noun = "snapshot" if len(pendings) == 1 else "snapshots"
-            self._said = f"patch of {len(pendings)} {noun}: {self._file} (take it in with: {APPLY} {self._file})"
-            if not pendings:
-                self._said = f"patch: {self._file} is empty, since no snapshot differs"
+            self._said = self._told([pending for pending in pendings if is_text(pending)], len(pendings))
+
+    def _told(self, written: list[Pending], count: int) -> str:
+        left_out = f"{count - len(written)} left out: a lone surrogate in what was observed is no text"
+        if not written:
+            return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'since no snapshot differs'}"
+        told = f"patch of {_snapshots(len(written))}: {self._file} (take it in with: {APPLY} {self._file})"
+        return f"{told}; {left_out}" if len(written) < count else told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where it is."""
@@ -142,6 +148,10 @@ def taken(report: Any) -> Iterator[Pending]:
     """Yield what a report brought along that its test left pending."""
     for text in report.__dict__.get(_ATTACHED, ()):
         yield unpacked(text, Path(report.nodeid))
+
+
+def _snapshots(count: int) -> str:
+    return f"{count} snapshot{'' if count == 1 else 's'}"
 
 
 def _place(config: pytest.Config, file: str) -> Path:

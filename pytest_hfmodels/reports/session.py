@@ -187,7 +187,7 @@ class Reporter(Observer):
         path = _place(self._config, file)
         text = self._page(results) if kind == "html" else _render(kind, results)
         try:
-            write_atomically(path, text)
+            write_atomically(path, _clean(text))
             self._said.append(f"{kind}: {file}")
         except OSError as error:
             self._said.append(f"--hfmodels-{kind}: {file} could not be written: {error.strerror or error}")
@@ -210,9 +210,14 @@ class Reporter(Observer):
         return render(results, grid=grid, patch=patch)
 
     def _append(self, summary: Path, text: str) -> None:
+        from pytest_hfmodels.reports.markdown import MOST
+
         try:
+            if summary.exists() and summary.stat().st_size + len(text.encode("utf-8", "backslashreplace")) >= MOST:
+                self._said.append("the CI's step summary is full: nothing was added to it")
+                return
             with summary.open("a", encoding="utf-8") as page:
-                page.write(f"{text}\n")
+                page.write(f"{_clean(text)}\n")
         except OSError as error:
             self._said.append(f"the CI's step summary could not be written: {error.strerror or error}")
 
@@ -291,7 +296,7 @@ def _pending(config: pytest.Config) -> dict[str, str]:
     if folder is None or Options.of(config).baseline:
         return {}
     try:
-        return {_posix(found.compared): _posix(found.snapshot) for found in read_pending(folder)}
+        return {_clean(_posix(found.compared)): _clean(_posix(found.snapshot)) for found in read_pending(folder)}
     except SnapshotError:  # `hfmodels pending` says what is wrong with it
         return {}
 

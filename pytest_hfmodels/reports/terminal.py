@@ -5,6 +5,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
 from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.reports.visible import visible_line
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 _CONTEXT = 50  # characters of text on each side of a divergence
 _VALUE = 160  # of a value that differs
+_SEVERAL = "prompt ids", "ids of ", "labels of ", "labels given"  # names of what is plural
+_WHAT = 80  # of the name of what differs: a classified text may be in it
 _LINES, _CHARACTERS = 8, 620  # pytest shows no more of an explanation, unless it is asked for more
+_LEAST = 40  # characters of a reason; less says nothing
+_NEXT = 250  # of what to type next: a test's name may be longer than everything else
 _LONGEST = 600  # characters of a line of the whole
 MARKS = "⟦", "⟧"  # around what differs: colours alone would say it to some
 
@@ -34,19 +39,20 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
     """
     recorded, file = outcome.recorded, relpath(outcome.path)
     if recorded is None:
-        return _missing(outcome, file)
+        return _missing(outcome, file, verbose=verbose)
     first = outcome.comparison.differences[0]
     lines = [f"{headline(outcome)} ({visible_line(file)})", *_indented(_describe(first, recorded, outcome.observed))]
     if verbose:
         lines += _whole(outcome, recorded)
-        return [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines]
-    return _fitted(lines, list(_reasons(outcome, recorded)), f"  {_next_step(outcome, recorded)}")
+        return [_cut(line, _LONGEST) for line in lines]
+    more = _more(len(outcome.comparison.differences) - 1)
+    return _fitted(lines, list(_reasons(outcome, recorded)), more, f"  {_next_step(outcome, recorded)}")
 
 
 def headline(outcome: Outcome) -> str:
     """Return the verdict, the cause where it is known, and what differs first, in a line."""
     explained = outcome.explanation
-    cause = f"{explained.cause}: " if explained is not None and explained.cause is not None else ""
+    cause = f"{in_words(explained.cause)}: " if explained is not None and explained.cause is not None else ""
     return f"{outcome.comparison.verdict}: {cause}{first_difference(outcome.comparison)}"
 
 
@@ -60,7 +66,7 @@ def _reasons(outcome: Outcome, recorded: Record) -> Iterator[str]:
         yield f"  since recording: {'; '.join(since)}"
     if explained is not None:
         yield from (f"  - {visible_line(evidence.what)}" for evidence in explained.evidence[:1])
-    yield f"  {_movement(comparison)}{_rest(len(comparison.differences) - 1)}"
+    yield f"  {_movement(comparison)}"
 
 
 def _whole(outcome: Outcome, recorded: Record) -> Iterator[str]:
@@ -82,15 +88,36 @@ def _whole(outcome: Outcome, recorded: Record) -> Iterator[str]:
     yield f"  {_next_step(outcome, recorded)}"
 
 
-def _fitted(lines: list[str], reasons: list[str], last: str) -> list[str]:
-    """Return as many of the reasons as there is room for; pytest would cut off the end, where the next step stands."""
-    room = _CHARACTERS - sum(map(len, (*lines, last)))
+def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[str]:
+    """Return as many of the reasons as there is room for; pytest would cut off the end, where the next step stands.
+
+    Args:
+        lines: what must be told; only what is too long for any reader is cut.
+        reasons: what else there is, the weightiest first.
+        more: what `-vv` tells that is not in any of these, or nothing. Where one of these is cut it says so, too.
+        last: what to type next.
+    """
+    last = last if len(last) <= _NEXT else "  accept it: run this test again with --snapshot-update"
+    hint = f"; {more or 'more'}: -vv"
+    kept = _shortened(lines, _CHARACTERS - len(hint) - len(last))
+    room, cut = _CHARACTERS - sum(map(len, (*kept, hint, last))), kept != lines
     for reason in reasons:
-        if len(lines) + 1 >= _LINES or room < 40:
+        if len(kept) + 1 >= _LINES or (room < _LEAST and len(reason) > room):
+            cut = True
             break
-        lines.append(reason if len(reason) <= room else f"{reason[: room - 1]}…")
-        room -= len(lines[-1])
-    return [*lines, last]
+        kept.append(_cut(reason, room))
+        room, cut = room - len(kept[-1]), cut or kept[-1] != reason
+    if cut or more:
+        kept[-1] += hint
+    return [*kept, last]
+
+
+def _shortened(lines: list[str], room: int) -> list[str]:
+    """Return lines of which the longest are cut until all fit."""
+    longest = max(map(len, lines))
+    while sum(min(len(line), longest) for line in lines) > room:
+        longest -= 1
+    return [_cut(line, longest) for line in lines]
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:
@@ -105,11 +132,12 @@ def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoi
     )
 
 
-def _missing(outcome: Outcome, file: str) -> list[str]:
+def _missing(outcome: Outcome, file: str, *, verbose: bool) -> list[str]:
     advice = f'record it: pytest "{outcome.writer}" --snapshot-update'
     if outcome.refused:
         advice = f"torch writes this file, and has not: run the test on torch first ({advice})"
-    return [f"missing: there is no snapshot {file} yet", f"  observed: {_text(outcome.observed)}", f"  {advice}"]
+    lines = [f"missing: there is no snapshot {visible_line(file)} yet", f"  observed: {_text(outcome.observed)}"]
+    return [*lines, f"  {advice}"] if verbose else _fitted(lines, [], "", f"  {advice}")
 
 
 def first_difference(comparison: Comparison) -> str:
@@ -119,7 +147,8 @@ def first_difference(comparison: Comparison) -> str:
         return f"the same output, but numbers moved beyond tolerance, first the {first.what}{_place(first)}"
     if first.layer == "ids":
         return f"generated token {_ordinal(first)} differs"
-    return f"{first.what} differs"
+    several = first.what.startswith(_SEVERAL)
+    return f"{_cut(visible_line(first.what), _WHAT)} {'differ' if several else 'differs'}"
 
 
 def _movement(comparison: Comparison) -> str:
@@ -150,8 +179,8 @@ def _place(difference: Difference) -> str:
     return f" of {kind} {difference.position + 1}"
 
 
-def _rest(count: int) -> str:
-    return f"; {count} more differences: -vv" if count > 1 else "; one more difference: -vv" if count else ""
+def _more(differences: int) -> str:
+    return f"{differences} more differences" if differences > 1 else "one more difference" if differences else ""
 
 
 def _describe(difference: Difference, recorded: Record, observed: Record) -> Iterator[str]:
@@ -173,7 +202,7 @@ def _describe(difference: Difference, recorded: Record, observed: Record) -> Ite
             _value(value, difference.position if tokens else None)
             for value in (difference.recorded, difference.observed)
         ]
-        yield f"{visible_line(difference.what)}{where}: recorded {values[0]}, now {values[1]}"
+        yield f"{_cut(visible_line(difference.what), _WHAT)}{where}: recorded {values[0]}, now {values[1]}"
 
 
 def _token(difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[str]:
@@ -182,8 +211,9 @@ def _token(difference: Difference, recorded: GenerationRecord, observed: Generat
     before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
     for word, step, record in (("recorded", then, recorded), ("now     ", now, observed)):
         after = "".join(step.text for step in record.steps[position + 1 : position + 6])
-        yield f"{word} {_marked(_tail(before, _CONTEXT // 2), 'the end' if step is None else step.text, after[:20])}"
-    figures = [f"{visible_line(repr(step.text))} (id {step.id})" for step in (then, now) if step is not None]
+        told = "the end" if step is None else _head(step.text)
+        yield f"{word} {_marked(_tail(before, _CONTEXT // 2), told, after[:20], _CONTEXT // 2)}"
+    figures = [f"{visible_line(repr(_head(step.text)))} (id {step.id})" for step in (then, now) if step is not None]
     if then is not None:
         moved = _recorded_token_now(then, position, observed)
         yield f"{figures[0]} had {then.log_probability:.4g}, margin {then.margin:.4g}{moved}"
@@ -191,10 +221,11 @@ def _token(difference: Difference, recorded: GenerationRecord, observed: Generat
         yield f"{figures[-1]} now has {now.log_probability:.4g}, margin {now.margin:.4g}"
 
 
-def _marked(before: str, different: str, after: str) -> str:
-    """Return text on one line with a part of it marked; unseen characters are spelt out."""
+def _marked(before: str, different: str, after: str, context: int = _CONTEXT) -> str:
+    """Return text on one line with a part of it marked; unseen characters are spelt out, and take their room."""
     shown = [visible_line(part) for part in (before, different, after)]
-    return f"{shown[0]}{MARKS[0]}{shown[1]}{MARKS[1]}{shown[2]}"
+    marked = _cut(shown[1], 2 * _CONTEXT)
+    return f"{_tail(shown[0], context + 1)}{MARKS[0]}{marked}{MARKS[1]}{_cut(shown[2], context + 1)}"
 
 
 def _recorded_token_now(step: Step, position: int, observed: GenerationRecord) -> str:
@@ -210,7 +241,7 @@ def _recorded_token_now(step: Step, position: int, observed: GenerationRecord) -
 def _texts(recorded: str, observed: str) -> Iterator[str]:
     split = parting(recorded, observed)
     rest = min(len(recorded), len(observed)) - split
-    end = min(rest, parting(recorded[split:][::-1][:_CONTEXT], observed[split:][::-1][:_CONTEXT]))
+    end = min(rest, parting(recorded[split:][::-1], observed[split:][::-1]))
     for word, text in (("recorded", recorded), ("now     ", observed)):
         last = len(text) - end
         marked = text[split:last] if last - split <= _CONTEXT else f"{text[split : split + _CONTEXT]}…"
@@ -256,6 +287,10 @@ def _tail(text: str, size: int = _CONTEXT) -> str:
 
 def _head(text: str) -> str:
     return text if len(text) <= _CONTEXT else f"{text[:_CONTEXT]}…"
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _value(value: Any, position: int | None) -> str:

@@ -1,4 +1,7 @@
-"""Colour for what commands print: the terminal's own few, and none where somebody does not want or cannot see them."""
+"""Colours for who prints to a terminal: its own few, and none where somebody does not want or cannot see them.
+
+The commands and the review ask `tint_for` as they write. What pytest prints is coloured afterwards, by `colours`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import TextIO
+
+OFF = "\033[0m"
 
 
 @dataclass(frozen=True)
@@ -20,24 +25,25 @@ class Tint:
 
     on: bool
 
-    def red(self, text: str) -> str:
+    def red(self, text: str, also: str = "") -> str:
         """What was."""
-        return self._in("31", text)
+        return self.styled(f"31;{also}" if also else "31", text)
 
-    def green(self, text: str) -> str:
+    def green(self, text: str, also: str = "") -> str:
         """What is."""
-        return self._in("32", text)
+        return self.styled(f"32;{also}" if also else "32", text)
 
     def cyan(self, text: str) -> str:
-        """Where."""
-        return self._in("36", text)
+        """Where, or what to type."""
+        return self.styled("36", text)
 
     def bold(self, text: str) -> str:
         """What to look at first."""
-        return self._in("1", text)
+        return self.styled("1", text)
 
-    def _in(self, code: str, text: str) -> str:
-        return f"\033[{code}m{text}\033[0m" if self.on and text else text
+    def styled(self, codes: str, text: str) -> str:
+        """Return text between escape sequences of these codes."""
+        return f"\033[{codes}m{text}{OFF}" if self.on and text else text
 
 
 def tint_for(stream: TextIO) -> Tint:

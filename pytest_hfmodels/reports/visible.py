@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 # C0 and C1 without tab and newline; zero-width and bidirectional marks, embeddings, overrides and isolates; line and
-# paragraph separators; the byte order mark; tag characters.
+# paragraph separators; the byte order mark; tag characters; surrogates, which no encoding holds alone.
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 

@@ -69,7 +69,7 @@ def fourteen_rows() -> Grid:
 def hostile() -> Grid:
     """Names and reasons that mean something in Markdown or HTML."""
     test = "tests/test_it.py::test_a[<script>alert(1)</script>|`x`]"
-    reason = "</pre><img src=x onerror=alert(1)> | **bold** [link](javascript:x) {{ 7 * 7 }}"
+    reason = "\u202e</pre><img src=x onerror=alert(1)> | **bold** [link](javascript:x) {{ 7 * 7 }}"
     moved = (Moved("evil", '"><script>', None),)
     return Grid((row('1"><script>', {test: of(State.BROKEN, reason)}, moved=moved, note="<b>note</b>"),))
 

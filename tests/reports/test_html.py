@@ -106,13 +106,34 @@ def test_long_texts_are_cut_to_what_surrounds_the_divergence() -> None:
 
 
 def test_a_page_that_is_full_keeps_every_test_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_hfmodels.reports.html._BODIES", 20_000)
+    monkeypatch.setattr("pytest_hfmodels.reports.html._PAGE", 60_000)  # of which the rows take most
 
-    told = page(examples.many(50))
+    told = page(examples.many(100))
 
-    assert told.tags.count("summary") == 50 + 1
-    assert 2 < told.tags.count("figure") < 10
-    assert told.text.count("The page is full") == 50 - told.tags.count("figure")
+    assert len(told.attributes["data-verdict"]) == 100
+    plain, packed, full = told.tags.count("figure"), len(told.attributes["data-pack"]), told.text.count("page is full")
+    assert 2 < plain < 20
+    assert packed == 50
+    assert plain + packed + full == 100
+
+
+def test_a_page_of_any_size_keeps_below_its_limit() -> None:
+    few = examples.many(500).tests
+    wide = examples.result(examples.told(generation(text="文" * 4000), generation(text="字" * 4000)), name="test_文")
+    patch = "x" * 1_900_000
+
+    text = render(examples.results(*few * 12, *[wide] * 6000), patch=patch)
+
+    assert len(text.encode()) < 15_000_000
+    assert text.count("</summary>") == 12_000 + 2
+    assert "hfmodels-patch FILE" not in text
+
+
+def test_a_patch_that_is_too_long_for_a_page_is_told_of() -> None:
+    text = render(examples.one_of_each(), patch="x" * 2_000_001)
+
+    assert "as a patch are too long for this page: <code>--hfmodels-patch FILE</code>" in text
+    assert "data:" not in text
 
 
 class TestPlot:

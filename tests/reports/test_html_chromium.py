@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import zlib
 from dataclasses import replace
@@ -12,27 +11,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.reports.grid_html import grid_section
 from pytest_hfmodels.reports.html import render
 
 from ..example_records import generation
 from . import example_results as examples
+from . import grids
+from .browser import BROWSER, FLAGS, MISSING, Browser
 from .test_grid_html import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
     from pytest_hfmodels.reports.results import Results
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="there is no Chromium: install it (Debian: apt-get install chromium)"
-)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=MISSING)
+PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-Ada\r\n+Ad\u00e8le \u202e <b>\r\n"
 
 
 @pytest.fixture
@@ -52,6 +48,26 @@ def chromium(tmp_path: Path) -> Callable[..., str]:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that a test can ask and click in."""
+    with Browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Callable[[str], Browser]:
+    """Open a page in it."""
+
+    def show(text: str) -> Browser:
+        file = tmp_path / "report.html"
+        file.write_text(text, encoding="utf-8")
+        browser.open(file.as_uri())
+        return browser
+
+    return show
 
 
 @pytest.fixture
@@ -132,13 +148,71 @@ def test_a_link_opens_what_made_both_sides_and_filters_nothing(chromium: Callabl
     assert len(_Listed(text).names) == 9
 
 
-def test_nothing_that_a_model_says_runs(chromium: Callable[..., str]) -> None:
-    text = chromium(render(examples.hostile()), "--dump-dom")
+OPEN_ALL = """(async () => {
+  const all = [...document.querySelectorAll("details")];
+  for (const one of all) one.open = true;
+  for (const waits = Date.now() + 5000; Date.now() < waits; ) {
+    await new Promise((done) => setTimeout(done, 20));
+    if (all.every((one) => one.parentElement.id !== "tests" || one.querySelector("div h3"))) break;
+  }
+  return [document.title, document.body.innerText, document.querySelectorAll("img, iframe, object").length,
+    document.scripts.length];
+})()"""
 
-    assert "<title>hfmodels: 1 model test: 1 changed</title>" in text
-    assert "<img" not in text
-    assert text.count("<script") == 1
-    assert escape("<script>document.title='ran'</script>", quote=False) in text
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_nothing_that_a_model_or_a_test_says_runs(
+    opened: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    if not plain:
+        monkeypatch.setattr("pytest_hfmodels.reports.html._PLAIN", 0)
+    hostile = examples.HOSTILE
+    page = render(examples.hostile(), grid=grid_section(grids.hostile(), hostile), patch=f"+{hostile}\n")
+
+    title, text, foreign, scripts = opened(page).evaluate(OPEN_ALL)
+
+    assert (title, foreign, scripts) == ("hfmodels: 1 model test: 1 changed", 0, 1)
+    for name in ("the evidence", "why", "a note", "a difference", "a command"):
+        assert f"{name}: {hostile}" in text
+    assert "</pre><img src=x onerror=alert(1)>" in text  # of the grid
+    assert "\u202e" not in text
+    assert ('class="pack"' in page) != plain
+
+
+def test_the_patch_that_a_page_offers_can_be_saved(opened: Callable[[str], Browser], tmp_path: Path) -> None:
+    browser = opened(render(examples.one_of_each(), patch=PATCH))
+    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path), eventsEnabled=True)
+
+    browser.evaluate("document.querySelector('a[download]').click()")
+
+    browser.wait_for("Browser.downloadProgress", state="completed")
+    assert (tmp_path / "hfmodels.patch").read_bytes() == PATCH.encode()
+
+
+def test_details_that_are_packed_are_unpacked_where_somebody_opens_them(
+    opened: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_hfmodels.reports.html._PLAIN", 20_000)
+    plain = 5
+    page = render(examples.many(200))
+
+    asked: list[dict[str, Any]] = opened(page).evaluate(
+        """(async () => {
+          const tests = [...document.querySelectorAll("#tests > details")].filter((test) => test.dataset.pack);
+          const told = [];
+          for (const test of [tests[0], tests[1], tests.at(-1)]) {
+            test.open = true;
+            while (!test.querySelector("h3")) await new Promise((done) => setTimeout(done, 20));
+            const name = test.querySelector("summary code").textContent.match(/test_\\d+/)[0];
+            told.push({ name, snapshot: test.querySelector("h3").textContent, count: tests.length });
+          }
+          return told;
+        })()"""
+    )
+
+    assert [one["snapshot"] for one in asked] == [f"snapshots/test_it/{one['name']}.toml" for one in asked]
+    assert 0 < 200 - asked[0]["count"] < 2 * plain
+    assert f"Without script, {asked[0]['count']} of the tests have no details here" in page
 
 
 def test_the_policy_lets_no_script_run_that_is_not_the_page_s_own(chromium: Callable[..., str]) -> None:
@@ -189,6 +263,24 @@ def test_five_thousand_tests_are_listed_and_filtered(chromium: Callable[..., str
 
     assert len(page.encode()) < 15_000_000
     assert ">4500 of 5000 tests</output>" in chromium(page, "--dump-dom", fragment="#verdict=changed")
+
+
+def test_thousands_of_tests_are_sorted_by_name_about_as_soon_as_by_time(opened: Callable[[str], Browser]) -> None:
+    few = examples.many(50)
+    browser = opened(render(replace(few, tests=few.tests * 100)))
+
+    def seconds(order: str) -> float:
+        taken: float = browser.evaluate(
+            f"""(() => {{
+              const field = document.forms.filter.elements.sort, began = performance.now();
+              field.value = "{order}";
+              field.dispatchEvent(new Event("input", {{ bubbles: true }}));
+              return (performance.now() - began) / 1000;
+            }})()"""
+        )
+        return taken
+
+    assert seconds("name") < 12 * seconds("time")
 
 
 def _drawn_height(file: Path) -> int:

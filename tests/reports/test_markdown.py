@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from pytest_hfmodels.reports.markdown import SHOWN, render
+from pytest_hfmodels.reports.markdown import MOST, SHOWN, render
 
 from ..example_records import generation
 from . import example_results as examples
@@ -42,6 +43,28 @@ def test_thousands_of_changes_fit_into_a_step_summary() -> None:
     assert text.count("```diff") == SHOWN
     assert "<summary>2650 more</summary>" in text
     assert "- and 2150 more" in text
+
+
+def test_no_cause_fills_the_summary_alone() -> None:
+    few = examples.many(200).tests
+    told = [replace(test, cause="search" if number > 150 else "forward") for number, test in enumerate(few)]
+
+    text = render(examples.results(*told))
+
+    forward, _, search = text.partition("### search")
+    assert forward.count("```diff") == 30
+    assert search.count("```diff") == SHOWN - 30
+
+
+def test_the_longest_names_and_tracebacks_stay_below_what_github_takes() -> None:
+    broken = examples.result(
+        outcome="error", verdict="broken", headline="*" * 300, details="\x1b`" * 2000, name="é" * 3000
+    )
+
+    text = render(examples.results(*(replace(broken, id=f"{broken.id}{number}") for number in range(1000))))
+
+    assert 500_000 < len(text.encode()) < MOST
+    assert re.search(r"- and \d+ more", text)
 
 
 def test_what_a_model_says_is_neither_markup_nor_the_end_of_a_block() -> None:

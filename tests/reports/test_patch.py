@@ -279,6 +279,6 @@ def test_pending_names_what_its_patch_leaves_out(bare_project: Project, capsys: 
     main(["pending", "--patch", "out.patch"])
 
     said = capsys.readouterr()
-    assert "test_it.py::test_reply is stale and left out" in said.err
+    assert "left out: test_it.py::test_reply: stale" in said.err
     assert "patch of 1: out.patch" in said.out
     assert set(pending(bare_project)) == {"test_reply", "test_other"}

@@ -287,6 +287,50 @@ def test_a_break_that_the_ledger_foretells_is_told_with_its_entry(bare_project: 
     assert test.headline == "type-as: every forward pass raises"
 
 
+HALVES = """
+from dataclasses import replace
+import pytest
+from tests.example_records import PROMPT, generation, live, swapped
+from pytest_hfmodels.records import Step
+
+HALF = {half!r}
+
+@pytest.mark.parametrize("text", ["a", HALF])
+def test_text(hf_snapshot, text):
+    steps = swapped(1, Step(14, HALF, -0.125, -0.125, 1.25, 13, HALF)) if HALF != "b" else generation().steps
+    assert generation(steps, live=live(steps), prompt=replace(PROMPT, text=HALF)) == hf_snapshot
+
+def test_missing(hf_snapshot):
+    assert not (HALF != "b" and generation(text=HALF) != hf_snapshot), HALF
+
+def test_whole(hf_snapshot):
+    assert generation(text="now" if HALF != "b" else "before") == hf_snapshot
+"""
+
+
+def test_half_a_surrogate_pair_is_spelt_out_and_stops_no_report(bare_project: Project) -> None:
+    bare_project.write(HALVES.format(half="b"))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=4)
+    bare_project.write(HALVES.format(half="half \ud83d"))
+    kinds = ("json", "html", "markdown", "patch")
+
+    files = (f"--hfmodels-{kind}=report.{kind}" for kind in kinds)
+    result = bare_project.run("-p", "cacheprovider", *files, "--junitxml=report.xml")
+
+    result.assert_outcomes(failed=4)
+    text = {kind: (bare_project.path / f"report.{kind}").read_text(encoding="utf-8") for kind in (*kinds, "xml")}
+    assert len(load(text["json"]).tests) == 4
+    assert text["html"].count("<summary><span class=") == 4
+    assert "U+D83D" in text["html"] or "\\ud83d" in text["html"]
+    assert "\\ud83d" in text["markdown"]
+    assert "U+D83D" in text["xml"]
+    assert text["patch"].count("diff --git ") == 1
+    assert "+++ b/snapshots/test_it/test_whole.toml" in text["patch"]
+    result.stdout.fnmatch_lines(
+        ["patch of 1 snapshot: *; 3 left out: a lone surrogate in what was observed is no text"]
+    )
+
+
 class TestInCI:
     def test_markdown_is_appended_to_the_step_summary(self, failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:
         summary = failing.write("# Earlier\n", "summary.md")
@@ -308,6 +352,17 @@ class TestInCI:
 
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["markdown: report.md", "the CI's step summary could not be written: *"])
+
+    def test_a_full_step_summary_is_left_as_it_is_because_a_larger_one_is_not_shown_at_all(
+        self, failing: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        summary = failing.write("x" * (1024 * 1024 - 500), "summary.md")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+        result = failing.run("--hfmodels-markdown=report.md")
+
+        result.stdout.fnmatch_lines(["markdown: report.md", "the CI's step summary is full: nothing was added to it"])
+        assert summary.stat().st_size == 1024 * 1024 - 500
 
     def test_lines_are_annotated_inside_of_the_checkout(
         self, failing: Project, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import pytest
 
@@ -11,12 +12,15 @@ from pytest_hfmodels.explain import Evidence, Explanation, Swap
 from pytest_hfmodels.records import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import header, mismatch
+from pytest_hfmodels.reports.visible import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.assertion import Outcome
 
-from ..example_records import STEPS, beams, classification, generation, live, moved, swapped
+from ..example_records import PROMPT, STEPS, beams, classification, generation, live, moved, swapped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_hfmodels.records import Record
 
 TOLERANCE = Tolerance(1e-4)
@@ -58,6 +62,12 @@ def test_the_first_token_that_differs_comes_first_with_its_figures() -> None:
         "  ' but' (id 14) now has -0.125, margin 1.25",
     ]
     assert told[-1] == '  accept it: pytest "test_it.py::test_a[torch]" --snapshot-update'
+
+
+def test_other_prompt_ids_are_several() -> None:
+    told = lines(generation(), generation(prompt=replace(PROMPT, ids=(5, 6, 8))))
+
+    assert told[0] == "changed: prompt ids differ (snapshots/test_it/test_a.toml)"
 
 
 def test_what_pytest_shows_of_an_explanation_holds_what_matters() -> None:
@@ -202,25 +212,92 @@ def test_the_verdict_and_its_cause_come_first_then_the_text_the_evidence_and_wha
     assert short[0] == "changed: forward: generated token 2 differs (snapshots/test_it/test_a.toml)"
     assert short[1].startswith("  recorded My name")
     assert short[5] == "  why: the forward pass gives other numbers, from block 2 on"
-    assert short[6] == "  - the recorded tokens' log-probabilities moved by at most 0.5"
+    assert short[6] == "  - the recorded tokens' log-probabilities moved by at most 0.5; one more difference: -vv"
     assert short[-1].startswith("  accept it: ")
     assert "  - and so on" in whole
     assert whole[-2] == f"  find the release: {WHY.suggests[0]}"
 
 
-def test_no_explanation_is_so_long_that_pytest_would_cut_off_its_end() -> None:
+def screens(told: list[str], width: int) -> int:
+    """Count the lines of a terminal that the explanation takes, as pytest indents it."""
+    wide = [sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line) for line in told]
+    return sum(max(1, -(-(12 + columns) // width)) for columns in wide)
+
+
+LONG = 50_000 * "All work and no play. "
+UNSEEN = 5_000 * "\x1b[31m\u202e\x00\ud800"
+TURNED = 500 * "שלום עולם مرحبا بالعالم "
+
+
+def many_ways() -> Iterator[tuple[Record | None, Record]]:
+    """Yield pairs of records that differ, with texts that are hard to show."""
+    for text in (LONG, UNSEEN, TURNED, 5_000 * "漢字"):
+        prompt = replace(PROMPT, text=text)
+        steps = swapped(1, replace(OTHER, text=text[:100]))
+        yield generation(prompt=prompt), generation(steps, prompt=prompt, live=live(steps))
+        yield generation(text=f"{text}one{text}"), generation(text=f"{text}two{text}")
+        row = replace(classification().inputs[1], text=text)
+        yield classification(inputs=(row,)), classification(inputs=(replace(row, label="calm"),))
+        yield beams(), beams(beams=(beams().beams[0], Beam((11, 13, 17), -0.75, text)))
+        yield None, generation(text=text)
+    yield generation(), generation(effective={**generation().effective, **{f"s{number}": 1 for number in range(9)}})
+    yield generation(), generation(moved(1, by=1e-6, steps=swapped(2, OTHER)), live=live(STEPS, drift=1e-6))
+
+
+@pytest.mark.parametrize("sentence", ["the forward pass gives other numbers", "because " * 100, UNSEEN])
+def test_no_explanation_is_longer_than_a_screen_or_cut_by_pytest(sentence: str) -> None:
+    long = replace(WHY, sentence=sentence, evidence=(Evidence(sentence), Evidence("and so on")))
+
+    for recorded, observed in many_ways():
+        explained = {} if recorded is None else {"explanation": long}
+        told = lines(recorded, observed, verbose=False, **explained)
+
+        assert len(told) <= 8
+        assert sum(map(len, told)) <= 640
+        assert screens(told, 80) <= 24
+        assert told[-1].startswith(("  accept it: ", "  record it: "))
+        assert any("⟦" in line for line in told) == any("⟧" in line for line in told)
+        assert not UNSEEN_CHARACTERS.search("".join(told))
+
+
+def test_whatever_is_cut_or_left_out_is_said_to_be_told_with_vv() -> None:
     steps = swapped(1, replace(OTHER, text="x" * 80))
+    record = generation()
+    other = {**record.effective, **{f"setting_{number}": number for number in range(9)}}
     long = replace(WHY, sentence="because " * 100)
 
-    told = lines(generation(), generation(steps, live=live(steps)), verbose=False, explanation=long)
+    token = lines(record, generation(steps, live=live(steps)), verbose=False, explanation=long)
+    settings = lines(record, replace(record, effective=other), verbose=False, explanation=long)
+    whole = lines(record, generation(text="one"), verbose=False, explanation=replace(WHY, evidence=()))
 
+    assert "…; one more difference: -vv" in token[-2]
+    assert "…; 8 more differences: -vv" in settings[-2]
+    assert not any("-vv" in line for line in whole)
+    assert "and so on" not in "".join(token)
+
+
+def test_a_test_whose_name_is_longer_than_everything_else_leaves_room_for_what_matters() -> None:
+    steps = swapped(1, OTHER)
+
+    named = {"writer": f"test_it.py::test_a[{'x' * 500}]", "path": Path.cwd() / f"{'x' * 500}.toml"}
+
+    told = lines(generation(), generation(steps), verbose=False, **named)
+
+    assert told[0].endswith("…")
     assert sum(map(len, told)) <= 640
-    assert any(line.endswith("…") for line in told)
-    assert told[-1].startswith("  accept it: ")
+    assert "  now      My name is Ada⟦ but⟧ I" in told
+    assert told[-1] == "  accept it: run this test again with --snapshot-update"
+
+
+def test_only_what_differs_is_marked_in_a_long_text() -> None:
+    told = lines(generation(text=f"{LONG}one{LONG}"), generation(text=f"{LONG}two{LONG}"))
+
+    assert "no play. ⟦one⟧All work" in told[1]
+    assert "no play. ⟦two⟧All work" in told[2]
 
 
 def test_a_megabyte_and_what_nobody_could_see_is_cut_and_spelt_out() -> None:
-    long = "\x1b[31m\u202e" + 50_000 * "All work and no play. "
+    long = f"\x1b[31m\u202e{LONG}"
     steps = swapped(1, replace(OTHER, text=" \u202ebut\x07"))
     ids = tuple(range(100_000))
     prompts = [replace(generation().prompt, text=long, ids=(*ids[:5], last, *ids[6:])) for last in (1, 2)]

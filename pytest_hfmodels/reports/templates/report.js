@@ -9,7 +9,11 @@
   const text = new Map(tests.map((test) => [test, test.firstElementChild.textContent.toLowerCase()]));
   const places = new Map(tests.map((test, place) => [test, place]));
   const drift = (test) => (Number(test.dataset.drift ?? -1));
-  const name = (test) => test.querySelector("summary > code").textContent;
+  const names = new Map();
+  const name = (test) => {
+    if (!names.has(test)) names.set(test, test.querySelector("summary > code").textContent);
+    return names.get(test);
+  };
   const orders = {
     "": (a, b) => places.get(a) - places.get(b),
     name: (a, b) => (name(a) < name(b) ? -1 : 1),
@@ -18,14 +22,36 @@
   };
   let sorted = "";
 
-  // The details of a test are text inside noscript until somebody opens it; what is in there is escaped already.
-  const build = (test) => {
+  // The details of a test are text inside noscript, or packed, until somebody opens it; what is in there is escaped.
+  const build = async (test) => {
     const source = test.querySelector(":scope > noscript");
+    if (!source && !test.dataset.pack) return;
+    const details = document.createElement("div");
     if (source) {
-      const details = document.createElement("div");
       details.innerHTML = source.textContent;
       source.replaceWith(details);
+      return;
     }
+    const { pack, place } = test.dataset;
+    delete test.dataset.pack;
+    test.append(details);
+    try {
+      details.innerHTML = (await unpacked(Number(pack)))[place];
+    } catch {
+      details.textContent = "This browser cannot unpack what is told of this test: the JSON report (--hfmodels-json) tells it.";
+    }
+  };
+
+  const packs = document.querySelectorAll("template.pack");
+  const opened = new Map();
+  const unpacked = (number) => {
+    if (!opened.has(number)) opened.set(number, inflated(packs[number].content.textContent));
+    return opened.get(number);
+  };
+  const inflated = async (pack) => {
+    const bytes = Uint8Array.from(atob(pack), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return JSON.parse(await new Response(stream).text());
   };
 
   const show = () => {
