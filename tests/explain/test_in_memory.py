@@ -115,6 +115,7 @@ def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel)
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0")
 
 
+@pytest.mark.filterwarnings("ignore:You have modified the pretrained model configuration:UserWarning")  # before 4.32
 def test_settings_that_were_changed_are_not_why_the_forward_pass_is_another(
     model: HFModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
