@@ -238,3 +238,28 @@ def test_a_failure_that_the_ledger_foretells_is_not_explained(
     monkeypatch.setattr("pytest_hfmodels.explain.explaining.explain", asked)
 
     failing.run().assert_outcomes(xfailed=2)
+
+
+def test_another_cpu_s_rounding_is_the_backend_s(project: Project) -> None:
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("torch has one kind of kernel on this CPU: use one with AVX2 or another extension")
+    project.ini("hfmodels_tolerance =", "    same_engine=1e-8")
+    project.write(
+        "import pytest\n\n"
+        '@pytest.mark.hf_model("tiny-gpt2")\n'
+        "def test_reply(hf_model, hf_snapshot):\n"
+        '    assert hf_model.generate("My name is", max_new_tokens=30) == hf_snapshot\n'
+    )
+    project.run("--snapshot-update").assert_outcomes(passed=1)
+
+    elsewhere = project.run_alone(environment={"ATEN_CPU_CAPABILITY": "default"})
+
+    elsewhere.assert_outcomes(failed=1)
+    elsewhere.stdout.fnmatch_lines(
+        [
+            "E*assert drift: backend: the same output, but numbers moved beyond tolerance, *",
+            "E*why: rounding by another backend than recorded: cpu * -> DEFAULT",
+        ]
+    )
