@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -45,7 +46,7 @@ class InTerminal:
             stderr=other,
             env={**os.environ, "TERM": "xterm", "PAGER": "cat", **(environment or {})},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_as_in_a_terminal,
         )
         os.close(other)
         self.text = ""
@@ -64,8 +65,9 @@ class InTerminal:
 
     def status(self) -> int:
         """Read to the end, and return the exit status."""
+        end = time.monotonic() + PATIENCE
         while self._read():
-            pass
+            assert time.monotonic() < end, self.text
         return self._process.wait(PATIENCE)
 
     def close(self) -> None:
@@ -84,6 +86,11 @@ class InTerminal:
             raise
         self.text += found.decode()
         return bool(found)
+
+
+def _as_in_a_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's job in the background, as these tests may be, ignores it
 
 
 @pytest.fixture
