@@ -70,9 +70,10 @@ def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
             f"hf_snapshot needs syrupy's fixture `snapshot`, and {request.node.nodeid} has another one or none.",
             hint="Rename your own fixture `snapshot`, and do not switch syrupy off.",
         )
+    from pytest_hfmodels.explain import explain
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    return HFSnapshot(request.node, snapshot)
+    return HFSnapshot(request.node, snapshot, explain)
 
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.explanation import Evidence, Swap
 from pytest_hfmodels.explain.forward_pass import Movement, exchange, from_there_on, largest, where
 from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
+from pytest_hfmodels.snapshots.explanation import Evidence, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ import pytest
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
-from pytest_hfmodels.explain.explanation import Evidence, Explanation, Swap
 from pytest_hfmodels.explain.forward_pass import (
     Movement,
     Teacher,
@@ -30,6 +29,7 @@ from pytest_hfmodels.explain.passes import Passes
 from pytest_hfmodels.explain.releases import bisections
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
+from pytest_hfmodels.snapshots.explanation import Evidence, Explanation, Swap
 from pytest_hfmodels.snapshots.ties import floor_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.explain import in_memory
-from pytest_hfmodels.explain.explanation import Evidence, Swap
 from pytest_hfmodels.explain.last_block import apart, told_apart
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.records.evidence import fingerprint, log_softmax
+from pytest_hfmodels.snapshots.explanation import Evidence, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.explanation import Evidence
 from pytest_hfmodels.explain.releases import moved_versions
+from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

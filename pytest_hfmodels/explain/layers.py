@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
-from pytest_hfmodels.explain.explanation import Evidence
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.snapshots.compare import first_divergence
+from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.explanation import Evidence
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.snapshots.compare import first_divergence
+from pytest_hfmodels.snapshots.explanation import Evidence
 from pytest_hfmodels.snapshots.ties import label_ties, token_tie
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.explanation import Evidence
 from pytest_hfmodels.explain.passes import OutOfPassesError
 from pytest_hfmodels.records.evidence import log_softmax
 from pytest_hfmodels.reference import TOLERANCE, Rules, Settings, beam_search, check_greedy, process
 from pytest_hfmodels.reference.search import outcomes
+from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,9 +8,9 @@ from __future__ import annotations
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.reports.results import VERDICTS
 from pytest_hfmodels.reports.visible import visible
+from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

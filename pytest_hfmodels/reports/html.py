@@ -18,11 +18,11 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
+from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

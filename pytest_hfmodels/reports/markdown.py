@@ -7,9 +7,9 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import visible, visible_line
+from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.explain.explanation import in_words
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
 from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.compare import Verdict
+from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

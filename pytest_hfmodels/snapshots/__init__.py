@@ -1,6 +1,6 @@
 """Snapshots: the file format, the pure comparison, and their keeping by syrupy.
 
-May import records; fixtures, explain and reports stand on it. Nothing here runs a model.
+May import records; explain, reports and fixtures stand on it. Nothing here runs a model.
 """
 
 from typing import TYPE_CHECKING

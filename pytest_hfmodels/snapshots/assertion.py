@@ -15,6 +15,7 @@ from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
+from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import snapshot_file
@@ -25,14 +26,16 @@ from pytest_hfmodels.snapshots.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.snapshots.variants import variant_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
     from syrupy.assertion import SnapshotAssertion
 
-    from pytest_hfmodels.explain import Explanation
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.snapshots.variants import Variant
+
+    Explain = Callable[..., Explanation]
 
 
 class NearTieWarning(UserWarning):
@@ -72,12 +75,14 @@ class HFSnapshot:
     Args:
         item: the test.
         snapshot: syrupy's own assertion for that test, which stores, updates and counts.
+        explain: says why two records differ, `explain.explain`.
     """
 
     __hash__ = None  # type: ignore[assignment]  # it has an equality of its own, like syrupy's
 
-    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion) -> None:
+    def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, explain: Explain) -> None:
         self._item = item
+        self._explain = explain
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
         self._used: set[Path] = set()
@@ -207,12 +212,9 @@ class HFSnapshot:
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
         try:
-            from pytest_hfmodels.explain import explain  # NumPy and the reference: only for a test that fails
+            return self._explain(comparison, observation.recorded, observation.record, test=self._item.nodeid)
         except ImportError as error:  # without NumPy there is no model to ask
-            from pytest_hfmodels.explain import Explanation
-
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
-        return explain(comparison, observation.recorded, observation.record, test=self._item.nodeid)
 
     def _is_foretold(self) -> bool:
         """Tell whether the ledger says that this test fails here, and why: asking the model would slow a green run."""

@@ -15,6 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.snapshots.explanation import CAUSES
 from pytest_hfmodels.snapshots.reading import Reader
 
 if TYPE_CHECKING:
@@ -233,8 +234,6 @@ def _change(table: Reader, said: dict[str, Any]) -> Change:
 
 
 def _cause(table: Reader) -> str:
-    from pytest_hfmodels.explain.explanation import CAUSES  # a few names; most ledgers have none
-
     cause = table.string("cause")
     if cause not in CAUSES:
         raise table.error(("cause",), f"{cause!r} is no cause", f"It is one of {', '.join(CAUSES)}.")

@@ -1,4 +1,4 @@
-"""What an explanation says: plain data, for every report."""
+"""What can be said of why a snapshot differs: plain data. `explain` makes it, and every report tells it."""
 
 from __future__ import annotations
 
