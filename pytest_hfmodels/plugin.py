@@ -38,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         _require_engines(Options.of(config))
+        if any(str(argument).startswith("--hfmodels-") for argument in config.invocation_params.args):
+            from pytest_hfmodels.rootdir import require_own_root
+
+            require_own_root(config)
         use_profile(config)
         if Options.of(config).reports:
             from pytest_hfmodels.reports.session import register  # only runs that are asked for a report pay for one
@@ -226,7 +230,7 @@ def _paint(config: pytest.Config) -> None:
 def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
     from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
 
-    noun = "snapshot waits" if len(reports) == 1 else "snapshots wait"
+    noun = "test waits" if len(reports) == 1 else "tests wait"
     said = f"{len(reports)} {noun} for a decision: "
     return said + (offer(config, reports) or "hfmodels review walks through them, hfmodels accept takes them in")
 

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         print(NOTHING)
         return 1
-    gone = [pending for pending in chosen if pending.is_gone(project.root)]
+    gone = {pending: None for pending in chosen if pending.is_gone(project.root)}
     rest = [pending for pending in chosen if pending not in gone]
     for path in accept(project, rest, variation) if rest else ():
         print(f"wrote {visible_line(relpath(path))}")

@@ -33,5 +33,6 @@ def run(options: argparse.Namespace) -> int:
             path.unlink()
         print(f"deleted {path}" if options.delete else path)
     if found and not options.delete:
-        print(f"{len(found)} snapshot files belong to no test; delete them with: hfmodels orphans --delete")
+        several = f"{len(found)} snapshot files belong" if len(found) > 1 else "1 snapshot file belongs"
+        print(f"{several} to no test; to delete what is listed: hfmodels orphans --delete")
     return 1 if found and not options.delete else 0

@@ -85,9 +85,9 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
     from pytest_hfmodels.reports.patch import APPLY, is_text, patch_of
 
     kept = [pending for pending, trouble in found if trouble is None and is_text(pending)]
-    text = patch_of(kept, project.root)
+    text, taken = patch_of(kept, project.root), set(kept)
     for pending, trouble in found:
-        if pending not in kept:
+        if pending not in taken:
             why = _NO_TEXT if trouble is None else trouble.what
             print(f"hfmodels: left out: {visible_line(f'{pending.test}: {why}')}", file=sys.stderr)
     if file == _PRINT:

@@ -33,6 +33,7 @@ def overheard(model: Any) -> Iterator[Heard]:
     if original is None:
         yield heard
         return
+    model = getattr(original, "__self__", model)  # what a wrapper hands on (PEFT's do) is the inner model's to call
     own = {name: value for name, value in vars(model).items() if name == _PLACE}
     listener: Any = _TensorFlow if _is_tensorflow(model) else _Torch
 

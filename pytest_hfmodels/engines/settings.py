@@ -105,6 +105,7 @@ def resolved_settings(model: Any) -> Iterator[list[Any]]:
     if original is None:
         yield caught
         return
+    model = getattr(original, "__self__", model)  # what a wrapper hands on (PEFT's do) is the inner model's to call
     own = {name: value for name, value in vars(model).items() if name == _LISTENED}  # a test's own, put back after
 
     def listen(generation_config: Any, *arguments: Any, **keywords: Any) -> Any:

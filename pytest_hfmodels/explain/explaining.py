@@ -138,12 +138,16 @@ def _of_generation(
         comparison.verdict is Verdict.DRIFT and generating <= floor and not _beam_scores(comparison)
     ):
         return _small(comparison, recorded, observed, passes, drift, [*close, *evidence])
+    if comparison.verdict is Verdict.DRIFT and recorded.provenance.dtype != observed.provenance.dtype:
+        small = _small(comparison, recorded, observed, passes, drift, [*close, *evidence])
+        if small.cause is not None:  # the coarser dtype's noise floor lies above the finer one's tolerance
+            return small
     ask = search.processed_otherwise if generating > 2 * floor else search.look
     found = ask(recorded, observed, passes, teacher, floor, generating)
-    evidence = [*found.evidence, *evidence, *close]
     changes = in_memory.of_the_model(passes.origin)
     if changes and in_memory.stands_alone(recorded, observed):
-        return Explanation(comparison.verdict, "test", in_memory.sentence(changes), tuple(evidence))
+        return Explanation(comparison.verdict, "test", in_memory.sentence(changes), (*evidence, *close))
+    evidence = [*found.evidence, *evidence, *close]
     if changes:
         evidence.insert(0, in_memory.as_evidence(changes))
     if found.tie:
@@ -296,8 +300,10 @@ def _without_model(comparison: Comparison, recorded: Record, observed: Record, c
 
 def _shown(swapped: list[Swap]) -> Iterator[Evidence]:
     for swap in swapped:
+        before, after = f"{swap.before:.2g}", f"{swap.after:.2g}"
+        told = f"the movement stays at {after}" if before == after else f"the movement is {after} instead of {before}"
         yield Evidence(
-            f"with {swap.what} the movement is {swap.after:.2g} instead of {swap.before:.2g}",
+            f"with {swap.what} {told}",
             {"before": swap.before, "after": swap.after},
         )
 

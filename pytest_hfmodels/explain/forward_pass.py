@@ -118,7 +118,8 @@ def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes
     for attention in _attentions(then.attention, now.attention):
         what = f"{attention} attention instead of {now.attention}"
         if found.settled_by(what, lambda attention=attention: again(attention=attention)):  # type: ignore[misc]
-            return "attention", f"the attention kernel: with {what} the recorded numbers come back"
+            moved = "" if then.attention != now.attention else f"{now.attention} gives other numbers than recorded; "
+            return "attention", f"the attention kernel: {moved}with {what} the recorded numbers come back"
     if now.dtype != "float64" and found.before > found.floor:
         what = f"float64 instead of {now.dtype}"
         if found.settled_by(what, lambda: again(dtype="float64")):

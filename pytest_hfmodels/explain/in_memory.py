@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.explain.releases import moved_versions
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
+_NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
 
 
 def of_the_model(origin: Origin) -> list[str]:
@@ -44,9 +46,13 @@ def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
 
 
 def listed(changes: Sequence[str]) -> str:
-    """Return the first few changes, and how many more there are."""
-    more = len(changes) - _SHOWN
-    return f"{'; '.join(f'{one:.120}' for one in changes[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"
+    """Return the first few changes, and how many more there are; those of many tensors or modules as one."""
+    alike: dict[str, list[str]] = {}
+    for one in changes:
+        alike.setdefault(_NAMED.sub(r"\1", one), []).append(one)
+    told = [f"{those[0]:.120}{f', and {len(those) - 1} more so' if those[1:] else ''}" for those in alike.values()]
+    more = len(told) - _SHOWN
+    return f"{'; '.join(told[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"
 
 
 def stands_alone(recorded: Record, observed: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,20 +12,22 @@ from pytest_hfmodels.records.evidence import fingerprint
 from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pytest_hfmodels.records import Block
 
 FINAL_NORM = "final norm"
+_SAME = 1e-6  # of its size: a fingerprint of the same states
 _SETTLES = 4  # what stands in for a part accounts for a movement if less than a fourth of it is left
 
 
 def told_apart(recorded: Block, observed: Block, model: Any, run: Callable[[], object]) -> tuple[str, Evidence | None]:
     """Return which part gives another last hidden state than recorded, and what shows it.
 
-    The model runs once more and its final norm is listened to: a layer norm of what goes in is computed here.
+    The model runs once more and its norms are listened to: the one that gives the last hidden state is the final norm,
+    and a layer norm of what goes into it is computed here.
 
     Args:
         recorded: the fingerprint of the last hidden state.
@@ -33,20 +36,28 @@ def told_apart(recorded: Block, observed: Block, model: Any, run: Callable[[], o
         run: runs it as it ran for `observed`.
 
     Returns:
-        The block's name, where there is no norm behind it or that does what it should; `final norm`; or
+        The block's name, where no norm is behind it or that does what it should; `final norm`; or
         `block 2 or final norm` where it cannot be told.
     """
-    norm = final_norm(model)
-    if norm is None:
-        return recorded.name, None
     either = f"{recorded.name} or {FINAL_NORM}"
-    if not hasattr(norm, "register_forward_hook"):  # TensorFlow's layers cannot be listened to
+    if not hasattr(model, "named_modules"):  # TensorFlow's layers cannot be listened to
+        return (recorded.name if _tensorflow_s(model) is None else either), None
+    norms = norms_outside_blocks(model)
+    if not norms:
+        return recorded.name, None
+    try:
+        with _heard(norms) as calls:
+            run()
+    except Exception:  # what is known already is worth more than this
         return either, None
-    with _heard(norm) as given:
-        run()
-    if not given or not _is_layer_norm(norm):
+    if not calls:
         return either, None
-    stated = fingerprint([layer_norm(norm, given[-1], _epsilon(model, norm))])[0]
+    final = next((call for call in reversed(calls) if apart(call.gives, observed) <= _SAME), None)
+    if final is None:
+        return recorded.name, None
+    if not _is_layer_norm(final.norm):
+        return either, None
+    stated = fingerprint([layer_norm(final.norm, final.given, _epsilon(model, final.norm))])[0]
     size = apart(recorded, observed)
     told = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
     if apart(recorded, stated) <= size / _SETTLES:
@@ -63,22 +74,21 @@ def apart(before: Block, now: Block) -> float:
     return float("inf") if np.isnan(moved) else moved / size
 
 
-def final_norm(model: Any) -> Any:
-    """Return the norm that stands behind all blocks, or None.
+def norms_outside_blocks(model: Any) -> list[Any]:
+    """Return the modules of a torch model that may be norms and stand in none of its numbered blocks.
 
-    Blocks are numbered, and what is in one belongs to it; of the rest only norms have a weight of one dimension, and
-    those of the embeddings come first.
+    Only norms have a weight of one dimension.
     """
-    if not hasattr(model, "named_modules"):
-        return getattr(getattr(model, getattr(model, "base_model_prefix", ""), None), "ln_f", None)
-    numbered = False
-    found = None
-    for name, module in model.named_modules():
-        if any(part.isdigit() for part in name.split(".")):
-            numbered, found = True, None  # what came before stands in front of the blocks
-        elif numbered and getattr(getattr(module, "weight", None), "ndim", None) == 1:
-            found = module
-    return found
+    return [
+        module
+        for name, module in model.named_modules()
+        if not any(part.isdigit() for part in name.split("."))
+        and getattr(getattr(module, "weight", None), "ndim", None) == 1
+    ]
+
+
+def _tensorflow_s(model: Any) -> Any:
+    return getattr(getattr(model, getattr(model, "base_model_prefix", ""), None), "ln_f", None)
 
 
 def layer_norm(norm: Any, states: NDArray[Any], epsilon: float) -> NDArray[Any]:
@@ -105,17 +115,27 @@ def _array(tensor: Any) -> NDArray[Any]:
     return result
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What a norm was given, (B, L, C), and the fingerprint of what it gave."""
+
+    norm: Any
+    given: NDArray[Any]
+    gives: Block
+
+
 @contextmanager
-def _heard(norm: Any) -> Iterator[list[NDArray[Any]]]:
-    """Listen to what a module is given."""
-    given: list[NDArray[Any]] = []
+def _heard(norms: Sequence[Any]) -> Iterator[list[_Call]]:
+    """Listen to what modules are given and give."""
+    calls: list[_Call] = []
 
-    def listen(module: Any, inputs: tuple[Any, ...]) -> None:
-        del module
-        given.extend(_array(states) for states in inputs[:1])
+    def listen(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs and all(hasattr(states, "detach") and states.ndim == 3 for states in (inputs[0], output)):
+            calls.append(_Call(module, _array(inputs[0]), fingerprint([_array(output)])[0]))
 
-    handle = norm.register_forward_pre_hook(listen)
+    handles = [norm.register_forward_hook(listen) for norm in norms]
     try:
-        yield given
+        yield calls
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

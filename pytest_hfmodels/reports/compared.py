@@ -125,7 +125,7 @@ def movement(outcome: Outcome) -> float | None:
     Where tokens differ that includes the first recorded one that does, looked up in what the model says there now.
     """
     comparison, recorded, observed = outcome.comparison, outcome.recorded, outcome.observed
-    if {"kind", "prompt"} & {difference.layer for difference in comparison.differences}:
+    if recorded is None or {"kind", "prompt"} & {difference.layer for difference in comparison.differences}:
         return None
     if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
         return comparison.drift

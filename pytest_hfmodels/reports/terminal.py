@@ -23,6 +23,7 @@ _VALUE = 160  # of a value that differs
 _SEVERAL = "prompt ids", "ids of ", "labels of ", "labels given"  # names of what is plural
 _WHAT = 80  # of the name of what differs: a classified text may be in it
 _LINES, _CHARACTERS = 8, 620  # pytest shows no more of an explanation, unless it is asked for more
+_LIBRARY_S = "forward", "search", "decoding"  # causes that a release brings
 _LEAST = 40  # characters of a reason; less says nothing
 _NEXT = 250  # of what to type next: a test's name may be longer than everything else
 _LONGEST = 600  # characters of a line of the whole
@@ -59,13 +60,14 @@ def headline(outcome: Outcome) -> str:
 def _reasons(outcome: Outcome, recorded: Record) -> Iterator[str]:
     """Yield why, the weightiest first: where there is no room, the last are left out."""
     comparison, explained = outcome.comparison, outcome.explanation
-    since = [*comparison.notes, *_version_changes(recorded, outcome.observed)]
     if explained is not None:
         yield f"  why: {visible_line(explained.sentence)}"
-    if since:
-        yield f"  since recording: {'; '.join(since)}"
+    since = list(_since(outcome, recorded))
+    yield from since
     if explained is not None:
         yield from (f"  - {visible_line(evidence.what)}" for evidence in explained.evidence[:1])
+    if not since:
+        yield from _unmoved(outcome, recorded)
     yield f"  {_movement(comparison)}"
 
 
@@ -78,14 +80,27 @@ def _whole(outcome: Outcome, recorded: Record) -> Iterator[str]:
     for difference in comparison.differences[1:]:
         yield from _indented(_describe(difference, recorded, outcome.observed))
     yield f"  {_movement(comparison)}"
-    since = [*comparison.notes, *_version_changes(recorded, outcome.observed)]
-    if since:
-        yield f"  since recording: {'; '.join(since)}"
+    yield from [*_since(outcome, recorded)] or _unmoved(outcome, recorded)
     yield f"  recorded with {_made_by(recorded)}"
     yield f"  now           {_made_by(outcome.observed)}"
     for command in () if explained is None else explained.suggests:
         yield f"  find the release: {command}"
     yield f"  {_next_step(outcome, recorded)}"
+
+
+def _since(outcome: Outcome, recorded: Record) -> Iterator[str]:
+    since = [*outcome.comparison.notes, *_version_changes(recorded, outcome.observed)]
+    if since:
+        yield f"  since recording: {'; '.join(since)}"
+
+
+def _unmoved(outcome: Outcome, recorded: Record) -> Iterator[str]:
+    """Yield that a library is accused of what it cannot be: it is the one that recorded."""
+    then, now = recorded.provenance, outcome.observed.provenance
+    here = (then.engine, then.implementation, then.device, then.cpu)
+    moved = here != (now.engine, now.implementation, now.device, now.cpu)
+    if not moved and outcome.explanation is not None and outcome.explanation.cause in _LIBRARY_S:
+        yield "  since recording: no release, file or machine has moved: it was edited, or a test patches something"
 
 
 def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[str]:
@@ -102,10 +117,11 @@ def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[
     kept = _shortened(lines, _CHARACTERS - len(hint) - len(last))
     room, cut = _CHARACTERS - sum(map(len, (*kept, hint, last))), kept != lines
     for reason in reasons:
-        if len(kept) + 1 >= _LINES or (room < _LEAST and len(reason) > room):
+        whole = len(reason) <= room
+        if len(kept) + 1 >= _LINES or not (whole or (reason is reasons[0] and room >= _LEAST)):
             cut = True
             break
-        kept.append(_cut(reason, room))
+        kept.append(reason if whole else f"{_cut(reason, room).rpartition(' ')[0]} …")  # half a figure is a false one
         room, cut = room - len(kept[-1]), cut or kept[-1] != reason
     if cut or more:
         kept[-1] += hint

@@ -260,7 +260,8 @@ def _write_all(contents: Mapping[Path, str]) -> None:
                 written.append(path)
                 write_atomically(path, text)
     except BaseException as error:
-        lost = _put_back({path: before[path] for path in reversed(written)})
+        with _undisturbed():
+            lost = _put_back({path: before[path] for path in reversed(written)})
         if lost:
             raise SnapshotError(
                 f"{written[-1]} cannot be written ({error}), and these could not be put back: "
@@ -286,6 +287,21 @@ def _ended_by_signals() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let nobody interrupt: a second Ctrl-C would leave half of the files changed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:

@@ -275,9 +275,10 @@ def _item(value: Any, *, inline: bool = False) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return AoT([_item(entry) for entry in value])
     if isinstance(value, list | tuple):
-        array = tomlkit.array()
-        array.extend([_item(entry, inline=True) for entry in value])
-        return array.multiline(_one_a_line(value))
+        entries = [_item(entry, inline=True).as_string() for entry in value]
+        rows, line = "".join(f"    {entry},\n" for entry in entries), ", ".join(entries)
+        # From its text: tomlkit counts an array anew at each entry that is added, and a long text has thousands.
+        return tomlkit.value(f"[\n{rows}]" if _one_a_line(value) else f"[{line}]")
     return tomlkit.item(value)
 
 

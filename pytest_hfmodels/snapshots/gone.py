@@ -40,9 +40,14 @@ class _Census:
 
     def __init__(self, root: Path, folder: PendingFolder) -> None:
         self._root, self._folder = root, folder
+        self._modules: set[str] = set()
         self._collected: set[str] = set()
         self._in_part: set[str] = set()
         self._owned: set[Path] = set()
+
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        """Remember that a file is collected for its tests: doctests of it are reported under the same name."""
+        self._modules.add(self._named(module_path).as_posix())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Remember a test file; one that failed or skipped itself, or a class of which did, says nothing."""
@@ -63,7 +68,10 @@ class _Census:
         snapshot = self._named(self._root / pending.snapshot)
         if any(belongs(snapshot, own) for own in self._owned):
             return False
-        return True if pending.test.partition("::")[0] in self._collected - self._in_part else None
+        return True if pending.test.partition("::")[0] in self._whole() else None
+
+    def _whole(self) -> set[str]:
+        return (self._collected & self._modules) - self._in_part
 
     def _named(self, path: Path) -> Path:
         return Path(relpath(path, self._root))

@@ -296,7 +296,7 @@ def _verdict_of(pending: Pending) -> str:
 def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pending]:
     if not tests:
         return found
-    chosen: list[Pending] = []
+    chosen: dict[Pending, None] = {}
     for test in tests:
         path, separator, rest = test.partition("::")
         if not path:
@@ -305,8 +305,8 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
         named = [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
         if not named:
             raise SnapshotError(f"Nothing of {test} is pending.", hint="`hfmodels pending` lists what is.")
-        chosen += [pending for pending in named if pending not in chosen]
-    return chosen
+        chosen |= dict.fromkeys(named)
+    return list(chosen)
 
 
 def _places(path: str, root: Path) -> set[str]:
@@ -357,7 +357,8 @@ def _checked(pending: Pending) -> Pending:
         raise TypeError("`gone` is no truth value")
     if not all(isinstance(value, str) for name, value in (*values.items(), *enumerate(lines)) if name not in absent):
         raise TypeError("a field is no text")
-    if "\0" in pending.snapshot + pending.compared:
+    names = os.fsencode(pending.snapshot + pending.compared)  # which refuses half of a surrogate pair
+    if b"\0" in names:
         raise ValueError("a file's name has a NUL")
     return pending
 

@@ -158,6 +158,19 @@ def test_another_dtype(model: HFModel, models: ModelCache) -> None:
     assert found.swapped[0].after < 1e-7 < found.swapped[0].before
 
 
+@pytest.mark.parametrize("prompt", ["Hello", "Good dog.", "It is not easy.", "My name is"])
+def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models: ModelCache, prompt: str) -> None:
+    """The tolerance is the finer dtype's, and the floor the coarser one's: no search is to be accused in between."""
+    recorded, observed = (
+        one.generate(prompt, max_new_tokens=20) for one in (model, models.load("./model", dtype="float16"))
+    )
+    comparison = compare(stored(recorded), observed, Tolerance(1e-6))
+    if comparison.verdict is not Verdict.DRIFT:
+        pytest.skip("float16 chooses another token here: use another prompt")
+
+    assert ask(stored(recorded), observed, tolerance=1e-6).cause == "dtype"
+
+
 @needs_sdpa
 @pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
 def test_another_attention_kernel_within_the_noise_floor(
@@ -344,6 +357,21 @@ def test_a_length_penalty_that_counts_the_prompt(model: HFModel) -> None:
     assert (found.cause, found.rules) == ("search", ("length_penalty_counts_prompt",))
     assert "in 4.30.2 the length penalty counts the prompt (before 4.36)" in found.sentence
     assert found.suggests == ()
+
+
+def test_an_older_release_s_rule_is_no_longer_the_recording_one_s(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = stored(generate(model, **BEAMS))
+    prompt = len(recorded.prompt.ids)
+    beams = tuple(replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in recorded.beams)
+    monkeypatch.setattr(
+        "pytest_hfmodels.explain.search._release", lambda record: "4.57.6" if record.live is None else "4.30.2"
+    )
+
+    found = ask(recorded, replace(generate(model, **BEAMS), beams=beams))
+
+    assert "in 4.57.6 no longer: the length penalty counts the prompt (before 4.36)" in found.sentence
 
 
 # -- decoding ----------------------------------------------------------------------------------------------------------

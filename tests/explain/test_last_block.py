@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pytest_hfmodels.explain.last_block import _epsilon, final_norm, layer_norm, told_apart
+from pytest_hfmodels.explain.last_block import _epsilon, layer_norm, told_apart
 from pytest_hfmodels.records import Block
+from pytest_hfmodels.records.evidence import fingerprint
 
 from ..surroundings import needs_both_engines
 from .asking import ask, blocks_shifted, stored, told
@@ -171,7 +173,6 @@ def test_a_model_without_a_final_norm_has_none(models: ModelCache) -> None:
     def run() -> None:
         raise AssertionError("there is nothing to listen to")
 
-    assert final_norm(model) is None
     assert told_apart(before, now, model, run) == ("block 4", None)
 
 
@@ -183,23 +184,73 @@ def test_tensorflow_s_is_not_listened_to(models: ModelCache) -> None:
     assert told_apart(before, now, model, lambda: None) == ("block 2 or final norm", None)
 
 
-def test_norms_of_the_embeddings_and_of_blocks_are_not_final() -> None:
+@pytest.mark.parametrize("order", [("h", "last", "head"), ("last", "h", "head"), ("head", "first", "last", "h")])
+@pytest.mark.parametrize("faulty", ["last", "h"])
+def test_the_final_norm_is_found_wherever_it_is_declared(order: tuple[str, ...], faulty: str) -> None:
     import torch
 
-    def built(*parts: tuple[str, Any]) -> Any:
-        model = torch.nn.Module()
-        for name, part in parts:
-            model.add_module(name, part)
-        return model
+    parts: dict[str, Any] = {
+        "first": torch.nn.LayerNorm(4),
+        "h": torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))]),
+        "last": torch.nn.LayerNorm(4),
+        "head": torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4)),
+    }
+    model = module(*((name, parts[name]) for name in order))
+    states = torch.linspace(-1, 2, 24).reshape(2, 3, 4) ** 2
 
-    norms = [torch.nn.LayerNorm(4) for _ in range(3)]
-    blocks = ("h", torch.nn.ModuleList([torch.nn.Sequential(norms[1])]))
-    head = ("head", torch.nn.Linear(4, 2))
+    def run() -> Any:
+        last = parts["last"](parts["h"][0](states))
+        parts["head"](last)
+        return last
 
-    assert final_norm(built(("ln", norms[0]), blocks, ("ln_f", norms[2]), head)) is norms[2]
-    assert final_norm(built(("ln", norms[0]), blocks, head)) is None
-    assert final_norm(built(("ln", norms[0]), head)) is None
-    assert final_norm(built(blocks, ("ln", norms[0]), ("more", torch.nn.ModuleList([torch.nn.Identity()])))) is None
+    recorded = block_of(run())
+    at_fault = parts["last"] if faulty == "last" else parts["h"][0]
+    at_fault.register_forward_hook(lambda _module, _inputs, output: output * torch.tensor([1.5, 1, 1, 1]))
+
+    named, _ = told_apart(recorded, block_of(run()), model, run)
+
+    assert named == ("final norm" if faulty == "last" else "block 1")
+
+
+def module(*parts: tuple[str, Any]) -> Any:
+    """Return a module of parts in this order."""
+    import torch
+
+    made: Any = torch.nn.Module()
+    made.config = SimpleNamespace()
+    for name, part in parts:
+        made.add_module(name, part)
+    return made
+
+
+def block_of(states: Any) -> Block:
+    return replace(fingerprint([states.detach().double().numpy()])[0], name="block 1")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_norms_of_the_embeddings_and_of_the_head_are_not_final(behind: bool) -> None:
+    import torch
+
+    model = module(("norm", torch.nn.LayerNorm(4)))
+    states = torch.linspace(-1, 2, 24).reshape(2, 3, 4)
+
+    def run() -> Any:
+        last = states if behind else model.norm(states) * 2 + 1
+        if behind:
+            model.norm(last)  # in the head: what it gives is no hidden state
+        return last
+
+    assert told_apart(Block("block 1", 0.1, 0.2, 0.3), block_of(run()), model, run) == ("block 1", None)
+
+
+def test_a_model_that_cannot_run_again_leaves_it_open(models: ModelCache) -> None:
+    model = models.load("./model").model
+    before, now = Block("block 2", 0.1, 0.2, 0.3), Block("block 2", 0.2, 0.2, 0.3)
+
+    def run() -> None:
+        raise RuntimeError("out of memory")
+
+    assert told_apart(before, now, model, run) == ("block 2 or final norm", None)
 
 
 def test_a_norm_of_another_kind_leaves_it_open() -> None:
@@ -217,7 +268,7 @@ def test_a_norm_of_another_kind_leaves_it_open() -> None:
     other.add_module("h", torch.nn.ModuleList([torch.nn.Identity()]))
     norm = RootMeanSquare()
     other.add_module("norm", norm)
-    before, now = Block("block 1", 0.1, 0.2, 0.3), Block("block 1", 0.2, 0.2, 0.3)
+    before, now = Block("block 1", 0.1, 0.2, 0.3), block_of(torch.ones(1, 2, 4))
 
     assert told_apart(before, now, other, lambda: norm(torch.ones(1, 2, 4)))[0] == "block 1 or final norm"
 

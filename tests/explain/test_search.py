@@ -15,7 +15,7 @@ from pytest_hfmodels.explain.search import reference_settings
 from pytest_hfmodels.records import Beam, Step
 from pytest_hfmodels.reference import Rules, Settings, beam_search
 
-from ..example_records import EFFECTIVE, beams, generation, provenance
+from ..example_records import EFFECTIVE, STEPS, beams, generation, provenance
 from .asking import ask, stored
 from .test_causes import BEAMS, generate
 
@@ -269,13 +269,15 @@ class Scripted:
     release: str = "4.30.2"
     floor: float = 2e-5
     settings: Settings = TWO_BEAMS
+    alike: bool = False
     asked: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         then = replace(provenance(), versions={"transformers": self.release})
         made: Any = self.engine
         self.recorded = beams(provenance=then)
-        self.observed = beams(provenance=replace(provenance(), engine=made))
+        steps = STEPS if self.alike else STEPS[:2]
+        self.observed = beams(provenance=replace(provenance(), engine=made), steps=steps)
 
     def objection(self, record: GenerationRecord, rules: Rules, *, close: bool = True) -> str | None:
         side = "recorded" if record is self.recorded else "observed"
@@ -307,6 +309,13 @@ def test_the_same_search_can_give_either() -> None:
     found = judged(release="4.57.6")
 
     assert (found.cause, found.tie) == (None, True)
+
+
+def test_where_the_same_tokens_were_chosen_no_decision_was_close() -> None:
+    found = judged(release="4.57.6", alike=True)
+
+    assert (found.cause, found.tie) == (None, False)
+    assert found.sentence == "the search gives these tokens on both sides: what moved is no decision of its"
 
 
 def test_what_no_rules_give_is_said_to_be_none_of_it() -> None:

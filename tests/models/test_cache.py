@@ -92,6 +92,33 @@ def test_a_missing_tokenizer_is_named(cache: ModelCache, tmp_path: Path) -> None
     assert "tokenizer.save_pretrained(folder)" in raised.value.hint
 
 
+def test_an_adopted_wrapper_s_settings_are_the_inner_model_s(cache: ModelCache) -> None:
+    """As PEFT's wrappers do it: attributes are handed on, and `generate` is the inner model's."""
+    import torch
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self, module: Any) -> None:
+            super().__init__()
+            self.module = module
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.module, name)
+
+        def forward(self, *arguments: Any, **keywords: Any) -> Any:
+            return self.module(*arguments, **keywords)
+
+    bare = cache.load("./model")
+    wrapped = cache.adopt(Wrapper(bare.model), bare.tokenizer)
+
+    record = wrapped.generate("Hello", max_new_tokens=6)
+
+    assert record.effective == bare.generate("Hello", max_new_tokens=6).effective
+    assert "_get_logits_processor" not in vars(bare.model)
+
+
 def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
     handle = cache.load("./model", task="text-classification")
 

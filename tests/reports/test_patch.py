@@ -199,7 +199,7 @@ def test_where_the_cache_cannot_be_written_a_patch_is_offered(
 
     (line,) = (line for line in result.outlines if "wait for a decision" in line)
     (patch,) = tmp_path.glob("hfmodels-*.patch")
-    assert line.startswith("2 snapshots wait for a decision: nothing is pending, because ")
+    assert line.startswith("2 tests wait for a decision: nothing is pending, because ")
     assert f"git apply {patch} (--hfmodels-patch FILE chooses the file)" in line
     apply(patch.read_text(), bare_project.path)
     run(bare_project).assert_outcomes(passed=3)
@@ -213,7 +213,7 @@ def test_a_patch_that_was_asked_for_is_written_where_the_cache_cannot_be(bare_pr
 
     result = run(bare_project, "--hfmodels-patch=out.patch")
 
-    result.stdout.fnmatch_lines(["2 snapshots wait for a decision: nothing is pending, because * cannot be written"])
+    result.stdout.fnmatch_lines(["2 tests wait for a decision: nothing is pending, because * cannot be written"])
     result.stdout.fnmatch_lines(["patch of 2 snapshots: out.patch*"])
 
 

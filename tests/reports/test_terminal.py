@@ -329,3 +329,22 @@ def test_colours_are_put_around_the_words_and_change_none() -> None:
     assert "\x1b[31;1;4m⟦ and⟧" in coloured[2]
     assert "\x1b[32;1;4m⟦ but⟧" in coloured[3]
     assert painted(["E       assert 1 == 2"]) == ["E       assert 1 == 2"]
+
+
+def test_where_nothing_has_moved_no_release_is_at_fault() -> None:
+    edited = generation(moved(0, by=1.0))
+    elsewhere = replace(edited, provenance=replace(edited.provenance, cpu="AVX2"))
+    told = "  since recording: no release, file or machine has moved: it was edited, or a test patches something"
+
+    assert told in lines(edited, generation(), explanation=WHY)
+    assert told not in lines(elsewhere, generation(), explanation=WHY)
+    assert told not in lines(edited, generation(), explanation=replace(WHY, cause="dtype"))
+
+
+def test_a_reason_that_does_not_fit_is_not_cut_within_a_figure() -> None:
+    why = replace(WHY, evidence=(Evidence(f"{'a long way ' * 30}of 0.00123"),))
+
+    short = lines(generation(), generation(moved(0, by=1.0)), verbose=False, explanation=why)
+
+    assert not any("a long way" in line for line in short)
+    assert any(line.endswith(": -vv") for line in short)

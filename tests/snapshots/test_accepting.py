@@ -67,7 +67,7 @@ def git(project: Project, *arguments: str) -> str:
 def test_a_failing_run_says_that_something_is_pending(changed: Project) -> None:
     result = run(changed)
 
-    result.stdout.fnmatch_lines(["2 snapshots wait for a decision: hfmodels review walks through them, *"])
+    result.stdout.fnmatch_lines(["2 tests wait for a decision: hfmodels review walks through them, *"])
 
 
 def test_pending_lists_what_failed(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,12 +251,15 @@ def test_termination_in_the_middle_puts_everything_back(changed: Project, monkey
         write_atomically(path, text)
         if len(written) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
+        if len(written) > 3:  # while they are put back
+            os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", ended_at_the_third)
 
     with pytest.raises(SystemExit):
         main(["accept", "--keep-old-as", "before-8", "--when", OLD])
 
+    assert len(written) > 3
     assert changed.snapshots == before
 
 

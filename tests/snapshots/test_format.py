@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +232,15 @@ def test_a_wrong_classification_is_refused() -> None:
     assert "inputs.1.logits.2: 'high' is not a number" in complaint(text.replace("-0.5, 0.75]", '-0.5, "high"]'))
     assert "inputs.0.label: 1 is not a string" in complaint(text.replace('label = "calm"', "label = 1"))
     assert "loss.labels: is missing" in complaint(text.replace("labels = [0, 2]\n", ""))
+
+
+def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
+    few, many = (generation(text="\n".join(map(str, range(lines)))) for lines in (1_000, 20_000))
+
+    took = []
+    for record in (few, many):
+        start = time.perf_counter()
+        assert load(dump(record), FILE) == replace(record, live=None)
+        took.append(time.perf_counter() - start)
+
+    assert took[1] < 80 * took[0]  # 20 times as long, and 400 times where each line counts those before it

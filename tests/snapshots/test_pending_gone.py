@@ -86,6 +86,19 @@ def test_a_run_of_a_part_marks_nothing(renamed: Project, arguments: list[str]) -
     assert "test_other" in pending(renamed)
 
 
+def test_doctests_of_a_file_are_not_its_tests(bare_project: Project) -> None:
+    """A file that is named is collected whatever its name is; a run of everything finds doctests alone in it."""
+    bare_project.write(TESTS.format(reply="", other=""), "checks.py")
+    run(bare_project, "checks.py", "--snapshot-update").assert_outcomes(passed=3)
+    bare_project.write(TESTS.format(**NOW), "checks.py")
+    run(bare_project, "checks.py")
+
+    run(bare_project, "--doctest-modules")
+
+    assert pending(bare_project)
+    assert gone(bare_project) == set()
+
+
 @pytest.mark.parametrize(
     "before",
     ["import nothing_of_this_name\n", "import pytest\npytest.skip(allow_module_level=True)\n"],
