@@ -150,7 +150,7 @@ def _of_generation(
     evidence = [*found.evidence, *evidence, *close]
     if changes:
         evidence.insert(0, in_memory.as_evidence(changes))
-    if found.tie:
+    if found.tie or found.alike:
         small = _small(comparison, recorded, observed, passes, drift, evidence)
         return small if small.cause is not None else replace(small, sentence=found.sentence)
     if found.cause is None and part is not None and drift > 0:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.reference import Beams
     from pytest_hfmodels.reference.search import IntArray, Ties
 
-_ALIKE = "the search gives these tokens on both sides: what moved is no decision of its"
 _TRIES = 3  # ways for close decisions to fall: each is a whole search
 _PAD = -1  # the reference pads with what the records leave out
 # With these, beam search follows its beams up to the length limit, whichever of them have ended: no rule and no
@@ -70,6 +69,7 @@ class Found:
         sentence: in words.
         evidence: what it rests on.
         tie: whether the same search can give either, by decisions too close to call.
+        alike: whether both sides chose the same, as the search should.
         rules: see `Explanation`.
     """
 
@@ -77,6 +77,7 @@ class Found:
     sentence: str
     evidence: tuple[Evidence, ...]
     tie: bool = False
+    alike: bool = False
     rules: tuple[str, ...] = ()
 
 
@@ -251,7 +252,8 @@ def _judged(case: _Case) -> Found:
         return _another_rule(case, then, now, before, here)
     of_recorded = case.objection(case.recorded, here)
     if of_recorded is None and _decided_alike(case):
-        return Found(None, _ALIKE, ())
+        said = "the search gives these tokens on both sides: what moved is no decision of its"
+        return Found(None, said, (), alike=True)
     if of_recorded is None:
         told = f"the reference gives both outputs on today's scores, by decisions closer than {2 * case.floor:.2g}"
         return Found(
@@ -406,7 +408,7 @@ def processed_otherwise(
                 "the recorded scores",
                 (Evidence(f"from the recorded processed scores it is at most {apart:.2g} away", {"drift": apart}),),
             )
-    if found.sentence != _ALIKE:
+    if not found.alike:
         return found
     return replace(
         found, sentence="the scores that the search chose from moved, and no release's logits processors account for it"
