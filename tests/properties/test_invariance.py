@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.properties import check_alone, check_prefix, check_unchanged
-from pytest_hfmodels.reference import Settings
+from pytest_hfmodels.properties.logits import own_logits
+from pytest_hfmodels.reference import Rules, Settings, beam_search
 
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
 
@@ -122,3 +123,30 @@ def test_a_beginning_that_is_missing_is_found(bot: HFModel, monkeypatch: pytest.
     monkeypatch.setattr(type(bot.loaded), "generate", short)
 
     assert check_prefix(bot, IDS, MASK, FOUR, 2) is not None
+
+
+@pytest.mark.xfail(strict=True, reason="Beams that depend on their neighbours by a known rule are shown as raw ids.")
+def test_beams_that_stop_only_together_are_named_by_their_rule(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 4.50 to 4.53 do."""
+    rules = Rules.of("4.53.3")
+    ends = (39, 34, 49, 108, 93, 117, 79, 89, 123, 100, 91, 83)
+    asked = Settings(max_new_tokens=8, num_beams=2, num_return_sequences=2, eos_token_id=ends)
+    prompts = [[112, 92, 80], [58, 61, 36]]
+    generate = type(bot.loaded).generate
+
+    def together(self: LoadedModel, ids: Any, mask: Any, given: Any) -> Generation:
+        found = generate(self, ids, mask, given)
+        if len(ids) < 2:
+            return found
+        beams = beam_search(own_logits(bot, ids.shape[1]), ids, mask, asked, rules)
+        return replace(
+            found, sequences=beams.ids, sequence_scores=beams.scores, scores=found.scores[:0], beam_indices=None
+        )
+
+    monkeypatch.setattr(type(bot.loaded), "generate", together)
+    monkeypatch.setattr("pytest_hfmodels.properties.invariance.installed_rules", lambda _: rules)
+
+    found = check_alone(bot, prompts, None, asked)
+
+    assert found is not None
+    assert "a batch's prompts stop only together (4.50 to 4.53)" in found.what
