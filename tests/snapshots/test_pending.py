@@ -378,3 +378,12 @@ def test_a_test_file_that_is_a_link_has_its_own_name(
     for folder in (bare_project.path, tmp_path / "link"):
         assert main(["pending", str(folder / "test_it.py")]) == 1
         assert REPLY in capsys.readouterr().out
+
+
+@pytest.mark.xfail(strict=True, reason="a byte-order mark makes a pending change unreadable")
+def test_a_pending_change_may_begin_with_a_byte_order_mark(folder: PendingFolder) -> None:
+    keep(folder, a_change())
+    (file,) = folder.path.iterdir()
+    file.write_bytes(file.read_text().encode("utf-8-sig"))
+
+    assert read_pending(folder) == [a_change()]
