@@ -4,13 +4,16 @@ import json
 import os
 import random
 import shutil
+import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 import pytest
 
 from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.models.watch import Fingerprint
 
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
 
@@ -233,3 +236,35 @@ def test_weights_are_private_to_the_process(models: ModelCache, tiny_gpt2: Path)
         handle.model.transformer.wte.weight.add_(1)
 
     assert (tiny_gpt2 / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.xfail(strict=True, reason="a digest of weights holds every copied tensor at the same time")
+def test_a_digest_of_weights_holds_one_tensor_at_a_time(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = models.load("./model").loaded
+    original, copies, alive = loaded.weights, [], []
+
+    def counted() -> Iterator[Any]:
+        for entry in original():
+            copies.append(ref(entry[3]))
+            alive.append(sum(copy() is not None for copy in copies))
+            yield entry
+
+    monkeypatch.setattr(loaded, "weights", counted)
+    Fingerprint.of(loaded, None, with_weights=True)
+
+    assert len(alive) == len(loaded.model.state_dict())
+    assert max(alive) <= 2  # the one that was digested, and the next
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.xfail(
+    strict=True, raises=AttributeError, reason="quantised weights that are no tensors end in a traceback"
+)
+def test_a_quantised_model_s_weights_are_read(models: ModelCache) -> None:
+    loaded = models.load("./model").loaded
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, and still what many people have
+        quantised = type(loaded)(torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}))
+
+    assert [name for name, *_ in quantised.weights()] == sorted(quantised.model.state_dict())

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import pytest
 
@@ -11,6 +13,8 @@ from pytest_hfmodels.models.cache import infer_task
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ..project import Project
 
 
 @pytest.fixture
@@ -129,3 +133,167 @@ def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
     assert adopted.checkpoint.digests.weights.startswith("sha256:")
     with pytest.raises(EngineError, match="not dict"):
         cache.adopt({}, handle.tokenizer)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that were looked at, in turn."""
+    from pytest_hfmodels.models.watch import Fingerprint
+
+    found: list[str] = []
+    original = Fingerprint.of
+
+    def of(loaded: Any, tokenizer: Any, *, with_weights: bool) -> Fingerprint:
+        found.append(type(loaded.model).__name__)
+        return original(loaded, tokenizer, with_weights=with_weights)
+
+    monkeypatch.setattr(Fingerprint, "of", of)
+    return found
+
+
+@pytest.mark.xfail(strict=True, reason="every model is looked at after every test of the session")
+def test_a_model_that_a_test_has_not_touched_is_not_looked_at(cache: ModelCache, seen: list[str]) -> None:
+    handle, adopted = cache.load("./model"), cache.adopt(cache.load("./model").model, cache.load("./model").tokenizer)
+    list(cache.dirty())
+    seen.clear()
+
+    for _ in range(3):
+        list(cache.dirty())
+
+    assert seen == []
+    assert adopted.model is handle.model
+    list(cache.dirty())
+    assert seen != []
+
+
+@pytest.mark.xfail(strict=True, reason="every model is looked at after every test of the session")
+def test_tests_without_a_model_cost_no_look(project: Project, seen: list[str]) -> None:
+    project.write("""
+import pytest
+
+@pytest.mark.hf_model("./model")
+def test_model(hf_model):
+    hf_model.generate("Hi", max_new_tokens=1)
+
+@pytest.mark.parametrize("number", range(20))
+def test_nothing(number):
+    pass
+""")
+
+    project.run().assert_outcomes(passed=21)
+
+    assert len(seen) <= 3  # when it was loaded, after its test, and at the session's end
+
+
+@pytest.mark.xfail(strict=True, reason="the tokenizer's whole vocabulary is written out after every test")
+def test_a_tokenizer_is_written_out_at_the_session_s_end_alone(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = cache.load("./model")
+    kind = type(handle.tokenizer)
+    written: list[int] = []
+    backend = handle.tokenizer.backend_tokenizer
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            if name == "to_str":
+                written.append(1)
+            return getattr(backend, name)
+
+    monkeypatch.setattr(kind, "backend_tokenizer", property(lambda _: Counting()))
+
+    list(cache.dirty())
+    assert written == []
+    list(cache.dirty(weights=True))
+    assert written == [1]
+
+
+HOLDING = """
+import pytest
+
+@pytest.fixture(scope="session")
+def model(hf_models):
+    return {value}
+
+def test_changing(model):
+    {change}.config.n_inner = 7
+
+@pytest.mark.hf_model("./model")
+def test_after(hf_model):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ('hf_models.load("./model").model', "model"),
+        ('(hf_models.load("./model").model, 1)', "model[0]"),
+        ('{"model": hf_models.load("./model").model}', 'model["model"]'),
+        ('type("Bot", (), {"m": hf_models.load("./model").model})()', "model.m"),
+        ('hf_models.load("./model").loaded', "model.model"),
+    ],
+)
+def test_a_model_that_a_fixture_holds_is_looked_at_with_the_fixture_s_tests(
+    project: Project, value: str, change: str
+) -> None:
+    project.write(HOLDING.format(value=value, change=change))
+
+    result = project.run()
+
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["*DirtyModelWarning: test_it.py::test_changing changed a shared model*"])
+
+
+@pytest.mark.xfail(strict=True, reason="the cache never lets go of a model")
+def test_a_full_memory_lets_go_of_what_no_handle_holds(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("second", "third"):
+        shutil.copytree(tmp_path / "model", tmp_path / name)
+    held = cache.load("./model")
+    lost = ref(cache.load("./second").model)
+    list(cache.dirty())
+    monkeypatch.setattr("pytest_hfmodels.models.cache.free_memory", lambda: 1000)
+
+    cache.load("./third")
+
+    assert lost() is None
+    assert held.model is cache.load("./model").model
+    assert cache.loads == 3
+
+
+def test_a_model_s_handle_keeps_it(cache: ModelCache, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "model", tmp_path / "second")
+    held = cache.load("./model").model
+    cache.load("./second")
+
+    assert cache.load("./model").model is held
+    assert cache.loads == 2
+
+
+@pytest.mark.xfail(strict=True, reason="calls from several threads patch one model at the same time")
+def test_calls_from_several_threads_do_not_mix(cache: ModelCache) -> None:
+    handle = cache.load("./model")
+    settings = [{"max_new_tokens": 1 + number % 4, "num_beams": 1 + number % 3} for number in range(32)]
+
+    def call(given: dict[str, int]) -> Any:
+        return handle.generate("Hello", **given)
+
+    with ThreadPoolExecutor(8) as threads:
+        records = list(threads.map(call, settings))
+
+    assert [{name: record.effective[name] for name in ("num_beams",)} for record in records] == [
+        {"num_beams": given["num_beams"]} for given in settings
+    ]
+    assert records == [call(given) for given in settings]
+    assert list(cache.dirty(weights=True)) == []
+
+
+@pytest.mark.xfail(strict=True, reason="two threads that ask for one model load it twice")
+def test_threads_that_ask_together_load_once(cache: ModelCache) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: cache.load("./model").model, range(8)))
+
+    assert len({id(model) for model in found}) == 1
+    assert cache.loads == 1

@@ -196,3 +196,19 @@ def test_what_utf_8_cannot_hold_is_refused_in_a_sentence(project: Project) -> No
 
     result.stdout.fnmatch_lines(["*test_model.toml cannot hold what its test observed: a lone surrogate, '[\\]udcff'*"])
     assert not project.snapshots
+
+
+@pytest.mark.xfail(strict=True, reason="the umask is read by setting it, for every thread of the process")
+def test_a_new_file_follows_the_umask_which_nobody_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(mask: int) -> int:
+        raise AssertionError(f"the umask was set to {mask:o}")
+
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", refuse)
+            write_atomically(tmp_path / "a.toml", "new")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "a.toml").stat().st_mode & 0o777 == 0o640
