@@ -338,6 +338,39 @@ def test_an_update_in_ci_is_refused_only_where_it_would_write_ours(
     elsewhere.assert_outcomes(passed=2)
 
 
+@pytest.mark.xfail(strict=True, reason="files that macOS and Windows take for one are not refused")
+@pytest.mark.parametrize(("first", "second"), [("Hello", "hello"), ("STRASSE", "straße"), ("caf\u00e9", "cafe\u0301")])
+def test_files_that_differ_in_case_or_unicode_form_alone_are_refused(
+    bare_project: Project, first: str, second: str
+) -> None:
+    bare_project.ini("disable_test_id_escaping_and_forfeit_all_rights_to_community_support = true")
+    bare_project.write(f"""
+import pytest
+
+@pytest.mark.parametrize("text", [{first!r}, {second!r}])
+def test_a(hf_snapshot, text): pass
+""")
+
+    result = bare_project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [
+            "ERROR: Two tests have snapshot files that are one on macOS or Windows, "
+            f"*test_a[[]{first}[]].toml and *test_a[[]{second}[]].toml.",
+            "*Give their files, names or parameter ids names that differ in more than case or accents' encoding.",
+        ]
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="test files that macOS and Windows take for one are not refused")
+def test_folders_that_differ_in_case_alone_are_refused(bare_project: Project) -> None:
+    bare_project.write("def test_a(hf_snapshot): pass", "test_bot.py")
+    bare_project.write("def test_a(hf_snapshot): pass", "test_Bot.py")
+
+    assert bare_project.run().ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_a_refusal_reads_the_same_under_xdist(bare_project: Project) -> None:
     pytest.importorskip("xdist")
     bare_project.write(

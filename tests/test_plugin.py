@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.engines import upstream
+
 from .project import GENERATING
 from .surroundings import needs_both_engines
 
@@ -410,3 +412,27 @@ def test_after(own):
 
     result.assert_outcomes(passed=2, warnings=1)
     result.stdout.fnmatch_lines(["*test_it.py::test_changing changed a shared model*mine (text-generation, torch): *"])
+
+
+@pytest.mark.xfail(strict=True, reason="the header says that no engine runs where no fixture was parametrised")
+@pytest.mark.parametrize("fixture", ["hf_models", "hf_snapshot"])
+def test_the_header_names_the_engines_that_can_be_used(bare_project: Project, fixture: str) -> None:
+    from pytest_hfmodels.engines import usable
+
+    bare_project.write(f"def test_a({fixture}): pass")
+
+    result = bare_project.run("--setup-plan")
+
+    result.stdout.fnmatch_lines([f"hfmodels: *; engines: {', '.join(usable())}; checkpoints: *"])
+
+
+@pytest.mark.xfail(
+    upstream.release_at_least("5.23"),
+    strict=True,
+    reason="upstream's advice on a length fails the test",
+)
+def test_a_length_that_is_left_to_the_release_is_no_warning(project: Project) -> None:
+    project.ini("filterwarnings = error::UserWarning")
+    project.write(GENERATING.replace(", max_new_tokens=4", ""))
+
+    project.run("--snapshot-update").assert_outcomes(passed=1)

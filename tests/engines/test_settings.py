@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -115,3 +116,124 @@ def test_a_listener_of_the_test_s_own_is_put_back(models: ModelCache) -> None:
         assert caught
     finally:
         del model._get_logits_processor
+
+
+ADVICE = "upstream's advice on our own call fails a test that turns warnings into errors"
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"max_new_tokens": 4},
+    {"max_length": 12},
+    {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 2.0, "early_stopping": True, "max_new_tokens": 4},
+    {"min_new_tokens": 3, "max_new_tokens": 6, "no_repeat_ngram_size": 2, "repetition_penalty": 1.3},
+    {"eos_token_id": [65, 66], "pad_token_id": 0, "max_new_tokens": 3},
+    {"generation_config": {"num_beams": 2, "max_new_tokens": 3}},
+    {"generation_config": {"no_repeat_ngram_size": 1}, "max_length": 9},
+]
+
+
+@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
+@pytest.mark.xfail(strict=True, reason="settings that are not overheard become the library's defaults")
+@pytest.mark.parametrize("own", [{}, {"num_beams": 2, "max_new_tokens": 5}], ids=["defaults", "own"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
+def test_settings_that_are_not_overheard_are_what_was_asked_for(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
+) -> None:
+    from transformers import GenerationConfig
+
+    bot = models.load("./model", engine=engine)
+    for name, value in own.items():
+        monkeypatch.setattr(bot.model.generation_config, name, value)
+    for asked in ASKED:
+        given = {**asked}
+        if "generation_config" in given:
+            given["generation_config"] = GenerationConfig(**given["generation_config"])
+        overheard = bot.generate("Hello", **given)
+        with monkeypatch.context() as patch:
+            patch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
+            overlaid = bot.generate("Hello", **given)
+
+        assert overlaid == overheard, asked
+
+
+@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
+@pytest.mark.xfail(strict=True, reason="a default length that is not overheard becomes 20 or none")
+def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = models.load("./model")
+    prompt = [65] * (bot.config.n_positions - (10 if upstream.release_at_least("4.49") else 0))
+    if len(prompt) == bot.config.n_positions:
+        pytest.skip("this release's default length is 20 in all")
+    overheard = bot.generate(prompt).effective["max_length"]
+    monkeypatch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
+
+    assert bot.generate(prompt).effective["max_length"] == overheard == bot.config.n_positions
+
+
+@pytest.mark.xfail(strict=True, reason="a class that hands generate on is recorded with the library's defaults")
+@pytest.mark.parametrize("has_the_method", [True, False])
+def test_a_model_that_hands_generate_on_is_recorded_with_what_was_asked_for(
+    models: ModelCache, *, has_the_method: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    inner = models.load("./model")
+
+    class Delegating(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.config = inner.model, inner.config
+            self.generation_config = inner.model.generation_config
+            if has_the_method:
+                self._get_logits_processor = self.unused
+
+        def unused(self) -> None:
+            raise AssertionError("nobody calls it")
+
+        def generate(self, *arguments: Any, **keywords: Any) -> Any:
+            return self.inner.generate(*arguments, **keywords)
+
+        def forward(self, input_ids: Any, attention_mask: Any = None, **keywords: Any) -> Any:
+            return self.inner(input_ids, attention_mask=attention_mask, **keywords)
+
+    settings: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 4, "no_repeat_ngram_size": 2}
+    direct = inner.generate("Hello", **settings)
+    delegated = models.adopt(Delegating(), inner.tokenizer).generate("Hello", **settings)
+
+    assert delegated.effective == direct.effective
+    assert delegated.frontier == direct.frontier
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("torch", marks=pytest.mark.xfail(upstream.release_at_least("5.23"), strict=True, reason=ADVICE)),
+        pytest.param(
+            "tensorflow", marks=(needs_both_engines, pytest.mark.xfail(strict=True, raises=UserWarning, reason=ADVICE))
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "own",
+    [{}, {"temperature": 0.5, "top_p": 0.9, "top_k": 20}, {"length_penalty": 2.0, "early_stopping": True}],
+    ids=["length", "sampling", "beams"],
+)
+def test_upstream_s_advice_on_our_own_call_is_not_heard(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
+) -> None:
+    bot = models.load("./model", engine=engine)
+    for name, value in own.items():
+        monkeypatch.setattr(bot.model.generation_config, name, value)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bot.generate("Hello")
+        bot.generate_batch([[65, 66]])
+
+
+def test_upstream_s_advice_on_the_test_s_own_setting_is_heard(models: ModelCache, caplog: Any) -> None:
+    bot = models.load("./model")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bot.generate("Hello", max_new_tokens=2, temperature=0.5)
+
+    said = [str(warning.message) for warning in caught]
+    assert any("temperature" in message for message in [*said, *caplog.messages]) or upstream.release_at_least("5")

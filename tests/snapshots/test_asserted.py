@@ -1,0 +1,268 @@
+"""A comparison that differs makes its test red, whoever reads the result; and what is not compared is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .test_assertion import NEAR_TIE
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+# Runs no model. `{0}` is what a test does with the record and the snapshot.
+TEST = """
+import threading
+
+import pytest
+from tests.example_records import generation, moved
+
+def test_reply(hf_snapshot):
+    record = generation(moved(1, by={by}))
+    {body}
+"""
+RECORD = TEST.format(by=0.0, body="assert record == hf_snapshot")
+SENTENCE = "test_it.py::test_reply compared a record that differs from its snapshot, and passed: nothing asserted it."
+UNREAD = {
+    "no assert": "record == hf_snapshot",
+    "reversed": "hf_snapshot == record",
+    "a tuple": "assert True, (record == hf_snapshot)\n    assert [record == hf_snapshot(name='b')]",
+    "unequal": "assert record != hf_snapshot",
+    "negated": "assert not (record == hf_snapshot)",
+    "caught": "try:\n        assert record == hf_snapshot\n    except AssertionError:\n        pass",
+    "a thread": "def check():\n        assert record == hf_snapshot\n"
+    "    thread = threading.Thread(target=check)\n    thread.start()\n    thread.join()",
+}
+IN_FIXTURES = """
+import pytest
+from tests.example_records import generation, moved
+
+@pytest.fixture
+def record(hf_snapshot):
+    {setup}
+    yield generation(moved(1, by={by}))
+    {teardown}
+
+def test_reply(record):
+    pass
+"""
+
+
+@pytest.fixture
+def recorded(bare_project: Project) -> Project:
+    """A project whose test has been recorded, and whose number will move."""
+    bare_project.write(RECORD)
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    return bare_project
+
+
+@pytest.mark.xfail(strict=True, reason="a differing comparison whose result nobody reads leaves the test green")
+@pytest.mark.parametrize("body", UNREAD.values(), ids=UNREAD.keys())
+def test_a_difference_that_nothing_asserts_fails_the_test_at_teardown(recorded: Project, body: str) -> None:
+    recorded.write(TEST.format(by=0.5, body=body))
+
+    result = recorded.run()
+
+    result.assert_outcomes(passed=1, errors=1, warnings=1 if "thread" in body else 0)
+    result.stdout.fnmatch_lines(
+        [
+            f"*{SENTENCE}",
+            "*Write `assert record == hf_snapshot`; where a difference is expected, mark the test xfail.",
+            "*log-probability of token 2*",
+        ]
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="a differing comparison in a fixture leaves the test green")
+@pytest.mark.parametrize("where", ["setup", "teardown"])
+def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None:
+    lines = {"setup": "pass", "teardown": "pass", where: "generation(moved(1, by=0.5)) == hf_snapshot"}
+    recorded.write(IN_FIXTURES.format(by=0.5, **lines))
+
+    recorded.run().assert_outcomes(passed=1, errors=1)
+
+
+@pytest.mark.xfail(strict=True, reason="a fixture asked for while the test runs is not looked at")
+def test_a_snapshot_that_a_test_asks_for_while_it_runs_counts(recorded: Project) -> None:
+    source = TEST.replace("(hf_snapshot)", "(request)")
+    recorded.write(source.format(by=0.5, body="record == request.getfixturevalue('hf_snapshot')"))
+
+    recorded.run().assert_outcomes(passed=1, errors=1)
+
+
+@pytest.mark.xfail(strict=True, reason="a missing snapshot that nobody asserts leaves the test green")
+def test_a_missing_snapshot_counts(bare_project: Project) -> None:
+    bare_project.write(TEST.format(by=0.0, body="record == hf_snapshot"))
+
+    bare_project.run().assert_outcomes(passed=1, errors=1)
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    bare_project.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("if record != hf_snapshot: pytest.skip('another machine')", "skipped"),
+        ("if record != hf_snapshot: pytest.xfail('known')", "xfailed"),
+        ("if record != hf_snapshot: pytest.fail('my own words')", "failed"),
+        ("assert record == hf_snapshot", "failed"),
+    ],
+)
+def test_a_test_that_does_not_pass_is_left_alone(recorded: Project, body: str, outcome: str) -> None:
+    recorded.write(TEST.format(by=0.5, body=body))
+
+    recorded.run().assert_outcomes(**{outcome: 1})
+
+
+def test_a_near_tie_that_the_project_accepts_is_no_difference(bare_project: Project) -> None:
+    source = NEAR_TIE.replace("assert ", "")
+    bare_project.write(source.format(steps="CLOSE"))
+    bare_project.run("--snapshot-update")
+    bare_project.write(source.format(steps="OTHER"))
+
+    bare_project.run("--hfmodels-near-tie", "warn").assert_outcomes(passed=1, warnings=1)
+
+
+@pytest.mark.parametrize(
+    "check", ["self.assertEqual(record, self.snapshot)", "self.assertTrue(record == self.snapshot)"]
+)
+def test_unittest_s_own_assertions_count(recorded: Project, check: str) -> None:
+    source = """
+import unittest
+
+import pytest
+from tests.example_records import generation, moved
+
+class TestBot(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def own(self, hf_snapshot):
+        self.snapshot = hf_snapshot
+
+    def test_reply(self):
+        record = generation(moved(1, by={by}))
+        {check}
+"""
+    recorded.write(source.format(by=0.0, check=check))
+    recorded.run("--snapshot-update").assert_outcomes(passed=1)
+    recorded.write(source.format(by=0.5, check=check))
+
+    recorded.run().assert_outcomes(failed=1)
+
+
+@pytest.mark.xfail(strict=True, reason="an hf_snapshot that is never compared is not mentioned")
+def test_a_snapshot_that_is_never_compared_warns(bare_project: Project) -> None:
+    bare_project.write(TEST.format(by=0.0, body="assert record, hf_snapshot"))
+
+    warned = bare_project.run()
+    refused = bare_project.run("-W", "error::pytest_hfmodels.snapshots.UnusedSnapshotWarning")
+
+    warned.assert_outcomes(passed=1, warnings=1)
+    warned.stdout.fnmatch_lines(["*test_it.py::test_reply asked for hf_snapshot and compared nothing with it."])
+    refused.assert_outcomes(passed=1, errors=1)
+
+
+@pytest.mark.parametrize("body", ["pytest.skip('no')", "pytest.xfail('no')"])
+def test_a_test_that_did_not_pass_need_not_compare(bare_project: Project, body: str) -> None:
+    bare_project.write(TEST.format(by=0.0, body=body))
+
+    assert "warnings" not in bare_project.run().parseoutcomes()
+
+
+EXPECTED = {
+    "the mark": ("@pytest.mark.xfail\n", "assert record == hf_snapshot"),
+    "the call": ("", "if record != hf_snapshot: pytest.xfail('known')"),
+    "a skip": ("", "if record != hf_snapshot: pytest.skip('another machine')"),
+}
+
+
+@pytest.mark.parametrize(
+    ("mark", "body"),
+    [
+        pytest.param(
+            *EXPECTED[name],
+            id=name,
+            marks=()
+            if name == "the mark"
+            else pytest.mark.xfail(strict=True, reason="syrupy counts a comparison that was expected to differ"),
+        )
+        for name in EXPECTED
+    ],
+)
+def test_a_green_run_counts_no_failed_snapshot(recorded: Project, mark: str, body: str) -> None:
+    recorded.write(TEST.format(by=0.5, body=body).replace("def test_", f"{mark}def test_"))
+
+    result = recorded.run()
+
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*snapshot* failed*")
+
+
+@pytest.mark.xfail(strict=True, reason="syrupy counts a comparison that a break of the ledger has foretold")
+def test_a_break_of_the_ledger_counts_no_failed_snapshot(recorded: Project) -> None:
+    recorded.write(
+        '[[break]]\nname = "known"\nwhen = "pytest>=1"\nwhat = "known"\n'
+        'tests = "test_it.py::test_reply"\nraises = "AssertionError"\n',
+        "snapshots/upstream.toml",
+    )
+    recorded.write(TEST.format(by=0.5, body="assert record == hf_snapshot"))
+
+    result = recorded.run()
+
+    result.assert_outcomes(xfailed=1)
+    result.stdout.no_fnmatch_line("*snapshot* failed*")
+
+
+@pytest.mark.xfail(strict=True, reason="syrupy counts the comparison of an attempt that was run again")
+def test_a_test_that_is_run_again_counts_its_last_attempt(recorded: Project) -> None:
+    recorded.write(
+        """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    runtestprotocol(item, nextitem=item, log=False)
+    item._initrequest()
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+""",
+        "conftest.py",
+    )
+    recorded.write(
+        TEST.format(by="0.5 if not tries else 0.0", body="tries.append(1)\n    assert record == hf_snapshot")
+        + "tries = []\n"
+    )
+
+    result = recorded.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*snapshot* failed*")
+    result.stdout.fnmatch_lines(["*1 snapshot passed.*"])
+
+
+@pytest.mark.xfail(strict=True, reason="under python -O a comparison is left out together with its assert")
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_run_without_assertions_is_refused(recorded: Project, *, plain: bool) -> None:
+    recorded.write(TEST.format(by=0.5, body="assert record == hf_snapshot"))
+
+    result = recorded.run_alone(*(["--assert=plain"] if plain else []), environment={"PYTHONOPTIMIZE": "1"})
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*test_it.py::test_reply cannot compare snapshots: Python runs without assertions (-O or PYTHONOPTIMIZE)."]
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="names that macOS and Windows take for one are not refused")
+@pytest.mark.parametrize("names", [("a", "A"), ("caf\u00e9", "cafe\u0301")], ids=["case", "form"])
+def test_names_that_differ_in_case_or_unicode_form_alone_are_refused(
+    bare_project: Project, names: tuple[str, str]
+) -> None:
+    lines = "\n    ".join(f"assert record == hf_snapshot(name={name!a})" for name in names)
+    bare_project.write(TEST.format(by=0.0, body=lines))
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*test_it.py::test_reply compares two records with the same file, *"])

@@ -1,0 +1,97 @@
+"""A test that a plugin runs several times has one snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..pending_project import pending, run
+
+if TYPE_CHECKING:
+    from ..project import Project
+
+pytest.importorskip("pytest_repeat")
+
+REPEATED = """
+import pytest
+from tests.example_records import generation, moved
+
+tries = []
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_reply(number, hf_snapshot):
+    tries.append(number)
+    assert generation(moved(1, by={by} if len(tries) > {after} else 0.0)) == hf_snapshot
+"""
+FILES = ["test_it/test_reply[3].toml", "test_it/test_reply[4].toml"]
+
+
+@pytest.mark.xfail(strict=True, reason="each repetition has a snapshot of its own, [3-1-2] and [3-2-2]")
+@pytest.mark.parametrize("scope", ["function", "session"])
+def test_repetitions_share_their_test_s_snapshot(bare_project: Project, scope: str) -> None:
+    bare_project.write(REPEATED.format(by=0.0, after=0))
+    repeat = ("--count", "2", "--repeat-scope", scope)
+
+    bare_project.run("--snapshot-update", *repeat).assert_outcomes(passed=4)
+
+    assert list(bare_project.snapshots) == FILES
+    bare_project.run(*repeat).assert_outcomes(passed=4)
+    bare_project.run().assert_outcomes(passed=2)
+
+
+@pytest.mark.xfail(strict=True, reason="each repetition has a snapshot of its own")
+def test_the_mark_repeats_too(bare_project: Project) -> None:
+    source = REPEATED.replace("@pytest", "@pytest.mark.repeat(12)\n@pytest")
+    bare_project.write(source.format(by=0.0, after=0))
+
+    bare_project.run("--snapshot-update").assert_outcomes(passed=24)
+
+    assert list(bare_project.snapshots) == FILES
+
+
+@pytest.mark.xfail(strict=True, reason="each repetition records itself")
+def test_a_repetition_that_differs_does_not_overwrite_what_the_first_recorded(bare_project: Project) -> None:
+    bare_project.write(REPEATED.format(by=0.5, after=2))
+
+    result = bare_project.run("--snapshot-update", "--count", "2", "--repeat-scope", "session")
+
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*drift: the same output, but numbers moved beyond tolerance*"])
+    result.stdout.fnmatch_lines(["*An earlier run of this test in this session recorded another output*"])
+    assert bare_project.recorded("test_it/test_reply[3].toml")["steps"]["rows"][1][2] == -0.5
+
+
+@pytest.mark.xfail(strict=True, reason="the printed command names a repetition, which only --count collects")
+def test_what_is_printed_and_kept_names_the_test_without_the_repetition(bare_project: Project) -> None:
+    bare_project.write(REPEATED.format(by=0.0, after=0))
+    run(bare_project, "--snapshot-update")
+    bare_project.write(REPEATED.format(by=0.5, after=0))
+
+    result = run(bare_project, "--count", "2")
+
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(['*pytest "test_it.py::test_reply[[]3[]]" --snapshot-update*'])
+    assert list(pending(bare_project)) == ["test_reply[3]", "test_reply[4]"]
+
+
+@pytest.mark.xfail(strict=True, reason="the ledger does not know a repetition of the test that it names")
+def test_a_ledger_entry_holds_for_every_repetition(bare_project: Project) -> None:
+    bare_project.write(REPEATED.format(by=0.0, after=0))
+    bare_project.run("--snapshot-update")
+    bare_project.write(REPEATED.format(by=0.5, after=0))
+    bare_project.write(
+        '[[break]]\nname = "known"\nwhen = "pytest>=1"\nwhat = "known"\nraises = "AssertionError"\n'
+        'tests = ["test_it.py::test_reply[3]", "test_it.py::test_reply[4]"]\n',
+        "snapshots/upstream.toml",
+    )
+
+    bare_project.run("--count", "2").assert_outcomes(xfailed=4)
+
+
+def test_a_parameter_that_looks_like_a_repetition_is_kept(bare_project: Project) -> None:
+    bare_project.write(REPEATED.replace("[3, 4]", "['1-2', '2-2']").format(by=0.0, after=0))
+
+    bare_project.run("--snapshot-update").assert_outcomes(passed=2)
+
+    assert list(bare_project.snapshots) == ["test_it/test_reply[1-2].toml", "test_it/test_reply[2-2].toml"]
