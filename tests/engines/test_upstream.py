@@ -13,6 +13,8 @@ from pytest_hfmodels.errors import CheckpointError
 from ..surroundings import needs_both_engines
 
 if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+
     from ..project import Project
 
 
@@ -108,6 +110,40 @@ def test_a_new_head_is_never_drawn() -> None:
     assert head.shape == (2, 3)
     assert head.dtype == np.float32
     np.testing.assert_allclose(head.ravel()[:2], 0.02 * np.sin([1, 2]), rtol=1e-6)
+
+
+@pytest.mark.xfail(strict=True, reason="Progress bars fill the captured stderr of a failing test.")
+def test_loading_shows_no_progress_bar(models: ModelCache, capfd: pytest.CaptureFixture[str]) -> None:
+    del models
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    capfd.readouterr()
+
+    with upstream.quiet():
+        list(logging.tqdm(range(3), desc="Loading weights"))
+    inside = "".join(capfd.readouterr())
+
+    assert inside == ""
+    assert logging.is_progress_bar_enabled() is before
+
+
+def test_progress_bars_that_were_off_stay_off(models: ModelCache) -> None:
+    del models
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with upstream.quiet():
+            pass
+        after = logging.is_progress_bar_enabled(), are_progress_bars_disabled()
+    finally:
+        if before:
+            logging.enable_progress_bar()
+
+    assert after == (False, True)
 
 
 @needs_both_engines

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
+
+from ..other_checkpoints import save_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KIND = "A prompt is text or a sequence of token ids"
 
@@ -115,3 +120,44 @@ def test_what_cannot_be_classified_is_said(classifier: HFModel, texts: Any, said
         classifier.classify(texts)
 
     assert said in raised.value.message
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.xfail(strict=True, reason="Positions that an architecture keeps for itself count as usable.")
+@pytest.mark.parametrize(
+    ("name", "usable"),
+    [
+        ("RobertaForSequenceClassification", 30),
+        ("XLMRobertaForSequenceClassification", 30),
+        ("CamembertForSequenceClassification", 30),
+        ("MPNetForSequenceClassification", 30),
+        ("RobertaForCausalLM", 30),
+    ],
+)
+def test_positions_that_a_model_keeps_for_itself_do_not_count(tmp_path: Path, name: str, usable: int) -> None:
+    causal = name.endswith("CausalLM")
+    save_model(tmp_path / "bot", name, **({"is_decoder": True} if causal else {}))
+    bot = ModelCache(tmp_path).load("./bot", head="new")
+    said = f"has {usable + 1} tokens, and the model has {usable} positions"
+
+    with pytest.raises(EngineError, match=said):
+        bot.forward([[72] * (usable + 1)])
+    if causal:
+        with pytest.raises(EngineError, match=f"the model has {usable} positions"):
+            bot.generate([72] * 3, max_new_tokens=usable - 2)
+        assert bot.generate([72] * 3, max_new_tokens=usable - 3, eos_token_id=0).ids
+    else:
+        with pytest.raises(EngineError, match=said):
+            bot.classify("a" * (usable + 1))
+        assert bot.classify("a" * usable).logits
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", ["OPTForCausalLM", "BartForCausalLM", "BertForSequenceClassification"])
+def test_positions_on_top_of_the_limit_take_nothing_away(tmp_path: Path, name: str) -> None:
+    save_model(tmp_path / "bot", name, word_embed_proj_dim=16, ffn_dim=16)
+    bot = ModelCache(tmp_path).load("./bot")
+
+    with pytest.raises(EngineError, match="has 33 tokens, and the model has 32 positions"):
+        bot.forward([[72] * 33])
+    assert bot.forward([[72] * 32]).logits.size

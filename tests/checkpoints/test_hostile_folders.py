@@ -1,0 +1,181 @@
+"""Folders that were built to hang, to fill the memory or to end in a traceback of somebody else's code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels import CheckpointError, HFModelsError, ModelCache
+from pytest_hfmodels.checkpoints import resolve
+from pytest_hfmodels.engines import usable
+
+from ..other_checkpoints import edit_json
+from ..tiny_gpt2 import write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS = 2
+
+
+@contextmanager
+def _bounded(megabytes: int = 300) -> Iterator[None]:
+    """Fail where a block takes more than `SECONDS` or `megabytes` of memory."""
+    import resource
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError("it hangs")
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    handler = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS * 2)
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert time.process_time() - start < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < megabytes * 1024
+
+
+@pytest.fixture
+def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
+    """An empty cache over a folder of its own, with a checkpoint in `./bot`."""
+    del models
+    write_checkpoint(tmp_path / "bot")
+    return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
+
+
+@pytest.mark.xfail(strict=True, reason="The model is built before the configuration is compared with the weights.")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vocab_size": 4_000_000},
+        {"n_embd": 2_000_000},
+        {"n_positions": 4_000_000},
+        {"n_layer": 10**7},
+        {"n_layer": 10**12},
+        {"n_inner": 6 * 10**6},
+        {"num_labels": 10**9},
+        {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": 10**8},
+        {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 10**8},
+    ],
+    ids=lambda fields: "-".join(f"{name}={value}" for name, value in fields.items() if name[:3] not in ("mod", "arc")),
+)
+@pytest.mark.parametrize("engine", usable())
+def test_a_configuration_beyond_the_weights_is_refused_at_once(
+    cache: ModelCache, tmp_path: Path, fields: dict[str, Any], engine: Any
+) -> None:
+    if "model_type" in fields and engine == "tensorflow":
+        pytest.skip("TensorFlow has no such architecture")
+    edit_json(tmp_path / "bot" / "config.json", **fields)
+
+    with _bounded(), pytest.raises(CheckpointError, match=r"more than|does not fit|lacks weights"):
+        cache.load("./bot", engine=engine)
+
+
+@pytest.mark.xfail(strict=True, reason="A file that is none is read, and hangs or ends in a raw OSError.")
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    file = write_checkpoint(tmp_path / "bot") / name
+    file.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(os.devnull)
+
+    with _bounded(), pytest.raises(CheckpointError, match=rf"{name}.* is no file"):
+        resolve("./bot", rootdir=tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="What the system says about a file is a raw OSError.", raises=OSError)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors", "merges.txt"])
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pathlib import Path
+
+    write_checkpoint(tmp_path / "bot")
+    opened = Path.open
+
+    def refuse(self: Path, *args: Any, **keywords: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        with pytest.raises(CheckpointError, match=rf"Checkpoint './bot': .*{name}.*Permission denied"):
+            resolve("./bot", rootdir=tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="A deep configuration ends in a raw RecursionError.", raises=RecursionError)
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("depth", [480, 900])
+def test_a_deep_configuration_is_told_in_a_sentence(tmp_path: Path, name: str, depth: int) -> None:
+    file = write_checkpoint(tmp_path / "bot") / name
+    edit_json(file, deep=1)
+    file.write_text(file.read_text().replace('"deep": 1', '"deep": ' + "[" * depth + "]" * depth))
+
+    with pytest.raises(CheckpointError, match=rf"{name}.* deep"):
+        resolve("./bot", rootdir=tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="A wrong value in generation_config.json is found by whoever trips on it.")
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"max_length": "abc"}, "max_length"),
+        ({"max_new_tokens": [5]}, "max_new_tokens"),
+        ({"eos_token_id": 10**9}, "eos_token_id"),
+        ({"num_beams": -1}, "num_beams"),
+        ({"num_beams": 10**9}, "num_beams"),
+        ({"num_beams": 2.5}, "num_beams"),
+        ({"length_penalty": "a"}, "length_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"no_repeat_ngram_size": "2"}, "no_repeat_ngram_size"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"suppress_tokens": 5}, "suppress_tokens"),
+        ({"suppress_tokens": [10**9]}, "suppress_tokens"),
+        ({"bad_words_ids": [5]}, "bad_words_ids"),
+        ({"sequence_bias": [5]}, "sequence_bias"),
+        ({"forced_eos_token_id": "\x1b[31m"}, "forced_eos_token_id"),
+        ({"cache_implementation": "none such"}, "cache_implementation"),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("engine", usable()[:1])
+def test_a_wrong_value_of_a_setting_is_told_in_a_sentence(
+    cache: ModelCache, tmp_path: Path, fields: dict[str, Any], said: str, engine: Any
+) -> None:
+    edit_json(tmp_path / "bot" / "generation_config.json", **fields)
+
+    with _bounded(), pytest.raises(HFModelsError) as raised:
+        cache.load("./bot", engine=engine).generate("Hi", max_new_tokens=2)
+
+    assert said in raised.value.message
+    assert "generation_config.json" in str(raised.value)
+    assert "\x1b" not in str(raised.value)
+
+
+@pytest.mark.xfail(strict=True, reason="A broken tokenizer.json panics.", raises=BaseException)
+def test_a_tokenizer_that_panics_is_told_in_a_sentence(cache: ModelCache, tmp_path: Path) -> None:
+    tokenizer = cache.load("./bot").tokenizer
+    file = tmp_path / "bot" / "tokenizer.json"
+    tokenizer.backend_tokenizer.save(str(file))
+    edit_json(file, normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"})
+    edit_json(tmp_path / "bot" / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+
+    with pytest.raises(CheckpointError, match=r"The tokenizer of \./bot cannot"):
+        ModelCache(tmp_path).load("./bot").generate("Hi", max_new_tokens=1)
