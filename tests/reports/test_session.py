@@ -418,3 +418,47 @@ def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
     section = page[page.index('<section id="matrix">') : page.index("</section>")]
     assert "Other releases" in section
     assert section.index("4.57.6") < section.index("5.0.0")
+
+
+@pytest.mark.xfail(strict=True, reason="A forged matrix file ends the run in a traceback.")
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param('{"name": 7, "cells": {"a": {"state": "same"}}, "moved": []}', id="name"),
+        pytest.param('{"name": "x", "cells": {"a": {"state": "same", "reason": []}}, "moved": []}', id="reason"),
+    ],
+)
+def test_a_forged_matrix_file_costs_the_page_its_grid_and_is_said(failing: Project, content: str) -> None:
+    folder = keep(failing.path, "a", "current")
+    (folder / "kept" / "9.json").write_text(content)
+
+    result = failing.run("--hfmodels-html=report.html")
+
+    assert "INTERNALERROR" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["html: report.html", "*html: *kept/9.json is left out of the matrix: *"])
+    assert (failing.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.xfail(strict=True, reason="JUnit calls `missing` the gravest verdict, and JSON `broken`.")
+def test_junit_and_json_name_the_same_verdict(bare_project: Project) -> None:
+    tests = """
+from tests.example_records import generation, swapped
+from pytest_hfmodels.records import Step
+
+BUT = swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))
+
+def test_two(hf_snapshot):
+    changed = generation({changed}) == hf_snapshot
+    missing = {new}
+    assert changed and missing
+"""
+    bare_project.write(tests.format(changed="", new="True"))
+    bare_project.run("--snapshot-update")
+    bare_project.write(tests.format(changed="BUT", new='generation() == hf_snapshot(name="new")'))
+
+    results = report(bare_project, "--junitxml=junit.xml")
+
+    junit = (bare_project.path / "junit.xml").read_text(encoding="utf-8")
+    assert [test.verdict for test in results.tests] == ["changed"]
+    assert re.findall(r'name="hfmodels_verdict" value="([^"]*)"', junit) == ["changed"]

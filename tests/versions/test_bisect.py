@@ -14,6 +14,7 @@ import pytest
 
 from pytest_hfmodels import cli
 from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
 from pytest_hfmodels.versions import bisect as room
 from pytest_hfmodels.versions import environments, index
 from pytest_hfmodels.versions.bisect import Answer, BadIsGood, GoodIsBad, Question, bisect
@@ -268,6 +269,81 @@ def test_what_moved_between_the_two_neighbours_is_told_apart_from_the_package(wo
     assert world.bisect().moved == (Moved("helper", "1", "2"),)
 
 
+@pytest.mark.xfail(strict=True, reason="A release is called the first bad one although another package moved too.")
+def test_a_package_that_moved_too_is_named_with_the_command_that_separates_the_two(world: World) -> None:
+    for version in RELEASES:
+        cells = {"test_lib.py::test_it": SAME if version < "1.3" else CHANGED}
+        world.says(version, row(version, cells, helper="1" if version < "1.3" else "2", still="7"))
+
+    answer = world.bisect(arguments=("test_lib.py", "-k", "a b"))
+
+    said = list(answer_lines(answer))
+    assert not answer.separated
+    assert not any("first bad release" in line for line in said)
+    assert said[:3] == [
+        "lib: the output changes between 1.2 and 1.3, but helper moved with it (1 -> 2): which of them did it is open.",
+        "Hold helper still to separate them:",
+        "  hfmodels bisect lib --good 1.2 --bad 1.3 --with helper==1 -- test_lib.py -k 'a b'",
+    ]
+    assert "  hfmodels bisect helper --good 1 --bad 2 --with lib==1.2 -- test_lib.py -k 'a b'" in said
+    assert answer_data(answer)["separated"] is False
+
+
+@pytest.mark.xfail(strict=True, reason="Nothing says yet whether another package moved with the release.")
+def test_a_release_with_which_nothing_else_moved_is_the_first_bad_one(world: World) -> None:
+    answer = world.bisect()
+
+    assert answer.separated
+    assert next(answer_lines(answer)) == "lib: the first bad release is 1.3; 1.2 is good."
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "bad", "told"),
+    [
+        pytest.param(
+            "ValueError in call", "TypeError in call", "ValueError in call, not TypeError in call", id="other"
+        ),
+        pytest.param("OSError in setup", "", "OSError in setup, not another output", id="cannot-load"),
+        pytest.param("", "TypeError in call", "another output, not TypeError in call", id="runs-and-differs"),
+    ],
+)
+@pytest.mark.xfail(strict=True, reason="A release that fails for another reason than the bad end is counted as bad.")
+def test_a_release_that_fails_otherwise_is_reported_apart(world: World, otherwise: str, bad: str, told: str) -> None:
+    def cell(failure: str) -> Cell:
+        return replace(BROKEN, raises=failure) if failure else CHANGED
+
+    for version in RELEASES:
+        failing = cell(otherwise) if version < "1.4" else cell(bad)
+        world.says(version, {"test_lib.py::test_it": SAME if version < "1.2" else failing})
+
+    found = world.bisect().found
+
+    assert (found.good.version, found.bad.version) == ("1.1", "1.4")
+    assert [(judged.version, str(judged.judgement)) for judged in found.between] == [
+        ("1.2", "otherwise"),
+        ("1.3", "otherwise"),
+    ]
+    assert all(told in judged.reason for judged in found.between)
+    said = "\n".join(answer_lines(world.bisect()))
+    assert said.startswith("lib: good until 1.1, bad from 1.4; what lies between is neither:\n  1.2: ")
+
+
+@pytest.mark.xfail(strict=True, reason="A release that fails for another reason than the bad end is counted as bad.")
+def test_a_test_that_fails_as_with_the_bad_end_decides_beside_one_that_fails_otherwise(world: World) -> None:
+    for version in RELEASES:
+        both = {
+            "a::test_it": SAME if version < "1.3" else CHANGED,
+            "a::test_other": SAME if version < "1.1" else BROKEN,
+        }
+        world.says(version, {**both, "a::test_other": SAME} if version == "1.5" else both)
+
+    answer = world.bisect()
+
+    assert (answer.found.good.version, answer.found.bad.version) == ("1.0", "1.3")
+    assert [judged.version for judged in answer.found.between] == ["1.1", "1.2"]
+    assert list(answer.differing) == ["a::test_it"]
+
+
 def interrupting_after(count: int) -> Callable[[str], None]:
     ended: list[str] = []
 
@@ -341,6 +417,26 @@ def test_a_project_without_our_fixtures_finds_the_first_bad_release(
     assert sorted(path.name for path in shop.project.path.iterdir()) == sorted(
         [*before, ".pytest_cache", "answer.json"]
     )
+
+
+@pytest.mark.xfail(strict=True, reason="A release that fails for another reason than the bad end is counted as bad.")
+def test_exceptions_are_told_apart_in_real_environments(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    for version, said in (
+        ("2.1", "return 'hello'"),
+        ("2.2", "raise OSError('no weights here')"),
+        ("2.3", "return 'x'"),
+    ):
+        shop.release(version, f"def greeting():\n    {said}\n")
+    shop.project.write("import voice\n\ndef test_greeting():\n    assert voice.greeting() == 'hello'\n")
+
+    code = shop.bisect("2.1", "2.3", "--json", "answer.json", "--", "test_lib.py")
+
+    said = capsys.readouterr().out
+    assert code == 1
+    assert said.startswith("voice: good until 2.1, bad from 2.3; what lies between is neither:\n")
+    assert "2.2: fails otherwise: test_lib.py::test_greeting (OSError in call, not AssertionError in call)" in said
+    answer = json.loads((shop.project.path / "answer.json").read_text())
+    assert [found["judgement"] for found in answer["untestable"]] == ["otherwise"]
 
 
 def test_where_a_neighbour_cannot_be_tested_a_bracket_is_told(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

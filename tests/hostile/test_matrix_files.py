@@ -1,0 +1,86 @@
+"""A matrix file under the cache, from anywhere: a page leaves it out, or shows it; it never ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_hfmodels.reports import grid_markdown, grid_terminal
+from pytest_hfmodels.reports.grid_html import grid_section
+from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.last_grid import last_grid
+from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+from ..versions.test_last_grid import keep
+from .known_failures import marked
+from .sandbox import hold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE: dict[str, Any] = RowResult(
+    "transformers==5.0.0",
+    {"a": "1"},
+    (Moved("b", "1", None), Moved("c", "1", "2")),
+    {"test_it.py::test[a]": Cell(State.CHANGED, "r", "k", 1.0, "d"), "test_it.py::test_b": Cell(State.SAME)},
+    "problem",
+    "note",
+    1.0,
+    0,
+    "log",
+    "e",
+).to_data()
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=12) | st.sampled_from(
+    ("", "::", "[", "a::b", "\x1b[2J", "\u202e", "a==b", "a==1", "==", "</td><script>", "|", "\ud800", "../..")
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.sampled_from([10**400, next(iter(State))]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> Any:
+    """A row in which one place holds something else, or a key is another."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict) and value and draw(st.integers(0, 4)):
+            key = draw(st.sampled_from(sorted(value)))
+            rest = {name: other for name, other in value.items() if name != key}
+            return {**rest, (draw(TEXTS) if not draw(st.integers(0, 5)) else key): walk(value[key])}
+        if isinstance(value, list) and value and draw(st.integers(0, 4)):
+            place = draw(st.integers(0, len(value) - 1))
+            return [*value[:place], walk(value[place]), *value[place + 1 :]]
+        return draw(TEXTS) if isinstance(value, str) and draw(st.booleans()) else draw(VALUES)
+
+    return walk(WHOLE)
+
+
+def matrices(folder: Path) -> None:
+    """Hold any changed row against every view of a grid."""
+
+    @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(changed(), min_size=1, max_size=3))
+    def hold(rows: list[Any]) -> None:
+        for number, row in enumerate(rows):
+            (folder / "kept" / f"{9 - number}.json").write_text(json.dumps(row))
+        found = last_grid(folder.parents[3], [].append)
+        if found is not None:
+            grid_section(found[0], "title")
+            grid_markdown.render(found[0])
+            grid_terminal.show(found[0], grid_terminal.console())
+
+    hold()
+
+
+@pytest.mark.parametrize("part", marked({"matrix": "row"}))
+def test_a_matrix_file_is_shown_or_left_out(part: str, tmp_path: Path) -> None:
+    del part
+    folder = keep(tmp_path, "a", "current", "transformers==4.0", "x")
+
+    hold({"any change": lambda: matrices(folder)}, tmp_path / "canary", seconds=40)

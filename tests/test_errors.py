@@ -1,0 +1,202 @@
+"""Errors, and files that others wrote: no control sequence of theirs reaches the terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.reports import grid_terminal
+from pytest_hfmodels.reports.bisect_terminal import answer_lines
+from pytest_hfmodels.reports.grid_progress import GridProgress
+from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.snapshots.pending import keep, read_pending
+from pytest_hfmodels.snapshots.project import find_project
+from pytest_hfmodels.versions.bisect import Answer, Question
+from pytest_hfmodels.versions.bisection import Found, Judged, Judgement
+from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.grid import Grid
+from pytest_hfmodels.versions.index import Package
+from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+from .pending_project import change, explained, record, run
+from .review.scripted import Scripted
+
+if TYPE_CHECKING:
+    from .project import Project
+
+# Clears the screen, sets the window's title, turns text round, ends a C1 string, and begins a line of its own.
+EVIL = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\x08\n::error::forged\r\u2028"
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+
+
+def safe(text: str) -> None:
+    """Assert that a terminal shows this as it is, and that no line of it was begun by somebody else."""
+    assert UNSAFE.findall(text) == []
+    assert not re.search(r"^\s*::error::forged", text, re.MULTILINE)
+
+
+@pytest.mark.xfail(strict=True, reason="An error's sentence is printed with the escape sequences in it.")
+def test_an_error_says_control_characters_by_name(bare_project: Project) -> None:
+    error = SnapshotError(f"The model_type is {EVIL}.", hint=f"Do {EVIL}.")
+    bare_project.write(
+        f"from pytest_hfmodels.errors import CheckpointError\n\nEVIL = {EVIL!r}\n"
+        "def test_it():\n    raise CheckpointError(f'The model_type is {EVIL}.', hint=f'Do {EVIL}.')\n"
+    )
+
+    said = bare_project.run()
+
+    safe(str(error))
+    safe(said.stdout.str())
+    assert "The model_type is ⟨U+001B⟩[2J" in said.stdout.str()
+    assert (error.message, error.hint) == (f"The model_type is {EVIL}.", f"Do {EVIL}.")
+
+
+@pytest.mark.xfail(strict=True, reason="An error's sentence is printed with the escape sequences in it.")
+def test_what_refuses_a_run_says_them_by_name(bare_project: Project) -> None:
+    bare_project.write('["kind\\u001b[2J\\u202e\\n::error::forged"]\nx = 1', "snapshots/upstream.toml")
+    bare_project.write("def test_it(hf_snapshot): ...")
+
+    said = bare_project.run()
+
+    assert "Its tables are" in said.stderr.str()
+    safe(said.stderr.str() + said.stdout.str())
+
+
+LEDGER = r"""
+[[change]]
+name = "here"
+when = "pytest>=1"
+what = "clears\u001b[2J the \u009b31m screen \u202e and\n::error::forged"
+snapshots = "variants/here"
+
+[[removal]]
+name = "gone"
+when = "pytest>=1"
+what = "clears\u001b[2J the \u009b31m screen \u202e and\n::error::forged"
+tests = "test_it.py::test_gone"
+gone = "pytest.nothing"
+
+[[break]]
+name = "broken"
+when = "pytest>=1"
+what = "clears\u001b[2J the \u009b31m screen \u202e and\n::error::forged"
+tests = ["test_it.py::test_broken", "test_it.py::test_passes"]
+raises = "ValueError\u001b[2J\n::error::forged"
+
+[[break]]
+name = "expected"
+when = "pytest>=1"
+what = "clears\u001b[2J the \u009b31m screen \u202e and\n::error::forged"
+tests = "test_it.py::test_expected"
+raises = "KeyError"
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="What a ledger says is printed with the escape sequences in it.")
+def test_what_a_ledger_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    bare_project.write(LEDGER, "snapshots/upstream.toml")
+    bare_project.write("kept", "snapshots/variants/here/test_other/test_other.toml")
+    bare_project.write(
+        "def test_expected(hf_snapshot): {}[1]\n"
+        "def test_gone(hf_snapshot): ...\ndef test_broken(hf_snapshot): raise OSError\n"
+        "def test_passes(hf_snapshot): ...\ndef test_other(hf_snapshot): ..."
+    )
+
+    said = bare_project.run("-ra", "-vv", "--color=no").stdout.str()
+
+    assert "screen" in said
+    safe(said)
+    capsys.readouterr()
+    assert main(["ledger", "--all"]) == 0
+    told = capsys.readouterr()
+    assert "screen" in told.out
+    safe(told.out + told.err)
+
+
+@pytest.mark.xfail(strict=True, reason="A review prints the verdict and the cause of a pending file as they are.")
+def test_what_a_pending_file_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    record(bare_project)
+    change(bare_project)
+    folder = find_project().pending
+    found = explained(
+        bare_project,
+        "test_reply",
+        verdict=f"changed{EVIL}",
+        cause=f"search{EVIL}",
+        why=(f"why{EVIL}",),
+        entry=f"entry{EVIL}",
+    )
+    keep(folder, found)
+    terminal = Scripted("d", "s", "s")
+    capsys.readouterr()
+
+    Walk(find_project(), read_pending(folder), terminal).run()
+    for command in ("pending", "diff", "accept", "reject"):
+        main([command])
+    main(["pending", "--cause", EVIL])
+
+    told = capsys.readouterr()
+    assert "search" in terminal.text
+    for line in (*terminal.lines, *terminal.paged):
+        safe(line)
+    safe(told.out + told.err)
+
+
+@pytest.mark.xfail(strict=True, reason="A comparison prints the versions and the notes of a snapshot as they are.")
+def test_what_a_snapshot_says_is_shown_by_name(bare_project: Project) -> None:
+    record(bare_project)
+    snapshot = bare_project.snapshot()
+    text = snapshot.read_text(encoding="utf-8")
+    evil = EVIL.encode("unicode_escape").decode().replace("\\x", "\\u00")
+    for value in ("float32", "eager", "AVX512", "4.57.6", "sha256:w", "My name is Ada and I", "./model", " Ada"):
+        text = text.replace(f'"{value}"', f'"{value}{evil}"')
+    snapshot.write_text(text, encoding="utf-8")
+
+    for verbosity in ("-q", "-vv"):
+        said = run(bare_project, verbosity, "--color=no", "test_it.py::test_reply").stdout.str()
+        assert "changed: " in said
+        safe(said)
+
+
+@pytest.mark.xfail(strict=True, reason="The grid, the bisection and their progress print what rows say as it is.")
+def test_what_a_row_says_is_shown_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    del monkeypatch
+    cell = Cell(State.BROKEN, f"reason{EVIL}", None, 1.0, f"E   details{EVIL}")
+    known = Cell(State.BROKEN, f"reason{EVIL}", f"known{EVIL}", 1.0)
+    row = RowResult(
+        f"row{EVIL}",
+        {"lib": f"1{EVIL}"},
+        (Moved(f"b{EVIL}", "1", None),),
+        {f"test{EVIL}.py::test{EVIL}": cell, "a.py::test[\x1b]": known},
+        f"problem{EVIL}",
+        f"note{EVIL}",
+        exit_code=0,
+    )
+    written = io.StringIO()
+    from rich.console import Console
+
+    console = Console(file=written, width=80, highlight=False, markup=False)
+
+    grid_terminal.show(Grid((row, RowResult(f"x{EVIL}"))), console)
+    with GridProgress(console) as progress:
+        progress.says(f"says{EVIL}")
+        progress.begins(f"row{EVIL}", f"doing{EVIL}")
+        progress.ends(f"row{EVIL}", f"done{EVIL}")
+    good, bad = Judged("1", Judgement.GOOD, f"good{EVIL}"), Judged("2", Judgement.BAD, f"bad{EVIL}")
+    found = Found(good, bad, (Judged("1.5", Judgement.UNTESTABLE, EVIL),), (good, bad))
+    whole = RowResult("1", {"b": "1"}, cells={f"test{EVIL}": Cell(State.SAME)})
+    answer = Answer(
+        Question(Package("lib"), "1", "2"),
+        found,
+        {"1": whole, "2": RowResult("2", {"b": f"2{EVIL}"}, cells={f"test{EVIL}": cell})},
+    )
+
+    assert "details" in "\n".join(answer_lines(answer))
+    safe(written.getvalue())
+    for line in answer_lines(answer):
+        safe(line)
