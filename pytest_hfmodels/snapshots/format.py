@@ -32,6 +32,7 @@ DIGITS = 9
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
 _STEPS = ("id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text")
+_COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
 _BLOCKS = ("block", "mean", "rms", "probe")
 
 
@@ -42,12 +43,13 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
         record: what to write.
         earlier: the parsed file that it replaces, or None.
         keep: tells of two numbers whether the earlier one's digits may stay (`Tolerance.accepts`), so that a
-            rewritten file changes only where something changed.
+            rewritten file changes only where something changed. None stay where the engine, the dtype, the attention,
+            the device or whose code it is changed: a file holds the digits of one of them.
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
     tables = _generation_tables(record) if isinstance(record, GenerationRecord) else _classification_tables(record)
-    if earlier is not None and keep is not None:
+    if earlier is not None and keep is not None and _computed_alike(earlier, tables):
         tables = {
             name: value if name == "provenance" else keep_digits(earlier.get(name), value, keep)
             for name, value in tables.items()
@@ -113,6 +115,12 @@ def keep_digits(earlier: Any, now: Any, keep: Any) -> Any:
     if isinstance(now, float) and isinstance(earlier, int | float) and not isinstance(earlier, bool):
         return float(earlier) if keep(float(earlier), now) else now
     return now
+
+
+def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell whether two files hold numbers of one engine, dtype, attention, device and implementation."""
+    sides = [tables.get("provenance", {}).get("recorded_with", {}) for tables in (earlier, now)]
+    return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
 
 
 def _generation_tables(record: GenerationRecord) -> dict[str, Any]:
