@@ -49,7 +49,6 @@ _NO_RELEASE = (
     "attention",
     "settings",
 )
-_PACKAGE = {"tokenizer": "tokenizers", "decoding": "tokenizers"}
 
 
 def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:
@@ -78,9 +77,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
         )
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
         return found
-    first = _PACKAGE.get(found.cause or "")
-    if found.cause == "backend":
-        first = observed.provenance.engine
+    first = observed.provenance.engine if found.cause == "backend" else found.package
     return replace(found, suggests=tuple(bisections(recorded, observed, test, first=first)))
 
 
@@ -107,7 +104,12 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
 
 def _of(comparison: Comparison, finding: layers.Finding) -> Explanation:
     return Explanation(
-        comparison.verdict, finding.cause, finding.sentence, tuple(finding.evidence), rules=finding.rules
+        comparison.verdict,
+        finding.cause,
+        finding.sentence,
+        tuple(finding.evidence),
+        rules=finding.rules,
+        package=finding.package,
     )
 
 

@@ -5,11 +5,12 @@ Pure: two records and their comparison. What needs the model is in `forward_pass
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.decoder import setting_of
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.snapshots.compare import first_divergence
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause, or None; the sentence; what it rests on; and the rules of upstream's that account for it."""
+    """A cause, or None; the sentence; what it rests on; the rules of upstream's that account for it; and a package.
+
+    The package is the one whose releases are the likeliest reason, see `Explanation.package`.
+    """
 
     cause: str | None
     sentence: str
     evidence: list[Evidence] = field(default_factory=list)
     rules: tuple[str, ...] = ()
+    package: str | None = None
 
 
 ORDER = ("kind", "prompt", "settings", "numbers", "ids", "beams", "labels", "text")
@@ -80,7 +85,7 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
             evidence,
         )
     sentence = "the same tokenizer files split the same text into other tokens"
-    return _of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin)
+    return replace(_of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin), package="tokenizers")
 
 
 def settings(
@@ -128,8 +133,14 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
             "the checkpoint's tokenizer files are others, and spell the tokens otherwise",
             evidence,
         )
-    sentence = "the same token ids are decoded to another text"
-    return _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
+    named = None if origin is None else setting_of(recorded, observed, origin.tokenizer)
+    sentence = "the same token ids are decoded to another text" if named is None else named.sentence
+    found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
+    if found.cause != "decoding":
+        return found
+    if named is None:
+        return replace(found, package="tokenizers")
+    return replace(found, package="transformers", rules=() if named.rule is None else (named.rule,))
 
 
 def _of_the_tokenizer(

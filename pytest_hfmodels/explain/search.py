@@ -56,6 +56,9 @@ RULES: Mapping[str, str] = {
     "repetition_counts_padding": "padding counts as a word for repetition_penalty (before 5.23)",
     "minima_take_one_eos": "min_length beside several eos is refused (TensorFlow)",
     "lacking": "there are settings that do nothing yet (sequence_bias before 4.31)",
+    "sdpa_ignores_scaling": "sdpa ignores scale_attn_weights and scale_attn_by_inverse_layer_idx (4.42 to 5.3)",
+    "spaces_cleaned_up": "decoding cleans up spaces by default (through 4.45.0)",
+    "bpe_keeps_spaces": "cleaning up spaces does nothing for byte-level BPE (from 5.7 on)",
     "pooling": "which word a classifier reads",
 }
 
@@ -292,6 +295,7 @@ def _bearing(rules: Rules, settings: Settings) -> Rules:
     """Return rules in which those that have no bearing on one unpadded prompt and these settings do not differ."""
     idle = ["default_length_counts_prompt", "both_minima_hold", "pad_zero_is_eos", "pooling"]
     idle += ["repetition_counts_padding", "padded_to_the_last_step", "too_few_beams_raise"]
+    idle += ["sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"]
     if not settings.sequence_bias:
         idle += ["lacking"]
     if len(settings.eos) < 2:

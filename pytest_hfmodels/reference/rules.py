@@ -48,6 +48,10 @@ class Rules:
             (TensorFlow).
         lacking: settings that are not there: they do nothing, or are refused (`sequence_bias` before 4.31; five in
             TensorFlow).
+        sdpa_ignores_scaling: under sdpa GPT-2 ignores `scale_attn_weights=False` and
+            `scale_attn_by_inverse_layer_idx=True` (4.42 to 5.3; torch alone).
+        spaces_cleaned_up: a tokenizer's `clean_up_tokenization_spaces` is True by default (through 4.45.0).
+        bpe_keeps_spaces: `clean_up_tokenization_spaces=True` does nothing for byte-level BPE (from 5.7 on).
         pooling: which word of a row a classifier reads, see `pooling`: `count` before 4.32, `first-padding` before
             4.49, `right-most` since.
     """
@@ -71,6 +75,9 @@ class Rules:
     repetition_counts_padding: bool = False
     minima_take_one_eos: bool = False
     lacking: frozenset[str] = frozenset()
+    sdpa_ignores_scaling: bool = False
+    spaces_cleaned_up: bool = False
+    bpe_keeps_spaces: bool = True
     pooling: Literal["count", "first-padding", "right-most"] = "right-most"
 
     @classmethod
@@ -105,6 +112,8 @@ class Rules:
                 repetition_counts_padding=True,
                 minima_take_one_eos=True,
                 lacking=_NOT_IN_TENSORFLOW,
+                spaces_cleaned_up=release <= (4, 45, 0),
+                bpe_keeps_spaces=False,
                 pooling=pooling,
             )
         return cls(
@@ -124,6 +133,9 @@ class Rules:
             sequences_need_their_length=(4, 31) <= release < (5, 18),
             repetition_counts_padding=release < (5, 23),
             lacking=frozenset({"sequence_bias"} if release < (4, 31) else ()),
+            sdpa_ignores_scaling=(4, 42) <= release < (5, 4),
+            spaces_cleaned_up=release <= (4, 45, 0),
+            bpe_keeps_spaces=release >= (5, 7),
             pooling=pooling,
         )
 

@@ -79,6 +79,7 @@ class Explanation:
         block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
             `block 2 or final norm`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
+        package: whose releases are the likeliest reason, to bisect first; None where no package is likelier.
         suggests: commands that would tell more, ready to paste.
     """
 
@@ -89,4 +90,5 @@ class Explanation:
     swapped: tuple[Swap, ...] = ()
     block: str | None = None
     rules: tuple[str, ...] = ()
+    package: str | None = None
     suggests: tuple[str, ...] = ()

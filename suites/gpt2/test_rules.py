@@ -61,6 +61,7 @@ SHOWN: dict[str, tuple[list[list[int | None]], Settings]] = {
     "repetition_counts_padding": ([[None, None, 3]], Settings(max_new_tokens=3, repetition_penalty=5.0)),
 }
 ELSEWHERE = {"lacking", "minima_take_one_eos", "pooling", "spare_beams_for_one_eos", "too_few_beams_raise"}
+ELSEWHERE |= {"sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"}  # of no search
 
 
 def hidden(rule: str, rules: Rules) -> bool:

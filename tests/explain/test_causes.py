@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from packaging.version import Version
 
-from pytest_hfmodels.properties.tokenization import closed_up
+from pytest_hfmodels.reference.spaces import closed_up
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
 
@@ -513,7 +513,6 @@ def test_a_decoder_that_spells_otherwise(model: HFModel, monkeypatch: pytest.Mon
     assert "hfmodels bisect tokenizers" in found.suggests[0]
 
 
-@pytest.mark.xfail(strict=True, reason="A bisect of tokenizers is printed where a default of transformers changed.")
 @pytest.mark.parametrize(("then", "before"), [("4.44.2", True), ("4.45.0", True), ("4.45.1", False)])
 def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, before: bool) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
@@ -530,16 +529,36 @@ def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, befor
     assert (found.suggests == ()) is before
 
 
-@pytest.mark.xfail(strict=True, reason="No other value of a decoder's settings is tried.")
 def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
     observed = model.generate([*b"Hi", END_OF_TEXT], max_new_tokens=2)
-    recorded = stored(replace(observed, text=observed.text.replace("<|endoftext|>", "")), tokenizers="0.12.1")
+    recorded = stored(
+        replace(observed, text=observed.text.replace("<|endoftext|>", "")), transformers="4.46.0", tokenizers="0.12.1"
+    )
 
     found = ask(recorded, observed)
 
     assert found.cause == "decoding"
     assert "skip_special_tokens" in found.sentence
-    assert all("bisect tokenizers" not in command for command in found.suggests)
+    assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.46.0 ")
+
+
+def test_cleaning_up_that_a_release_has_stopped_doing_for_bpe(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from 5.7 on, where the checkpoint's own files ask for it."""
+    monkeypatch.setattr(model.tokenizer, "clean_up_tokenization_spaces", True)
+    plain = type(model.tokenizer).decode
+    monkeypatch.setattr(
+        type(model.tokenizer),
+        "decode",
+        lambda self, ids, **keywords: plain(self, ids, **{**keywords, "clean_up_tokenization_spaces": False}),
+    )
+    observed = model.generate("Hello , it 's me .", max_new_tokens=2)
+    now = {"provenance": replace(observed.provenance, versions={"transformers": "5.10.4", "tokenizers": "0.22.2"})}
+    recorded = stored(replace(observed, text=closed_up(observed.text)), transformers="5.0.0")
+
+    found = ask(recorded, replace(observed, **now))
+
+    assert (found.cause, found.rules, found.suggests) == ("decoding", ("bpe_keeps_spaces",), ())
+    assert "from transformers 5.7 on True does nothing for byte-level BPE" in found.sentence
 
 
 # -- classifiers -------------------------------------------------------------------------------------------------------

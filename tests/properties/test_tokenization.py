@@ -21,7 +21,7 @@ from pytest_hfmodels.properties import (
     separated_texts,
     unicode_texts,
 )
-from pytest_hfmodels.properties.tokenization import closed_up
+from pytest_hfmodels.reference.spaces import closed_up
 
 from .shrinking import smallest
 

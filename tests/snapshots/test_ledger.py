@@ -144,7 +144,6 @@ def test_an_entry_that_does_not_fit_is_named_with_its_line(before: str, after: s
     assert said in str(raised.value)
 
 
-@pytest.mark.xfail(strict=True, reason="The ledger says that 4.45.0 does not clean up spaces by default; it does.")
 def test_spaces_are_cleaned_up_through_4_45_0() -> None:
     ledger = read_ledger(Path(__file__).parents[2] / "snapshots" / "upstream.toml")
     (entry,) = (entry for entry in ledger.entries if entry.name == "spaces-cleaned-up-by-default")

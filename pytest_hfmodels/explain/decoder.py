@@ -1,0 +1,84 @@
+"""Which setting of a tokenizer's `decode` gives the recorded text from the same ids. Asks the tokenizer in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.reference.spaces import closed_up
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.records import GenerationRecord
+
+CLEAN_UP = "clean_up_tokenization_spaces"
+_SETTINGS = (CLEAN_UP, "spaces_between_special_tokens", "skip_special_tokens")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of `decode` that accounts for the recorded text and for today's.
+
+    Args:
+        name: by the library's name.
+        recorded: its value in the recorded text.
+        rule: the name in `reference.Rules` of the release's default or rule that changed; None where none is known.
+        words: what changed in which release, as the end of a sentence; empty where it is not known.
+    """
+
+    name: str
+    recorded: bool
+    rule: str | None = None
+    words: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The setting, both values and the release."""
+        return (
+            f"{self.name} was {self.recorded} when it was recorded and is {not self.recorded} now"
+            f"{self.words}; decoding with {self.recorded} gives the recorded text"
+        )
+
+
+def setting_of(recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting | None:
+    """Return the setting of `decode` that tells two texts of the same ids apart, or None.
+
+    Args:
+        recorded: from the snapshot.
+        observed: from the model.
+        tokenizer: upstream's.
+    """
+    for name in _SETTINGS:
+        try:
+            texts = _decoded(observed, tokenizer, name)
+        except Exception:  # a tokenizer of the user's own that does not take it
+            continue
+        for value in (True, False):
+            if (texts[value], texts[not value]) == (recorded.text, observed.text):
+                return _with_rule(Setting(name, value), recorded, observed, tokenizer)
+    return None
+
+
+def _decoded(record: GenerationRecord, tokenizer: Any, name: str) -> dict[bool, str]:
+    """Return the text of a record's ids with both values of a setting."""
+    ids = [*record.prompt.ids, *record.ids]
+    asked = {"skip_special_tokens": bool(record.effective.get("skip_special_tokens"))}
+    texts = {value: str(tokenizer.decode(ids, **{**asked, name: value})) for value in (True, False)}
+    if name == CLEAN_UP and texts[True] == texts[False]:  # from 5.7 on True does nothing for byte-level BPE
+        texts[True] = closed_up(texts[False])
+    return texts
+
+
+def _with_rule(found: Setting, recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting:
+    """Add the release that changed a default, where both releases stand on its two sides."""
+    if found.name != CLEAN_UP:
+        return found
+    then, now = (Rules.of(side.provenance.versions.get("transformers", "5.23")) for side in (recorded, observed))
+    if (then.spaces_cleaned_up, now.spaces_cleaned_up) == (found.recorded, not found.recorded):
+        words = " (the default is True through transformers 4.45.0 and False from 4.45.1 on)"
+        return Setting(found.name, found.recorded, "spaces_cleaned_up", words)
+    asked_for = bool(getattr(tokenizer, CLEAN_UP, False))  # by the checkpoint's files: no default is True any more
+    if asked_for and (then.bpe_keeps_spaces, now.bpe_keeps_spaces) == (not found.recorded, found.recorded):
+        words = ", in effect (from transformers 5.7 on True does nothing for byte-level BPE)"
+        return Setting(found.name, found.recorded, "bpe_keeps_spaces", words)
+    return found

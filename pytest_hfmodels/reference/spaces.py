@@ -1,0 +1,16 @@
+"""What `clean_up_tokenization_spaces` is documented to do to a decoded text."""
+
+from __future__ import annotations
+
+_MARKS = (".", "?", "!", ",")
+_ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
+
+
+def closed_up(text: str) -> str:
+    """Return a text without the spaces that tokenization into words puts before marks and English contractions."""
+    for mark in _MARKS:
+        text = text.replace(f" {mark}", mark)
+    text = text.replace(" ' ", "'")
+    for ending in _ENDINGS:
+        text = text.replace(f" {ending}", ending)
+    return text
