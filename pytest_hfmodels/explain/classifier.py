@@ -141,8 +141,9 @@ def _pooling(
     then, now = (record.provenance.versions.get("transformers", "5.23") for record in (recorded, observed))
     before, here = Rules.of(then), Rules.of(now)
     head = getattr(passes.origin.loaded.model, "score", None)
-    if before.pooling == here.pooling or live.mask is None or not callable(head):
+    if before.pooling == here.pooling or not callable(head):
         return None
+    mask = np.ones_like(live.ids) if live.mask is None else live.mask
     pad = observed.effective.get("pad_token_id")
     positions = pooled_positions(live.ids, pad, before)
     states = passes.classify(live.ids, live.mask).hidden_states
@@ -156,7 +157,7 @@ def _pooling(
     if any((apart > floor) is not bool(other) for apart, other in zip(rows, elsewhere, strict=True)):
         return None  # it is not those texts whose word is another that moved
     # A padding token attends to nothing that is defined: what a release makes of one is its own.
-    words_read = [row for row in np.flatnonzero(elsewhere) if live.mask[row, positions[row]]]
+    words_read = [row for row in np.flatnonzero(elsewhere) if mask[row, positions[row]]]
     after = [_apart(recorded.inputs[row].logits, logits[row]) for row in words_read]
     if any(apart > floor for apart in after):
         return None
@@ -164,8 +165,7 @@ def _pooling(
     read = f"; read there, {len(after)} of them are as recorded, within {max(after):.2g}" if after else ""
     padding = f"; of {count - len(after)} that word is padding" if count > len(after) else ""
     return (
-        f"the classifier reads another word of a padded text: now {_POOLING[here.pooling]}, "
-        f"in {then} {_POOLING[before.pooling]}",
+        f"the classifier reads another word: now {_POOLING[here.pooling]}, in {then} {_POOLING[before.pooling]}",
         Evidence(
             f"exactly those {count} texts moved in which the two are different words{read}{padding}",
             {"texts": count, "as_recorded": len(after)},

@@ -66,7 +66,10 @@ def check_alone(
             model, bare[0], _trimmed(together, len(row), bare[0], asked, at), settings, tolerance
         ):
             continue
-        return Counterexample(rows, ones, settings, f"after {list(bare[0])} alone {what} in the batch", "check_alone")
+        what = (
+            f"after {list(bare[0])} alone {what} in the batch{_known(model, rows, ones, together, settings, tolerance)}"
+        )
+        return Counterexample(rows, ones, settings, what, "check_alone")
     return None
 
 
@@ -198,6 +201,18 @@ def _allowed(
     rules = replace(installed_rules(model), rows_stop_together=False, padded_to_the_last_step=False)
     mask = [[1] * len(bare)]
     return difference(model, [bare], mask, settings, generation, rules, tolerance=tolerance) is None
+
+
+def _known(
+    model: HFModel, rows: Rows, ones: Rows, together: Generation, settings: Settings, tolerance: float | None
+) -> str:
+    """Name the release's rule by which beams depend on their neighbours, where it gives what came for this batch."""
+    if settings.num_beams == 1 or not installed_rules(model).rows_stop_together:
+        return ""
+    if not _right(model, rows, ones, together, settings, tolerance):
+        return ""
+    releases = "4.50 to 4.53" if model.engine == "torch" else "TensorFlow"
+    return f": by a known rule, a batch's prompts stop only together ({releases})"
 
 
 def _right(

@@ -552,10 +552,10 @@ def test_cleaning_up_that_a_release_has_stopped_doing_for_bpe(model: HFModel, mo
         lambda self, ids, **keywords: plain(self, ids, **{**keywords, "clean_up_tokenization_spaces": False}),
     )
     observed = model.generate("Hello , it 's me .", max_new_tokens=2)
-    now = {"provenance": replace(observed.provenance, versions={"transformers": "5.10.4", "tokenizers": "0.22.2"})}
+    now = replace(observed.provenance, versions={"transformers": "5.10.4", "tokenizers": "0.22.2"})
     recorded = stored(replace(observed, text=closed_up(observed.text)), transformers="5.0.0")
 
-    found = ask(recorded, replace(observed, **now))
+    found = ask(recorded, replace(observed, provenance=now))
 
     assert (found.cause, found.rules, found.suggests) == ("decoding", ("bpe_keeps_spaces",), ())
     assert "from transformers 5.7 on True does nothing for byte-level BPE" in found.sentence
@@ -667,7 +667,6 @@ def test_a_padding_side_that_the_test_has_changed(classifier: HFModel, monkeypat
     assert "tokenizer.padding_side: right -> left" in found.sentence
 
 
-@pytest.mark.xfail(strict=True, reason="Without a mask the word that a classifier reads is not looked for.")
 @pytest.mark.parametrize("texts", [["Good xdog"], ["Good xdog", "Calm!"]], ids=["one text", "a batch"])
 def test_the_word_that_a_classifier_read_before(models: ModelCache, texts: list[str]) -> None:
     classifier = models.load("./model", task="text-classification", pad_token_id=ord("x"))

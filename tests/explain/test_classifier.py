@@ -28,7 +28,7 @@ def rows(*logits: float) -> Any:
 
 def pooled(*recorded: float, release: str = "4.45.0", mask: Any = None, states: Any = STATES) -> Any:
     then = replace(provenance(), versions={"transformers": release})
-    shown = np.ones_like(IDS) if mask is None else np.asarray(mask)
+    shown = None if mask is None else np.asarray(mask)
     loaded = SimpleNamespace(model=SimpleNamespace(score=lambda words: words), tensor=np.asarray)
     passes: Any = SimpleNamespace(
         origin=SimpleNamespace(loaded=loaded),

@@ -125,7 +125,6 @@ def test_a_beginning_that_is_missing_is_found(bot: HFModel, monkeypatch: pytest.
     assert check_prefix(bot, IDS, MASK, FOUR, 2) is not None
 
 
-@pytest.mark.xfail(strict=True, reason="Beams that depend on their neighbours by a known rule are shown as raw ids.")
 def test_beams_that_stop_only_together_are_named_by_their_rule(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As 4.50 to 4.53 do."""
     rules = Rules.of("4.53.3")
