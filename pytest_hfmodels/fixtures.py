@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.collection import default_request, engines_in_use, refuse_update_in_ci
-from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError
+from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.requests import Unserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.requests import ModelRequest
     from pytest_hfmodels.snapshots import HFSnapshot
@@ -54,26 +57,33 @@ def hf_models(request: pytest.FixtureRequest) -> ModelCache:
 
 
 @pytest.fixture
-def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
+def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
     """The recorded outcome of this test: `assert gpt2.generate(…) == hf_snapshot`.
 
     Kept in one TOML file a test under the folder `hfmodels_snapshots`, shared by all engines, written by
-    syrupy's `--snapshot-update`.
+    syrupy's `--snapshot-update`. A test that passes although its record differs fails when it is torn down.
     """
-    refuse_update_in_ci(request.config, [request.node.nodeid])  # a test that asks for it while running was not seen
+    item = request.node
+    refuse_update_in_ci(request.config, [item.nodeid])  # a test that asks for it while running was not seen
+    _require_assertions(item.nodeid)
     try:
         snapshot = request.getfixturevalue("snapshot")
     except pytest.FixtureLookupError:
         snapshot = None
     if not hasattr(snapshot, "use_extension"):
         raise OptionError(
-            f"hf_snapshot needs syrupy's fixture `snapshot`, and {request.node.nodeid} has another one or none.",
+            f"hf_snapshot needs syrupy's fixture `snapshot`, and {item.nodeid} has another one or none.",
             hint="Rename your own fixture `snapshot`, and do not switch syrupy off.",
         )
     from pytest_hfmodels.explain import explain
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    return HFSnapshot(request.node, snapshot, explain)
+    if SNAPSHOT in item.stash:  # a plugin runs the test again
+        item.stash[SNAPSHOT].discount()
+    item.stash[SNAPSHOT] = HFSnapshot(item, snapshot, explain)
+    yield item.stash[SNAPSHOT]
+    if CALL in item.stash and item.stash[CALL].passed:
+        _require_asserted(item, item.stash[SNAPSHOT])
 
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
@@ -91,6 +101,51 @@ def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
 
 
 CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
+SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
+CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
+
+
+def _require_assertions(nodeid: str) -> None:
+    """Refuse to compare where Python leaves out `assert`: pytest brings it back in test files, and nowhere else.
+
+    Raises:
+        OptionError: Python runs with -O.
+    """
+    if not __debug__:
+        raise OptionError(
+            f"{nodeid} cannot compare snapshots: Python runs without assertions (-O or PYTHONOPTIMIZE).",
+            hint="Run pytest without -O, and with PYTHONOPTIMIZE unset.",
+        )
+
+
+def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
+    """Look at the comparisons of a test that passed; warn where there are none.
+
+    Raises:
+        SnapshotError: one of them differed, so that the test should have failed.
+    """
+    differing = [outcome for outcome in snapshot.outcomes if not outcome.equal]
+    if differing:
+        from pytest_hfmodels.reports.terminal import mismatch  # a failing test can wait for an import
+
+        lines = mismatch(differing[0], verbose=item.config.get_verbosity() > 1)
+        raise SnapshotError(
+            f"{item.nodeid} compared a record that differs from its snapshot, and passed: nothing asserted it.",
+            hint="\n  ".join(
+                [
+                    "Write `assert record == hf_snapshot`; where a difference is expected, mark the test xfail.",
+                    *lines,
+                ]
+            ),
+        )
+    if not snapshot.outcomes:
+        from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
+
+        said = f"{item.nodeid} asked for hf_snapshot and compared nothing with it."
+        try:
+            warnings.warn(said, UnusedSnapshotWarning, stacklevel=1)
+        except UnusedSnapshotWarning:  # the project turns warnings into errors
+            raise SnapshotError(said, hint="Write `assert record == hf_snapshot`, or do not ask for it.") from None
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_hfmodels import collection
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
-from pytest_hfmodels.fixtures import CACHE, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
+from pytest_hfmodels.fixtures import CACHE, CALL, SNAPSHOT, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
@@ -138,12 +138,16 @@ def pytest_runtest_makereport(
     if call.when == "call":
         item.user_properties += _compared(item)
     report = yield
+    if call.when == "call":
+        item.stash[CALL] = report
     if call.excinfo is not None and isinstance(call.excinfo.value, HFModelsError):
         report.longrepr = _sentences(call.excinfo)
     elif call.excinfo is not None and item.config.getoption("assertmode") == "plain":
         report.sections += _explained(item)
     if _expectations() is not None:
         _expectations().judge(item, call, report)
+    if report.skipped and SNAPSHOT in item.stash:  # the test was skipped, or expected to fail
+        item.stash[SNAPSHOT].discount()
     return report
 
 
@@ -178,7 +182,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(config.stash[_LATE])
-    waiting = [report for report in terminalreporter.getreports("failed") if _is_waiting(report)]
+    failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
     if waiting:
         from pytest_hfmodels.reports.summary import causes  # a failing run can wait for an import
 
@@ -212,8 +217,8 @@ def _expectations() -> Any:
 
 def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
     """Yield what reports shall say of a test's snapshots: JUnit XML and report logs carry user properties."""
-    snapshot: Any = getattr(item, "funcargs", {}).get("hf_snapshot")
-    if getattr(snapshot, "outcomes", None):
+    snapshot = item.stash.get(SNAPSHOT, None)
+    if snapshot is not None and snapshot.outcomes:
         from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
         yield from properties(snapshot.outcomes)
@@ -236,8 +241,8 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
 
 
 def _is_waiting(report: Any) -> bool:
-    """Tell whether a test failed by a snapshot. Under xdist only its report is here."""
-    said = dict(report.user_properties) if getattr(report, "when", "") == "call" else {}
+    """Tell whether a test failed by a snapshot, when it was torn down too. Under xdist only its report is here."""
+    said = dict(report.user_properties) if getattr(report, "when", "") in ("call", "teardown") else {}
     return said.get("hfmodels_verdict", "same") != "same" and said.get("hfmodels_base") != "same"
 
 
@@ -298,7 +303,8 @@ def _whose_transfo_xl(config: pytest.Config, items: Sequence[pytest.Item]) -> st
 
 def _explained(item: pytest.Item) -> list[tuple[str, str]]:
     """Return the explanation that `--assert=plain` leaves out of an assertion."""
-    last = getattr(getattr(item, "funcargs", {}).get("hf_snapshot"), "last", None)
+    snapshot = item.stash.get(SNAPSHOT, None)
+    last = None if snapshot is None else snapshot.last
     if last is None or last.comparison.verdict == "same":
         return []
     from pytest_hfmodels.reports.terminal import mismatch

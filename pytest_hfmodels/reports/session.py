@@ -21,6 +21,7 @@ import pytest
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.fixtures import SNAPSHOT
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports import patch_session
 from pytest_hfmodels.reports.patch import patch_of
@@ -231,8 +232,7 @@ def _render(kind: str, results: Results) -> str:
 
 
 def _comparisons(item: pytest.Item, root: Path) -> Iterator[dict[str, Any]]:
-    snapshot: Any = getattr(item, "funcargs", {}).get("hf_snapshot")
-    outcomes = getattr(snapshot, "outcomes", ())
+    outcomes = item.stash[SNAPSHOT].outcomes if SNAPSHOT in item.stash else ()
     if outcomes:
         from pytest_hfmodels.reports.compared import compared  # imports what the snapshot has imported already
 

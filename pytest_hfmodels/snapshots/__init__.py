@@ -10,14 +10,16 @@ from pytest_hfmodels.snapshots.format import dump, load
 from pytest_hfmodels.snapshots.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.snapshots.assertion import HFSnapshot
+    from pytest_hfmodels.snapshots.assertion import HFSnapshot, NearTieWarning, UnusedSnapshotWarning
 
 __all__ = [
     "NOISE_FLOOR",
     "Comparison",
     "Difference",
     "HFSnapshot",
+    "NearTieWarning",
     "Tolerance",
+    "UnusedSnapshotWarning",
     "Verdict",
     "compare",
     "dump",
@@ -26,9 +28,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name != "HFSnapshot":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy: only a test with a snapshot pays
+_WITH_SYRUPY = ("HFSnapshot", "NearTieWarning", "UnusedSnapshotWarning")
 
-    return HFSnapshot
+
+def __getattr__(name: str) -> object:
+    if name not in _WITH_SYRUPY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pytest_hfmodels.snapshots import assertion  # imports syrupy: only a test with a snapshot pays
+
+    return getattr(assertion, name)

@@ -42,6 +42,10 @@ class NearTieWarning(UserWarning):
     """Two tokens were so close that rounding chose between them (ini `hfmodels_near_tie = warn`)."""
 
 
+class UnusedSnapshotWarning(UserWarning):
+    """A test asked for `hf_snapshot`, passed, and compared nothing with it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the last comparison of a snapshot said, for the report.
@@ -56,6 +60,7 @@ class Outcome:
         variant: that stood for the base, or None.
         from_base: what the comparison with the base says, where a variant stood for it.
         explanation: why the two differ; None where they are the same, or the file has been rewritten.
+        equal: what the comparison returned to the test.
     """
 
     writer: str
@@ -67,6 +72,7 @@ class Outcome:
     variant: Variant | None = None
     from_base: Comparison | None = None
     explanation: Explanation | None = None
+    equal: bool = True
 
 
 class HFSnapshot:
@@ -141,6 +147,7 @@ class HFSnapshot:
                 variant,
                 from_base,
                 explanation,
+                equal,
             )
         )
         if may_write:
@@ -148,6 +155,12 @@ class HFSnapshot:
         if comparison.verdict is Verdict.NEAR_TIE and equal:
             warnings.warn(f"{self._item.nodeid}: near-tie in {path.name}", NearTieWarning, stacklevel=2)
         return equal
+
+    def discount(self) -> None:
+        """Take what differed out of syrupy's count: the difference was expected, or the test runs again."""
+        executions = self._assertion.executions
+        for number in [number for number, result in executions.items() if not result.success]:
+            del executions[number]
 
     def __repr__(self) -> str:
         if self.last is None:

@@ -27,7 +27,7 @@ SENTENCE = "test_it.py::test_reply compared a record that differs from its snaps
 UNREAD = {
     "no assert": "record == hf_snapshot",
     "reversed": "hf_snapshot == record",
-    "a tuple": "assert True, (record == hf_snapshot)\n    assert [record == hf_snapshot(name='b')]",
+    "a list": "assert [record == hf_snapshot]",
     "unequal": "assert record != hf_snapshot",
     "negated": "assert not (record == hf_snapshot)",
     "caught": "try:\n        assert record == hf_snapshot\n    except AssertionError:\n        pass",
@@ -57,7 +57,6 @@ def recorded(bare_project: Project) -> Project:
     return bare_project
 
 
-@pytest.mark.xfail(strict=True, reason="a differing comparison whose result nobody reads leaves the test green")
 @pytest.mark.parametrize("body", UNREAD.values(), ids=UNREAD.keys())
 def test_a_difference_that_nothing_asserts_fails_the_test_at_teardown(recorded: Project, body: str) -> None:
     recorded.write(TEST.format(by=0.5, body=body))
@@ -70,11 +69,11 @@ def test_a_difference_that_nothing_asserts_fails_the_test_at_teardown(recorded: 
             f"*{SENTENCE}",
             "*Write `assert record == hf_snapshot`; where a difference is expected, mark the test xfail.",
             "*log-probability of token 2*",
+            "1 test: cause not known: *",
         ]
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a differing comparison in a fixture leaves the test green")
 @pytest.mark.parametrize("where", ["setup", "teardown"])
 def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None:
     lines = {"setup": "pass", "teardown": "pass", where: "generation(moved(1, by=0.5)) == hf_snapshot"}
@@ -83,7 +82,6 @@ def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None
     recorded.run().assert_outcomes(passed=1, errors=1)
 
 
-@pytest.mark.xfail(strict=True, reason="a fixture asked for while the test runs is not looked at")
 def test_a_snapshot_that_a_test_asks_for_while_it_runs_counts(recorded: Project) -> None:
     source = TEST.replace("(hf_snapshot)", "(request)")
     recorded.write(source.format(by=0.5, body="record == request.getfixturevalue('hf_snapshot')"))
@@ -91,7 +89,6 @@ def test_a_snapshot_that_a_test_asks_for_while_it_runs_counts(recorded: Project)
     recorded.run().assert_outcomes(passed=1, errors=1)
 
 
-@pytest.mark.xfail(strict=True, reason="a missing snapshot that nobody asserts leaves the test green")
 def test_a_missing_snapshot_counts(bare_project: Project) -> None:
     bare_project.write(TEST.format(by=0.0, body="record == hf_snapshot"))
 
@@ -150,7 +147,6 @@ class TestBot(unittest.TestCase):
     recorded.run().assert_outcomes(failed=1)
 
 
-@pytest.mark.xfail(strict=True, reason="an hf_snapshot that is never compared is not mentioned")
 def test_a_snapshot_that_is_never_compared_warns(bare_project: Project) -> None:
     bare_project.write(TEST.format(by=0.0, body="assert record, hf_snapshot"))
 
@@ -176,19 +172,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("mark", "body"),
-    [
-        pytest.param(
-            *EXPECTED[name],
-            id=name,
-            marks=()
-            if name == "the mark"
-            else pytest.mark.xfail(strict=True, reason="syrupy counts a comparison that was expected to differ"),
-        )
-        for name in EXPECTED
-    ],
-)
+@pytest.mark.parametrize(("mark", "body"), EXPECTED.values(), ids=EXPECTED.keys())
 def test_a_green_run_counts_no_failed_snapshot(recorded: Project, mark: str, body: str) -> None:
     recorded.write(TEST.format(by=0.5, body=body).replace("def test_", f"{mark}def test_"))
 
@@ -198,7 +182,6 @@ def test_a_green_run_counts_no_failed_snapshot(recorded: Project, mark: str, bod
     result.stdout.no_fnmatch_line("*snapshot* failed*")
 
 
-@pytest.mark.xfail(strict=True, reason="syrupy counts a comparison that a break of the ledger has foretold")
 def test_a_break_of_the_ledger_counts_no_failed_snapshot(recorded: Project) -> None:
     recorded.write(
         '[[break]]\nname = "known"\nwhen = "pytest>=1"\nwhat = "known"\n'
@@ -213,7 +196,6 @@ def test_a_break_of_the_ledger_counts_no_failed_snapshot(recorded: Project) -> N
     result.stdout.no_fnmatch_line("*snapshot* failed*")
 
 
-@pytest.mark.xfail(strict=True, reason="syrupy counts the comparison of an attempt that was run again")
 def test_a_test_that_is_run_again_counts_its_last_attempt(recorded: Project) -> None:
     recorded.write(
         """
@@ -221,8 +203,7 @@ from _pytest.runner import runtestprotocol
 
 def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    runtestprotocol(item, nextitem=item, log=False)
-    item._initrequest()
+    runtestprotocol(item, nextitem=nextitem, log=False)
     for report in runtestprotocol(item, nextitem=nextitem, log=False):
         item.ihook.pytest_runtest_logreport(report=report)
     return True
@@ -241,7 +222,6 @@ def pytest_runtest_protocol(item, nextitem):
     result.stdout.fnmatch_lines(["*1 snapshot passed.*"])
 
 
-@pytest.mark.xfail(strict=True, reason="under python -O a comparison is left out together with its assert")
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_run_without_assertions_is_refused(recorded: Project, *, plain: bool) -> None:
     recorded.write(TEST.format(by=0.5, body="assert record == hf_snapshot"))

@@ -210,13 +210,15 @@ def test_a_snapshot_that_differs_is_not_equal_either_way_round(bare_project: Pro
     bare_project.write(BY_HAND.format(by=0.0))
     bare_project.run("--snapshot-update")
     bare_project.write("""
+import pytest
 from tests.example_records import generation, moved
 
 def test_reply(hf_snapshot):
-    assert generation(moved(1, by=0.5)) != hf_snapshot
+    if generation(moved(1, by=0.5)) != hf_snapshot:
+        pytest.xfail("it differs")
 """)
 
-    bare_project.run().assert_outcomes(passed=1)
+    bare_project.run().assert_outcomes(xfailed=1)
 
 
 def test_only_records_are_compared(bare_project: Project) -> None:
