@@ -132,11 +132,18 @@ def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
     from pytest_hfmodels.snapshots.location import ledger_file
 
     path = ledger_file(config)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return False
     if Options.of(config).explicit or any(map(uses_models, items)):
         return True
-    return re.search(rb"(?m)^\s*(\[\[\s*)?(change|break|removal)\s*(\]\]|=)", path.read_bytes()) is not None
+    from pytest_hfmodels.files import read_bytes
+
+    try:
+        content = read_bytes(path, largest=1 << 20)
+    except OSError:
+        return False
+    wanted = rb"(?m)^(\xef\xbb\xbf)?[ \t]*(\[\[[ \t]*)?(change|break|removal)[ \t]*(\]\]|=)"
+    return re.search(wanted, content) is not None
 
 
 def refuse_shared_files(items: Iterable[pytest.Item]) -> None:

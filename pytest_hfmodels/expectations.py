@@ -5,20 +5,22 @@ Imported only where a project has a ledger.
 
 from __future__ import annotations
 
-import re
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
-from pytest_hfmodels.snapshots.ledger import Break, Ledger, Removal, read_ledger
+from pytest_hfmodels.requests import uses_models
+from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, read_ledger, says
 from pytest_hfmodels.snapshots.location import ledger_file
+from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
 from pytest_hfmodels.snapshots.variants import put_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _NAMED = 4  # entries in a run's header
 
@@ -26,13 +28,19 @@ _NAMED = 4  # entries in a run's header
 def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
     """Let the entries that are about the installed versions hold for these tests, and return them.
 
+    Tests without a fixture of this plugin stay as they are.
+
     Raises:
-        LedgerError: the file does not fit, or two entries disagree about a snapshot.
+        LedgerError: the file does not fit, two entries disagree about a snapshot, or what a removal calls gone is not
+            of the package that it is about.
     """
     ledger = read_ledger(ledger_file(config)).applying(installed)
+    for removal in ledger.entries:
+        if isinstance(removal, Removal):
+            _require_own_symbol(removal, config.rootpath)
     put_in_force(config, ledger)
     for item in items:
-        entry = ledger.about(item.nodeid)
+        entry = ledger.about(item.nodeid) if uses_models(item) else None
         if entry is not None:
             item.stash[ENTRY] = entry
     config.stash[APPLYING] = ledger
@@ -48,7 +56,7 @@ def skip_removed(item: pytest.Item) -> None:
     entry = item.stash.get(ENTRY, None)
     if not isinstance(entry, Removal):
         return
-    if is_there(entry.gone):
+    if has_symbol(entry.gone, [requirement.name for requirement in entry.when], item.config.rootpath):
         raise LedgerError(
             f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, and it is there.",
             hint="Mend the range of `when`, or remove the entry.",
@@ -86,64 +94,44 @@ def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], r
         )
 
 
-def applying_lines(config: pytest.Config) -> list[str]:
-    """Return the header's line about the entries that apply here."""
+def applying_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
+    """Return the header's line about the entries that apply here, and how many tests they are about."""
     ledger = config.stash.get(APPLYING, None)
     if ledger is None or not ledger.entries:
         return []
+    named = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
     if len(ledger.entries) > _NAMED:
-        return [f"hfmodels ledger: {len(ledger.entries)} entries apply here; `hfmodels ledger` tells them"]
-    names = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
-    return [f"hfmodels ledger: {names}"]
+        named = f"{len(ledger.entries)} entries apply here (listed by `hfmodels ledger`)"
+    counts = Counter(type(entry) for item in items if (entry := item.stash.get(ENTRY, None)) is not None)
+    said = []
+    if counts[Break]:
+        said.append(f"{_tests(counts[Break])} expected to fail")
+    if counts[Removal]:
+        said.append(f"{_tests(counts[Removal])} skipped")
+    return [f"hfmodels ledger: {named}{': ' if said else ''}{', '.join(said)}"]
 
 
-def is_there(dotted: str) -> bool:
-    """Tell whether a dotted name can be imported.
+def _tests(count: int) -> str:
+    return "1 test" if count == 1 else f"{count} tests"
 
-    Raises:
-        LedgerError: nobody can tell: its package is not installed, or fails to import for a reason of its own.
-    """
-    package, *names = dotted.split(".")
+
+def _require_own_symbol(entry: Removal, root: Path) -> None:
     try:
-        found: Any = import_module(package)
-    except ImportError as error:
-        raise LedgerError(
-            f"Whether {dotted} is gone cannot be told: {package} cannot be imported ({error}).",
-            hint="Install it, or mend the entry's `gone`.",
-        ) from error
-    trail = package
-    for name in names:
-        trail = f"{trail}.{name}"
-        if not _has(found, name) and not _is_submodule(trail):
-            return False
-        found = getattr(found, name)
-    return True
-
-
-def _has(owner: Any, name: str) -> bool:
-    try:
-        return hasattr(owner, name)
-    except ImportError:  # transformers imports a lazy name when it is asked for, and says so when it has none
-        return False
-
-
-def _is_submodule(dotted: str) -> bool:
-    try:
-        import_module(dotted)
-    except ModuleNotFoundError as error:
-        if error.name is not None and dotted.startswith(error.name):
-            return False
-        raise
-    return True
+        require_symbol_of(entry.gone, [requirement.name for requirement in entry.when], root)
+    except LedgerError as error:
+        raise LedgerError(f"{entry.place}: {entry.name}: {error.message}", hint=error.hint) from None
 
 
 def _foretold(entry: Break, error: BaseException) -> bool:
-    kinds = {name for kind in type(error).__mro__ for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
+    classes = [
+        kind for kind in type(error).__mro__ if issubclass(kind, BaseException) and kind.__name__ not in ANY_FAULT
+    ]
+    kinds = {name for kind in classes for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
     try:
         message = str(error)
     except Exception:  # an exception that cannot say what it is was not foretold
         return False
-    return entry.raises in kinds and re.search(entry.match, message) is not None
+    return entry.raises in kinds and says(entry.match, message)
 
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()

@@ -1,8 +1,10 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it."""
+"""Writing files so that a reader sees the old content or the new one, never half of it; reading without surprises."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -35,6 +37,29 @@ def write_atomically(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
+
+
+def read_bytes(path: Path, *, largest: int) -> bytes:
+    """Return what a regular file holds. A FIFO or a device would hang the reader, or fill the memory.
+
+    Args:
+        path: the file, or a link to it.
+        largest: how many bytes it may have.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is larger.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        if status.st_size > largest:
+            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, and may have {largest:,}")
+        with os.fdopen(os.dup(handle), "rb") as file:
+            return file.read(largest)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

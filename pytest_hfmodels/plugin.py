@@ -126,7 +126,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         lines.append(_whose_transfo_xl(config, items))
     if _expectations() is not None:
-        lines += _expectations().applying_lines(config)
+        lines += _expectations().applying_lines(config, items)
     return lines
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.requests import uses_snapshot
+from pytest_hfmodels.requests import uses_models, uses_snapshot
 from pytest_hfmodels.snapshots.location import snapshot_file, snapshots_folder
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Collected:
         self.files: set[Path] = set()
         self.others: set[Path] = set()
         self.nodeids: list[str] = []
+        self.using: list[str] = []
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Remember a test file."""
@@ -69,6 +70,7 @@ class Collected:
         """Remember tests and their files."""
         self.root, self.folder = config.rootpath, snapshots_folder(config)
         self.nodeids = [item.nodeid for item in items]
+        self.using = [item.nodeid for item in items if uses_models(item)]
         self.files = {snapshot_file(item, 0) for item in items if uses_snapshot(item)}
         self.others = {snapshot_file(item, 0) for item in items if not uses_snapshot(item)}
 

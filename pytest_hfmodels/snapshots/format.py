@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from pytest_hfmodels.records import (
     Provenance,
     Step,
 )
-from pytest_hfmodels.snapshots.reading import Reader
+from pytest_hfmodels.snapshots.reading import Reader, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,11 +94,11 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     """Return the TOML of a snapshot file as plain data.
 
     Raises:
-        SnapshotError: it is no TOML; tomllib names line and column.
+        SnapshotError: it is no TOML, with line and column; or is nested too deeply.
     """
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise SnapshotError(
             f"The snapshot {path} is no valid TOML: {error}.",
             hint="Restore it (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",

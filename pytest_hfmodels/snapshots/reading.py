@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+LARGEST = 32 << 20  # bytes of a snapshot
+DEEPEST = 32  # tables and arrays within one another; ours have 4
 
 _MEND = "Restore it (`git checkout -- <file>`), or record it anew: pytest --snapshot-update after deleting it."
 
@@ -144,13 +149,53 @@ def read_file(path: Path) -> str | None:
         SnapshotError: it is there and cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, largest=LARGEST)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=_MEND) from error
 
 
+def read_text(path: Path, *, largest: int) -> str:
+    """Return the text of a UTF-8 file, with or without a byte-order mark; its line ends become newlines.
+
+    Args:
+        path: the file.
+        largest: how many bytes it may have.
+
+    Raises:
+        OSError: see `files.read_bytes`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path, largest=largest).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text, which may begin with a byte-order mark.
+
+    tomllib takes quadratic time for long dotted keys, so nesting is bounded before it starts.
+
+    Raises:
+        ValueError: it is not TOML, or nested deeper than any file of ours.
+    """
+    plain = _QUOTED.sub('"', text)
+    if max(segment.count(".") for segment in _SEGMENT_ENDS.split(plain)) > DEEPEST or _depth(plain) > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} tables")
+    return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
+
+
+def _depth(plain: str) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(plain):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+BYTE_ORDER_MARK = "\ufeff"
+_QUOTED = re.compile(r""""{3}(?:[^\\]|\\.)*?"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""", re.DOTALL)
+_SEGMENT_ENDS = re.compile(r"[\n=,\[\]{}]")
+_BRACKETS = re.compile(r"[\[\]{}]")
 _NAMES = {int: "an integer", float: "a number", str: "a string"}
 
 
@@ -164,7 +209,7 @@ def line_of(text: str, trail: tuple[str | int, ...]) -> int:
     tomllib gives no positions for values, and the files have one layout: a header a table, a key a line, and rows one
     a line below their key.
     """
-    lines = text.splitlines()
+    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
     line = 0
     for part in trail:
         found = _row(lines, line, part) if isinstance(part, int) else _key(lines, line, part)

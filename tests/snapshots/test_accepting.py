@@ -162,7 +162,8 @@ def test_the_new_output_can_be_the_variant(changed: Project) -> None:
 
 
 def test_an_entry_is_added_below_those_there_are(changed: Project) -> None:
-    text = '# what we know\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = "x"\nraises = "E"\nwhat = "w"\n'
+    text = '# what we know\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = "x.py::test"\nraises = "ValueError"\n'
+    text += 'what = "w"\n'
     changed.write(text, "snapshots/upstream.toml")
 
     main(["accept", "--keep-old-as", "before-8", "--when", OLD, "test_it.py::test_reply"])
@@ -193,7 +194,7 @@ def test_an_entry_is_added_below_those_there_are(changed: Project) -> None:
 def test_a_variant_that_does_not_fit_changes_nothing(
     changed: Project, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    entry = '[[break]]\nname = "taken"\nwhen = "pytest<8"\ntests = "x"\nraises = "E"\nwhat = "w"\n'
+    entry = '[[break]]\nname = "taken"\nwhen = "pytest<8"\ntests = "x.py::test"\nraises = "ValueError"\nwhat = "w"\n'
     changed.write(entry, "snapshots/upstream.toml")
     changed.write("", "snapshots/variants/full/test_it/test_other.toml")
     before = changed.snapshots
@@ -351,7 +352,9 @@ def test_the_ledger_command_prints_what_applies(changed: Project, capsys: pytest
 def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     main(["accept", "--keep-old-as", "before-8", "--when", OLD])
     fine = main(["ledger", "--check"])
-    entry = '\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = "x.py::test"\nraises = "E"\nwhat = "w"\n'
+    entry = '\n[[break]]\nname = "b"\nwhen = "pytest<8"\ntests = ["x.py::test", "test_plain.py::test_plain"]\n'
+    entry += 'raises = "ValueError"\nwhat = "w"\n'
+    changed.write("def test_plain(): pass", "test_plain.py")
     changed.write(changed.snapshots["upstream.toml"] + entry, "snapshots/upstream.toml")
     variants = "snapshots/variants/before-8/test_it"
     changed.write(changed.snapshots["test_it/test_reply.toml"], f"{variants}/test_reply.toml")
@@ -364,6 +367,8 @@ def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys
         f"snapshots/upstream.toml:2: before-8 has a variant that belongs to no test: {variants}/test_gone.toml",
         f"snapshots/upstream.toml:2: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
         "snapshots/upstream.toml:8: b names tests that there are not: x.py::test",
+        "snapshots/upstream.toml:8: b names tests that use no fixture of this plugin, and are left alone: "
+        "test_plain.py::test_plain",
     ]
 
 

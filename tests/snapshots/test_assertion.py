@@ -460,7 +460,6 @@ def test_texts_of_a_file_agree_with_its_ids(bare_project: Project, before: str, 
     result.stdout.fnmatch_lines([f"*{said}*"])
 
 
-@pytest.mark.xfail(strict=True, reason="a byte-order mark is an invalid statement")
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_a_snapshot_may_begin_with_a_byte_order_mark(bare_project: Project, ends: str) -> None:
     bare_project.write(BY_HAND.format(by=0.0))

@@ -1,0 +1,143 @@
+"""Whether an installed package has a name. Imports that package and nothing else. For `expectations`."""
+
+from __future__ import annotations
+
+import json
+import site
+import sysconfig
+from importlib import import_module
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from pytest_hfmodels.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
+    """Tell whether a dotted name can be imported.
+
+    Args:
+        dotted: `transformers.TransfoXLModel`; its first part is a package of one of the distributions.
+        distributions: names as in requirements, `scikit-learn`.
+        root: of the project, whose own modules are not imported.
+
+    Raises:
+        LedgerError: it belongs to another package, or the package cannot be imported.
+    """
+    require_symbol_of(dotted, distributions, root)
+    package, *names = dotted.split(".")
+    found: Any = _imported(package, dotted)
+    trail = package
+    for name in names:
+        trail = f"{trail}.{name}"
+        if not _has(found, name) and not _is_submodule(trail, dotted):
+            return False
+        found = getattr(found, name)
+    return True
+
+
+def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> None:
+    """Refuse a dotted name outside the packages of some distributions. Imports nothing.
+
+    Raises:
+        LedgerError: it belongs to another package, or the project has something in the package's place.
+    """
+    package = dotted.partition(".")[0]
+    named = " and ".join(distributions)
+    owners = [found for name in distributions if (found := _distribution(name)) and package in _packages(found)]
+    if not owners:
+        raise LedgerError(
+            f"{dotted} is not of the package that `when` is about, {named}.",
+            hint="Name something of that package, or the package in `when`.",
+        )
+    places = list(_places(package))
+    if not places:
+        raise LedgerError(
+            f"Whether {dotted} is gone cannot be told: {package} cannot be imported.",
+            hint=f"Install it: pip install {owners[0].name}; or correct the entry's `gone`.",
+        )
+    for place in places:
+        if not any(_installed_there(owner, place) for owner in owners) or _is_of(root, place):
+            raise LedgerError(
+                f"{dotted} would be imported from {place}, which is not the installed {named}.",
+                hint="Rename that file or folder, or run pytest where it is not on Python's path.",
+            )
+
+
+def _distribution(name: str) -> Distribution | None:
+    for wanted in (name, f"{name}-cpu", f"{name}_cpu"):  # as `engines.availability.installed`
+        try:
+            return distribution(wanted)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _packages(found: Distribution) -> set[str]:
+    """Return what a distribution is imported by: as it declares, by its files, or its own name."""
+    declared = (found.read_text("top_level.txt") or "").split()
+    files = {file.parts[0] for file in found.files or ()}
+    return {*declared, *files, *(Path(file).stem for file in files), found.name.replace("-", "_").replace(".", "_")}
+
+
+def _places(package: str) -> Iterator[Path]:
+    """Yield the file of a module or the folders of a package. A top-level name is found without importing anything."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # a module without a spec, such as __main__
+        return
+    for place in () if spec is None else spec.submodule_search_locations or [spec.origin or ""]:
+        yield Path(place).resolve()
+
+
+def _installed_there(found: Distribution, place: Path) -> bool:
+    if place.is_relative_to(Path(str(found.locate_file(""))).resolve()):
+        return True
+    try:
+        source = json.loads(found.read_text("direct_url.json") or "{}")
+        editable, url = source.get("dir_info", {}).get("editable"), urlsplit(source.get("url", ""))
+    except (ValueError, AttributeError):
+        return False
+    return bool(editable) and url.scheme == "file" and place.is_relative_to(Path(url2pathname(url.path)).resolve())
+
+
+def _is_of(root: Path, place: Path) -> bool:
+    """Tell whether a file is the project's own; its virtual environment may lie in its folder."""
+    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
+    if any(place.is_relative_to(Path(library).resolve()) for library in libraries):
+        return False
+    return place.is_relative_to(root.resolve())
+
+
+def _imported(module: str, dotted: str) -> Any:
+    try:
+        return import_module(module)
+    except Exception as error:  # whatever a broken installation raises
+        raise LedgerError(
+            f"Whether {dotted} is gone cannot be told: {module} cannot be imported ({error}).",
+            hint="Install it, or correct the entry's `gone`.",
+        ) from error
+
+
+def _has(owner: Any, name: str) -> bool:
+    try:
+        return hasattr(owner, name)
+    except ImportError:  # transformers imports a lazy name when it is asked for, and says so when it has none
+        return False
+
+
+def _is_submodule(module: str, dotted: str) -> bool:
+    try:
+        _imported(module, dotted)
+    except LedgerError as error:
+        missing = error.__cause__
+        if isinstance(missing, ModuleNotFoundError) and missing.name is not None and module.startswith(missing.name):
+            return False
+        raise
+    return True
