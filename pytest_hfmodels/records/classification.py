@@ -141,7 +141,7 @@ def observe_classification(
             _classified(text, own, logits, names) for text, own, logits in zip(rows, encoded, seen.logits, strict=True)
         ),
         loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
-        blocks=fingerprint(seen.hidden_states),
+        blocks=fingerprint(seen.hidden_states, mask),
         live=None if origin is None else LiveClassifier(ids, mask, given, MadeBy(origin, asked)),
     )
 

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
 
 
+_DIRECTIONS = 4  # one alone may stand at right angles to a fault
+NORMALIZED = _DIRECTIONS + 1
+
+
 @dataclass(frozen=True)
 class Block:
-    """The fingerprint of one block's output over all tokens: three numbers that any real change moves.
+    """The fingerprint of one block's output over all tokens: numbers that any real change moves.
 
     Args:
         name: `embeddings`, `block 1` …, in the order of the forward pass; the last one is taken behind the final norm,
@@ -27,12 +31,16 @@ class Block:
         mean: mean over tokens and channels.
         rms: root mean square over tokens and channels.
         probe: mean over tokens of the projection on a fixed direction, which a permutation of channels moves too.
+        normalized: the same of normalised tokens on four fixed directions, and the mean logarithm of their sizes: a
+            few massive activations, which hide everything in the three before, weigh no more than others. Empty in
+            files of earlier versions.
     """
 
     name: str
     mean: float
     rms: float
     probe: float
+    normalized: tuple[float, ...] = ()
 
 
 class Origin(Protocol):
@@ -127,8 +135,13 @@ def log_softmax(values: FloatArray) -> FloatArray:
     return result
 
 
-def fingerprint(hidden_states: Sequence[FloatArray]) -> tuple[Block, ...]:
-    """Reduce the hidden states of one forward pass, each (B, L, C), to one `Block` each."""
+def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = None) -> tuple[Block, ...]:
+    """Reduce the hidden states of one forward pass to one `Block` each.
+
+    Args:
+        hidden_states: the embeddings' and each block's output, (B, L, C).
+        mask: (B, L), 0 at padding, which `normalized` leaves out; None for none.
+    """
     import numpy as np
 
     blocks = []
@@ -140,9 +153,27 @@ def fingerprint(hidden_states: Sequence[FloatArray]) -> tuple[Block, ...]:
                 mean=float(state.mean()),
                 rms=float(np.sqrt(np.mean(state**2))),
                 probe=float((state @ direction).mean()),
+                normalized=_normalized(state if mask is None else state[mask.astype(bool)]),
             )
         )
     return tuple(blocks)
+
+
+def _normalized(states: FloatArray) -> tuple[float, ...]:
+    """Return the mean projections of tokens (…, C) after x / (|x| + median |x|), and the mean of log median |x|.
+
+    The median is of the token's own channels: it follows the many and not the massive few, as a root mean square would.
+    """
+    import numpy as np
+
+    tokens = states.reshape(-1, states.shape[-1])
+    sizes = np.abs(tokens)
+    typical = np.maximum(np.median(sizes, axis=-1, keepdims=True), np.finfo(np.float64).tiny)
+    scaled = tokens / (sizes + typical)
+    channels, numbers = np.arange(1, tokens.shape[-1] + 1), np.arange(1, _DIRECTIONS + 1)
+    directions = np.cos(np.outer(channels, numbers)) * np.sqrt(2 / tokens.shape[-1])
+    projected = (scaled @ directions).mean(axis=0)
+    return tuple(float(value) for value in (*projected, np.log(typical).mean()))
 
 
 def frontier_gaps(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:

@@ -77,7 +77,7 @@ class Explanation:
         evidence: what it rests on, the weightiest first.
         swapped: what was exchanged to find out, in turn.
         block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
-            `block 2 or final norm`, `head`, `loss` or `pooling`.
+            `block 2 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
         package: whose releases are the likeliest reason, to bisect first; None where no package is likelier.
         suggests: commands that would tell more, ready to paste.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
@@ -18,6 +18,7 @@ from pytest_hfmodels.records import (
     Provenance,
     Step,
 )
+from pytest_hfmodels.records.evidence import NORMALIZED
 from pytest_hfmodels.snapshots.reading import Reader, parse_toml
 
 if TYPE_CHECKING:
@@ -244,14 +245,26 @@ def _load_checkpoint(reader: Reader) -> CheckpointSeen:
 
 
 def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
-    return {
-        "columns": list(_BLOCKS),
-        "blocks": [[_short(value) for value in asdict(block).values()] for block in blocks],
-    }
+    found = list(blocks)
+    rows = [[block.name, *map(_short, (block.mean, block.rms, block.probe))] for block in found]
+    table: dict[str, Any] = {"columns": list(_BLOCKS), "blocks": rows}
+    if found and all(block.normalized for block in found):  # files of earlier versions stay as they are
+        table["normalized"] = [[_short(value) for value in block.normalized] for block in found]
+    return table
 
 
 def _load_blocks(reader: Reader) -> tuple[Block, ...]:
-    return tuple(Block(*row) for row in reader.rows("forward", "blocks", (str, float, float, float)))
+    rows = list(reader.rows("forward", "blocks", (str, float, float, float)))
+    if "normalized" not in reader.table("forward").values:
+        return tuple(Block(*row) for row in rows)
+    normalized = list(reader.rows("forward", "normalized", (float,) * NORMALIZED))
+    if len(normalized) != len(rows):
+        raise reader.table("forward").error(
+            ("normalized",),
+            f"it has {len(normalized)} rows, and there are {len(rows)} blocks",
+            "Restore the file (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+        )
+    return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))
 
 
 def sentences(text: str) -> list[str]:

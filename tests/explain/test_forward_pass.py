@@ -200,7 +200,36 @@ def blocks(*moved: float) -> tuple[Block, ...]:
     ],
 )
 def test_the_first_block_that_differs(moved: tuple[float, ...], first: str | None) -> None:
-    assert forward_pass.first_block(blocks(0.0, 0.0, 0.0), blocks(*moved))[0] == first
+    assert forward_pass.first_block(blocks(0.0, 0.0, 0.0), blocks(*moved)).name == first
+
+
+def normalized(*moved: float) -> tuple[Block, ...]:
+    """Return blocks whose normalised tokens have moved."""
+    return tuple(Block(f"block {number}", 9.0, 9.0, 9.0, (0.1, 0.2 + by)) for number, by in enumerate(moved))
+
+
+@pytest.mark.parametrize(
+    ("moved", "first", "certain"),
+    [
+        ((0.0, 1e-4, 1e-3), "block 1", True),
+        ((0.0, 1e-4, 1.0), "block 1", True),  # nothing before has moved at all
+        ((1e-7, 1e-3, 1e-2), "block 1", True),  # rounding before, and a jump
+        ((1e-6, 1e-5, 1e-3), "block 1", False),  # a tenth of it has moved before
+        ((1e-7, 3e-6, 1e-2), "block 2", True),  # rounding that was carried on
+        ((1e-7, 1e-6, 5e-7), None, True),
+        ((1e-7, math.nan, 0.0), "block 1", True),
+    ],
+)
+def test_the_first_block_of_normalised_tokens(moved: tuple[float, ...], first: str | None, certain: bool) -> None:
+    part = forward_pass.first_block(normalized(0.0, 0.0, 0.0), normalized(*moved))
+
+    assert (part.name, part.certain) == (first, certain)
+
+
+def test_a_coarser_dtype_rounds_more() -> None:
+    moved = normalized(0.0, 1e-4, 0.5)
+
+    assert forward_pass.first_block(normalized(0.0, 0.0, 0.0), moved, 4e-3).name == "block 2"
 
 
 def test_where_outputs_part() -> None:
@@ -225,6 +254,7 @@ def test_where_outputs_part() -> None:
         ("head", ", from the head on"),
         ("embeddings", ", from the embeddings on"),
         ("block 2 or final norm", ", from block 2 or the final norm on"),
+        ("at or shortly before block 2", ", starting at or shortly before block 2"),
     ],
 )
 def test_a_part_of_the_model_in_words(block: str | None, words: str) -> None:

@@ -117,3 +117,34 @@ def test_a_shift_and_a_scale_move_a_fingerprint(change: object, moved: str) -> N
     (before,), (after,) = fingerprint([state]), fingerprint([change(state)])  # type: ignore[operator]
 
     assert abs(getattr(after, moved) - getattr(before, moved)) > 0.01
+
+
+def test_massive_activations_hide_nothing_of_normalised_tokens() -> None:
+    states = RANDOM.standard_normal((1, 6, 32))
+    states[0, 0, :2] = [3000.0, -1200.0]
+    moved = states * (1 + 1e-4 * RANDOM.standard_normal(states.shape))
+    moved[0, 0] = states[0, 0]
+
+    (before,), (after,) = fingerprint([states]), fingerprint([moved])
+
+    assert abs(after.rms - before.rms) / before.rms < 1e-8
+    assert max(abs(a - b) for a, b in zip(before.normalized, after.normalized, strict=True)) > 1e-6
+
+
+@pytest.mark.parametrize("change", [lambda x: 1.1 * x, lambda x: x[..., ::-1], lambda x: x[:, :-1]])
+def test_what_moves_normalised_tokens(change: object) -> None:
+    state = RANDOM.standard_normal((1, 4, 8))
+
+    (before,), (after,) = fingerprint([state]), fingerprint([change(state)])  # type: ignore[operator]
+
+    assert max(abs(a - b) for a, b in zip(before.normalized, after.normalized, strict=True)) > 0.01
+
+
+def test_padding_is_no_normalised_token() -> None:
+    states, mask = RANDOM.standard_normal((2, 3, 8)), np.array([[0, 1, 1], [1, 1, 1]])
+    other = states.copy()
+    other[0, 0] = 7.0
+
+    assert fingerprint([states], mask)[0].normalized == fingerprint([other], mask)[0].normalized
+    assert fingerprint([states])[0].normalized != fingerprint([other])[0].normalized
+    assert all(np.isfinite(fingerprint([np.zeros((1, 2, 4))])[0].normalized))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_hfmodels import SnapshotError
 from pytest_hfmodels.records import Beam, Block, ClassifiedInput, Loss, Prompt, Step
+from pytest_hfmodels.records.evidence import NORMALIZED
 from pytest_hfmodels.snapshots import dump, load
 from pytest_hfmodels.snapshots.format import keep_digits, parse, sentences
 
@@ -20,6 +21,7 @@ from ..example_records import STEPS, beams, classification, generation, moved, p
 if TYPE_CHECKING:
     from pytest_hfmodels.records import Record
 
+COMMITTED = Path(__file__).parents[2] / "snapshots"
 FILE = Path("snapshots/test_it/test_reply.toml")
 
 # Anything that a tokenizer may decode to; a surrogate is no Unicode text, and no tokenizer returns one.
@@ -35,7 +37,10 @@ settings_drawn = st.dictionaries(
     st.one_of(st.booleans(), ids, numbers, text, st.lists(ids, max_size=3)),
     max_size=4,
 )
-blocks = st.lists(st.builds(Block, text, numbers, numbers, numbers), max_size=3).map(tuple)
+normalized = [st.just(()), st.tuples(*[numbers] * NORMALIZED)]
+blocks = st.one_of(
+    [st.lists(st.builds(Block, text, numbers, numbers, numbers, more), max_size=3).map(tuple) for more in normalized]
+)
 
 
 def returned(record: Record) -> Record:
@@ -137,8 +142,8 @@ def test_a_rewrite_keeps_digits_that_still_hold() -> None:
 @pytest.mark.parametrize("what", ["engine", "implementation", "dtype", "attention", "device"])
 def test_no_digit_is_kept_where_something_else_computed_it(what: str) -> None:
     earlier = parse(dump(generation()), FILE)
-    other = {"engine": "tensorflow"}.get(what, "another")
-    observed = generation(moved(0, by=0.001), provenance=replace(provenance(), **{what: other}))
+    other: dict[str, Any] = {what: "tensorflow" if what == "engine" else "another"}
+    observed = generation(moved(0, by=0.001), provenance=replace(provenance(), **other))
 
     assert dump(observed, earlier=earlier, keep=lambda *_: True) == dump(observed)
 
@@ -161,6 +166,23 @@ def test_no_digit_is_kept_where_something_else_computed_it(what: str) -> None:
 )
 def test_which_digits_are_kept(earlier: object, now: object, kept: object) -> None:
     assert keep_digits(earlier, now, lambda before, after: abs(before - after) < 0.1) == kept
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.rglob("*.toml")), ids=lambda path: path.stem)
+def test_committed_files_come_back_byte_by_byte(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if path.name == "upstream.toml":
+        pytest.skip("it is the ledger")
+
+    assert dump(load(text, path)) == text
+
+
+def test_normalised_fingerprints_must_be_of_every_block() -> None:
+    blocks = tuple(replace(block, normalized=(0.5,) * NORMALIZED) for block in generation().blocks)
+    text = dump(generation(blocks=blocks))
+    lines = text.splitlines(keepends=True)
+
+    assert "normalized: it has 1 rows, and there are 2 blocks" in complaint("".join([*lines[:-2], "]\n"]))
 
 
 RECORDED = dump(generation())
