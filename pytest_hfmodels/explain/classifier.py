@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.forward_pass import Movement, exchange, from_there_on, largest, where
+from pytest_hfmodels.explain.ablation import Measured, Movement, ablate
+from pytest_hfmodels.explain.forward_pass import from_there_on, largest, measured, where
+from pytest_hfmodels.records.evidence import fingerprint
 from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
 from pytest_hfmodels.snapshots.explanation import Evidence, Swap
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.explain.passes import Passes
     from pytest_hfmodels.records import ClassificationRecord
     from pytest_hfmodels.records.evidence import LiveClassifier
+    from pytest_hfmodels.snapshots.tolerance import Tolerance
 
 # Which word each release's classifier reads, for a reader.
 _POOLING = {
@@ -54,6 +57,7 @@ def explain_numbers(
     observed: ClassificationRecord,
     passes: Passes,
     floor: float,
+    tolerance: Tolerance,
 ) -> tuple[Answer, list[Evidence], list[Swap]]:
     """Say why logits or a loss are others than recorded, although texts and settings are the same.
 
@@ -62,15 +66,15 @@ def explain_numbers(
         observed: from the model.
         passes: the model.
         floor: the noise floor.
+        tolerance: what the test allows.
     """
     live = observed.live
     assert live is not None, "who asks has a model"
     moved = logits_moved(recorded, observed.logits)
     evidence = [
         Evidence(
-            f"the logits moved by at most {moved:.2g}: {'within' if moved <= floor else 'beyond'} the noise floor "
-            f"of {floor:.2g}",
-            {"drift": moved, "noise_floor": floor},
+            f"the logits moved by at most {moved:.2g}: {measured(moved, floor, tolerance)}",
+            {"drift": moved, "noise_floor": floor, "tolerance": tolerance.absolute},
         )
     ]
     if moved <= floor and recorded.loss is not None and observed.loss is not None:
@@ -83,36 +87,37 @@ def explain_numbers(
                 [],
             )
 
-    def measure(loaded: LoadedModel) -> float:
-        return logits_moved(recorded, passes.classify(live.ids, live.mask, None, loaded).logits)
+    def measure(loaded: LoadedModel) -> Measured:
+        seen = passes.classify(live.ids, live.mask, None, loaded)
+        return Measured(logits_moved(recorded, seen.logits), fingerprint(seen.hidden_states, live.mask))
 
     pooled = _pooling(recorded, observed, live, passes, floor) if moved > floor else None
     if pooled is not None:
         evidence.append(pooled[1])
         return Answer("forward", pooled[0], "pooling", ("pooling",)), evidence, []
     found = Movement(moved, floor, measure)
-    exchanged = exchange(found, recorded, observed, passes)
+    proven = ablate(found, recorded, observed, passes)
     if moved <= floor:
         evidence += found.evidence
-        if exchanged is not None:
-            return Answer(*exchanged), evidence, found.swapped
-        said = "the numbers moved within the noise floor, and nothing that was exchanged accounts for it"
-        return Answer(None, said), evidence, found.swapped
+        said = "the numbers moved within the noise floor, and nothing that was tried accounts for it"
+        answer = Answer(None, said) if proven is None else Answer(proven.cause, proven.sentence, None, proven.rules)
+        return answer, evidence, found.swapped
+    base = found.base if proven is None else None  # where the rest of a movement is looked for
     block, told = where(
         recorded.blocks,
-        observed.blocks,
-        passes.origin.loaded.model,
-        lambda: passes.classify(live.ids, live.mask),
+        observed.blocks if base is None else base.seen.blocks,
+        passes.origin.loaded.model if base is None else base.model.model,
+        lambda: passes.classify(live.ids, live.mask, None, None if base is None else base.model),
+        floor,
     )
+    shares = found.told_shares()
+    told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence += [*found.evidence, *told]
-    if exchanged is not None:
-        return Answer(*exchanged, block), evidence, found.swapped
+    if proven is not None:
+        return Answer(proven.cause, proven.sentence, block, proven.rules), evidence, found.swapped
     evidence += _alone(recorded, observed, passes)
-    return (
-        Answer("forward", f"the forward pass gives other numbers{from_there_on(block)}", block),
-        evidence,
-        found.swapped,
-    )
+    said = found.forward(f"the forward pass gives other numbers{from_there_on(block)}")
+    return Answer("forward", said, block), evidence, found.swapped
 
 
 def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Evidence]:

@@ -12,11 +12,10 @@ import pytest
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
+from pytest_hfmodels.explain.ablation import ALIKE, Ablated, Measured, Movement, ablate, control
 from pytest_hfmodels.explain.forward_pass import (
-    Movement,
     Teacher,
     as_evidence,
-    exchange,
     from_there_on,
     largest,
     machine,
@@ -31,6 +30,7 @@ from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
 from pytest_hfmodels.snapshots.explanation import Evidence, Explanation, Swap
 from pytest_hfmodels.snapshots.ties import floor_of
+from pytest_hfmodels.snapshots.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ _NO_RELEASE = (
 def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:
     """Say why two records differ.
 
-    Costs at most six forward passes and one `generate` of the model that made `observed`, if that is still in memory.
+    Costs at most eight forward passes and one `generate` of the model that made `observed`, if that is still in memory.
     Never raises: what goes wrong here becomes a part of the answer.
 
     Args:
@@ -125,7 +125,8 @@ def _of_generation(
     split = first_divergence(recorded.ids, observed.ids)
     teacher = _teacher(recorded, observed, passes, split)
     moved = teacher.moved(recorded)
-    evidence = [as_evidence(moved, floor, [step.text for step in recorded.steps])] if moved else []
+    texts = [step.text for step in recorded.steps]
+    evidence = [as_evidence(moved, floor, comparison.tolerance, texts)] if moved else []
     drift = largest(moved)
     part = layers.checkpoint_part(recorded, observed)
     if not drift <= floor:
@@ -144,8 +145,12 @@ def _of_generation(
         small = _small(comparison, recorded, observed, passes, drift, [*close, *evidence])
         if small.cause is not None:  # the coarser dtype's noise floor lies above the finer one's tolerance
             return small
-    ask = search.processed_otherwise if generating > 2 * floor else search.look
-    found = ask(recorded, observed, passes, teacher, floor, generating)
+    in_test = _in_memory(comparison, recorded, observed, passes, drift, [*evidence, *close])
+    if in_test is not None:
+        return in_test
+    own = max(floor, noise_floor(observed.provenance.dtype, same_engine=True))  # of two runs today
+    ask = search.processed_otherwise if generating > 2 * own else search.look
+    found = ask(recorded, observed, passes, teacher, own, generating)
     changes = in_memory.of_the_model(passes.origin)
     if changes and in_memory.stands_alone(recorded, observed):
         return Explanation(comparison.verdict, "test", in_memory.sentence(changes), (*evidence, *close))
@@ -158,6 +163,25 @@ def _of_generation(
     if found.cause is None and part is not None and drift > 0:
         return _of(comparison, _checkpoint(part, evidence))
     return Explanation(comparison.verdict, found.cause, found.sentence, tuple(evidence), rules=found.rules)
+
+
+def _in_memory(
+    comparison: Comparison,
+    recorded: GenerationRecord,
+    observed: GenerationRecord,
+    passes: Passes,
+    drift: float,
+    evidence: list[Evidence],
+) -> Explanation | None:
+    """Explain numbers that moved a little, beside other tokens, by a change in memory; None where it is no change."""
+    if drift <= ALIKE:  # a fresh load cannot be nearer
+        return None
+    found = _movement(drift, recorded, observed, passes)
+    proven = control(found, recorded, observed, passes.origin)
+    if proven is None or not any(swap.returns for swap in found.swapped):
+        return None
+    evidence = [*_shown(found.swapped), *evidence, *found.evidence]
+    return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.swapped))
 
 
 def _teacher(recorded: GenerationRecord, observed: GenerationRecord, passes: Passes, split: int | None) -> Teacher:
@@ -177,15 +201,25 @@ def _forward(
     evidence: list[Evidence],
 ) -> Explanation:
     """Explain numbers that moved beyond the noise floor."""
-    found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
-    exchanged = exchange(found, recorded, observed, passes)
+    found = _movement(drift, recorded, observed, passes)
+    proven = ablate(found, recorded, observed, passes)
+    base = found.base if proven is None else None  # where the rest of a movement is looked for
     block, told = where(
-        recorded.blocks, teacher.blocks, passes.origin.loaded.model, lambda: teacher_forced(passes, recorded)
+        recorded.blocks,
+        teacher.blocks if base is None else base.seen.blocks,
+        passes.origin.loaded.model if base is None else base.model.model,
+        lambda: teacher_forced(passes, recorded, None if base is None else base.model),
+        floor_of(recorded, recorded),
     )
+    if proven is None and base is None and recorded.provenance.dtype != observed.provenance.dtype:
+        block, told = None, [Evidence("which block differs cannot be told: every block rounds in another dtype")]
+    shares = found.told_shares()
+    told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence = [evidence[0], *told, *_shown(found.swapped), *evidence[1:], *found.evidence]
-    if exchanged is None:
-        exchanged = "forward", f"the forward pass gives other numbers{from_there_on(block)}"
-    return Explanation(comparison.verdict, *exchanged, tuple(evidence), tuple(found.swapped), block)
+    said = proven or Ablated("forward", found.forward(f"the forward pass gives other numbers{from_there_on(block)}"))
+    return Explanation(
+        comparison.verdict, said.cause, said.sentence, tuple(evidence), tuple(found.swapped), block, said.rules
+    )
 
 
 def _small(
@@ -197,26 +231,30 @@ def _small(
     evidence: list[Evidence],
 ) -> Explanation:
     """Explain numbers that moved within the noise floor: what of the surroundings is another than recorded."""
-    found = Movement(drift, floor_of(recorded, observed), lambda other: _drift_with(other, recorded, passes))
+    found = _movement(drift, recorded, observed, passes)
     then, now = recorded.provenance, observed.provenance
-    exchanged = None
-    if (
-        then.dtype != now.dtype
-        or then.attention != now.attention
-        or list(machine(recorded, observed))
-        or in_memory.of_the_model(passes.origin)
-    ):
-        exchanged = exchange(found, recorded, observed, passes)
+    other = then.dtype != now.dtype or then.attention != now.attention or bool(list(machine(recorded, observed)))
+    proven = ablate(found, recorded, observed, passes, surroundings=other)
     evidence = [*evidence, *_shown(found.swapped), *found.evidence]
-    if exchanged is None:
+    if proven is None:
         near = comparison.verdict is Verdict.NEAR_TIE
         sentence = (
             "rounding chose between two tokens that are as good; what made it round otherwise cannot be told"
             if near
-            else "the numbers moved within the noise floor, and nothing of the surroundings accounts for it"
+            else within_the_floor(comparison, found.floor)
         )
         return Explanation(comparison.verdict, None, sentence, tuple(evidence), tuple(found.swapped))
-    return Explanation(comparison.verdict, *exchanged, tuple(evidence), tuple(found.swapped))
+    return Explanation(
+        comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.swapped), rules=proven.rules
+    )
+
+
+def within_the_floor(comparison: Comparison, floor: float) -> str:
+    """Say that nothing accounts for numbers which moved too little to be sure of, and yet more than the test allows."""
+    return (
+        f"the numbers moved beyond this test's tolerance of {comparison.tolerance.absolute:.2g} and within the noise "
+        f"floor of {floor:.2g}; nothing that was tried accounts for it"
+    )
 
 
 def _of_classifier(
@@ -245,8 +283,10 @@ def _of_classifier(
         return _of(comparison, _checkpoint(part, [told, *close]))
     if passes is None or observed.live is None:
         return _without_model(comparison, recorded, observed, close)
-    answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor)
+    answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
     cause, sentence, block = answer.cause, answer.sentence, answer.block
+    if comparison.verdict is Verdict.DRIFT and cause is None:
+        sentence = within_the_floor(comparison, floor)
     if comparison.verdict is Verdict.NEAR_TIE and cause is None:
         sentence = "rounding chose between two readings that are as good; what made it round otherwise cannot be told"
     evidence = [
@@ -310,8 +350,12 @@ def _shown(swapped: list[Swap]) -> Iterator[Evidence]:
         )
 
 
-def _drift_with(other: LoadedModel, recorded: GenerationRecord, passes: Passes) -> float:
-    return largest(teacher_forced(passes, recorded, other).moved(recorded))
+def _movement(drift: float, recorded: GenerationRecord, observed: GenerationRecord, passes: Passes) -> Movement:
+    def measure(other: LoadedModel) -> Measured:
+        teacher = teacher_forced(passes, recorded, other)
+        return Measured(largest(teacher.moved(recorded)), teacher.blocks)
+
+    return Movement(drift, floor_of(recorded, observed), measure)
 
 
 def _beam_scores(comparison: Comparison) -> bool:

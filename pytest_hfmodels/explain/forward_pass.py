@@ -1,19 +1,18 @@
-"""Whether the model says something else of the recorded tokens, and what has to be exchanged for it not to."""
+"""Whether the model says something else of the recorded tokens, and from which part of it on."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.last_block import FINAL_NORM, apart, told_apart
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.records.evidence import fingerprint, log_softmax
-from pytest_hfmodels.snapshots.explanation import Evidence, Swap
+from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +21,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray
     from pytest_hfmodels.explain.passes import Passes
     from pytest_hfmodels.records import Block, GenerationRecord, Record
+    from pytest_hfmodels.snapshots.tolerance import Tolerance
 
-_SETTLES = 4  # an exchange that explains a movement leaves less than a fourth of it
-_ROUNDING = 10  # noise floors: what two right computations on different machines may stand apart
 _QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
 _SAME = 1e-8  # a fingerprint to the digits of a snapshot
 # Measured on a Llama of thirty blocks: eager, sdpa and float64 stand 8e-7 apart, a twentieth of the noise floor.
@@ -33,7 +31,6 @@ _CARRIED_ON = 1e-3  # of the largest difference: less may be rounding that earli
 _JUMP = 20  # a block differs by itself if it differs so many times as much as any before
 _SHORTLY = "at or shortly before "
 NOISE_FLOOR = 2e-5  # nats, of float32
-_ALIKE = 1e-8  # nats; a snapshot keeps nine digits
 
 
 @dataclass(frozen=True)
@@ -57,38 +54,6 @@ class Teacher:
         ]
 
 
-@dataclass
-class Movement:
-    """What is known of numbers that have moved, gathered in turn.
-
-    Args:
-        before: the largest movement, as the test ran.
-        floor: the noise floor.
-        measure: the largest movement with another load of the model.
-    """
-
-    before: float
-    floor: float
-    measure: Callable[[LoadedModel], float]
-    swapped: list[Swap] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-
-    def settled_by(self, what: str, load: Callable[[], LoadedModel | None]) -> bool:
-        """Exchange something, and tell whether that brings the recorded numbers back."""
-        try:
-            other = load()
-            if other is None:
-                self.evidence.append(Evidence(f"{what} was not tried: the model cannot be loaded a second time"))
-                return False
-            after = self.measure(other)
-        except Exception as error:  # a release without that attention, a model that cannot be widened
-            self.evidence.append(Evidence(f"{what} could not be tried: {_first_line(error)}"))
-            return False
-        returns = after <= max(_ALIKE, min(self.floor, self.before / _SETTLES))
-        self.swapped.append(Swap(what, self.before, after, returns))
-        return returns
-
-
 def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> Teacher:
     """Run the model over the recorded tokens, a batch of one and without a cache."""
     prompt = len(recorded.prompt.ids)
@@ -99,57 +64,6 @@ def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedMod
 def largest(values: Sequence[float]) -> float:
     """Return the largest of some movements; one that is no number is larger than any."""
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
-
-
-def exchange(found: Movement, recorded: Record, observed: Record, passes: Passes) -> tuple[str | None, str] | None:
-    """Exchange dtype, attention and precision in turn; return the cause and a sentence, or None.
-
-    Of a model that a test has changed in memory only that is undone: with it, another load is another model anyway.
-    """
-    then, now = recorded.provenance, observed.provenance
-    altered = in_memory.of_the_model(passes.origin)
-    if altered:
-        return _undone(found, altered, recorded, observed, passes)
-    again = passes.origin.again
-    if then.engine != now.engine:
-        return _engine(found, recorded, observed)
-    if now.engine != "torch":  # the other has one dtype and one attention
-        return _machine(found, recorded, observed)
-    if then.dtype != now.dtype and found.settled_by(
-        f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype)
-    ):
-        return (
-            "dtype",
-            f"the model is in {now.dtype}: in {then.dtype}, as recorded, the recorded numbers come back",
-        )
-    for attention in _attentions(then.attention, now.attention):
-        what = f"{attention} attention instead of {now.attention}"
-        if found.settled_by(what, lambda attention=attention: again(attention=attention)):  # type: ignore[misc]
-            moved = "" if then.attention != now.attention else f"{now.attention} gives other numbers than recorded; "
-            return "attention", f"the attention kernel: {moved}with {what} the recorded numbers come back"
-    if now.dtype != "float64" and found.before > found.floor:
-        what = f"float64 instead of {now.dtype}"
-        if found.settled_by(what, lambda: again(dtype="float64")):
-            return (
-                "backend",
-                f"the arithmetic of this machine or {now.engine}: with {what} the recorded numbers come back",
-            )
-    return _machine(found, recorded, observed)
-
-
-def _undone(
-    found: Movement, changes: list[str], recorded: Record, observed: Record, passes: Passes
-) -> tuple[str | None, str] | None:
-    """Load the checkpoint afresh, and tell whether what a test has changed in memory is why."""
-    said = in_memory.as_evidence(changes)
-    if found.settled_by("the checkpoint loaded afresh instead of the model in memory", passes.origin.again):
-        return "test", in_memory.sentence(changes)
-    found.evidence.insert(0, said)
-    if found.swapped:
-        return None  # it was so when it was recorded, or that is not all
-    if in_memory.stands_alone(recorded, observed):
-        return "test", in_memory.sentence(changes)
-    return None, f"{said.what}; whether that or a release is why cannot be told"
 
 
 @dataclass(frozen=True)
@@ -256,32 +170,6 @@ def from_there_on(block: str | None) -> str:
     return f", starting {words}" if block.startswith(_SHORTLY) else f", from {words} on"
 
 
-def _attentions(then: str, now: str) -> Iterator[str]:
-    """Yield what to exchange the attention for: what was recorded, or the other one where it is the same."""
-    if then != now:
-        yield then
-    elif now in ("eager", "sdpa"):
-        yield "sdpa" if now == "eager" else "eager"
-
-
-def _engine(found: Movement, recorded: Record, observed: Record) -> tuple[str, str] | None:
-    then, now = recorded.provenance, observed.provenance
-    same_release = then.versions.get("transformers") == now.versions.get("transformers")
-    if found.before <= _ROUNDING * found.floor or same_release:
-        return "backend", f"{then.engine} recorded the numbers, and {now.engine} computes them otherwise"
-    return None
-
-
-def _machine(found: Movement, recorded: Record, observed: Record) -> tuple[str, str] | None:
-    """Tell of another machine or engine release where the movement is of rounding's size."""
-    if found.before > _ROUNDING * found.floor:
-        return None
-    told = list(machine(recorded, observed))
-    if not told:
-        return None
-    return "backend", f"rounding by another backend than recorded: {', '.join(told)}"
-
-
 def machine(recorded: Record, observed: Record) -> Iterator[str]:
     """Yield what of the machine and the engine is another than recorded."""
     then, now = recorded.provenance, observed.provenance
@@ -293,20 +181,20 @@ def machine(recorded: Record, observed: Record) -> Iterator[str]:
             yield f"{package} {before} -> {here}"
 
 
-def as_evidence(moved: Sequence[float], floor: float, texts: Sequence[str]) -> Evidence:
+def as_evidence(moved: Sequence[float], floor: float, tolerance: Tolerance, texts: Sequence[str]) -> Evidence:
     """Return how far the recorded tokens' log-probabilities have moved."""
     worst = max(range(len(moved)), key=lambda position: math.inf if math.isnan(moved[position]) else moved[position])
-    beyond = "beyond" if not moved[worst] <= floor else "within"
     return Evidence(
         f"the recorded tokens' log-probabilities moved by at most {moved[worst]:.2g}, at token {worst + 1} "
-        f"{texts[worst]!r:.40}: {beyond} the noise floor of {floor:.2g}",
-        {"drift": float(moved[worst]), "position": worst, "noise_floor": floor},
+        f"{texts[worst]!r:.40}: {measured(moved[worst], floor, tolerance)}",
+        {"drift": float(moved[worst]), "position": worst, "noise_floor": floor, "tolerance": tolerance.absolute},
     )
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}"[:120] if lines else type(error).__name__
+def measured(moved: float, floor: float, tolerance: Tolerance) -> str:
+    """Hold a movement against what a test allows, which decides the verdict, and what rounding does."""
+    allowed, rounding = (f"{'within' if moved <= most else 'beyond'} the" for most in (tolerance.absolute, floor))
+    return f"{allowed} tolerance of {tolerance.absolute:.2g} and {rounding} noise floor of {floor:.2g}"
 
 
 def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:

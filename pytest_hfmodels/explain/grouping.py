@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_SHARE = re.compile(r"\d+ %")  # of a movement: each test has its own, whatever they have in common
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,6 @@ def grouped(told: Iterable[Told]) -> list[Group]:
     """Return tests by cause and reason, the largest group first, those without a cause last."""
     found: dict[tuple[str | None, str], list[Told]] = defaultdict(list)
     for test in told:
-        found[test.cause, test.why if test.cause else ""].append(test)
+        found[test.cause, _SHARE.sub("", test.why) if test.cause else ""].append(test)
     groups = [Group(cause, tests[0].why, tuple(tests)) for (cause, _), tests in found.items()]
     return sorted(groups, key=lambda group: (group.cause is None, -len(group.tests)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.snapshots.explanation import Evidence
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
+NOT_NAMED = (
+    "the checkpoint loaded afresh gives the recorded numbers: "
+    "something in memory differs from it, and what cannot be named"
+)
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
 
 
@@ -43,6 +47,37 @@ def sentence(changes: Sequence[str], what: str = "model") -> str:
 def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
     """Return changes as something that was found, where another reason may stand beside it."""
     return Evidence(f"the {what} in memory has changed since it was loaded: {listed(changes)}")
+
+
+def differences(model: Any, fresh: Any) -> list[str]:
+    """Return which modules and plain attributes of a torch model are others than after loading it afresh."""
+    if not hasattr(model, "named_modules"):
+        return []
+    modules, found = dict(fresh.named_modules()), []
+    for name, module in model.named_modules():
+        other = modules.pop(name, None)
+        if type(other) is not type(module):
+            found.append(f"{name or 'the model'}: {_kind(other)} -> {_kind(module)}")
+            continue
+        before, now = _plain(other), _plain(module)
+        for attribute in sorted(before.keys() | now.keys()):
+            values = [values.get(attribute, "(absent)") for values in (before, now)]
+            if values[0] != values[1]:
+                found.append(f"{f'{name}.' if name else ''}{attribute}: {values[0]} -> {values[1]}")
+    return [*found, *(f"{name}: removed" for name in modules)]
+
+
+def _kind(module: Any) -> str:
+    return "(absent)" if module is None else type(module).__name__
+
+
+def _plain(module: Any) -> dict[str, object]:
+    """Return what a module itself holds that can be compared and shown; upstream's own marks are private."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and isinstance(value, bool | int | float | str | tuple | None)
+    }
 
 
 def listed(changes: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What explaining one difference may cost: six forward passes and one `generate` of the model that the test used."""
+"""What explaining one difference may cost: eight forward passes and one `generate` of the model that the test used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.overheard import Heard
     from pytest_hfmodels.records.evidence import Origin
 
-FORWARD_PASSES = 6
+FORWARD_PASSES = 8
 GENERATES = 1
 
 

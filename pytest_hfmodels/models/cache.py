@@ -171,8 +171,9 @@ class ModelCache:
             tokenizer = _tokenizer(found, options)
             before = Fingerprint.of(loaded, tokenizer, with_weights=True)
 
-            def load(**changes: str) -> engines.LoadedModel:
-                return self._engine(name).load(found.folder, task, replace(options, **changes))  # type: ignore[arg-type]
+            def load(**changes: Any) -> engines.LoadedModel:
+                changes["overrides"] = {**options.overrides, **changes.get("overrides", {})}
+                return self._engine(name).load(found.folder, task, replace(options, **changes))
 
             self._entries[key] = Entry(found, task, loaded, tokenizer, before, load=load)
             self.loads += 1

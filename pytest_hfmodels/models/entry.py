@@ -46,8 +46,8 @@ class Entry:
         """Name the model the way messages do."""
         return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
 
-    def again(self, **changes: str) -> LoadedModel | None:
-        """Load the checkpoint again, perhaps with another `dtype` or `attention`.
+    def again(self, **changes: Any) -> LoadedModel | None:
+        """Load the checkpoint again, perhaps with another `dtype` or `attention`, or more `overrides`.
 
         Returns:
             The model, or None where it was adopted or is too large to be in memory twice.

@@ -49,8 +49,11 @@ class Origin(Protocol):
     loaded: LoadedModel
     tokenizer: Any
 
-    def again(self, **changes: str) -> LoadedModel | None:
-        """Load its checkpoint, with another `dtype` or `attention`; None where it has none, or is too large."""
+    def again(self, **changes: Any) -> LoadedModel | None:
+        """Load its checkpoint, perhaps with another `dtype` or `attention`, or more `overrides` of its configuration.
+
+        None where it has none, or is too large.
+        """
         ...
 
     def altered(self, *, weights: bool = True) -> list[str]:

@@ -44,11 +44,11 @@ def noise_floor(*dtypes: str, same_engine: bool) -> float:
     Measured for float32; the floor of another dtype stands to its tolerance as float32's does.
 
     Args:
-        dtypes: of both sides; the coarsest counts.
+        dtypes: of both sides; the finest counts, as it does for the tolerance: in another dtype a model is another.
         same_engine: whether one engine made both.
     """
     measured = NOISE_FLOOR["same_engine" if same_engine else "cross_engine"]
-    scale = max(tolerance_for(dtype, same_engine=same_engine).absolute for dtype in dtypes)
+    scale = min(tolerance_for(dtype, same_engine=same_engine).absolute for dtype in dtypes)
     return measured * scale / tolerance_for("float32", same_engine=same_engine).absolute
 
 

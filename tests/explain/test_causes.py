@@ -179,7 +179,6 @@ def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models
     assert set(causes) == {"dtype"}
 
 
-@pytest.mark.xfail(strict=True, reason="A test that fails at 1e-4 is told that it is within the noise floor of 0.004.")
 def test_what_is_said_of_a_dtype_does_not_contradict_the_verdict(model: HFModel, models: ModelCache) -> None:
     recorded, half = stored(generate(model)), generate(models.load("./model", dtype="float16"))
     assert compare(recorded, half, Tolerance(1e-4)).verdict is Verdict.DRIFT
@@ -191,7 +190,6 @@ def test_what_is_said_of_a_dtype_does_not_contradict_the_verdict(model: HFModel,
     assert "beyond the tolerance of 0.0001" in told(found)
 
 
-@pytest.mark.xfail(strict=True, reason="The tolerance that a test fails at is not said beside the noise floor.")
 def test_a_tolerance_below_the_noise_floor_is_said_beside_it(model: HFModel) -> None:
     recorded = stored(generate(model))
     steps = tuple(replace(step, log_probability=step.log_probability + 3e-7) for step in recorded.steps)
@@ -217,7 +215,6 @@ def test_going_back_to_the_dtype_before_is_explained(model: HFModel, models: Mod
     assert found.swapped[0].after < 1e-7
 
 
-@pytest.mark.xfail(strict=True, reason="Two causes at once end in 'not known', without figures.")
 @pytest.mark.parametrize("amount", [0.01, 1.0])
 def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount: float) -> None:
     recorded = stored(generate(model))
@@ -235,7 +232,6 @@ def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount:
     assert found.suggests == () or "bisect" in found.suggests[0]
 
 
-@pytest.mark.xfail(strict=True, reason="Two exchanges that only together bring the numbers back are not tried.")
 @needs_sdpa
 def test_a_dtype_and_an_attention_kernel_at_once(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = stored(generate(models.load("./model", attention="sdpa")))
@@ -288,7 +284,6 @@ def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.Mon
     assert found.swapped[0].what == "sdpa attention instead of eager"
 
 
-@pytest.mark.xfail(strict=True, reason="The kernel is named, and not the rule of upstream's that is known.")
 @needs_sdpa
 @pytest.mark.parametrize("switch", ["scale_attn_weights", "scale_attn_by_inverse_layer_idx"])
 def test_scaling_switches_that_sdpa_ignored_when_it_was_recorded(
@@ -309,7 +304,6 @@ def test_scaling_switches_that_sdpa_ignored_when_it_was_recorded(
     assert f"in 4.50.3 sdpa ignores {switch}={not usual} (4.42 to 5.3)" in found.sentence
 
 
-@pytest.mark.xfail(strict=True, reason="The kernel is named, and not the rule of upstream's that is known.")
 @needs_sdpa
 @pytest.mark.skipif(
     Version(version("transformers")) >= Version("5.4"), reason="install transformers<5.4: it has the fault"

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import forward_pass
-from pytest_hfmodels.explain.forward_pass import Movement, Teacher
+from pytest_hfmodels.explain.ablation import Ablated, Measured, Movement, ablate
+from pytest_hfmodels.explain.forward_pass import Teacher
 from pytest_hfmodels.records import Block, Live
+from pytest_hfmodels.snapshots import Tolerance
 
 from ..example_records import BLOCKS, STEPS, generation, provenance
 
@@ -31,12 +33,13 @@ def passes(*returned: Any, altered: tuple[str, ...] = ()) -> Any:
         del weights
         return list(altered)
 
-    return SimpleNamespace(origin=SimpleNamespace(again=again, altered=changed), asked=asked)
+    loaded = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace()))
+    return SimpleNamespace(origin=SimpleNamespace(again=again, altered=changed, loaded=loaded), asked=asked)
 
 
-def exchanged(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, Movement]:
-    found = Movement(before, FLOOR, lambda _: after)
-    return forward_pass.exchange(found, recorded, observed, model), found
+def ablated(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, Movement]:
+    found = Movement(before, FLOOR, lambda _: Measured(after))
+    return ablate(found, recorded, observed, model), found
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def exchanged(before: float, model: Any, recorded: Any, observed: Any, after: fl
     ],
 )
 def test_an_exchange_counts_if_it_leaves_little_of_the_movement(before: float, after: float, returns: bool) -> None:
-    found = Movement(before, FLOOR, lambda _: after)
+    found = Movement(before, FLOOR, lambda _: Measured(after))
     loaded: Any = object()
 
     assert found.settled_by("this instead of that", lambda: loaded) is returns
@@ -62,7 +65,7 @@ def test_an_exchange_that_cannot_be_made_is_told() -> None:
     def broken() -> Any:
         raise RuntimeError("no such kernel\nand more")
 
-    found = Movement(1.0, FLOOR, lambda _: 0.0)
+    found = Movement(1.0, FLOOR, lambda _: Measured(0.0))
 
     assert not found.settled_by("flash attention", broken)
     assert not found.settled_by("float64", lambda: None)
@@ -75,43 +78,95 @@ def test_an_exchange_that_cannot_be_made_is_told() -> None:
 
 def test_what_is_exchanged_and_in_which_order() -> None:
     recorded = generation(provenance=replace(provenance(dtype="float16"), attention="sdpa"))
+    model, alike = passes(1, 2, 3, 4), passes(1, 2, 3, 4)
+
+    ablated(1.0, model, recorded, generation())
+    ablated(1.0, alike, generation(), generation())
+
+    assert model.asked == [{}, {"dtype": "float16"}, {"dtype": "float16", "attention": "sdpa"}]
+    assert alike.asked == [{}, {"attention": "sdpa"}, {"dtype": "float64"}]
+
+
+def test_numbers_that_have_not_moved_prove_nothing() -> None:
+    recorded = generation(provenance=provenance(dtype="float16"))
     model = passes(1, 2, 3)
 
-    exchanged(1.0, model, recorded, generation())
+    assert ablated(0.0, model, recorded, generation(), after=0.0)[0] is None
+    assert model.asked == []
 
-    assert model.asked == [{"dtype": "float16"}, {"attention": "sdpa"}, {"dtype": "float64"}]
+
+def test_a_movement_without_end_has_shares() -> None:
+    recorded = generation(provenance=provenance(dtype="float64"))
+
+    _, finite = ablated(math.inf, passes(1, 2, 3), recorded, generation())
+    _, endless = ablated(math.inf, passes(1, 2, 3), recorded, generation(), after=math.inf)
+
+    assert "loading the checkpoint afresh explains 100 % of the movement" in (finite.told_shares() or "")
+    assert endless.told_shares() == "float64 explains 0 % of the movement; the rest remains"
 
 
-def test_within_the_noise_floor_precision_is_not_exchanged() -> None:
+def test_without_a_control_nothing_is_exchanged() -> None:
+    recorded = generation(provenance=replace(provenance(dtype="float16"), attention="sdpa"))
+    model = passes()
+
+    found, movement = ablated(1.0, model, recorded, generation(), after=0.0)
+
+    assert (found, model.asked, movement.swapped) == (None, [{}], [])
+    assert "cannot be loaded a second time" in movement.evidence[0].what
+
+
+def test_what_a_fresh_load_brings_back_is_the_test_s_though_nothing_can_be_named() -> None:
+    found, movement = ablated(1.0, passes(SimpleNamespace(model=object())), generation(), generation(), after=0.0)
+
+    assert found.cause == "test"
+    assert "something in memory differs from it, and what cannot be named" in found.sentence
+    assert [swap.returns for swap in movement.swapped] == [True]
+
+
+@pytest.mark.parametrize(("floor", "known"), [(FLOOR, True), (FLOOR / 10, False)])
+def test_what_is_left_of_a_movement_may_be_rounding(floor: float, known: bool) -> None:
+    recorded = generation(provenance=replace(provenance(dtype="float64"), cpu="AVX2"))
+    left = iter([1.0, 1e-4, 1e-4])
+    found = Movement(1.0, floor, lambda _: Measured(next(left)))
+
+    proven = ablate(found, recorded, generation(), passes(1, 2, 3))
+
+    said = "float64 explains 100 % of the movement; the rest remains"
+    assert found.told_shares() == said
+    rounding = f"{said}: rounding by another backend than recorded: cpu AVX2 -> AVX512"
+    assert proven == (Ablated("dtype", rounding) if known else None)
+
+
+def test_within_the_noise_floor_precision_is_not_ablated() -> None:
+    model = passes(1, 2, 3)
+
+    ablated(1e-6, model, generation(), generation())
+
+    assert model.asked == [{}, {"attention": "sdpa"}]
+
+
+def test_of_tensorflow_nothing_is_ablated() -> None:
     model = passes(1, 2)
 
-    exchanged(1e-6, model, generation(), generation())
+    found, _ = ablated(1.0, model, generation(engine="tensorflow"), generation(engine="tensorflow"))
 
-    assert model.asked == [{"attention": "sdpa"}]
-
-
-def test_of_tensorflow_nothing_is_exchanged() -> None:
-    model = passes(1, 2)
-
-    found, _ = exchanged(1.0, model, generation(engine="tensorflow"), generation(engine="tensorflow"))
-
-    assert (found, model.asked) == (None, [])
+    assert (found, model.asked) == (None, [{}])
 
 
 @pytest.mark.parametrize(("before", "release", "cause"), [(1.0, "4.57.6", "backend"), (1e-4, "4.30", "backend")])
 def test_another_engine_computes_otherwise(before: float, release: str, cause: str) -> None:
     recorded = generation(provenance=replace(provenance(), versions={"transformers": release}))
 
-    found, _ = exchanged(before, passes(), recorded, generation(engine="tensorflow"))
+    found, _ = ablated(before, passes(), recorded, generation(engine="tensorflow"))
 
     assert found is not None
-    assert found[0] == cause
+    assert found.cause == cause
 
 
 def test_another_engine_of_another_release_may_be_more_than_rounding() -> None:
     recorded = generation(provenance=replace(provenance(), versions={"transformers": "4.30"}))
 
-    assert exchanged(1.0, passes(), recorded, generation(engine="tensorflow"))[0] is None
+    assert ablated(1.0, passes(), recorded, generation(engine="tensorflow"))[0] is None
 
 
 @pytest.mark.parametrize(("before", "known"), [(1e-4, True), (1e-2, False)])
@@ -128,9 +183,9 @@ def test_another_machine_accounts_for_what_is_of_rounding_s_size(
 ) -> None:
     recorded = generation(provenance=replace(provenance(), **about))
 
-    found, _ = exchanged(before, passes(), recorded, generation())
+    found, _ = ablated(before, passes(), recorded, generation())
 
-    assert found == (("backend", f"rounding by another backend than recorded: {said}") if known else None)
+    assert found == (Ablated("backend", f"rounding by another backend than recorded: {said}") if known else None)
 
 
 def test_a_movement_that_is_no_number_is_the_largest() -> None:
@@ -147,12 +202,12 @@ def test_a_token_beyond_the_vocabulary_has_moved_without_end() -> None:
 
 
 def test_the_worst_of_the_recorded_tokens_is_told() -> None:
-    said = forward_pass.as_evidence([1e-6, 1e-3, 1e-5], FLOOR, ["a", "b", "c"])
-    small = forward_pass.as_evidence([1e-6], FLOOR, ["a"])
-    none = forward_pass.as_evidence([1.0, math.nan], FLOOR, ["a", "b"])
+    said = forward_pass.as_evidence([1e-6, 1e-3, 1e-5], FLOOR, Tolerance(1e-4), ["a", "b", "c"])
+    small = forward_pass.as_evidence([1e-6], FLOOR, Tolerance(1e-7), ["a"])
+    none = forward_pass.as_evidence([1.0, math.nan], FLOOR, Tolerance(1e-4), ["a", "b"])
 
-    assert "by at most 0.001, at token 2 'b': beyond the noise floor of 2e-05" in said.what
-    assert "within the noise floor" in small.what
+    assert "by at most 0.001, at token 2 'b': beyond the tolerance of 0.0001 and beyond the noise floor" in said.what
+    assert "beyond the tolerance of 1e-07 and within the noise floor of 2e-05" in small.what
     assert "by at most nan, at token 2 'b': beyond" in none.what
 
 

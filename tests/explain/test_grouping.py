@@ -3,8 +3,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import pytest
-
 from pytest_hfmodels.explain.grouping import Told, grouped
 
 
@@ -53,7 +51,6 @@ def test_what_is_not_known_comes_last_whatever_its_reasons() -> None:
     assert groups[1].sentence.startswith("3 tests: cause not known: ")
 
 
-@pytest.mark.xfail(strict=True, reason="One cause in two tests is two groups, because the shares differ.")
 def test_shares_of_a_movement_do_not_part_a_group() -> None:
     why = "float32 explains {} % of the movement; the rest remains: the forward pass gives other numbers"
 

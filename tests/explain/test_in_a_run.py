@@ -69,7 +69,7 @@ def test_all_layers_are_told_where_more_is_asked_for(failing: Project) -> None:
 
     result.stdout.fnmatch_lines(
         [
-            "E*- the recorded tokens' log-probabilities moved by at most *: beyond the noise floor of 2e-05",
+            "E*- the recorded tokens' log-probabilities moved by *: beyond the tolerance of 0.0001 and beyond *",
             "E*- the first block whose output differs is block 1, by *",
             "E*- with float64 instead of float32 the movement stays at *",
             "E*recorded with *",

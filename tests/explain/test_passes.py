@@ -19,7 +19,7 @@ def model() -> Any:
     )
 
 
-def test_six_forward_passes_whatever_they_are_for() -> None:
+def test_eight_forward_passes_whatever_they_are_for() -> None:
     origin: Any = SimpleNamespace(loaded=model())
     passes = Passes(origin, {"problem_type": "regression"})
 

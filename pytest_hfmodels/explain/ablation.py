@@ -1,0 +1,310 @@
+"""Loading the model once more with one thing as recorded: what brings the recorded numbers back is the cause.
+
+Every ablation has a control, the same load with nothing as recorded: what that brings back, something in memory is why.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.forward_pass import machine
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.snapshots.explanation import Evidence, Swap
+from pytest_hfmodels.snapshots.tolerance import noise_floor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.records import Block, Provenance, Record
+    from pytest_hfmodels.records.evidence import Origin
+
+ALIKE = 1e-8  # nats; a snapshot keeps nine digits
+_SETTLES = 4  # an ablation that explains a movement leaves less than a fourth of it
+_ROUNDING = 10  # noise floors: what two right computations on different machines may stand apart
+_WORTH_SAYING = 0.05  # a share of a movement that belongs into the first sentence
+_LOADING = "loading the checkpoint afresh"
+_AFRESH = "the checkpoint loaded afresh instead of the model in memory"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a load of the model says of the recorded input.
+
+    Args:
+        moved: the largest movement of a number.
+        blocks: fingerprints, comparable with the recorded ones.
+    """
+
+    moved: float
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load of the model, and what it says."""
+
+    model: LoadedModel
+    seen: Measured
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """What ablations prove: a cause, or None where it cannot be told; a sentence; and the rules of upstream's."""
+
+    cause: str | None
+    sentence: str
+    rules: tuple[str, ...] = ()
+
+
+@dataclass
+class Movement:
+    """What is known of numbers that have moved, gathered in turn.
+
+    Args:
+        before: the largest movement, as the test ran.
+        floor: the noise floor.
+        measure: what another load of the model says.
+        swapped: what was as recorded, in turn.
+        evidence: what else was found.
+        last: the load that was tried last; None where it could not be.
+        base: the load with everything as recorded that accounts for a part of the movement.
+        shares: what that is, and which part of the movement it explains.
+        afresh: which part a fresh load with nothing as recorded explains, where that is most of it.
+    """
+
+    before: float
+    floor: float
+    measure: Callable[[LoadedModel], Measured]
+    swapped: list[Swap] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    last: Load | None = None
+    base: Load | None = None
+    shares: list[tuple[str, float]] = field(default_factory=list)
+    afresh: float = 0.0
+
+    def settled_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
+        """Load the model in another way, and tell whether that brings the recorded numbers back.
+
+        Args:
+            what: is as recorded, in place of what.
+            load: loads it; returns None where it cannot be loaded a second time.
+            floor: what that way rounds, where it is another than the noise floor.
+        """
+        self.last = None
+        try:
+            other = load()
+            if other is None:
+                self.evidence.append(Evidence(f"{what} was not tried: the model cannot be loaded a second time"))
+                return False
+            seen = self.measure(other)
+        except Exception as error:  # a release without that attention, a model that cannot be widened
+            self.evidence.append(Evidence(f"{what} could not be tried: {_first_line(error)}"))
+            return False
+        self.last = Load(other, seen)
+        returns = seen.moved <= max(ALIKE, min(floor or self.floor, self.before / _SETTLES))
+        self.swapped.append(Swap(what, self.before, seen.moved, returns))
+        return returns
+
+    def keep(self, what: str) -> None:
+        """Let later loads be compared with the last one, which has one thing more as recorded."""
+        if self.last is not None:
+            self.shares.append((what, _share(self.rest - self.last.seen.moved, self.before)))
+            self.base = self.last
+
+    @property
+    def rest(self) -> float:
+        """What is left of the movement beside what was kept."""
+        return self.before if self.base is None else self.base.seen.moved
+
+    def told_shares(self, least: float = 0.0) -> str | None:
+        """Say which part of the movement each thing explains that was kept; None where none explains so much."""
+        shares = [*([(_LOADING, self.afresh)] if self.afresh else []), *self.shares]
+        told = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
+        return f"{' and '.join(told)}; the rest remains" if told else None
+
+    def forward(self, sentence: str) -> str:
+        """Return a sentence about what is left, behind what explains the other part."""
+        shares = self.told_shares(_WORTH_SAYING)
+        return sentence if shares is None else f"{shares}: {sentence}"
+
+
+def ablate(
+    found: Movement, recorded: Record, observed: Record, passes: Passes, *, surroundings: bool = True
+) -> Ablated | None:
+    """Load the model with dtype, attention and precision as recorded, in turn; return what that proves, or None.
+
+    Args:
+        found: what is known; grows.
+        recorded: from the snapshot.
+        observed: from the test.
+        passes: the model.
+        surroundings: whether to try anything but the control.
+    """
+    then, now, again = recorded.provenance, observed.provenance, passes.origin.again
+    if found.before <= ALIKE:  # nothing can be nearer, so that a load proves nothing
+        return _engine(found, recorded, observed) if then.engine != now.engine else _machine(found, recorded, observed)
+    proven = control(found, recorded, observed, passes.origin)
+    if proven is not None or not surroundings:
+        return proven
+    if then.engine != now.engine:
+        return _engine(found, recorded, observed)
+    if now.engine != "torch" or found.last is None:  # one dtype and one attention; or nothing would have a control
+        return _machine(found, recorded, observed)
+    afresh = found.last
+    proven = (
+        _scaling(found, recorded, observed, passes)
+        or _as_recorded(found, then, now, again)
+        or _arithmetic(found, now, again)
+        or _machine(found, recorded, observed)
+    )
+    if proven is None or not found.afresh:
+        return proven
+    said = f"{_in_memory(passes.origin, afresh)}; that explains {_percent(found.afresh)} of the movement. The rest: "
+    return Ablated("test", f"{said}{proven.sentence}")
+
+
+def control(found: Movement, recorded: Record, observed: Record, origin: Origin) -> Ablated | None:
+    """Load the checkpoint afresh with nothing as recorded: if that settles it, something in memory is why."""
+    changes = in_memory.of_the_model(origin)
+    if found.settled_by(_AFRESH, origin.again):
+        assert found.last is not None
+        return Ablated("test", _in_memory(origin, found.last))
+    if found.last is not None and found.last.seen.moved <= found.before / _SETTLES:
+        found.afresh, found.base = _share(found.before - found.last.seen.moved, found.before), found.last
+    if not changes:
+        if found.last is not None and abs(found.last.seen.moved - found.before) <= max(ALIKE, found.floor):
+            found.swapped.pop()
+            found.evidence.append(Evidence("the checkpoint loaded afresh gives the numbers that the test has seen"))
+        return None
+    said = in_memory.as_evidence(changes)
+    found.evidence.insert(0, said)
+    if found.last is not None:
+        return None  # it was so when it was recorded, or that is not all
+    if in_memory.stands_alone(recorded, observed):
+        return Ablated("test", in_memory.sentence(changes))
+    return Ablated(None, f"{said.what}; whether that or a release is why cannot be told")
+
+
+def _in_memory(origin: Origin, afresh: Load) -> str:
+    """Say what differs from the checkpoint, where it can be named."""
+    named = in_memory.of_the_model(origin) or in_memory.differences(origin.loaded.model, afresh.model.model)
+    return in_memory.sentence(named) if named else in_memory.NOT_NAMED
+
+
+def _as_recorded(
+    found: Movement, then: Provenance, now: Provenance, again: Callable[..., LoadedModel | None]
+) -> Ablated | None:
+    """Load it in the recorded dtype, then with the recorded attention too; what explains a part is kept."""
+    kept: dict[str, str] = {}
+    if then.dtype != now.dtype:
+        own = noise_floor(then.dtype, same_engine=True)
+        if found.settled_by(f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype), own):
+            said = f"the model is in {now.dtype}: in {then.dtype}, as recorded, the recorded numbers come back"
+            return Ablated("dtype", said)
+        if found.last is not None:
+            found.keep(then.dtype)
+            kept = {"dtype": then.dtype}
+    for attention in _attentions(then.attention, now.attention):
+        words = f"{attention} attention"
+        what = f"{then.dtype} and {words} instead of {now.dtype} and {now.attention}" if kept else ""
+        what = what or f"{words} instead of {now.attention}"
+        if found.settled_by(what, lambda attention=attention: again(**kept, attention=attention)):  # type: ignore[misc]
+            return _of_both(found, words) if kept else _of_the_kernel(then, now, what)
+        if then.attention != now.attention:
+            found.keep(words)
+    return None
+
+
+def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> Ablated:
+    moved = "" if then.attention != now.attention else f"{now.attention} gives other numbers than recorded; "
+    return Ablated("attention", f"the attention kernel: {moved}with {what} the recorded numbers come back")
+
+
+def _of_both(found: Movement, attention: str) -> Ablated:
+    dtype, share = found.shares[-1]
+    return Ablated(
+        "dtype" if share >= 0.5 else "attention",
+        f"{dtype} and {attention} together bring the recorded numbers back: {dtype} explains {_percent(share)} of the "
+        f"movement, {attention} the rest",
+    )
+
+
+def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedModel | None]) -> Ablated | None:
+    if found.shares or now.dtype == "float64" or not found.before > found.floor:
+        return None
+    what = f"float64 instead of {now.dtype}"
+    if not found.settled_by(what, lambda: again(dtype="float64")):
+        return None
+    said = f"the arithmetic of this machine or {now.engine}: with {what} the recorded numbers come back"
+    return Ablated("backend", said)
+
+
+def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes) -> Ablated | None:
+    """Tell whether one side ignores GPT-2's scaling switches, as sdpa does in some releases."""
+    config, again = passes.origin.loaded.model.config, passes.origin.again
+    usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
+    set_otherwise = {name: value for name, value in usual.items() if getattr(config, name, value) is not value}
+    ignored = [_ignores_scaling(recorded), _ignores_scaling(observed)]
+    if getattr(config, "model_type", None) != "gpt2" or not set_otherwise or ignored[0] == ignored[1]:
+        return None
+    words = " and ".join(f"{name}={not value}" for name, value in set_otherwise.items())
+    release = (recorded if ignored[0] else observed).provenance.versions.get("transformers", "this release")
+    what, changes = f"{words} ignored instead of followed", {"overrides": set_otherwise}
+    if ignored[1]:
+        what, changes = "eager attention instead of sdpa", {"attention": "eager"}  # type: ignore[dict-item]
+    if not found.settled_by(what, lambda: again(**changes)):
+        return None
+    said = f"in {release} sdpa ignores {words} (4.42 to 5.3); with {what} the recorded numbers come back"
+    return Ablated("attention", said, ("sdpa_ignores_scaling",))
+
+
+def _ignores_scaling(record: Record) -> bool:
+    made = record.provenance
+    return made.attention == "sdpa" and Rules.of(made.versions.get("transformers", "5.23")).sdpa_ignores_scaling
+
+
+def _attentions(then: str, now: str) -> Iterator[str]:
+    """Yield the attention to load it with: what was recorded, or the other one where it is the same."""
+    if then != now:
+        yield then
+    elif now in ("eager", "sdpa"):
+        yield "sdpa" if now == "eager" else "eager"
+
+
+def _engine(found: Movement, recorded: Record, observed: Record) -> Ablated | None:
+    then, now = recorded.provenance, observed.provenance
+    same_release = then.versions.get("transformers") == now.versions.get("transformers")
+    if found.before <= _ROUNDING * found.floor or same_release:
+        return Ablated("backend", f"{then.engine} recorded the numbers, and {now.engine} computes them otherwise")
+    return None
+
+
+def _machine(found: Movement, recorded: Record, observed: Record) -> Ablated | None:
+    """Tell of another machine or engine release where what is left of the movement is of rounding's size."""
+    told = list(machine(recorded, observed))
+    if not told or not found.rest <= _ROUNDING * found.floor:
+        return None
+    said = f"rounding by another backend than recorded: {', '.join(told)}"
+    if not found.shares:
+        return Ablated("backend", said)
+    most, _ = max(found.shares, key=lambda one: one[1])
+    return Ablated("attention" if most.endswith("attention") else "dtype", found.forward(said))
+
+
+def _share(part: float, whole: float) -> float:
+    """Return a part of a movement, which may be none, or one without end."""
+    return max(0.0, part / whole) if math.isfinite(part) and math.isfinite(whole) else float(part > 0)
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share)} %"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}"[:120] if lines else type(error).__name__
