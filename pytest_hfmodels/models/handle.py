@@ -116,7 +116,7 @@ class HFModel:
                 "generate_batch takes one or more prompts of one length, with at least one token.",
                 hint="Group prompts by length: padding would change what n-gram blocking reads.",
             )
-        require_room(self.config, len(rows[0]), wanted_length(settings, len(rows[0])))
+        require_room(self.model, len(rows[0]), wanted_length(settings, len(rows[0])))
         with unknown_named(self.model, settings):
             return self.loaded.generate(
                 np.asarray(rows, dtype=np.int64), None, with_pad(self.model.generation_config, settings)
@@ -136,7 +136,7 @@ class HFModel:
                 "forward takes one or more rows of token ids of one length, with at least one token.",
                 hint="Write them as in forward([[72, 105], [66, 121]]).",
             )
-        require_length(self.config, len(rows[0]), "A row")
+        require_length(self.model, len(rows[0]), "A row")
         return self.loaded.forward(np.asarray(rows, dtype=np.int64))
 
     def log_probabilities(self, ids: Sequence[Sequence[int]]) -> FloatArray:

@@ -114,7 +114,7 @@ def observe_classification(
 
     config = loaded.model.config
     rows = _texts(texts)
-    encoded = _encode(tokenizer, rows, config)
+    encoded = _encode(tokenizer, rows, loaded.model)
     pad = config.pad_token_id
     ids, mask = _padded(encoded, pad, tokenizer.padding_side)
     kind = problem_type or getattr(config, "problem_type", None)
@@ -152,14 +152,14 @@ def _texts(texts: str | Sequence[str]) -> list[str]:
     return [require_text(text, "What is classified") for text in ([values] if alone else values)]
 
 
-def _encode(tokenizer: Any, rows: Sequence[str], config: Any) -> list[tuple[int, ...]]:
-    encoded = [require_ids(tokenizer(text)["input_ids"], vocabulary_size(config)) for text in rows]
+def _encode(tokenizer: Any, rows: Sequence[str], model: Any) -> list[tuple[int, ...]]:
+    encoded = [require_ids(tokenizer(text)["input_ids"], vocabulary_size(model.config)) for text in rows]
     if not encoded or not all(encoded):
         raise EngineError(
             "There is nothing to classify: no text, or one without tokens.",
             hint="Give at least one text of at least one token.",
         )
-    require_length(config, max(map(len, encoded)), "A text")
+    require_length(model, max(map(len, encoded)), "A text")
     return encoded
 
 

@@ -124,7 +124,7 @@ def observe_generation(
     import numpy as np
 
     given = _prompt(prompt, tokenizer, loaded.model.config)
-    require_room(loaded.model.config, len(given.ids), wanted_length(settings, len(given.ids)))
+    require_room(loaded.model, len(given.ids), wanted_length(settings, len(given.ids)))
     generation = loaded.generate(np.asarray([given.ids], dtype=np.int64), None, settings)
     effective = dict(generation.effective)
     returned = [_generated(row, len(given.ids), effective["eos_token_id"]) for row in generation.sequences]

@@ -68,24 +68,34 @@ def vocabulary_size(config: Any) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def positions(config: Any) -> int | None:
-    """Return how many positions a model has, or None where its configuration sets no limit."""
-    found = getattr(config, "max_position_embeddings", None)
-    return found if isinstance(found, int) and found > 0 else None
+def positions(model: Any) -> int | None:
+    """Return how many positions of a model a text can take, or None where its configuration sets no limit.
+
+    RoBERTa and what descends from it number positions from `padding_idx + 1`, within a table of
+    `max_position_embeddings` rows: the rows before are the model's own.
+
+    Args:
+        model: upstream's model of either engine.
+    """
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return None
+    modules = model.modules() if hasattr(model, "modules") else getattr(model, "submodules", ())
+    return limit - max((_kept_rows(module, limit) for module in modules), default=0)
 
 
-def require_room(config: Any, prompt_length: int, wanted: int | None) -> None:
+def require_room(model: Any, prompt_length: int, wanted: int | None) -> None:
     """Refuse a run that would need more positions than the model has.
 
     Args:
-        config: the model's configuration.
+        model: upstream's model.
         prompt_length: in tokens.
         wanted: the whole length that the settings ask for, prompt included; None where they name none.
 
     Raises:
         EngineError: there is not the room.
     """
-    limit = positions(config)
+    limit = positions(model)
     if limit is None:
         return
     if prompt_length >= limit:
@@ -101,17 +111,26 @@ def require_room(config: Any, prompt_length: int, wanted: int | None) -> None:
         )
 
 
-def require_length(config: Any, length: int, what: str) -> None:
+def require_length(model: Any, length: int, what: str) -> None:
     """Refuse tokens that are more than the model has positions.
 
     Raises:
         EngineError: `what` has too many.
     """
-    limit = positions(config)
+    limit = positions(model)
     if limit is not None and length > limit:
         raise EngineError(
             f"{what} has {length} tokens, and the model has {limit} positions.", hint=f"Shorten it to {limit} tokens."
         )
+
+
+def _kept_rows(module: Any, limit: int) -> int:
+    """Return how many rows of its table of `limit` positions a module leaves to padding."""
+    padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
+    shape = getattr(getattr(table, "weight", table), "shape", ())
+    if not isinstance(padding, int) or len(shape) != 2 or int(shape[0]) != limit:
+        return 0
+    return padding + 1
 
 
 def listed(value: Any) -> Any:

@@ -123,7 +123,6 @@ def test_what_cannot_be_classified_is_said(classifier: HFModel, texts: Any, said
 
 
 @pytest.mark.usefixtures("models")
-@pytest.mark.xfail(strict=True, reason="Positions that an architecture keeps for itself count as usable.")
 @pytest.mark.parametrize(
     ("name", "usable"),
     [
