@@ -85,15 +85,40 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back transformers' log messages while we load: we check what was loaded ourselves, and raise."""
+    """Hold back transformers' log messages and progress bars while we load: we check what was loaded, and raise."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with _no_progress_bars():
+            yield
     finally:
         logging.set_verbosity(before)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Switch off the progress bars of transformers, and with them, as it does, those of huggingface_hub."""
+    from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined] # no re-export
+    from transformers.utils import logging
+
+    if not logging.is_progress_bar_enabled():
+        yield
+        return
+    hub_shows = not are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the Hub's client warns where an environment variable decides for it
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if hub_shows:
+                logging.enable_progress_bar()
+            else:
+                logging._tqdm_active = True  # `enable_progress_bar` would switch on the Hub's too
 
 
 @contextmanager
