@@ -11,16 +11,23 @@ from pytest_hfmodels.checkpoints.digests import (
     tokenizer_digest,
     weights_digest,
 )
-from pytest_hfmodels.checkpoints.weights import read_weights
+from pytest_hfmodels.checkpoints.folders import read_configuration
+from pytest_hfmodels.checkpoints.private_copy import fill_private_copy
+from pytest_hfmodels.checkpoints.weights import StoredTensor, read_weights, same_bytes, stored_headers
 
 __all__ = [
     "Checkpoint",
     "Digests",
     "Origin",
+    "StoredTensor",
     "bundled_names",
     "config_digest",
+    "fill_private_copy",
+    "read_configuration",
     "read_weights",
     "resolve",
+    "same_bytes",
+    "stored_headers",
     "tokenizer_digest",
     "weights_digest",
 ]

@@ -13,6 +13,7 @@ from pytest_hfmodels.checkpoints import bundled_files, folders, hub
 from pytest_hfmodels.checkpoints.catalogue import PUBLISHED, Bundled, Catalogue
 from pytest_hfmodels.checkpoints.conversion import safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
+from pytest_hfmodels.checkpoints.private_copy import refuse_adapter
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def resolve(
         # Named here once, because only here the reader's own spelling is known.
         message = f"Checkpoint {name!r}: {error.message}"
         raise type(error)(message, hint=error.hint) from error.__cause__
+    except OSError as error:
+        raise CheckpointError(
+            f"Checkpoint {name!r}: a file of it cannot be read: {error}.",
+            hint="Make it readable for the user who runs pytest, or copy the checkpoint anew.",
+        ) from error
     return checkpoint
 
 
@@ -109,12 +115,15 @@ def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Ch
 def _local(name: str, rootdir: Path) -> Checkpoint:
     folder = folders.local_folder(name, rootdir)
     folders.read_json_object(folder / folders.CONFIG)
+    refuse_adapter(folder)
     folder = safe_folder(folder)
     return Checkpoint(name, "local", folder, None, folder_digests(folder))
 
 
 def _from_hub(name: str, repo_id: str, commit: str, may_fetch: bool) -> Checkpoint:
-    folder = safe_folder(hub.snapshot(repo_id, commit, may_fetch=may_fetch))
+    fetched = hub.snapshot(repo_id, commit, may_fetch=may_fetch)
+    refuse_adapter(fetched)
+    folder = safe_folder(fetched)
     return Checkpoint(name, "hub", folder, commit, folder_digests(folder))
 
 

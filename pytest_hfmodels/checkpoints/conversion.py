@@ -74,7 +74,7 @@ class _Sources:
     @classmethod
     def of(cls, folder: Path) -> _Sources:
         form = folders.weight_format(folder)
-        pickled = folders.has_pickled_vocabulary(folder, {path.name for path in folder.iterdir()})
+        pickled = folders.has_pickled_vocabulary(folder, {path.name for path in folder.iterdir() if path.is_file()})
         return cls(
             form,
             folders.weight_files(folder, form),

@@ -91,7 +91,7 @@ def folder_digests(folder: Path) -> Digests:
     return Digests(
         config=config_digest(
             folders.read_json_object(folder / folders.CONFIG),
-            folders.read_json_object(generation) if generation.is_file() else None,
+            folders.read_json_object(generation) if folders.is_file(generation) else None,
         ),
         weights=weights_digest(weights.stored_tensors(folder)),
         tokenizer=tokenizer_digest({path.name: path.read_bytes() for path in folders.tokenizer_files(folder)}),

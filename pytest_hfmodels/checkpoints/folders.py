@@ -27,6 +27,12 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "spiece.model",
     "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "source.spm",
+    "target.spm",
+    "bpe.codes",
+    "chat_template.jinja",
 )
 # The words of a published Transformer-XL. It is fetched and converted, never handed on.
 PICKLED_VOCABULARY = "vocab.pkl"
@@ -37,6 +43,7 @@ _VOCABULARIES = ("vocab.txt", "vocab.json", PICKLED_VOCABULARY)
 
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 _LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
+_DEEPEST = 50  # real ones nest five deep; upstream walks through them recursively
 _FOREIGN_SUFFIXES = (
     *(".h5", ".msgpack", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".index", ".bin"),
     *(".gguf", ".onnx", ".npz", ".safetensors"),
@@ -170,30 +177,73 @@ def has_pickled_vocabulary(folder: Path, names: Iterable[str]) -> bool:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the tokenizer files that exist."""
-    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    """Return the tokenizer files that exist.
+
+    Raises:
+        CheckpointError: one of them is a folder, a pipe or a device.
+    """
+    return [folder / name for name in TOKENIZER_FILES if is_file(folder / name)]
 
 
 def sidecar_files(folder: Path) -> list[Path]:
-    """Return the config and tokenizer files that exist."""
-    return [folder / name for name in SIDECARS if (folder / name).is_file()]
+    """Return the config and tokenizer files that exist; see `tokenizer_files`."""
+    return [folder / name for name in SIDECARS if is_file(folder / name)]
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is a file to read.
+
+    Raises:
+        CheckpointError: there is something else of that name: reading a pipe would wait for ever.
+    """
+    if path.is_file():
+        return True
+    if path.exists():
+        raise CheckpointError(f"{path} is no file.", hint=_LAYOUT)
+    return False
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that has to hold an object.
+    """Read a JSON file that has to hold an object, nested no deeper than `_DEEPEST`.
 
     Raises:
-        CheckpointError: it is missing, or it holds something else.
+        CheckpointError: it is missing or no file, or it holds something else.
     """
+    if not is_file(path):
+        raise CheckpointError(f"{path} is missing.", hint=_LAYOUT)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing.", hint=_LAYOUT) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}.", hint=_LAYOUT) from error
+    except RecursionError as error:
+        raise _too_deep(path) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is JSON, but not an object.", hint=_LAYOUT)
+    if _is_deeper(content, _DEEPEST):
+        raise _too_deep(path)
     return content
+
+
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """Read the `config.json` of a folder.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    return read_json_object(folder / CONFIG)
+
+
+def _is_deeper(content: object, limit: int) -> bool:
+    """Tell whether lists and objects nest deeper than `limit`; by levels, because recursion could itself end."""
+    level: list[Any] = [content]
+    for _ in range(limit):
+        nested = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [inner for items in nested for inner in items if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _too_deep(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} nests lists and objects more than {_DEEPEST} deep.", hint=_LAYOUT)
 
 
 def _is_transfo_xl(folder: Path) -> bool:

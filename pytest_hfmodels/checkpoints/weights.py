@@ -15,7 +15,7 @@ from pytest_hfmodels.checkpoints import folders
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     stop: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
 
 
 def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
@@ -68,6 +73,32 @@ def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], me
     for path in weight_files(folder):
         for tensor, raw in _mapped(path):
             yield tensor.name, tensor.dtype, tensor.shape, raw
+
+
+def stored_headers(folder: Path) -> dict[str, StoredTensor]:
+    """Return what the files' headers say of every tensor, by name; no tensor is read.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    return {tensor.name: tensor for path in weight_files(folder) for tensor in read_header(path)}
+
+
+def same_bytes(folder: Path, names: Collection[str]) -> bool:
+    """Say whether the named tensors have the same dtype, shape and bytes.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    first: tuple[str, tuple[int, ...], memoryview] | None = None
+    for name, dtype, shape, raw in stored_tensors(folder):
+        if name not in names:
+            continue
+        if first is None:
+            first = (dtype, shape, raw)
+        elif (dtype, shape) != first[:2] or raw != first[2]:
+            return False
+    return True
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -1,13 +1,19 @@
-"""Which classes load a checkpoint: transformers' auto classes, or for Transformer-XL whichever implementation works."""
+"""Which classes load a checkpoint: transformers' auto classes, or for Transformer-XL whichever implementation works.
+
+The class that a checkpoint names in `architectures` decides whether it is loaded at all: only as itself, or with the
+head of another task over the same base.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.checkpoints import read_configuration
+from pytest_hfmodels.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -18,10 +24,29 @@ _TRANSFO_XL_CLASSES: dict[Task, str] = {
     "text-generation": "TransfoXLLMHeadModel",
     "text-classification": "TransfoXLForSequenceClassification",
 }
+_MAPPINGS: dict[Task, str] = {
+    "text-generation": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "text-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+}
+# An architecture with classes of these kinds has more than one sort of base: an encoder, or an encoder and a decoder.
+_ENCODER_DECODERS = ("MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES")
+_OTHER_BASES = (
+    *_ENCODER_DECODERS,
+    "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "MODEL_FOR_VISION_2_SEQ_MAPPING_NAMES",
+    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES",
+)
+_TOKENIZER_NAME = re.compile(r"\w+(Tokenizer|TokenizerFast|Backend)", re.ASCII)
+_SUPPORTED = (
+    "The plugin runs decoders for text-generation and …ForSequenceClassification models for text-classification; "
+    "other kinds, encoder-decoders among them, can be neither loaded nor adopted yet."
+)
+_ADOPT = "Load the model yourself and hand it over: hf_models.adopt(model, tokenizer)."
 
 
 def model_class(transformers: ModuleType, folder: Path, task: Task, choice: TransfoXLChoice) -> Any:
-    """Return the torch class that loads `folder` for `task`.
+    """Return the torch class that loads `folder` for `task`; see `require_loadable`.
 
     Args:
         transformers: the installed release.
@@ -30,8 +55,10 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
         choice: whose Transformer-XL; `auto` takes upstream's where its forward pass works.
 
     Raises:
-        EngineError: upstream's Transformer-XL was chosen, and the installed release has none.
+        CheckpointError: the configuration is damaged.
+        EngineError: the checkpoint is of another kind, or upstream's Transformer-XL was chosen, and there is none.
     """
+    require_loadable(transformers, folder, task)
     if model_type(folder) != _TRANSFO_XL:
         head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
         return getattr(transformers, f"AutoModel{head}")
@@ -39,8 +66,70 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
     return _transfo_xl(transformers, _TRANSFO_XL_CLASSES[task], choice)
 
 
+def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None:
+    """Refuse a checkpoint that would not be loaded as the class that it names, or with another head over its base.
+
+    Raises:
+        CheckpointError: the configuration is damaged or names no architecture.
+        EngineError: it is of another kind, quantized, or has code of its own.
+    """
+    config = read_configuration(folder)
+    kind = model_type(folder)
+    if not kind:
+        raise CheckpointError(
+            f"{folder / 'config.json'} names no model_type.",
+            hint='Add the architecture, as in "model_type": "gpt2".',
+        )
+    if config.get("quantization_config") or config.get("compression_config"):
+        raise EngineError(f"The checkpoint {folder} is quantized, and the plugin loads plain weights.", hint=_ADOPT)
+    names = _named_classes(config)
+    family = family_classes(transformers, kind)
+    if config.get("auto_map") and not (family and all(_is_of(transformers, name, kind, family) for name in names)):
+        raise EngineError(
+            f"The checkpoint {folder} needs code of its own ({', '.join(map(ascii, names)) or 'auto_map'}), "
+            "and no code of a checkpoint is run.",
+            hint=_ADOPT,
+        )
+    if not family:
+        return  # upstream says that it does not know the architecture
+    _require_same_base(transformers, folder, task, kind, names)
+
+
+def family_classes(transformers: ModuleType, kind: str) -> tuple[str, ...]:
+    """Return the names of all classes that the installed release has for an architecture."""
+    if kind == _TRANSFO_XL:
+        return ("TransfoXLModel", *_TRANSFO_XL_CLASSES.values())
+    mappings = _mappings(transformers)
+    listed = (name for name in vars(mappings) if re.fullmatch(r"MODEL\w*_MAPPING_NAMES", name))
+    return tuple(dict.fromkeys(name for mapping in listed for name in _entries(mappings, mapping, kind)))
+
+
+def possible_classes(transformers: ModuleType, folder: Path) -> tuple[str, ...]:
+    """Return the classes that may have saved a checkpoint: those that it names, and the others of its architecture."""
+    kind = model_type(folder)
+    family = family_classes(transformers, kind)
+    named = _named_classes(read_configuration(folder))
+    return (*(name for name in named if _is_of(transformers, name, kind, family)), *family)
+
+
+def named_class(transformers: ModuleType, name: str, choice: TransfoXLChoice) -> Any:
+    """Return the torch class of that name, for Transformer-XL from whichever implementation runs."""
+    if name.startswith("TransfoXL"):
+        return _transfo_xl(transformers, name, choice)
+    return getattr(transformers, name)
+
+
 def tokenizer_class(transformers: ModuleType, folder: Path, choice: TransfoXLChoice) -> Any:
-    """Return the class that loads the tokenizer of `folder`; see `model_class`."""
+    """Return the class that loads the tokenizer of `folder`; see `model_class`.
+
+    Raises:
+        CheckpointError: a file names a class that is no tokenizer, or the vocabulary is damaged.
+    """
+    from pytest_hfmodels.checkpoints.folders import is_file, read_json_object
+
+    for name in ("config.json", "tokenizer_config.json"):
+        if is_file(folder / name):
+            _require_tokenizer(transformers, folder / name, read_json_object(folder / name).get("tokenizer_class"))
     if model_type(folder) != _TRANSFO_XL:
         return transformers.AutoTokenizer
     _check_vocabulary(folder)
@@ -49,7 +138,82 @@ def tokenizer_class(transformers: ModuleType, folder: Path, choice: TransfoXLCho
 
 def model_type(folder: Path) -> str:
     """Return the architecture that the configuration names; an empty string where it names none."""
-    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+    return str(read_configuration(folder).get("model_type") or "")
+
+
+def refuse_encoder_decoder(model: Any) -> None:
+    """Refuse to adopt a model that has an encoder beside its decoder.
+
+    Raises:
+        EngineError: naming its class.
+    """
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise EngineError(f"{type(model).__name__} is an encoder-decoder.", hint=_SUPPORTED)
+
+
+def _require_same_base(transformers: ModuleType, folder: Path, task: Task, kind: str, names: list[str]) -> None:
+    mappings = _mappings(transformers)
+    wanted = (_TRANSFO_XL_CLASSES[task],) if kind == _TRANSFO_XL else _entries(mappings, _MAPPINGS[task], kind)
+    others = _ENCODER_DECODERS if task == "text-classification" else _OTHER_BASES
+    several = any(name not in wanted for mapping in others for name in _entries(mappings, mapping, kind))
+    if task == "text-classification" and several:
+        wanted = ()  # a classifier with a decoder: its outputs are others
+    family = family_classes(transformers, kind)
+    if not names and not wanted:
+        raise EngineError(f"The checkpoint {folder} is of {kind!a}, which does not run for {task}.", hint=_SUPPORTED)
+    if not names and several:
+        raise EngineError(
+            f"The checkpoint {folder} names no architecture, and {kind!a} could be {', '.join(family)}.",
+            hint=f'Add it to config.json, as in "architectures": ["{family[0]}"]. {_SUPPORTED}',
+        )
+    for name in names:
+        if name not in wanted and (several or not wanted or not _is_of(transformers, name, kind, family)):
+            instead = f"; {task} would load it as {wanted[0]}" if wanted else ""
+            raise EngineError(f"The checkpoint {folder} is a {name!a} of {kind!a}{instead}.", hint=_SUPPORTED)
+
+
+def _named_classes(config: Mapping[str, Any]) -> list[str]:
+    """Return the classes that `architectures` names, by torch's names."""
+    names = config.get("architectures")
+    if not isinstance(names, list):
+        return []
+    return [re.sub(r"^(TF|Flax)(?=[A-Z])", "", str(name)) for name in names]
+
+
+def _is_of(transformers: ModuleType, name: str, kind: str, family: tuple[str, ...]) -> bool:
+    """Tell whether a class is one of an architecture, listed or not (GPT-2's double heads are not)."""
+    if name in family:
+        return True
+    found = getattr(transformers, name, None) if name.isidentifier() else None
+    return bool(getattr(getattr(found, "config_class", None), "model_type", None) == kind)
+
+
+def _mappings(transformers: ModuleType) -> ModuleType:
+    from importlib import import_module
+
+    return import_module(f"{transformers.__name__}.models.auto.modeling_auto")
+
+
+def _entries(mappings: ModuleType, mapping: str, kind: str) -> tuple[str, ...]:
+    names = getattr(mappings, mapping, {}).get(kind, ())
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _require_tokenizer(transformers: ModuleType, file: Path, name: object) -> None:
+    """Refuse a class that is no tokenizer: upstream would take whatever of its own has that name."""
+    if name is None:
+        return
+    if isinstance(name, str) and _TOKENIZER_NAME.fullmatch(name):
+        found = getattr(transformers, name, None)
+        # A class whose package is not installed is a stand-in, which says so.
+        if found is None or type(found).__name__ == "DummyObject":
+            return
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizerBase):
+            return
+    raise CheckpointError(
+        f"{file} names a tokenizer_class, and {name!a:.80} is no tokenizer of transformers.",
+        hint="Save it again: tokenizer.save_pretrained(folder).",
+    )
 
 
 def _check_configuration(folder: Path) -> None:
@@ -57,7 +221,7 @@ def _check_configuration(folder: Path) -> None:
     from pytest_hfmodels.transfo_xl import TransfoXLConfig
     from pytest_hfmodels.transfo_xl.configuration import check_configuration
 
-    check_configuration(TransfoXLConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8"))))
+    check_configuration(TransfoXLConfig.from_dict(read_configuration(folder)))
 
 
 def _check_vocabulary(folder: Path) -> None:

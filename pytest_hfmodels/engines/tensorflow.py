@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import alterations, architectures, upstream
+from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
+from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.generation_config import require_settings
 from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
@@ -19,7 +23,6 @@ with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray, LoadOptions, Task
 
@@ -43,40 +46,56 @@ class TensorFlowEngine:
                 f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
                 hint='Use engines=["torch"] for other dtypes.',
             )
-        with upstream.quiet(), upstream.random_state_kept(), _tensorflow_random_state_kept():
-            config = self._config(transformers, folder, options)
-            model = self._build(transformers, folder, task, config)
+        architectures.require_loadable(transformers, folder, task)
+        skeleton.require_plausible(folder)
+        with (
+            TemporaryDirectory(prefix="hfmodels-") as handed,
+            upstream.quiet(),
+            upstream.random_state_kept(),
+            _tensorflow_random_state_kept(),
+        ):
+            fill_private_copy(folder, Path(handed))
+            require_settings(transformers, folder, Path(handed))
+            config = self._config(transformers, folder, Path(handed), options)
+            described = skeleton.require_fit(folder, lambda: _torch_model(transformers, task, config), options.head)
+            model = self._build(transformers, folder, Path(handed), task, config)
             try:
-                self._assign(model, folder, options)
+                unused = self._assign(model, folder, options)
             except HFModelsError:
                 raise
             except Exception as error:  # Keras raises of every kind for a shape that does not fit
                 raise EngineError(
-                    f"transformers cannot load {folder} for {task} with TensorFlow: {type(error).__name__}: {error}",
+                    f"transformers cannot load {folder} for {task} with TensorFlow: {upstream.described(error)}",
                     hint="Check its config.json and the overrides given at load; torch names the weights at fault.",
                 ) from error
+            upstream.give_name(model, folder)
             upstream.give_special_tokens(model, options.overrides)
+            if described is not None:
+                skeleton.require_tied(folder, described)
+            skeleton.require_used(
+                transformers, folder, unused, described, lambda name: getattr(transformers, name)(deepcopy(config))
+            )
         return TensorFlowModel(model)
 
     def adopt(self, model: Any) -> TensorFlowModel:
         """Take in a Keras model with upstream's interface."""
         return TensorFlowModel(model)
 
-    def _config(self, transformers: Any, folder: Path, options: LoadOptions) -> Any:
+    def _config(self, transformers: Any, folder: Path, handed: Path, options: LoadOptions) -> Any:
         # Our Transformer-XL is torch: here upstream's runs, which `AutoConfig` no longer finds once ours is registered.
         own = architectures.model_type(folder) == "transfo-xl"
         reader = transformers.TransfoXLConfig if own else transformers.AutoConfig
         try:
             return reader.from_pretrained(
-                str(folder), trust_remote_code=False, local_files_only=True, **options.overrides
+                str(handed), trust_remote_code=False, local_files_only=True, **options.overrides
             )
         except Exception as error:  # upstream raises of every kind here
             raise EngineError(
-                f"transformers cannot read the configuration of {folder}: {type(error).__name__}: {error}",
+                f"transformers cannot read the configuration of {folder}: {upstream.described(error)}",
                 hint="Check the checkpoint's model_type and the overrides given at load.",
             ) from error
 
-    def _build(self, transformers: Any, folder: Path, task: Task, config: Any) -> Any:
+    def _build(self, transformers: Any, folder: Path, handed: Path, task: Task, config: Any) -> Any:
         head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
         auto = getattr(transformers, f"TFAutoModel{head}")
         try:
@@ -86,11 +105,12 @@ class TensorFlowEngine:
                 f"transformers has no TensorFlow model for {folder} (model_type {config.model_type!r}, {task}).",
                 hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             ) from error
-        if (folder / "generation_config.json").is_file() and getattr(model, "generation_config", None) is not None:
-            model.generation_config = transformers.GenerationConfig.from_pretrained(str(folder), local_files_only=True)
+        if (handed / "generation_config.json").is_file() and getattr(model, "generation_config", None) is not None:
+            model.generation_config = transformers.GenerationConfig.from_pretrained(str(handed), local_files_only=True)
         return model
 
-    def _assign(self, model: Any, folder: Path, options: LoadOptions) -> None:
+    def _assign(self, model: Any, folder: Path, options: LoadOptions) -> list[str]:
+        """Assign the arrays; return the names that the model has no place for."""
         from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 
         model(model.dummy_inputs, training=False)  # creates the variables
@@ -105,6 +125,13 @@ class TensorFlowEngine:
             if upstream.is_head(variable.name) and any(upstream.is_head(name) for name in info["missing_keys"]):
                 # Keras keeps a dense kernel transposed: fill it so that both engines get the same head.
                 variable.assign(upstream.new_head(tuple(reversed(variable.shape))).T)
+        return [*info["unexpected_keys"]]
+
+
+def _torch_model(transformers: Any, task: Task, config: Any) -> Any:
+    """Build torch's model of a configuration: both engines' are made of the same tensors, by the same names."""
+    head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
+    return getattr(transformers, f"AutoModel{head}").from_config(deepcopy(config))
 
 
 class TensorFlowModel(LoadedModel):

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import alterations, architectures, upstream
+from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
+from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.generation_config import require_settings
 from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from types import ModuleType
 
     from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray, LoadOptions, Task
 
@@ -47,10 +51,20 @@ class TorchEngine:
         """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
         transformers = upstream.transformers(with_tensorflow=False)
         loader = architectures.model_class(transformers, folder, task, options.transfo_xl)
-        with upstream.quiet(), upstream.random_state_kept(), _torch_random_state_kept():
+        skeleton.require_plausible(folder)
+        with (
+            TemporaryDirectory(prefix="hfmodels-") as handed,
+            upstream.quiet(),
+            upstream.random_state_kept(),
+            _torch_random_state_kept(),
+        ):
+            fill_private_copy(folder, Path(handed))
+            require_settings(transformers, folder, Path(handed))
             try:
+                build = _Builder(transformers, loader, Path(handed), options)
+                described = skeleton.require_fit(folder, build, options.head)
                 model, info = loader.from_pretrained(
-                    str(folder),
+                    handed,
                     **upstream.torch_keywords(options),
                     ignore_mismatched_sizes=True,  # reported below, in a sentence, by `check_loaded`
                     local_files_only=True,
@@ -63,9 +77,13 @@ class TorchEngine:
             # Upstream raises of every kind here, a bare Exception and AssertionError included.
             except Exception as error:
                 raise EngineError(
-                    f"transformers cannot load {folder} for {task} with torch: {type(error).__name__}: {error}",
+                    f"transformers cannot load {folder} for {task} with torch: {upstream.described(error)}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",
                 ) from error
+            upstream.give_name(model, folder)
+            if described is not None:
+                skeleton.require_tied(folder, described)
+            skeleton.require_used(transformers, folder, info["unexpected_keys"], described, build.named)
         mismatched = _mismatched(folder, model, info["mismatched_keys"])
         upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
         upstream.give_special_tokens(model, options.overrides)
@@ -75,6 +93,26 @@ class TorchEngine:
     def adopt(self, model: Any) -> TorchModel:
         """Take in a `torch.nn.Module` with upstream's interface (PEFT's wrappers have it)."""
         return TorchModel(model)
+
+
+class _Builder:
+    """Builds what a checkpoint's configuration describes, without its weights; the configuration is read once."""
+
+    def __init__(self, transformers: ModuleType, loader: Any, handed: Path, options: LoadOptions) -> None:
+        self._transformers = transformers
+        self._loader = loader
+        self._choice = options.transfo_xl
+        reader = getattr(loader, "config_class", None) or transformers.AutoConfig
+        closed = {"trust_remote_code": False} if reader is transformers.AutoConfig else {}
+        self._config = reader.from_pretrained(str(handed), local_files_only=True, **closed, **options.overrides)
+
+    def __call__(self) -> Any:
+        config = deepcopy(self._config)
+        return self._loader(config) if hasattr(self._loader, "config_class") else self._loader.from_config(config)
+
+    def named(self, name: str) -> Any:
+        """Build the class of that name instead."""
+        return architectures.named_class(self._transformers, name, self._choice)(deepcopy(self._config))
 
 
 class TorchModel(LoadedModel):

@@ -166,6 +166,22 @@ def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:
             setattr(generation_config, name, overrides[name])
 
 
+def give_name(model: Any, folder: object) -> None:
+    """Let a model or a tokenizer name its checkpoint's folder, not the private copy that it was loaded from."""
+    for holder, attribute in ((model, "name_or_path"), (getattr(model, "config", None), "_name_or_path")):
+        if hasattr(holder, attribute):
+            setattr(holder, attribute, str(folder))
+
+
+def described(error: BaseException) -> str:
+    """Return an error's class and text, with whatever a terminal would obey written out."""
+    text = "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in str(error)
+    )
+    return f"{type(error).__name__}: {text}"
+
+
 def check_loaded(
     folder: object, *, missing: Iterable[str], mismatched: Iterable[tuple[str, Any, Any]], head: str
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, get_args
 
-from pytest_hfmodels.engines import EngineName, Task
+from pytest_hfmodels.engines import EngineName, Task, architectures
 from pytest_hfmodels.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def require_adoptable(model: Any, tokenizer: Any, name: object) -> None:
             f"adopt() takes a model with upstream's interface, and {own} has no configuration.",
             hint="Pass the transformers model itself (or PEFT's wrapper), whose .config is a PretrainedConfig.",
         )
+    architectures.refuse_encoder_decoder(model)
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
         raise EngineError(
             f"adopt() needs the model's tokenizer, not {'None' if tokenizer is None else type(tokenizer).__name__}.",

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import warnings
+import weakref
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, Digests, resolve, tokenizer_digest, weights_digest
+from pytest_hfmodels.checkpoints import (
+    Checkpoint,
+    Digests,
+    fill_private_copy,
+    resolve,
+    tokenizer_digest,
+    weights_digest,
+)
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 from pytest_hfmodels.models import arguments
@@ -19,7 +29,6 @@ from pytest_hfmodels.models.watch import Fingerprint
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class ModelCache:
@@ -222,20 +231,35 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
+    # It lives as long as the tokenizer, which may copy its files when it is saved.
+    handed = TemporaryDirectory(prefix="hfmodels-")
     try:
         loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
+        fill_private_copy(checkpoint.folder, Path(handed.name))
         with upstream.quiet(), warnings.catch_warnings():
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
-            return loader.from_pretrained(str(checkpoint.folder), local_files_only=True, trust_remote_code=False)
-    except HFModelsError:  # ours says it better already
-        raise
-    except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot parse
+            tokenizer = loader.from_pretrained(handed.name, local_files_only=True, trust_remote_code=False)
+            tokenizer("A word, 1 ä.")  # a broken normalizer is only found when it is used
+    except BaseException as error:
+        handed.cleanup()
+        # Ours says it better already; and Ctrl-C is no fault of the tokenizer, but a panic of its Rust code is.
+        if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or _is_panic(error)):
+            raise
+        # tokenizers raises a bare Exception for a file that it cannot parse
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: "
-            f"{type(error).__name__}: {error}",
+            f"{upstream.described(error)}",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         ) from error
+    weakref.finalize(tokenizer, handed.cleanup)
+    upstream.give_name(tokenizer, checkpoint.folder)
+    return tokenizer
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Tell whether an error is Rust's way to give up; it is no Exception, and its class cannot be imported."""
+    return type(error).__name__ == "PanicException"
 
 
 def _stable_config(model: Any) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def require_length(model: Any, length: int, what: str) -> None:
 def _kept_rows(module: Any, limit: int) -> int:
     """Return how many rows of its table of `limit` positions a module leaves to padding."""
     padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
-    shape = getattr(getattr(table, "weight", table), "shape", ())
+    shape: Any = getattr(getattr(table, "weight", table), "shape", ())
     if not isinstance(padding, int) or len(shape) != 2 or int(shape[0]) != limit:
         return 0
     return padding + 1

@@ -25,7 +25,6 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
     return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
 
 
-@pytest.mark.xfail(strict=True, reason="A configuration with fewer layers drops the others without a word.")
 @every_engine
 @pytest.mark.parametrize("task", ["text-generation", "text-classification"])
 def test_a_layer_that_the_model_does_not_have_is_an_error(
@@ -33,11 +32,10 @@ def test_a_layer_that_the_model_does_not_have_is_an_error(
 ) -> None:
     write_checkpoint(tmp_path / "bot", config={"n_layer": 1})
 
-    with pytest.raises(CheckpointError, match=r"does not use: transformer\.h\.1\.attn\.c_attn\.bias"):
+    with pytest.raises(CheckpointError, match=r"does not use: .*'transformer\.h\.1\.attn\.c_attn\.weight'"):
         cache.load("./bot", engine=engine, task=task)
 
 
-@pytest.mark.xfail(strict=True, reason="A tensor that no class of the architecture has is dropped without a word.")
 @every_engine
 @pytest.mark.parametrize(
     "name", ["transformer.h.0.adapter.weight", "adapter.weight", "vision_tower.weight", "transformer.score.weight"]
@@ -51,7 +49,6 @@ def test_a_tensor_of_no_head_is_an_error(cache: ModelCache, tmp_path: Path, engi
     assert f"does not use: {name!r}." in raised.value.message
 
 
-@pytest.mark.xfail(strict=True, reason="A head unlike the tied embedding is dropped without a word.")
 @every_engine
 def test_a_head_unlike_the_tied_embedding_is_an_error(cache: ModelCache, tmp_path: Path, engine: Any) -> None:
     head = tiny_weights()["transformer.wte.weight"] * 2
@@ -85,11 +82,11 @@ def test_heads_of_other_tasks_and_old_buffers_are_left_out(
         "transformer.h.1.attn.masked_bias": np.array(-1e4, np.float32),
     }
     write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), **others})
+    edit_json(tmp_path / "bot" / "config.json", architectures=["GPT2DoubleHeadsModel"])
 
     assert cache.load("./bot", engine=engine, task=task).loaded.engine == engine
 
 
-@pytest.mark.xfail(strict=True, reason="Layers of a Llama are dropped without a word.", raises=pytest.fail.Exception)
 def test_other_architectures_are_held_to_it_too(cache: ModelCache, tmp_path: Path) -> None:
     folder = save_model(tmp_path / "bot", "LlamaForCausalLM", num_key_value_heads=2)
     assert cache.load("./bot").generate("Hi", max_new_tokens=1).ids

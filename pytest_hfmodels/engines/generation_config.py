@@ -1,0 +1,128 @@
+"""The settings of generation that a checkpoint carries, checked where it is loaded: upstream trips on them later.
+
+For the engines. A token id beyond the vocabulary is let through where upstream only compares with it: published
+checkpoints have pad tokens like that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.checkpoints import read_configuration
+from pytest_hfmodels.checkpoints.folders import CONFIG, GENERATION_CONFIG, is_file, read_json_object
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import ModuleType
+
+_MOST_BEAMS = 10_000  # each is a row of the batch
+
+
+def require_settings(transformers: ModuleType, folder: Path, handed: Path) -> None:
+    """Refuse values of `generation_config.json`, or of generation's fields in `config.json`, that fit no setting.
+
+    Args:
+        transformers: the installed release.
+        folder: the checkpoint, for messages.
+        handed: its files as upstream is handed them.
+
+    Raises:
+        CheckpointError: naming the file and the field.
+    """
+    config = read_configuration(handed)
+    vocabulary = config.get("vocab_size")
+    _check(folder / CONFIG, config, vocabulary)
+    if not is_file(handed / GENERATION_CONFIG):
+        return
+    _check(folder / GENERATION_CONFIG, read_json_object(handed / GENERATION_CONFIG), vocabulary)
+    try:
+        transformers.GenerationConfig.from_pretrained(str(handed), local_files_only=True)
+    except Exception as error:  # upstream raises of every kind here
+        raise CheckpointError(
+            f"transformers cannot read {folder / GENERATION_CONFIG}: {upstream.described(error)}",
+            hint="Save it again: model.generation_config.save_pretrained(folder).",
+        ) from error
+
+
+def _check(file: Path, fields: dict[str, Any], vocabulary: object) -> None:
+    for name, value in fields.items():
+        rule = _RULES.get(name)
+        if rule is None or value is None or rule[0](value):
+            if name not in _TOKEN_LISTS or value is None or not isinstance(vocabulary, int):
+                continue
+            if all(token < vocabulary for token in value):
+                continue
+            raise _wrong(file, name, value, f"token ids below {vocabulary}")
+        raise _wrong(file, name, value, rule[1])
+
+
+def _wrong(file: Path, name: str, value: object, wanted: str) -> CheckpointError:
+    return CheckpointError(
+        f"{file} sets {name} to {value!a:.60}, and it has to be {wanted}.",
+        hint="Correct it, or take it out: generation then uses the release's default.",
+    )
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        return type(value) is int and value >= least and (most is None or value <= most)
+
+    return fits
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _tokens(value: object) -> bool:
+    return isinstance(value, list) and all(_whole(0)(token) for token in value)
+
+
+def _token_or_tokens(value: object) -> bool:
+    return all(_whole(-1)(token) for token in (value if isinstance(value, list) else [value]))
+
+
+def _rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_tokens(row) and row for row in value)
+
+
+def _biases(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and _tokens(pair[0]) and _number(pair[1]) for pair in value
+    )
+
+
+_COUNT = (_whole(1), "a whole number from 1")
+_COUNT_OR_NONE = (_whole(0), "a whole number from 0")
+_BEAMS = (_whole(1, _MOST_BEAMS), f"a whole number from 1 to {_MOST_BEAMS}")
+_TOKEN = (_token_or_tokens, "a token id, or a list of them")
+_TOKEN_LISTS = ("suppress_tokens", "begin_suppress_tokens")
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(("max_length", "max_new_tokens"), _COUNT),
+    **dict.fromkeys(("num_beams", "num_return_sequences", "num_beam_groups"), _BEAMS),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size"), _COUNT_OR_NONE),
+    "encoder_no_repeat_ngram_size": _COUNT_OR_NONE,
+    **dict.fromkeys(
+        ("length_penalty", "diversity_penalty", "temperature", "top_p", "typical_p"), (_number, "a number")
+    ),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha", "min_p"), (_number, "a number")),
+    "guidance_scale": (_number, "a number"),
+    "repetition_penalty": (_positive, "a number above 0"),
+    "encoder_repetition_penalty": (_positive, "a number above 0"),
+    "bos_token_id": _TOKEN,
+    "eos_token_id": _TOKEN,
+    "pad_token_id": _TOKEN,
+    "decoder_start_token_id": _TOKEN,
+    "forced_bos_token_id": _TOKEN,
+    "forced_eos_token_id": _TOKEN,
+    **dict.fromkeys(_TOKEN_LISTS, (_tokens, "a list of token ids")),
+    "bad_words_ids": (_rows, "a list of lists of token ids"),
+    "sequence_bias": (_biases, "a list of pairs, token ids and a number"),
+}

@@ -1,0 +1,249 @@
+"""A model without weights: what a configuration describes, compared with what the weights' files hold.
+
+For the engines. It is built on torch's meta device, which allocates nothing, and given up as soon as it grows beyond
+the files. Sizes are compared before a model is loaded; afterwards, what of the files the model did not use.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.checkpoints import read_configuration, same_bytes, stored_headers
+from pytest_hfmodels.engines import architectures, upstream
+from pytest_hfmodels.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from pytest_hfmodels.checkpoints import StoredTensor
+
+# Buffers that some releases store and others compute anew.
+_COMPUTED = re.compile(r"(^|\.)(attn\.bias|masked_bias|inv_freq|position_ids|token_type_ids)$")
+_COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
+# How much more than the files hold a configuration may describe before it is refused unbuilt: a new head, say.
+_FACTOR = 4
+_MORE_TENSORS, _MORE_NUMBERS, _MORE_BUFFERS = 1_000, 10_000_000, 200_000_000
+_MORE_LAYERS = 10_000
+_SAVE_AGAIN = "Save it again with model.save_pretrained(folder): configuration and weights belong together."
+
+
+class _TooLargeError(Exception):
+    """What is being built has more parts than the files can fill."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A model's tensors.
+
+    Args:
+        shapes: of its parameters, by name.
+        buffers: names of its other tensors, stored or not.
+        tied: names of parameters that are one tensor.
+        prefix: what the names of its base begin with, in a model that has a head.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    buffers: frozenset[str]
+    tied: tuple[tuple[str, ...], ...]
+    prefix: str
+
+
+def require_plausible(folder: Path) -> None:
+    """Refuse a configuration whose mere reading would take long: it counts far more than the weights' files hold.
+
+    Raises:
+        CheckpointError: naming the field.
+    """
+    stored = stored_headers(folder)
+    rows = sum(max(tensor.shape, default=1) for tensor in stored.values())
+    _check_counts(folder, read_configuration(folder), _FACTOR * len(stored) + _MORE_LAYERS, rows + _MORE_LAYERS)
+
+
+def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton | None:
+    """Refuse a configuration that describes much more than the weights' files hold, without allocating it.
+
+    Args:
+        folder: the checkpoint.
+        build: builds the model.
+        head: see `LoadOptions`.
+
+    Returns:
+        The model's tensors; None where the model cannot be built without memory.
+
+    Raises:
+        CheckpointError: naming the tensors.
+    """
+    stored = stored_headers(folder)
+    try:
+        skeleton = _build(build, stored)
+    except _TooLargeError as error:
+        raise CheckpointError(
+            f"The configuration of {folder} describes more than its weights, {len(stored)} tensors.", hint=_SAVE_AGAIN
+        ) from error
+    except Exception:
+        return None  # loading it says why, or it reads values while it is built
+    total = sum(_size(shape) for shape in skeleton.shapes.values())
+    if total > _FACTOR * sum(tensor.size for tensor in stored.values()) + _MORE_NUMBERS:
+        found = {name: stored.get(_stored_name(name, stored, skeleton)) for name in skeleton.shapes}
+        upstream.check_loaded(
+            folder,
+            missing=[name for name, tensor in found.items() if tensor is None],
+            mismatched=[
+                (name, tensor.shape, skeleton.shapes[name])
+                for name, tensor in found.items()
+                if tensor is not None and tensor.shape != skeleton.shapes[name]
+            ],
+            head=head,
+        )
+    return skeleton
+
+
+def require_tied(folder: Path, skeleton: Skeleton) -> None:
+    """Refuse files that hold two values for one tensor of the model.
+
+    Raises:
+        CheckpointError: naming both.
+    """
+    stored = stored_headers(folder)
+    for group in skeleton.tied:
+        names = sorted({name for name in (_stored_name(own, stored, skeleton) for own in group) if name in stored})
+        if len(names) > 1 and not same_bytes(folder, names):
+            raise CheckpointError(
+                f"The checkpoint {folder} holds different weights in {' and '.join(map(ascii, names))}, "
+                "which are one tensor of the model.",
+                hint='Set "tie_word_embeddings": false in config.json if both are meant, or save the model again.',
+            )
+
+
+def require_used(
+    transformers: ModuleType,
+    folder: Path,
+    unused: Iterable[str],
+    skeleton: Skeleton | None,
+    build: Callable[[str], Any],
+) -> None:
+    """Refuse files with tensors that the model did not use, except heads of other tasks over the same base.
+
+    Args:
+        transformers: the installed release.
+        folder: the checkpoint.
+        unused: names that the loaded model did not take, without those that the release itself ignores.
+        skeleton: of the loaded model.
+        build: builds the class of that name.
+
+    Raises:
+        CheckpointError: naming the tensors.
+    """
+    own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
+    left = {name for name in unused if name not in own and not _COMPUTED.search(name)}
+    for name in architectures.possible_classes(transformers, folder) if left else ():
+        left -= _heads(lambda name=name: build(name), left)  # type: ignore[misc] # bound at once
+        if not left:
+            break
+    if left:
+        shown = sorted(left)
+        raise CheckpointError(
+            f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, shown[:5]))}"
+            f"{' …' if len(shown) > 5 else ''}.",
+            hint="Correct config.json (its number of layers, its architectures), or save the model again.",
+        )
+
+
+def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
+    """Return which of `names` belong to the head of a model."""
+    try:
+        skeleton = _build(build, None)
+    except Exception:  # a class that needs more than a configuration explains no name
+        return set()
+    known = skeleton.shapes.keys() | skeleton.buffers
+    return {name for name in names if name in known and not name.startswith(f"{skeleton.prefix}.")}
+
+
+def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "", *, listed: bool = False) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_counts(folder, item, layers, rows, name)
+    elif isinstance(value, list):
+        for item in value:  # GPT-Neo's attention_types says in a list how often something is repeated
+            _check_counts(folder, item, layers, rows, field, listed=True)
+    elif isinstance(value, int):
+        counts_rows = listed or field in ("num_labels", "vocab_size")
+        limit = layers if _COUNTS_LAYERS.fullmatch(field) else rows if counts_rows else value
+        if value > limit:
+            raise CheckpointError(
+                f"The configuration of {folder} describes more than its weights hold: {field!a} is {value}.",
+                hint=_SAVE_AGAIN,
+            )
+
+
+def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) -> Skeleton:
+    import torch
+
+    with torch.device("meta"), _limited(stored):
+        model = build()
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    names: dict[int, list[str]] = {}
+    for name, parameter in parameters.items():
+        names.setdefault(id(parameter), []).append(name)
+    return Skeleton(
+        shapes={name: tuple(parameter.shape) for name, parameter in parameters.items()},
+        buffers=frozenset(name for name, _ in model.named_buffers(remove_duplicate=False)),
+        tied=tuple(tuple(group) for group in names.values() if len(group) > 1),
+        prefix=str(getattr(model, "base_model_prefix", "")),
+    )
+
+
+@contextmanager
+def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
+    """Stop building where there are more parameters, modules or numbers than the files can fill."""
+    if stored is None:
+        yield
+        return
+    from torch.nn.modules import module as registration
+
+    tensors = _FACTOR * len(stored) + _MORE_TENSORS
+    size = sum(tensor.size for tensor in stored.values())
+    left = {"modules": 20 * tensors, "parameters": tensors, "buffers": 10 * tensors}
+    numbers = {"buffers": _FACTOR * size + _MORE_BUFFERS}  # those of parameters are compared in the end
+
+    def count(kind: str) -> Callable[[Any, str, Any], None]:
+        def registered(_module: Any, _name: str, tensor: Any) -> None:
+            left[kind] -= 1
+            if kind in numbers and tensor is not None:
+                numbers[kind] -= tensor.numel()
+            if left[kind] < 0 or numbers.get(kind, 0) < 0:
+                raise _TooLargeError
+
+        return registered
+
+    hooks = [
+        registration.register_module_module_registration_hook(count("modules")),
+        registration.register_module_parameter_registration_hook(count("parameters")),
+        registration.register_module_buffer_registration_hook(count("buffers")),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _stored_name(name: str, stored: Mapping[str, StoredTensor], skeleton: Skeleton) -> str:
+    """Return the name that a model's tensor has in the files: with or without the prefix of the base."""
+    prefix = f"{skeleton.prefix}."
+    for candidate in (name, name.removeprefix(prefix), prefix + name):
+        if candidate in stored:
+            return candidate
+    return name
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
