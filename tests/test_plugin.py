@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.engines import upstream
-
 from .project import GENERATING
 from .surroundings import needs_both_engines
 
@@ -426,11 +424,6 @@ def test_the_header_names_the_engines_that_can_be_used(bare_project: Project, fi
     result.stdout.fnmatch_lines([f"hfmodels: *; engines: {', '.join(usable())}; checkpoints: *"])
 
 
-@pytest.mark.xfail(
-    upstream.release_at_least("5.23"),
-    strict=True,
-    reason="upstream's advice on a length fails the test",
-)
 def test_a_length_that_is_left_to_the_release_is_no_warning(project: Project) -> None:
     project.ini("filterwarnings = error::UserWarning")
     project.write(GENERATING.replace(", max_new_tokens=4", ""))

@@ -6,11 +6,17 @@ For the engines, and for `models`, which refuses what has no plain form.
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines import upstream
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 # The settings that a record keeps, and what each means where a release leaves it unset. Names are
 # the library's documented ones, values are resolved, so that the table reads the same on every release.
@@ -92,15 +98,28 @@ def wanted_length(settings: Mapping[str, Any], prompt_length: int) -> int | None
     return whole if isinstance(whole, int) else None
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """What the library made of one `generate`'s settings.
+
+    Args:
+        config: the generation configuration, lengths and special tokens resolved.
+        unprocessed: whether the scores are the model's own: no logits processor is on, and no contrast of layers.
+    """
+
+    config: Any
+    unprocessed: bool
+
+
 @contextmanager
-def resolved_settings(model: Any) -> Iterator[list[Any]]:
+def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
     """Catch the generation configuration that `generate` resolves, by listening where it builds its processors.
 
     Releases resolve lengths and special tokens at different moments and in different places; every one from
     4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. The list stays empty for a model
-    that does not, and the caller falls back on what was asked for.
+    that does not, and the caller takes `asked_settings`. Where both are there, what the library ran with counts.
     """
-    caught: list[Any] = []
+    caught: list[Resolved] = []
     original = getattr(model, _LISTENED, None)
     if original is None:
         yield caught
@@ -108,9 +127,13 @@ def resolved_settings(model: Any) -> Iterator[list[Any]]:
     model = getattr(original, "__self__", model)  # what a wrapper hands on (PEFT's do) is the inner model's to call
     own = {name: value for name, value in vars(model).items() if name == _LISTENED}  # a test's own, put back after
 
-    def listen(generation_config: Any, *arguments: Any, **keywords: Any) -> Any:
-        caught.append(generation_config)
-        return original(generation_config, *arguments, **keywords)
+    def listen(*arguments: Any, **keywords: Any) -> Any:
+        processors = original(*arguments, **keywords)
+        config = keywords.get("generation_config", arguments[0] if arguments else None)
+        if hasattr(config, "to_diff_dict"):  # in a release that hands over something else, nothing was heard
+            plainly = getattr(config, "dola_layers", None) is None
+            caught.append(Resolved(config, hasattr(processors, "__len__") and len(processors) == 0 and plainly))
+        return processors
 
     object.__setattr__(model, _LISTENED, listen)
     try:
@@ -121,6 +144,79 @@ def resolved_settings(model: Any) -> Iterator[list[Any]]:
             object.__setattr__(model, name, value)
 
 
+def settings_of_run(
+    resolved: Sequence[Resolved], model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str
+) -> dict[str, Any]:
+    """Return the settings of a run: as the library resolved them, or else as it was asked; see `effective_settings`."""
+    config = resolved[-1].config if resolved else asked_settings(model, settings, prompt_length, engine=engine)
+    return effective_settings(config, settings, prompt_length)
+
+
+def asked_settings(model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str) -> SimpleNamespace:
+    """Return what `generate` was asked for, laid over the model's own configuration as the installed release does.
+
+    For a model whose `generate` nobody overheard: a class that hands it on, or a release that has renamed the method.
+
+    Args:
+        model: upstream's, or one with its interface.
+        settings: what the caller passed.
+        prompt_length: in tokens.
+        engine: whose rule holds for a length that nobody gave.
+    """
+    given, own = given_settings(settings), getattr(model, "generation_config", None)
+    inherited = _inherited(own, engine) if settings.get("generation_config") is not None else _NAMES
+    found = {name: given.get(name, getattr(own, name, None) if name in inherited else None) for name in _NAMES}
+    if isinstance(found["max_new_tokens"], int):  # wins over max_length, even over one that the caller gave
+        found["max_length"] = prompt_length + found["max_new_tokens"]
+    elif "max_length" not in given and found["max_length"] in _unset_lengths():
+        found["max_length"] = _default_length(model, prompt_length, engine)
+    return SimpleNamespace(**{**found, "do_sample": False})
+
+
+def _inherited(own: Any, engine: str) -> tuple[str, ...]:
+    """Return which fields a `generation_config` that the caller gave leaves to the model's."""
+    if engine != "torch":
+        return ()
+    saved = str(getattr(own, "transformers_version", None) or "0").split(".")[:2]
+    if upstream.release_at_least("5") or (upstream.release_at_least("4.50") and [*map(_number, saved)] >= [4, 50]):
+        return _NAMES
+    return ("eos_token_id", "pad_token_id") if upstream.release_at_least("4.45") else ()
+
+
+def _number(part: str) -> int:
+    return int(part) if part.isdecimal() else 0
+
+
+def _unset_lengths() -> tuple[int | None, ...]:
+    return (None,) if upstream.release_at_least("5") else (None, _DEFAULT_LENGTH)
+
+
+def _default_length(model: Any, prompt_length: int, engine: str) -> int:
+    if engine != "torch" or not upstream.release_at_least("4.47"):
+        return _DEFAULT_LENGTH
+    positions = getattr(model.config, "max_position_embeddings", None)
+    return min(_DEFAULT_LENGTH + prompt_length, *([] if positions is None else [int(positions)]))
+
+
+@contextmanager
+def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Keep a test from upstream's advice on a call that is ours: what the test itself set may still be advised on.
+
+    Upstream warns of a length that nobody gave, and of fields of a checkpoint's configuration that only sampling or
+    beam search reads: we switch sampling off.
+    """
+    own = "|".join(map(re.escape, given_settings(settings))) or "(?!)"
+    with warnings.catch_warnings():
+        for advice in (
+            "Using the model-agnostic default `max_length`",
+            rf"`(do_sample|num_beams)` is set to .* However, `(?!({own})`)",
+        ):
+            warnings.filterwarnings("ignore", advice, UserWarning)
+        yield
+
+
+_NAMES = (*SETTINGS, "max_new_tokens", "min_new_tokens")
+_DEFAULT_LENGTH = 20
 _LISTENED = "_get_logits_processor"
 
 

@@ -15,7 +15,7 @@ from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
 from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.engines.generation_config import require_settings
-from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
+from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
 with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
@@ -148,7 +148,7 @@ class TensorFlowModel(LoadedModel):
                 "the words, in every release.",
                 hint='Generate with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             )
-        with resolved_settings(self.model) as resolved:
+        with without_advice(settings), resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids.astype(np.int32)),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
@@ -162,9 +162,8 @@ class TensorFlowModel(LoadedModel):
             # In 4.30 the prompt has columns of its own.
             beam_indices=None if beam_indices is None else _ids(beam_indices)[:, -len(output.scores) :],
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=effective_settings(
-                resolved[-1] if resolved else self.model.generation_config, settings, ids.shape[1]
-            ),
+            effective=settings_of_run(resolved, self.model, settings, ids.shape[1], engine=self.engine),
+            unprocessed=bool(resolved) and resolved[-1].unprocessed,
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:

@@ -16,7 +16,7 @@ from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
 from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
 from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
 from pytest_hfmodels.engines.generation_config import require_settings
-from pytest_hfmodels.engines.settings import effective_settings, resolved_settings
+from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TorchModel(LoadedModel):
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with settled(self.model), resolved_settings(self.model) as resolved:
+        with settled(self.model), without_advice(settings), resolved_settings(self.model) as resolved:
             output = self.model.generate(
                 self.tensor(ids),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
@@ -136,9 +136,8 @@ class TorchModel(LoadedModel):
             scores=np.stack([_floats(step) for step in output.scores]),
             beam_indices=None if beam_indices is None else _ids(beam_indices),
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
-            effective=effective_settings(
-                resolved[-1] if resolved else self.model.generation_config, settings, ids.shape[1]
-            ),
+            effective=settings_of_run(resolved, self.model, settings, ids.shape[1], engine=self.engine),
+            unprocessed=bool(resolved) and resolved[-1].unprocessed,
         )
 
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:

@@ -47,7 +47,6 @@ def test_a_model_is_listened_to_for_one_call_only(models: ModelCache) -> None:
     assert (effective["length_penalty"], effective["early_stopping"]) == (2.0, True)
 
 
-@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
 def test_the_default_length_is_resolved(models: ModelCache) -> None:
     record = models.load("./model").generate("Hello")
 
@@ -118,7 +117,6 @@ def test_a_listener_of_the_test_s_own_is_put_back(models: ModelCache) -> None:
         del model._get_logits_processor
 
 
-ADVICE = "upstream's advice on our own call fails a test that turns warnings into errors"
 ASKED: list[dict[str, Any]] = [
     {},
     {"max_new_tokens": 4},
@@ -131,8 +129,6 @@ ASKED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
-@pytest.mark.xfail(strict=True, reason="settings that are not overheard become the library's defaults")
 @pytest.mark.parametrize("own", [{}, {"num_beams": 2, "max_new_tokens": 5}], ids=["defaults", "own"])
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
 def test_settings_that_are_not_overheard_are_what_was_asked_for(
@@ -155,8 +151,6 @@ def test_settings_that_are_not_overheard_are_what_was_asked_for(
         assert overlaid == overheard, asked
 
 
-@pytest.mark.filterwarnings("ignore:Using .*max_length:UserWarning")
-@pytest.mark.xfail(strict=True, reason="a default length that is not overheard becomes 20 or none")
 def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = models.load("./model")
     prompt = [65] * (bot.config.n_positions - (10 if upstream.release_at_least("4.49") else 0))
@@ -168,7 +162,6 @@ def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, mo
     assert bot.generate(prompt).effective["max_length"] == overheard == bot.config.n_positions
 
 
-@pytest.mark.xfail(strict=True, reason="a class that hands generate on is recorded with the library's defaults")
 @pytest.mark.parametrize("has_the_method", [True, False])
 def test_a_model_that_hands_generate_on_is_recorded_with_what_was_asked_for(
     models: ModelCache, *, has_the_method: bool
@@ -201,15 +194,7 @@ def test_a_model_that_hands_generate_on_is_recorded_with_what_was_asked_for(
     assert delegated.frontier == direct.frontier
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [
-        pytest.param("torch", marks=pytest.mark.xfail(upstream.release_at_least("5.23"), strict=True, reason=ADVICE)),
-        pytest.param(
-            "tensorflow", marks=(needs_both_engines, pytest.mark.xfail(strict=True, raises=UserWarning, reason=ADVICE))
-        ),
-    ],
-)
+@pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
 @pytest.mark.parametrize(
     "own",
     [{}, {"temperature": 0.5, "top_p": 0.9, "top_k": 20}, {"length_penalty": 2.0, "early_stopping": True}],
