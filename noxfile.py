@@ -28,7 +28,7 @@ def suites(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Check everything: style, types, the plugin's own tests and the suites."""
-    install(session, "ruff", "mypy", "nox", "pytest-xdist")
+    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")

@@ -23,6 +23,7 @@ from pytest_hfmodels.requests import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from pytest_hfmodels.engines.base import EngineName
 
@@ -152,16 +153,22 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
     Raises:
         OptionError: naming both.
     """
-    from pytest_hfmodels.snapshots.location import snapshot_file, test_name
+    from pytest_hfmodels.snapshots.location import one_file, snapshot_file, test_name
 
-    owners: dict[object, tuple[object, str]] = {}
+    owners: dict[object, tuple[object, str, Path]] = {}
     for item in items:
         if not uses_snapshot(item):
             continue
-        file, owner = snapshot_file(item, 0), (item.path, test_name(item))
-        if owners.setdefault(file, owner) != owner:
+        file = snapshot_file(item, 0)
+        path, name, other = owners.setdefault(one_file(file), (item.path, test_name(item), file))
+        if other != file:
             raise OptionError(
-                f"Two tests share the snapshot file {file}: {owners[file][1]} and {owner[1]}.",
+                f"Two tests have snapshot files that are one on macOS or Windows, {other} and {file}.",
+                hint="Let their files, names or parameter ids differ in more than case or the encoding of accents.",
+            )
+        if (path, name) != (item.path, test_name(item)):
+            raise OptionError(
+                f"Two tests share the snapshot file {file}: {name} and {test_name(item)}.",
                 hint="Give their parameters ids that differ in letters and digits: pytest.param(…, id=…).",
             )
 
@@ -192,6 +199,15 @@ def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple
     used = {request.engine for item in items if (request := request_of(item)) is not None and not _skipped(item)}
     used |= set(Options.of(config).engines or ())
     return tuple(name for name in ENGINE_NAMES if name in used)
+
+
+def engines_to_name(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
+    """Return the engines for the run's header: those that can be used where a test chooses while it runs."""
+    from pytest_hfmodels.engines.availability import usable
+
+    items = list(items)
+    chosen_late = any(uses_models(item) and request_of(item) is None for item in items)
+    return usable() if chosen_late else engines_in_use(config, items)
 
 
 def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, dict[str, Any], list[str] | None]:

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.node_ids import stable_nodeid
 from pytest_hfmodels.requests import uses_models
 from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, read_ledger, says
 from pytest_hfmodels.snapshots.location import ledger_file
@@ -40,7 +41,7 @@ def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
             _require_own_symbol(removal, config.rootpath)
     put_in_force(config, ledger)
     for item in items:
-        entry = ledger.about(item.nodeid) if uses_models(item) else None
+        entry = ledger.about(stable_nodeid(item)) if uses_models(item) else None
         if entry is not None:
             item.stash[ENTRY] = entry
     config.stash[APPLYING] = ledger

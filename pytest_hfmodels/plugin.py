@@ -122,7 +122,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     """Say it after collection where a test uses a model and no option did; and whose Transformer-XL runs."""
     lines = []
     if not Options.of(config).explicit and any(map(uses_models, items)):
-        lines.append(_header(config, collection.engines_in_use(config, items)))
+        lines.append(_header(config, collection.engines_to_name(config, items)))
     if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         lines.append(_whose_transfo_xl(config, items))
     if _expectations() is not None:

@@ -412,7 +412,6 @@ def test_after(own):
     result.stdout.fnmatch_lines(["*test_it.py::test_changing changed a shared model*mine (text-generation, torch): *"])
 
 
-@pytest.mark.xfail(strict=True, reason="the header says that no engine runs where no fixture was parametrised")
 @pytest.mark.parametrize("fixture", ["hf_models", "hf_snapshot"])
 def test_the_header_names_the_engines_that_can_be_used(bare_project: Project, fixture: str) -> None:
     from pytest_hfmodels.engines import usable

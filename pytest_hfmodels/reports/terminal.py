@@ -283,6 +283,8 @@ def _next_step(outcome: Outcome, recorded: Record) -> str:
     if outcome.variant is not None and outcome.from_base is not None and outcome.from_base.verdict is Verdict.SAME:
         entry = outcome.variant.entry
         return f"this is what the base says: {entry.name} holds for too many releases; narrow `when` of {entry.place}"
+    if outcome.repeated:
+        return "not updated: an earlier run of this test in this session recorded another output"
     if outcome.refused:
         made, now = recorded.provenance, outcome.observed.provenance
         if made.implementation != now.implementation:

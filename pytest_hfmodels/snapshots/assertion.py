@@ -10,7 +10,10 @@ from functools import partial
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
+from pytest_hfmodels.node_ids import stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
@@ -18,7 +21,7 @@ from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
 from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
-from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.location import one_file, snapshot_file
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_hfmodels.records import Record
@@ -61,6 +63,7 @@ class Outcome:
         from_base: what the comparison with the base says, where a variant stood for it.
         explanation: why the two differ; None where they are the same, or the file has been rewritten.
         equal: what the comparison returned to the test.
+        repeated: whether an update was asked for, and an earlier run of the test in this session wrote the file.
     """
 
     writer: str
@@ -73,6 +76,7 @@ class Outcome:
     from_base: Comparison | None = None
     explanation: Explanation | None = None
     equal: bool = True
+    repeated: bool = False
 
 
 class HFSnapshot:
@@ -91,7 +95,8 @@ class HFSnapshot:
         self._explain = explain
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
-        self._used: set[Path] = set()
+        self._used: set[str] = set()
+        self._written = item.config.stash.setdefault(_WRITTEN, {})
         self.outcomes: list[Outcome] = []
 
     @property
@@ -119,13 +124,14 @@ class HFSnapshot:
         base = snapshot_file(self._item, name or self._assertion.index)
         variant = variant_of(self._item, base)
         path = base if variant is None else variant.path
-        if path in self._used:
+        if one_file(path) in self._used:
             raise SnapshotError(
                 f"{self._item.nodeid} compares two records with the same file, {path.name}.",
                 hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
             )
-        self._used.add(path)
-        may_write = self._may_write(observed, path)
+        self._used.add(one_file(path))
+        repeated = self._written.get(path, self) is not self and update_requested(self._item.config)
+        may_write = not repeated and self._may_write(observed, path)
         observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
@@ -148,6 +154,7 @@ class HFSnapshot:
                 from_base,
                 explanation,
                 equal,
+                repeated,
             )
         )
         if may_write:
@@ -176,9 +183,11 @@ class HFSnapshot:
             config.getoption("update_new_snapshots_only", default=False)
         )
         equal = bool((assertion(name=name) if name else assertion) == observation)
-        raised = assertion.executions[assertion.num_executions - 1].exception
-        if raised is not None:  # syrupy keeps exceptions for its own report
-            raise raised
+        result = assertion.executions[assertion.num_executions - 1]
+        if result.exception is not None:  # syrupy keeps exceptions for its own report
+            raise result.exception
+        if result.created or result.updated:
+            self._written[observation.path] = self
         return equal
 
     def _may_write(self, observed: Record, path: Path) -> bool:
@@ -225,7 +234,7 @@ class HFSnapshot:
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
         try:
-            return self._explain(comparison, observation.recorded, observation.record, test=self._item.nodeid)
+            return self._explain(comparison, observation.recorded, observation.record, test=stable_nodeid(self._item))
         except ImportError as error:  # without NumPy there is no model to ask
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
 
@@ -269,7 +278,7 @@ class HFSnapshot:
         )
 
     def _writer(self) -> str:
-        request, nodeid = request_of(self._item), self._item.nodeid
+        request, nodeid = request_of(self._item), stable_nodeid(self._item)
         if request is None or "torch" not in request.siblings:
             return nodeid
         return nodeid.replace(f"[{request.engine}", "[torch", 1)
@@ -294,6 +303,10 @@ class HFSnapshot:
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Options.of(self._item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
+
+
+# What this session has written, by whom: a test that runs several times must not overwrite what it recorded first.
+_WRITTEN: pytest.StashKey[dict[Path, HFSnapshot]] = pytest.StashKey()
 
 
 def _why(explained: Explanation) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.node_ids import stable_nodeid
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 from pytest_hfmodels.snapshots.location import snapshot_file, snapshots_folder
 
@@ -69,8 +70,8 @@ class Collected:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Remember tests and their files."""
         self.root, self.folder = config.rootpath, snapshots_folder(config)
-        self.nodeids = [item.nodeid for item in items]
-        self.using = [item.nodeid for item in items if uses_models(item)]
+        self.nodeids = [stable_nodeid(item) for item in items]
+        self.using = [stable_nodeid(item) for item in items if uses_models(item)]
         self.files = {snapshot_file(item, 0) for item in items if uses_snapshot(item)}
         self.others = {snapshot_file(item, 0) for item in items if not uses_snapshot(item)}
 

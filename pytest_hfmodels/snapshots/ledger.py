@@ -14,6 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.node_ids import escaped, ids_as_typed
 from pytest_hfmodels.snapshots.explanation import CAUSES
 from pytest_hfmodels.snapshots.reading import Reader, parse_toml, read_text
 
@@ -132,7 +133,7 @@ class Ledger:
     def about(self, nodeid: str) -> Break | Removal | None:
         """Return the first entry that names a test."""
         for entry in self.entries:
-            if isinstance(entry, Break | Removal) and any(names(pattern, nodeid) for pattern in entry.tests):
+            if isinstance(entry, Break | Removal) and any(names_test(pattern, nodeid) for pattern in entry.tests):
                 return entry
         return None
 
@@ -293,6 +294,11 @@ def holds(requirement: Requirement, version: str | None) -> bool:
     except InvalidVersion:
         return False
     return requirement.specifier.contains(base, prereleases=True)
+
+
+def names_test(pattern: str, nodeid: str) -> bool:
+    """Tell whether a pattern names a test, spelled as people type its id or as pytest says it."""
+    return any(names(spelled, typed) for spelled in {pattern, escaped(pattern)} for typed in ids_as_typed(nodeid))
 
 
 def names(pattern: str, nodeid: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.node_ids import stable_id
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.requests import engine_segment
 
@@ -46,6 +48,11 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     return snapshots_folder(config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
 
 
+def one_file(path: Path) -> str:
+    """Return a text that is the same for all paths which macOS or Windows take for one file."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
 def snapshots_folder(config: pytest.Config) -> Path:
     """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
     return Path(config.rootpath, Options.of(config).snapshots)
@@ -65,7 +72,7 @@ def pending_path(config: pytest.Config) -> Path | None:
 
 
 def test_name(item: pytest.Item) -> str:
-    """Return the test's name with its classes and parameters and without our engine segment.
+    """Return the test's name with its classes and parameters, without our engine segment and without a repetition.
 
     Raises:
         OptionError: another plugin has put its own id before ours, so that ours cannot be told apart.
@@ -73,11 +80,14 @@ def test_name(item: pytest.Item) -> str:
     *classes, name = item.nodeid.split("::")[1:]
     name = item.name  # a node id of a parametrised test may hold "::" in its parameters
     prefix = ".".join([part for part in classes if part.isidentifier()])
-    segment = engine_segment(item)
     callspec = getattr(item, "callspec", None)
-    if segment is not None and callspec is not None:
+    if callspec is not None:
+        segment, identifier = engine_segment(item), stable_id(item)
         function = name.removesuffix(f"[{callspec.id}]")
-        name = f"{function}{_without_engine(item, callspec.id, segment)}"
+        if segment is not None:
+            name = f"{function}{_without_engine(item, identifier, segment)}"
+        elif identifier != callspec.id:
+            name = f"{function}[{identifier}]" if identifier else function
     return f"{prefix}.{name}" if prefix else name
 
 

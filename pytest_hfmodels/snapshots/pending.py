@@ -17,6 +17,7 @@ import pytest
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.node_ids import escaped, ids_as_typed
 from pytest_hfmodels.snapshots.location import pending_path
 
 if TYPE_CHECKING:
@@ -302,7 +303,8 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
         if not path:
             raise SnapshotError(f"{test!r} names no test.", hint="Name a file, a folder or a node id, or none for all.")
         wanted = [f"{place}{separator}{rest}" for place in _places(path, root)]
-        named = [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
+        exact = [pending for pending in found if pending.test in wanted]
+        named = exact or [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
         if not named:
             raise SnapshotError(f"Nothing of {test} is pending.", hint="`hfmodels pending` lists what is.")
         chosen |= dict.fromkeys(named)
@@ -321,7 +323,11 @@ def _places(path: str, root: Path) -> set[str]:
 
 
 def _is_within(test: str, wanted: str) -> bool:
-    return wanted == "." or test == wanted or any(test.startswith(wanted + end) for end in ("::", "/", "["))
+    return wanted == "." or any(
+        typed == spelled or any(typed.startswith(spelled + end) for end in ("::", "/", "["))
+        for spelled in {wanted, escaped(wanted)}
+        for typed in ids_as_typed(test)
+    )
 
 
 def _all(folder: PendingFolder) -> Iterator[Pending | SnapshotError]:

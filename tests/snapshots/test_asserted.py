@@ -234,7 +234,6 @@ def test_a_run_without_assertions_is_refused(recorded: Project, *, plain: bool) 
     )
 
 
-@pytest.mark.xfail(strict=True, reason="names that macOS and Windows take for one are not refused")
 @pytest.mark.parametrize("names", [("a", "A"), ("caf\u00e9", "cafe\u0301")], ids=["case", "form"])
 def test_names_that_differ_in_case_or_unicode_form_alone_are_refused(
     bare_project: Project, names: tuple[str, str]

@@ -45,7 +45,6 @@ def test_a_pending_change_is_found_by_the_id_that_pytest_says(tmp_path: Path, na
     assert selected(tmp_path, name, typed) == [name]
 
 
-@pytest.mark.xfail(strict=True, raises=SnapshotError, reason="an id must be typed with the engine and with escapes")
 @pytest.mark.parametrize(("name", "typed"), TYPED)
 def test_a_pending_change_is_found_by_the_id_that_people_type(tmp_path: Path, name: str, typed: str) -> None:
     assert selected(tmp_path, name, typed) == [name]
@@ -73,7 +72,6 @@ tests = ["test_it.py::{}"]
 """
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger's tests must be typed with the engine and with escapes")
 @pytest.mark.parametrize(
     ("name", "typed"), [*TYPED, ("test_params[torch-two words]", "test_params[two*]"), (r"test_b[gr\xfc]", "*[g*ü]")]
 )

@@ -27,7 +27,6 @@ def test_reply(number, hf_snapshot):
 FILES = ["test_it/test_reply[3].toml", "test_it/test_reply[4].toml"]
 
 
-@pytest.mark.xfail(strict=True, reason="each repetition has a snapshot of its own, [3-1-2] and [3-2-2]")
 @pytest.mark.parametrize("scope", ["function", "session"])
 def test_repetitions_share_their_test_s_snapshot(bare_project: Project, scope: str) -> None:
     bare_project.write(REPEATED.format(by=0.0, after=0))
@@ -40,7 +39,6 @@ def test_repetitions_share_their_test_s_snapshot(bare_project: Project, scope: s
     bare_project.run().assert_outcomes(passed=2)
 
 
-@pytest.mark.xfail(strict=True, reason="each repetition has a snapshot of its own")
 def test_the_mark_repeats_too(bare_project: Project) -> None:
     source = REPEATED.replace("@pytest", "@pytest.mark.repeat(12)\n@pytest")
     bare_project.write(source.format(by=0.0, after=0))
@@ -50,7 +48,6 @@ def test_the_mark_repeats_too(bare_project: Project) -> None:
     assert list(bare_project.snapshots) == FILES
 
 
-@pytest.mark.xfail(strict=True, reason="each repetition records itself")
 def test_a_repetition_that_differs_does_not_overwrite_what_the_first_recorded(bare_project: Project) -> None:
     bare_project.write(REPEATED.format(by=0.5, after=2))
 
@@ -58,11 +55,10 @@ def test_a_repetition_that_differs_does_not_overwrite_what_the_first_recorded(ba
 
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["*drift: the same output, but numbers moved beyond tolerance*"])
-    result.stdout.fnmatch_lines(["*An earlier run of this test in this session recorded another output*"])
+    result.stdout.fnmatch_lines(["*not updated: an earlier run of this test in this session recorded another output*"])
     assert bare_project.recorded("test_it/test_reply[3].toml")["steps"]["rows"][1][2] == -0.5
 
 
-@pytest.mark.xfail(strict=True, reason="the printed command names a repetition, which only --count collects")
 def test_what_is_printed_and_kept_names_the_test_without_the_repetition(bare_project: Project) -> None:
     bare_project.write(REPEATED.format(by=0.0, after=0))
     run(bare_project, "--snapshot-update")
@@ -75,7 +71,6 @@ def test_what_is_printed_and_kept_names_the_test_without_the_repetition(bare_pro
     assert list(pending(bare_project)) == ["test_reply[3]", "test_reply[4]"]
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger does not know a repetition of the test that it names")
 def test_a_ledger_entry_holds_for_every_repetition(bare_project: Project) -> None:
     bare_project.write(REPEATED.format(by=0.0, after=0))
     bare_project.run("--snapshot-update")

@@ -1,0 +1,53 @@
+"""Test ids: what people type, without what the plugin, pytest and plugins that repeat tests put into them.
+
+May import `requests`; collection, snapshots and expectations stand on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.engines.base import ENGINE_NAMES
+
+if TYPE_CHECKING:
+    import pytest
+
+# Plugins that run a test several times by a parameter of their own, and how they name a repetition.
+_REPEATED = "__pytest_repeat_step_number"
+
+
+def stable_nodeid(item: pytest.Item) -> str:
+    """Return the id of a test without the repetition that pytest-repeat puts into it (`--count 2`)."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return item.nodeid
+    identifier = stable_id(item)
+    return f"{item.nodeid.removesuffix(f'[{callspec.id}]')}{f'[{identifier}]' if identifier else ''}"
+
+
+def stable_id(item: pytest.Item) -> str:
+    """Return the part of a parametrised test's id that stands in brackets, without a repetition."""
+    callspec = item.callspec  # type: ignore[attr-defined]  # the caller has looked
+    identifier: str = callspec.id
+    step = callspec.params.get(_REPEATED)
+    if not isinstance(step, int):
+        return identifier
+    mark = item.get_closest_marker("repeat")
+    segment = f"{step + 1}-{item.config.option.count if mark is None else int(mark.args[0])}"
+    # pytest-repeat parametrises after everybody else.
+    return identifier.removesuffix(segment).removesuffix("-") if identifier.endswith(segment) else identifier
+
+
+def ids_as_typed(nodeid: str) -> tuple[str, ...]:
+    """Return an id as pytest says it, and without the engine that this plugin puts first into its brackets."""
+    function, bracket, parameters = nodeid.partition("[")
+    engine, _, rest = parameters.removesuffix("]").partition("-")
+    if not bracket or engine not in ENGINE_NAMES:
+        return (nodeid,)
+    return nodeid, f"{function}[{rest}]" if rest else function
+
+
+def escaped(typed: str) -> str:
+    """Return an id with what stands in its brackets escaped as pytest escapes it."""
+    function, bracket, parameters = typed.partition("[")
+    return f"{function}{bracket}{parameters.encode('unicode_escape').decode('ascii')}"
