@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,13 +25,16 @@ def write_atomically(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     target = path.resolve()  # a symbolic link stays one
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=target.parent)
+    temporary = target.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    # Not `tempfile`, whose files are for their owner alone: the kernel takes off what the umask says, for every thread.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())  # noqa: PTH101
+        if target.exists():
+            os.chmod(temporary, target.stat().st_mode & 0o777)  # noqa: PTH101
         os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         with suppress(OSError):
@@ -60,9 +63,3 @@ def read_bytes(path: Path, *, largest: int) -> bytes:
             return file.read(largest)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    before = os.umask(0o022)
-    os.umask(before)
-    return before

@@ -84,7 +84,6 @@ def test_a_run_leaves_what_it_shares_as_it_was(project: Project, change: bool) -
     assert {name: value for name, value in after.items() if value != before[name]} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="objects are frozen out of the garbage collector for good")
 def test_importing_upstream_leaves_the_garbage_collector_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     import transformers
 

@@ -11,19 +11,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def lasting() -> Iterator[None]:
-    """Keep the garbage collector from looking through what is imported in a block, then and ever after.
+def collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from looking through what a block imports again and again, and leave it as it was.
 
-    transformers and torch leave the collector so much to look through that it takes a fifth of their import, and a
-    quarter of a second at each full collection afterwards, of which pytest does several when it ends. Garbage is
-    collected first, so that what is frozen (`gc.freeze`) is alive; reference counts go on freeing it as ever.
+    With transformers and torch that takes a fifth of their import. What they import is not frozen (`gc.freeze`) either:
+    `gc.get_objects()` in a later test would miss it.
     """
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if enabled:
             gc.enable()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.availability import installed
-from pytest_hfmodels.engines.importing import lasting
+from pytest_hfmodels.engines.importing import collector_paused
 from pytest_hfmodels.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
     if "transformers" not in sys.modules:
         with environment({"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}):
             variables = {} if with_tensorflow and _tensorflow_imports() else {"USE_TF": "0"}
-            with environment(variables), lasting(), warnings.catch_warnings():
+            with environment(variables), collector_paused(), warnings.catch_warnings():
                 # An older release meets newer dependencies that deprecate what it uses: nothing that a test could mend.
                 warnings.simplefilter("ignore")
                 import transformers as package
