@@ -8,6 +8,8 @@ from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, resolve
 from pytest_hfmodels.checkpoints.digests import (
     Digests,
     config_digest,
+    ordered_weights_digest,
+    same_content,
     tokenizer_digest,
     weights_digest,
 )
@@ -23,10 +25,12 @@ __all__ = [
     "bundled_names",
     "config_digest",
     "fill_private_copy",
+    "ordered_weights_digest",
     "read_configuration",
     "read_weights",
     "resolve",
     "same_bytes",
+    "same_content",
     "stored_headers",
     "tokenizer_digest",
     "weights_digest",

@@ -47,11 +47,25 @@ def weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | me
     Raises:
         ValueError: two tensors have the same name.
     """
+    return ordered_weights_digest(sorted(tensors, key=lambda tensor: tensor[0]))
+
+
+def ordered_weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
+    """Digest tensors that come in the order of their names, and hold one of them at a time.
+
+    Args:
+        tensors: as for `weights_digest`, which gives the same digest.
+
+    Raises:
+        ValueError: two tensors have the same name, or one comes too late.
+    """
     digest = hashlib.sha256()
     previous: str | None = None
-    for name, dtype, shape, raw in sorted(tensors, key=lambda tensor: tensor[0]):
+    for name, dtype, shape, raw in tensors:
         if name == previous:
             raise ValueError(f"two tensors are named {name!r}")
+        if previous is not None and name < previous:
+            raise ValueError(f"{name!r} comes after {previous!r}: sort tensors by name")
         previous = name
         size = raw.nbytes if isinstance(raw, memoryview) else len(raw)
         # The line gives the length of what follows, so no two lists of tensors share a byte stream.
@@ -70,6 +84,22 @@ def config_digest(config: Mapping[str, object], generation_config: Mapping[str, 
         parts["generation_config"] = generation_config
     canonical = json.dumps(_without_provenance(parts), sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def same_content(recorded: str, observed: str) -> bool | None:
+    """Tell whether two digests of a part are of the same content; None where they cannot tell.
+
+    The digests of an adopted model say what they were taken of: `sha256:… of config.json, sha256:… of transformers
+    4.57.6`. Only two that were taken of the same thing are compared.
+    """
+    before, now = _by_source(recorded), _by_source(observed)
+    common = before.keys() & now.keys()
+    return any(before[source] == now[source] for source in common) if common else None
+
+
+def _by_source(digests: str) -> dict[str, str]:
+    found = (one.partition(" of ") for one in digests.split(", "))
+    return {source: digest for digest, _, source in found}
 
 
 def tokenizer_digest(files: Mapping[str, bytes]) -> str:

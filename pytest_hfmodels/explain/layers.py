@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.decoder import setting_of
@@ -111,12 +112,14 @@ def settings(
     if len(given) == len(found):
         return Finding("test", f"the test asks for other settings than were recorded: {', '.join(given)}", evidence)
     names = ", ".join(difference.what for difference in found if difference.what not in given)
-    if recorded.checkpoint.config != observed.checkpoint.config:
+    same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
+    if same is False:
         return Finding("checkpoint:config", f"the checkpoint's configuration is another, and with it {names}", evidence)
     changes = in_memory.of_settings(origin, [difference.what for difference in found])
     if changes:
         return Finding("test", in_memory.sentence(changes), evidence)
-    evidence.append(Evidence("the checkpoint's configuration is the recorded one (same digest)"))
+    if same:
+        evidence.append(Evidence("the checkpoint's configuration is the recorded one (same digest)"))
     if isinstance(observed, ClassificationRecord):
         return Finding("settings", f"the classifier is set otherwise than recorded: {names}", evidence)
     rule = _length_rule(recorded, observed, names)
@@ -159,7 +162,7 @@ def _of_the_tokenizer(
 def checkpoint_part(recorded: Record, observed: Record) -> str | None:
     """Return the part of the checkpoint that is another and that numbers depend on, or None."""
     for part in ("weights", "config"):
-        if getattr(recorded.checkpoint, part) != getattr(observed.checkpoint, part):
+        if same_content(getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)) is False:
             return part
     return None
 

@@ -1,0 +1,118 @@
+"""What an adopted model is: digests that hold on every release, or say on which one they were taken.
+
+For `cache` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.checkpoints import Digests, config_digest, ordered_weights_digest
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.availability import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_hfmodels.engines import LoadedModel
+
+_CONFIG, _GENERATION_CONFIG = "config.json", "generation_config.json"
+# What a load sets, or a snapshot's provenance says: nothing of the checkpoint. So are names that start with `_`.
+_OF_THE_LOAD = frozenset({"transformers_version", "dtype", "torch_dtype", "attn_implementation"})
+
+
+def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
+    """Return the digests of a model that somebody else has loaded, and the plain digest of its weights.
+
+    Names, dtypes and shapes of weights are the release's, so that the weights' digest says which they were. The
+    configuration has a digest that counts on one release, and that of its folder where it is what the folder says.
+    """
+    layout: list[list[object]] = []
+
+    def noted() -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        for name, dtype, shape, raw in loaded.weights():
+            layout.append([name, dtype, list(shape)])
+            yield name, dtype, shape, raw
+
+    weights = ordered_weights_digest(noted())
+    found = Digests(
+        weights=f"{weights} of {len(layout)} tensors {_digest(layout)[7:15]}",
+        config=_config_digest(loaded.model),
+        tokenizer=_digest(sorted(tokenizer.get_vocab().items())),
+    )
+    return found, weights
+
+
+def _config_digest(model: Any) -> str:
+    values = [_own(one) for one in (model.config, getattr(model, "generation_config", None))]
+    of_release = f"{_digest(values)} of transformers {installed('transformers')}"
+    found = _in_folder(model)
+    return of_release if found is None else f"{config_digest(*found)} of {_CONFIG}, {of_release}"
+
+
+def _in_folder(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None] | None:
+    """Return config.json and generation_config.json of the folder that a model came from, if it is what they say."""
+    config, generation = model.config, getattr(model, "generation_config", None)
+    try:
+        folder = _folder(config)
+        if folder is None:
+            return None
+        with upstream.quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a second reading, which no test asked for
+            fresh = type(config).from_pretrained(str(folder))
+            settings = [] if generation is None else [*_generation_configs(type(generation), folder, fresh)]
+        if _own(fresh) != _own(config) or (settings and _own(generation) not in map(_own, settings)):
+            return None
+        file = folder / _GENERATION_CONFIG
+        return _read(folder / _CONFIG), _read(file) if file.is_file() else None
+    except Exception:  # upstream raises of every kind; then the folder says nothing of this model
+        return None
+
+
+def _folder(config: Any) -> Path | None:
+    name = getattr(config, "_name_or_path", "") or ""
+    if not name:
+        return None
+    if (Path(name) / _CONFIG).is_file():
+        return Path(name)
+    if getattr(config, "_commit_hash", None) is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache  # a dependency of transformers
+
+    file = try_to_load_from_cache(name, _CONFIG, revision=config._commit_hash)
+    return Path(file).parent if isinstance(file, str) else None
+
+
+def _generation_configs(kind: Any, folder: Path, config: Any) -> Iterator[Any]:
+    """Yield what a model of this folder may have as its generation configuration, unless somebody has changed it."""
+    if (folder / _GENERATION_CONFIG).is_file():
+        yield kind.from_pretrained(str(folder))
+    else:
+        yield kind.from_pretrained(str(folder), config_file_name=_CONFIG, _from_model_config=True)  # as upstream loads
+        yield kind.from_model_config(config)
+
+
+def _own(value: Any) -> Any:
+    """Return what a configuration says of the model itself, at every level, as plain data."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        return {
+            str(name): _own(entry)
+            for name, entry in value.items()
+            if not str(name).startswith("_") and name not in _OF_THE_LOAD
+        }
+    return [_own(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return values
+
+
+def _digest(value: object) -> str:
+    return f"sha256:{sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()}"
