@@ -156,7 +156,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """Find out whether the test changed a model that others share."""
     yield
     if CACHE in item.config.stash:
-        changed = _changes(item.config)
+        changed = _changes(item.config, item)
         if changed:
             _object(
                 item.config,
@@ -165,13 +165,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Read every weight once more: a write through `.data` shows nowhere else. Colour what pytest is about to print."""
+    """Look at every model and its weights once more: a write through `.data` shows nowhere else. Colour the reports."""
     _paint(session.config)
     if CACHE not in session.config.stash:
         return
-    changed = _changes(session.config, weights=True)
+    changed = _changes(session.config)
     if changed:
-        text = f"a test of this session changed a shared model's weights in place: {changed}"
+        text = f"a test of this session changed a shared model, and it is not known which: {changed}"
         session.config.stash[_LATE] = text
         if Options.of(session.config).dirty == "error":
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -326,12 +326,20 @@ def _is_users(entry: Any) -> bool:
     return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parent not in path.parents
 
 
-def _changes(config: pytest.Config, *, weights: bool = False) -> str:
-    found = [
+def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
+    """Return which models have changed: those that a test may have changed, or at the session's end all of them."""
+    cache = config.stash[CACHE]
+    found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
+    return "; ".join(
         f"{model}: {', '.join(changes[:_SHOWN])}{f' and {len(changes) - _SHOWN} more' if len(changes) > _SHOWN else ''}"
-        for model, changes in config.stash[CACHE].dirty(weights=weights)
-    ]
-    return "; ".join(found)
+        for model, changes in found
+    )
+
+
+def _holders(item: pytest.Item) -> list[object]:
+    """Return where a test may have a model from, besides its handle."""
+    values = (getattr(item, "funcargs", None) or {}).values()
+    return [*values, *(getattr(item, name, None) for name in ("instance", "cls", "module"))]
 
 
 def _object(config: pytest.Config, text: str) -> None:

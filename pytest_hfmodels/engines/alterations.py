@@ -1,10 +1,11 @@
-"""What a test may hang on a model's parts without touching a weight: hooks, and attributes that hide methods.
+"""What a test may change of a model's parts without touching a weight: hooks, attributes, the parts themselves.
 
 For the engines, which tell them in `modes`.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,15 @@ _HOOKS = {
     "_backward_pre_hooks": "backward pre-hooks",
 }
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, Enum)
+_PLAIN_TYPES = ("dtype", "device")  # of torch, which is not imported here
+# Named by themselves: parameters, buffers, submodules, modes; or where Keras counts what it has done.
+_ELSEWHERE = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training", "built")
+# Upstream sets these when a model runs; other names of the kind end in `_cache` or `_cached`, or contain `hook`.
+_IN_PASSING = ("layers_are_rescaled", "_previous_max_cache_length", "_saved_model_inputs_spec", "_build_input_shape")
+# Rotary embeddings that compute their frequencies anew for the length of a text: by class or `rope_type`.
+_RECOMPUTED = ("dynamic", "longrope", "suscaled", "yarnscaled")
+_LONGEST = 100  # entries of a collection
 
 
 def hooks(part: Any, name: str) -> Iterator[tuple[str, object]]:
@@ -31,12 +41,51 @@ def hooks(part: Any, name: str) -> Iterator[tuple[str, object]]:
 
 
 def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
-    """Yield (words, mark) for every callable that an object holds itself and that its class has not."""
+    """Yield (words, mark) for every plain value that an object holds, and every callable that its class has not.
+
+    The mark of a plain value is its text, that of a callable its identity. What upstream sets when it runs is left out.
+    """
     for attribute, value in vars(part).items():
-        if callable(value) and not _is_the_class_s(part, attribute, value):
+        if attribute in _ELSEWHERE or is_set_in_passing(attribute):
+            continue
+        text = _text(value)
+        if text is not None:
+            yield f"attribute {attribute} of {name}", text
+        elif callable(value) and not _is_the_class_s(part, attribute, value):
             hides = hasattr(type(part), attribute)
             if hides or isinstance(value, _FUNCTIONS):
                 yield f"attribute {attribute} of {name}", id(value)
+
+
+def is_set_in_passing(attribute: str, part: Any = None) -> bool:
+    """Tell whether upstream sets an attribute or a buffer of this name by itself when a model runs.
+
+    Args:
+        attribute: its name.
+        part: for a buffer the module that has it.
+    """
+    if attribute in _IN_PASSING or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:
+        return True
+    kind = f"{type(part).__name__} {getattr(part, 'rope_type', '')}".lower()
+    return attribute.endswith("inv_freq") and any(word in kind for word in _RECOMPUTED)
+
+
+def _text(value: Any) -> str | None:
+    """Return a plain value as text, also in small collections; None for everything else."""
+    if isinstance(value, _PLAIN) or type(value).__name__ in _PLAIN_TYPES:
+        return repr(value)
+    if isinstance(value, dict) and len(value) <= _LONGEST:
+        pairs = [(repr(key), _text(entry)) for key, entry in value.items()]
+        return None if any(text is None for _, text in pairs) else f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}"
+    if isinstance(value, list | tuple | set | frozenset) and len(value) <= _LONGEST:
+        texts = [text for entry in value if (text := _text(entry)) is not None]
+        if len(texts) < len(value):
+            return None
+        if isinstance(value, set | frozenset):
+            texts.sort()
+        # PEFT says 'default' and ['default'] in turn, for the same adapter.
+        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    return None
 
 
 def _is_upstreams(hook: Any) -> bool:
@@ -44,6 +93,16 @@ def _is_upstreams(hook: Any) -> bool:
 
 
 def _is_the_class_s(part: Any, attribute: str, value: Any) -> bool:
-    # Upstream wraps a module's forward for one call and puts the bound method back as an attribute.
-    own = getattr(type(part), attribute, None)
-    return isinstance(value, MethodType) and value.__self__ is part and value.__func__ is own
+    """Tell whether an attribute is what the object would give without it.
+
+    Upstream wraps a module's forward for one call and puts the bound method back as an attribute. PEFT's `generate`
+    puts a method of the model within on a wrapper whose class has none of that name, and hands it on anyway.
+    """
+    if not isinstance(value, MethodType) or getattr(type(value.__self__), attribute, None) is not value.__func__:
+        return False
+    owner = value.__self__
+    return owner is part or (not hasattr(type(part), attribute) and any(owner is one for one in _modules(part)))
+
+
+def _modules(part: Any) -> Iterator[Any]:
+    return iter(part.modules()) if hasattr(part, "modules") else iter(())

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from functools import wraps
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 EngineName = Literal["torch", "tensorflow"]
 Task = Literal["text-generation", "text-classification"]
 TransfoXLChoice = Literal["auto", "transformers", "pytest-hfmodels"]
+
+Method = TypeVar("Method", bound="Callable[..., Any]")
 
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 
@@ -85,8 +89,21 @@ class Classification:
     hidden_states: tuple[FloatArray, ...]
 
 
+def one_at_a_time(method: Method) -> Method:
+    """Let one thread at a time run a method of a `LoadedModel`."""
+
+    @wraps(method)
+    def locked(self: LoadedModel, *arguments: Any, **keywords: Any) -> Any:
+        with self.lock:
+            return method(self, *arguments, **keywords)
+
+    return cast("Method", locked)
+
+
 class LoadedModel(ABC):
     """One model in memory and the engine that runs it.
+
+    Whatever runs the model, or patches it for a call, holds `lock` meanwhile: settings of two threads would mix.
 
     Args:
         model: upstream's own object.
@@ -97,6 +114,7 @@ class LoadedModel(ABC):
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.lock = RLock()
 
     @abstractmethod
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
@@ -118,7 +136,7 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """Yield every parameter as (name, dtype, shape, bytes), read from the live tensors."""
+        """Yield every parameter as (name, dtype, shape, bytes) in the order of names, copied one at a time."""
 
     @abstractmethod
     def modes(self) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
 from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
-from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel, one_at_a_time
 from pytest_hfmodels.engines.generation_config import require_settings
 from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
@@ -140,6 +140,7 @@ class TensorFlowModel(LoadedModel):
     engine = "tensorflow"
     tensors = "tf"
 
+    @one_at_a_time
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
         if self.model.config.model_type == "transfo-xl":
@@ -166,12 +167,14 @@ class TensorFlowModel(LoadedModel):
             unprocessed=bool(resolved) and resolved[-1].unprocessed,
         )
 
+    @one_at_a_time
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
         output = self.model(self._inputs(ids, mask), output_hidden_states=True, training=False)
         logits = output.prediction_scores if "prediction_scores" in output else output.logits  # Transformer-XL's name
         return ForwardPass(_floats(logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
+    @one_at_a_time
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
     ) -> Classification:
@@ -197,17 +200,25 @@ class TensorFlowModel(LoadedModel):
 
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
         """See `LoadedModel.weights`; names are TensorFlow's own."""
-        for variable in self.model.weights:
+        for variable in sorted(self.model.weights, key=lambda variable: str(variable.name)):
             array = np.ascontiguousarray(variable.numpy())
             data = array.reshape(-1).view(np.uint8).data
             yield variable.name, _DTYPES.get(array.dtype.name, array.dtype.name), array.shape, data
+            del array, data  # before the next one is copied
 
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: TensorFlow counts no versions, so identities tell, and the digest the rest."""
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
         found.update(alterations.attributes(self.model, "the model"))
-        return found
+        for position, layer in enumerate(self.model.submodules):
+            where = f"layer {position} ({getattr(layer, 'name', type(layer).__name__)})"
+            found[f"module {where}"] = (type(layer).__name__, id(layer))
+            found.update(alterations.attributes(layer, where))
+        # Values of private names are Keras's own bookkeeping; a function there is somebody's patch.
+        return {
+            name: mark for name, mark in found.items() if not (name.startswith("attribute _") and isinstance(mark, str))
+        }
 
     def environment(self) -> Mapping[str, str]:
         """See `LoadedModel.environment`."""

@@ -14,7 +14,7 @@ import torch
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
 from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
-from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel
+from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel, one_at_a_time
 from pytest_hfmodels.engines.generation_config import require_settings
 from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
@@ -121,6 +121,7 @@ class TorchModel(LoadedModel):
     engine = "torch"
     tensors = "pt"
 
+    @one_at_a_time
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
         with settled(self.model), without_advice(settings), resolved_settings(self.model) as resolved:
@@ -140,12 +141,14 @@ class TorchModel(LoadedModel):
             unprocessed=bool(resolved) and resolved[-1].unprocessed,
         )
 
+    @one_at_a_time
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
         with settled(self.model):
             output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
         return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
+    @one_at_a_time
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
     ) -> Classification:
@@ -164,22 +167,22 @@ class TorchModel(LoadedModel):
         return torch.as_tensor(np.asarray(values), device=self._device)
 
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """See `LoadedModel.weights`."""
-        for name, tensor in self.model.state_dict().items():
-            whole = tensor.detach().cpu().contiguous().reshape(-1)
-            data = whole.view(torch.uint8).numpy() if whole.numel() else np.zeros(0, dtype=np.uint8)
-            yield name, _DTYPES.get(tensor.dtype, str(tensor.dtype)), tuple(tensor.shape), data.data
+        """See `LoadedModel.weights`; a quantised model's states hold more than tensors, which count as text."""
+        for name, value in sorted(self.model.state_dict().items()):
+            yield from _stored(name, value)
 
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
         found: dict[str, object] = {}
         for name, module in self.model.named_modules():
             where = name or "the model"
+            found[f"module {where}"] = (type(module).__name__, id(module))
             found[f"training mode of {where}"] = module.training
             found.update(alterations.hooks(module, where))
             found.update(alterations.attributes(module, where))
-        for name, buffer in self.model.named_buffers():
-            found[f"tensor {name}"] = (id(buffer), buffer.data_ptr(), _version(buffer), str(buffer.dtype))
+            for own, buffer in module.named_buffers(prefix=name, recurse=False):
+                if not alterations.is_set_in_passing(own.rpartition(".")[2], module):
+                    found[f"tensor {own}"] = (id(buffer), buffer.data_ptr(), _version(buffer), str(buffer.dtype))
         for name, parameter in self.model.named_parameters():
             found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), _version(parameter), str(parameter.dtype))
             found[f"requires_grad of {name}"] = parameter.requires_grad
@@ -208,6 +211,24 @@ class TorchModel(LoadedModel):
     def _labels(self, labels: IntArray | FloatArray) -> torch.Tensor:
         tensor = self.tensor(labels)
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+
+
+def _stored(name: str, value: Any) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+    """Yield one entry of a state dict as `LoadedModel.weights` has it; parts are named so that names stay in order."""
+    if isinstance(value, tuple):
+        for index, part in enumerate(value):
+            yield from _stored(f"{name} {index}", part)
+    elif isinstance(value, torch.Tensor) and value.is_quantized:
+        per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
+        scales = value.q_per_channel_scales().tolist() if per_channel else [value.q_scale(), value.q_zero_point()]
+        yield from _stored(f"{name} 0", value.int_repr())
+        yield from _stored(f"{name} 1", repr((value.dtype, scales)))
+    elif isinstance(value, torch.Tensor):
+        whole = value.detach().cpu().contiguous().reshape(-1)
+        data = whole.view(torch.uint8).numpy() if whole.numel() else np.zeros(0, dtype=np.uint8)
+        yield name, _DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape), data.data
+    else:
+        yield name, "text", (), memoryview(repr(value).encode())
 
 
 def _version(tensor: torch.Tensor) -> int:

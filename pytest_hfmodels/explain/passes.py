@@ -72,7 +72,7 @@ class Passes:
             raise OutOfPassesError
         self.generates_left -= 1
         loaded = self.origin.loaded
-        with overheard(loaded.model) as heard:
+        with loaded.lock, overheard(loaded.model) as heard:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
         return heard
 

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
-import weakref
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import RLock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, finalize
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import (
-    Checkpoint,
-    Digests,
-    fill_private_copy,
-    resolve,
-    tokenizer_digest,
-    weights_digest,
-)
+from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, resolve, tokenizer_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
-from pytest_hfmodels.models import arguments
+from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
-from pytest_hfmodels.models.watch import Fingerprint
+from pytest_hfmodels.models.memory import free_memory, in_reach
+from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+# Times a checkpoint's files: float16 becomes float32, and some releases hold a file beside its model while they load.
+_ROOM = 3
 
 
 class ModelCache:
     """Loads models once a process and hands out handles; the value of the `hf_models` fixture.
+
+    A model stays in memory while a handle on it lives, and longer while there is room. Threads may share a cache.
 
     Args:
         rootdir: local checkpoints are relative to it.
@@ -55,6 +56,10 @@ class ModelCache:
         self._transfo_xl = transfo_xl
         self._entries: dict[str, Entry] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
+        self._handles: dict[str, WeakSet[HFModel]] = {}
+        self._late: list[tuple[str, list[str]]] = []
+        self._tests = 0
+        self._lock = RLock()  # loading changes random states and log levels for a while
         self.loads = 0
 
     def load(
@@ -106,8 +111,11 @@ class ModelCache:
             transfo_xl=self._transfo_xl,
         )
         key = json.dumps([str(found.folder), found.digests.weights, wanted, engine, repr(options)])
-        self._entry(key, found, wanted, engine, options)
-        return HFModel(lambda: self._entry(key, found, wanted, engine, options))
+        handle = HFModel(lambda: self._entry(key, found, wanted, engine, options))
+        with self._lock:
+            self._handles.setdefault(key, WeakSet()).add(handle)
+            self._entry(key, found, wanted, engine, options)
+        return handle
 
     def adopt(self, model: Any, tokenizer: Any, *, name: str | None = None, task: Task | None = None) -> HFModel:
         """Take in a model that was loaded another way (PEFT, custom code) and return a handle on it.
@@ -127,41 +135,90 @@ class ModelCache:
         engine = _engine_of(model)
         arguments.require_known(kind)
         arguments.require_adoptable(model, tokenizer, name)
-        loaded = self._engine(engine).adopt(model)
-        digests = Digests(
-            weights=weights_digest(loaded.weights()),
-            config=_text_digest(_stable_config(model)),
-            tokenizer=_text_digest(sorted(tokenizer.get_vocab().items())),
-        )
-        checkpoint = Checkpoint(
-            name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
-        )
-        entry = Entry(checkpoint, kind, loaded, tokenizer, Fingerprint.of(loaded, tokenizer, with_weights=False), True)
-        self._entries[f"adopted {id(model)}"] = entry
-        return HFModel(lambda: entry)
+        key = f"adopted {id(model)}"
+        with self._lock:
+            self._make_room(0)
+            loaded = self._engine(engine).adopt(model)
+            loaded.lock = self._lock_of(model) or loaded.lock
+            digests, weights = adopted.digests(loaded, tokenizer)
+            checkpoint = Checkpoint(
+                name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
+            )
+            before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
+            entry = Entry(checkpoint, kind, loaded, tokenizer, replace(before, weights=weights), True)
+            entry.touched = True
+            self._entries[key] = entry
+            handle = HFModel(lambda: self._touched(key, entry))
+            self._handles[key] = WeakSet([handle])
+        return handle
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that this process has resolved."""
         return tuple(self._checkpoints.values())
 
-    def dirty(self, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
+    def dirty(
+        self, *, weights: bool = False, test: str = "", holders: Iterable[object] = ()
+    ) -> Iterator[tuple[str, list[str]]]:
         """Evict every model that has changed since it was last looked at; yield its description and the changes.
 
+        Only models are looked at that the test has asked for, or has within reach: a look takes milliseconds.
+
         Args:
-            weights: read the weights of models that are not bundled too (at the session's end).
+            weights: look at every model, weights and tokenizers included (at the session's end), and yield also what
+                changed while no test was seen to use the model.
+            test: the id of the test that has just run.
+            holders: its fixtures' values, its class and its module.
         """
+        with self._lock:
+            self._tests += 1
+            untouched = any(not entry.touched for entry in self._entries.values())
+            reach = in_reach(holders) if untouched else set()
+            for key, entry in list(self._entries.items()):
+                if weights or entry.touched or entry.is_within(reach):
+                    yield from self._look(key, entry, test, weights=weights)
+                    entry.touched = False
+            if weights:
+                yield from self._late
+                self._late.clear()
+
+    def _look(self, key: str, entry: Entry, test: str, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
+        changes = entry.new_changes(test, weights=weights)
+        if changes and not entry.adopted:  # an adopted one is not ours to load again: say it once
+            self._evict(key)
+        since = entry.last_test if changes not in ([], [IN_PLACE]) and not test else ""
+        entry.seen, entry.last_test = self._tests, test or entry.last_test
+        if changes:
+            yield f"{entry.describe()}{f', after {since}' if since else ''}", changes
+
+    def _touched(self, key: str, entry: Entry) -> Entry:
+        """Note that a test asks for a model; what other tests have changed meanwhile is none of its doing."""
+        with self._lock:
+            if not entry.touched and entry.seen != self._tests and self._entries.get(key) is entry:
+                self._late += self._look(key, entry, "")
+            entry.touched = True
+        return entry
+
+    def _evict(self, key: str) -> None:
+        del self._entries[key]
+
+    def _make_room(self, needed: int) -> None:
+        """Let go of every model that no handle holds, where memory is short of so many bytes."""
+        free = free_memory()
+        if free is None or free > needed:
+            return
         for key, entry in list(self._entries.items()):
-            thorough = entry.before.weights is not None and (weights or (entry.touched and entry.always_digested))
-            entry.touched = False
-            now = Fingerprint.of(entry.loaded, entry.tokenizer, with_weights=thorough)
-            changes = entry.before.changes(now)
-            if not changes:
+            entry.forget_others()
+            if self._handles.get(key):
                 continue
-            if entry.adopted:
-                entry.before = now  # not ours to reload: say it once
-            else:
-                del self._entries[key]
-            yield entry.describe(), changes
+            self._late += self._look(key, entry, "")
+            self._entries.pop(key, None)
+        gc.collect()  # upstream's models refer to themselves
+
+    def _lock_of(self, model: Any) -> Any:
+        """Return the lock of a model that is in memory already, or that this one wraps."""
+        modules = {id(one) for one in model.modules()} if hasattr(model, "modules") else {id(model)}
+        found = (entry.loaded for entry in self._entries.values())
+        return next((loaded.lock for loaded in found if id(loaded.model) in modules), None)
 
     def _resolve(self, name: str, revision: str | None, digest: str | None) -> Checkpoint:
         key = (name, revision, digest)
@@ -175,19 +232,27 @@ class ModelCache:
         return engines.engine(name, with_tensorflow=self._with_tensorflow or name == "tensorflow")
 
     def _entry(self, key: str, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
-        if key not in self._entries:
-            loaded = self._engine(name).load(found.folder, task, options)
-            tokenizer = _tokenizer(found, options)
-            before = Fingerprint.of(loaded, tokenizer, with_weights=True)
+        with self._lock:
+            if key in self._entries:
+                self._touched(key, self._entries[key])
+            if key not in self._entries:  # or it has just been found to be changed
+                self._entries[key] = self._loaded(found, task, name, options)
+                self._entries[key].touched = True
+            return self._entries[key]
 
-            def load(**changes: Any) -> engines.LoadedModel:
-                changes["overrides"] = {**options.overrides, **changes.get("overrides", {})}
+    def _loaded(self, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
+        self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
+        loaded = self._engine(name).load(found.folder, task, options)
+        tokenizer = _tokenizer(found, options)
+        before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
+
+        def load(**changes: Any) -> engines.LoadedModel:
+            changes["overrides"] = {**options.overrides, **changes.get("overrides", {})}
+            with self._lock:
                 return self._engine(name).load(found.folder, task, replace(options, **changes))
 
-            self._entries[key] = Entry(found, task, loaded, tokenizer, before, load=load)
-            self.loads += 1
-        self._entries[key].touched = True
-        return self._entries[key]
+        self.loads += 1
+        return Entry(found, task, loaded, tokenizer, before, load=load)
 
 
 def infer_task(checkpoint: Checkpoint) -> Task:
@@ -252,7 +317,7 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
             f"{upstream.described(error)}",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         ) from error
-    weakref.finalize(tokenizer, handed.cleanup)
+    finalize(tokenizer, handed.cleanup)
     upstream.give_name(tokenizer, checkpoint.folder)
     return tokenizer
 
@@ -260,16 +325,3 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
 def _is_panic(error: BaseException) -> bool:
     """Tell whether an error is Rust's way to give up; it is no Exception, and its class cannot be imported."""
     return type(error).__name__ == "PanicException"
-
-
-def _stable_config(model: Any) -> dict[str, Any]:
-    values = dict(model.config.to_dict())
-    for name in ("transformers_version", "_name_or_path", "dtype", "torch_dtype"):
-        values.pop(name, None)
-    return values
-
-
-def _text_digest(value: object) -> str:
-    from hashlib import sha256
-
-    return f"sha256:{sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()}"

@@ -26,9 +26,9 @@ class Entry:
         task: what for.
         loaded: the engine's side.
         tokenizer: upstream's.
-        before: what it looked like when it was last known to be clean.
+        original: what it looked like when it was loaded or adopted.
         adopted: whether somebody else has loaded it.
-        touched: whether a test has asked for it since.
+        touched: whether the test that runs has asked for it.
         load: loads the checkpoint again, with other options; None where it was adopted.
     """
 
@@ -36,11 +36,24 @@ class Entry:
     task: Task
     loaded: LoadedModel
     tokenizer: Any
-    before: Fingerprint
+    original: Fingerprint
     adopted: bool = False
     touched: bool = False
     load: Callable[..., LoadedModel] | None = None
+    seen: int = 0  # after how many tests it was last looked at
+    last_test: str = ""  # the last one that it was looked at after
+    _before: Fingerprint = field(init=False)
+    _parts: frozenset[int] = field(init=False)
+    _changed_by: dict[str, str] = field(default_factory=dict)
     _others: dict[str, LoadedModel] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Remember what it looks like, and which objects it is made of."""
+        self._before = self.original
+        model = self.loaded.model
+        own = (model, self.loaded, self.tokenizer, getattr(model, "config", None))
+        modules = model.modules() if hasattr(model, "modules") else ()
+        self._parts = frozenset(map(id, (*own, getattr(model, "generation_config", None), *modules)))
 
     def describe(self) -> str:
         """Name the model the way messages do."""
@@ -63,16 +76,40 @@ class Entry:
             self._others[key] = other
         return other
 
+    def forget_others(self) -> None:
+        """Let go of what was loaded again to explain a difference."""
+        self._others.clear()
+
+    def is_within(self, reach: set[int]) -> bool:
+        """Tell whether the model, a part of it, its configuration or its tokenizer is among these identities."""
+        return not self._parts.isdisjoint(reach)
+
+    def new_changes(self, test: str, *, weights: bool) -> list[str]:
+        """Say what has changed since this was last asked, and remember which test it is.
+
+        Args:
+            test: the one that has run.
+            weights: also read every weight, where that was done at first, and the tokenizer's vocabulary.
+        """
+        thorough = weights or (self.touched and self.checkpoint.origin == "bundled")  # those are small
+        now = self._look(weights=thorough and self._before.weights is not None, vocabulary=weights)
+        changes = self._before.changes(now)
+        if changes:
+            self._before = now
+            self._changed_by |= dict.fromkeys(self.original.changes(now), test)
+        return changes
+
     def altered(self, *, weights: bool = True) -> list[str]:
-        """Say what of the model and its tokenizer has changed since it was loaded.
+        """Say what of the model and its tokenizer has changed since it was loaded, and which earlier test did it.
 
         Args:
             weights: read every weight, where that was done at first.
         """
-        thorough = weights and self.before.weights is not None
-        return self.before.changes(Fingerprint.of(self.loaded, self.tokenizer, with_weights=thorough))
+        now = self._look(weights=weights and self.original.weights is not None, vocabulary=False)
+        return [
+            f"{change} (changed by {test})" if (test := self._changed_by.get(change)) else change
+            for change in self.original.changes(now)
+        ]
 
-    @property
-    def always_digested(self) -> bool:
-        """Bundled models are small enough to have every weight read after every test that asked for them."""
-        return self.checkpoint.origin == "bundled"
+    def _look(self, *, weights: bool, vocabulary: bool) -> Fingerprint:
+        return Fingerprint.of(self.loaded, self.tokenizer, with_weights=weights, with_vocabulary=vocabulary)

@@ -76,7 +76,6 @@ def test_what_was_hung_on_a_model_is_named(cache: ModelCache, change: Callable[[
     assert handle.generate("Hi", max_new_tokens=1).ids
 
 
-@pytest.mark.xfail(strict=True, reason="plain attributes of modules, and modules themselves, are not watched")
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -140,7 +139,6 @@ def llama() -> Any:
     ).eval()
 
 
-@pytest.mark.xfail(strict=True, reason="frequencies that a dynamic RoPE computes in passing are taken for a change")
 def test_what_upstream_sets_in_passing_is_no_change(cache: ModelCache) -> None:
     handle = cache.adopt(llama(), cache.load("./model").tokenizer)
 

@@ -184,3 +184,17 @@ def test_transformer_xl_says_that_it_cannot_generate(models: ModelCache) -> None
         model.generate("My name is", max_new_tokens=1)
 
     assert 'engines=["torch"]' in raised.value.hint
+
+
+def test_what_was_set_on_a_layer_is_named(models: ModelCache, tiny_gpt2: Path) -> None:
+    del models
+    cache = ModelCache(tiny_gpt2.parent, with_tensorflow=True)
+    handle = cache.load("./model", engine="tensorflow")
+    norm = next(layer for layer in handle.model.submodules if layer.name == "ln_f")
+
+    handle.generate("Hi", max_new_tokens=2, num_beams=2)
+    norm.epsilon = 0.5
+
+    [(_, [said])] = cache.dirty()
+    assert said.startswith("attribute epsilon of layer ")
+    assert said.endswith(" (ln_f): 1e-05 -> 0.5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ def model() -> Any:
         forward=lambda ids: ids,
         classify=lambda *arguments: arguments,
         generate=lambda *arguments: arguments,
+        lock=RLock(),
     )
 
 
