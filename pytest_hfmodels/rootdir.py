@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def require_own_root(config: pytest.Config) -> None:
             raise OptionError(
                 f"pytest takes {value}, the file of {option}, for a path to be tested, and with it "
                 f"{config.rootpath} for the project's root.",
-                hint=f"Type {option}={value}, with an equals sign.",
+                hint=f"Type it with an equals sign: {command(f'{option}={value}')}",
             )
 
 

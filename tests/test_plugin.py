@@ -129,7 +129,7 @@ def test_reply(hf_snapshot):
             "E*numbers up to there moved by at most 0 (tolerance 0.0001)",
             "E*recorded with torch 2.0.0, transformers 4.57.6 (torch, float32, eager, AVX512)",
             "E*now           torch 2.0.0, transformers 4.57.6 (torch, float32, eager, AVX512)",
-            'E*accept it: pytest "test_it.py::test_reply" --snapshot-update',
+            "E*accept it: pytest test_it.py::test_reply --snapshot-update",
         ],
         consecutive=True,
     )

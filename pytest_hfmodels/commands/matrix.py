@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,12 +147,14 @@ def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Seque
 
 
 def _command(options: argparse.Namespace) -> str:
-    """Return the command that makes the same page again: what only says how it runs is left out."""
+    """Return the command that makes the same page again, without how it runs and where things lie on this machine."""
+    from pytest_hfmodels.versions.places import portable
+
     with_ = [part for requirement in options.added for part in ("--with", requirement)]
     without = [part for name in options.without for part in ("--without", name)]
     page = [*(["--verbose"] if options.verbose else []), "--markdown", options.markdown]
     passed_on = ["--", *options.passed_on] if options.passed_on else []
-    return shlex.join(["hfmodels", "matrix", *options.rows, *with_, *without, *page, *passed_on])
+    return command("hfmodels", "matrix", *map(portable, (*options.rows, *with_, *without, *page, *passed_on)))
 
 
 def _count(text: str) -> int:

@@ -82,7 +82,7 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
 
     from pytest_hfmodels.errors import SnapshotError
     from pytest_hfmodels.files import write_atomically
-    from pytest_hfmodels.reports.patch import APPLY, is_text, patch_of
+    from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
 
     kept = [pending for pending, trouble in found if trouble is None and is_text(pending)]
     text, taken = patch_of(kept, project.root), set(kept)
@@ -101,4 +101,4 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
             f"The patch cannot be written to {file}: {error.strerror or error}.",
             hint="Name a file in a folder that can be written to.",
         ) from error
-    print(f"patch of {len(kept)}: {file}; take it in with: {APPLY} {file}")
+    print(f"patch of {len(kept)}: {file}; take it in with: {apply_command(file)}")

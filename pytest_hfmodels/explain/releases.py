@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
+
+from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,4 +35,4 @@ def bisections(recorded: Record, observed: Record, test: str, *, first: str | No
     name = first if first in moved else next(iter(moved), None)
     if name is not None:
         good, bad = moved[name]
-        yield f"hfmodels bisect {name} --good {good} --bad {bad} -- {shlex.quote(test)}"
+        yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", operand(test))

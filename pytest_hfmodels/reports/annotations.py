@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.reports.results import VERDICTS
 from pytest_hfmodels.reports.visible import visible
+from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _said(test: TestResult) -> str:
         if compared.why:
             lines.append(compared.why[:_WHY])
         if compared.pending:
-            lines.append(f"accept it: hfmodels accept {compared.writer!r}")
+            lines.append(f"accept it: {command('hfmodels', 'accept', operand(compared.writer))}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.reports import grid_words, markdown
 from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.places import portable
@@ -33,7 +33,7 @@ def _lines(grid: Grid, entries: Sequence[Entry], command: str, fold: bool) -> It
     yield f"# {_title(grid)}"
     yield ""
     if command:
-        yield f"Written by {code(portable(command))}."
+        yield f"Written by {markdown.code(command)}."
         yield ""
     yield f"{escape(grid_words.headline(grid)).capitalize()}."
     yield ""

@@ -22,6 +22,7 @@ from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
+from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class _Page:
             "plot": plot(found.steps, found.tolerance, most=self._points),
             "moved": [(what, then, now) for what, then, now, differs in _made(found) if differs],
             "pair": self._pair(found),
+            "accept": command("hfmodels", "accept", operand(found.writer)),
         }
 
     def _is_near(self, pair: TokenPair, steps: Steps) -> bool:

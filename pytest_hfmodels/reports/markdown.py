@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.reports.results import VERDICTS, parting
 from pytest_hfmodels.reports.visible import visible, visible_line
+from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
@@ -126,11 +127,10 @@ def _comparison(found: Compared) -> Iterator[str]:
     yield from (f"- {escape(evidence.what)}" for evidence in found.evidence[:_EVIDENCE])
     if found.suggests:
         yield ""
-    yield from (f"Find the release: {code(command)}" for command in found.suggests)
+    yield from (f"Find the release: {code(suggested)}" for suggested in found.suggests)
     if found.pending:
         yield ""
-        command = f'hfmodels accept "{found.writer}"'
-        yield f"Accept it: {code(command)}"
+        yield f"Accept it: {code(command('hfmodels', 'accept', operand(found.writer)))}"
     yield ""
 
 

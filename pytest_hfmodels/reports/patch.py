@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.reports.unified import hunks
+from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pytest_hfmodels.snapshots.pending import Pending
 
-APPLY = "git apply"  # in the repository's folder: elsewhere git leaves out what lies outside of where it stands
+
+def apply_command(file: str) -> str:
+    """Return what takes a patch in, typed in the repository's folder: elsewhere git leaves out what lies outside."""
+    return command("git", "apply", operand(file))
 
 
 def patch_of(pendings: Iterable[Pending], root: Path) -> str:

@@ -15,7 +15,7 @@ import pytest
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.reports.patch import APPLY, is_text, patch_of
+from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
         write_atomically(Path(file), patch)
     except (OSError, SnapshotError):
         return f"{said}; --hfmodels-patch FILE writes what hfmodels accept would take in"
-    return f"{said}; take the outputs in with: {APPLY} {file} (--hfmodels-patch FILE chooses the file)"
+    return f"{said}; take the outputs in with: {apply_command(file)} (--hfmodels-patch FILE chooses the file)"
 
 
 class Carrier:
@@ -134,7 +134,7 @@ class PatchWriter:
         left_out = f"{count - len(written)} left out: a lone surrogate in what was observed is no text"
         if not written:
             return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'since no snapshot differs'}"
-        told = f"patch of {_snapshots(len(written))}: {self._file} (take it in with: {APPLY} {self._file})"
+        told = f"patch of {_snapshots(len(written))}: {self._file} (take it in with: {apply_command(self._file)})"
         return f"{told}; {left_out}" if len(written) < count else told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

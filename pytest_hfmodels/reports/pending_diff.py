@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.reports.unified import hunks
 from pytest_hfmodels.reports.visible import visible, visible_line
+from pytest_hfmodels.shell import is_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) 
     what = f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}"
     yield tint.bold(visible_line(what))
     for line in pending.why:
-        yield f"  {visible_line(line if full else _cut(line))}"
+        yield f"  {visible_line(line if full or is_command(line) else _cut(line))}"
     if trouble is not None:
         yield f"  {visible_line(trouble.what)}"
     yield tint.bold(f"--- {compared if earlier is not None else 'no snapshot yet'}")

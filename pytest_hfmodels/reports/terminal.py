@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
 from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.compare import Verdict
 from pytest_hfmodels.snapshots.explanation import in_words
 
@@ -45,7 +46,7 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
     lines = [f"{headline(outcome)} ({visible_line(file)})", *_indented(_describe(first, recorded, outcome.observed))]
     if verbose:
         lines += _whole(outcome, recorded)
-        return [_cut(line, _LONGEST) for line in lines]
+        return [*(_cut(line, _LONGEST) for line in lines), *_commands(outcome, recorded)]  # half a command is another
     more = _more(len(outcome.comparison.differences) - 1)
     return _fitted(lines, list(_reasons(outcome, recorded)), more, f"  {_next_step(outcome, recorded)}")
 
@@ -83,8 +84,11 @@ def _whole(outcome: Outcome, recorded: Record) -> Iterator[str]:
     yield from [*_since(outcome, recorded)] or _unmoved(outcome, recorded)
     yield f"  recorded with {_made_by(recorded)}"
     yield f"  now           {_made_by(outcome.observed)}"
-    for command in () if explained is None else explained.suggests:
-        yield f"  find the release: {command}"
+
+
+def _commands(outcome: Outcome, recorded: Record) -> Iterator[str]:
+    for suggested in () if outcome.explanation is None else outcome.explanation.suggests:
+        yield f"  find the release: {suggested}"
     yield f"  {_next_step(outcome, recorded)}"
 
 
@@ -149,7 +153,7 @@ def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoi
 
 
 def _missing(outcome: Outcome, file: str, *, verbose: bool) -> list[str]:
-    advice = f'record it: pytest "{outcome.writer}" --snapshot-update'
+    advice = f"record it: {_update(outcome)}"
     if outcome.refused:
         advice = f"torch writes this file, and has not: run the test on torch first ({advice})"
     lines = [f"missing: there is no snapshot {visible_line(file)} yet", f"  observed: {_text(outcome.observed)}"]
@@ -292,7 +296,11 @@ def _next_step(outcome: Outcome, recorded: Record) -> str:
                 f"not updated: {made.implementation}'s model recorded this file, and {now.implementation}'s must agree"
             )
         return f"not updated: this file is {made.engine}'s, and engines must agree on it"
-    return f'accept it: pytest "{outcome.writer}" --snapshot-update'
+    return f"accept it: {_update(outcome)}"
+
+
+def _update(outcome: Outcome) -> str:
+    return command("pytest", operand(outcome.writer), "--snapshot-update")
 
 
 def _ordinal(difference: Difference) -> str:

@@ -11,6 +11,7 @@ from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reports.unified import hunks
 from pytest_hfmodels.reports.visible import visible, visible_line
 from pytest_hfmodels.review.folding import fold
+from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def change_lines(change: Pending, root: Path, width: int, tint: Tint, *, place: 
     if trouble is not None:
         yield from (tint.red(line) for line in fold(visible_line(trouble.what), width))
     for line in change.why[:_WHY]:
-        yield from fold(visible_line(_cut(line)), width, first="  ", rest="  ")
+        yield from _reason(line, width)
     if len(change.why) > _WHY:
         yield f"  {len(change.why) - _WHY} more lines: d"
     if trouble is None or trouble.is_stale:
@@ -110,6 +111,14 @@ def _labelled(label: str, text: str, width: int, colour: Callable[[str], str] = 
     yield from (line[:_LABEL] + colour(line[_LABEL:]) for line in lines)
     if len(text) > _SHOWN:
         yield f"{'':<{_LABEL}}… {len(text) - _SHOWN:,} more characters: d"
+
+
+def _reason(line: str, width: int) -> Iterator[str]:
+    """Yield a reason in lines; a command in one, for whoever copies it."""
+    if is_command(line):
+        yield f"  {visible_line(line)}"
+    else:
+        yield from fold(visible_line(_cut(line)), width, first="  ", rest="  ")
 
 
 def _cut(line: str) -> str:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Literal
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError, SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
 from pytest_hfmodels.snapshots.pending import current, forget
+from pytest_hfmodels.snapshots.reading import restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -266,7 +268,7 @@ def _write_all(contents: Mapping[Path, str]) -> None:
             raise SnapshotError(
                 f"{written[-1]} cannot be written ({error}), and these could not be put back: "
                 f"{', '.join(map(str, lost))}.",
-                hint="Make room, and restore them: git checkout -- <file>.",
+                hint=f"Make room, and restore them: {command('git', 'checkout', '--', *map(str, lost))}",
             ) from error
         if not isinstance(error, OSError):
             raise
@@ -328,6 +330,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode()  # `read_text` would change line ends
     except UnicodeDecodeError as error:
-        raise SnapshotError(
-            f"{path} is not UTF-8: {error.reason}.", hint="Restore it: git checkout -- <file>."
-        ) from error
+        raise SnapshotError(f"{path} is not UTF-8: {error.reason}.", hint=f"Restore it: {restore(path)}") from error

@@ -19,7 +19,7 @@ from pytest_hfmodels.records import (
     Step,
 )
 from pytest_hfmodels.records.evidence import NORMALIZED
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml
+from pytest_hfmodels.snapshots.reading import Reader, mend_snapshot, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,7 +87,7 @@ def load(text: str, path: Path) -> Record:
     raise reader.error(
         ("kind",),
         f"unknown kind {kind!r}: it is generation or classification",
-        "Restore the file (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+        mend_snapshot(path),
     )
 
 
@@ -102,7 +102,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise SnapshotError(
             f"The snapshot {path} is no valid TOML: {error}.",
-            hint="Restore it (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+            hint=mend_snapshot(path),
         ) from error
 
 

@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import escaped, ids_as_typed
 from pytest_hfmodels.snapshots.explanation import CAUSES
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml, read_text
+from pytest_hfmodels.snapshots.reading import Reader, parse_toml, read_text, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -151,7 +151,7 @@ def read_ledger(path: Path) -> Ledger:
             return Ledger(path)
         raise LedgerError(
             f"The ledger {path} cannot be read: {error}.",
-            hint="Save it as UTF-8, or restore it: git checkout -- <file>.",
+            hint=f"Save it as UTF-8, or restore it: {restore(path)}",
         ) from error
     return parse_ledger(text, path)
 

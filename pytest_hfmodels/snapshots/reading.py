@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import read_bytes
+from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 LARGEST = 32 << 20  # bytes of a snapshot
 DEEPEST = 32  # tables and arrays within one another; ours have 4
 
-_MEND = "Restore it (`git checkout -- <file>`), or record it anew: pytest --snapshot-update after deleting it."
+
+def mend_snapshot(path: Path) -> str:
+    """Return what to do about a snapshot file that does not fit."""
+    return f"Delete it and record it anew (pytest --snapshot-update), or restore it: {restore(path)}"
+
+
+def restore(path: Path) -> str:
+    """Return the command that brings a committed file back."""
+    return command("git", "checkout", "--", str(path))
 
 
 class Reader:
@@ -27,7 +36,7 @@ class Reader:
         text: the whole file.
         path: its name.
         trail: the keys and indices that lead to this table.
-        mend: what to do about a value that does not fit.
+        mend: what to do about a value that does not fit, if not what `mend_snapshot` says.
         kind: of the complaints.
     """
 
@@ -38,14 +47,14 @@ class Reader:
         path: Path,
         trail: tuple[str | int, ...] = (),
         *,
-        mend: str = _MEND,
+        mend: str | None = None,
         kind: type[SnapshotError] = SnapshotError,
     ) -> None:
         self.values = values
         self._text = text
         self._path = path
         self._trail = trail
-        self._mend = mend
+        self._mend = mend_snapshot(path) if mend is None else mend
         self._kind = kind
 
     def integer(self, name: str) -> int:
@@ -153,7 +162,7 @@ def read_file(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=_MEND) from error
+        raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=mend_snapshot(path)) from error
 
 
 def read_text(path: Path, *, largest: int) -> str:

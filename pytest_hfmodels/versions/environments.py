@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from pytest_hfmodels.checkpoints.conversion import CACHE_VARIABLE, cache_folder
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.shell import command
 from pytest_hfmodels.versions.configured import environment_for_uv
 from pytest_hfmodels.versions.installed import INSTALL_HINT
 from pytest_hfmodels.versions.processes import Processes
@@ -406,7 +407,7 @@ def _complaint(row: Row, text: str, code: int) -> VersionsError:
         )
     if release := _absent_release(row, words):
         package = release.partition("==")[0].partition("[")[0]
-        asking = f"python -m pip index versions {package}"
+        asking = command("python", "-m", "pip", "index", "versions", package)
         return NoSuchRelease(f"There is no such release: {release} ({asking} lists those there are).", hint=asking)
     return VersionsError(
         f"uv cannot build {row.name}: {words}",

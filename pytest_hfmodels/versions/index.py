@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.shell import command
 from pytest_hfmodels.versions.environments import find_uv
 
 if TYPE_CHECKING:
@@ -83,11 +84,15 @@ def candidates(package: Package, good: str, bad: str, *, pre: bool = False) -> t
         if end not in known:
             raise VersionsError(
                 f"There is no release {end} of {package.name} that this Python ({_python()}) can install.",
-                hint=f"{_nearby(end, known)} See them all: python -m pip index versions {package.name} --pre",
+                hint=f"{_nearby(end, known)} See them all: {_asking(package)} --pre",
             )
     low, high = sorted(ends)
     between = [release for release in known if low < release < high and (pre or not release.is_prerelease)]
     return tuple(map(str, sorted([low, *between, high], reverse=ends[0] > ends[1])))
+
+
+def _asking(package: Package) -> str:
+    return command("python", "-m", "pip", "index", "versions", package.name)
 
 
 def _releases(package: Package) -> list[Version]:
@@ -145,7 +150,7 @@ def _unanswered(package: Package, said: str) -> VersionsError:
     reason = "\n".join(f"  {line}" for line in lines[-_SHOWN:])
     return VersionsError(
         f"pip does not say which releases of {package.name} there are:\n{reason}",
-        hint=f"Try it: python -m pip index versions {package.name} (pip {_FIRST_PIP} or later)",
+        hint=f"Try it: {_asking(package)} (pip {_FIRST_PIP} or later)",
     )
 
 

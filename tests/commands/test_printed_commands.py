@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html.parser
 import json
+import random
 import re
-import shlex
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.commands import matrix
 from pytest_hfmodels.errors import HFModelsError
 from pytest_hfmodels.reports import grid_markdown
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.review.terminal import Terminal
 from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import read_ledger
 from pytest_hfmodels.snapshots.pending import read_pending
@@ -27,7 +29,7 @@ from pytest_hfmodels.versions.grid import Grid
 
 from ..pending_project import run
 from ..review.scripted import Scripted
-from .pasted import Shells
+from .pasted import SHELLS, Shells
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -92,11 +94,11 @@ def hostile(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 def meant(shells: Shells, found: list[str], *program: str, last: tuple[str, ...] = ()) -> None:
     """Assert that these are the commands of all tests: `program`, then a test, then `last`."""
     named = set()
-    for command in found:
-        for shell in ("sh", "bash"):
-            (words,) = shells.paste(command, shell)
-            assert words[: len(program)] == list(program), command
-            assert tuple(words[len(program) + 1 :]) == last, command
+    for line in found:
+        for shell in SHELLS:
+            (words,) = shells.paste(line, shell)
+            assert words[: len(program)] == list(program), line
+            assert tuple(words[len(program) + 1 :]) == last, line
             named.add(words[len(program)])
     assert named == EVERY
 
@@ -109,7 +111,6 @@ BISECT = ("hfmodels", "bisect", "transformers", "--good", "4.57.6", "--bad", "5.
 UPDATE = ("--snapshot-update",)
 
 
-@pytest.mark.xfail(strict=True, reason="Commands in the terminal put test ids between double quotes.")
 def test_commands_of_a_failing_test(hostile: Project, shells: Shells) -> None:
     said = run(hostile, "-vv", "--color=no").stdout.str()
 
@@ -117,7 +118,6 @@ def test_commands_of_a_failing_test(hostile: Project, shells: Shells) -> None:
     meant(shells, after(said, "  find the release"), *BISECT)
 
 
-@pytest.mark.xfail(strict=True, reason="Commands in the terminal put test ids between double quotes.")
 def test_the_command_that_records_a_snapshot(hostile: Project, shells: Shells) -> None:
     hostile.ini(ESCAPING_OFF, "hfmodels_snapshots = elsewhere")
 
@@ -126,7 +126,6 @@ def test_the_command_that_records_a_snapshot(hostile: Project, shells: Shells) -
     meant(shells, after(said, "  record it"), "pytest", last=UPDATE)
 
 
-@pytest.mark.xfail(strict=True, reason="Commands in Markdown put test ids between double quotes.")
 def test_commands_in_markdown(hostile: Project, shells: Shells) -> None:
     run(hostile, "--hfmodels-markdown=report.md")
 
@@ -137,7 +136,6 @@ def test_commands_in_markdown(hostile: Project, shells: Shells) -> None:
     meant(shells, finding, *BISECT)
 
 
-@pytest.mark.xfail(strict=True, reason="Commands in HTML put test ids between double quotes.")
 def test_commands_in_html(hostile: Project, shells: Shells) -> None:
     run(hostile, "--hfmodels-html=report.html")
 
@@ -146,16 +144,14 @@ def test_commands_in_html(hostile: Project, shells: Shells) -> None:
     meant(shells, [code for code in page.codes if code.startswith("hfmodels bisect ")], *BISECT)
 
 
-@pytest.mark.xfail(strict=True, reason="A bisect command is not safe for a test whose path begins with a dash.")
 def test_commands_in_json(hostile: Project, shells: Shells) -> None:
     run(hostile, "--hfmodels-json=report.json")
 
     results = json.loads((hostile.path / "report.json").read_text(encoding="utf-8"))
-    found = [command for test in results["tests"] for one in test["comparisons"] for command in one["suggests"]]
+    found = [line for test in results["tests"] for one in test["comparisons"] for line in one["suggests"]]
     meant(shells, found, *BISECT)
 
 
-@pytest.mark.xfail(strict=True, reason="Annotations quote test ids for Python, not for a shell.")
 def test_commands_in_annotations(hostile: Project, shells: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setattr("pytest_hfmodels.reports.annotations.MOST", len(NAMES))
@@ -166,7 +162,6 @@ def test_commands_in_annotations(hostile: Project, shells: Shells, monkeypatch: 
     meant(shells, after("\n".join(messages), "accept it"), "hfmodels", "accept")
 
 
-@pytest.mark.xfail(strict=True, reason="A bisect command is not safe for a test whose path begins with a dash.")
 def test_commands_in_a_review_and_a_diff(hostile: Project, shells: Shells, capsys: pytest.CaptureFixture[str]) -> None:
     run(hostile)
     project = find_project()
@@ -182,7 +177,6 @@ def test_commands_in_a_review_and_a_diff(hostile: Project, shells: Shells, capsy
     meant(shells, [line.strip() for line in lines if line.startswith("  hfmodels ")], *BISECT)
 
 
-@pytest.mark.xfail(strict=True, reason="`git apply` is printed with the file's name as it is.")
 @pytest.mark.parametrize("name", ["$(: >canary).patch", "-p1", "two words.patch", "'.patch"])
 def test_the_command_that_takes_in_a_patch(
     hostile: Project, shells: Shells, capsys: pytest.CaptureFixture[str], name: str
@@ -190,15 +184,14 @@ def test_the_command_that_takes_in_a_patch(
     said = run(hostile, f"--hfmodels-patch={name}").stdout.str()
 
     (line,) = (line for line in said.splitlines() if line.startswith("patch of "))
-    command = line.partition("(take it in with: ")[2].removesuffix(")")
-    shells.means(command, "git", "apply", name if not name.startswith("-") else f"./{name}")
+    told = line.partition("(take it in with: ")[2].removesuffix(")")
+    shells.means(told, "git", "apply", name if not name.startswith("-") else f"./{name}")
     capsys.readouterr()
     main(["pending", f"--patch={name}"])
-    command = capsys.readouterr().out.strip().partition("take it in with: ")[2]
-    shells.means(command, "git", "apply", name if not name.startswith("-") else f"./{name}")
+    told = capsys.readouterr().out.strip().partition("take it in with: ")[2]
+    shells.means(told, "git", "apply", name if not name.startswith("-") else f"./{name}")
 
 
-@pytest.mark.xfail(strict=True, reason="Hints print `git checkout -- <file>`, which a shell takes for a redirection.")
 @pytest.mark.parametrize("name", ["snapshots/a.toml", "$(: >canary)/a.toml", "-a `x`.toml"])
 @pytest.mark.parametrize("text", ["= nonsense", 'format = 1\nkind = "nothing"', "format = 1"])
 def test_the_command_that_restores_a_snapshot(shells: Shells, name: str, text: str) -> None:
@@ -208,7 +201,6 @@ def test_the_command_that_restores_a_snapshot(shells: Shells, name: str, text: s
     _restores(shells, error.value.hint, name)
 
 
-@pytest.mark.xfail(strict=True, reason="Hints print `git checkout -- <file>`, which a shell takes for a redirection.")
 def test_the_command_that_restores_a_ledger(shells: Shells, tmp_path: Path) -> None:
     path = tmp_path / "$(: >canary) `x`.toml"
     path.write_bytes(b"# caf\xe9\n")
@@ -219,7 +211,6 @@ def test_the_command_that_restores_a_ledger(shells: Shells, tmp_path: Path) -> N
     _restores(shells, error.value.hint, str(path))
 
 
-@pytest.mark.xfail(strict=True, reason="The command in a grid's page is changed as if it were in a table.")
 def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
     arguments = ["-k", "a  b | c", "$(: >canary)", "`: >canary`", "test_it.py::test[\n]"]
     options = Namespace(
@@ -238,11 +229,10 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
     shells.means(code_span(line.removeprefix("Written by ").removesuffix(".")), "hfmodels", "matrix", *expected)
 
 
-@pytest.mark.xfail(strict=True, reason="There is no function yet that writes commands.")
-@pytest.mark.parametrize("name", [*NAMES, "", "-x", "@file", "é\udcff", "a\\", "'\n'", "\x7f"])
+@pytest.mark.parametrize(
+    "name", [*(name.strip("\n") for name in NAMES), "", "-x", "@file", "é\udcff", "a\\", "'\n'", "\x7f"]
+)
 def test_a_command_is_one_line_of_what_a_reader_can_see(shells: Shells, name: str) -> None:
-    from pytest_hfmodels.shell import command
-
     from pytest_hfmodels.reports.visible import visible_line
 
     said = command("pytest", name, f"--x={name}")
@@ -251,11 +241,19 @@ def test_a_command_is_one_line_of_what_a_reader_can_see(shells: Shells, name: st
     shells.means(said, "pytest", name, f"--x={name}")
 
 
-@pytest.mark.xfail(strict=True, reason="There is no function yet that writes commands.")
+def test_any_words_reach_a_program_as_they_are(shells: Shells) -> None:
+    drawn = random.Random(0)
+    signs = [*map(chr, range(1, 256)), *"\u200b\u202e\u2028\u3000\ufeff日\U0001f600\U000e0041"]
+    words = ["".join(drawn.choices(signs, k=drawn.randint(0, 12))).rstrip("\n") for _ in range(300)]
+
+    said = command("pytest", *words)
+
+    assert visible_line(said) == said
+    shells.means(said, "pytest", *words)
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a\n", "\ud800"])
 def test_what_no_shell_can_be_given_is_no_command(shells: Shells, name: str) -> None:
-    from pytest_hfmodels.shell import command
-
     said = command("hfmodels", "accept", name)
 
     assert said.startswith("# ")
@@ -264,9 +262,7 @@ def test_what_no_shell_can_be_given_is_no_command(shells: Shells, name: str) -> 
 
 
 def _restores(shells: Shells, hint: str, name: str) -> None:
-    (command,) = (part for part in re.findall(r"`(git .*?toml'?)`", hint) or [hint.rpartition(": ")[2].rstrip(".")])
-    assert shlex.split(command)[:3] == ["git", "checkout", "--"]
-    shells.means(command, "git", "checkout", "--", name)
+    shells.means(hint.partition("restore it: ")[2], "git", "checkout", "--", name)
 
 
 def code_span(text: str) -> str:

@@ -22,7 +22,7 @@ def test_the_summary_tells_by_cause_the_gravest_first_and_nothing_of_what_is_the
     assert "- the recorded tokens' log-probabilities moved by at most 0.001" in text
     assert "Find the release: `hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 --" in text
     assert "- My name is Ada and I\n+ My name is Ada but I\n" in text
-    assert 'Accept it: `hfmodels accept "test_it.py::test_a[torch]"`' in text
+    assert "Accept it: `hfmodels accept 'test_it.py::test_a[torch]'`" in text
     assert "test_same" not in text
     assert "<sub>python 3.11.9, transformers 4.57.6, torch 2.13.0</sub>" in text
 

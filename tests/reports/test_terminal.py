@@ -61,7 +61,7 @@ def test_the_first_token_that_differs_comes_first_with_its_figures() -> None:
         "  ' and' (id 13) had -0.5, margin 1.5; now -1.5, moved by 1",
         "  ' but' (id 14) now has -0.125, margin 1.25",
     ]
-    assert told[-1] == '  accept it: pytest "test_it.py::test_a[torch]" --snapshot-update'
+    assert told[-1] == "  accept it: pytest 'test_it.py::test_a[torch]' --snapshot-update"
 
 
 def test_other_prompt_ids_are_several() -> None:
@@ -169,7 +169,7 @@ def test_a_missing_snapshot_shows_what_was_seen() -> None:
     assert lines(None, generation()) == [
         "missing: there is no snapshot snapshots/test_it/test_a.toml yet",
         "  observed: 'My name is Ada and I'",
-        '  record it: pytest "test_it.py::test_a[torch]" --snapshot-update',
+        "  record it: pytest 'test_it.py::test_a[torch]' --snapshot-update",
     ]
     assert lines(None, classification())[1] == "  observed: 'Good dog.': calm, 'Bad dog.': cross"
     assert lines(None, generation(), refused=True)[2].startswith("  torch writes this file, and has not: ")

@@ -37,7 +37,7 @@ def test_a_missing_snapshot_fails_and_says_how_to_record_it(bare_project: Projec
         [
             "*missing: there is no snapshot snapshots/test_it/test_reply.toml yet",
             "*observed: 'My name is Ada and I'",
-            '*record it: pytest "test_it.py::test_reply" --snapshot-update',
+            "*record it: pytest test_it.py::test_reply --snapshot-update",
         ]
     )
     assert bare_project.snapshots == {}
@@ -73,7 +73,7 @@ def test_a_changed_model_fails_until_the_change_is_accepted(project: Project) ->
         [
             "*changed: checkpoint:weights: generated token 1 differs (snapshots/test_it/test_reply.toml)",
             "*since recording: the checkpoint's weights changed",
-            '*accept it: pytest "test_it.py::test_reply[[]torch[]]" --snapshot-update',
+            "*accept it: pytest 'test_it.py::test_reply[[]torch[]]' --snapshot-update",
         ]
     )
     assert kept == before
