@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 import pytest_hfmodels
 
 DESIGN = ("changed", "broken", "missing", "near-tie", "drift", "same")
 
 
-@pytest.mark.xfail(strict=True, reason="Each room ranks verdicts by a list of its own.")
 def test_every_room_ranks_verdicts_by_the_one_list() -> None:
-    from pytest_hfmodels.verdicts import GRAVITY, gravity
-
     from pytest_hfmodels.reports import results
     from pytest_hfmodels.review.groups import groups
     from pytest_hfmodels.snapshots.compare import Verdict
     from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.verdicts import GRAVITY, gravity
     from pytest_hfmodels.versions.results import State
 
     changes = [Pending("a", verdict, verdict, verdict, None, None, "") for verdict in sorted(DESIGN)]
@@ -30,7 +26,6 @@ def test_every_room_ranks_verdicts_by_the_one_list() -> None:
     assert [group.verdict for group in groups(changes)] == list(DESIGN)
 
 
-@pytest.mark.xfail(strict=True, reason="Each room ranks verdicts by a list of its own.")
 def test_there_is_no_second_list() -> None:
     folder = Path(pytest_hfmodels.__file__).parent
     listing = re.compile(r"[(\[]\s*(\"(?:changed|broken|missing|near-tie|drift|same)\"\s*,\s*){3}")

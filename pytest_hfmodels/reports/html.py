@@ -20,10 +20,11 @@ from markupsafe import Markup, escape
 
 from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.results import VERDICTS, parting
+from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
+from pytest_hfmodels.verdicts import gravity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,8 +117,7 @@ class _Page:
 
     def __init__(self, results: Results, body: Template) -> None:
         self._template = body
-        gravity = {verdict: place for place, verdict in enumerate(VERDICTS)}
-        self.tests = sorted(results.tests, key=lambda test: gravity.get(test.verdict or "none", len(gravity)))
+        self.tests = sorted(results.tests, key=lambda test: gravity(test.verdict or "none"))
         self.causes = sorted({test.cause for test in self.tests if test.cause})
         self.pairs: list[dict[str, Any]] = []
         self._numbers: dict[str, int] = {}
@@ -130,8 +130,7 @@ class _Page:
     def overview(self) -> list[dict[str, Any]]:
         """Return a row for each verdict and cause that occurs together."""
         counted = Counter((test.verdict or "none", test.cause) for test in self.tests)
-        order = (*VERDICTS, "none")
-        rows = sorted(counted.items(), key=lambda row: (order.index(row[0][0]), -row[1], row[0][1] or ""))
+        rows = sorted(counted.items(), key=lambda row: (gravity(row[0][0]), -row[1], row[0][1] or ""))
         return [
             {
                 "verdict": verdict,

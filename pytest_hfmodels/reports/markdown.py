@@ -7,10 +7,11 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.results import VERDICTS, parting
+from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.reports.visible import visible, visible_line
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
+from pytest_hfmodels.verdicts import gravity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"{len(results.tests)} in all{f': {told}' if told else ''}.{stopped}"
     yield ""
     tests = [test for test in results.tests if test.failed or test.verdict not in ("same", None)]
-    tests.sort(key=lambda test: VERDICTS.index(test.verdict or "same"))
+    tests.sort(key=lambda test: gravity(test.verdict or "same"))
     causes = _causes(tests)
     if causes:
         yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")

@@ -14,13 +14,13 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.verdicts import GRAVITY, Verdict
 
 FORMAT = 2
-VERDICTS = ("broken", "changed", "missing", "near-tie", "drift", "same")  # the gravest first
+VERDICTS = GRAVITY
 
 _FIGURE = float | None
 
-Verdict = Literal["broken", "changed", "missing", "near-tie", "drift", "same"]
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 
 

@@ -27,19 +27,19 @@ from pytest_hfmodels.reports import patch_session
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.reports.results import (
     FORMAT,
-    VERDICTS,
     Compared,
     Outcome,
     Results,
     Run,
     TestResult,
-    Verdict,
     count_verdicts,
     dump,
     read,
 )
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import request_of, uses_models
 from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
+from pytest_hfmodels.verdicts import Verdict, gravity
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -202,7 +202,7 @@ class Reporter(Observer):
         from pytest_hfmodels.reports.html import render
         from pytest_hfmodels.versions.last_grid import last_grid
 
-        found = last_grid(self._root)
+        found = last_grid(self._root, lambda text: self._said.append(f"html: {visible_line(text)}"))
         grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
         try:
             patch = patch_of([change for test in self._tests.values() for change in test.pending], self._root)
@@ -255,7 +255,7 @@ def _judge(test: _Test, report: pytest.TestReport) -> None:
 
 def _result(nodeid: str, test: _Test, pending: dict[str, str]) -> TestResult:
     comparisons = tuple(_read(data, pending) for data in test.comparisons)
-    gravest = min(comparisons, key=lambda found: VERDICTS.index(found.verdict), default=None)
+    gravest = min(comparisons, key=lambda found: gravity(found.verdict), default=None)
     verdict = _verdict(test, gravest)
     spoken = gravest is not None and gravest.verdict == verdict
     file, line, _ = test.report.location

@@ -7,13 +7,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.snapshots.pending import cause_of
+from pytest_hfmodels.verdicts import gravity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_hfmodels.snapshots.pending import Pending
-
-_GRAVITY = ("changed", "missing", "near-tie", "drift")
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,10 @@ def groups(changes: Iterable[Pending]) -> list[Group]:
 
 
 def _key(change: Pending) -> tuple[bool, str, int, str, str]:
-    known = change.verdict in _GRAVITY
     return (
         change.cause is None,
         change.cause or "",
-        _GRAVITY.index(change.verdict) if known else len(_GRAVITY),
+        gravity(change.verdict),
         change.verdict,
         change.why[0] if change.cause and change.why else "",  # what is not known is no reason that two share
     )

@@ -23,8 +23,8 @@ class Verdict(StrEnum):
     SAME = "same"
     DRIFT = "drift"
     NEAR_TIE = "near-tie"
-    CHANGED = "changed"
     MISSING = "missing"
+    CHANGED = "changed"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from pytest_hfmodels.errors import HFModelsError, VersionsError
 from pytest_hfmodels.versions import environments
@@ -129,7 +129,7 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
             progress.says("Going on with an interrupted search (--restart begins it again).")
         listed = kept.recall("candidates")
         # An interrupted search goes on among the releases it began with, without asking the index.
-        between = tuple(listed) if isinstance(listed, list) else _candidates(question)
+        between = tuple(listed) if _are_releases(listed) else _candidates(question)
         kept.keep("candidates", list(between))
         trials = _Trials(replace(question, good=between[0], bad=between[-1]), kept, progress, installed)
         progress.says(f"{question.package.name}: {len(between)} releases from {between[0]} to {between[-1]}")
@@ -252,6 +252,10 @@ class _Trials:
 
 def _candidates(question: Question) -> tuple[str, ...]:
     return candidates(question.package, question.good, question.bad, pre=question.pre)
+
+
+def _are_releases(listed: object) -> TypeGuard[list[str]]:
+    return isinstance(listed, list) and len(listed) > 1 and all(isinstance(release, str) for release in listed)
 
 
 def _identity(question: Question) -> list[object]:

@@ -106,7 +106,7 @@ class Kept:
         data = self.recall(name)
         try:
             return RowResult.from_data(data) if isinstance(data, dict) else None
-        except (KeyError, TypeError, ValueError):
+        except ValueError:
             return None
 
     def keep(self, name: str, data: object) -> None:
@@ -189,7 +189,7 @@ def interruptible() -> Iterator[None]:
 def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

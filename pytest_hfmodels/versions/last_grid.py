@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from os.path import relpath
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,10 +14,16 @@ from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def last_grid(root: Path) -> tuple[Grid, datetime] | None:
+_WHY = 200  # characters of a reason
+_LARGEST = 64_000_000  # bytes of a row's file; thousands of tests take a few million
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp() - 86400
+
+
+def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, datetime] | None:
     """Return the grid of the matrix that was run last, and when; None where none is left.
 
     Rows that are releases of one package stand in the order of the releases, others in the order in which they ended:
@@ -24,14 +31,15 @@ def last_grid(root: Path) -> tuple[Grid, datetime] | None:
 
     Args:
         root: of the project.
+        complain: is told of each file that is left out, and why.
     """
     runs = sorted((root / ".pytest_cache" / "hfmodels" / "matrix").glob("*/run.json"), key=_when, reverse=True)
     for run in runs:
         files = sorted((run.parent / "kept").glob("*.json"), key=_when)
-        rows = [row for file in files if (row := _row(file)) is not None]
+        rows = {row.name: row for file in files if (row := _row(file, root, complain)) is not None}
         if rows:
             ended = datetime.fromtimestamp(_when(files[-1]), UTC)
-            return Grid(tuple(_in_order(rows)), interrupted=not _is_finished(run)), ended
+            return Grid(tuple(_in_order(list(rows.values()))), interrupted=not _is_finished(run)), ended
     return None
 
 
@@ -51,22 +59,38 @@ def _release(name: str) -> tuple[str, Version] | None:
     return (found.name, Version(exact[0])) if len(exact) == len(found.specifier) == 1 else None
 
 
-def _row(file: Path) -> RowResult | None:
+def _row(file: Path, root: Path, complain: Callable[[str], object]) -> RowResult | None:
     try:
-        return RowResult.from_data(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, KeyError, TypeError, ValueError):  # of another release of ours
+        return RowResult.from_data(_read(file))
+    except (OSError, ValueError, RecursionError) as error:  # of another release of ours, or nothing of ours
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        complain(f"{relpath(file, root)} is left out of the matrix: {why[:_WHY]}. Run hfmodels matrix again.")
         return None
 
 
 def _is_finished(run: Path) -> bool:
     try:
-        return bool(json.loads(run.read_text(encoding="utf-8"))["finished"])
-    except (OSError, KeyError, TypeError, ValueError):
+        found = _read(run)
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(found, dict) and found.get("finished") is True
+
+
+def _read(file: Path) -> object:
+    """Return the JSON of a regular file of a size that there is.
+
+    Raises:
+        OSError, ValueError, RecursionError: it is none, or cannot be read.
+    """
+    if not file.is_file():
+        raise ValueError("it is no file that can be read")
+    if file.stat().st_size > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST:,} bytes")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _when(file: Path) -> float:
     try:
-        return file.stat().st_mtime
+        return min(max(file.stat().st_mtime, 0.0), _LATEST)
     except OSError:
         return 0.0

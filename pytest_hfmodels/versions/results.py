@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import signal
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.verdicts import GRAVITY
 from pytest_hfmodels.versions.places import portable
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ _REASON = 300  # characters of a reason
 _DETAILS = 6000  # characters of a failure's text
 _TAIL = 12  # lines of a log that say why pytest gave up
 _UNFAILED = "though no test failed"
-_VERDICTS = ("same", "drift", "near-tie", "changed", "missing")
+_COMPARED = frozenset(GRAVITY) - {"broken"}  # what a comparison may say
 
 
 class State(StrEnum):
@@ -31,9 +34,9 @@ class State(StrEnum):
     SAME = "same"
     DRIFT = "drift"
     NEAR_TIE = "near-tie"
-    CHANGED = "changed"
     MISSING = "missing"
     BROKEN = "broken"
+    CHANGED = "changed"
     REMOVED = "removed"
     SKIPPED = "skipped"
     ABSENT = "absent"
@@ -52,6 +55,7 @@ class Cell:
         known: the ledger entry that explains it.
         seconds: what the test took, with its fixtures.
         details: the failure as pytest told it.
+        raises: of a test that failed, the exception and where: `TypeError in call`; empty where nobody said.
     """
 
     state: State
@@ -59,6 +63,7 @@ class Cell:
     known: str | None = None
     seconds: float = 0.0
     details: str = ""
+    raises: str = ""
 
     @property
     def explained(self) -> bool:
@@ -120,18 +125,20 @@ class RowResult:
         }
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> RowResult:
+    def from_data(cls, data: object) -> RowResult:
         """Return what `to_data` was made from.
 
         Raises:
-            KeyError, TypeError, ValueError: the data are something else.
+            ValueError: the data are something else.
         """
         from pytest_hfmodels.versions.environments import Moved
 
-        cells = {
-            nodeid: Cell(**{**cell, "state": State(cell["state"])}) for nodeid, cell in dict(data["cells"]).items()
-        }
-        return cls(**{**data, "cells": cells, "moved": tuple(Moved(*entry) for entry in data["moved"])})
+        whole = _fields("a row", data, _ROW)
+        cells = {_text_of("a test", nodeid): _cell_from(cell) for nodeid, cell in whole["cells"].items()}
+        for name, version in whole["versions"].items():
+            _text_of("a version", name + _text_of("a version", version))
+        moved = tuple(Moved(*_moved_from(entry)) for entry in whole["moved"])
+        return cls(**{**whole, "cells": cells, "moved": moved})
 
 
 def read_run(name: str, run: Run, **about: Any) -> RowResult:
@@ -203,7 +210,7 @@ def _failed(report: Mapping[str, Any], seconds: float) -> Cell:
     details = _details(report)
     if report["when"] == "???":  # what xdist says of a test whose worker died
         return Cell(State.CRASHED, _first_line(report), None, seconds, details)
-    if report["when"] == "call" and verdict in _VERDICTS and verdict != State.SAME:
+    if report["when"] == "call" and verdict in _COMPARED and verdict != "same":
         return Cell(State(verdict), _short(said.get("says") or _first_line(report)), None, seconds, details)
     before = "" if report["when"] == "call" else f"at {report['when']}: "
     return Cell(State.BROKEN, _short(before + _first_line(report)), None, seconds, details)
@@ -228,7 +235,7 @@ def _said(reports: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _state(verdict: str | None) -> State:
-    return State(verdict) if verdict in _VERDICTS else State.SAME
+    return State(verdict) if verdict in _COMPARED else State.SAME
 
 
 def _why(said: Mapping[str, str]) -> str:
@@ -354,6 +361,68 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
+# -- rows that were kept in a file: anybody may have written it --------------------------------------------------------
+
+_ROW: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "versions": (dict,),
+    "moved": (list,),
+    "cells": (dict,),
+    "problem": (str, NoneType),
+    "note": (str,),
+    "seconds": (int, float),
+    "exit_code": (int, NoneType),
+    "log": (str,),
+    "environment": (str,),
+}
+_CELL: dict[str, tuple[type, ...]] = {
+    "state": (str,),
+    "reason": (str,),
+    "known": (str, NoneType),
+    "seconds": (int, float),
+    "details": (str,),
+    "raises": (str,),
+}
+
+
+def _fields(what: str, data: object, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """Return a table that has these fields, each of one of its types, and no others."""
+    if not isinstance(data, dict) or data.keys() != kinds.keys():
+        odd = sorted(map(str, data.keys() ^ kinds.keys())) if isinstance(data, dict) else ["everything"]
+        raise ValueError(f"{what} has other fields than it should: {', '.join(odd)}")
+    for name, value in data.items():
+        if type(value) not in kinds[name]:  # a truth value is no number
+            raise ValueError(f"{what} has a {name} of another type")
+    if not math.isfinite(_number(data["seconds"])) or data["seconds"] < 0:
+        raise ValueError(f"{what} took no time that there is")
+    return data
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _cell_from(data: object) -> Cell:
+    values = _fields("a test's cell", data, _CELL)
+    return Cell(**{**values, "state": State(values["state"])})
+
+
+def _moved_from(entry: object) -> tuple[str, str, str | None]:
+    if not isinstance(entry, list) or len(entry) != 3:
+        raise ValueError("what moved is no name with two versions")
+    name, before, after = entry
+    return _text_of("what moved", name), _text_of("what moved", before), after and _text_of("what moved", after)
+
+
+def _text_of(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is no text")
+    return value
+
+
 def _cell_data(cell: Cell) -> dict[str, Any]:
     return {
         "state": str(cell.state),
@@ -361,4 +430,5 @@ def _cell_data(cell: Cell) -> dict[str, Any]:
         "known": cell.known,
         "seconds": round(cell.seconds, 3),
         "details": cell.details,
+        "raises": cell.raises,
     }

@@ -34,7 +34,6 @@ KNOWN: dict[str, str] = {
     "ledger-place": "A ledger that is no regular file hangs.",
     "pending-place": "accept writes files that are no snapshots.",
     "pending-file": "A pending file that is no regular file hangs.",
-    "matrix": "Fields of a matrix file are not checked.",
     "ids-failing": "Commands in the terminal put test ids between double quotes, as they are.",
 }
 

@@ -69,7 +69,7 @@ def matrices(folder: Path) -> None:
     def hold(rows: list[Any]) -> None:
         for number, row in enumerate(rows):
             (folder / "kept" / f"{9 - number}.json").write_text(json.dumps(row))
-        found = last_grid(folder.parents[3], [].append)
+        found = last_grid(folder.parents[3], print)
         if found is not None:
             grid_section(found[0], "title")
             grid_markdown.render(found[0])
