@@ -61,7 +61,7 @@ class Generation:
             None for greedy.
         sequence_scores: the returned beams' scores, (N,); None for greedy.
         effective: the settings as the library resolved them, by the library's names.
-        unprocessed: whether no logits processor was on; False where nobody can tell.
+        plain_scores: whether `scores` are those of one forward pass, see `Resolved`; False where nobody can tell.
     """
 
     sequences: IntArray
@@ -69,7 +69,7 @@ class Generation:
     beam_indices: IntArray | None
     sequence_scores: FloatArray | None
     effective: Mapping[str, Any]
-    unprocessed: bool = False
+    plain_scores: bool = False
 
 
 @dataclass(frozen=True)

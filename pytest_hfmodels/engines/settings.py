@@ -104,11 +104,12 @@ class Resolved:
 
     Args:
         config: the generation configuration, lengths and special tokens resolved.
-        unprocessed: whether the scores are the model's own: no logits processor is on, and no contrast of layers.
+        plain_scores: whether the scores are those of one forward pass: no logits processor is on, nor a contrast of
+            layers, and the model keeps all of the past (Transformer-XL and XLNet keep `mem_len` tokens).
     """
 
     config: Any
-    unprocessed: bool
+    plain_scores: bool
 
 
 @contextmanager
@@ -131,8 +132,8 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
         processors = original(*arguments, **keywords)
         config = keywords.get("generation_config", arguments[0] if arguments else None)
         if hasattr(config, "to_diff_dict"):  # in a release that hands over something else, nothing was heard
-            plainly = getattr(config, "dola_layers", None) is None
-            caught.append(Resolved(config, hasattr(processors, "__len__") and len(processors) == 0 and plainly))
+            plain = not _is_on(processors) and getattr(config, "dola_layers", None) is None
+            caught.append(Resolved(config, plain and not getattr(getattr(model, "config", None), "mem_len", None)))
         return processors
 
     object.__setattr__(model, _LISTENED, listen)
@@ -218,6 +219,11 @@ def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
 _NAMES = (*SETTINGS, "max_new_tokens", "min_new_tokens")
 _DEFAULT_LENGTH = 20
 _LISTENED = "_get_logits_processor"
+
+
+def _is_on(processors: Any) -> bool:
+    """Tell whether there is a logits processor; in doubt there is."""
+    return not hasattr(processors, "__len__") or len(processors) > 0
 
 
 def _python(value: Any) -> Any:

@@ -164,7 +164,7 @@ class TensorFlowModel(LoadedModel):
             beam_indices=None if beam_indices is None else _ids(beam_indices)[:, -len(output.scores) :],
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
             effective=settings_of_run(resolved, self.model, settings, ids.shape[1], engine=self.engine),
-            unprocessed=bool(resolved) and resolved[-1].unprocessed,
+            plain_scores=bool(resolved) and resolved[-1].plain_scores,
         )
 
     @one_at_a_time

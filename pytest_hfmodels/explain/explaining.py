@@ -13,6 +13,7 @@ import pytest
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
 from pytest_hfmodels.explain.ablation import ALIKE, Ablated, Measured, Movement, ablate, control
+from pytest_hfmodels.explain.consistency import contradictions
 from pytest_hfmodels.explain.forward_pass import (
     Teacher,
     as_evidence,
@@ -66,6 +67,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
     try:
         with _in_silence():
             found = _explained(comparison, recorded, observed)
+            found = replace(found, evidence=(*contradictions(recorded, observed), *found.evidence))
     except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
         raise
     except BaseException as error:  # pytest.skip and SystemExit, too, would make the verdict another

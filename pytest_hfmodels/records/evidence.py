@@ -100,11 +100,13 @@ class Live:
         logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
         scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
+        plain_scores: whether one forward pass should give these scores, too; False where nobody can tell.
     """
 
     logits: FloatArray
     scores: FloatArray
     made_by: MadeBy | None = None
+    plain_scores: bool = False
 
     @cached_property
     def log_probabilities(self) -> FloatArray:

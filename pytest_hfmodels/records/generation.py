@@ -136,7 +136,8 @@ def observe_generation(
             hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
         )
     scores = _score_rows(generation, len(returned[0]))
-    live = Live(logits, scores, None if origin is None else MadeBy(origin, settings))
+    made_by = None if origin is None else MadeBy(origin, settings)
+    live = Live(logits, scores, made_by, plain_scores=generation.plain_scores)
     return GenerationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),

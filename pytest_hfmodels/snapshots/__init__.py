@@ -10,13 +10,19 @@ from pytest_hfmodels.snapshots.format import dump, load
 from pytest_hfmodels.snapshots.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.snapshots.assertion import HFSnapshot, NearTieWarning, UnusedSnapshotWarning
+    from pytest_hfmodels.snapshots.assertion import (
+        HFSnapshot,
+        InconsistentRecordWarning,
+        NearTieWarning,
+        UnusedSnapshotWarning,
+    )
 
 __all__ = [
     "NOISE_FLOOR",
     "Comparison",
     "Difference",
     "HFSnapshot",
+    "InconsistentRecordWarning",
     "NearTieWarning",
     "Tolerance",
     "UnusedSnapshotWarning",
@@ -28,7 +34,7 @@ __all__ = [
 ]
 
 
-_WITH_SYRUPY = ("HFSnapshot", "NearTieWarning", "UnusedSnapshotWarning")
+_WITH_SYRUPY = ("HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "UnusedSnapshotWarning")
 
 
 def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
+from pytest_hfmodels.snapshots.consistency import contradiction
 from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
@@ -46,6 +47,10 @@ class NearTieWarning(UserWarning):
 
 class UnusedSnapshotWarning(UserWarning):
     """A test asked for `hf_snapshot`, passed, and compared nothing with it."""
+
+
+class InconsistentRecordWarning(UserWarning):
+    """A new record contradicts itself: generating gave other numbers than a forward pass of the same model."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ class HFSnapshot:
         )
         if may_write:
             self._keep_pending(observation, base, variant, equal=equal)
+        if observation.recorded is None or self._written.get(path) is self:
+            self._require_consistent(observation)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
             warnings.warn(f"{self._item.nodeid}: near-tie in {path.name}", NearTieWarning, stacklevel=2)
         return equal
@@ -173,6 +180,25 @@ class HFSnapshot:
         if self.last is None:
             return f"<HFSnapshot of {self._item.nodeid}>"
         return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
+
+    def _require_consistent(self, observation: Observation) -> None:
+        """Warn of a record that contradicts itself where it is recorded, or will be."""
+        record = observation.record
+        if not isinstance(record, GenerationRecord):
+            return
+        found = contradiction(record, tolerance=observation.tolerance(record))
+        if found is None:
+            return
+        advice = (
+            " Generating with a cache may be broken in this release: try use_cache=False."
+            if record.effective.get("use_cache") is not False
+            else ""
+        )
+        warnings.warn(
+            f"{self._item.nodeid} recorded an output that contradicts itself: {found.sentence}.{advice}",
+            InconsistentRecordWarning,
+            stacklevel=3,
+        )
 
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
         assertion = self._assertion

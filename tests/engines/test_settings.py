@@ -222,3 +222,19 @@ def test_upstream_s_advice_on_the_test_s_own_setting_is_heard(models: ModelCache
 
     said = [str(warning.message) for warning in caught]
     assert any("temperature" in message for message in [*said, *caplog.messages]) or upstream.release_at_least("5")
+
+
+def test_only_plain_scores_are_held_against_a_forward_pass(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = models.load("./model")
+
+    def plain(**settings: Any) -> bool:
+        return bot.generate_batch([[65, 66]], max_new_tokens=2, **settings).plain_scores
+
+    assert plain()
+    assert plain(num_beams=2)
+    assert not plain(no_repeat_ngram_size=2)
+    monkeypatch.setattr(bot.config, "mem_len", 8, raising=False)
+    assert not plain()
+    monkeypatch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
+    monkeypatch.setattr(bot.config, "mem_len", 0)
+    assert not plain()

@@ -1,0 +1,33 @@
+"""Which of two records contradicts itself, as evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.records import GenerationRecord
+from pytest_hfmodels.snapshots.consistency import contradiction
+from pytest_hfmodels.snapshots.explanation import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_hfmodels.records import Record
+
+
+def contradictions(recorded: Record, observed: Record) -> Iterator[Evidence]:
+    """Yield where either side's scores while generating are not those of its own forward pass.
+
+    Whether a logits processor was on is known of `observed`, and holds for both where their settings are the same.
+    """
+    if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
+        return
+    live = observed.live if recorded.effective == observed.effective else None
+    sides = [("this run", contradiction(observed))]
+    if live is not None:
+        sides.insert(0, ("the recorded side", contradiction(recorded, live=live)))
+    for side, found in sides:
+        if found is not None:
+            yield Evidence(
+                f"{side} contradicts itself at token {found.position + 1}: {found.sentence}",
+                {"forward": found.forward, "generating": found.generating},
+            )
