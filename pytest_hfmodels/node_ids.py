@@ -33,7 +33,7 @@ def stable_id(item: pytest.Item) -> str:
     if not isinstance(step, int):
         return identifier
     mark = item.get_closest_marker("repeat")
-    segment = f"{step + 1}-{item.config.option.count if mark is None else int(mark.args[0])}"
+    segment = f"{step + 1}-{getattr(item.config.option, 'count', 0) if mark is None else int(mark.args[0])}"
     # pytest-repeat parametrises after everybody else.
     return identifier.removesuffix(segment).removesuffix("-") if identifier.endswith(segment) else identifier
 

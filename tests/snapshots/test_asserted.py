@@ -245,3 +245,42 @@ def test_names_that_differ_in_case_or_unicode_form_alone_are_refused(
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*test_it.py::test_reply compares two records with the same file, *"])
+
+
+@pytest.mark.parametrize("caught", [True, False])
+def test_subtests_count(recorded: Project, *, caught: bool) -> None:
+    pytest.importorskip("_pytest.subtests")
+    body = "with subtests.test():\n        assert record == hf_snapshot"
+    if caught:
+        body = "with subtests.test():\n        record == hf_snapshot"
+    recorded.write(TEST.replace("(hf_snapshot)", "(hf_snapshot, subtests)").format(by=0.5, body=body))
+
+    result = recorded.run()
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes().get("errors", 0) == int(caught)
+
+
+def test_hypothesis_s_examples_count(recorded: Project) -> None:
+    pytest.importorskip("hypothesis")
+    recorded.write("""
+from hypothesis import HealthCheck, given, settings, strategies
+from tests.example_records import generation, moved
+
+@given(strategies.just(0.5))
+@settings(suppress_health_check=list(HealthCheck), max_examples=1, database=None)
+def test_reply(hf_snapshot, by):
+    generation(moved(1, by=by)) == hf_snapshot
+""")
+
+    recorded.run().assert_outcomes(passed=1, errors=1)
+
+
+def test_a_worker_of_xdist_looks_too(recorded: Project) -> None:
+    pytest.importorskip("xdist")
+    recorded.write(TEST.format(by=0.5, body="record == hf_snapshot"))
+
+    result = recorded.run_alone("-n1")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*{SENTENCE}"])
