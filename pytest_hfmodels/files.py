@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and leftovers stay
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` through a temporary file beside it and `os.replace`.
+
+    What an earlier writer of the file left behind when it was killed is removed.
 
     Args:
         path: the file; its folder is made if need be. Its permissions stay, or follow the umask when it is new.
@@ -25,9 +33,11 @@ def write_atomically(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     target = path.resolve()  # a symbolic link stays one
-    temporary = target.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    remove_leftovers(target)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     # Not `tempfile`, whose files are for their owner alone: the kernel takes off what the umask says, for every thread.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    lock = _lock(handle)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -40,6 +50,40 @@ def write_atomically(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove temporary files of a file's writers that were killed. A writer that is alive holds a lock on its own.
+
+    Args:
+        target: the file that they wrote to, links resolved.
+    """
+    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            lock = None
+            try:
+                lock = _lock(handle)
+                if lock is not None:
+                    os.unlink(path)  # noqa: PTH108
+            finally:
+                os.close(handle)
+                if lock is not None:
+                    os.close(lock)
+
+
+def _lock(handle: int) -> int | None:
+    """Lock an open file for as long as the returned handle is open; None where somebody else has, or none can."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # also a file system without locks
+        return None
+    return os.dup(handle)
 
 
 def read_bytes(path: Path, *, largest: int) -> bytes:

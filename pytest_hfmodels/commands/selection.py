@@ -28,14 +28,35 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
-    """Return the pending changes that were asked for; what cannot be read is told, and stays.
+    """Return the pending changes that were asked for.
+
+    What cannot be read, or would write anything but a snapshot, is told, and stays. So is a name with nothing pending
+    beside others that have something: a command that was killed can be typed again.
 
     Raises:
-        SnapshotError: something that was named is not pending.
+        SnapshotError: nothing of what was named is pending, or nothing that is pending may be written.
     """
+    from pytest_hfmodels.errors import SnapshotError
+    from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.pending import read_pending, select, unreadable
 
-    for problem in unreadable(project.pending):
+    problems = unreadable(project.pending)
+    found: list[Pending] = []
+    refused: list[Pending] = []
+    for pending in read_pending(project.pending):
+        problem = refusal(project, pending)
+        (found if problem is None else refused).append(pending)
+        problems += [] if problem is None else [problem]
+    chosen: dict[Pending, None] = {}
+    unmatched: list[SnapshotError] = []
+    for names in [[test] for test in options.tests] or [[]]:
+        try:
+            some = select(found, names, project.root, causes=options.cause, verdicts=options.verdict)
+            chosen |= dict.fromkeys(some)
+        except SnapshotError as error:
+            unmatched.append(error)
+    if not chosen and (unmatched or refused):
+        raise (*unmatched, *problems)[0]
+    for problem in (*problems, *unmatched):
         print(f"hfmodels: {visible(str(problem))}", file=sys.stderr)
-    found = read_pending(project.pending)
-    return select(found, options.tests, project.root, causes=options.cause, verdicts=options.verdict)
+    return list(chosen)

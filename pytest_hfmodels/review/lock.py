@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def alone(folder: Path) -> Iterator[None]:
     import fcntl  # of the standard library: filelock comes with an extra, and a review needs none
 
     try:
-        file = (folder / "review.lock").open("a")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a link or a FIFO is not ours
+        file = os.fdopen(os.open(folder / "review.lock", flags, 0o666), "a")
     except OSError as error:
         raise SnapshotError(
             f"Decisions cannot be kept in {folder}: {error.strerror or error}.",

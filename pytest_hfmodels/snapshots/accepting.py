@@ -7,22 +7,24 @@ that were decided.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os.path import relpath
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.shell import command
+from pytest_hfmodels.snapshots.destination import why_no_ledger_written, why_not_written
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
-from pytest_hfmodels.snapshots.pending import current, forget
+from pytest_hfmodels.snapshots.pending import current, digest_of, forget
 from pytest_hfmodels.snapshots.reading import restore
 
 if TYPE_CHECKING:
@@ -68,11 +70,19 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
-        _require_inside(project, pending)
+        refused = refusal(project, pending)
+        if refused is not None:
+            raise refused
         if pending.is_gone(project.root):
             raise SnapshotError(
                 f"There is no {pending.test} any more, whose output would be accepted.",
                 hint="Reject it; or run the whole of its test file, if the test is there after all.",
+            )
+        no_snapshot = pending.no_snapshot()
+        if no_snapshot is not None:
+            raise SnapshotError(
+                f"What {pending.test} left pending is not accepted: {no_snapshot}.",
+                hint="Reject it, and run the test again.",
             )
         stale = pending.staleness(project.root)
         if stale is not None:
@@ -85,6 +95,8 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     else:
         contents = _varied(project, chosen, variation)
     _require_text(contents)
+    # What an earlier accept has written before it was killed is done.
+    contents = {path: text for path, text in contents.items() if not (path.exists() and _text(path) == text)}
     _write_all(contents)
     for pending in chosen:
         forget(project.pending, pending.snapshot)
@@ -109,15 +121,26 @@ def _is_listed(project: Project, pending: Pending) -> bool:
         return True
 
 
-def _require_inside(project: Project, pending: Pending) -> None:
-    """Refuse to write elsewhere, whatever a file in a cache that came from elsewhere says."""
-    for name in (pending.snapshot, pending.compared):
-        place = (project.root / name).resolve()
-        if not any(place.is_relative_to(folder.resolve()) for folder in (project.root, project.snapshots)):
-            raise SnapshotError(
-                f"The pending change of {pending.test} would write {name}, which is outside of the project.",
-                hint=f"Look at it in {project.pending.path}, and delete it unless you know why.",
+def refusal(project: Project, pending: Pending) -> SnapshotError | None:
+    """Return a complaint about a change that would write anything but a snapshot, or None.
+
+    A pending file may come from elsewhere, and say anything.
+    """
+    base, compared = project.root / pending.snapshot, project.root / pending.compared
+    for path in (base, compared):
+        reason = why_not_written(path, project.root, project.snapshots)
+        if reason is None and pending.entry is None and pending.compared != pending.snapshot:
+            reason = f"it is about {pending.snapshot}"
+        if reason is None and not compared.as_posix().endswith(
+            f"/{PurePath(relpath(base, project.snapshots)).as_posix()}"
+        ):
+            reason = f"it is no variant of {pending.snapshot}"
+        if reason is not None:
+            return SnapshotError(
+                f"The pending change of {pending.test} would write {relpath(path, project.root)}: {reason}.",
+                hint=f"Look at it in {project.pending.path}, and delete it there unless you know why.",
             )
+    return None
 
 
 def _require_text(contents: Mapping[Path, str]) -> None:
@@ -154,32 +177,53 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
             hint=f"Choose one of at most {_LONGEST}; --what has room for a sentence.",
         )
     ledger = project.snapshots / LEDGER
+    reason = why_no_ledger_written(project.root, project.snapshots)
+    if reason is not None:
+        raise LedgerError(f"{relpath(ledger)} is not written: {reason}.", hint="Remove the link.")
     entry = f"variants/{variation.name}"
-    contents: dict[Path, str] = {}
+    variants: dict[Path, str] = {}
+    bases: dict[Path, str] = {}
     for pending in chosen:
         if pending.entry is not None:
             raise LedgerError(
                 f"{pending.test} was compared with a variant of {pending.entry}, and a file has one variant at a time.",
                 hint="Accept it on its own, without a variant: it rewrites that variant.",
             )
-        base = project.root / pending.snapshot
-        variant = project.snapshots / entry / relpath(base, project.snapshots)
-        kept = _text(base) if variation.keeps == "old" and base.exists() else pending.text
-        if variant.exists() and _text(variant) != kept:  # the same is what an earlier accept had begun
-            raise LedgerError(
-                f"{variation.name} has a variant of {pending.snapshot} already.", hint="Choose another name."
-            )
         if pending.digest is None:
             raise LedgerError(
                 f"{pending.snapshot} is new: there is no old output to tell from the new one.",
                 hint="Accept it first, without a variant.",
             )
+        base = project.root / pending.snapshot
+        variant = project.snapshots / entry / relpath(base, project.snapshots)
+        variants[variant] = _kept(project, pending, variant, variation)
         if variation.keeps == "old":
-            contents[variant], contents[base] = kept, pending.content(project.root)
-        else:
-            contents[variant] = kept
-    contents[ledger] = _with_entry(ledger, variation, entry, chosen)
-    return contents
+            bases[base] = pending.content(project.root)
+    # In this order: wherever it is ended, the ledger knows of the variants, and no base has lost its old output.
+    return {ledger: _with_entry(ledger, variation, entry, chosen), **variants, **bases}
+
+
+def _kept(project: Project, pending: Pending, variant: Path, variation: Variation) -> str:
+    """Return what the variant of a change holds: the old output or the new one.
+
+    Raises:
+        LedgerError: it holds something else already, the old output is lost, or it cannot be written.
+    """
+    base = project.root / pending.snapshot
+    kept = _text(base) if variation.keeps == "old" else pending.text
+    if digest_of(base) != pending.digest:  # it holds the new output already
+        if variation.keeps == "new" or digest_of(variant) != pending.digest:
+            raise LedgerError(
+                f"{pending.snapshot} holds the new output already, so the old one cannot be told from it.",
+                hint=f"Restore it, and accept again: git checkout -- {shlex.quote(relpath(base))}",
+            )
+        kept = _text(variant)
+    if variant.exists() and _text(variant) != kept:  # the same is what an earlier accept had begun
+        raise LedgerError(f"{variation.name} has a variant of {pending.snapshot} already.", hint="Choose another name.")
+    reason = why_not_written(variant, project.root, project.snapshots)
+    if reason is not None:
+        raise LedgerError(f"{relpath(variant)} is not written: {reason}.", hint="Choose another name.")
+    return kept
 
 
 def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[Pending]) -> str:

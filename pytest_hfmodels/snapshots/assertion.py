@@ -19,10 +19,11 @@ from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
 from pytest_hfmodels.snapshots.consistency import contradiction
+from pytest_hfmodels.snapshots.destination import why_not_written
 from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
-from pytest_hfmodels.snapshots.location import one_file, snapshot_file
+from pytest_hfmodels.snapshots.location import one_file, snapshot_file, snapshots_folder
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
@@ -204,6 +205,13 @@ class HFSnapshot:
         assertion = self._assertion
         config = self._item.config
         recording = Options.of(config).recording
+        if may_write and (recording or update_requested(config)):
+            reason = why_not_written(observation.path, config.rootpath, snapshots_folder(config))
+            if reason is not None:
+                raise SnapshotError(
+                    f"{relpath(observation.path)} is not written: {reason}.",
+                    hint="Remove the link; or set the ini key hfmodels_snapshots to the folder that it leads to.",
+                )
         assertion.update_snapshots = may_write and (recording or bool(config.getoption("update_snapshots")))
         assertion.update_new_snapshots_only = may_write and bool(
             config.getoption("update_new_snapshots_only", default=False)

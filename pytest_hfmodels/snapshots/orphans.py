@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.format import parse
+from pytest_hfmodels.snapshots.reading import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,8 +43,8 @@ def _snapshots(folder: Path) -> Iterator[Path]:
         if "variants" in path.relative_to(folder).parts[:1]:
             continue
         try:
-            values = parse(path.read_text(encoding="utf-8"), path)
-        except (SnapshotError, UnicodeDecodeError):
+            values = parse(read_file(path) or "", path)
+        except SnapshotError:
             continue
         if {"format", "kind", "provenance"} <= values.keys():
             yield path

@@ -9,20 +9,23 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from os.path import relpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.files import read_bytes, remove_leftovers, write_atomically
 from pytest_hfmodels.node_ids import escaped, ids_as_typed
+from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.location import pending_path
+from pytest_hfmodels.snapshots.reading import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
 FORMAT = 2
 UNDETERMINED = "undetermined"  # what a selection calls the cause of a change that has none
@@ -34,7 +37,7 @@ class Trouble:
 
     Args:
         what: in words.
-        is_stale: whether it is about something that has gone on since; or else its snapshot cannot be read.
+        is_stale: whether it is about something that has gone on since; or else a file cannot be read.
     """
 
     what: str
@@ -74,9 +77,12 @@ class Pending:
         return self.staleness(root) is not None
 
     def staleness(self, root: Path) -> str | None:
-        """Return what has become of the file since it was compared with (`was deleted`), or None where nothing has."""
+        """Return what has become of the file since it was compared with (`was deleted`), or None where nothing has.
+
+        A file that holds the text already is as it should be: an accept was ended before it could say so.
+        """
         found = digest_of(root / self.compared)
-        if found == self.digest:
+        if found == self.digest or self.is_written(root):
             return None
         return "was deleted" if found is None else "was made" if self.digest is None else "has changed"
 
@@ -84,10 +90,21 @@ class Pending:
         """Tell whether there is no such test any more: a run did not find it, or its file is not there."""
         return self.gone or not os.path.exists(root / self.test.partition("::")[0])  # noqa: PTH110 - any text will do
 
+    def is_written(self, root: Path) -> bool:
+        """Tell whether the file holds the text already."""
+        return self.earlier(root) == self.content(root)
+
+    def no_snapshot(self) -> str | None:
+        """Return why the text is no snapshot, or None where it is one."""
+        return _no_snapshot(self.text, self.compared)
+
     def trouble(self, root: Path) -> Trouble | None:
         """Return why it cannot be accepted as it is, or None where it can."""
         if self.is_gone(root):
             return Trouble("stale: there is no such test any more; reject it")
+        no_snapshot = self.no_snapshot()
+        if no_snapshot is not None:
+            return Trouble(f"{no_snapshot}; reject it", is_stale=False)
         try:
             stale = self.staleness(root)
         except SnapshotError as error:
@@ -113,7 +130,7 @@ class Pending:
         """
         path = root / self.compared
         try:
-            return path.read_bytes().decode()
+            return read_bytes(path, largest=LARGEST).decode()
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -166,7 +183,7 @@ def keep(folder: PendingFolder, pending: Pending) -> None:
     if folder.carried is not None:
         folder.carried.append(pending)
     with suppress(OSError):
-        write_atomically(_file(folder, pending.snapshot), packed(pending))
+        _write(folder, pending)
 
 
 def packed(pending: Pending) -> str:
@@ -202,8 +219,10 @@ def unpacked(text: str, path: Path) -> Pending:
 
 def forget(folder: PendingFolder, snapshot: str) -> None:
     """Drop the pending change of a snapshot, if there is one."""
+    file = _file(folder, snapshot)
     with suppress(OSError):
-        _file(folder, snapshot).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        remove_leftovers(file)
 
 
 def mark(folder: PendingFolder, is_gone: Callable[[Pending], bool | None]) -> None:
@@ -219,7 +238,7 @@ def mark(folder: PendingFolder, is_gone: Callable[[Pending], bool | None]) -> No
         gone = is_gone(pending)
         if gone is not None and gone != pending.gone:
             with suppress(OSError):
-                write_atomically(_file(folder, pending.snapshot), packed(replace(pending, gone=gone)))
+                _write(folder, replace(pending, gone=gone))
 
 
 def read_pending(folder: PendingFolder) -> list[Pending]:
@@ -283,11 +302,20 @@ def cause_of(pending: Pending) -> str:
 def digest_of(path: Path) -> str | None:
     """Return the SHA-256 of a file, or None where there is none."""
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        return sha256(read_bytes(path, largest=LARGEST)).hexdigest()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
+
+
+@lru_cache(maxsize=64)  # a review asks again and again, and parsing megabytes takes a second
+def _no_snapshot(text: str, name: str) -> str | None:
+    try:
+        load(text, Path(name))
+    except SnapshotError as error:
+        return f"it holds no snapshot: {error.message}"
+    return None
 
 
 def _verdict_of(pending: Pending) -> str:
@@ -343,7 +371,7 @@ def _all(folder: PendingFolder) -> Iterator[Pending | SnapshotError]:
 
 def _read(path: Path) -> Pending | None:
     try:
-        return unpacked(path.read_bytes().decode(errors="replace"), path)
+        return unpacked(read_bytes(path, largest=2 * LARGEST).decode("utf-8-sig", errors="replace"), path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -367,6 +395,13 @@ def _checked(pending: Pending) -> Pending:
     if b"\0" in names:
         raise ValueError("a file's name has a NUL")
     return pending
+
+
+def _write(folder: PendingFolder, pending: Pending) -> None:
+    file = _file(folder, pending.snapshot)
+    if file.is_symlink():  # a committed one would have us write elsewhere
+        file.unlink()
+    write_atomically(file, packed(pending))
 
 
 def _file(folder: PendingFolder, snapshot: str) -> Path:

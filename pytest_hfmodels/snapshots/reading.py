@@ -202,7 +202,17 @@ def _depth(plain: str) -> int:
 
 
 BYTE_ORDER_MARK = "\ufeff"
-_QUOTED = re.compile(r""""{3}(?:[^\\]|\\.)*?"{3}|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""", re.DOTALL)
+# Strings, closed or not, and comments. Possessive, so that every character is looked at once.
+_QUOTED = re.compile(
+    r"""
+    "{3} (?: [^"\\]++ | \\. | "{1,2}(?!") )*+ (?:"{3})?
+    | \'{3} (?: [^\']++ | \'{1,2}(?!\') )*+ (?:\'{3})?
+    | " [^"\\\n]*+ (?: \\. [^"\\\n]*+ )*+ "?
+    | \' [^\'\n]*+ \'?
+    | \# [^\n]*
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _SEGMENT_ENDS = re.compile(r"[\n=,\[\]{}]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _NAMES = {int: "an integer", float: "a number", str: "a string"}

@@ -50,7 +50,7 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
     """
     package = dotted.partition(".")[0]
     named = " and ".join(distributions)
-    owners = [found for name in distributions if (found := _distribution(name)) and package in _packages(found)]
+    owners = [found for name in distributions if (found := _distribution(name)) and _provides(found, package)]
     if not owners:
         raise LedgerError(
             f"{dotted} is not of the package that `when` is about, {named}.",
@@ -79,11 +79,13 @@ def _distribution(name: str) -> Distribution | None:
     return None
 
 
-def _packages(found: Distribution) -> set[str]:
-    """Return what a distribution is imported by: as it declares, by its files, or its own name."""
-    declared = (found.read_text("top_level.txt") or "").split()
-    files = {file.parts[0] for file in found.files or ()}
-    return {*declared, *files, *(Path(file).stem for file in files), found.name.replace("-", "_").replace(".", "_")}
+def _provides(found: Distribution, package: str) -> bool:
+    """Tell whether a distribution is imported by a name: its own, one that it declares, or one of its files'."""
+    if package == found.name.replace("-", "_").replace(".", "_"):
+        return True
+    if package in (found.read_text("top_level.txt") or "").split():
+        return True
+    return any(package in (file.parts[0], Path(file.parts[0]).stem) for file in found.files or ())
 
 
 def _places(package: str) -> Iterator[Path]:

@@ -247,20 +247,20 @@ def test_what_an_interrupted_accept_began_can_be_finished(changed: Project) -> N
 def test_termination_in_the_middle_puts_everything_back(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before, written = changed.snapshots, []
 
-    def ended_at_the_third(path: Path, text: str) -> None:
+    def ended_at_the_fourth(path: Path, text: str) -> None:
         written.append(path)
         write_atomically(path, text)
-        if len(written) == 3:
+        if len(written) == 4:  # the ledger, two variants and a base
             os.kill(os.getpid(), signal.SIGTERM)
-        if len(written) > 3:  # while they are put back
+        if len(written) > 4:  # while they are put back
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", ended_at_the_third)
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", ended_at_the_fourth)
 
     with pytest.raises(SystemExit):
         main(["accept", "--keep-old-as", "before-8", "--when", OLD])
 
-    assert len(written) > 3
+    assert len(written) > 4
     assert changed.snapshots == before
 
 
