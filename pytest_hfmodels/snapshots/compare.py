@@ -68,7 +68,8 @@ class Comparison:
 def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Comparison:
     """Compare what a snapshot says with what was observed.
 
-    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text. Within `tolerance`:
+    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts beside
+    equal ids, which a file that was edited by hand may contradict. Within `tolerance`:
     log-probabilities, margins, scores, logits, losses. Evidence (runner-ups, frontiers, fingerprints) is not compared.
 
     Args:
@@ -111,6 +112,10 @@ def _generation(
     if recorded.prompt.ids != observed.prompt.ids:
         position = first_divergence(recorded.prompt.ids, observed.prompt.ids)
         found.append(Difference("prompt", "prompt ids", recorded.prompt.ids, observed.prompt.ids, position))
+    elif recorded.prompt.text != observed.prompt.text:
+        # A prompt that was given as ids is decoded; where that gives another text, it does for the output, too.
+        stage = "prompt" if recorded.text == observed.text else "text"
+        found.append(Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text))
     found += _settings(recorded.effective, observed.effective)
     split = first_divergence(recorded.ids, observed.ids)
     if split is not None:
@@ -118,9 +123,23 @@ def _generation(
     found += _beam_ids(recorded, observed)
     drift, numbers = _numbers(_generation_numbers(recorded, observed, split), tolerance)
     found += numbers
+    found += _token_texts(recorded, observed)
     if recorded.text != observed.text:
         found.append(Difference("text", "decoded text", recorded.text, observed.text))
     return found, drift
+
+
+def _token_texts(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+    """Yield the first text of a token, and of a beam, that differs beside equal ids."""
+    for position, (step, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
+        if step.id == now.id and step.text != now.text:
+            yield Difference("text", f"text of token {position + 1}", step.text, now.text, position)
+            break
+    for position, (beam, other) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
+        told = position == 0 and recorded.text != observed.text  # the first beam is the output
+        if beam.ids == other.ids and beam.text != other.text and not told:
+            yield Difference("text", f"text of beam {position + 1}", beam.text, other.text, position)
+            break
 
 
 def _generation_numbers(
@@ -154,6 +173,8 @@ def _classification(
     for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
         if before.ids != now.ids:
             found.append(Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, position))
+        elif before.text != now.text:
+            found.append(Difference("prompt", "classified text", before.text, now.text, position))
         if len(before.logits) != len(now.logits):
             what = f"number of logits of {now.text!r}"
             found.append(Difference("labels", what, len(before.logits), len(now.logits), position))
@@ -185,10 +206,12 @@ def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Toleranc
     drift = 0.0
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
-        moved = 0.0 if before == now else abs(before - now)
+        # A model that returns NaN is refused when it is observed: in a record it is a margin between two -inf.
+        equal = before == now or (math.isnan(before) and math.isnan(now))
+        moved = 0.0 if equal else abs(before - now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
-        if not tolerance.accepts(before, now):
+        if not (equal or tolerance.accepts(before, now)):
             first.setdefault(what, Difference("numbers", what, before, now, position))
     return drift, list(first.values())
 

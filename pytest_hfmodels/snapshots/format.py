@@ -230,6 +230,13 @@ def _load_provenance(reader: Reader) -> Provenance:
     engine = own.string("engine")
     if engine not in ("torch", "tensorflow"):
         raise own.error(("engine",), f"unknown engine {engine!r}", "It is torch or tensorflow.")
+    other = "tensorflow" if engine == "torch" else "torch"
+    if other in versions and engine not in versions:  # a record lists the version of its own engine
+        raise own.error(
+            ("engine",),
+            f"{engine!r} contradicts the versions, which list {other}",
+            "Restore the file: git checkout -- <file>.",
+        )
     return Provenance(
         engine="torch" if engine == "torch" else "tensorflow",
         versions=versions,

@@ -43,6 +43,16 @@ def floor_of(recorded: Record, observed: Record) -> float:
     return noise_floor(then.dtype, now.dtype, same_engine=then.engine == now.engine)
 
 
+def _floor_of_tie(recorded: Record, observed: Record) -> float:
+    """Return the noise floor that a tie is measured by: of the finer dtype, and of one engine where torch observes.
+
+    What a file says of itself must not turn a change into a tie. See `assertion` for the same of the tolerance.
+    """
+    then, now = recorded.provenance, observed.provenance
+    same_engine = now.engine == "torch" or then.engine == now.engine
+    return min(noise_floor(dtype, same_engine=same_engine) for dtype in (then.dtype, now.dtype))
+
+
 def token_tie(recorded: GenerationRecord, observed: GenerationRecord, split: int) -> Tie | None:
     """Return the figures of a greedy search's first token that differs, or None where they are not known.
 
@@ -64,7 +74,7 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord, split: int
     return Tie(
         position=split,
         drift=math.nan if any(map(math.isnan, moved)) else max(moved),
-        floor=floor_of(recorded, observed),
+        floor=_floor_of_tie(recorded, observed),
         margin=recorded.steps[split].margin,
         gap=float(scores[observed.ids[split]] - scores[recorded.ids[split]]),
     )
@@ -72,7 +82,7 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord, split: int
 
 def label_ties(recorded: ClassificationRecord, observed: ClassificationRecord) -> list[Tie]:
     """Return the figures of every reading of a classifier's logits that fell the other way."""
-    floor = floor_of(recorded, observed)
+    floor = _floor_of_tie(recorded, observed)
     found = []
     for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
         if len(before.logits) != len(now.logits):

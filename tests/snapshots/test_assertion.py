@@ -426,7 +426,6 @@ def test_reply(hf_snapshot):
     result.stdout.fnmatch_lines(["*drift: *", "*since recording: dtype float32 -> float16*"])
 
 
-@pytest.mark.xfail(strict=True, reason="a file that says another engine is given twice the tolerance")
 @pytest.mark.parametrize("also", ["", "versions"])
 def test_a_file_does_not_widen_its_own_tolerance(bare_project: Project, also: str) -> None:
     bare_project.write(BY_HAND.format(by=0.0))
@@ -439,7 +438,6 @@ def test_a_file_does_not_widen_its_own_tolerance(bare_project: Project, also: st
     bare_project.run().assert_outcomes(failed=1)
 
 
-@pytest.mark.xfail(strict=True, reason="a text that contradicts its ids stays green")
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -474,7 +472,6 @@ def test_a_snapshot_may_begin_with_a_byte_order_mark(bare_project: Project, ends
     assert file.read_bytes() == before
 
 
-@pytest.mark.xfail(strict=True, reason="a record whose every token is suppressed drifts from itself")
 def test_a_record_of_suppressed_tokens_is_the_same_as_itself(project: Project) -> None:
     project.write(
         GENERATING.replace(
