@@ -45,8 +45,6 @@ def _why_not(path: Path, root: Path, snapshots: Path, *, is_ledger: bool) -> str
         occupied = next(there for there in (real_place, *real_place.parents) if os.path.lexists(there))
         if occupied != real_place and not occupied.is_dir():
             return f"{occupied} is not a folder"
-        if occupied == real_place and not real_place.is_file():
-            return "it is not a regular file"
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
         return str(error)
     return None
