@@ -507,6 +507,10 @@ def test_a_decoder_that_spells_otherwise(model: HFModel, monkeypatch: pytest.Mon
     assert "hfmodels bisect tokenizers" in found.suggests[0]
 
 
+@pytest.mark.skipif(
+    Version(version("transformers")) < Version("4.45.1"),
+    reason="install transformers>=4.45.1: before it spaces are cleaned up now",
+)
 @pytest.mark.parametrize(("then", "before"), [("4.44.2", True), ("4.45.0", True), ("4.45.1", False)])
 def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, before: bool) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
@@ -521,6 +525,21 @@ def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, befor
     assert all("tokenizers" not in command.split() for command in found.suggests)
     assert ("4.45.1" in found.sentence and found.rules == ("spaces_cleaned_up",)) is before
     assert (found.suggests == ()) is before
+
+
+@pytest.mark.skipif(
+    Version(version("transformers")) >= Version("4.45.1"),
+    reason="install transformers<4.45.1: from it on spaces are left alone now",
+)
+def test_spaces_that_are_cleaned_up_again(model: HFModel) -> None:
+    observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
+    ids = [*observed.prompt.ids, *observed.ids]
+    plain = model.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    found = ask(stored(replace(observed, text=plain), transformers="4.57.6"), observed)
+
+    assert (found.cause, found.rules, found.suggests) == ("decoding", ("spaces_cleaned_up",), ())
+    assert "clean_up_tokenization_spaces was False when it was recorded and is True now" in found.sentence
 
 
 def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
@@ -661,6 +680,9 @@ def test_a_padding_side_that_the_test_has_changed(classifier: HFModel, monkeypat
     assert "tokenizer.padding_side: right -> left" in found.sentence
 
 
+@pytest.mark.skipif(
+    Version(version("transformers")) < Version("4.49"), reason="install transformers>=4.49: before it that word is read"
+)
 @pytest.mark.parametrize("texts", [["Good xdog"], ["Good xdog", "Calm!"]], ids=["one text", "a batch"])
 def test_the_word_that_a_classifier_read_before(models: ModelCache, texts: list[str]) -> None:
     classifier = models.load("./model", task="text-classification", pad_token_id=ord("x"))
