@@ -4,6 +4,12 @@ Every room raises these and no others for a mistake that a person can mend; `plu
 without a traceback from inside the package.
 """
 
+from __future__ import annotations
+
+from pytest_hfmodels.reports.visible import visible
+
+_LONGEST = 1500  # characters of a message: nobody reads more
+
 
 class HFModelsError(Exception):
     """A mistake that the reader can mend.
@@ -17,6 +23,11 @@ class HFModelsError(Exception):
         super().__init__(f"{message}\n  {hint}")
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        """Return both as a terminal may show them: what others wrote is quoted in them, of any length and any signs."""
+        message = self.message if len(self.message) <= _LONGEST else f"{self.message[:_LONGEST]} …"
+        return f"{_lines(message)}\n  {_lines(self.hint)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default pickling would call the class without its keyword; xdist sends exceptions.
@@ -53,6 +64,11 @@ class VersionsError(HFModelsError):
 
 class LedgerError(SnapshotError):
     """A ledger entry that cannot be understood, or that does not hold."""
+
+
+def _lines(text: str) -> str:
+    # A line that begins with `::` is a command to GitHub's runner, whatever is before it but blanks.
+    return visible(text).replace("\n", "\n  | ")
 
 
 def _rebuild(kind: type[HFModelsError], message: str, hint: str) -> HFModelsError:

@@ -13,6 +13,7 @@ import pytest
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import stable_nodeid
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import uses_models
 from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, read_ledger, says
 from pytest_hfmodels.snapshots.location import ledger_file
@@ -86,7 +87,7 @@ def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], r
             return
         said = f" with {entry.match!r}" if entry.match else ""
         explained = f"{entry.place}: {entry.name} expects {entry.raises}{said}, and the test failed otherwise."
-        report.sections.append(("hfmodels ledger", explained))
+        report.sections.append(("hfmodels ledger", visible_line(explained)))
     elif report.when == "call" and report.passed:
         report.outcome = "failed"
         report.longrepr = (

@@ -17,6 +17,7 @@ from pytest_hfmodels import collection
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import CACHE, CALL, SNAPSHOT, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say what only the session's end could tell."""
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
-        terminalreporter.write_line(config.stash[_LATE])
+        terminalreporter.write_line(visible_line(config.stash[_LATE]))
     failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
     waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
     if waiting:
@@ -345,6 +346,7 @@ def _holders(item: pytest.Item) -> list[object]:
 def _object(config: pytest.Config, text: str) -> None:
     from pytest_hfmodels.models import DirtyModelWarning
 
+    text = visible_line(text)  # a test's id may hold anything
     if Options.of(config).dirty == "error":
         pytest.fail(text, pytrace=False)
     try:

@@ -6,8 +6,6 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.reports import grid_terminal
@@ -27,6 +25,8 @@ from .pending_project import change, explained, record, run
 from .review.scripted import Scripted
 
 if TYPE_CHECKING:
+    import pytest
+
     from .project import Project
 
 # Clears the screen, sets the window's title, turns text round, ends a C1 string, and begins a line of its own.
@@ -40,7 +40,6 @@ def safe(text: str) -> None:
     assert not re.search(r"^\s*::error::forged", text, re.MULTILINE)
 
 
-@pytest.mark.xfail(strict=True, reason="An error's sentence is printed with the escape sequences in it.")
 def test_an_error_says_control_characters_by_name(bare_project: Project) -> None:
     error = SnapshotError(f"The model_type is {EVIL}.", hint=f"Do {EVIL}.")
     bare_project.write(
@@ -56,7 +55,6 @@ def test_an_error_says_control_characters_by_name(bare_project: Project) -> None
     assert (error.message, error.hint) == (f"The model_type is {EVIL}.", f"Do {EVIL}.")
 
 
-@pytest.mark.xfail(strict=True, reason="An error's sentence is printed with the escape sequences in it.")
 def test_what_refuses_a_run_says_them_by_name(bare_project: Project) -> None:
     bare_project.write('["kind\\u001b[2J\\u202e\\n::error::forged"]\nx = 1', "snapshots/upstream.toml")
     bare_project.write("def test_it(hf_snapshot): ...")
@@ -97,7 +95,6 @@ raises = "KeyError"
 """
 
 
-@pytest.mark.xfail(strict=True, reason="What a ledger says is printed with the escape sequences in it.")
 def test_what_a_ledger_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     bare_project.write(LEDGER, "snapshots/upstream.toml")
     bare_project.write("kept", "snapshots/variants/here/test_other/test_other.toml")
@@ -118,7 +115,6 @@ def test_what_a_ledger_says_is_shown_by_name(bare_project: Project, capsys: pyte
     safe(told.out + told.err)
 
 
-@pytest.mark.xfail(strict=True, reason="A review prints the verdict and the cause of a pending file as they are.")
 def test_what_a_pending_file_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     record(bare_project)
     change(bare_project)
@@ -147,7 +143,6 @@ def test_what_a_pending_file_says_is_shown_by_name(bare_project: Project, capsys
     safe(told.out + told.err)
 
 
-@pytest.mark.xfail(strict=True, reason="A comparison prints the versions and the notes of a snapshot as they are.")
 def test_what_a_snapshot_says_is_shown_by_name(bare_project: Project) -> None:
     record(bare_project)
     snapshot = bare_project.snapshot()
@@ -163,7 +158,6 @@ def test_what_a_snapshot_says_is_shown_by_name(bare_project: Project) -> None:
         safe(said)
 
 
-@pytest.mark.xfail(strict=True, reason="The grid, the bisection and their progress print what rows say as it is.")
 def test_what_a_row_says_is_shown_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     del monkeypatch
     cell = Cell(State.BROKEN, f"reason{EVIL}", None, 1.0, f"E   details{EVIL}")

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{len(rest)} accepted{told}{'; look at them with: git diff' if rest else ''}")
     listed = still_listed(project, rest)
     if listed is not None:
-        print(f"hfmodels: {listed}", file=sys.stderr)
+        print(f"hfmodels: {visible_line(listed)}", file=sys.stderr)
     return 0 if rest else 1
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.reports.visible import visible_line
+
 if TYPE_CHECKING:
     import argparse
 
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     ledger = read_ledger(find_snapshots() / LEDGER)
     applying = ledger.applying(installed).entries
     for entry in ledger.entries if options.all else applying:
-        print(_line(entry, marked=options.all and entry in applying))
+        print(visible_line(_line(entry, marked=options.all and entry in applying)))
     if not ledger.entries:
         print(f"there is no ledger yet ({relpath(ledger.path)})")
     elif not applying and not options.all:
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     idle = idle_entries(ledger)
     for entry, reason in idle:
-        print(f"{entry.place}: {entry.name} {reason}")
+        print(visible_line(f"{entry.place}: {entry.name} {reason}"))
     return 1 if idle else 0
 
 

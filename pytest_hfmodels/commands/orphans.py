@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.reports.visible import visible_line
+
 if TYPE_CHECKING:
     import argparse
 
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     for path in found:
         if options.delete:
             path.unlink()
-        print(f"deleted {path}" if options.delete else path)
+        print(visible_line(f"deleted {path}" if options.delete else f"{path}"))
     if found and not options.delete:
         several = f"{len(found)} snapshot files belong" if len(found) > 1 else "1 snapshot file belongs"
         print(f"{several} to no test; to delete what is listed: hfmodels orphans --delete")

@@ -6,6 +6,7 @@ import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.versions.bisection import Judgement
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ _TESTS = 5  # that are explained
 
 
 def answer_lines(answer: Answer) -> Iterator[str]:
-    """Yield the lines that answer a person's question."""
+    """Yield the lines that answer a person's question; no test and no release puts another sign into them."""
+    return map(visible_line, _lines(answer))
+
+
+def _lines(answer: Answer) -> Iterator[str]:
     package, found = answer.question.package.name, answer.found
     yield from _headline(package, answer)
     yield ""

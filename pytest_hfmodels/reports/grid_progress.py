@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pytest_hfmodels.reports.grid_terminal import console
+from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +42,11 @@ class GridProgress:
 
     def says(self, text: str) -> None:
         """Show a line about the whole run."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(visible_line(text), soft_wrap=True)
 
     def begins(self, row: str, doing: str, events: Path | None = None) -> None:
         """Show what a row does now; `events` is where its tests are counted."""
+        row, doing = visible_line(row), visible_line(doing)
         if self._live is not None:
             self._live.begins(row, doing, events)
         else:
@@ -52,6 +54,7 @@ class GridProgress:
 
     def ends(self, row: str, text: str) -> None:
         """Show that a row is done."""
+        row, text = visible_line(row), visible_line(text)
         if self._live is not None:
             self._live.ends(row)
         self._console.print(f"{row}: {text}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.versions.environments import Moved
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.results import State
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.versions.grid import Grid, Line
-    from pytest_hfmodels.versions.results import Cell
+    from pytest_hfmodels.versions.results import Cell, RowResult
 
 _WIDTH = 100  # where nobody says how wide it may be
 _TESTS = 28  # characters that test names get at least, before rows are abbreviated
@@ -50,6 +53,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
         to: where.
         fold: whether tests that nobody has to look at share a line.
     """
+    grid = _visible(grid)
     to.print()
     headings = _headings(grid, to.width)
     files = grid.lines(fold=fold)
@@ -65,6 +69,31 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
     for line in (*_letters(grid, headings if listed else labels(grid.rows)), *_below(grid, to.width)):
         to.print(line)
     to.print(Text(grid_words.headline(grid), style="bold"))
+
+
+def _visible(grid: Grid) -> Grid:
+    """Return a grid in which all that a terminal is shown is one line of signs that can be seen."""
+    return replace(grid, rows=tuple(map(_visible_row, grid.rows)))
+
+
+def _visible_row(row: RowResult) -> RowResult:
+    return replace(
+        row,
+        name=visible_line(row.name),
+        versions={name: visible_line(version) for name, version in row.versions.items()},
+        moved=tuple(
+            Moved(visible_line(one.name), visible_line(one.before), one.after and visible_line(one.after))
+            for one in row.moved
+        ),
+        cells={
+            visible_line(test): replace(
+                cell, reason=visible_line(cell.reason), known=cell.known and visible_line(cell.known)
+            )
+            for test, cell in row.cells.items()
+        },
+        problem=row.problem and visible_line(row.problem),
+        note=visible_line(row.note),
+    )
 
 
 # -- the table -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
+from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class PatchWriter:
         """Say where it is."""
         if self._said:
             terminalreporter.write_sep("-", "hfmodels patch")
-            terminalreporter.write_line(self._said)
+            terminalreporter.write_line(visible(self._said))
 
 
 def taken(report: Any) -> Iterator[Pending]:

@@ -161,7 +161,7 @@ class Reporter(Observer):
             return
         terminalreporter.write_sep("-", "hfmodels reports")
         for line in self._said:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(visible_line(line))
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from pytest_hfmodels.reports.annotations import commands
 
@@ -202,7 +202,7 @@ class Reporter(Observer):
         from pytest_hfmodels.reports.html import render
         from pytest_hfmodels.versions.last_grid import last_grid
 
-        found = last_grid(self._root, lambda text: self._said.append(f"html: {visible_line(text)}"))
+        found = last_grid(self._root, lambda text: self._said.append(f"html: {text}"))
         grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
         try:
             patch = patch_of([change for test in self._tests.values() for change in test.pending], self._root)

@@ -19,7 +19,7 @@ def causes(reports: Iterable[Any]) -> Iterator[str]:
     told = [_told(report) for report in reports]
     groups = grouped([test for test in told if test is not None])
     for group in groups[:_SHOWN]:
-        yield group.sentence
+        yield visible_line(group.sentence)
         if group.cause is not None:
             why = visible_line(group.why)
             yield f"  {why if len(why) <= _WHY else f'{why[:_WHY]}…'}"

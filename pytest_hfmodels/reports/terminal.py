@@ -43,10 +43,11 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
     if recorded is None:
         return _missing(outcome, file, verbose=verbose)
     first = outcome.comparison.differences[0]
-    lines = [f"{headline(outcome)} ({visible_line(file)})", *_indented(_describe(first, recorded, outcome.observed))]
+    lines = [f"{headline(outcome)} ({file})", *_indented(_describe(first, recorded, outcome.observed))]
     if verbose:
         lines += _whole(outcome, recorded)
-        return [*(_cut(line, _LONGEST) for line in lines), *_commands(outcome, recorded)]  # half a command is another
+        cut = [_cut(visible_line(line), _LONGEST) for line in lines]
+        return [*cut, *map(visible_line, _commands(outcome, recorded))]  # uncut: half a command is another one
     more = _more(len(outcome.comparison.differences) - 1)
     return _fitted(lines, list(_reasons(outcome, recorded)), more, f"  {_next_step(outcome, recorded)}")
 
@@ -116,6 +117,7 @@ def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[
         more: what `-vv` tells that is not in any of these, or nothing. Where one of these is cut it says so, too.
         last: what to type next.
     """
+    lines, reasons, last = [*map(visible_line, lines)], [*map(visible_line, reasons)], visible_line(last)
     last = last if len(last) <= _NEXT else "  accept it: run this test again with --snapshot-update"
     hint = f"; {more or 'more'}: -vv"
     kept = _shortened(lines, _CHARACTERS - len(hint) - len(last))

@@ -41,7 +41,7 @@ def change_lines(change: Pending, root: Path, width: int, tint: Tint, *, place: 
     """
     trouble = change.trouble(root)
     what = change.verdict if change.cause is None else f"{change.verdict}: {change.cause}"
-    yield from (tint.bold(line) for line in fold(f"[{place}] {what}", width))
+    yield from (tint.bold(line) for line in fold(visible_line(f"[{place}] {what}"), width))
     yield from fold(visible_line(change.test), width)
     variant = "" if change.entry is None else f" (the variant of {change.entry})"
     yield from (tint.cyan(line) for line in fold(visible_line(f"{change.compared}{variant}"), width))

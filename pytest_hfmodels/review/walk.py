@@ -63,7 +63,7 @@ class Walk:
         return self._count - len(self._decided)
 
     def _walk_group(self, group: Group) -> None:
-        title = f"== {group.title} "
+        title = visible_line(f"== {group.title} ")
         self._terminal.say("", f"{title}{'=' * (self._terminal.width - len(title))}"[: self._terminal.width])
         for change in group.changes:
             self._number += 1

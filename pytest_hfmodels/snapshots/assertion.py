@@ -16,6 +16,7 @@ from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.node_ids import stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
 from pytest_hfmodels.snapshots.consistency import contradiction
@@ -168,7 +169,7 @@ class HFSnapshot:
         if observation.recorded is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
-            warnings.warn(f"{self._item.nodeid}: near-tie in {path.name}", NearTieWarning, stacklevel=2)
+            warnings.warn(visible_line(f"{self._item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=2)
         return equal
 
     def discount(self) -> None:

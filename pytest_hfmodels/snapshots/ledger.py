@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import escaped, ids_as_typed
+from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.explanation import CAUSES
 from pytest_hfmodels.snapshots.reading import Reader, parse_toml, read_text, restore
 
@@ -64,7 +65,7 @@ class Entry:
     @property
     def sentence(self) -> str:
         """What is known, with its reference, in one line."""
-        return f"{self.what} ({self.reference})" if self.reference else self.what
+        return visible_line(f"{self.what} ({self.reference})" if self.reference else self.what)
 
 
 @dataclass(frozen=True)
