@@ -183,6 +183,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(visible_line(config.stash[_LATE]))
+    if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects nothing, so its header counts nothing
+        for line in _acted(terminalreporter):
+            terminalreporter.write_line(line)
     failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
     waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
     if waiting:
@@ -223,6 +226,18 @@ def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
         from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
         yield from properties(snapshot.outcomes)
+
+
+def _acted(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    """Yield how many tests ledger entries have decided, told from the reports of xdist's workers."""
+    said = []
+    for outcome, words in (("xfailed", "expected to fail"), ("skipped", "skipped")):
+        reports = terminalreporter.getreports(outcome)
+        count = sum("hfmodels_ledger" in dict(getattr(report, "user_properties", ())) for report in reports)
+        if count:
+            said.append(f"{count} test{'' if count == 1 else 's'} {words}")
+    if said:
+        yield f"hfmodels ledger: {', '.join(said)}"
 
 
 def _paint(config: pytest.Config) -> None:

@@ -283,6 +283,7 @@ def test_workers_apply_the_ledger_too(bare_project: Project) -> None:
     result = with_ledger(bare_project, BREAK + REMOVAL.replace("test_forward", "test_other")).run_alone("-n2")
 
     result.assert_outcomes(xfailed=1, skipped=1)
+    result.stdout.fnmatch_lines(["hfmodels ledger: 1 test expected to fail, 1 test skipped"])
 
 
 def test_a_test_that_skips_for_another_reason_is_not_the_ledgers(bare_project: Project) -> None:
