@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 where the first bad release was found, 1 where only a bracket was, 130 after an interrupt."""
+    """Return 0 where the first bad release was found, 1 where the reason is still open, 130 after an interrupt."""
     from pytest_hfmodels.versions.installed import require_extra
 
     require_extra()
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(answer_lines(answer)))
     if options.json:
         _write(json.dumps(answer_data(answer), indent=2) + "\n", options.json)
-    return 0 if answer.found.exact else 1
+    return 0 if answer.separated else 1
 
 
 def _write(text: str, file: str) -> None:

@@ -59,7 +59,9 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "last_good": found.good.version,
         "first_bad": found.bad.version,
         "exact": found.exact,
-        "untestable": [_judged_data(judged) for judged in found.untestable],
+        "separated": answer.separated,
+        "separating": [] if answer.separated or not found.exact else list(answer.separating),
+        "untestable": [_judged_data(judged) for judged in found.between],
         "moved": [_moved_data(moved) for moved in answer.moved],
         "differing": [
             {"test": nodeid, "state": str(cell.state), "reason": cell.reason, "explanation": explanation(cell)}
@@ -93,12 +95,29 @@ def _headline(package: str, answer: Answer) -> Iterator[str]:
     found = answer.found
     good, bad = found.good.version, found.bad.version
     if not found.exact:
-        yield f"{package}: good until {good}, bad from {bad}; what lies between could not be tested:"
-        yield from (f"  {judged.version}: {judged.reason}" for judged in found.untestable)
+        yield f"{package}: good until {good}, bad from {bad}; what lies between is neither:"
+        yield from (f"  {judged.version}: {judged.reason}" for judged in found.between)
+    elif not answer.separated:
+        yield from _not_separated(package, answer)
     elif _is_newer(answer.question.bad, answer.question.good):
         yield f"{package}: the first bad release is {bad}; {good} is good."
     else:
         yield f"{package}: the last bad release is {bad}; {good} is good."
+
+
+def _not_separated(package: str, answer: Answer) -> Iterator[str]:
+    good, bad = answer.found.good.version, answer.found.bad.version
+    others, (first, *more) = " and ".join(one.name for one in answer.moved), answer.separating
+    moves = ", ".join(f"{one.before} -> {one.after or 'none'}" for one in answer.moved)
+    yield (
+        f"{package}: the output changes between {good} and {bad}, but {others} moved with it ({moves}): "
+        "which of them did it is open."
+    )
+    yield f"Hold {others} still to separate them:"
+    yield f"  {first}"
+    for command in more:
+        yield "Where that cannot be installed, hold the other one:"
+        yield f"  {command}"
 
 
 def _is_newer(one: str, other: str) -> bool:
@@ -110,7 +129,7 @@ def _is_newer(one: str, other: str) -> bool:
 def _judged_lines(answer: Answer, judged: Judged) -> Iterator[str]:
     yield f"  {judged.version:10} {judged.judgement:10} {judged.reason}"
     moved = _moved_in(answer, judged)
-    if moved and judged.judgement is not Judgement.UNTESTABLE:
+    if moved and judged.judgement in (Judgement.GOOD, Judgement.BAD):
         other = "the current environment" if judged.version == answer.question.good else answer.question.good
         yield f"  {'':21} unlike {other}: {_moves(moved)}"
 

@@ -33,7 +33,7 @@ def _lines(grid: Grid, entries: Sequence[Entry], command: str, fold: bool) -> It
     yield f"# {_title(grid)}"
     yield ""
     if command:
-        yield f"Written by {markdown.code(command)}."
+        yield f"Written by {markdown.code(portable(command))}."
         yield ""
     yield f"{escape(grid_words.headline(grid)).capitalize()}."
     yield ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from pytest_hfmodels.errors import HFModelsError, VersionsError
+from pytest_hfmodels.shell import command
 from pytest_hfmodels.versions import environments
 from pytest_hfmodels.versions.bisection import EndMisjudged, Found, Judged, Judgement, search
 from pytest_hfmodels.versions.index import Package, candidates
@@ -22,7 +23,7 @@ from pytest_hfmodels.versions.rows import Row, parse_rows
 from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_hfmodels.versions.matrix import Progress
 
@@ -84,11 +85,30 @@ class Answer:
         )
 
     @property
+    def separated(self) -> bool:
+        """Whether the package alone can be the reason: two neighbours were found, and nothing moved with it."""
+        return self.found.exact and not self.moved
+
+    @property
     def differing(self) -> dict[str, Cell]:
-        """The tests that differ with the first bad release, as far as they passed with the good one."""
-        good = self.results.get(self.question.good)
-        bad = self.results.get(self.found.bad.version)
-        return {} if good is None or bad is None else _differing(bad, _passed(good))
+        """The tests that differ with the first bad release as with the bad end, and passed with the good one."""
+        results = [self.results.get(end) for end in (self.question.good, self.found.bad.version, self.question.bad)]
+        good, bad, end = results
+        if good is None or bad is None or end is None:
+            return {}
+        passed = _passed(good)
+        return _alike(_differing(bad, passed), _differing(end, passed))
+
+    @property
+    def separating(self) -> tuple[str, ...]:
+        """Commands that tell the package from what moved with it: this one held still, or the others."""
+        question, found = self.question, self.found
+        held = [f"{one.name}=={one.before}" for one in self.moved]
+        commands = [_bisection(question, question.package.name, found.good.version, found.bad.version, held)]
+        if len(self.moved) == 1 and self.moved[0].after is not None:
+            other, still = self.moved[0], question.package.at(found.good.version)
+            commands.append(_bisection(question, other.name, other.before, other.after or "", [still]))
+        return tuple(commands)
 
     def _versions(self, version: str) -> Mapping[str, str]:
         return self.results[version].versions if version in self.results else {}
@@ -105,8 +125,9 @@ class BadIsGood(VersionsError):
 def bisect(question: Question, progress: Progress, installed: Installed | None = None) -> Answer:
     """Find the first bad release.
 
-    A release is bad where a model snapshot is another than with the good release, or a test fails that passes with
-    it. One that has no environment, collects nothing, crashes or hangs is untestable, and left out.
+    A release is bad where a test that passes with the good release gives another output or fails, as it does with the
+    bad end. One with which it fails for another reason is neither. One that has no environment, collects nothing,
+    crashes or hangs is untestable. Both are left out.
 
     Args:
         question: what to find.
@@ -241,13 +262,27 @@ class _Trials:
         else:
             differing = _differing(result, passed)
         if differing:
-            return Judged(version, Judgement.BAD, _told(differing, len(passed | differing.keys())))
+            return self._judged_by_failures(version, differing, len(passed | differing.keys()))
         compared = passed & _passed(result)
         if not compared:
             return Judged(version, Judgement.UNTESTABLE, _idle(result))
         passing = f"{_tests(len(compared))} {'passes' if len(compared) == 1 else 'pass'}"
         like = "" if version == self.question.good else f", as with {self.question.good}"
         return Judged(version, Judgement.GOOD, passing + like)
+
+    def _judged_by_failures(self, version: str, differing: Mapping[str, Cell], count: int) -> Judged:
+        """Judge a release with which tests differ: one that fails otherwise than the bad end is another story."""
+        end = self.results.get(self.question.bad)
+        if version in (self.question.good, self.question.bad) or end is None:
+            return Judged(version, Judgement.BAD, _told(differing, count))
+        bad = _differing(end, _passed(self.results[self.question.good]))
+        if alike := _alike(differing, bad):
+            return Judged(version, Judgement.BAD, _told(alike, count))
+        shown = [
+            f"{nodeid} ({_failure(cell)}, not {_failure(bad[nodeid]) if nodeid in bad else 'failing with the bad end'})"
+            for nodeid, cell in list(differing.items())[:_SHOWN]
+        ]
+        return Judged(version, Judgement.OTHERWISE, f"fails otherwise: {', '.join(shown)}")
 
 
 def _candidates(question: Question) -> tuple[str, ...]:
@@ -285,6 +320,28 @@ def _differing(result: RowResult, among: Iterable[str]) -> dict[str, Cell]:
     """Return the tests of `among` that fail, or differ from the good release though they do not fail."""
     kept = frozenset(among)
     return {nodeid: cell for nodeid, cell in result.cells.items() if nodeid in kept and cell.state in _DIFFERENT}
+
+
+def _alike(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Return the tests that differ as they do with the bad end: by their output, or by the same exception."""
+    return {
+        nodeid: cell for nodeid, cell in differing.items() if nodeid in bad and _failure(cell) == _failure(bad[nodeid])
+    }
+
+
+def _failure(cell: Cell) -> str:
+    """Return how a test fails: what tells two failures apart, whatever their words are."""
+    if cell.state in (State.DRIFT, State.NEAR_TIE, State.CHANGED):
+        return "another output"
+    return cell.raises or str(cell.state)
+
+
+def _bisection(question: Question, package: str, good: str, bad: str, held: Sequence[str]) -> str:
+    """Return the command of a search between two releases with other packages held still."""
+    with_ = [part for requirement in (*question.with_, *held) for part in ("--with", requirement)]
+    without = [part for name in question.without for part in ("--without", name)]
+    arguments = ["--", *question.arguments] if question.arguments else []
+    return command("hfmodels", "bisect", package, "--good", good, "--bad", bad, *with_, *without, *arguments)
 
 
 def _idle(result: RowResult) -> str:

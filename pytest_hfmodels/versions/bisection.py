@@ -19,6 +19,7 @@ class Judgement(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNTESTABLE = "untestable"
+    OTHERWISE = "otherwise"  # it fails, but not as the bad end does
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,19 @@ class Found:
     Args:
         good: the last release known to be good.
         bad: the first release known to be bad.
-        untestable: every release between the two, in order: none of them could be judged.
+        between: every release between the two, in order: none of them is known to be either.
         judged: every release that was looked at, in the order of looking.
     """
 
     good: Judged
     bad: Judged
-    untestable: tuple[Judged, ...]
+    between: tuple[Judged, ...]
     judged: tuple[Judged, ...]
 
     @property
     def exact(self) -> bool:
         """Whether `bad` is the first bad release, and not only the end of a bracket."""
-        return not self.untestable
+        return not self.between
 
 
 class EndMisjudged(Exception):
@@ -70,7 +71,7 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Fo
     """Return where good turns into bad.
 
     Each release is judged at most once. Beyond the two ends it takes about log2 of their number, and one more for
-    every release that turns out to be untestable.
+    every release that turns out to be neither good nor bad.
 
     Args:
         candidates: two or more releases, the one that is said to be good first, the one said to be bad last.

@@ -207,13 +207,13 @@ def _cell(parts: Mapping[str, Mapping[str, Any]]) -> Cell:
 def _failed(report: Mapping[str, Any], seconds: float) -> Cell:
     said = _said([report])
     verdict = said.get("verdict")
-    details = _details(report)
+    details, raises = _details(report), said.get("raises", "")
     if report["when"] == "???":  # what xdist says of a test whose worker died
         return Cell(State.CRASHED, _first_line(report), None, seconds, details)
     if report["when"] == "call" and verdict in _COMPARED and verdict != "same":
         return Cell(State(verdict), _short(said.get("says") or _first_line(report)), None, seconds, details)
     before = "" if report["when"] == "call" else f"at {report['when']}: "
-    return Cell(State.BROKEN, _short(before + _first_line(report)), None, seconds, details)
+    return Cell(State.BROKEN, _short(before + _first_line(report)), None, seconds, details, raises)
 
 
 def _collection_cell(report: Mapping[str, Any]) -> Cell:

@@ -16,7 +16,7 @@ import pytest
 from pytest_hfmodels.options import update_requested
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
 
@@ -37,6 +37,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_xdist_node_collection_finished(node: object, ids: Sequence[str]) -> None:
     """Write down the tests that an xdist worker is to run; its controller collects none."""
     _write(node.config, {"collected": list(ids)})  # type: ignore[attr-defined] # a class of xdist's
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say which exception a failed test ended with: a report holds its words, from which nobody can tell."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        report.user_properties.append(("hfmodels_raises", f"{call.excinfo.typename} in {call.when}"))
+    return report
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

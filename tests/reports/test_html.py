@@ -64,7 +64,7 @@ def test_what_made_both_sides_is_told_once_for_all_tests_that_share_it() -> None
 
 
 def test_a_pending_change_says_how_to_accept_it() -> None:
-    assert "hfmodels accept &#39;test_it.py::test_a[torch]&#39;" in page(examples.one_of_each()).text
+    assert "hfmodels accept 'test_it.py::test_a[torch]'" in page(examples.one_of_each()).text
 
 
 def test_the_page_needs_nothing_from_anywhere() -> None:

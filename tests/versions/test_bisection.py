@@ -60,8 +60,8 @@ def test_what_lies_between_the_two_could_not_be_tested_and_is_all_told(history: 
     found = history.search()
 
     start, end = history.releases.index(found.good.version), history.releases.index(found.bad.version)
-    assert [judged.version for judged in found.untestable] == history.releases[start + 1 : end]
-    assert {judged.judgement for judged in found.untestable} <= {UNTESTABLE}
+    assert [judged.version for judged in found.between] == history.releases[start + 1 : end]
+    assert {judged.judgement for judged in found.between} <= {UNTESTABLE}
     assert found.exact == (end == start + 1)
 
 
