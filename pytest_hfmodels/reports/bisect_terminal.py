@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.versions.bisection import Judgement
+from pytest_hfmodels.versions.results import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,7 +85,10 @@ def explanation(cell: Cell) -> list[str]:
     """Return the lines of a failure that say what is wrong: those that pytest marks, or else the last ones."""
     lines = cell.details.splitlines()
     marked = [line[1:] for line in lines if re.match(r"E(\s|$)", line)]
-    told = dedent("\n".join(marked or lines)).removeprefix("assert ").splitlines()
+    text = dedent("\n".join(marked or lines))
+    if cell.state is not State.BROKEN:  # pytest leaves its own first word out, or not, by what quotes are in the text
+        text = text.removeprefix("AssertionError: ")
+    told = text.removeprefix("assert ").splitlines()
     # A snapshot is not to be accepted here, and everything is shown already.
     told = [line for line in told if not re.match(r"\s*accept it: ", line)]
     shown = told[:_LINES] if marked else told[-_LINES:]
