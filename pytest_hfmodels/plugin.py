@@ -172,7 +172,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     changed = _changes(session.config)
     if changed:
-        text = f"a test of this session changed a shared model, and it is not known which: {changed}"
+        text = f"A shared model changed in this session, and it is not known which test changed it: {changed}"
         session.config.stash[_LATE] = text
         if Options.of(session.config).dirty == "error":
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

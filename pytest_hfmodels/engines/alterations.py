@@ -25,7 +25,10 @@ _PLAIN_TYPES = ("dtype", "device")  # of torch, which is not imported here
 # Named by themselves: parameters, buffers, submodules, modes; or where Keras counts what it has done.
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training", "built")
 # Upstream sets these when a model runs; other names of the kind end in `_cache` or `_cached`, or contain `hook`.
-_IN_PASSING = ("layers_are_rescaled", "_previous_max_cache_length", "_saved_model_inputs_spec", "_build_input_shape")
+_IN_PASSING = (
+    *("layers_are_rescaled", "_previous_max_cache_length", "_compiled_call", "_last_compile_config"),
+    *("_saved_model_inputs_spec", "_build_input_shape"),
+)
 # Rotary embeddings that compute their frequencies anew for the length of a text: by class or `rope_type`.
 _RECOMPUTED = ("dynamic", "longrope", "suscaled", "yarnscaled")
 _LONGEST = 100  # entries of a collection

@@ -224,7 +224,7 @@ def test_digests_of_two_releases_that_cannot_be_compared_are_no_cause(
 ) -> None:
     model = own_model(tiny_gpt2)
     model.config.n_inner = 128  # not the folder's configuration any more
-    recorded = stored(cache.adopt(model, tokenizer).generate("Hello", max_new_tokens=4), transformers="4.37.2")
+    recorded = stored(cache.adopt(model, tokenizer).generate("Hello", max_new_tokens=4), transformers="4.31.0")
     if part == "config":
         with_fields_of_another_release(model, monkeypatch)
         monkeypatch.setattr("pytest_hfmodels.models.adopted.installed", lambda _: "4.99.0")
@@ -253,8 +253,8 @@ def test_a_configuration_that_differs_on_one_release_is_the_cause(
 
 def test_another_folder_is_the_cause_on_every_release(cache: ModelCache, tiny_gpt2: Path, tokenizer: Any) -> None:
     record = cache.adopt(own_model(tiny_gpt2), tokenizer).generate("Hello", max_new_tokens=4)
-    there = f"sha256:{'0' * 64} of config.json, sha256:{'1' * 64} of transformers 4.37.2"
+    there = f"sha256:{'0' * 64} of config.json, sha256:{'1' * 64} of transformers 4.31.0"
     other = replace(record.checkpoint, config=there)
-    recorded = replace(stored(record, transformers="4.37.2"), checkpoint=other)
+    recorded = replace(stored(record, transformers="4.31.0"), checkpoint=other)
 
     assert ask(recorded, shifted(cache, own_model(tiny_gpt2), tokenizer)).cause == "checkpoint:config"

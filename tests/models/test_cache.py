@@ -328,3 +328,28 @@ def test_threads_that_ask_together_load_once(cache: ModelCache) -> None:
 
     assert len({id(model) for model in found}) == 1
     assert cache.loads == 1
+
+
+def test_models_in_one_another_share_a_lock(cache: ModelCache) -> None:
+    import torch
+
+    handle = cache.load("./model")
+    wrapper = torch.nn.Sequential(handle.model)
+    wrapper.config = handle.config  # type: ignore[assignment]
+
+    same, within = (cache.adopt(model, handle.tokenizer).loaded for model in (handle.model, wrapper))
+
+    assert same.lock is within.lock is handle.loaded.lock
+    assert cache.load("./model", task="text-classification").loaded.lock is not handle.loaded.lock
+
+
+def test_memory_is_made_for_an_adopted_model_too(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    import copy
+
+    handle = cache.load("./model")
+    lost = ref(cache.adopt(copy.deepcopy(handle.model), handle.tokenizer).model)
+    monkeypatch.setattr("pytest_hfmodels.models.cache.free_memory", lambda: 0)
+
+    cache.adopt(handle.model, handle.tokenizer)
+
+    assert lost() is None
