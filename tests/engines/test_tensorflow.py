@@ -95,13 +95,15 @@ def test_a_block_that_the_checkpoint_lacks_is_never_filled_in(cache: ModelCache,
 
 
 def test_an_architecture_that_tensorflow_lacks_is_named(cache: ModelCache, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "neox", config={"model_type": "gpt_neox", "num_attention_heads": 2, "hidden_size": 32})
+    neox = {"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}
+    small = {"num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64, "vocab_size": 48}
+    write_checkpoint(tmp_path / "neox", config={**neox, **small, "num_hidden_layers": 1})
 
     with pytest.raises(EngineError, match=r"transformers has no TensorFlow model for .*neox") as raised:
         cache.load("./neox", engine="tensorflow")
 
     assert 'engines=["torch"]' in raised.value.hint
-    write_checkpoint(tmp_path / "strange", config={"model_type": "no-such-model"})
+    write_checkpoint(tmp_path / "strange", config={"model_type": "no-such-model", "architectures": None})
     with pytest.raises(EngineError, match=r"transformers cannot read the configuration of .*strange"):
         cache.load("./strange", engine="tensorflow")
 
