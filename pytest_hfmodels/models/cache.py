@@ -57,7 +57,8 @@ class ModelCache:
         self._entries: dict[str, Entry] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
         self._handles: dict[str, WeakSet[HFModel]] = {}
-        self._late: list[tuple[str, list[str]]] = []
+        self._found: list[tuple[str, list[str]]] = []  # by looks in the middle of the test that runs
+        self._late: list[tuple[str, list[str]]] = []  # changes that no test is known to have made
         self._tests = 0
         self._lock = RLock()  # loading changes random states and log levels for a while
         self.loads = 0
@@ -137,8 +138,8 @@ class ModelCache:
         arguments.require_adoptable(model, tokenizer, name)
         key = f"adopted {id(model)}"
         with self._lock:
-            self._make_room(0)
             loaded = self._engine(engine).adopt(model)
+            self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # where each test makes its own
             loaded.lock = self._lock_of(model) or loaded.lock
             digests, weights = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
@@ -175,16 +176,18 @@ class ModelCache:
             reach = in_reach(holders) if untouched else set()
             for key, entry in list(self._entries.items()):
                 if weights or entry.touched or entry.is_within(reach):
-                    yield from self._look(key, entry, test, weights=weights)
+                    self._found += self._look(key, entry, test, weights=weights)
                     entry.touched = False
             if weights:
-                yield from self._late
-                self._late.clear()
+                self._found += self._late
+                self._late = []
+            found, self._found = self._found, []
+        yield from found
 
     def _look(self, key: str, entry: Entry, test: str, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
         changes = entry.new_changes(test, weights=weights)
         if changes and not entry.adopted:  # an adopted one is not ours to load again: say it once
-            self._evict(key)
+            del self._entries[key]
         since = entry.last_test if changes not in ([], [IN_PLACE]) and not test else ""
         entry.seen, entry.last_test = self._tests, test or entry.last_test
         if changes:
@@ -198,9 +201,6 @@ class ModelCache:
             entry.touched = True
         return entry
 
-    def _evict(self, key: str) -> None:
-        del self._entries[key]
-
     def _make_room(self, needed: int) -> None:
         """Let go of every model that no handle holds, where memory is short of so many bytes."""
         free = free_memory()
@@ -210,7 +210,8 @@ class ModelCache:
             entry.forget_others()
             if self._handles.get(key):
                 continue
-            self._late += self._look(key, entry, "")
+            found = self._found if entry.touched else self._late
+            found += self._look(key, entry, "")
             self._entries.pop(key, None)
         gc.collect()  # upstream's models refer to themselves
 

@@ -335,7 +335,7 @@ def test_models_in_one_another_share_a_lock(cache: ModelCache) -> None:
 
     handle = cache.load("./model")
     wrapper = torch.nn.Sequential(handle.model)
-    wrapper.config = handle.config  # type: ignore[assignment]
+    wrapper.config = handle.config
 
     same, within = (cache.adopt(model, handle.tokenizer).loaded for model in (handle.model, wrapper))
 
@@ -353,3 +353,15 @@ def test_memory_is_made_for_an_adopted_model_too(cache: ModelCache, monkeypatch:
     cache.adopt(handle.model, handle.tokenizer)
 
     assert lost() is None
+
+
+def test_a_change_is_named_also_where_its_model_was_let_go(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tmp_path / "model", tmp_path / "second")
+    cache.load("./model").model.config.n_inner = 7
+    monkeypatch.setattr("pytest_hfmodels.models.cache.free_memory", lambda: 0)
+    cache.load("./second")
+
+    assert list(cache.dirty()) == [("./model (text-generation, torch)", ["config.n_inner: null -> 7"])]
+    assert list(cache.dirty(weights=True)) == []
