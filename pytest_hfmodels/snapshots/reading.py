@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
@@ -228,28 +229,45 @@ def line_of(text: str, trail: tuple[str | int, ...]) -> int:
     tomllib gives no positions for values, and the files have one layout: a header a table, a key a line, and rows one
     a line below their key.
     """
-    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
     line = 0
     for part in trail:
-        found = _row(lines, line, part) if isinstance(part, int) else _key(lines, line, part)
+        found = _row(text, line, part) if isinstance(part, int) else _key(text, line, part)
         if found is None:
             break
         line = found
     return line + 1
 
 
-def _key(lines: list[str], start: int, name: str) -> int | None:
-    name = re.escape(name)
+# Cached, because each entry of a ledger asks for its lines, and looking through the text each time is quadratic.
+@lru_cache(maxsize=2)
+def _lines(text: str) -> list[str]:
+    return text.removeprefix(BYTE_ORDER_MARK).splitlines()
+
+
+@lru_cache(maxsize=2)
+def _headers(text: str) -> dict[str, list[int]]:
+    """Return the lines of each array of tables."""
+    found: dict[str, list[int]] = {}
+    for number, line in enumerate(_lines(text)):
+        if line.lstrip().startswith("[["):
+            found.setdefault(line.strip(), []).append(number)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _key(text: str, start: int, name: str) -> int | None:
+    name, lines = re.escape(name), _lines(text)
     pattern = re.compile(rf"\s*(?:\[\[?{name}\]\]?\s*$|\"?{name}\"?\s*=)|.*[{{,]\s*{name}\s*=")
     return next((number for number in range(start, len(lines)) if pattern.match(lines[number])), None)
 
 
-def _row(lines: list[str], start: int, index: int) -> int | None:
+def _row(text: str, start: int, index: int) -> int | None:
+    lines = _lines(text)
     header = lines[start].strip()
     if header.startswith("[["):
-        places = [number for number in range(start, len(lines)) if lines[number].strip() == header]
-    elif not header.endswith("["):  # an array in one line
+        places = _headers(text).get(header, [])
+        return places[index] if index < len(places) else None
+    if not header.endswith("["):  # an array in one line
         return None
-    else:
-        places = [number for number in range(start + 1, len(lines)) if lines[number].startswith((" ", "\t"))]
+    places = [number for number in range(start + 1, len(lines)) if lines[number].startswith((" ", "\t"))]
     return places[index] if index < len(places) else None

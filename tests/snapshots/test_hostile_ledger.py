@@ -33,6 +33,7 @@ tests = ["test_it.py::test_plain", "test_it.py::test_ours"]
 gone = "{gone}"
 what = "pytest has it no longer"
 """
+REMOVAL_OF_MANY = 'when = "pytest>=1"\ntests = "t.py::t"\ngone = "pytest.x"\nwhat = "w"\n'
 TESTS = """
 def test_plain():
     raise ValueError("a fault of the project")
@@ -237,6 +238,13 @@ def test_a_ledger_may_begin_with_a_byte_order_mark(bare_project: Project, ends: 
 
     bare_project.run().assert_outcomes(failed=1, xfailed=1)
     assert read_ledger(bare_project.path / PATH).entries[0].place.endswith("upstream.toml:2")
+
+
+def test_a_ledger_of_many_entries_is_read_in_no_time() -> None:
+    entries = "".join(f'[[removal]]\nname = "e{number}"\n{REMOVAL_OF_MANY}' for number in range(3000))
+
+    with time_limit(10):
+        assert len(parse_ledger(broken() + entries, PATH).entries) == 3001
 
 
 def test_our_own_ledger_can_be_read() -> None:
