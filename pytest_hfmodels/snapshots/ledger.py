@@ -15,9 +15,8 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import escaped, ids_as_typed
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.explanation import CAUSES
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml, read_text, restore
+from pytest_hfmodels.snapshots.reading import Reader, parse_toml, printable, read_text, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,7 +64,7 @@ class Entry:
     @property
     def sentence(self) -> str:
         """What is known, with its reference, in one line."""
-        return visible_line(f"{self.what} ({self.reference})" if self.reference else self.what)
+        return f"{self.what} ({self.reference})" if self.reference else self.what
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ def parse_ledger(text: str, path: Path) -> Ledger:
     unknown = values.keys() - _KINDS.keys()
     if unknown:
         raise LedgerError(
-            f"{path} has {', '.join(sorted(unknown))}.", hint=f"Its tables are {', '.join(f'[[{k}]]' for k in _KINDS)}."
+            f"{path} has {printable(', '.join(sorted(unknown)))}.",
+            hint=f"Its tables are {', '.join(f'[[{k}]]' for k in _KINDS)}.",
         )
     entries = tuple(_entries(Reader(values, text, path, mend="docs/ledger.md shows entries.", kind=LedgerError), path))
     names: dict[str, Entry] = {}
@@ -212,14 +212,22 @@ def _entries(file: Reader, path: Path) -> Iterator[Entry]:
             when = tuple(parse_when(text, f"{relpath(path)}:{table.line('when')}") for text in _several(table, "when"))
             if not when:
                 raise table.error(("when",), "names no release", "Give it a range: transformers<4.35.")
-            reference = table.string("reference") if "reference" in table.values else ""
-            said = {"name": _name(table), "when": when, "what": table.string("what"), "reference": reference}
+            reference = _line(table, "reference") if "reference" in table.values else ""
+            said = {"name": _name(table), "when": when, "what": _line(table, "what"), "reference": reference}
             entry = read(table, {**said, "place": place})
             unknown = table.values.keys() - _KEYS[kind]
             if unknown:
                 key = min(unknown)
                 raise table.error((key,), "is nothing that an entry has", f"It has {', '.join(sorted(_KEYS[kind]))}.")
             yield entry
+
+
+def _line(table: Reader, name: str) -> str:
+    """Return a text that is printed as it is: skip reasons and reports show it."""
+    text = table.string(name)
+    if not text.isprintable():
+        raise table.error((name,), f"{text!a} has characters that cannot be printed", "Say it in one plain line.")
+    return text
 
 
 def _name(table: Reader) -> str:

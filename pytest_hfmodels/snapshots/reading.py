@@ -121,7 +121,7 @@ class Reader:
     def error(self, trail: tuple[str | int, ...], what: str, hint: str) -> SnapshotError:
         """Return a complaint about the value at `trail`, which is relative to this table."""
         whole = (*self._trail, *trail)
-        name = ".".join(str(part) for part in whole)
+        name = printable(".".join(str(part) for part in whole))
         return self._kind(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
 
     def line(self, name: str) -> int:
@@ -178,6 +178,11 @@ def read_text(path: Path, *, largest: int) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return read_bytes(path, largest=largest).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def printable(name: str) -> str:
+    """Return a key of a file as it is where a terminal can print it, and else with its escapes."""
+    return name if name.isprintable() else ascii(name)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
