@@ -273,3 +273,16 @@ def test_an_attribute_of_a_classifier_is_the_test_s(models: ModelCache, monkeypa
         found = ask(recorded, classify(classifier))
 
     assert found.cause == "test"
+
+
+def test_of_an_adopted_model_nothing_is_exchanged(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = models.load("./model")
+    adopted = models.adopt(copy.deepcopy(plain.model), plain.tokenizer)
+    recorded = stored(generate(adopted), transformers="4.49.0")
+    monkeypatch.setattr(adopted.model.transformer.ln_f, "eps", 0.5)
+
+    with unwatched(monkeypatch):
+        found = ask(recorded, generate(adopted))
+
+    assert (found.cause, found.swapped) == ("forward", ())
+    assert "the checkpoint loaded afresh instead of the model in memory was not tried" in told(found)

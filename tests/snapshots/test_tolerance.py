@@ -5,6 +5,7 @@ import math
 import pytest
 
 from pytest_hfmodels.snapshots import NOISE_FLOOR, Tolerance, tolerance_for
+from pytest_hfmodels.snapshots.tolerance import noise_floor
 
 INFINITE, NAN = math.inf, math.nan
 
@@ -60,3 +61,11 @@ def test_coarser_dtypes_have_wider_tolerances() -> None:
 def test_rounding_that_was_measured_passes() -> None:
     for name, same in (("same_engine", True), ("cross_engine", False)):
         assert NOISE_FLOOR[name] < tolerance_for("float32", same_engine=same).absolute
+
+
+@pytest.mark.parametrize("coarse", ["float16", "bfloat16"])
+def test_of_two_dtypes_the_finer_one_s_noise_counts(coarse: str) -> None:
+    fine = noise_floor("float32", same_engine=True)
+
+    assert noise_floor("float32", coarse, same_engine=True) == noise_floor(coarse, "float32", same_engine=True) == fine
+    assert noise_floor(coarse, same_engine=True) > fine
