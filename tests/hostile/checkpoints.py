@@ -214,7 +214,7 @@ def _tokenizers() -> dict[str, Damage]:
         "added_tokens": ([{"id": 2**40, "content": "x"}], [{"id": 5, "content": ""}], "x", [{"id": -1}]),
         "version": (None, 7, "9.9"),
     }
-    found = {
+    found: dict[str, Damage] = {
         f"{part}={value!r:.60}": partial(_replace, "tokenizer.json", json.dumps({**good, part: value}).encode())
         for part, values in pieces.items()
         for value in values
@@ -243,7 +243,7 @@ def _headers() -> dict[str, Damage]:
         "more": {"a": {**entry, "more": 1}},
         "no-shape": {"a": {"dtype": "F32", "data_offsets": [0, 8]}},
     }
-    found = {
+    found: dict[str, Damage] = {
         name: partial(_replace, "model.safetensors", _safetensors(json.dumps(header).encode()))
         for name, header in headers.items()
     }

@@ -22,11 +22,7 @@ KNOWN: dict[str, str] = {
     "vocabulary-file": "A vocabulary that cannot be read is a traceback.",
     "special-tokens-file": "A special_tokens_map.json that cannot be read is a traceback.",
     "weights-file": "Weights that cannot be read are a traceback.",
-    "weights-header": "A sentence about a tensor quotes all of a long shape.",
-    "weights-index": "A sentence about an index prints escape sequences, or quotes a long name whole.",
     "code": "Code in a checkpoint's folder is executed.",
-    "ledger-field": "A sentence about a ledger quotes a long value whole.",
-    "ledger-name-or-when": "A sentence about a ledger quotes a long value whole.",
     "ledger-file": "A ledger that is nested deeply is a traceback or hangs.",
     "ledger-gone": "A ledger imports the project's own modules.",
     "ledger-match": "A ledger's `match` takes exponential time.",
@@ -34,7 +30,6 @@ KNOWN: dict[str, str] = {
     "ledger-place": "A ledger that is no regular file hangs.",
     "pending-place": "accept writes files that are no snapshots.",
     "pending-file": "A pending file that is no regular file hangs.",
-    "ids-failing": "Commands in the terminal put test ids between double quotes, as they are.",
 }
 
 

@@ -54,7 +54,8 @@ ESCAPING_OFF = "disable_test_id_escaping_and_forfeit_all_rights_to_community_sup
 
 def drawn(seed: int, count: int) -> list[str]:
     """Return names that differ in more than case, form or what file systems do not take."""
-    random_, found = random.Random(seed), {}
+    random_ = random.Random(seed)
+    found: dict[str, str] = {}
     while len(found) < count:
         name = "".join(random_.choices(SIGNS, k=random_.randint(1, 6)))
         found.setdefault("".join(sign for sign in name.lower() if sign.isalnum()), name)

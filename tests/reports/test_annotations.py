@@ -8,7 +8,7 @@ from . import example_results as examples
 def test_a_failure_is_an_error_at_the_line_of_its_test() -> None:
     told = list(commands(examples.one_of_each()))
 
-    assert told[1] == (
+    assert told[0] == (
         "::error file=tests/test_it.py,line=12,title=changed (forward)%3A tests/test_it.py%3A%3Atest_changed[torch]::"
         "generated token 2 differs%0Arecorded ' and', now ' but'%0A"
         "the forward pass gives other numbers, from block 2 on%0A"

@@ -376,9 +376,9 @@ class TestInCI:
         unknown = "the model that made this output is no longer in memory, so that it cannot be asked why"
         told = [line for line in lines if line.startswith("::")]
         assert told == [
-            f"::error {file},line=18,title=broken%3A test_it.py%3A%3Atest_broken::AssertionError: nothing works",
             f"::error {file},line=11,title=changed%3A test_it.py%3A%3Atest_changed::"
             f"generated token 2 differs%0Arecorded ' and', now ' but'%0A{unknown}",
+            f"::error {file},line=18,title=broken%3A test_it.py%3A%3Atest_broken::AssertionError: nothing works",
             f"::error {file},line=14,title=drift%3A test_it.py%3A%3Atest_two::"
             f"the same output, but numbers moved beyond tolerance, first the log-probability of token 2%0A{unknown}",
         ]
