@@ -6,7 +6,7 @@ without a traceback from inside the package.
 
 from __future__ import annotations
 
-from pytest_hfmodels.reports.visible import visible
+from pytest_hfmodels.control_chars import visible
 
 _LONGEST = 1500  # characters of a message: nobody reads more
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import uses_models
 from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, read_ledger, says
 from pytest_hfmodels.snapshots.location import ledger_file

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import collection
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import CACHE, CALL, SNAPSHOT, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:

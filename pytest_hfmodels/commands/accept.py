@@ -7,8 +7,8 @@ from os.path import relpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.commands.selection import add_selection, selected
-from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse

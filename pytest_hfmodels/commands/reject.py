@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
-from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse

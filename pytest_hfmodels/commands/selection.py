@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.visible import visible
+from pytest_hfmodels.control_chars import visible
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.reports.visible import visible_line
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.versions.bisection import Judgement
 from pytest_hfmodels.versions.results import State
 

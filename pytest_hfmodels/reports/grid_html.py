@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.reports import grid_words
-from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.versions.grid import labels
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.reports import grid_words, markdown
-from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.places import portable
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.reports.grid_terminal import console
-from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     from pathlib import Path

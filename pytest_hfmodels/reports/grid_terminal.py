@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.reports import grid_words
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.versions.environments import Moved
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.results import State

@@ -18,10 +18,10 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from pytest_hfmodels.control_chars import UNSEEN, named, visible, visible_line
 from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.results import parting
-from pytest_hfmodels.reports.visible import UNSEEN, named, visible, visible_line
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
 from pytest_hfmodels.verdicts import gravity

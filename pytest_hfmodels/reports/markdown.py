@@ -7,8 +7,8 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.reports.results import parting
-from pytest_hfmodels.reports.visible import visible, visible_line
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
 from pytest_hfmodels.verdicts import gravity

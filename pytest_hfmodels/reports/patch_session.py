@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
-from pytest_hfmodels.reports.visible import visible
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
 
 if TYPE_CHECKING:

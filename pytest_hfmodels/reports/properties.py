@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.records import GenerationRecord
 from pytest_hfmodels.reports.compared import movement
 from pytest_hfmodels.reports.terminal import mismatch
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.snapshots.compare import Verdict
 from pytest_hfmodels.verdicts import gravity
 

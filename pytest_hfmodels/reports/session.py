@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
@@ -36,7 +37,6 @@ from pytest_hfmodels.reports.results import (
     dump,
     read,
 )
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.requests import request_of, uses_models
 from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 from pytest_hfmodels.verdicts import Verdict, gravity

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.explain.grouping import Told, grouped
-from pytest_hfmodels.reports.visible import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

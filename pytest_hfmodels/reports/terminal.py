@@ -5,9 +5,9 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
 from pytest_hfmodels.reports.results import parting
-from pytest_hfmodels.reports.visible import visible_line
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.compare import Verdict
 from pytest_hfmodels.snapshots.explanation import in_words

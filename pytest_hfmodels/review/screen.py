@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reports.unified import hunks
-from pytest_hfmodels.reports.visible import visible, visible_line
 from pytest_hfmodels.review.folding import fold
 from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load

@@ -10,7 +10,7 @@ import pytest
 from pytest_hfmodels.models import ModelCache
 
 from .checkpoints import CANARY, classes
-from .known_failures import marked
+from .classes import as_parameters
 from .sandbox import hold
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_there_are_several_hundred_variants() -> None:
     assert sum(map(len, CLASSES.values())) > 400
 
 
-@pytest.mark.parametrize("damages", marked(CLASSES))
+@pytest.mark.parametrize("damages", as_parameters(CLASSES))
 def test_a_checkpoint_works_is_refused_warns_or_is_skipped(
     damages: dict[str, Damage],
     tiny_gpt2: Path,

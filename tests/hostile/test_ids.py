@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.reports.visible import UNSEEN
+from pytest_hfmodels.control_chars import UNSEEN
 
-from .known_failures import marked
+from .classes import as_parameters
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -64,7 +64,7 @@ def drawn(seed: int, count: int) -> list[str]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("names", marked({"ids": drawn(7, 60)}))
+@pytest.mark.parametrize("names", as_parameters({"ids": drawn(7, 60)}))
 def test_names_keep_their_snapshots_in_the_folder(bare_project: Project, names: list[str]) -> None:
     bare_project.ini(ESCAPING_OFF)
     bare_project.write(TESTS.format(names=names, now=""))
@@ -86,7 +86,7 @@ def test_names_keep_their_snapshots_in_the_folder(bare_project: Project, names: 
     bare_project.run("-q").assert_outcomes(passed=len(names))
 
 
-@pytest.mark.parametrize("names", marked({"ids-failing": drawn(8, 60)}))
+@pytest.mark.parametrize("names", as_parameters({"ids-failing": drawn(8, 60)}))
 def test_names_of_failing_tests_are_shown_by_name(bare_project: Project, names: list[str]) -> None:
     bare_project.ini(ESCAPING_OFF)
     bare_project.write(TESTS.format(names=names, now=""))

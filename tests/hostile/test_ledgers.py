@@ -12,7 +12,7 @@ import pytest
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.snapshots.ledger import Break, Removal, read_ledger
 
-from .known_failures import marked
+from .classes import as_parameters
 from .sandbox import hold
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_there_are_several_hundred_variants() -> None:
     assert sum(map(len, classes().values())) > 200
 
 
-@pytest.mark.parametrize("texts", marked(classes()))
+@pytest.mark.parametrize("texts", as_parameters(classes()))
 def test_a_ledger_works_is_refused_warns_or_is_skipped(
     texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

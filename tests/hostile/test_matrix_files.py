@@ -16,7 +16,7 @@ from pytest_hfmodels.versions.last_grid import last_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 from ..versions.test_last_grid import keep
-from .known_failures import marked
+from .classes import as_parameters
 from .sandbox import hold
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def matrices(folder: Path) -> None:
     hold()
 
 
-@pytest.mark.parametrize("part", marked({"matrix": "row"}))
+@pytest.mark.parametrize("part", as_parameters({"matrix": "row"}))
 def test_a_matrix_file_is_shown_or_left_out(part: str, tmp_path: Path) -> None:
     del part
     folder = keep(tmp_path, "a", "current", "transformers==4.0", "x")

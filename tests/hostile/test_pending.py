@@ -19,7 +19,7 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, record
-from .known_failures import marked
+from .classes import as_parameters
 from .sandbox import hold
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _flipped(seed: int, found: dict[str, Any]) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("damages", marked(classes()))
+@pytest.mark.parametrize("damages", as_parameters(classes()))
 def test_commands_on_a_pending_file_work_refuse_or_warn(
     bare_project: Project, damages: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

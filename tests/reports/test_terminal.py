@@ -8,11 +8,11 @@ from unicodedata import east_asian_width
 
 import pytest
 
+from pytest_hfmodels.control_chars import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.explain import Evidence, Explanation, Swap
 from pytest_hfmodels.records import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import header, mismatch
-from pytest_hfmodels.reports.visible import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.assertion import Outcome
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.control_chars import UNSEEN
 from pytest_hfmodels.reports.pending_diff import diff_lines
 from pytest_hfmodels.reports.tint import Tint, tint_for
-from pytest_hfmodels.reports.visible import UNSEEN
 from pytest_hfmodels.review.folding import columns
 from pytest_hfmodels.review.screen import change_lines
 from pytest_hfmodels.snapshots.format import dump
