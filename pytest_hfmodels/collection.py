@@ -163,8 +163,8 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
         path, name, other = owners.setdefault(one_file(file), (item.path, test_name(item), file))
         if other != file:
             raise OptionError(
-                f"Two tests have snapshot files that are one on macOS or Windows, {other} and {file}.",
-                hint="Let their files, names or parameter ids differ in more than case or the encoding of accents.",
+                f"Two tests have snapshot files that macOS or Windows treats as one: {other} and {file}.",
+                hint="Rename one, or use pytest.param(…, id=…): case and the encoding of accents do not count.",
             )
         if (path, name) != (item.path, test_name(item)):
             raise OptionError(
@@ -202,7 +202,7 @@ def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple
 
 
 def engines_to_name(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
-    """Return the engines for the run's header: those that can be used where a test chooses while it runs."""
+    """Return the engines for the run's header: all usable ones if a test chooses its engine while it runs."""
     from pytest_hfmodels.engines.availability import usable
 
     items = list(items)

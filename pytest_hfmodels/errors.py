@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pytest_hfmodels.control_chars import visible
 
-_LONGEST = 1500  # characters of a message: nobody reads more
+_LONGEST = 1500  # characters of a message that are shown
 
 
 class HFModelsError(Exception):
@@ -25,7 +25,7 @@ class HFModelsError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return both as a terminal may show them: what others wrote is quoted in them, of any length and any signs."""
+        """Return message and hint, shortened and with control characters escaped: they may quote text from any file."""
         message = self.message if len(self.message) <= _LONGEST else f"{self.message[:_LONGEST]} …"
         return f"{_lines(message)}\n  {_lines(self.hint)}"
 
@@ -67,7 +67,7 @@ class LedgerError(SnapshotError):
 
 
 def _lines(text: str) -> str:
-    # A line that begins with `::` is a command to GitHub's runner, whatever is before it but blanks.
+    # A line that begins with `::`, even after blanks, is a command to GitHub's runner.
     return visible(text).replace("\n", "\n  | ")
 
 

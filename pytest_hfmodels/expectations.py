@@ -30,11 +30,11 @@ _NAMED = 4  # entries in a run's header
 def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
     """Let the entries that are about the installed versions hold for these tests, and return them.
 
-    Tests without a fixture of this plugin stay as they are.
+    Tests that use no fixture of this plugin are not changed.
 
     Raises:
-        LedgerError: the file does not fit, two entries disagree about a snapshot, or what a removal calls gone is not
-            of the package that it is about.
+        LedgerError: the file is invalid, two entries disagree about a snapshot, or the `gone` name of a removal
+            does not belong to its package.
     """
     ledger = read_ledger(ledger_file(config)).applying(installed)
     for removal in ledger.entries:
@@ -97,7 +97,7 @@ def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], r
 
 
 def applying_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
-    """Return the header's line about the entries that apply here, and how many tests they are about."""
+    """Return the header's line with the entries that apply here and the number of tests that they affect."""
     ledger = config.stash.get(APPLYING, None)
     if ledger is None or not ledger.entries:
         return []

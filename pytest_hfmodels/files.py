@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it; reading without surprises."""
+"""Writes files atomically, and reads only regular files of limited size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked, and leftovers stay
+except ImportError:  # Windows: nothing is locked, and temporary files of killed writers stay
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` through a temporary file beside it and `os.replace`.
 
-    What an earlier writer of the file left behind when it was killed is removed.
+    Temporary files of earlier writers that were killed are removed.
 
     Args:
         path: the file; its folder is made if need be. Its permissions stay, or follow the umask when it is new.
@@ -35,7 +35,7 @@ def write_atomically(path: Path, text: str) -> None:
     target = path.resolve()  # a symbolic link stays one
     remove_leftovers(target)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-    # Not `tempfile`, whose files are for their owner alone: the kernel takes off what the umask says, for every thread.
+    # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     lock = _lock(handle)
     try:
@@ -56,10 +56,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove temporary files of a file's writers that were killed. A writer that is alive holds a lock on its own.
+    """Remove temporary files of killed writers. A writer that is still running holds a lock on its file.
 
     Args:
-        target: the file that they wrote to, links resolved.
+        target: the file that they were writing, links resolved.
     """
     for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with suppress(OSError):
@@ -76,7 +76,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _lock(handle: int) -> int | None:
-    """Lock an open file for as long as the returned handle is open; None where somebody else has, or none can."""
+    """Lock an open file until the returned handle is closed; None if it is locked or cannot be."""
     if fcntl is None:
         return None
     try:
@@ -87,11 +87,11 @@ def _lock(handle: int) -> int | None:
 
 
 def read_bytes(path: Path, *, largest: int) -> bytes:
-    """Return what a regular file holds. A FIFO or a device would hang the reader, or fill the memory.
+    """Return the content of a regular file. Reading a FIFO or a device could hang or fill the memory.
 
     Args:
         path: the file, or a link to it.
-        largest: how many bytes it may have.
+        largest: the largest size allowed, bytes.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is larger.
@@ -104,7 +104,7 @@ def read_bytes(path: Path, *, largest: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
         if status.st_size > largest:
-            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, and may have {largest:,}")
+            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than the {largest:,} allowed")
         with os.fdopen(os.dup(handle), "rb") as file:
             return file.read(largest)
     finally:

@@ -61,10 +61,12 @@ def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
     """The recorded outcome of this test: `assert gpt2.generate(…) == hf_snapshot`.
 
     Kept in one TOML file a test under the folder `hfmodels_snapshots`, shared by all engines, written by
-    syrupy's `--snapshot-update`. A test that passes although its record differs fails when it is torn down.
+    syrupy's `--snapshot-update`. If the record differs and the test passes all the same, the test fails at teardown.
     """
     item = request.node
-    refuse_update_in_ci(request.config, [item.nodeid])  # a test that asks for it while running was not seen
+    refuse_update_in_ci(
+        request.config, [item.nodeid]
+    )  # not checked earlier if a test requests the fixture while running
     _require_assertions(item.nodeid)
     try:
         snapshot = request.getfixturevalue("snapshot")
@@ -72,13 +74,13 @@ def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
         snapshot = None
     if not hasattr(snapshot, "use_extension"):
         raise OptionError(
-            f"hf_snapshot needs syrupy's fixture `snapshot`, and {item.nodeid} has another one or none.",
+            f"hf_snapshot needs syrupy's fixture `snapshot`, but {item.nodeid} has another one or none.",
             hint="Rename your own fixture `snapshot`, and do not switch syrupy off.",
         )
     from pytest_hfmodels.explain import explain
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    if SNAPSHOT in item.stash:  # a plugin runs the test again
+    if SNAPSHOT in item.stash:  # a plugin reruns the test
         item.stash[SNAPSHOT].discount()
     item.stash[SNAPSHOT] = HFSnapshot(item, snapshot, explain)
     yield item.stash[SNAPSHOT]
@@ -106,7 +108,7 @@ CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
 
 
 def _require_assertions(nodeid: str) -> None:
-    """Refuse to compare where Python leaves out `assert`: pytest brings it back in test files, and nowhere else.
+    """Refuse to compare if Python skips `assert`: pytest's rewriting keeps it only in test files.
 
     Raises:
         OptionError: Python runs with -O.
@@ -119,21 +121,21 @@ def _require_assertions(nodeid: str) -> None:
 
 
 def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
-    """Look at the comparisons of a test that passed; warn where there are none.
+    """Check the comparisons of a test that passed; warn if it made none.
 
     Raises:
-        SnapshotError: one of them differed, so that the test should have failed.
+        SnapshotError: one of them differed, so the test should have failed.
     """
     differing = [outcome for outcome in snapshot.outcomes if not outcome.equal]
     if differing:
-        from pytest_hfmodels.reports.terminal import mismatch  # a failing test can wait for an import
+        from pytest_hfmodels.reports.terminal import mismatch  # imported late: only a failing test needs it
 
         lines = mismatch(differing[0], verbose=item.config.get_verbosity() > 1)
         raise SnapshotError(
             f"{item.nodeid} compared a record that differs from its snapshot, and passed: nothing asserted it.",
             hint="\n  ".join(
                 [
-                    "Write `assert record == hf_snapshot`; where a difference is expected, mark the test xfail.",
+                    "Write `assert record == hf_snapshot`, or mark the test xfail if you expect a difference.",
                     *lines,
                 ]
             ),
@@ -145,7 +147,9 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
         try:
             warnings.warn(said, UnusedSnapshotWarning, stacklevel=1)
         except UnusedSnapshotWarning:  # the project turns warnings into errors
-            raise SnapshotError(said, hint="Write `assert record == hf_snapshot`, or do not ask for it.") from None
+            raise SnapshotError(
+                said, hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments."
+            ) from None
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:

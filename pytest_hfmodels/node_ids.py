@@ -1,6 +1,6 @@
-"""Test ids: what people type, without what the plugin, pytest and plugins that repeat tests put into them.
+"""Test ids as people type them: without the engine, escapes and the repetition number that plugins add.
 
-May import `requests`; collection, snapshots and expectations stand on it.
+May import `requests`; for collection, snapshots and expectations.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pytest_hfmodels.engines.base import ENGINE_NAMES
 if TYPE_CHECKING:
     import pytest
 
-# Plugins that run a test several times by a parameter of their own, and how they name a repetition.
+# The parameter that pytest-repeat adds for the number of a repetition.
 _REPEATED = "__pytest_repeat_step_number"
 
 
 def stable_nodeid(item: pytest.Item) -> str:
-    """Return the id of a test without the repetition that pytest-repeat puts into it (`--count 2`)."""
+    """Return the id of a test without the repetition number that pytest-repeat adds (`--count 2`)."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return item.nodeid
@@ -26,20 +26,20 @@ def stable_nodeid(item: pytest.Item) -> str:
 
 
 def stable_id(item: pytest.Item) -> str:
-    """Return the part of a parametrised test's id that stands in brackets, without a repetition."""
-    callspec = item.callspec  # type: ignore[attr-defined]  # the caller has looked
+    """Return the part of a parametrised test's id in brackets, without a repetition number."""
+    callspec = item.callspec  # type: ignore[attr-defined]  # the caller checked it
     identifier: str = callspec.id
     step = callspec.params.get(_REPEATED)
     if not isinstance(step, int):
         return identifier
     mark = item.get_closest_marker("repeat")
     segment = f"{step + 1}-{getattr(item.config.option, 'count', 0) if mark is None else int(mark.args[0])}"
-    # pytest-repeat parametrises after everybody else.
+    # pytest-repeat adds its parameter last.
     return identifier.removesuffix(segment).removesuffix("-") if identifier.endswith(segment) else identifier
 
 
 def ids_as_typed(nodeid: str) -> tuple[str, ...]:
-    """Return an id as pytest says it, and without the engine that this plugin puts first into its brackets."""
+    """Return an id as pytest prints it, and also without the engine that this plugin puts first in the brackets."""
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
     if not bracket or engine not in ENGINE_NAMES:
@@ -48,6 +48,6 @@ def ids_as_typed(nodeid: str) -> tuple[str, ...]:
 
 
 def escaped(typed: str) -> str:
-    """Return an id with what stands in its brackets escaped as pytest escapes it."""
+    """Return an id with its brackets' content escaped as pytest escapes it."""
     function, bracket, parameters = typed.partition("[")
     return f"{function}{bracket}{parameters.encode('unicode_escape').decode('ascii')}"

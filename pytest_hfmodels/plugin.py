@@ -166,13 +166,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look at every model and its weights once more: a write through `.data` shows nowhere else. Colour the reports."""
+    """Check every model and its weights again, as nothing else finds a write through `.data`; colour reports."""
     _paint(session.config)
     if CACHE not in session.config.stash:
         return
     changed = _changes(session.config)
     if changed:
-        text = f"A shared model changed in this session, and it is not known which test changed it: {changed}"
+        text = f"A shared model changed in this session, but it is not known which test changed it: {changed}"
         session.config.stash[_LATE] = text
         if Options.of(session.config).dirty == "error":
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -183,7 +183,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(visible_line(config.stash[_LATE]))
-    if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects nothing, so its header counts nothing
+    if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
         for line in _acted(terminalreporter):
             terminalreporter.write_line(line)
     failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
@@ -229,7 +229,7 @@ def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
 
 
 def _acted(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
-    """Yield how many tests ledger entries have decided, told from the reports of xdist's workers."""
+    """Yield the line with the number of tests that ledger entries affected, from the reports of xdist's workers."""
     said = []
     for outcome, words in (("xfailed", "expected to fail"), ("skipped", "skipped")):
         reports = terminalreporter.getreports(outcome)
@@ -257,7 +257,7 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
 
 
 def _is_waiting(report: Any) -> bool:
-    """Tell whether a test failed by a snapshot, when it was torn down too. Under xdist only its report is here."""
+    """Return whether a snapshot made a test fail, also at teardown. Under xdist only the report is available."""
     said = dict(report.user_properties) if getattr(report, "when", "") in ("call", "teardown") else {}
     return said.get("hfmodels_verdict", "same") != "same" and said.get("hfmodels_base") != "same"
 
@@ -343,7 +343,7 @@ def _is_users(entry: Any) -> bool:
 
 
 def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
-    """Return which models have changed: those that a test may have changed, or at the session's end all of them."""
+    """Return the changed models: of those that a test may have changed, or at the session's end of all."""
     cache = config.stash[CACHE]
     found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
     return "; ".join(
@@ -353,7 +353,7 @@ def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
 
 
 def _holders(item: pytest.Item) -> list[object]:
-    """Return where a test may have a model from, besides its handle."""
+    """Return the objects through which a test may reach a model, besides its handle."""
     values = (getattr(item, "funcargs", None) or {}).values()
     return [*values, *(getattr(item, name, None) for name in ("instance", "cls", "module"))]
 
@@ -361,7 +361,7 @@ def _holders(item: pytest.Item) -> list[object]:
 def _object(config: pytest.Config, text: str) -> None:
     from pytest_hfmodels.models import DirtyModelWarning
 
-    text = visible_line(text)  # a test's id may hold anything
+    text = visible_line(text)  # a test's id may contain any character
     if Options.of(config).dirty == "error":
         pytest.fail(text, pytrace=False)
     try:

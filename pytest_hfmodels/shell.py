@@ -1,6 +1,6 @@
-"""Commands that somebody can paste into a shell. Whatever is printed for a person to type is written by `command`.
+"""Quotes commands for the shell. Every command that the plugin prints comes from `command`.
 
-Every room may import this; it imports none.
+Every package may import this; it imports none.
 """
 
 from __future__ import annotations
@@ -8,34 +8,34 @@ from __future__ import annotations
 import re
 import shlex
 
-UNTYPABLE = "# No command line can hold one of the names in this command."
+UNTYPABLE = "# One of the names in this command cannot be typed in a shell."
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+=-]")
 
 
 def command(*words: str) -> str:
-    """Return a command as one line for sh, bash and zsh; each word reaches the program exactly as it is here.
+    """Return a command as one line for sh, bash and zsh; the program receives each word unchanged.
 
-    The line holds nothing that a reader cannot see: a word with control characters is written by `printf`.
+    The line has no invisible characters: a word with control characters is written with `printf`.
 
     Args:
         words: the program and its arguments.
 
     Returns:
-        The line. `UNTYPABLE`, which is a comment, where a word holds a NUL, ends with a newline or is no text.
+        The line; or the comment `UNTYPABLE` if a word contains a NUL, ends with a newline or is not valid text.
     """
     try:
         return " ".join(map(_quoted, words))
-    except ValueError:  # a lone surrogate is one, too
+    except ValueError:  # includes UnicodeEncodeError, for a lone surrogate
         return UNTYPABLE
 
 
 def is_command(line: str) -> bool:
-    """Tell whether a line of an explanation is a command of ours: half of one is another one, so nobody may cut it."""
+    """Return whether a line of an explanation is a command of the plugin, which must not be shortened."""
     return line.startswith("hfmodels ")
 
 
 def operand(name: str) -> str:
-    """Return a test's or a file's name as no program takes it for an option (`-x`) or a list of arguments (`@x`)."""
+    """Return a test's or file's name so that no program reads it as an option (`-x`) or an argument file (`@x`)."""
     return f"./{name}" if name.startswith(("-", "@")) else name
 
 
@@ -43,15 +43,15 @@ def _quoted(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
     if "\0" in word or word.endswith("\n"):
-        raise ValueError("no shell can hand this to a program")
+        raise ValueError("no shell can pass this word to a program")
     written = "".join(map(_escaped, word))
-    if written.startswith("-"):  # which printf takes for an option
+    if written.startswith("-"):  # printf would read it as an option
         written = f"\\055{written[1:]}"
     return f"\"$(printf '{written}')\""
 
 
 def _escaped(character: str) -> str:
-    """Return a character as `printf` writes it, by its bytes where a shell or a reader would take it for another."""
+    """Return a character for `printf`, as octal bytes if a shell or a reader could misread it."""
     if _PLAIN.match(character) or (not character.isascii() and character.isprintable()):
         return character
     if character == "%":

@@ -355,7 +355,7 @@ def test_a(hf_snapshot, text): pass
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         [
-            "ERROR: Two tests have snapshot files that are one on macOS or Windows, "
+            "ERROR: Two tests have snapshot files that macOS or Windows treats as one: "
             f"*test_a[[]{first}[]].toml and *test_a[[]{second}[]].toml.",
             "*Let their files, names or parameter ids differ in more than case or the encoding of accents.",
         ]

@@ -332,7 +332,7 @@ def test_data(hf_model):
         result.stdout.fnmatch_lines(
             [
                 "*- hfmodels -*",
-                "A shared model changed in this session, and it is not known which test changed it: "
+                "A shared model changed in this session, but it is not known which test changed it: "
                 "./model (text-generation, torch): weights were written in place",
             ]
         )

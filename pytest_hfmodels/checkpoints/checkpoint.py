@@ -86,8 +86,8 @@ def resolve(
         raise type(error)(message, hint=error.hint) from error.__cause__
     except OSError as error:
         raise CheckpointError(
-            f"Checkpoint {name!r}: a file of it cannot be read: {error}.",
-            hint="Make it readable for the user who runs pytest, or copy the checkpoint anew.",
+            f"Checkpoint {name!r} has a file that cannot be read: {error}.",
+            hint="Make it readable for the user who runs pytest, or copy the checkpoint again.",
         ) from error
     return checkpoint
 

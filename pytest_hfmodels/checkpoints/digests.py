@@ -51,13 +51,13 @@ def weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | me
 
 
 def ordered_weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
-    """Digest tensors that come in the order of their names, and hold one of them at a time.
+    """Return the digest of tensors sorted by name; holds one of them in memory at a time.
 
     Args:
-        tensors: as for `weights_digest`, which gives the same digest.
+        tensors: as for `weights_digest`, which returns the same digest.
 
     Raises:
-        ValueError: two tensors have the same name, or one comes too late.
+        ValueError: two tensors have the same name, or they are not sorted.
     """
     digest = hashlib.sha256()
     previous: str | None = None
@@ -65,7 +65,7 @@ def ordered_weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], by
         if name == previous:
             raise ValueError(f"two tensors are named {name!r}")
         if previous is not None and name < previous:
-            raise ValueError(f"{name!r} comes after {previous!r}: sort tensors by name")
+            raise ValueError(f"Tensor {name!r} comes after {previous!r}: sort tensors by name")
         previous = name
         size = raw.nbytes if isinstance(raw, memoryview) else len(raw)
         # The line gives the length of what follows, so no two lists of tensors share a byte stream.
@@ -87,10 +87,10 @@ def config_digest(config: Mapping[str, object], generation_config: Mapping[str, 
 
 
 def same_content(recorded: str, observed: str) -> bool | None:
-    """Tell whether two digests of a part are of the same content; None where they cannot tell.
+    """Return whether two digests of a part have the same content; None if they have no source in common.
 
-    The digests of an adopted model say what they were taken of: `sha256:… of config.json, sha256:… of transformers
-    4.57.6`. Only two that were taken of the same thing are compared.
+    A digest of an adopted model names its source: `sha256:… of config.json, sha256:… of transformers
+    4.57.6`. Only digests with the same source are compared.
     """
     before, now = _by_source(recorded), _by_source(observed)
     common = before.keys() & now.keys()

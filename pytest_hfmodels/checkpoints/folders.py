@@ -43,7 +43,7 @@ _VOCABULARIES = ("vocab.txt", "vocab.json", PICKLED_VOCABULARY)
 
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 _LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
-_DEEPEST = 50  # real ones nest five deep; upstream walks through them recursively
+_DEEPEST = 50  # real files nest five levels deep; upstream reads them recursively
 _FOREIGN_SUFFIXES = (
     *(".h5", ".msgpack", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".index", ".bin"),
     *(".gguf", ".onnx", ".npz", ".safetensors"),
@@ -180,7 +180,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     """Return the tokenizer files that exist.
 
     Raises:
-        CheckpointError: one of them is a folder, a pipe or a device.
+        CheckpointError: one of them is not a regular file (a folder, a pipe, a device).
     """
     return [folder / name for name in TOKENIZER_FILES if is_file(folder / name)]
 
@@ -191,23 +191,23 @@ def sidecar_files(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Say whether there is a file to read.
+    """Return whether a path is a regular file.
 
     Raises:
-        CheckpointError: there is something else of that name: reading a pipe would wait for ever.
+        CheckpointError: it exists and is something else; reading a pipe would never end.
     """
     if path.is_file():
         return True
     if path.exists():
-        raise CheckpointError(f"{path} is no file.", hint=_LAYOUT)
+        raise CheckpointError(f"{path} is not a regular file.", hint=_LAYOUT)
     return False
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that has to hold an object, nested no deeper than `_DEEPEST`.
+    """Read a JSON file that must hold an object, nested no deeper than `_DEEPEST`.
 
     Raises:
-        CheckpointError: it is missing or no file, or it holds something else.
+        CheckpointError: it is missing, is not a regular file, or holds something else.
     """
     if not is_file(path):
         raise CheckpointError(f"{path} is missing.", hint=_LAYOUT)
@@ -234,7 +234,7 @@ def read_configuration(folder: Path) -> dict[str, Any]:
 
 
 def _is_deeper(content: object, limit: int) -> bool:
-    """Tell whether lists and objects nest deeper than `limit`; by levels, because recursion could itself end."""
+    """Return whether lists and objects nest deeper than `limit`. Not recursive, to avoid a RecursionError."""
     level: list[Any] = [content]
     for _ in range(limit):
         nested = [item.values() if isinstance(item, dict) else item for item in level]
@@ -243,7 +243,7 @@ def _is_deeper(content: object, limit: int) -> bool:
 
 
 def _too_deep(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path} nests lists and objects more than {_DEEPEST} deep.", hint=_LAYOUT)
+    return CheckpointError(f"{path} nests lists and objects more than {_DEEPEST} levels deep.", hint=_LAYOUT)
 
 
 def _is_transfo_xl(folder: Path) -> bool:

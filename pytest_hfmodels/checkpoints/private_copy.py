@@ -1,6 +1,6 @@
-"""What upstream is handed in place of a checkpoint's folder: the files that make a checkpoint, and no other.
+"""Copies the known files of a checkpoint into a private folder, from which upstream loads it.
 
-For `engines` and `models`, through the package. Upstream looks for more in a folder than it is asked for: 4.57 runs
+For `engines` and `models`, through the package. Upstream also reads files that nobody asked for: 4.57 runs
 `custom_generate/generate.py`, `adapter_config.json` names another model, a tokenizer's file may name a pickle.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADAPTER = "adapter_config.json"
-# Fields that name code, or files other than those of the folder.
+# Fields that name code, or files outside the folder.
 _LEADS_AWAY = re.compile(
     r"auto_map|trust_remote_code|custom_generate|custom_pipelines|transformers_weights|_commit_hash|_?name_or_path|\w+_files?"
 )
-# Fields that name an implementation by a word, or a repo on the Hub whose kernels would run.
+# Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
 _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")
 _WORD = re.compile(r"\w+", re.ASCII)
 
@@ -30,7 +30,7 @@ _WORD = re.compile(r"\w+", re.ASCII)
 def fill_private_copy(folder: Path, target: Path) -> None:
     """Put the config, the tokenizer files and the safetensors of `folder` into the empty folder `target`.
 
-    Weights are linked, not copied. JSON files leave out fields that name code or files elsewhere.
+    Weights are linked, not copied. Fields that name code or files elsewhere are removed from JSON files.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -49,15 +49,15 @@ def fill_private_copy(folder: Path, target: Path) -> None:
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Refuse a folder whose weights are to be changed by an adapter: nothing here would apply it.
+    """Refuse a folder with an adapter: nothing here would apply it.
 
     Raises:
-        CheckpointError: naming its file.
+        CheckpointError: the folder has an adapter.
     """
     if (folder / ADAPTER).exists():
         raise CheckpointError(
-            f"{folder} holds {ADAPTER}: an adapter changes the weights, and the plugin applies none.",
-            hint="Load it with PEFT and hand it over: hf_models.adopt(model, tokenizer).",
+            f"{folder} holds {ADAPTER}: the plugin does not apply adapters, so it would test other weights.",
+            hint="Load the model with PEFT and pass it in: hf_models.adopt(model, tokenizer).",
         )
 
 

@@ -76,7 +76,7 @@ def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], me
 
 
 def stored_headers(folder: Path) -> dict[str, StoredTensor]:
-    """Return what the files' headers say of every tensor, by name; no tensor is read.
+    """Return every tensor's entry in the files' headers, by name; reads no tensor.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -85,7 +85,7 @@ def stored_headers(folder: Path) -> dict[str, StoredTensor]:
 
 
 def same_bytes(folder: Path, names: Collection[str]) -> bool:
-    """Say whether the named tensors have the same dtype, shape and bytes.
+    """Return whether the named tensors have the same dtype, shape and bytes.
 
     Raises:
         CheckpointError: a file is missing or damaged.

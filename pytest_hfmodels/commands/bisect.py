@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 where the first bad release was found, 1 where the reason is still open, 130 after an interrupt."""
+    """Return 0 if the first bad release was found, 1 if the reason is still open, 130 after an interrupt."""
     from pytest_hfmodels.versions.installed import require_extra
 
     require_extra()

@@ -147,7 +147,7 @@ def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Seque
 
 
 def _command(options: argparse.Namespace) -> str:
-    """Return the command that makes the same page again, without how it runs and where things lie on this machine."""
+    """Return the command that writes the same page again, without options and paths of this machine."""
     from pytest_hfmodels.versions.places import portable
 
     with_ = [part for requirement in options.added for part in ("--with", requirement)]

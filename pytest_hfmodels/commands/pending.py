@@ -101,4 +101,4 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
             f"The patch cannot be written to {file}: {error.strerror or error}.",
             hint="Name a file in a folder that can be written to.",
         ) from error
-    print(f"patch of {len(kept)}: {file}; take it in with: {apply_command(file)}")
+    print(f"patch of {len(kept)}: {file}; apply it: {apply_command(file)}")

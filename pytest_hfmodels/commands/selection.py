@@ -30,11 +30,11 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     """Return the pending changes that were asked for.
 
-    What cannot be read, or would write anything but a snapshot, is told, and stays. So is a name with nothing pending
-    beside others that have something: a command that was killed can be typed again.
+    Files that cannot be read, and changes that would write anything but a snapshot, are listed and stay. Names without
+    a pending change are listed, too, if other names have one, so that a killed command can be typed again.
 
     Raises:
-        SnapshotError: nothing of what was named is pending, or nothing that is pending may be written.
+        SnapshotError: no name has a pending change, or none of the changes may be written.
     """
     from pytest_hfmodels.errors import SnapshotError
     from pytest_hfmodels.snapshots.accepting import refusal

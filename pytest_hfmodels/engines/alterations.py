@@ -1,4 +1,4 @@
-"""What a test may change of a model's parts without touching a weight: hooks, attributes, the parts themselves.
+"""Finds changes of a model other than its weights: hooks, attributes, replaced modules.
 
 For the engines, which tell them in `modes`.
 """
@@ -21,15 +21,15 @@ _HOOKS = {
 }
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, partial)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, Enum)
-_PLAIN_TYPES = ("dtype", "device")  # of torch, which is not imported here
-# Named by themselves: parameters, buffers, submodules, modes; or where Keras counts what it has done.
+_PLAIN_TYPES = ("dtype", "device")  # type names in torch, which is not imported here
+# Compared elsewhere (parameters, buffers, submodules, modes), or a counter of Keras.
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training", "built")
-# Upstream sets these when a model runs; other names of the kind end in `_cache` or `_cached`, or contain `hook`.
+# Upstream sets these while a model runs; similar names end in `_cache` or `_cached`, or contain `hook`.
 _IN_PASSING = (
     *("layers_are_rescaled", "_previous_max_cache_length", "_compiled_call", "_last_compile_config"),
     *("_saved_model_inputs_spec", "_build_input_shape"),
 )
-# Rotary embeddings that compute their frequencies anew for the length of a text: by class or `rope_type`.
+# Rotary embeddings that recompute their frequencies for the length of a text: by class or `rope_type`.
 _RECOMPUTED = ("dynamic", "longrope", "suscaled", "yarnscaled")
 _LONGEST = 100  # entries of a collection
 
@@ -44,9 +44,9 @@ def hooks(part: Any, name: str) -> Iterator[tuple[str, object]]:
 
 
 def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
-    """Yield (words, mark) for every plain value that an object holds, and every callable that its class has not.
+    """Yield (words, mark) for every plain value of an object, and every callable that does not come from its class.
 
-    The mark of a plain value is its text, that of a callable its identity. What upstream sets when it runs is left out.
+    The mark of a plain value is its text, that of a callable its id. Attributes that upstream sets are skipped.
     """
     for attribute, value in vars(part).items():
         if attribute in _ELSEWHERE or is_set_in_passing(attribute):
@@ -61,11 +61,11 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
 
 
 def is_set_in_passing(attribute: str, part: Any = None) -> bool:
-    """Tell whether upstream sets an attribute or a buffer of this name by itself when a model runs.
+    """Return whether upstream itself sets an attribute or a buffer of this name while a model runs.
 
     Args:
-        attribute: its name.
-        part: for a buffer the module that has it.
+        attribute: the name.
+        part: the module, if it is a buffer.
     """
     if attribute in _IN_PASSING or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:
         return True
@@ -74,7 +74,7 @@ def is_set_in_passing(attribute: str, part: Any = None) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    """Return a plain value as text, also in small collections; None for everything else."""
+    """Return a plain value, or a small collection of them, as text; None for everything else."""
     if isinstance(value, _PLAIN) or type(value).__name__ in _PLAIN_TYPES:
         return repr(value)
     if isinstance(value, dict) and len(value) <= _LONGEST:
@@ -86,7 +86,7 @@ def _text(value: Any) -> str | None:
             return None
         if isinstance(value, set | frozenset):
             texts.sort()
-        # PEFT says 'default' and ['default'] in turn, for the same adapter.
+        # PEFT writes 'default' or ['default'] for the same adapter.
         return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     return None
 
@@ -96,10 +96,10 @@ def _is_upstreams(hook: Any) -> bool:
 
 
 def _is_the_class_s(part: Any, attribute: str, value: Any) -> bool:
-    """Tell whether an attribute is what the object would give without it.
+    """Return whether an attribute equals what the object's class provides anyway.
 
-    Upstream wraps a module's forward for one call and puts the bound method back as an attribute. PEFT's `generate`
-    puts a method of the model within on a wrapper whose class has none of that name, and hands it on anyway.
+    Upstream wraps a module's forward for one call and restores the bound method as an attribute. PEFT's `generate`
+    sets a method of the inner model on a wrapper whose class has no such method.
     """
     if not isinstance(value, MethodType) or getattr(type(value.__self__), attribute, None) is not value.__func__:
         return False

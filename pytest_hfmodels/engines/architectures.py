@@ -1,7 +1,7 @@
-"""Which classes load a checkpoint: transformers' auto classes, or for Transformer-XL whichever implementation works.
+"""The classes that load a checkpoint: transformers' auto classes, or for Transformer-XL the implementation that works.
 
-The class that a checkpoint names in `architectures` decides whether it is loaded at all: only as itself, or with the
-head of another task over the same base.
+A checkpoint is loaded only as the class that it names in `architectures`, or as that class's base with the head of
+another task.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAPPINGS: dict[Task, str] = {
     "text-generation": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     "text-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
 }
-# An architecture with classes of these kinds has more than one sort of base: an encoder, or an encoder and a decoder.
+# An architecture with classes of these kinds has several kinds of base: an encoder, or an encoder and a decoder.
 _ENCODER_DECODERS = ("MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES")
 _OTHER_BASES = (
     *_ENCODER_DECODERS,
@@ -39,10 +39,10 @@ _OTHER_BASES = (
 )
 _TOKENIZER_NAME = re.compile(r"\w+(Tokenizer|TokenizerFast|Backend)", re.ASCII)
 _SUPPORTED = (
-    "The plugin runs decoders for text-generation and …ForSequenceClassification models for text-classification; "
-    "other kinds, encoder-decoders among them, can be neither loaded nor adopted yet."
+    "The plugin runs decoders for text-generation and …ForSequenceClassification models for text-classification. "
+    "It cannot load or adopt other kinds yet, such as encoder-decoders."
 )
-_ADOPT = "Load the model yourself and hand it over: hf_models.adopt(model, tokenizer)."
+_ADOPT = "Load the model yourself and pass it in: hf_models.adopt(model, tokenizer)."
 
 
 def model_class(transformers: ModuleType, folder: Path, task: Task, choice: TransfoXLChoice) -> Any:
@@ -56,7 +56,8 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
 
     Raises:
         CheckpointError: the configuration is damaged.
-        EngineError: the checkpoint is of another kind, or upstream's Transformer-XL was chosen, and there is none.
+        EngineError: the plugin does not run this kind of checkpoint, or upstream's Transformer-XL was chosen but does
+            not exist.
     """
     require_loadable(transformers, folder, task)
     if model_type(folder) != _TRANSFO_XL:
@@ -67,36 +68,38 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
 
 
 def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None:
-    """Refuse a checkpoint that would not be loaded as the class that it names, or with another head over its base.
+    """Refuse a checkpoint that would be loaded as another class than it names, unless only the head differs.
 
     Raises:
         CheckpointError: the configuration is damaged or names no architecture.
-        EngineError: it is of another kind, quantized, or has code of its own.
+        EngineError: the plugin does not run this kind, or it is quantized or needs its own code.
     """
     config = read_configuration(folder)
     kind = model_type(folder)
     if not kind:
         raise CheckpointError(
-            f"{folder / 'config.json'} names no model_type.",
+            f"{folder / 'config.json'} has no model_type.",
             hint='Add the architecture, as in "model_type": "gpt2".',
         )
     if config.get("quantization_config") or config.get("compression_config"):
-        raise EngineError(f"The checkpoint {folder} is quantized, and the plugin loads plain weights.", hint=_ADOPT)
+        raise EngineError(
+            f"The checkpoint {folder} is quantized; the plugin loads only weights that are not.", hint=_ADOPT
+        )
     names = _named_classes(config)
     family = family_classes(transformers, kind)
     if config.get("auto_map") and not (family and all(_is_of(transformers, name, kind, family) for name in names)):
         raise EngineError(
-            f"The checkpoint {folder} needs code of its own ({', '.join(map(ascii, names)) or 'auto_map'}), "
-            "and no code of a checkpoint is run.",
+            f"The checkpoint {folder} needs its own code ({', '.join(map(ascii, names)) or 'auto_map'}); "
+            "the plugin runs no code from a checkpoint.",
             hint=_ADOPT,
         )
     if not family:
-        return  # upstream says that it does not know the architecture
+        return  # upstream reports the unknown architecture
     _require_same_base(transformers, folder, task, kind, names)
 
 
 def family_classes(transformers: ModuleType, kind: str) -> tuple[str, ...]:
-    """Return the names of all classes that the installed release has for an architecture."""
+    """Return the names of all classes of an architecture in the installed release."""
     if kind == _TRANSFO_XL:
         return ("TransfoXLModel", *_TRANSFO_XL_CLASSES.values())
     mappings = _mappings(transformers)
@@ -105,7 +108,7 @@ def family_classes(transformers: ModuleType, kind: str) -> tuple[str, ...]:
 
 
 def possible_classes(transformers: ModuleType, folder: Path) -> tuple[str, ...]:
-    """Return the classes that may have saved a checkpoint: those that it names, and the others of its architecture."""
+    """Return the classes that may have saved a checkpoint: those that it names, then all others of its architecture."""
     kind = model_type(folder)
     family = family_classes(transformers, kind)
     named = _named_classes(read_configuration(folder))
@@ -113,7 +116,7 @@ def possible_classes(transformers: ModuleType, folder: Path) -> tuple[str, ...]:
 
 
 def named_class(transformers: ModuleType, name: str, choice: TransfoXLChoice) -> Any:
-    """Return the torch class of that name, for Transformer-XL from whichever implementation runs."""
+    """Return the torch class of that name; for Transformer-XL from the implementation that runs."""
     if name.startswith("TransfoXL"):
         return _transfo_xl(transformers, name, choice)
     return getattr(transformers, name)
@@ -123,7 +126,7 @@ def tokenizer_class(transformers: ModuleType, folder: Path, choice: TransfoXLCho
     """Return the class that loads the tokenizer of `folder`; see `model_class`.
 
     Raises:
-        CheckpointError: a file names a class that is no tokenizer, or the vocabulary is damaged.
+        CheckpointError: a file names a class that is not a tokenizer, or the vocabulary is damaged.
     """
     from pytest_hfmodels.checkpoints.folders import is_file, read_json_object
 
@@ -142,13 +145,13 @@ def model_type(folder: Path) -> str:
 
 
 def refuse_encoder_decoder(model: Any) -> None:
-    """Refuse to adopt a model that has an encoder beside its decoder.
+    """Refuse to adopt an encoder-decoder.
 
     Raises:
-        EngineError: naming its class.
+        EngineError: it is one.
     """
     if getattr(model.config, "is_encoder_decoder", False):
-        raise EngineError(f"{type(model).__name__} is an encoder-decoder.", hint=_SUPPORTED)
+        raise EngineError(f"{type(model).__name__} is an encoder-decoder and cannot be adopted.", hint=_SUPPORTED)
 
 
 def _require_same_base(transformers: ModuleType, folder: Path, task: Task, kind: str, names: list[str]) -> None:
@@ -157,23 +160,25 @@ def _require_same_base(transformers: ModuleType, folder: Path, task: Task, kind:
     others = _ENCODER_DECODERS if task == "text-classification" else _OTHER_BASES
     several = any(name not in wanted for mapping in others for name in _entries(mappings, mapping, kind))
     if task == "text-classification" and several:
-        wanted = ()  # a classifier with a decoder: its outputs are others
+        wanted = ()  # a classifier with a decoder has different outputs
     family = family_classes(transformers, kind)
     if not names and not wanted:
-        raise EngineError(f"The checkpoint {folder} is of {kind!a}, which does not run for {task}.", hint=_SUPPORTED)
+        raise EngineError(
+            f"The checkpoint {folder} is a {kind!a} model, which does not run for {task}.", hint=_SUPPORTED
+        )
     if not names and several:
         raise EngineError(
-            f"The checkpoint {folder} names no architecture, and {kind!a} could be {', '.join(family)}.",
-            hint=f'Add it to config.json, as in "architectures": ["{family[0]}"]. {_SUPPORTED}',
+            f"The checkpoint {folder} names no architecture; {kind!a} could be any of {', '.join(family)}.",
+            hint=f'Name it in config.json, as in "architectures": ["{family[0]}"]. {_SUPPORTED}',
         )
     for name in names:
         if name not in wanted and (several or not wanted or not _is_of(transformers, name, kind, family)):
-            instead = f"; {task} would load it as {wanted[0]}" if wanted else ""
-            raise EngineError(f"The checkpoint {folder} is a {name!a} of {kind!a}{instead}.", hint=_SUPPORTED)
+            instead = f", and {task} would load it as {wanted[0]}" if wanted else ""
+            raise EngineError(f"The checkpoint {folder} is a {name!a} ({kind!a}){instead}.", hint=_SUPPORTED)
 
 
 def _named_classes(config: Mapping[str, Any]) -> list[str]:
-    """Return the classes that `architectures` names, by torch's names."""
+    """Return the class names in `architectures`, without the prefixes TF and Flax."""
     names = config.get("architectures")
     if not isinstance(names, list):
         return []
@@ -181,7 +186,7 @@ def _named_classes(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_of(transformers: ModuleType, name: str, kind: str, family: tuple[str, ...]) -> bool:
-    """Tell whether a class is one of an architecture, listed or not (GPT-2's double heads are not)."""
+    """Return whether a class belongs to an architecture, even if no mapping lists it (GPT-2's double heads)."""
     if name in family:
         return True
     found = getattr(transformers, name, None) if name.isidentifier() else None
@@ -200,19 +205,19 @@ def _entries(mappings: ModuleType, mapping: str, kind: str) -> tuple[str, ...]:
 
 
 def _require_tokenizer(transformers: ModuleType, file: Path, name: object) -> None:
-    """Refuse a class that is no tokenizer: upstream would take whatever of its own has that name."""
+    """Refuse a class that is not a tokenizer: upstream would use any of its classes with that name."""
     if name is None:
         return
     if isinstance(name, str) and _TOKENIZER_NAME.fullmatch(name):
         found = getattr(transformers, name, None)
-        # A class whose package is not installed is a stand-in, which says so.
+        # If a package is missing, the class is a placeholder that names the package.
         if found is None or type(found).__name__ == "DummyObject":
             return
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizerBase):
             return
     raise CheckpointError(
-        f"{file} names a tokenizer_class, and {name!a:.80} is no tokenizer of transformers.",
-        hint="Save it again: tokenizer.save_pretrained(folder).",
+        f"{file} sets tokenizer_class to {name!a:.80}, which is not a tokenizer of transformers.",
+        hint="Save the tokenizer again: tokenizer.save_pretrained(folder).",
     )
 
 

@@ -61,7 +61,7 @@ class Generation:
             None for greedy.
         sequence_scores: the returned beams' scores, (N,); None for greedy.
         effective: the settings as the library resolved them, by the library's names.
-        plain_scores: whether `scores` are those of one forward pass, see `Resolved`; False where nobody can tell.
+        plain_scores: whether `scores` equal those of one forward pass, see `Resolved`; False if unknown.
     """
 
     sequences: IntArray
@@ -90,7 +90,7 @@ class Classification:
 
 
 def one_at_a_time(method: Method) -> Method:
-    """Let one thread at a time run a method of a `LoadedModel`."""
+    """Hold the model's lock during a method of `LoadedModel`, so that one thread runs it at a time."""
 
     @wraps(method)
     def locked(self: LoadedModel, *arguments: Any, **keywords: Any) -> Any:
@@ -103,7 +103,7 @@ def one_at_a_time(method: Method) -> Method:
 class LoadedModel(ABC):
     """One model in memory and the engine that runs it.
 
-    Whatever runs the model, or patches it for a call, holds `lock` meanwhile: settings of two threads would mix.
+    Hold `lock` while you run the model or patch it for a call; otherwise the settings of two threads would mix.
 
     Args:
         model: upstream's own object.
@@ -136,7 +136,7 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """Yield every parameter as (name, dtype, shape, bytes) in the order of names, copied one at a time."""
+        """Yield every parameter as (name, dtype, shape, bytes), sorted by name and copied one at a time."""
 
     @abstractmethod
     def modes(self) -> Mapping[str, object]:

@@ -1,7 +1,7 @@
-"""The settings of generation that a checkpoint carries, checked where it is loaded: upstream trips on them later.
+"""Checks the generation settings in a checkpoint when it is loaded, before upstream fails on them later.
 
-For the engines. A token id beyond the vocabulary is let through where upstream only compares with it: published
-checkpoints have pad tokens like that.
+For the engines. A token id beyond the vocabulary is allowed where upstream only compares ids with it: some published
+checkpoints have such pad tokens.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-_MOST_BEAMS = 10_000  # each is a row of the batch
+_MOST_BEAMS = 10_000  # each beam is a row of the batch
 
 
 def require_settings(transformers: ModuleType, folder: Path, handed: Path) -> None:
-    """Refuse values of `generation_config.json`, or of generation's fields in `config.json`, that fit no setting.
+    """Refuse invalid values in `generation_config.json`, or in the generation fields of `config.json`.
 
     Args:
         transformers: the installed release.
         folder: the checkpoint, for messages.
-        handed: its files as upstream is handed them.
+        handed: the private copy that upstream loads.
 
     Raises:
-        CheckpointError: naming the file and the field.
+        CheckpointError: a value is invalid; the message names the file and the field.
     """
     config = read_configuration(handed)
     vocabulary = config.get("vocab_size")
@@ -40,10 +40,10 @@ def require_settings(transformers: ModuleType, folder: Path, handed: Path) -> No
     _check(folder / GENERATION_CONFIG, read_json_object(handed / GENERATION_CONFIG), vocabulary)
     try:
         transformers.GenerationConfig.from_pretrained(str(handed), local_files_only=True)
-    except Exception as error:  # upstream raises of every kind here
+    except Exception as error:  # upstream raises any kind of exception here
         raise CheckpointError(
             f"transformers cannot read {folder / GENERATION_CONFIG}: {upstream.described(error)}",
-            hint="Save it again: model.generation_config.save_pretrained(folder).",
+            hint="Save the settings again: model.generation_config.save_pretrained(folder).",
         ) from error
 
 
@@ -61,8 +61,8 @@ def _check(file: Path, fields: dict[str, Any], vocabulary: object) -> None:
 
 def _wrong(file: Path, name: str, value: object, wanted: str) -> CheckpointError:
     return CheckpointError(
-        f"{file} sets {name} to {value!a:.60}, and it has to be {wanted}.",
-        hint="Correct it, or take it out: generation then uses the release's default.",
+        f"{file} sets {name} to {value!a:.60}; it must be {wanted}.",
+        hint="Correct it, or remove it to use the release's default.",
     )
 
 
@@ -124,5 +124,5 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "forced_eos_token_id": _TOKEN,
     **dict.fromkeys(_TOKEN_LISTS, (_tokens, "a list of token ids")),
     "bad_words_ids": (_rows, "a list of lists of token ids"),
-    "sequence_bias": (_biases, "a list of pairs, token ids and a number"),
+    "sequence_bias": (_biases, "a list of pairs of token ids and a number"),
 }

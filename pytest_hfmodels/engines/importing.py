@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from looking through what a block imports again and again, and leave it as it was.
+    """Pause the garbage collector during a block of imports, then restore it.
 
-    With transformers and torch that takes a fifth of their import. What they import is not frozen (`gc.freeze`) either:
-    `gc.get_objects()` in a later test would miss it.
+    It takes a fifth of the import time of transformers and torch. The imported objects are not frozen (`gc.freeze`),
+    because `gc.get_objects()` in a later test would miss them.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -100,12 +100,12 @@ def wanted_length(settings: Mapping[str, Any], prompt_length: int) -> int | None
 
 @dataclass(frozen=True)
 class Resolved:
-    """What the library made of one `generate`'s settings.
+    """The settings of one `generate` as the library resolved them.
 
     Args:
-        config: the generation configuration, lengths and special tokens resolved.
-        plain_scores: whether the scores are those of one forward pass: no logits processor is on, nor a contrast of
-            layers, and the model keeps all of the past (Transformer-XL and XLNet keep `mem_len` tokens).
+        config: the generation configuration with resolved lengths and special tokens.
+        plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
+            is on, and the model keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
     """
 
     config: Any
@@ -131,7 +131,7 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
     def listen(*arguments: Any, **keywords: Any) -> Any:
         processors = original(*arguments, **keywords)
         config = keywords.get("generation_config", arguments[0] if arguments else None)
-        if hasattr(config, "to_diff_dict"):  # in a release that hands over something else, nothing was heard
+        if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
             plain = not _is_on(processors) and getattr(config, "dola_layers", None) is None
             caught.append(Resolved(config, plain and not getattr(getattr(model, "config", None), "mem_len", None)))
         return processors
@@ -148,26 +148,26 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
 def settings_of_run(
     resolved: Sequence[Resolved], model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str
 ) -> dict[str, Any]:
-    """Return the settings of a run: as the library resolved them, or else as it was asked; see `effective_settings`."""
+    """Return a run's settings as the library resolved them, or else as requested; see `effective_settings`."""
     config = resolved[-1].config if resolved else asked_settings(model, settings, prompt_length, engine=engine)
     return effective_settings(config, settings, prompt_length)
 
 
 def asked_settings(model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str) -> SimpleNamespace:
-    """Return what `generate` was asked for, laid over the model's own configuration as the installed release does.
+    """Return the requested settings on top of the model's own configuration, as the installed release combines them.
 
-    For a model whose `generate` nobody overheard: a class that hands it on, or a release that has renamed the method.
+    For a model whose `generate` could not be captured: its class delegates the call, or the release renamed the method.
 
     Args:
         model: upstream's, or one with its interface.
         settings: what the caller passed.
         prompt_length: in tokens.
-        engine: whose rule holds for a length that nobody gave.
+        engine: its rule applies if no length was given.
     """
     given, own = given_settings(settings), getattr(model, "generation_config", None)
     inherited = _inherited(own, engine) if settings.get("generation_config") is not None else _NAMES
     found = {name: given.get(name, getattr(own, name, None) if name in inherited else None) for name in _NAMES}
-    if isinstance(found["max_new_tokens"], int):  # wins over max_length, even over one that the caller gave
+    if isinstance(found["max_new_tokens"], int):  # wins over max_length, even if the caller passed one
         found["max_length"] = prompt_length + found["max_new_tokens"]
     elif "max_length" not in given and found["max_length"] in _unset_lengths():
         found["max_length"] = _default_length(model, prompt_length, engine)
@@ -175,7 +175,7 @@ def asked_settings(model: Any, settings: Mapping[str, Any], prompt_length: int, 
 
 
 def _inherited(own: Any, engine: str) -> tuple[str, ...]:
-    """Return which fields a `generation_config` that the caller gave leaves to the model's."""
+    """Return the fields that the caller's `generation_config` inherits from the model's."""
     if engine != "torch":
         return ()
     saved = str(getattr(own, "transformers_version", None) or "0").split(".")[:2]
@@ -201,10 +201,10 @@ def _default_length(model: Any, prompt_length: int, engine: str) -> int:
 
 @contextmanager
 def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
-    """Keep a test from upstream's advice on a call that is ours: what the test itself set may still be advised on.
+    """Hide upstream's advice about settings that the plugin chose; advice about the test's own settings is shown.
 
-    Upstream warns of a length that nobody gave, and of fields of a checkpoint's configuration that only sampling or
-    beam search reads: we switch sampling off.
+    Upstream warns if no length is given, and if the checkpoint sets fields that only sampling or beam search reads,
+    because the plugin switches sampling off.
     """
     own = "|".join(map(re.escape, given_settings(settings))) or "(?!)"
     with warnings.catch_warnings():
@@ -222,7 +222,7 @@ _LISTENED = "_get_logits_processor"
 
 
 def _is_on(processors: Any) -> bool:
-    """Tell whether there is a logits processor; in doubt there is."""
+    """Return whether a logits processor is on; True if unknown."""
     return not hasattr(processors, "__len__") or len(processors) > 0
 
 

@@ -1,7 +1,7 @@
-"""A model without weights: what a configuration describes, compared with what the weights' files hold.
+"""Builds a model without weights from a configuration, and compares it with the weight files.
 
-For the engines. It is built on torch's meta device, which allocates nothing, and given up as soon as it grows beyond
-the files. Sizes are compared before a model is loaded; afterwards, what of the files the model did not use.
+For the engines. It is built on torch's meta device, which allocates nothing; building stops as soon as the model has
+more than the files hold. Sizes are checked before loading, unused tensors after it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import StoredTensor
 
-# Buffers that some releases store and others compute anew.
+# Buffers that some releases store and others recompute.
 _COMPUTED = re.compile(r"(^|\.)(attn\.bias|masked_bias|inv_freq|position_ids|token_type_ids)$")
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
-# How much more than the files hold a configuration may describe before it is refused unbuilt: a new head, say.
+# How much more than the files a configuration may describe, for example a new head.
 _FACTOR = 4
 _MORE_TENSORS, _MORE_NUMBERS, _MORE_BUFFERS = 1_000, 10_000_000, 200_000_000
 _MORE_LAYERS = 10_000
-_SAVE_AGAIN = "Save it again with model.save_pretrained(folder): configuration and weights belong together."
+_SAVE_AGAIN = "Save the model again, so that config.json fits the weights: model.save_pretrained(folder)."
 
 
 class _TooLargeError(Exception):
-    """What is being built has more parts than the files can fill."""
+    """The model has more parts than the files hold."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Skeleton:
     """A model's tensors.
 
     Args:
-        shapes: of its parameters, by name.
+        shapes: the shapes of its parameters, by name.
         buffers: names of its other tensors, stored or not.
-        tied: names of parameters that are one tensor.
-        prefix: what the names of its base begin with, in a model that has a head.
+        tied: groups of parameter names that share one tensor.
+        prefix: the prefix of its base's tensor names, in a model with a head.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -54,10 +54,10 @@ class Skeleton:
 
 
 def require_plausible(folder: Path) -> None:
-    """Refuse a configuration whose mere reading would take long: it counts far more than the weights' files hold.
+    """Refuse a configuration with far more layers or rows than the weight files; even reading it would take long.
 
     Raises:
-        CheckpointError: naming the field.
+        CheckpointError: a field is too large; the message names it.
     """
     stored = stored_headers(folder)
     rows = sum(max(tensor.shape, default=1) for tensor in stored.values())
@@ -65,7 +65,7 @@ def require_plausible(folder: Path) -> None:
 
 
 def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton | None:
-    """Refuse a configuration that describes much more than the weights' files hold, without allocating it.
+    """Refuse a configuration that describes much more than the weight files hold, without allocating memory.
 
     Args:
         folder: the checkpoint.
@@ -73,20 +73,21 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
         head: see `LoadOptions`.
 
     Returns:
-        The model's tensors; None where the model cannot be built without memory.
+        The model's tensors; None if it cannot be built on the meta device.
 
     Raises:
-        CheckpointError: naming the tensors.
+        CheckpointError: the message names the tensors.
     """
     stored = stored_headers(folder)
     try:
         skeleton = _build(build, stored)
     except _TooLargeError as error:
         raise CheckpointError(
-            f"The configuration of {folder} describes more than its weights, {len(stored)} tensors.", hint=_SAVE_AGAIN
+            f"The configuration of {folder} describes more than its weights hold ({len(stored)} tensors).",
+            hint=_SAVE_AGAIN,
         ) from error
     except Exception:
-        return None  # loading it says why, or it reads values while it is built
+        return None  # loading reports the reason, or the model reads values while it is built
     total = sum(_size(shape) for shape in skeleton.shapes.values())
     if total > _FACTOR * sum(tensor.size for tensor in stored.values()) + _MORE_NUMBERS:
         found = {name: stored.get(_stored_name(name, stored, skeleton)) for name in skeleton.shapes}
@@ -104,10 +105,10 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
 
 
 def require_tied(folder: Path, skeleton: Skeleton) -> None:
-    """Refuse files that hold two values for one tensor of the model.
+    """Refuse files that hold different values for a tied tensor.
 
     Raises:
-        CheckpointError: naming both.
+        CheckpointError: the message names both tensors.
     """
     stored = stored_headers(folder)
     for group in skeleton.tied:
@@ -115,8 +116,8 @@ def require_tied(folder: Path, skeleton: Skeleton) -> None:
         if len(names) > 1 and not same_bytes(folder, names):
             raise CheckpointError(
                 f"The checkpoint {folder} holds different weights in {' and '.join(map(ascii, names))}, "
-                "which are one tensor of the model.",
-                hint='Set "tie_word_embeddings": false in config.json if both are meant, or save the model again.',
+                "but the model ties them into one tensor.",
+                hint='Set "tie_word_embeddings": false in config.json if they should differ, or save the model again.',
             )
 
 
@@ -127,17 +128,17 @@ def require_used(
     skeleton: Skeleton | None,
     build: Callable[[str], Any],
 ) -> None:
-    """Refuse files with tensors that the model did not use, except heads of other tasks over the same base.
+    """Refuse files with tensors that the model did not use, except heads of other tasks on the same base.
 
     Args:
         transformers: the installed release.
         folder: the checkpoint.
-        unused: names that the loaded model did not take, without those that the release itself ignores.
-        skeleton: of the loaded model.
-        build: builds the class of that name.
+        unused: tensors that the loaded model did not use, without those that the release ignores.
+        skeleton: the loaded model's.
+        build: builds a model of the class with that name.
 
     Raises:
-        CheckpointError: naming the tensors.
+        CheckpointError: the message names the tensors.
     """
     own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
     left = {name for name in unused if name not in own and not _COMPUTED.search(name)}
@@ -150,15 +151,15 @@ def require_used(
         raise CheckpointError(
             f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, shown[:5]))}"
             f"{' …' if len(shown) > 5 else ''}.",
-            hint="Correct config.json (its number of layers, its architectures), or save the model again.",
+            hint="Correct the number of layers or `architectures` in config.json, or save the model again.",
         )
 
 
 def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
-    """Return which of `names` belong to the head of a model."""
+    """Return the names that belong to the head of a model."""
     try:
         skeleton = _build(build, None)
-    except Exception:  # a class that needs more than a configuration explains no name
+    except Exception:  # a class that needs more than a configuration; skip it
         return set()
     known = skeleton.shapes.keys() | skeleton.buffers
     return {name for name in names if name in known and not name.startswith(f"{skeleton.prefix}.")}
@@ -169,7 +170,7 @@ def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str =
         for name, item in value.items():
             _check_counts(folder, item, layers, rows, name)
     elif isinstance(value, list):
-        for item in value:  # GPT-Neo's attention_types says in a list how often something is repeated
+        for item in value:  # GPT-Neo's attention_types is a list with numbers of repetitions
             _check_counts(folder, item, layers, rows, field, listed=True)
     elif isinstance(value, int):
         counts_rows = listed or field in ("num_labels", "vocab_size")
@@ -200,7 +201,7 @@ def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) 
 
 @contextmanager
 def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
-    """Stop building where there are more parameters, modules or numbers than the files can fill."""
+    """Stop building if the model gets more parameters, modules or numbers than the files hold."""
     if stored is None:
         yield
         return
@@ -209,7 +210,7 @@ def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
     tensors = _FACTOR * len(stored) + _MORE_TENSORS
     size = sum(tensor.size for tensor in stored.values())
     left = {"modules": 20 * tensors, "parameters": tensors, "buffers": 10 * tensors}
-    numbers = {"buffers": _FACTOR * size + _MORE_BUFFERS}  # those of parameters are compared in the end
+    numbers = {"buffers": _FACTOR * size + _MORE_BUFFERS}  # parameters are compared at the end
 
     def count(kind: str) -> Callable[[Any, str, Any], None]:
         def registered(_module: Any, _name: str, tensor: Any) -> None:
@@ -234,7 +235,7 @@ def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
 
 
 def _stored_name(name: str, stored: Mapping[str, StoredTensor], skeleton: Skeleton) -> str:
-    """Return the name that a model's tensor has in the files: with or without the prefix of the base."""
+    """Return the name of a model's tensor in the files, with or without the prefix of the base."""
     prefix = f"{skeleton.prefix}."
     for candidate in (name, name.removeprefix(prefix), prefix + name):
         if candidate in stored:

@@ -110,7 +110,7 @@ class TensorFlowEngine:
         return model
 
     def _assign(self, model: Any, folder: Path, options: LoadOptions) -> list[str]:
-        """Assign the arrays; return the names that the model has no place for."""
+        """Assign the arrays; return the names that the model does not have."""
         from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
 
         model(model.dummy_inputs, training=False)  # creates the variables
@@ -129,7 +129,7 @@ class TensorFlowEngine:
 
 
 def _torch_model(transformers: Any, task: Task, config: Any) -> Any:
-    """Build torch's model of a configuration: both engines' are made of the same tensors, by the same names."""
+    """Build the torch model of a configuration: its tensors have the same names as TensorFlow's."""
     head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
     return getattr(transformers, f"AutoModel{head}").from_config(deepcopy(config))
 
@@ -215,7 +215,7 @@ class TensorFlowModel(LoadedModel):
             where = f"layer {position} ({getattr(layer, 'name', type(layer).__name__)})"
             found[f"module {where}"] = (type(layer).__name__, id(layer))
             found.update(alterations.attributes(layer, where))
-        # Values of private names are Keras's own bookkeeping; a function there is somebody's patch.
+        # Private values are Keras's own; a private function is a patch.
         return {
             name: mark for name, mark in found.items() if not (name.startswith("attribute _") and isinstance(mark, str))
         }

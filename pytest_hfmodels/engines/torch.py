@@ -96,7 +96,7 @@ class TorchEngine:
 
 
 class _Builder:
-    """Builds what a checkpoint's configuration describes, without its weights; the configuration is read once."""
+    """Builds models from a checkpoint's configuration, without weights; reads the configuration once."""
 
     def __init__(self, transformers: ModuleType, loader: Any, handed: Path, options: LoadOptions) -> None:
         self._transformers = transformers
@@ -111,7 +111,7 @@ class _Builder:
         return self._loader(config) if hasattr(self._loader, "config_class") else self._loader.from_config(config)
 
     def named(self, name: str) -> Any:
-        """Build the class of that name instead."""
+        """Build a model of the class with that name."""
         return architectures.named_class(self._transformers, name, self._choice)(deepcopy(self._config))
 
 
@@ -167,7 +167,7 @@ class TorchModel(LoadedModel):
         return torch.as_tensor(np.asarray(values), device=self._device)
 
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """See `LoadedModel.weights`; a quantised model's states hold more than tensors, which count as text."""
+        """See `LoadedModel.weights`; other values in a quantised model's state dict are yielded as text."""
         for name, value in sorted(self.model.state_dict().items()):
             yield from _stored(name, value)
 
@@ -214,7 +214,7 @@ class TorchModel(LoadedModel):
 
 
 def _stored(name: str, value: Any) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-    """Yield one entry of a state dict as `LoadedModel.weights` has it; parts are named so that names stay in order."""
+    """Yield one entry of a state dict for `LoadedModel.weights`; names of parts keep the sort order."""
     if isinstance(value, tuple):
         for index, part in enumerate(value):
             yield from _stored(f"{name} {index}", part)

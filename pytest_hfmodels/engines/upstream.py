@@ -85,7 +85,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back transformers' log messages and progress bars while we load: we check what was loaded, and raise."""
+    """Hide transformers' log messages and progress bars during loading; the plugin checks the result itself."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
@@ -99,7 +99,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Switch off the progress bars of transformers, and with them, as it does, those of huggingface_hub."""
+    """Switch off the progress bars of transformers; this also switches off those of huggingface_hub."""
     from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined] # no re-export
     from transformers.utils import logging
 
@@ -108,7 +108,7 @@ def _no_progress_bars() -> Iterator[None]:
         return
     hub_shows = not are_progress_bars_disabled()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the Hub's client warns where an environment variable decides for it
+        warnings.simplefilter("ignore")  # huggingface_hub warns if an environment variable overrides the call
         logging.disable_progress_bar()
     try:
         yield
@@ -167,14 +167,14 @@ def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:
 
 
 def give_name(model: Any, folder: object) -> None:
-    """Let a model or a tokenizer name its checkpoint's folder, not the private copy that it was loaded from."""
+    """Set the name of a model or tokenizer to its checkpoint's folder instead of the private copy."""
     for holder, attribute in ((model, "name_or_path"), (getattr(model, "config", None), "_name_or_path")):
         if hasattr(holder, attribute):
             setattr(holder, attribute, str(folder))
 
 
 def described(error: BaseException) -> str:
-    """Return an error's class and text, with whatever a terminal would obey written out."""
+    """Return an error's class and text, with control characters escaped."""
     text = "".join(
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in str(error)

@@ -1,6 +1,7 @@
-"""Loading the model once more with one thing as recorded: what brings the recorded numbers back is the cause.
+"""Loads the model again with one recorded setting at a time. If that reproduces the recorded numbers, it is the cause.
 
-Every ablation has a control, the same load with nothing as recorded: what that brings back, something in memory is why.
+Every ablation has a control, which loads the checkpoint again and changes nothing. If the control reproduces the
+recorded numbers, the model in memory was changed.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
     from pytest_hfmodels.records.evidence import Origin
 
 ALIKE = 1e-8  # nats; a snapshot keeps nine digits
-_SETTLES = 4  # an ablation that explains a movement leaves less than a fourth of it
-_ROUNDING = 10  # noise floors: what two right computations on different machines may stand apart
-_WORTH_SAYING = 0.05  # a share of a movement that belongs into the first sentence
-_LOADING = "loading the checkpoint afresh"
-_AFRESH = "the checkpoint loaded afresh instead of the model in memory"
+_SETTLES = 4  # an ablation that explains a movement leaves less than a quarter of it
+_ROUNDING = 10  # noise floors: how far two correct computations on different machines may differ
+_WORTH_SAYING = 0.05  # the smallest share of a movement that the first sentence mentions
+_LOADING = "loading the checkpoint again"
+_AFRESH = "the checkpoint loaded again instead of the model in memory"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a load of the model says of the recorded input.
+    """The result of one load of the model on the recorded input.
 
     Args:
-        moved: the largest movement of a number.
+        moved: the largest difference from the recorded numbers.
         blocks: fingerprints, comparable with the recorded ones.
     """
 
@@ -46,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Load:
-    """A load of the model, and what it says."""
+    """A loaded model and its result."""
 
     model: LoadedModel
     seen: Measured
@@ -54,7 +55,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Ablated:
-    """What ablations prove: a cause, or None where it cannot be told; a sentence; and the rules of upstream's."""
+    """The result of the ablations: a cause (None if unknown), a sentence, and upstream's rules that explain it."""
 
     cause: str | None
     sentence: str
@@ -63,18 +64,18 @@ class Ablated:
 
 @dataclass
 class Movement:
-    """What is known of numbers that have moved, gathered in turn.
+    """Numbers that have moved, and everything found out about them so far.
 
     Args:
-        before: the largest movement, as the test ran.
+        before: the largest movement in the test's own run.
         floor: the noise floor.
-        measure: what another load of the model says.
-        swapped: what was as recorded, in turn.
-        evidence: what else was found.
-        last: the load that was tried last; None where it could not be.
-        base: the load with everything as recorded that accounts for a part of the movement.
-        shares: what that is, and which part of the movement it explains.
-        afresh: which part a fresh load with nothing as recorded explains, where that is most of it.
+        measure: returns the result of another load of the model.
+        swapped: the ablations that were tried, in order.
+        evidence: further evidence.
+        last: the last load; None if that load failed.
+        base: the load with all recorded settings that explain a part of the movement.
+        shares: each of these settings, and the share of the movement that it explains.
+        afresh: the share that the control explains, if that is most of the movement.
     """
 
     before: float
@@ -88,12 +89,12 @@ class Movement:
     afresh: float = 0.0
 
     def settled_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
-        """Load the model in another way, and tell whether that brings the recorded numbers back.
+        """Load the model in another way, and return whether it reproduces the recorded numbers.
 
         Args:
-            what: is as recorded, in place of what.
-            load: loads it; returns None where it cannot be loaded a second time.
-            floor: what that way rounds, where it is another than the noise floor.
+            what: the recorded setting and the one that it replaces, for sentences.
+            load: loads the model; returns None if it cannot be loaded a second time.
+            floor: the noise floor of this load, if it differs from the movement's.
         """
         self.last = None
         try:
@@ -111,24 +112,24 @@ class Movement:
         return returns
 
     def keep(self, what: str) -> None:
-        """Let later loads be compared with the last one, which has one thing more as recorded."""
+        """Keep the setting of the last load, so that later loads are compared with it."""
         if self.last is not None:
             self.shares.append((what, _share(self.rest - self.last.seen.moved, self.before)))
             self.base = self.last
 
     @property
     def rest(self) -> float:
-        """What is left of the movement beside what was kept."""
+        """The movement that the kept settings do not explain."""
         return self.before if self.base is None else self.base.seen.moved
 
     def told_shares(self, least: float = 0.0) -> str | None:
-        """Say which part of the movement each thing explains that was kept; None where none explains so much."""
+        """Return which share of the movement each kept setting explains; None if no share reaches `least`."""
         shares = [*([(_LOADING, self.afresh)] if self.afresh else []), *self.shares]
         told = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
         return f"{' and '.join(told)}; the rest remains" if told else None
 
     def forward(self, sentence: str) -> str:
-        """Return a sentence about what is left, behind what explains the other part."""
+        """Return a sentence about the unexplained rest, after the shares that are explained."""
         shares = self.told_shares(_WORTH_SAYING)
         return sentence if shares is None else f"{shares}: {sentence}"
 
@@ -136,24 +137,24 @@ class Movement:
 def ablate(
     found: Movement, recorded: Record, observed: Record, passes: Passes, *, surroundings: bool = True
 ) -> Ablated | None:
-    """Load the model with dtype, attention and precision as recorded, in turn; return what that proves, or None.
+    """Load the model with the recorded dtype, attention and precision, in turn; return the cause, or None.
 
     Args:
-        found: what is known; grows.
+        found: the movement; evidence is added to it.
         recorded: from the snapshot.
         observed: from the test.
         passes: the model.
-        surroundings: whether to try anything but the control.
+        surroundings: whether to try more than the control.
     """
     then, now, again = recorded.provenance, observed.provenance, passes.origin.again
-    if found.before <= ALIKE:  # nothing can be nearer, so that a load proves nothing
+    if found.before <= ALIKE:  # no load can come closer, so a load proves nothing
         return _engine(found, recorded, observed) if then.engine != now.engine else _machine(found, recorded, observed)
     proven = control(found, recorded, observed, passes.origin)
     if proven is not None or not surroundings:
         return proven
     if then.engine != now.engine:
         return _engine(found, recorded, observed)
-    if now.engine != "torch" or found.last is None:  # one dtype and one attention; or nothing would have a control
+    if now.engine != "torch" or found.last is None:  # one dtype and one attention only, or no control
         return _machine(found, recorded, observed)
     afresh = found.last
     proven = (
@@ -169,7 +170,7 @@ def ablate(
 
 
 def control(found: Movement, recorded: Record, observed: Record, origin: Origin) -> Ablated | None:
-    """Load the checkpoint afresh with nothing as recorded: if that settles it, something in memory is why."""
+    """Load the checkpoint again without a change. If that reproduces the numbers, the model in memory was changed."""
     changes = in_memory.of_the_model(origin)
     if found.settled_by(_AFRESH, origin.again):
         assert found.last is not None
@@ -179,19 +180,19 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     if not changes:
         if found.last is not None and abs(found.last.seen.moved - found.before) <= max(ALIKE, found.floor):
             found.swapped.pop()
-            found.evidence.append(Evidence("the checkpoint loaded afresh gives the numbers that the test has seen"))
+            found.evidence.append(Evidence("loading the checkpoint again gives the same numbers as this test"))
         return None
     said = in_memory.as_evidence(changes)
     found.evidence.insert(0, said)
     if found.last is not None:
-        return None  # it was so when it was recorded, or that is not all
+        return None  # the change was there when recording, or is not the only reason
     if in_memory.stands_alone(recorded, observed):
         return Ablated("test", in_memory.sentence(changes))
-    return Ablated(None, f"{said.what}; whether that or a release is why cannot be told")
+    return Ablated(None, f"{said.what}; either this or a new package version is the reason")
 
 
 def _in_memory(origin: Origin, afresh: Load) -> str:
-    """Say what differs from the checkpoint, where it can be named."""
+    """Return the sentence that names what differs from the checkpoint."""
     named = in_memory.of_the_model(origin) or in_memory.differences(origin.loaded.model, afresh.model.model)
     return in_memory.sentence(named) if named else in_memory.NOT_NAMED
 
@@ -199,12 +200,13 @@ def _in_memory(origin: Origin, afresh: Load) -> str:
 def _as_recorded(
     found: Movement, then: Provenance, now: Provenance, again: Callable[..., LoadedModel | None]
 ) -> Ablated | None:
-    """Load it in the recorded dtype, then with the recorded attention too; what explains a part is kept."""
+    """Load the model in the recorded dtype, then also with the recorded attention; keep what explains a part."""
     kept: dict[str, str] = {}
     if then.dtype != now.dtype:
         own = noise_floor(then.dtype, same_engine=True)
         if found.settled_by(f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype), own):
-            said = f"the model is in {now.dtype}: in {then.dtype}, as recorded, the recorded numbers come back"
+            came_back = f"loading in {then.dtype} reproduces the recorded numbers"
+            said = f"loaded in {now.dtype}, recorded in {then.dtype}; {came_back}"
             return Ablated("dtype", said)
         if found.last is not None:
             found.keep(then.dtype)
@@ -221,15 +223,15 @@ def _as_recorded(
 
 
 def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> Ablated:
-    moved = "" if then.attention != now.attention else f"{now.attention} gives other numbers than recorded; "
-    return Ablated("attention", f"the attention kernel: {moved}with {what} the recorded numbers come back")
+    moved = "" if then.attention != now.attention else f"recorded with {then.attention}, run with {now.attention}; "
+    return Ablated("attention", f"the attention kernel: {moved}{what} reproduces the recorded numbers")
 
 
 def _of_both(found: Movement, attention: str) -> Ablated:
     dtype, share = found.shares[-1]
     return Ablated(
         "dtype" if share >= 0.5 else "attention",
-        f"{dtype} and {attention} together bring the recorded numbers back: {dtype} explains {_percent(share)} of the "
+        f"{dtype} and {attention} together reproduce the recorded numbers: {dtype} explains {_percent(share)} of the "
         f"movement, {attention} the rest",
     )
 
@@ -240,12 +242,12 @@ def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedMod
     what = f"float64 instead of {now.dtype}"
     if not found.settled_by(what, lambda: again(dtype="float64")):
         return None
-    said = f"the arithmetic of this machine or {now.engine}: with {what} the recorded numbers come back"
+    said = f"the arithmetic of this machine or of {now.engine}: {what} reproduces the recorded numbers"
     return Ablated("backend", said)
 
 
 def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes) -> Ablated | None:
-    """Tell whether one side ignores GPT-2's scaling switches, as sdpa does in some releases."""
+    """Check whether one side ignores GPT-2's scaling options, as sdpa does in some releases."""
     config, again = passes.origin.loaded.model.config, passes.origin.again
     usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
     set_otherwise = {name: value for name, value in usual.items() if getattr(config, name, value) is not value}
@@ -254,12 +256,12 @@ def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes
         return None
     words = " and ".join(f"{name}={not value}" for name, value in set_otherwise.items())
     release = (recorded if ignored[0] else observed).provenance.versions.get("transformers", "this release")
-    what, changes = f"{words} ignored instead of followed", {"overrides": set_otherwise}
+    what, changes = f"the default instead of {words}", {"overrides": set_otherwise}
     if ignored[1]:
         what, changes = "eager attention instead of sdpa", {"attention": "eager"}  # type: ignore[dict-item]
     if not found.settled_by(what, lambda: again(**changes)):
         return None
-    said = f"in {release} sdpa ignores {words} (4.42 to 5.3); with {what} the recorded numbers come back"
+    said = f"sdpa in {release} ignores {words} (4.42 to 5.3); {what} reproduces the recorded numbers"
     return Ablated("attention", said, ("sdpa_ignores_scaling",))
 
 
@@ -269,7 +271,7 @@ def _ignores_scaling(record: Record) -> bool:
 
 
 def _attentions(then: str, now: str) -> Iterator[str]:
-    """Yield the attention to load it with: what was recorded, or the other one where it is the same."""
+    """Yield the attention to try: the recorded one, or if that is in use already, the other kernel."""
     if then != now:
         yield then
     elif now in ("eager", "sdpa"):
@@ -280,16 +282,16 @@ def _engine(found: Movement, recorded: Record, observed: Record) -> Ablated | No
     then, now = recorded.provenance, observed.provenance
     same_release = then.versions.get("transformers") == now.versions.get("transformers")
     if found.before <= _ROUNDING * found.floor or same_release:
-        return Ablated("backend", f"{then.engine} recorded the numbers, and {now.engine} computes them otherwise")
+        return Ablated("backend", f"recorded with {then.engine}, run with {now.engine}, whose arithmetic differs")
     return None
 
 
 def _machine(found: Movement, recorded: Record, observed: Record) -> Ablated | None:
-    """Tell of another machine or engine release where what is left of the movement is of rounding's size."""
+    """Blame another machine or engine release if the rest of the movement is as small as rounding."""
     told = list(machine(recorded, observed))
     if not told or not found.rest <= _ROUNDING * found.floor:
         return None
-    said = f"rounding by another backend than recorded: {', '.join(told)}"
+    said = f"rounding: the backend differs from the recorded one: {', '.join(told)}"
     if not found.shares:
         return Ablated("backend", said)
     most, _ = max(found.shares, key=lambda one: one[1])
@@ -297,7 +299,7 @@ def _machine(found: Movement, recorded: Record, observed: Record) -> Ablated | N
 
 
 def _share(part: float, whole: float) -> float:
-    """Return a part of a movement, which may be none, or one without end."""
+    """Return a part of a movement as a fraction; either number may be zero or infinite."""
     return max(0.0, part / whole) if math.isfinite(part) and math.isfinite(whole) else float(part > 0)
 
 

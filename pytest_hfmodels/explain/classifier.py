@@ -99,10 +99,10 @@ def explain_numbers(
     proven = ablate(found, recorded, observed, passes)
     if moved <= floor:
         evidence += found.evidence
-        said = "the numbers moved within the noise floor, and nothing that was tried accounts for it"
+        said = "the numbers moved within the noise floor; none of the ablations explains it"
         answer = Answer(None, said) if proven is None else Answer(proven.cause, proven.sentence, None, proven.rules)
         return answer, evidence, found.swapped
-    base = found.base if proven is None else None  # where the rest of a movement is looked for
+    base = found.base if proven is None else None  # the load in which to look for the rest of the movement
     block, told = where(
         recorded.blocks,
         observed.blocks if base is None else base.seen.blocks,
@@ -116,7 +116,7 @@ def explain_numbers(
     if proven is not None:
         return Answer(proven.cause, proven.sentence, block, proven.rules), evidence, found.swapped
     evidence += _alone(recorded, observed, passes)
-    said = found.forward(f"the forward pass gives other numbers{from_there_on(block)}")
+    said = found.forward(f"the forward pass differs{from_there_on(block)}")
     return Answer("forward", said, block), evidence, found.swapped
 
 
@@ -170,7 +170,7 @@ def _pooling(
     read = f"; read there, {len(after)} of them are as recorded, within {max(after):.2g}" if after else ""
     padding = f"; of {count - len(after)} that word is padding" if count > len(after) else ""
     return (
-        f"the classifier reads another word: now {_POOLING[here.pooling]}, in {then} {_POOLING[before.pooling]}",
+        f"the classifier reads a different word: now {_POOLING[here.pooling]}; in {then} {_POOLING[before.pooling]}",
         Evidence(
             f"exactly those {count} texts moved in which the two are different words{read}{padding}",
             {"texts": count, "as_recorded": len(after)},

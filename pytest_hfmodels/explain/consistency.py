@@ -1,4 +1,4 @@
-"""Which of two records contradicts itself, as evidence."""
+"""Evidence that one of two records contradicts itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def contradictions(recorded: Record, observed: Record) -> Iterator[Evidence]:
-    """Yield where either side's scores while generating are not those of its own forward pass.
+    """Yield evidence for each side whose scores from generating differ from its own forward pass.
 
-    Whether a logits processor was on is known of `observed`, and holds for both where their settings are the same.
+    `observed` knows whether a logits processor was on. If the settings are the same, that holds for both records.
     """
     if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
         return

@@ -1,4 +1,4 @@
-"""Which setting of a tokenizer's `decode` gives the recorded text from the same ids. Asks the tokenizer in memory."""
+"""Finds the `decode` setting that gives the recorded text from the same ids, with the tokenizer in memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SETTINGS = (CLEAN_UP, "spaces_between_special_tokens", "skip_special_tokens")
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of `decode` that accounts for the recorded text and for today's.
+    """A setting of `decode` that explains both the recorded text and today's.
 
     Args:
-        name: by the library's name.
-        recorded: its value in the recorded text.
-        rule: the name in `reference.Rules` of the release's default or rule that changed; None where none is known.
-        words: what changed in which release, as the end of a sentence; empty where it is not known.
+        name: the library's name for it.
+        recorded: the value that gives the recorded text.
+        rule: the name in `reference.Rules` of the default or rule that changed; None if unknown.
+        words: what changed in which release, to end a sentence with; empty if unknown.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Setting:
     def sentence(self) -> str:
         """The setting, both values and the release."""
         return (
-            f"{self.name} was {self.recorded} when it was recorded and is {not self.recorded} now"
+            f"{self.name} was {self.recorded} at recording and is {not self.recorded} now"
             f"{self.words}; decoding with {self.recorded} gives the recorded text"
         )
 
 
 def setting_of(recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting | None:
-    """Return the setting of `decode` that tells two texts of the same ids apart, or None.
+    """Return the setting of `decode` that explains two texts of the same ids, or None.
 
     Args:
         recorded: from the snapshot.
@@ -51,7 +51,7 @@ def setting_of(recorded: GenerationRecord, observed: GenerationRecord, tokenizer
     for name in _SETTINGS:
         try:
             texts = _decoded(observed, tokenizer, name)
-        except Exception:  # a tokenizer of the user's own that does not take it
+        except Exception:  # a custom tokenizer without this setting
             continue
         for value in (True, False):
             if (texts[value], texts[not value]) == (recorded.text, observed.text):
@@ -70,14 +70,14 @@ def _decoded(record: GenerationRecord, tokenizer: Any, name: str) -> dict[bool, 
 
 
 def _with_rule(found: Setting, recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting:
-    """Add the release that changed a default, where both releases stand on its two sides."""
+    """Add the release that changed a default, if one record is from before it and one from after."""
     if found.name != CLEAN_UP:
         return found
     then, now = (Rules.of(side.provenance.versions.get("transformers", "5.23")) for side in (recorded, observed))
     if (then.spaces_cleaned_up, now.spaces_cleaned_up) == (found.recorded, not found.recorded):
         words = " (the default is True through transformers 4.45.0 and False from 4.45.1 on)"
         return Setting(found.name, found.recorded, "spaces_cleaned_up", words)
-    asked_for = bool(getattr(tokenizer, CLEAN_UP, False))  # by the checkpoint's files: no default is True any more
+    asked_for = bool(getattr(tokenizer, CLEAN_UP, False))  # in the checkpoint's files: the default is False by now
     if asked_for and (then.bpe_keeps_spaces, now.bpe_keeps_spaces) == (not found.recorded, found.recorded):
         words = ", in effect (from transformers 5.7 on True does nothing for byte-level BPE)"
         return Setting(found.name, found.recorded, "bpe_keeps_spaces", words)

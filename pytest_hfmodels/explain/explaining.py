@@ -175,8 +175,8 @@ def _in_memory(
     drift: float,
     evidence: list[Evidence],
 ) -> Explanation | None:
-    """Explain numbers that moved a little, beside other tokens, by a change in memory; None where it is no change."""
-    if drift <= ALIKE:  # a fresh load cannot be nearer
+    """Explain small movements next to different tokens by a change in memory; None if there was no change."""
+    if drift <= ALIKE:  # a fresh load cannot come closer
         return None
     found = _movement(drift, recorded, observed, passes)
     proven = control(found, recorded, observed, passes.origin)
@@ -205,7 +205,7 @@ def _forward(
     """Explain numbers that moved beyond the noise floor."""
     found = _movement(drift, recorded, observed, passes)
     proven = ablate(found, recorded, observed, passes)
-    base = found.base if proven is None else None  # where the rest of a movement is looked for
+    base = found.base if proven is None else None  # the load in which to look for the rest of the movement
     block, told = where(
         recorded.blocks,
         teacher.blocks if base is None else base.seen.blocks,
@@ -214,11 +214,14 @@ def _forward(
         floor_of(recorded, recorded),
     )
     if proven is None and base is None and recorded.provenance.dtype != observed.provenance.dtype:
-        block, told = None, [Evidence("which block differs cannot be told: every block rounds in another dtype")]
+        block, told = (
+            None,
+            [Evidence("the block that differs is unknown: in another dtype every block rounds differently")],
+        )
     shares = found.told_shares()
     told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence = [evidence[0], *told, *_shown(found.swapped), *evidence[1:], *found.evidence]
-    said = proven or Ablated("forward", found.forward(f"the forward pass gives other numbers{from_there_on(block)}"))
+    said = proven or Ablated("forward", found.forward(f"the forward pass differs{from_there_on(block)}"))
     return Explanation(
         comparison.verdict, said.cause, said.sentence, tuple(evidence), tuple(found.swapped), block, said.rules
     )
@@ -252,10 +255,10 @@ def _small(
 
 
 def within_the_floor(comparison: Comparison, floor: float) -> str:
-    """Say that nothing accounts for numbers which moved too little to be sure of, and yet more than the test allows."""
+    """Return the sentence for numbers that moved less than the noise floor but more than the test's tolerance."""
     return (
-        f"the numbers moved beyond this test's tolerance of {comparison.tolerance.absolute:.2g} and within the noise "
-        f"floor of {floor:.2g}; nothing that was tried accounts for it"
+        f"the numbers moved beyond this test's tolerance of {comparison.tolerance.absolute:.2g} but within the noise "
+        f"floor of {floor:.2g}; none of the ablations explains it"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether the model says something else of the recorded tokens, and from which part of it on."""
+"""Whether the forward pass over the recorded tokens differs, and in which part of the model the difference starts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.tolerance import Tolerance
 
 _QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
-_SAME = 1e-8  # a fingerprint to the digits of a snapshot
-# Measured on a Llama of thirty blocks: eager, sdpa and float64 stand 8e-7 apart, a twentieth of the noise floor.
+_SAME = 1e-8  # the precision of a fingerprint in a snapshot
+# Measured on a Llama with thirty blocks: eager, sdpa and float64 differ by 8e-7, a twentieth of the noise floor.
 _OF_FLOOR = 0.1
-_CARRIED_ON = 1e-3  # of the largest difference: less may be rounding that earlier blocks have carried on
-_JUMP = 20  # a block differs by itself if it differs so many times as much as any before
+_CARRIED_ON = 1e-3  # of the largest difference: less may be rounding from earlier blocks
+_JUMP = 20  # a block is at fault if its difference is this many times larger than any before it
 _SHORTLY = "at or shortly before "
 NOISE_FLOOR = 2e-5  # nats, of float32
 
@@ -71,9 +71,9 @@ class Part:
     """The first part of a model whose output differs.
 
     Args:
-        name: the block's; None where all are alike.
+        name: the block's; None if no block differs.
         size: by how much its output differs.
-        certain: whether no block before it can be at fault.
+        certain: False if a block before it may be at fault.
     """
 
     name: str | None
@@ -100,14 +100,14 @@ def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: flo
 
 
 def _first_above(names: Sequence[str], sizes: Sequence[float], quiet: float, rounding: float = math.inf) -> Part:
-    """Return the first block whose size of difference is above `quiet`.
+    """Return the first block that differs by more than `quiet`.
 
     Args:
-        names: of the blocks.
-        sizes: of their differences.
-        quiet: what may be rounding, or what rounding has become further on.
-        rounding: what is rounding at most, where that is known: by the first block that is not as recorded to the last
-            digit, more than this is a fault, however large it grows later. Else no jump proves anything.
+        names: the blocks' names.
+        sizes: the size of each block's difference.
+        quiet: differences up to this size may be rounding, amplified by later blocks.
+        rounding: the largest difference that rounding alone causes, if known. If the first block that differs at all
+            differs by more, that block is at fault. If unknown, a jump proves nothing.
     """
     first = next((index for index, size in enumerate(sizes) if not size <= _SAME), None)
     if first is not None and not sizes[first] <= rounding:
@@ -151,10 +151,10 @@ def where(
     if block is None and math.isinf(part.size):
         return None, [Evidence(f"the model has {len(observed)} blocks, and {len(recorded)} were recorded")]
     if block is None:
-        return "head", [Evidence("every block's output is as recorded: what differs comes after the last one")]
+        return "head", [Evidence("the output of every block is as recorded; the difference comes after the last block")]
     said = f"the first block whose output differs is {block}, by {part.size:.2g} of its size"
     if not part.certain:
-        said = f"{said}; it and the blocks shortly before it cannot be told apart"
+        said = f"{said}; one of the blocks shortly before it may be at fault instead"
     told = [Evidence(said, {"relative": part.size})]
     if block == recorded[-1].name:
         block, more = told_apart(recorded[-1], observed[-1], model, run)
@@ -167,7 +167,7 @@ def from_there_on(block: str | None) -> str:
     if block is None:
         return ""
     words = re.sub("(final norm|head|embeddings)$", r"the \1", block)
-    return f", starting {words}" if block.startswith(_SHORTLY) else f", from {words} on"
+    return f", starting {words}" if block.startswith(_SHORTLY) else f", starting at {words}"
 
 
 def machine(recorded: Record, observed: Record) -> Iterator[str]:
@@ -192,7 +192,7 @@ def as_evidence(moved: Sequence[float], floor: float, tolerance: Tolerance, text
 
 
 def measured(moved: float, floor: float, tolerance: Tolerance) -> str:
-    """Hold a movement against what a test allows, which decides the verdict, and what rounding does."""
+    """Compare a movement with the test's tolerance, which decides the verdict, and with the noise floor."""
     allowed, rounding = (f"{'within' if moved <= most else 'beyond'} the" for most in (tolerance.absolute, floor))
     return f"{allowed} tolerance of {tolerance.absolute:.2g} and {rounding} noise floor of {floor:.2g}"
 

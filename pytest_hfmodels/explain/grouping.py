@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_SHARE = re.compile(r"\d+ %")  # of a movement: each test has its own, whatever they have in common
+_SHARE = re.compile(r"\d+ %")  # of a movement: it differs from test to test even if the cause is the same
 
 
 @dataclass(frozen=True)

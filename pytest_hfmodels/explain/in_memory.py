@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
 NOT_NAMED = (
-    "the checkpoint loaded afresh gives the recorded numbers: "
-    "something in memory differs from it, and what cannot be named"
+    "loading the checkpoint again reproduces the recorded numbers, so something changed the model in memory; "
+    "the plugin cannot find what"
 )
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
 
@@ -50,7 +50,7 @@ def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
 
 
 def differences(model: Any, fresh: Any) -> list[str]:
-    """Return which modules and plain attributes of a torch model are others than after loading it afresh."""
+    """Return the modules and plain attributes in which a torch model differs from a fresh load."""
     if not hasattr(model, "named_modules"):
         return []
     modules, found = dict(fresh.named_modules()), []
@@ -72,7 +72,7 @@ def _kind(module: Any) -> str:
 
 
 def _plain(module: Any) -> dict[str, object]:
-    """Return what a module itself holds that can be compared and shown; upstream's own marks are private."""
+    """Return a module's own plain attributes, without private ones, which upstream sets."""
     return {
         name: value
         for name, value in vars(module).items()

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause, or None; the sentence; what it rests on; the rules of upstream's that account for it; and a package.
+    """A cause or None, the sentence, its evidence, upstream's rules that explain it, and a package.
 
-    The package is the one whose releases are the likeliest reason, see `Explanation.package`.
+    A release of the package is the likeliest reason, see `Explanation.package`.
     """
 
     cause: str | None
@@ -119,7 +119,7 @@ def settings(
     if changes:
         return Finding("test", in_memory.sentence(changes), evidence)
     if same:
-        evidence.append(Evidence("the checkpoint's configuration is the recorded one (same digest)"))
+        evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     if isinstance(observed, ClassificationRecord):
         return Finding("settings", f"the classifier is set otherwise than recorded: {names}", evidence)
     rule = _length_rule(recorded, observed, names)
@@ -137,7 +137,7 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
             evidence,
         )
     named = None if origin is None else setting_of(recorded, observed, origin.tokenizer)
-    sentence = "the same token ids are decoded to another text" if named is None else named.sentence
+    sentence = "the same token ids are decoded to a different text" if named is None else named.sentence
     found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
     if found.cause != "decoding":
         return found

@@ -1,4 +1,4 @@
-"""What explaining one difference may cost: eight forward passes and one `generate` of the model that the test used."""
+"""The budget for explaining one difference: eight forward passes and one `generate` of the test's model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an adopted model is: digests that hold on every release, or say on which one they were taken.
+"""Digests of an adopted model. Each is the same on every release, or names the release that it was computed with.
 
 For `cache` alone.
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
 
 _CONFIG, _GENERATION_CONFIG = "config.json", "generation_config.json"
-# What a load sets, or a snapshot's provenance says: nothing of the checkpoint. So are names that start with `_`.
+# Set by loading or stored in a snapshot's provenance, so not part of the checkpoint; like names that start with `_`.
 _OF_THE_LOAD = frozenset({"transformers_version", "dtype", "torch_dtype", "attn_implementation"})
 
 
 def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
-    """Return the digests of a model that somebody else has loaded, and the plain digest of its weights.
+    """Return the digests of a model that the user loaded, and the plain digest of its weights.
 
-    Names, dtypes and shapes of weights are the release's, so that the weights' digest says which they were. The
-    configuration has a digest that counts on one release, and that of its folder where it is what the folder says.
+    Names, dtypes and shapes of weights depend on the release, so the weights' digest includes them. The configuration
+    gets a digest for this release, and also its folder's digest if it equals the folder's configuration.
     """
     layout: list[list[object]] = []
 
@@ -55,21 +55,21 @@ def _config_digest(model: Any) -> str:
 
 
 def _in_folder(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None] | None:
-    """Return config.json and generation_config.json of the folder that a model came from, if it is what they say."""
+    """Return config.json and generation_config.json of a model's folder, if the model's configuration equals them."""
     config, generation = model.config, getattr(model, "generation_config", None)
     try:
         folder = _folder(config)
         if folder is None:
             return None
         with upstream.quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a second reading, which no test asked for
+            warnings.simplefilter("ignore")  # from reading the folder again, which no test asked for
             fresh = type(config).from_pretrained(str(folder))
             settings = [] if generation is None else [*_generation_configs(type(generation), folder, fresh)]
         if _own(fresh) != _own(config) or (settings and _own(generation) not in map(_own, settings)):
             return None
         file = folder / _GENERATION_CONFIG
         return _read(folder / _CONFIG), _read(file) if file.is_file() else None
-    except Exception:  # upstream raises of every kind; then the folder says nothing of this model
+    except Exception:  # upstream raises any kind of exception; then ignore the folder
         return None
 
 
@@ -88,7 +88,7 @@ def _folder(config: Any) -> Path | None:
 
 
 def _generation_configs(kind: Any, folder: Path, config: Any) -> Iterator[Any]:
-    """Yield what a model of this folder may have as its generation configuration, unless somebody has changed it."""
+    """Yield the generation configurations that an unchanged model of this folder may have."""
     if (folder / _GENERATION_CONFIG).is_file():
         yield kind.from_pretrained(str(folder))
     else:
@@ -97,7 +97,7 @@ def _generation_configs(kind: Any, folder: Path, config: Any) -> Iterator[Any]:
 
 
 def _own(value: Any) -> Any:
-    """Return what a configuration says of the model itself, at every level, as plain data."""
+    """Return the fields of a configuration that describe the model, at every level, as plain data."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, dict):

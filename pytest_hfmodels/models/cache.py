@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
-# Times a checkpoint's files: float16 becomes float32, and some releases hold a file beside its model while they load.
+# Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
 _ROOM = 3
 
 
 class ModelCache:
     """Loads models once a process and hands out handles; the value of the `hf_models` fixture.
 
-    A model stays in memory while a handle on it lives, and longer while there is room. Threads may share a cache.
+    A model stays in memory while it has a handle, and longer while memory is free. Threads may share a cache.
 
     Args:
         rootdir: local checkpoints are relative to it.
@@ -57,10 +57,10 @@ class ModelCache:
         self._entries: dict[str, Entry] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
         self._handles: dict[str, WeakSet[HFModel]] = {}
-        self._found: list[tuple[str, list[str]]] = []  # by looks in the middle of the test that runs
-        self._late: list[tuple[str, list[str]]] = []  # changes that no test is known to have made
+        self._found: list[tuple[str, list[str]]] = []  # changes found while a test is running
+        self._late: list[tuple[str, list[str]]] = []  # changes whose test is unknown
         self._tests = 0
-        self._lock = RLock()  # loading changes random states and log levels for a while
+        self._lock = RLock()  # loading changes random states and log levels temporarily
         self.loads = 0
 
     def load(
@@ -139,7 +139,7 @@ class ModelCache:
         key = f"adopted {id(model)}"
         with self._lock:
             loaded = self._engine(engine).adopt(model)
-            self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # where each test makes its own
+            self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # in case each test adopts its own
             loaded.lock = self._lock_of(model) or loaded.lock
             digests, weights = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
@@ -162,11 +162,11 @@ class ModelCache:
     ) -> Iterator[tuple[str, list[str]]]:
         """Evict every model that has changed since it was last looked at; yield its description and the changes.
 
-        Only models are looked at that the test has asked for, or has within reach: a look takes milliseconds.
+        Inspects only models that the test requested or can reach, because each takes milliseconds.
 
         Args:
-            weights: look at every model, weights and tokenizers included (at the session's end), and yield also what
-                changed while no test was seen to use the model.
+            weights: inspect every model with its weights and tokenizer (at the session's end), and also yield changes
+                whose test is unknown.
             test: the id of the test that has just run.
             holders: its fixtures' values, its class and its module.
         """
@@ -186,7 +186,7 @@ class ModelCache:
 
     def _look(self, key: str, entry: Entry, test: str, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
         changes = entry.new_changes(test, weights=weights)
-        if changes and not entry.adopted:  # an adopted one is not ours to load again: say it once
+        if changes and not entry.adopted:  # the plugin cannot reload an adopted one: report it once
             del self._entries[key]
         since = entry.last_test if changes not in ([], [IN_PLACE]) and not test else ""
         entry.seen, entry.last_test = self._tests, test or entry.last_test
@@ -194,7 +194,7 @@ class ModelCache:
             yield f"{entry.describe()}{f', after {since}' if since else ''}", changes
 
     def _touched(self, key: str, entry: Entry) -> Entry:
-        """Note that a test asks for a model; what other tests have changed meanwhile is none of its doing."""
+        """Note that a test requests a model; do not blame it for changes that other tests made before."""
         with self._lock:
             if not entry.touched and entry.seen != self._tests and self._entries.get(key) is entry:
                 self._late += self._look(key, entry, "")
@@ -202,7 +202,7 @@ class ModelCache:
         return entry
 
     def _make_room(self, needed: int) -> None:
-        """Let go of every model that no handle holds, where memory is short of so many bytes."""
+        """Release every model without a handle if fewer than `needed` bytes are free."""
         free = free_memory()
         if free is None or free > needed:
             return
@@ -213,10 +213,10 @@ class ModelCache:
             found = self._found if entry.touched else self._late
             found += self._look(key, entry, "")
             self._entries.pop(key, None)
-        gc.collect()  # upstream's models refer to themselves
+        gc.collect()  # upstream's models contain reference cycles
 
     def _lock_of(self, model: Any) -> Any:
-        """Return the lock of a model that is in memory already, or that this one wraps."""
+        """Return the lock of the same model, or of one that it wraps, if either is in the cache."""
         modules = {id(one) for one in model.modules()} if hasattr(model, "modules") else {id(model)}
         found = (entry.loaded for entry in self._entries.values())
         return next((loaded.lock for loaded in found if id(loaded.model) in modules), None)
@@ -236,7 +236,7 @@ class ModelCache:
         with self._lock:
             if key in self._entries:
                 self._touched(key, self._entries[key])
-            if key not in self._entries:  # or it has just been found to be changed
+            if key not in self._entries:  # or it has changed and was removed just now
                 self._entries[key] = self._loaded(found, task, name, options)
                 self._entries[key].touched = True
             return self._entries[key]
@@ -297,7 +297,7 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
-    # It lives as long as the tokenizer, which may copy its files when it is saved.
+    # The folder is kept as long as the tokenizer, which may copy its files when it is saved.
     handed = TemporaryDirectory(prefix="hfmodels-")
     try:
         loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
@@ -306,10 +306,10 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
             tokenizer = loader.from_pretrained(handed.name, local_files_only=True, trust_remote_code=False)
-            tokenizer("A word, 1 ä.")  # a broken normalizer is only found when it is used
+            tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
     except BaseException as error:
         handed.cleanup()
-        # Ours says it better already; and Ctrl-C is no fault of the tokenizer, but a panic of its Rust code is.
+        # Our own errors are clear already, and Ctrl-C is not the tokenizer's fault; a panic of its Rust code is.
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or _is_panic(error)):
             raise
         # tokenizers raises a bare Exception for a file that it cannot parse
@@ -324,5 +324,5 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Tell whether an error is Rust's way to give up; it is no Exception, and its class cannot be imported."""
+    """Return whether an error is a Rust panic: its class is not an Exception and cannot be imported."""
     return type(error).__name__ == "PanicException"

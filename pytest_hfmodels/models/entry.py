@@ -26,9 +26,9 @@ class Entry:
         task: what for.
         loaded: the engine's side.
         tokenizer: upstream's.
-        original: what it looked like when it was loaded or adopted.
+        original: its state when it was loaded or adopted.
         adopted: whether somebody else has loaded it.
-        touched: whether the test that runs has asked for it.
+        touched: whether the running test has requested it.
         load: loads the checkpoint again, with other options; None where it was adopted.
     """
 
@@ -40,15 +40,15 @@ class Entry:
     adopted: bool = False
     touched: bool = False
     load: Callable[..., LoadedModel] | None = None
-    seen: int = 0  # after how many tests it was last looked at
-    last_test: str = ""  # the last one that it was looked at after
+    seen: int = 0  # the number of tests at its last inspection
+    last_test: str = ""  # the test before its last inspection
     _before: Fingerprint = field(init=False)
     _parts: frozenset[int] = field(init=False)
     _changed_by: dict[str, str] = field(default_factory=dict)
     _others: dict[str, LoadedModel] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Remember what it looks like, and which objects it is made of."""
+        """Remember its state, and the ids of its parts."""
         self._before = self.original
         model = self.loaded.model
         own = (model, self.loaded, self.tokenizer, getattr(model, "config", None))
@@ -60,7 +60,7 @@ class Entry:
         return f"{self.checkpoint.name} ({self.task}, {self.loaded.engine})"
 
     def again(self, **changes: Any) -> LoadedModel | None:
-        """Load the checkpoint again, perhaps with another `dtype` or `attention`, or more `overrides`.
+        """Load the checkpoint again, optionally with another `dtype`, `attention` or more `overrides`.
 
         Returns:
             The model, or None where it was adopted or is too large to be in memory twice.
@@ -77,19 +77,19 @@ class Entry:
         return other
 
     def forget_others(self) -> None:
-        """Let go of what was loaded again to explain a difference."""
+        """Release the models that were loaded to explain a difference."""
         self._others.clear()
 
     def is_within(self, reach: set[int]) -> bool:
-        """Tell whether the model, a part of it, its configuration or its tokenizer is among these identities."""
+        """Return whether the ids contain the model, a part of it, its configuration or its tokenizer."""
         return not self._parts.isdisjoint(reach)
 
     def new_changes(self, test: str, *, weights: bool) -> list[str]:
-        """Say what has changed since this was last asked, and remember which test it is.
+        """Return what has changed since the last call, and remember the test that did it.
 
         Args:
-            test: the one that has run.
-            weights: also read every weight, where that was done at first, and the tokenizer's vocabulary.
+            test: the test that has just run.
+            weights: also read the tokenizer's vocabulary, and every weight if `original` includes them.
         """
         thorough = weights or (self.touched and self.checkpoint.origin == "bundled")  # those are small
         now = self._look(weights=thorough and self._before.weights is not None, vocabulary=weights)
@@ -100,7 +100,7 @@ class Entry:
         return changes
 
     def altered(self, *, weights: bool = True) -> list[str]:
-        """Say what of the model and its tokenizer has changed since it was loaded, and which earlier test did it.
+        """Return what has changed in the model and tokenizer since loading, and which earlier test changed it.
 
         Args:
             weights: read every weight, where that was done at first.

@@ -1,4 +1,4 @@
-"""How much memory is free, and which models are in reach of a test. For the cache alone."""
+"""Measures free memory, and finds the objects that a test can reach. Only for the cache."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MEMINFO = Path("/proc/meminfo")
-_CGROUPS = (  # limit, use, statistics, and the statistics' name for cached files that can be dropped
+_CGROUPS = (  # limit, usage, statistics, and the field of the statistics for cached files that can be dropped
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
-_DEPTH = 3  # a fixture's value, its attributes or entries, and theirs
+_DEPTH = 3  # a fixture's value, its attributes or entries, and their own
 _LARGEST = 100  # entries of a collection
 _CLOSED = (ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, str, bytes, int, float, type(None))
 
 
 def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return how many bytes this process may still take, or None where the system does not say (other than Linux).
+    """Return how many bytes this process may still use, or None if unknown (not Linux).
 
     Args:
         meminfo: the kernel's own figures.
-        cgroups: the folder with the limits of a container.
+        cgroups: the folder with a container's limits.
     """
     found = []
     with suppress(OSError, ValueError, StopIteration):
         line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
         found.append(int(line.split()[1]) * 1024)
     for limit, use, statistics, cached in _CGROUPS:
-        with suppress(OSError, ValueError):  # a limit of "max" is none
+        with suppress(OSError, ValueError):  # "max" means no limit
             used = int((cgroups / use).read_text())
             lines = (cgroups / statistics).read_text().splitlines()
             used -= next((int(line.split()[1]) for line in lines if line.startswith(f"{cached} ")), 0)
@@ -41,7 +41,7 @@ def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgrou
 
 
 def in_reach(holders: Iterable[object]) -> set[int]:
-    """Return the identities of what objects hold, in attributes and small collections, a few steps deep.
+    """Return the ids of objects that can be reached through attributes and small collections, a few steps deep.
 
     Args:
         holders: a test's fixture values, its class, instance and module.
@@ -59,5 +59,5 @@ def _members(holder: Any, *, top: bool) -> Iterator[Any]:
         if len(holder) <= _LARGEST:
             yield from holder.values() if kind is dict else holder
     elif top or not isinstance(holder, _CLOSED):
-        with suppress(AttributeError, TypeError):  # not by `vars`, which stand-ins of other objects answer themselves
+        with suppress(AttributeError, TypeError):  # not `vars`, because proxy objects override it
             yield from [*object.__getattribute__(holder, "__dict__").values()]

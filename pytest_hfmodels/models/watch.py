@@ -19,12 +19,12 @@ class DirtyModelWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a cached model looked like.
+    """The state of a cached model.
 
     Args:
-        parts: what is cheap to look at: settings, modes, attributes, identities of tensors.
-        weights: a digest of every byte of the weights, taken when asked.
-        vocabulary: a digest of the tokenizer with its vocabulary and merges, taken when asked.
+        parts: everything that is cheap to read: settings, modes, attributes, ids of tensors.
+        weights: a digest of all weights, if requested.
+        vocabulary: a digest of the tokenizer with its vocabulary and merges, if requested.
     """
 
     parts: Mapping[str, object]
@@ -41,9 +41,9 @@ class Fingerprint:
             loaded: the model.
             tokenizer: its tokenizer, or None.
             with_weights: also read every weight. A write through `.data` bumps no version and shows only there.
-            with_vocabulary: also write out the whole tokenizer, which takes a third of a second for 50,000 words.
+            with_vocabulary: also serialise the tokenizer, which takes a third of a second for 50,000 words.
         """
-        with loaded.lock:  # a call in another thread has put its own on the model
+        with loaded.lock:  # a call in another thread may have patched the model
             parts = {
                 **_settings("config", getattr(loaded.model, "config", None)),
                 **_settings("generation_config", getattr(loaded.model, "generation_config", None)),
@@ -94,7 +94,7 @@ def _tokenizer(tokenizer: Any) -> dict[str, object]:
 
 
 def _backend(tokenizer: Any) -> dict[str, object]:
-    """Return a digest of a fast tokenizer's small parts: all but its vocabulary and merges."""
+    """Return a digest of a fast tokenizer's small parts, without vocabulary and merges."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return {}
@@ -107,7 +107,7 @@ def _backend(tokenizer: Any) -> dict[str, object]:
     return {_BACKEND: digest.hexdigest()}
 
 
-# Of a tokenizer's model, whichever kind it is: what can be set without making another.
+# Attributes of a tokenizer's model, of any kind, that can be set on an existing one.
 _MODEL_SETTINGS = (
     *("dropout", "unk_token", "unk_id", "byte_fallback", "ignore_merges", "fuse_unk"),
     *("continuing_subword_prefix", "end_of_word_suffix", "max_input_chars_per_word"),
@@ -119,7 +119,7 @@ def _state(part: Any) -> bytes:
         return b""
     try:
         return bytes(part.__getstate__())
-    except Exception:  # one that is written in Python cannot be serialised, and says so by a bare Exception
+    except Exception:  # a part written in Python cannot be serialised and raises a bare Exception
         return type(part).__name__.encode()
 
 
@@ -128,7 +128,7 @@ def _vocabulary(tokenizer: Any) -> str | None:
     if write is None:
         return None
     try:
-        # Padding and truncation come first, and a mere call of the tokenizer sets them.
+        # Padding and truncation come first; every call of the tokenizer sets them.
         _, _, parts = str(write()).partition('"added_tokens"')
     except Exception:  # see `_state`
         return None
@@ -140,7 +140,7 @@ def _differ(before: str | None, now: str | None) -> bool:
 
 
 def _outermost(names: list[str]) -> list[str]:
-    """Leave out what belongs to a module that is itself among the names: it came or went with the module."""
+    """Leave out the parts of modules that are listed themselves: they were replaced with the module."""
     modules = [name.removeprefix("module ") for name in names if name.startswith("module ")]
     if "the model" in modules:
         return ["module the model"]

@@ -206,13 +206,13 @@ def _allowed(
 def _known(
     model: HFModel, rows: Rows, ones: Rows, together: Generation, settings: Settings, tolerance: float | None
 ) -> str:
-    """Name the release's rule by which beams depend on their neighbours, where it gives what came for this batch."""
+    """Name the release's rule that makes beams depend on their neighbours, if it explains this batch."""
     if settings.num_beams == 1 or not installed_rules(model).rows_stop_together:
         return ""
     if not _right(model, rows, ones, together, settings, tolerance):
         return ""
     releases = "4.50 to 4.53" if model.engine == "torch" else "TensorFlow"
-    return f": by a known rule, a batch's prompts stop only together ({releases})"
+    return f": a known rule, all prompts of a batch stop together ({releases})"
 
 
 def _right(

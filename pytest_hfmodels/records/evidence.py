@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
 
 
-_DIRECTIONS = 4  # one alone may stand at right angles to a fault
+_DIRECTIONS = 4  # a single one could be orthogonal to a fault
 NORMALIZED = _DIRECTIONS + 1
 
 
@@ -31,8 +31,8 @@ class Block:
         mean: mean over tokens and channels.
         rms: root mean square over tokens and channels.
         probe: mean over tokens of the projection on a fixed direction, which a permutation of channels moves too.
-        normalized: the same of normalised tokens on four fixed directions, and the mean logarithm of their sizes: a
-            few massive activations, which hide everything in the three before, weigh no more than others. Empty in
+        normalized: mean projections of normalised tokens on four fixed directions, and the mean logarithm of their
+            sizes. Unlike in the three numbers above, a few massive activations weigh no more than others. Empty in
             files of earlier versions.
     """
 
@@ -50,9 +50,9 @@ class Origin(Protocol):
     tokenizer: Any
 
     def again(self, **changes: Any) -> LoadedModel | None:
-        """Load its checkpoint, perhaps with another `dtype` or `attention`, or more `overrides` of its configuration.
+        """Load its checkpoint, optionally with another `dtype`, `attention` or more `overrides` of its configuration.
 
-        None where it has none, or is too large.
+        Returns None if it has no checkpoint or is too large.
         """
         ...
 
@@ -100,7 +100,7 @@ class Live:
         logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
         scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
-        plain_scores: whether one forward pass should give these scores, too; False where nobody can tell.
+        plain_scores: whether one forward pass should give the same scores; False if unknown.
     """
 
     logits: FloatArray
@@ -145,7 +145,7 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
 
     Args:
         hidden_states: the embeddings' and each block's output, (B, L, C).
-        mask: (B, L), 0 at padding, which `normalized` leaves out; None for none.
+        mask: (B, L), 0 at padding, which `normalized` skips; None if there is no padding.
     """
     import numpy as np
 
@@ -167,7 +167,7 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
 def _normalized(states: FloatArray) -> tuple[float, ...]:
     """Return the mean projections of tokens (…, C) after x / (|x| + median |x|), and the mean of log median |x|.
 
-    The median is of the token's own channels: it follows the many and not the massive few, as a root mean square would.
+    The median is over the channels of one token. Unlike a root mean square, it ignores a few massive channels.
     """
     import numpy as np
 

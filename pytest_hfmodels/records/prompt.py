@@ -69,10 +69,10 @@ def vocabulary_size(config: Any) -> int | None:
 
 
 def positions(model: Any) -> int | None:
-    """Return how many positions of a model a text can take, or None where its configuration sets no limit.
+    """Return how many positions of a model a text can use, or None if its configuration sets no limit.
 
-    RoBERTa and what descends from it number positions from `padding_idx + 1`, within a table of
-    `max_position_embeddings` rows: the rows before are the model's own.
+    RoBERTa and its descendants number positions from `padding_idx + 1` in a table of `max_position_embeddings` rows; a
+    text cannot use the rows before that.
 
     Args:
         model: upstream's model of either engine.
@@ -125,7 +125,7 @@ def require_length(model: Any, length: int, what: str) -> None:
 
 
 def _kept_rows(module: Any, limit: int) -> int:
-    """Return how many rows of its table of `limit` positions a module leaves to padding."""
+    """Return how many of the `limit` rows of a module's position table are reserved for padding."""
     padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
     shape: Any = getattr(getattr(table, "weight", table), "shape", ())
     if not isinstance(padding, int) or len(shape) != 2 or int(shape[0]) != limit:

@@ -1,4 +1,4 @@
-"""What `clean_up_tokenization_spaces` is documented to do to a decoded text."""
+"""The documented effect of `clean_up_tokenization_spaces` on a decoded text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
 
 
 def closed_up(text: str) -> str:
-    """Return a text without the spaces that tokenization into words puts before marks and English contractions."""
+    """Return a text without the spaces before punctuation and English contractions."""
     for mark in _MARKS:
         text = text.replace(f" {mark}", mark)
     text = text.replace(" ' ", "'")

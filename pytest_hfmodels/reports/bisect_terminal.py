@@ -23,7 +23,7 @@ _TESTS = 5  # that are explained
 
 
 def answer_lines(answer: Answer) -> Iterator[str]:
-    """Yield the lines that answer a person's question; no test and no release puts another sign into them."""
+    """Yield the lines of the answer, with control characters escaped."""
     return map(visible_line, _lines(answer))
 
 
@@ -86,7 +86,7 @@ def explanation(cell: Cell) -> list[str]:
     lines = cell.details.splitlines()
     marked = [line[1:] for line in lines if re.match(r"E(\s|$)", line)]
     text = dedent("\n".join(marked or lines))
-    if cell.state is not State.BROKEN:  # pytest leaves its own first word out, or not, by what quotes are in the text
+    if cell.state is not State.BROKEN:  # depending on the quotes in the text, pytest omits this word
         text = text.removeprefix("AssertionError: ")
     told = text.removeprefix("assert ").splitlines()
     # A snapshot is not to be accepted here, and everything is shown already.
@@ -99,7 +99,7 @@ def _headline(package: str, answer: Answer) -> Iterator[str]:
     found = answer.found
     good, bad = found.good.version, found.bad.version
     if not found.exact:
-        yield f"{package}: good until {good}, bad from {bad}; what lies between is neither:"
+        yield f"{package}: good until {good}, bad from {bad}; the releases between could not be judged:"
         yield from (f"  {judged.version}: {judged.reason}" for judged in found.between)
     elif not answer.separated:
         yield from _not_separated(package, answer)
@@ -114,13 +114,13 @@ def _not_separated(package: str, answer: Answer) -> Iterator[str]:
     others, (first, *more) = " and ".join(one.name for one in answer.moved), answer.separating
     moves = ", ".join(f"{one.before} -> {one.after or 'none'}" for one in answer.moved)
     yield (
-        f"{package}: the output changes between {good} and {bad}, but {others} moved with it ({moves}): "
-        "which of them did it is open."
+        f"{package}: the output changes between {good} and {bad}, but {others} changed version, too ({moves}). "
+        "Any of these packages may be the reason."
     )
-    yield f"Hold {others} still to separate them:"
+    yield f"To find out, keep {others} at one version:"
     yield f"  {first}"
     for command in more:
-        yield "Where that cannot be installed, hold the other one:"
+        yield f"If that cannot be installed, keep {package} at one version:"
         yield f"  {command}"
 
 

@@ -72,7 +72,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
 
 
 def _visible(grid: Grid) -> Grid:
-    """Return a grid in which all that a terminal is shown is one line of signs that can be seen."""
+    """Return a grid whose texts are single lines with control characters escaped."""
     return replace(grid, rows=tuple(map(_visible_row, grid.rows)))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def apply_command(file: str) -> str:
-    """Return what takes a patch in, typed in the repository's folder: elsewhere git leaves out what lies outside."""
+    """Return the command that applies a patch. Run it in the repository's root: elsewhere git skips files outside."""
     return command("git", "apply", operand(file))
 
 

@@ -84,7 +84,7 @@ def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
         write_atomically(Path(file), patch)
     except (OSError, SnapshotError):
         return f"{said}; --hfmodels-patch FILE writes what hfmodels accept would take in"
-    return f"{said}; take the outputs in with: {apply_command(file)} (--hfmodels-patch FILE chooses the file)"
+    return f"{said}; apply it: {apply_command(file)} (--hfmodels-patch FILE chooses the file)"
 
 
 class Carrier:
@@ -135,7 +135,7 @@ class PatchWriter:
         left_out = f"{count - len(written)} left out: a lone surrogate in what was observed is no text"
         if not written:
             return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'since no snapshot differs'}"
-        told = f"patch of {_snapshots(len(written))}: {self._file} (take it in with: {apply_command(self._file)})"
+        told = f"patch of {_snapshots(len(written))}: {self._file} (apply it: {apply_command(self._file)})"
         return f"{told}; {left_out}" if len(written) < count else told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -47,7 +47,10 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
     if verbose:
         lines += _whole(outcome, recorded)
         cut = [_cut(visible_line(line), _LONGEST) for line in lines]
-        return [*cut, *map(visible_line, _commands(outcome, recorded))]  # uncut: half a command is another one
+        return [
+            *cut,
+            *map(visible_line, _commands(outcome, recorded)),
+        ]  # uncut: half a command would be another command
     more = _more(len(outcome.comparison.differences) - 1)
     return _fitted(lines, list(_reasons(outcome, recorded)), more, f"  {_next_step(outcome, recorded)}")
 

@@ -26,7 +26,7 @@ def alone(folder: Path) -> Iterator[None]:
     import fcntl  # of the standard library: filelock comes with an extra, and a review needs none
 
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a link or a FIFO is not ours
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # not through a link, and not a FIFO
         file = os.fdopen(os.open(folder / "review.lock", flags, 0o666), "a")
     except OSError as error:
         raise SnapshotError(

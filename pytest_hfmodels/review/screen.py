@@ -114,7 +114,7 @@ def _labelled(label: str, text: str, width: int, colour: Callable[[str], str] = 
 
 
 def _reason(line: str, width: int) -> Iterator[str]:
-    """Yield a reason in lines; a command in one, for whoever copies it."""
+    """Yield the lines of a reason; a command stays on one line, so that it can be copied."""
     if is_command(line):
         yield f"  {visible_line(line)}"
     else:

@@ -40,6 +40,6 @@ _WITH_SYRUPY = ("HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "Un
 def __getattr__(name: str) -> object:
     if name not in _WITH_SYRUPY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pytest_hfmodels.snapshots import assertion  # imports syrupy: only a test with a snapshot pays
+    from pytest_hfmodels.snapshots import assertion  # imports syrupy, which only tests with a snapshot need
 
     return getattr(assertion, name)

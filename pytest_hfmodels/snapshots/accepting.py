@@ -81,8 +81,8 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         no_snapshot = pending.no_snapshot()
         if no_snapshot is not None:
             raise SnapshotError(
-                f"What {pending.test} left pending is not accepted: {no_snapshot}.",
-                hint="Reject it, and run the test again.",
+                f"The pending change of {pending.test} cannot be accepted: {no_snapshot}.",
+                hint=f"Reject it, and run the test again: {command('hfmodels', 'reject', pending.test)}",
             )
         stale = pending.staleness(project.root)
         if stale is not None:
@@ -95,7 +95,7 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     else:
         contents = _varied(project, chosen, variation)
     _require_text(contents)
-    # What an earlier accept has written before it was killed is done.
+    # Skip what an earlier accept wrote before it was killed.
     contents = {path: text for path, text in contents.items() if not (path.exists() and _text(path) == text)}
     _write_all(contents)
     for pending in chosen:
@@ -122,23 +122,23 @@ def _is_listed(project: Project, pending: Pending) -> bool:
 
 
 def refusal(project: Project, pending: Pending) -> SnapshotError | None:
-    """Return a complaint about a change that would write anything but a snapshot, or None.
+    """Return the error for a change that would write anything but a snapshot, or None.
 
-    A pending file may come from elsewhere, and say anything.
+    A pending file may come from elsewhere and is not trusted.
     """
     base, compared = project.root / pending.snapshot, project.root / pending.compared
     for path in (base, compared):
         reason = why_not_written(path, project.root, project.snapshots)
         if reason is None and pending.entry is None and pending.compared != pending.snapshot:
-            reason = f"it is about {pending.snapshot}"
+            reason = f"it belongs to {pending.snapshot}"
         if reason is None and not compared.as_posix().endswith(
             f"/{PurePath(relpath(base, project.snapshots)).as_posix()}"
         ):
-            reason = f"it is no variant of {pending.snapshot}"
+            reason = f"it is not a variant of {pending.snapshot}"
         if reason is not None:
             return SnapshotError(
                 f"The pending change of {pending.test} would write {relpath(path, project.root)}: {reason}.",
-                hint=f"Look at it in {project.pending.path}, and delete it there unless you know why.",
+                hint=f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there.",
             )
     return None
 
@@ -179,7 +179,7 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
     ledger = project.snapshots / LEDGER
     reason = why_no_ledger_written(project.root, project.snapshots)
     if reason is not None:
-        raise LedgerError(f"{relpath(ledger)} is not written: {reason}.", hint="Remove the link.")
+        raise LedgerError(f"{relpath(ledger)} was not written: {reason}.", hint="Remove the link.")
     entry = f"variants/{variation.name}"
     variants: dict[Path, str] = {}
     bases: dict[Path, str] = {}
@@ -199,30 +199,30 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
         variants[variant] = _kept(project, pending, variant, variation)
         if variation.keeps == "old":
             bases[base] = pending.content(project.root)
-    # In this order: wherever it is ended, the ledger knows of the variants, and no base has lost its old output.
+    # In this order: if it is killed, the ledger already names the variants, and no base has lost its old output.
     return {ledger: _with_entry(ledger, variation, entry, chosen), **variants, **bases}
 
 
 def _kept(project: Project, pending: Pending, variant: Path, variation: Variation) -> str:
-    """Return what the variant of a change holds: the old output or the new one.
+    """Return the text for the variant of a change: the old output or the new one.
 
     Raises:
-        LedgerError: it holds something else already, the old output is lost, or it cannot be written.
+        LedgerError: the variant has other content already, the old output is lost, or it cannot be written.
     """
     base = project.root / pending.snapshot
     kept = _text(base) if variation.keeps == "old" else pending.text
-    if digest_of(base) != pending.digest:  # it holds the new output already
+    if digest_of(base) != pending.digest:  # the base holds the new output already
         if variation.keeps == "new" or digest_of(variant) != pending.digest:
             raise LedgerError(
-                f"{pending.snapshot} holds the new output already, so the old one cannot be told from it.",
+                f"{pending.snapshot} already holds the new output, so the old output is lost.",
                 hint=f"Restore it, and accept again: git checkout -- {shlex.quote(relpath(base))}",
             )
         kept = _text(variant)
-    if variant.exists() and _text(variant) != kept:  # the same is what an earlier accept had begun
-        raise LedgerError(f"{variation.name} has a variant of {pending.snapshot} already.", hint="Choose another name.")
+    if variant.exists() and _text(variant) != kept:  # equal content comes from an earlier accept
+        raise LedgerError(f"{variation.name} already has a variant of {pending.snapshot}.", hint="Choose another name.")
     reason = why_not_written(variant, project.root, project.snapshots)
     if reason is not None:
-        raise LedgerError(f"{relpath(variant)} is not written: {reason}.", hint="Choose another name.")
+        raise LedgerError(f"{relpath(variant)} was not written: {reason}.", hint="Choose another name.")
     return kept
 
 

@@ -52,7 +52,7 @@ class UnusedSnapshotWarning(UserWarning):
 
 
 class InconsistentRecordWarning(UserWarning):
-    """A new record contradicts itself: generating gave other numbers than a forward pass of the same model."""
+    """A new record contradicts itself: `generate` and a forward pass of the same model gave different numbers."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Outcome:
         variant: that stood for the base, or None.
         from_base: what the comparison with the base says, where a variant stood for it.
         explanation: why the two differ; None where they are the same, or the file has been rewritten.
-        equal: what the comparison returned to the test.
-        repeated: whether an update was asked for, and an earlier run of the test in this session wrote the file.
+        equal: the result that the test got from the comparison.
+        repeated: whether an update was requested, but an earlier run of the test in this session wrote the file.
     """
 
     writer: str
@@ -173,7 +173,7 @@ class HFSnapshot:
         return equal
 
     def discount(self) -> None:
-        """Take what differed out of syrupy's count: the difference was expected, or the test runs again."""
+        """Remove failed comparisons from syrupy's count: the difference was expected, or the test is rerun."""
         executions = self._assertion.executions
         for number in [number for number, result in executions.items() if not result.success]:
             del executions[number]
@@ -184,7 +184,7 @@ class HFSnapshot:
         return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
 
     def _require_consistent(self, observation: Observation) -> None:
-        """Warn of a record that contradicts itself where it is recorded, or will be."""
+        """Warn if a record contradicts itself when it is recorded, or would be."""
         record = observation.record
         if not isinstance(record, GenerationRecord):
             return
@@ -192,7 +192,7 @@ class HFSnapshot:
         if found is None:
             return
         advice = (
-            " Generating with a cache may be broken in this release: try use_cache=False."
+            " The cache may be broken in this release; try use_cache=False."
             if record.effective.get("use_cache") is not False
             else ""
         )
@@ -210,8 +210,8 @@ class HFSnapshot:
             reason = why_not_written(observation.path, config.rootpath, snapshots_folder(config))
             if reason is not None:
                 raise SnapshotError(
-                    f"{relpath(observation.path)} is not written: {reason}.",
-                    hint="Remove the link; or set the ini key hfmodels_snapshots to the folder that it leads to.",
+                    f"{relpath(observation.path)} was not written: {reason}.",
+                    hint="Remove the link, or set the ini key hfmodels_snapshots to the folder that it points to.",
                 )
         assertion.update_snapshots = may_write and (recording or bool(config.getoption("update_snapshots")))
         assertion.update_new_snapshots_only = may_write and bool(
@@ -219,7 +219,7 @@ class HFSnapshot:
         )
         equal = bool((assertion(name=name) if name else assertion) == observation)
         result = assertion.executions[assertion.num_executions - 1]
-        if result.exception is not None:  # syrupy keeps exceptions for its own report
+        if result.exception is not None:  # syrupy stores exceptions for its own report
             raise result.exception
         if result.created or result.updated:
             self._written[observation.path] = self
@@ -321,9 +321,8 @@ class HFSnapshot:
     def _tolerance(self, observed: Record, recorded: Record) -> Tolerance:
         """Return what numbers may move by: what the test or the project says, or else the finer dtype's default.
 
-        A model that is loaded in another dtype than before must not be measured by the coarser of the two. Nor may a
-        file widen its tolerance by saying another engine: torch writes the files, so that what torch observes is
-        always compared as one engine's.
+        If the dtype changed, the finer one counts. A file must not widen its tolerance by naming another engine: torch
+        writes the files, so numbers from torch are always compared with the tolerance within an engine.
         """
         options = Options.of(self._item.config)
         given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
@@ -342,7 +341,7 @@ class HFSnapshot:
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
 
 
-# What this session has written, by whom: a test that runs several times must not overwrite what it recorded first.
+# The files that this session wrote, and the writer: a repeated test must not overwrite its first record.
 _WRITTEN: pytest.StashKey[dict[Path, HFSnapshot]] = pytest.StashKey()
 
 

@@ -68,8 +68,8 @@ class Comparison:
 def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Comparison:
     """Compare what a snapshot says with what was observed.
 
-    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts beside
-    equal ids, which a file that was edited by hand may contradict. Within `tolerance`:
+    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts of
+    equal ids, which may differ in a file that was edited by hand. Within `tolerance`:
     log-probabilities, margins, scores, logits, losses. Evidence (runner-ups, frontiers, fingerprints) is not compared.
 
     Args:
@@ -113,7 +113,7 @@ def _generation(
         position = first_divergence(recorded.prompt.ids, observed.prompt.ids)
         found.append(Difference("prompt", "prompt ids", recorded.prompt.ids, observed.prompt.ids, position))
     elif recorded.prompt.text != observed.prompt.text:
-        # A prompt that was given as ids is decoded; where that gives another text, it does for the output, too.
+        # A prompt given as ids is decoded. If its text differs, so does the text of the output.
         stage = "prompt" if recorded.text == observed.text else "text"
         found.append(Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text))
     found += _settings(recorded.effective, observed.effective)
@@ -130,7 +130,7 @@ def _generation(
 
 
 def _token_texts(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
-    """Yield the first text of a token, and of a beam, that differs beside equal ids."""
+    """Yield the first token and the first beam whose texts differ although the ids are equal."""
     for position, (step, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
         if step.id == now.id and step.text != now.text:
             yield Difference("text", f"text of token {position + 1}", step.text, now.text, position)
@@ -206,7 +206,7 @@ def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Toleranc
     drift = 0.0
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
-        # A model that returns NaN is refused when it is observed: in a record it is a margin between two -inf.
+        # A model that returns NaN is an error earlier, so NaN in a record is a margin between two -inf.
         equal = before == now or (math.isnan(before) and math.isnan(now))
         moved = 0.0 if equal else abs(before - now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance

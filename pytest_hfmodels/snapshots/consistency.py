@@ -1,6 +1,6 @@
-"""Whether a record contradicts itself: where no logits processor is on, generating and one forward pass say the same.
+"""Checks whether a record contradicts itself: without a logits processor, `generate` must agree with a forward pass.
 
-Pure; for `assertion`, which warns when such a record is made, and for `explain`, which says which side it is.
+Pure; for `assertion`, which warns about new records, and for `explain`, which names the side.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """The first token whose log-probability while generating is not that of a forward pass.
+    """The first token whose log-probability differs between `generate` and a forward pass.
 
     Args:
         position: of the token, from 0.
         text: of the token.
-        forward: its log-probability in one forward pass over the result, nats.
-        generating: its log-probability where it was chosen, nats.
+        forward: its log-probability in a forward pass over the output, nats.
+        generating: its log-probability in `generate`, nats.
     """
 
     position: int
@@ -33,24 +33,22 @@ class Contradiction:
 
     @property
     def sentence(self) -> str:
-        """What disagrees, with both figures."""
+        """The disagreement, with both numbers."""
         return (
-            f"no logits processor is on, and the log-probability of token {self.position + 1} ({self.text!r}) is "
-            f"{self.forward:.6g} in a forward pass, but {self.generating:.6g} while generating"
+            f"no logits processor is on, but the log-probability of token {self.position + 1} ({self.text!r}) is "
+            f"{self.forward:.6g} in a forward pass and {self.generating:.6g} while generating"
         )
 
 
 def contradiction(
     record: GenerationRecord, *, live: Live | None = None, tolerance: Tolerance | None = None
 ) -> Contradiction | None:
-    """Return where a record contradicts itself; None where it does not, or where nobody can tell.
+    """Return where a record contradicts itself; None if it does not, or if that is unknown.
 
     Args:
-        record: greedy or of a beam search, whose scores along the returned beam are log-probabilities too.
-        live: of a run with the same settings, for a record that was read from a file: it knows whether a logits
-            processor was on.
-        tolerance: what the project allows numbers to move by, where that is more than the dtype's own: as numbers of
-            an honest cache differ less than those of another machine.
+        record: of greedy or beam search; a beam's scores are log-probabilities, too.
+        live: from a run with the same settings, for a record from a file; it knows whether a logits processor was on.
+        tolerance: the project's tolerance; used if it is larger than the dtype's own.
     """
     known = record.live if live is None else live
     if known is None or not known.plain_scores:

@@ -79,7 +79,7 @@ class Explanation:
         block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
             `block 2 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
-        package: whose releases are the likeliest reason, to bisect first; None where no package is likelier.
+        package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
         suggests: commands that would tell more, ready to paste.
     """
 

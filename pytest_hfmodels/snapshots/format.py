@@ -43,8 +43,8 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
         record: what to write.
         earlier: the parsed file that it replaces, or None.
         keep: tells of two numbers whether the earlier one's digits may stay (`Tolerance.accepts`), so that a
-            rewritten file changes only where something changed. None stay where the engine, the dtype, the attention,
-            the device or whose code it is changed: a file holds the digits of one of them.
+            rewritten file changes only where something changed. All numbers are rewritten if the engine, dtype,
+            attention, device or implementation changed: a file never mixes digits of two.
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
@@ -95,7 +95,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     """Return the TOML of a snapshot file as plain data.
 
     Raises:
-        SnapshotError: it is no TOML, with line and column; or is nested too deeply.
+        SnapshotError: it is not TOML (with line and column), or it is nested too deeply.
     """
     try:
         return parse_toml(text)
@@ -118,7 +118,7 @@ def keep_digits(earlier: Any, now: Any, keep: Any) -> Any:
 
 
 def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Tell whether two files hold numbers of one engine, dtype, attention, device and implementation."""
+    """Return whether two files were computed with the same engine, dtype, attention, device and implementation."""
     sides = [tables.get("provenance", {}).get("recorded_with", {}) for tables in (earlier, now)]
     return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
 
@@ -234,7 +234,7 @@ def _load_provenance(reader: Reader) -> Provenance:
     if other in versions and engine not in versions:  # a record lists the version of its own engine
         raise own.error(
             ("engine",),
-            f"{engine!r} contradicts the versions, which list {other}",
+            f"{engine!r} contradicts the versions, which list only {other}",
             "Restore the file: git checkout -- <file>.",
         )
     return Provenance(
@@ -255,7 +255,7 @@ def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
     found = list(blocks)
     rows = [[block.name, *map(_short, (block.mean, block.rms, block.probe))] for block in found]
     table: dict[str, Any] = {"columns": list(_BLOCKS), "blocks": rows}
-    if found and all(block.normalized for block in found):  # files of earlier versions stay as they are
+    if found and all(block.normalized for block in found):  # files of earlier versions have none
         table["normalized"] = [[_short(value) for value in block.normalized] for block in found]
     return table
 
@@ -268,8 +268,8 @@ def _load_blocks(reader: Reader) -> tuple[Block, ...]:
     if len(normalized) != len(rows):
         raise reader.table("forward").error(
             ("normalized",),
-            f"it has {len(normalized)} rows, and there are {len(rows)} blocks",
-            "Restore the file (`git checkout -- <file>`), or delete it and record it anew: pytest --snapshot-update.",
+            f"it has {len(normalized)} rows for {len(rows)} blocks",
+            "Restore the file (`git checkout -- <file>`), or delete it and record it again: pytest --snapshot-update.",
         )
     return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))
 

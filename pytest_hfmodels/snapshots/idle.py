@@ -39,7 +39,7 @@ def _reasons(entry: Entry, folder: Path, collected: Collected) -> Iterator[str]:
             if not any(names_test(pattern, nodeid) for nodeid in collected.nodeids):
                 yield f"names tests that there are not: {pattern}"
             elif not any(names_test(pattern, nodeid) for nodeid in collected.using):
-                yield f"names tests that use no fixture of this plugin, and are left alone: {pattern}"
+                yield f"has no effect on tests that use no fixture of this plugin: {pattern}"
     elif isinstance(entry, Change):
         yield from _variants(folder / entry.folder, folder, collected)
 

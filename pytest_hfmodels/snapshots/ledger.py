@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-LARGEST = 1 << 20  # bytes of a ledger; ours has 23,000
+LARGEST = 1 << 20  # bytes of a ledger; the plugin's own has 23,000
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def parse_ledger(text: str, path: Path) -> Ledger:
     unknown = values.keys() - _KINDS.keys()
     if unknown:
         raise LedgerError(
-            f"{path} has {printable(', '.join(sorted(unknown)))}.",
+            f"{path} has unknown tables: {printable(', '.join(sorted(unknown)))}.",
             hint=f"Its tables are {', '.join(f'[[{k}]]' for k in _KINDS)}.",
         )
     entries = tuple(_entries(Reader(values, text, path, mend="docs/ledger.md shows entries.", kind=LedgerError), path))
@@ -223,10 +223,12 @@ def _entries(file: Reader, path: Path) -> Iterator[Entry]:
 
 
 def _line(table: Reader, name: str) -> str:
-    """Return a text that is printed as it is: skip reasons and reports show it."""
+    """Return a text without control characters, because skip reasons and reports print it unchanged."""
     text = table.string(name)
     if not text.isprintable():
-        raise table.error((name,), f"{text!a} has characters that cannot be printed", "Say it in one plain line.")
+        raise table.error(
+            (name,), f"{text!a} has characters that cannot be printed", "Write it as one line of plain text."
+        )
     return text
 
 
@@ -256,7 +258,7 @@ def _break(table: Reader, said: dict[str, Any]) -> Break:
     if not all(part.isidentifier() for part in raises.split(".")) or raises.removeprefix("builtins.") in ANY_FAULT:
         raise table.error(
             ("raises",),
-            f"{raises!r} does not say which exception",
+            f"{raises!r} is not a specific exception class",
             "Name its class: TypeError, or torch.OutOfMemoryError.",
         )
     match = table.string("match") if "match" in table.values else ""
@@ -272,15 +274,15 @@ def _removal(table: Reader, said: dict[str, Any]) -> Removal:
 
 
 def _tests(table: Reader) -> tuple[str, ...]:
-    """Return the patterns of an entry. Each names its test file in full, so that none names every test."""
+    """Return the patterns of an entry. Each gives the full path of a test file, so none can match every test."""
     patterns = _several(table, "tests")
     for pattern in patterns:
         file, _, rest = pattern.partition("::")
         if not file.strip() or "*" in file or not rest:
             raise table.error(
                 ("tests",),
-                f"{pattern!r} does not name its test file in full",
-                "Write node ids: tests/test_bot.py::test_reply, with * only behind the ::",
+                f"{pattern!r} does not give the full path of a test file",
+                "Write a node id such as tests/test_bot.py::test_reply, with * only after the ::",
             )
     return patterns
 
@@ -306,7 +308,7 @@ def holds(requirement: Requirement, version: str | None) -> bool:
 
 
 def names_test(pattern: str, nodeid: str) -> bool:
-    """Tell whether a pattern names a test, spelled as people type its id or as pytest says it."""
+    """Return whether a pattern matches a test's id, as people type it or as pytest prints it."""
     return any(names(spelled, typed) for spelled in {pattern, escaped(pattern)} for typed in ids_as_typed(nodeid))
 
 
@@ -323,12 +325,12 @@ def names(pattern: str, nodeid: str) -> bool:
 
 
 def says(match: str, message: str) -> bool:
-    """Tell whether a message contains a text in which `*` stands for anything."""
+    """Return whether a message contains a text in which `*` matches anything."""
     return _in_order(match.split("*"), message)
 
 
 def _in_order(parts: Sequence[str], text: str) -> bool:
-    """Tell whether parts come one after the other in a text: the first place of each is the best. Linear time."""
+    """Return whether the parts occur in a text in this order. Takes linear time."""
     place = 0
     for part in parts:
         found = text.find(part, place)
@@ -338,7 +340,7 @@ def _in_order(parts: Sequence[str], text: str) -> bool:
     return True
 
 
-# Classes that any fault belongs to: a test that is expected to raise one would never be seen to fail.
+# Classes that cover every error: a test that is expected to raise one could never fail.
 ANY_FAULT = frozenset({"object", "BaseException", "Exception", "Warning", "BaseExceptionGroup", "ExceptionGroup"})
 _KINDS: dict[str, Callable[..., Entry]] = {"change": _change, "break": _break, "removal": _removal}
 _SHARED = {"name", "when", "what", "reference"}

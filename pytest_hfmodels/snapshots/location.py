@@ -49,7 +49,7 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 
 
 def one_file(path: Path) -> str:
-    """Return a text that is the same for all paths which macOS or Windows take for one file."""
+    """Return a key that is equal for all paths that macOS or Windows treats as one file."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 

@@ -37,7 +37,7 @@ class Trouble:
 
     Args:
         what: in words.
-        is_stale: whether it is about something that has gone on since; or else a file cannot be read.
+        is_stale: True if a file changed since; False if a file cannot be read.
     """
 
     what: str
@@ -77,9 +77,9 @@ class Pending:
         return self.staleness(root) is not None
 
     def staleness(self, root: Path) -> str | None:
-        """Return what has become of the file since it was compared with (`was deleted`), or None where nothing has.
+        """Return what happened to the file since the comparison (`was deleted`), or None if it is unchanged.
 
-        A file that holds the text already is as it should be: an accept was ended before it could say so.
+        A file that already holds the text counts as unchanged: an earlier accept was killed after writing it.
         """
         found = digest_of(root / self.compared)
         if found == self.digest or self.is_written(root):
@@ -91,11 +91,11 @@ class Pending:
         return self.gone or not os.path.exists(root / self.test.partition("::")[0])  # noqa: PTH110 - any text will do
 
     def is_written(self, root: Path) -> bool:
-        """Tell whether the file holds the text already."""
+        """Return whether the file already holds the text."""
         return self.earlier(root) == self.content(root)
 
     def no_snapshot(self) -> str | None:
-        """Return why the text is no snapshot, or None where it is one."""
+        """Return why the text is not a valid snapshot, or None if it is."""
         return _no_snapshot(self.text, self.compared)
 
     def trouble(self, root: Path) -> Trouble | None:
@@ -309,12 +309,12 @@ def digest_of(path: Path) -> str | None:
         raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
 
 
-@lru_cache(maxsize=64)  # a review asks again and again, and parsing megabytes takes a second
+@lru_cache(maxsize=64)  # a review calls this often, and parsing megabytes takes a second
 def _no_snapshot(text: str, name: str) -> str | None:
     try:
         load(text, Path(name))
     except SnapshotError as error:
-        return f"it holds no snapshot: {error.message}"
+        return f"its text is not a valid snapshot: {error.message}"
     return None
 
 
@@ -399,7 +399,7 @@ def _checked(pending: Pending) -> Pending:
 
 def _write(folder: PendingFolder, pending: Pending) -> None:
     file = _file(folder, pending.snapshot)
-    if file.is_symlink():  # a committed one would have us write elsewhere
+    if file.is_symlink():  # a committed link would redirect the write
         file.unlink()
     write_atomically(file, packed(pending))
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST = 32 << 20  # bytes of a snapshot
-DEEPEST = 32  # tables and arrays within one another; ours have 4
+DEEPEST = 32  # nested tables and arrays; the plugin's own files have 4 levels
 
 
 def mend_snapshot(path: Path) -> str:
-    """Return what to do about a snapshot file that does not fit."""
-    return f"Delete it and record it anew (pytest --snapshot-update), or restore it: {restore(path)}"
+    """Return the hint for an invalid snapshot file."""
+    return f"Delete it and record it again (pytest --snapshot-update), or restore it: {restore(path)}"
 
 
 def restore(path: Path) -> str:
-    """Return the command that brings a committed file back."""
+    """Return the command that restores a committed file."""
     return command("git", "checkout", "--", str(path))
 
 
@@ -37,7 +37,7 @@ class Reader:
         text: the whole file.
         path: its name.
         trail: the keys and indices that lead to this table.
-        mend: what to do about a value that does not fit, if not what `mend_snapshot` says.
+        mend: the hint for an invalid value; by default `mend_snapshot`.
         kind: of the complaints.
     """
 
@@ -171,7 +171,7 @@ def read_text(path: Path, *, largest: int) -> str:
 
     Args:
         path: the file.
-        largest: how many bytes it may have.
+        largest: the largest size allowed, bytes.
 
     Raises:
         OSError: see `files.read_bytes`.
@@ -181,21 +181,21 @@ def read_text(path: Path, *, largest: int) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a key of a file as it is where a terminal can print it, and else with its escapes."""
+    """Return a key of a file, escaped if a terminal cannot print it."""
     return name if name.isprintable() else ascii(name)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text, which may begin with a byte-order mark.
+    """Parse a TOML text, which may begin with a byte-order mark.
 
-    tomllib takes quadratic time for long dotted keys, so nesting is bounded before it starts.
+    tomllib takes quadratic time for long dotted keys, so the nesting depth is checked first.
 
     Raises:
-        ValueError: it is not TOML, or nested deeper than any file of ours.
+        ValueError: it is not TOML, or it is nested too deeply.
     """
     plain = _QUOTED.sub('"', text)
     if max(segment.count(".") for segment in _SEGMENT_ENDS.split(plain)) > DEEPEST or _depth(plain) > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} tables")
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
     return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
 
 
@@ -208,7 +208,7 @@ def _depth(plain: str) -> int:
 
 
 BYTE_ORDER_MARK = "\ufeff"
-# Strings, closed or not, and comments. Possessive, so that every character is looked at once.
+# Strings, closed or not, and comments. Possessive quantifiers: every character is read once.
 _QUOTED = re.compile(
     r"""
     "{3} (?: [^"\\]++ | \\. | "{1,2}(?!") )*+ (?:"{3})?
@@ -243,7 +243,7 @@ def line_of(text: str, trail: tuple[str | int, ...]) -> int:
     return line + 1
 
 
-# Cached, because each entry of a ledger asks for its lines, and looking through the text each time is quadratic.
+# Cached: every entry of a ledger needs the lines, and splitting the text each time would take quadratic time.
 @lru_cache(maxsize=2)
 def _lines(text: str) -> list[str]:
     return text.removeprefix(BYTE_ORDER_MARK).splitlines()
@@ -251,7 +251,7 @@ def _lines(text: str) -> list[str]:
 
 @lru_cache(maxsize=2)
 def _headers(text: str) -> dict[str, list[int]]:
-    """Return the lines of each array of tables."""
+    """Return the line numbers of each array of tables."""
     found: dict[str, list[int]] = {}
     for number, line in enumerate(_lines(text)):
         if line.lstrip().startswith("[["):

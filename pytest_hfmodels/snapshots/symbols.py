@@ -1,4 +1,4 @@
-"""Whether an installed package has a name. Imports that package and nothing else. For `expectations`."""
+"""Checks whether an installed package has a name. Imports only that package. For `expectations`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
-    """Tell whether a dotted name can be imported.
+    """Return whether a dotted name can be imported.
 
     Args:
         dotted: `transformers.TransfoXLModel`; its first part is a package of one of the distributions.
-        distributions: names as in requirements, `scikit-learn`.
-        root: of the project, whose own modules are not imported.
+        distributions: names as in requirements, such as `scikit-learn`.
+        root: the project's root; its own modules are not imported.
 
     Raises:
-        LedgerError: it belongs to another package, or the package cannot be imported.
+        LedgerError: the name belongs to another package, or the package cannot be imported.
     """
     require_symbol_of(dotted, distributions, root)
     package, *names = dotted.split(".")
@@ -43,30 +43,30 @@ def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
 
 
 def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> None:
-    """Refuse a dotted name outside the packages of some distributions. Imports nothing.
+    """Refuse a dotted name that belongs to none of the distributions. Imports nothing.
 
     Raises:
-        LedgerError: it belongs to another package, or the project has something in the package's place.
+        LedgerError: the name belongs to another package, or the project has a module with the package's name.
     """
     package = dotted.partition(".")[0]
     named = " and ".join(distributions)
     owners = [found for name in distributions if (found := _distribution(name)) and _provides(found, package)]
     if not owners:
         raise LedgerError(
-            f"{dotted} is not of the package that `when` is about, {named}.",
-            hint="Name something of that package, or the package in `when`.",
+            f"{dotted} does not belong to {named}, the package in `when`.",
+            hint="Correct `gone` or `when` in the entry: both must be about the same package.",
         )
     places = list(_places(package))
     if not places:
         raise LedgerError(
-            f"Whether {dotted} is gone cannot be told: {package} cannot be imported.",
+            f"Cannot check whether {dotted} is gone: {package} cannot be imported.",
             hint=f"Install it: pip install {owners[0].name}; or correct the entry's `gone`.",
         )
     for place in places:
         if not any(_installed_there(owner, place) for owner in owners) or _is_of(root, place):
             raise LedgerError(
-                f"{dotted} would be imported from {place}, which is not the installed {named}.",
-                hint="Rename that file or folder, or run pytest where it is not on Python's path.",
+                f"{dotted} would be imported from {place}, not from the installed {named}.",
+                hint="Rename that file or folder, or take it off Python's path.",
             )
 
 
@@ -80,7 +80,7 @@ def _distribution(name: str) -> Distribution | None:
 
 
 def _provides(found: Distribution, package: str) -> bool:
-    """Tell whether a distribution is imported by a name: its own, one that it declares, or one of its files'."""
+    """Return whether a distribution provides a package: by its own name, a declared one, or its files."""
     if package == found.name.replace("-", "_").replace(".", "_"):
         return True
     if package in (found.read_text("top_level.txt") or "").split():
@@ -89,7 +89,7 @@ def _provides(found: Distribution, package: str) -> bool:
 
 
 def _places(package: str) -> Iterator[Path]:
-    """Yield the file of a module or the folders of a package. A top-level name is found without importing anything."""
+    """Yield the file of a top-level module or the folders of a package, without importing anything."""
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):  # a module without a spec, such as __main__
@@ -110,7 +110,7 @@ def _installed_there(found: Distribution, place: Path) -> bool:
 
 
 def _is_of(root: Path, place: Path) -> bool:
-    """Tell whether a file is the project's own; its virtual environment may lie in its folder."""
+    """Return whether a file belongs to the project itself, not to a virtual environment in its folder."""
     libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
     if any(place.is_relative_to(Path(library).resolve()) for library in libraries):
         return False
@@ -120,17 +120,17 @@ def _is_of(root: Path, place: Path) -> bool:
 def _imported(module: str, dotted: str) -> Any:
     try:
         return import_module(module)
-    except Exception as error:  # whatever a broken installation raises
+    except Exception as error:  # a broken installation raises anything
         raise LedgerError(
-            f"Whether {dotted} is gone cannot be told: {module} cannot be imported ({error}).",
-            hint="Install it, or correct the entry's `gone`.",
+            f"Cannot check whether {dotted} is gone: {module} cannot be imported ({error}).",
+            hint="Repair its installation, or correct the entry's `gone`.",
         ) from error
 
 
 def _has(owner: Any, name: str) -> bool:
     try:
         return hasattr(owner, name)
-    except ImportError:  # transformers imports a lazy name when it is asked for, and says so when it has none
+    except ImportError:  # transformers imports names lazily, and raises this if the import fails
         return False
 
 

@@ -44,9 +44,9 @@ def floor_of(recorded: Record, observed: Record) -> float:
 
 
 def _floor_of_tie(recorded: Record, observed: Record) -> float:
-    """Return the noise floor that a tie is measured by: of the finer dtype, and of one engine where torch observes.
+    """Return the noise floor for a tie: that of the finer dtype, and within an engine for numbers from torch.
 
-    What a file says of itself must not turn a change into a tie. See `assertion` for the same of the tolerance.
+    A file must not turn a change into a tie by what it claims. `assertion` does the same for the tolerance.
     """
     then, now = recorded.provenance, observed.provenance
     same_engine = now.engine == "torch" or then.engine == now.engine

@@ -44,7 +44,7 @@ def noise_floor(*dtypes: str, same_engine: bool) -> float:
     Measured for float32; the floor of another dtype stands to its tolerance as float32's does.
 
     Args:
-        dtypes: of both sides; the finest counts, as it does for the tolerance: in another dtype a model is another.
+        dtypes: the dtypes of both sides; the finest counts, as for the tolerance.
         same_engine: whether one engine made both.
     """
     measured = NOISE_FLOOR["same_engine" if same_engine else "cross_engine"]

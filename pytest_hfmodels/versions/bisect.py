@@ -86,12 +86,12 @@ class Answer:
 
     @property
     def separated(self) -> bool:
-        """Whether the package alone can be the reason: two neighbours were found, and nothing moved with it."""
+        """Whether only this package can be the reason: the two releases are adjacent, and no other package changed."""
         return self.found.exact and not self.moved
 
     @property
     def differing(self) -> dict[str, Cell]:
-        """The tests that differ with the first bad release as with the bad end, and passed with the good one."""
+        """The tests that pass with the good release, and differ with the first bad one as they do with the bad end."""
         results = [self.results.get(end) for end in (self.question.good, self.found.bad.version, self.question.bad)]
         good, bad, end = results
         if good is None or bad is None or end is None:
@@ -101,7 +101,7 @@ class Answer:
 
     @property
     def separating(self) -> tuple[str, ...]:
-        """Commands that tell the package from what moved with it: this one held still, or the others."""
+        """Commands that find out which package is the reason: each keeps one of them at one version."""
         question, found = self.question, self.found
         held = [f"{one.name}=={one.before}" for one in self.moved]
         commands = [_bisection(question, question.package.name, found.good.version, found.bad.version, held)]
@@ -125,9 +125,9 @@ class BadIsGood(VersionsError):
 def bisect(question: Question, progress: Progress, installed: Installed | None = None) -> Answer:
     """Find the first bad release.
 
-    A release is bad where a test that passes with the good release gives another output or fails, as it does with the
-    bad end. One with which it fails for another reason is neither. One that has no environment, collects nothing,
-    crashes or hangs is untestable. Both are left out.
+    A release is bad if a test that passes with the good release gives another output or fails in the same way as with
+    the bad end. If it fails for another reason, the release is neither good nor bad. A release that has no
+    environment, collects nothing, crashes or hangs is untestable. Both kinds are left out.
 
     Args:
         question: what to find.
@@ -271,7 +271,7 @@ class _Trials:
         return Judged(version, Judgement.GOOD, passing + like)
 
     def _judged_by_failures(self, version: str, differing: Mapping[str, Cell], count: int) -> Judged:
-        """Judge a release with which tests differ: one that fails otherwise than the bad end is another story."""
+        """Judge a release with which tests differ. It is bad only if they differ as they do with the bad end."""
         end = self.results.get(self.question.bad)
         if version in (self.question.good, self.question.bad) or end is None:
             return Judged(version, Judgement.BAD, _told(differing, count))
@@ -282,7 +282,7 @@ class _Trials:
             f"{nodeid} ({_failure(cell)}, not {_failure(bad[nodeid]) if nodeid in bad else 'failing with the bad end'})"
             for nodeid, cell in list(differing.items())[:_SHOWN]
         ]
-        return Judged(version, Judgement.OTHERWISE, f"fails otherwise: {', '.join(shown)}")
+        return Judged(version, Judgement.OTHERWISE, f"fails for another reason: {', '.join(shown)}")
 
 
 def _candidates(question: Question) -> tuple[str, ...]:
@@ -323,21 +323,21 @@ def _differing(result: RowResult, among: Iterable[str]) -> dict[str, Cell]:
 
 
 def _alike(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Return the tests that differ as they do with the bad end: by their output, or by the same exception."""
+    """Return the tests that differ as they do with the bad end: in their output, or with the same exception."""
     return {
         nodeid: cell for nodeid, cell in differing.items() if nodeid in bad and _failure(cell) == _failure(bad[nodeid])
     }
 
 
 def _failure(cell: Cell) -> str:
-    """Return how a test fails: what tells two failures apart, whatever their words are."""
+    """Return the kind of a test's failure, which is compared instead of its message."""
     if cell.state in (State.DRIFT, State.NEAR_TIE, State.CHANGED):
         return "another output"
     return cell.raises or str(cell.state)
 
 
 def _bisection(question: Question, package: str, good: str, bad: str, held: Sequence[str]) -> str:
-    """Return the command of a search between two releases with other packages held still."""
+    """Return the command that bisects two releases while other packages keep their versions."""
     with_ = [part for requirement in (*question.with_, *held) for part in ("--with", requirement)]
     without = [part for name in question.without for part in ("--without", name)]
     arguments = ["--", *question.arguments] if question.arguments else []

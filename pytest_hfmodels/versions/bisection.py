@@ -19,7 +19,7 @@ class Judgement(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNTESTABLE = "untestable"
-    OTHERWISE = "otherwise"  # it fails, but not as the bad end does
+    OTHERWISE = "otherwise"  # it fails, but in another way than the bad end
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Found:
     Args:
         good: the last release known to be good.
         bad: the first release known to be bad.
-        between: every release between the two, in order: none of them is known to be either.
+        between: the releases between the two, in order; none of them could be judged.
         judged: every release that was looked at, in the order of looking.
     """
 

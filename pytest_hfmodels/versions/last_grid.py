@@ -31,7 +31,7 @@ def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, date
 
     Args:
         root: of the project.
-        complain: is told of each file that is left out, and why.
+        complain: called with a sentence for each file that is left out.
     """
     runs = sorted((root / ".pytest_cache" / "hfmodels" / "matrix").glob("*/run.json"), key=_when, reverse=True)
     for run in runs:
@@ -62,7 +62,7 @@ def _release(name: str) -> tuple[str, Version] | None:
 def _row(file: Path, root: Path, complain: Callable[[str], object]) -> RowResult | None:
     try:
         return RowResult.from_data(_read(file))
-    except (OSError, ValueError, RecursionError) as error:  # of another release of ours, or nothing of ours
+    except (OSError, ValueError, RecursionError) as error:  # from another release of the plugin, or not from the plugin
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         complain(f"{relpath(file, root)} is left out of the matrix: {why[:_WHY]}. Run hfmodels matrix again.")
         return None
@@ -77,13 +77,13 @@ def _is_finished(run: Path) -> bool:
 
 
 def _read(file: Path) -> object:
-    """Return the JSON of a regular file of a size that there is.
+    """Return the JSON of a regular file of limited size.
 
     Raises:
-        OSError, ValueError, RecursionError: it is none, or cannot be read.
+        OSError, ValueError, RecursionError: it is not one, or cannot be read.
     """
     if not file.is_file():
-        raise ValueError("it is no file that can be read")
+        raise ValueError("it is not a regular file")
     if file.stat().st_size > _LARGEST:
         raise ValueError(f"it is larger than {_LARGEST:,} bytes")
     return json.loads(file.read_text(encoding="utf-8"))

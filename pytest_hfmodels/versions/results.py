@@ -25,7 +25,7 @@ _REASON = 300  # characters of a reason
 _DETAILS = 6000  # characters of a failure's text
 _TAIL = 12  # lines of a log that say why pytest gave up
 _UNFAILED = "though no test failed"
-_COMPARED = frozenset(GRAVITY) - {"broken"}  # what a comparison may say
+_COMPARED = frozenset(GRAVITY) - {"broken"}  # verdicts of a comparison
 
 
 class State(StrEnum):
@@ -55,7 +55,7 @@ class Cell:
         known: the ledger entry that explains it.
         seconds: what the test took, with its fixtures.
         details: the failure as pytest told it.
-        raises: of a test that failed, the exception and where: `TypeError in call`; empty where nobody said.
+        raises: the exception of a failed test, and the phase: `TypeError in call`; empty if unknown.
     """
 
     state: State
@@ -129,7 +129,7 @@ class RowResult:
         """Return what `to_data` was made from.
 
         Raises:
-            ValueError: the data are something else.
+            ValueError: the data are not a row.
         """
         from pytest_hfmodels.versions.environments import Moved
 
@@ -361,7 +361,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
-# -- rows that were kept in a file: anybody may have written it --------------------------------------------------------
+# -- rows from a file, which may come from elsewhere --------------------------------------------------------
 
 _ROW: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -386,15 +386,15 @@ _CELL: dict[str, tuple[type, ...]] = {
 
 
 def _fields(what: str, data: object, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
-    """Return a table that has these fields, each of one of its types, and no others."""
+    """Return a table that has exactly these fields, each with one of its types."""
     if not isinstance(data, dict) or data.keys() != kinds.keys():
         odd = sorted(map(str, data.keys() ^ kinds.keys())) if isinstance(data, dict) else ["everything"]
-        raise ValueError(f"{what} has other fields than it should: {', '.join(odd)}")
+        raise ValueError(f"{what} has missing or unknown fields: {', '.join(odd)}")
     for name, value in data.items():
-        if type(value) not in kinds[name]:  # a truth value is no number
-            raise ValueError(f"{what} has a {name} of another type")
+        if type(value) not in kinds[name]:  # bool is not accepted as a number
+            raise ValueError(f"the field {name} of {what} has the wrong type")
     if not math.isfinite(_number(data["seconds"])) or data["seconds"] < 0:
-        raise ValueError(f"{what} took no time that there is")
+        raise ValueError(f"the field seconds of {what} is negative or not finite")
     return data
 
 
@@ -412,14 +412,18 @@ def _cell_from(data: object) -> Cell:
 
 def _moved_from(entry: object) -> tuple[str, str, str | None]:
     if not isinstance(entry, list) or len(entry) != 3:
-        raise ValueError("what moved is no name with two versions")
+        raise ValueError("an entry of the field moved is not a name with two versions")
     name, before, after = entry
-    return _text_of("what moved", name), _text_of("what moved", before), after and _text_of("what moved", after)
+    return (
+        _text_of("a moved package", name),
+        _text_of("a moved package", before),
+        after and _text_of("a moved package", after),
+    )
 
 
 def _text_of(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} is no text")
+        raise ValueError(f"{what} is not a string")
     return value
 
 

@@ -41,7 +41,7 @@ def pytest_xdist_node_collection_finished(node: object, ids: Sequence[str]) -> N
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say which exception a failed test ended with: a report holds its words, from which nobody can tell."""
+    """Add the exception's class to the report of a failed test: the report itself holds only text."""
     report = yield
     if report.failed and call.excinfo is not None:
         report.user_properties.append(("hfmodels_raises", f"{call.excinfo.typename} in {call.when}"))

@@ -97,7 +97,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, kind: str) ->
     else:
         file.symlink_to(os.devnull)
 
-    with _bounded(), pytest.raises(CheckpointError, match=rf"{name}.* is no file"):
+    with _bounded(), pytest.raises(CheckpointError, match=rf"{name}.* is not a regular file"):
         resolve("./bot", rootdir=tmp_path)
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", refuse)
-        with pytest.raises(CheckpointError, match=rf"Checkpoint './bot': .*Permission denied.*{name}"):
+        with pytest.raises(CheckpointError, match=rf"Checkpoint './bot' has .*Permission denied.*{name}"):
             resolve("./bot", rootdir=tmp_path)
 
 

@@ -184,11 +184,11 @@ def test_the_command_that_takes_in_a_patch(
     said = run(hostile, f"--hfmodels-patch={name}").stdout.str()
 
     (line,) = (line for line in said.splitlines() if line.startswith("patch of "))
-    told = line.partition("(take it in with: ")[2].removesuffix(")")
+    told = line.partition("(apply it: ")[2].removesuffix(")")
     shells.means(told, "git", "apply", name if not name.startswith("-") else f"./{name}")
     capsys.readouterr()
     main(["pending", f"--patch={name}"])
-    told = capsys.readouterr().out.strip().partition("take it in with: ")[2]
+    told = capsys.readouterr().out.strip().partition("apply it: ")[2]
     shells.means(told, "git", "apply", name if not name.startswith("-") else f"./{name}")
 
 

@@ -227,7 +227,7 @@ def test_a_tokenizer_class_that_is_none_is_refused(cache: ModelCache, tmp_path: 
     edit_json(folder / "tokenizer_config.json", tokenizer_class=None)
     edit_json(folder / file, tokenizer_class=name)
 
-    with pytest.raises(HFModelsError, match=f"'{name}' is no tokenizer of transformers"):
+    with pytest.raises(HFModelsError, match=f"'{name}', which is not a tokenizer of transformers"):
         cache.load("./bot")
 
 

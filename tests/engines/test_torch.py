@@ -224,7 +224,7 @@ def test_an_architecture_that_is_none_is_named(cache: ModelCache, tmp_path: Path
         cache.load("./strange")
 
     (folder / "config.json").write_text(json.dumps({"model_type": "vit", "hidden_size": 32}))
-    with pytest.raises(EngineError, match=r"strange is of 'vit', which does not run for text-generation"):
+    with pytest.raises(EngineError, match=r"strange is a 'vit' model, which does not run for text-generation"):
         cache.load("./strange", pad_token_id=1)
 
 

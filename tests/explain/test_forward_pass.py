@@ -101,7 +101,7 @@ def test_a_movement_without_end_has_shares() -> None:
     _, finite = ablated(math.inf, passes(1, 2, 3), recorded, generation())
     _, endless = ablated(math.inf, passes(1, 2, 3), recorded, generation(), after=math.inf)
 
-    assert "loading the checkpoint afresh explains 100 % of the movement" in (finite.told_shares() or "")
+    assert "loading the checkpoint again explains 100 % of the movement" in (finite.told_shares() or "")
     assert endless.told_shares() == "float64 explains 0 % of the movement; the rest remains"
 
 
@@ -119,7 +119,7 @@ def test_what_a_fresh_load_brings_back_is_the_test_s_though_nothing_can_be_named
     found, movement = ablated(1.0, passes(SimpleNamespace(model=object())), generation(), generation(), after=0.0)
 
     assert found.cause == "test"
-    assert "something in memory differs from it, and what cannot be named" in found.sentence
+    assert "something changed the model in memory; the plugin cannot find what" in found.sentence
     assert [swap.returns for swap in movement.swapped] == [True]
 
 
@@ -133,7 +133,7 @@ def test_what_is_left_of_a_movement_may_be_rounding(floor: float, known: bool) -
 
     said = "float64 explains 100 % of the movement; the rest remains"
     assert found.told_shares() == said
-    rounding = f"{said}: rounding by another backend than recorded: cpu AVX2 -> AVX512"
+    rounding = f"{said}: rounding: the backend differs from the recorded one: cpu AVX2 -> AVX512"
     assert proven == (Ablated("dtype", rounding) if known else None)
 
 
@@ -185,7 +185,9 @@ def test_another_machine_accounts_for_what_is_of_rounding_s_size(
 
     found, _ = ablated(before, passes(), recorded, generation())
 
-    assert found == (Ablated("backend", f"rounding by another backend than recorded: {said}") if known else None)
+    assert found == (
+        Ablated("backend", f"rounding: the backend differs from the recorded one: {said}") if known else None
+    )
 
 
 def test_a_movement_that_is_no_number_is_the_largest() -> None:
@@ -305,10 +307,10 @@ def test_where_outputs_part() -> None:
     ("block", "words"),
     [
         (None, ""),
-        ("block 2", ", from block 2 on"),
-        ("head", ", from the head on"),
-        ("embeddings", ", from the embeddings on"),
-        ("block 2 or final norm", ", from block 2 or the final norm on"),
+        ("block 2", ", starting at block 2"),
+        ("head", ", starting at the head"),
+        ("embeddings", ", starting at the embeddings"),
+        ("block 2 or final norm", ", starting at block 2 or the final norm"),
         ("at or shortly before block 2", ", starting at or shortly before block 2"),
     ],
 )

@@ -52,7 +52,7 @@ def test_what_is_not_known_comes_last_whatever_its_reasons() -> None:
 
 
 def test_shares_of_a_movement_do_not_part_a_group() -> None:
-    why = "float32 explains {} % of the movement; the rest remains: the forward pass gives other numbers"
+    why = "float32 explains {} % of the movement; the rest remains: the forward pass differs"
 
     (group,) = grouped([told(1, "forward", why.format(80)), told(2, "forward", why.format(7))])
 

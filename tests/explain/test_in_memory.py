@@ -52,7 +52,7 @@ def test_a_hook_is_why_and_no_release(model: HFModel, settings: dict[str, Any]) 
         "forward hooks of transformer.h.1: added"
     )
     assert [(swap.what, swap.returns) for swap in found.swapped] == [
-        ("the checkpoint loaded afresh instead of the model in memory", True)
+        ("the checkpoint loaded again instead of the model in memory", True)
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel)
 
     assert (found.cause, found.block) == ("forward", "block 1")
     assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
-    assert "with the checkpoint loaded afresh instead of the model in memory the movement is" in told(found)
+    assert "with the checkpoint loaded again instead of the model in memory the movement is" in told(found)
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0")
 
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_loaded_again_is_the_test_s_where_no_release_has_moved(
         assert (found.cause, found.suggests) == ("test", ())
     else:
         assert found.cause is None
-        assert "whether that or a release is why cannot be told" in found.sentence
+        assert "either this or a new package version is the reason" in found.sentence
         assert found.suggests
 
 
@@ -285,4 +285,4 @@ def test_of_an_adopted_model_nothing_is_exchanged(models: ModelCache, monkeypatc
         found = ask(recorded, generate(adopted))
 
     assert (found.cause, found.swapped) == ("forward", ())
-    assert "the checkpoint loaded afresh instead of the model in memory was not tried" in told(found)
+    assert "the checkpoint loaded again instead of the model in memory was not tried" in told(found)

@@ -73,7 +73,7 @@ def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
         found = ask(recorded, generate(model, **settings), tolerance=1e-6)
 
     assert (found.cause, found.block) == ("forward", "final norm")
-    assert found.sentence == "the forward pass gives other numbers, from the final norm on"
+    assert found.sentence == "the forward pass differs, starting at the final norm"
     assert "a layer norm of what the block gives now is as recorded" in told(found)
 
 
@@ -128,7 +128,7 @@ def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
         found = ask(recorded, generate(model))
 
     assert (found.cause, found.block) == ("forward", "block 2 or final norm")
-    assert found.sentence == "the forward pass gives other numbers, from block 2 or the final norm on"
+    assert found.sentence == "the forward pass differs, starting at block 2 or the final norm"
     assert "neither as recorded nor what the norm gives" in told(found)
 
 

@@ -85,7 +85,7 @@ def changed(**about: Any) -> Compared:
 WHY = Explanation(
     "changed",
     "forward",
-    "the forward pass gives other numbers, from block 2 on",
+    "the forward pass differs, starting at block 2",
     (
         Evidence(
             "the recorded tokens' log-probabilities moved by at most 0.001", {"drift": 1e-3, "noise": float("nan")}

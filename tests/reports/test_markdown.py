@@ -18,7 +18,7 @@ def test_the_summary_tells_by_cause_the_gravest_first_and_nothing_of_what_is_the
         *("changed", "changed", "changed", "broken", "missing", "near-tie", "drift")
     ]
     assert re.findall("(?m)^### (.*)$", text) == ["forward", "checkpoint:weights", "Cause not known"]
-    assert "Why: the forward pass gives other numbers, from block 2 on." in text
+    assert "Why: the forward pass differs, starting at block 2." in text
     assert "- the recorded tokens' log-probabilities moved by at most 0.001" in text
     assert "Find the release: `hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 --" in text
     assert "- My name is Ada and I\n+ My name is Ada but I\n" in text

@@ -142,7 +142,7 @@ def test_a_run_s_patch_makes_its_tests_pass(bare_project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "*- hfmodels patch -*",
-            "patch of 2 snapshots: out/hfmodels.patch (take it in with: git apply out/hfmodels.patch)",
+            "patch of 2 snapshots: out/hfmodels.patch (apply it: git apply out/hfmodels.patch)",
         ]
     )
     patch = (bare_project.path / "out" / "hfmodels.patch").read_bytes()

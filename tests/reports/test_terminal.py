@@ -193,7 +193,7 @@ def test_the_header_is_one_line() -> None:
 WHY = Explanation(
     "changed",
     "forward",
-    "the forward pass gives other numbers, from block 2 on",
+    "the forward pass differs, starting at block 2",
     (Evidence("the recorded tokens' log-probabilities moved by at most 0.5", {"drift": 0.5}), Evidence("and so on")),
     (Swap("eager attention instead of sdpa", 0.5, 0.5, returns=False),),
     "block 2",
@@ -211,7 +211,7 @@ def test_the_verdict_and_its_cause_come_first_then_the_text_the_evidence_and_wha
 
     assert short[0] == "changed: forward: generated token 2 differs (snapshots/test_it/test_a.toml)"
     assert short[1].startswith("  recorded My name")
-    assert short[5] == "  why: the forward pass gives other numbers, from block 2 on"
+    assert short[5] == "  why: the forward pass differs, starting at block 2"
     assert short[6] == "  - the recorded tokens' log-probabilities moved by at most 0.5; one more difference: -vv"
     assert short[-1].startswith("  accept it: ")
     assert "  - and so on" in whole
@@ -244,7 +244,7 @@ def many_ways() -> Iterator[tuple[Record | None, Record]]:
     yield generation(), generation(moved(1, by=1e-6, steps=swapped(2, OTHER)), live=live(STEPS, drift=1e-6))
 
 
-@pytest.mark.parametrize("sentence", ["the forward pass gives other numbers", "because " * 100, UNSEEN])
+@pytest.mark.parametrize("sentence", ["the forward pass differs", "because " * 100, UNSEEN])
 def test_no_explanation_is_longer_than_a_screen_or_cut_by_pytest(sentence: str) -> None:
     long = replace(WHY, sentence=sentence, evidence=(Evidence(sentence), Evidence("and so on")))
 

@@ -164,7 +164,7 @@ def test_neither_an_update_nor_accept_follows_a_link_out_of_the_project(
         assert main(["accept", "test_it.py::test_reply"]) == 2
     else:
         result = run(bare_project, "--snapshot-update")
-        result.stdout.fnmatch_lines(["*test_reply.toml* is not written: *"])
+        result.stdout.fnmatch_lines(["*test_reply.toml* was not written: *"])
 
     assert (files(outside), place.is_symlink()) == (before, True)
 
