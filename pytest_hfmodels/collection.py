@@ -153,14 +153,14 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
     Raises:
         OptionError: naming both.
     """
-    from pytest_hfmodels.snapshots.location import one_file, snapshot_file, test_name
+    from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, test_name
 
     owners: dict[object, tuple[object, str, Path]] = {}
     for item in items:
         if not uses_snapshot(item):
             continue
         file = snapshot_file(item, 0)
-        path, name, other = owners.setdefault(one_file(file), (item.path, test_name(item), file))
+        path, name, other = owners.setdefault(same_file_key(file), (item.path, test_name(item), file))
         if other != file:
             raise OptionError(
                 f"Two tests have snapshot files that macOS or Windows treats as one: {other} and {file}.",
@@ -201,7 +201,7 @@ def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple
     return tuple(name for name in ENGINE_NAMES if name in used)
 
 
-def engines_to_name(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
+def engines_for_header(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
     """Return the engines for the run's header: all usable ones if a test chooses its engine while it runs."""
     from pytest_hfmodels.engines.availability import usable
 

@@ -15,7 +15,7 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.node_ids import stable_nodeid
 from pytest_hfmodels.requests import uses_models
-from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, read_ledger, says
+from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, message_matches, read_ledger
 from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
 from pytest_hfmodels.snapshots.variants import put_in_force
@@ -133,7 +133,7 @@ def _foretold(entry: Break, error: BaseException) -> bool:
         message = str(error)
     except Exception:  # an exception that cannot say what it is was not foretold
         return False
-    return entry.raises in kinds and says(entry.match, message)
+    return entry.raises in kinds and message_matches(entry.match, message)
 
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()

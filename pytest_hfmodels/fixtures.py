@@ -81,7 +81,7 @@ def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
     if SNAPSHOT in item.stash:  # a plugin reruns the test
-        item.stash[SNAPSHOT].discount()
+        item.stash[SNAPSHOT].uncount_failures()
     item.stash[SNAPSHOT] = HFSnapshot(item, snapshot, explain)
     yield item.stash[SNAPSHOT]
     if CALL in item.stash and item.stash[CALL].passed:

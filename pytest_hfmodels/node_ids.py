@@ -38,7 +38,7 @@ def stable_id(item: pytest.Item) -> str:
     return identifier.removesuffix(segment).removesuffix("-") if identifier.endswith(segment) else identifier
 
 
-def ids_as_typed(nodeid: str) -> tuple[str, ...]:
+def id_spellings(nodeid: str) -> tuple[str, ...]:
     """Return an id as pytest prints it, and also without the engine that this plugin puts first in the brackets."""
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
@@ -47,7 +47,7 @@ def ids_as_typed(nodeid: str) -> tuple[str, ...]:
     return nodeid, f"{function}[{rest}]" if rest else function
 
 
-def escaped(typed: str) -> str:
-    """Return an id with its brackets' content escaped as pytest escapes it."""
+def escape_brackets(typed: str) -> str:
+    """Return an id with its brackets' content escape_brackets as pytest escapes it."""
     function, bracket, parameters = typed.partition("[")
     return f"{function}{bracket}{parameters.encode('unicode_escape').decode('ascii')}"

@@ -123,7 +123,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     """Say it after collection where a test uses a model and no option did; and whose Transformer-XL runs."""
     lines = []
     if not Options.of(config).explicit and any(map(uses_models, items)):
-        lines.append(_header(config, collection.engines_to_name(config, items)))
+        lines.append(_header(config, collection.engines_for_header(config, items)))
     if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
         lines.append(_whose_transfo_xl(config, items))
     if _expectations() is not None:
@@ -148,7 +148,7 @@ def pytest_runtest_makereport(
     if _expectations() is not None:
         _expectations().judge(item, call, report)
     if report.skipped and SNAPSHOT in item.stash:  # the test was skipped, or expected to fail
-        item.stash[SNAPSHOT].discount()
+        item.stash[SNAPSHOT].uncount_failures()
     return report
 
 
@@ -184,7 +184,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(visible_line(config.stash[_LATE]))
     if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
-        for line in _acted(terminalreporter):
+        for line in _ledger_lines(terminalreporter):
             terminalreporter.write_line(line)
     failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
     waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
@@ -228,7 +228,7 @@ def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
         yield from properties(snapshot.outcomes)
 
 
-def _acted(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+def _ledger_lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
     """Yield the line with the number of tests that ledger entries affected, from the reports of xdist's workers."""
     said = []
     for outcome, words in (("xfailed", "expected to fail"), ("skipped", "skipped")):

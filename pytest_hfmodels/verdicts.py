@@ -7,9 +7,9 @@ from typing import Literal, get_args
 # The verdicts of a test, gravest first. `broken`: it failed for a reason other than a comparison.
 Verdict = Literal["changed", "broken", "missing", "near-tie", "drift", "same"]
 
-GRAVITY: tuple[Verdict, ...] = get_args(Verdict)
+BY_SEVERITY: tuple[Verdict, ...] = get_args(Verdict)
 
 
-def gravity(verdict: str) -> int:
+def severity(verdict: str) -> int:
     """Return a verdict's rank: 0 for the gravest. Other strings rank last."""
-    return GRAVITY.index(verdict) if verdict in GRAVITY else len(GRAVITY)
+    return BY_SEVERITY.index(verdict) if verdict in BY_SEVERITY else len(BY_SEVERITY)

@@ -1,4 +1,4 @@
-"""Folders of other architectures, saved by the installed transformers with few and drawn weights.
+"""Folders of other architectures, saved by the installed transformers with few random weights.
 
 For the tests of what is loaded and what is refused.
 """
@@ -36,7 +36,7 @@ def save_model(folder: Path, name: str, **fields: Any) -> Path:
 
 
 def edit_json(file: Path, **fields: Any) -> Path:
-    """Set fields of a JSON file; None takes one out."""
+    """Set fields of a JSON file; None removes one."""
     said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     changed = {name: value for name, value in {**said, **fields}.items() if value is not None}
     file.write_text(json.dumps(changed), encoding="utf-8")

@@ -357,7 +357,7 @@ def test_a(hf_snapshot, text): pass
         [
             "ERROR: Two tests have snapshot files that macOS or Windows treats as one: "
             f"*test_a[[]{first}[]].toml and *test_a[[]{second}[]].toml.",
-            "*Let their files, names or parameter ids differ in more than case or the encoding of accents.",
+            "*Rename one, or use pytest.param(…, id=…): case and the encoding of accents do not count.",
         ]
     )
 

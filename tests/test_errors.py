@@ -1,4 +1,4 @@
-"""Errors, and files that others wrote: no control sequence of theirs reaches the terminal."""
+"""No control sequence in an error or in a file reaches the terminal."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
     from .project import Project
 
-# Clears the screen, sets the window's title, turns text round, ends a C1 string, and begins a line of its own.
+# Clears the screen, sets the window's title, reverses text, ends a C1 string, and starts a new line.
 EVIL = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\x08\n::error::forged\r\u2028"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
 
 def safe(text: str) -> None:
-    """Assert that a terminal shows this as it is, and that no line of it was begun by somebody else."""
+    """Assert that a text has no control characters and that no line of it is forged."""
     assert UNSAFE.findall(text) == []
     assert not re.search(r"^\s*::error::forged", text, re.MULTILINE)
 
 
-def test_an_error_says_control_characters_by_name(bare_project: Project) -> None:
+def test_control_characters_in_an_error_are_named(bare_project: Project) -> None:
     error = SnapshotError(f"The model_type is {EVIL}.", hint=f"Do {EVIL}.")
     bare_project.write(
         f"from pytest_hfmodels.errors import CheckpointError\n\nEVIL = {EVIL!r}\n"
@@ -55,7 +55,7 @@ def test_an_error_says_control_characters_by_name(bare_project: Project) -> None
     assert (error.message, error.hint) == (f"The model_type is {EVIL}.", f"Do {EVIL}.")
 
 
-def test_what_refuses_a_run_says_them_by_name(bare_project: Project) -> None:
+def test_control_characters_in_a_usage_error_are_named(bare_project: Project) -> None:
     bare_project.write('["kind\\u001b[2J\\u202e\\n::error::forged"]\nx = 1', "snapshots/upstream.toml")
     bare_project.write("def test_it(hf_snapshot): ...")
 
@@ -95,7 +95,7 @@ raises = "KeyError"
 """
 
 
-def test_what_a_ledger_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_ledger_are_named(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     bare_project.write(LEDGER, "snapshots/upstream.toml")
     bare_project.write("kept", "snapshots/variants/here/test_other/test_other.toml")
     bare_project.write(
@@ -115,7 +115,9 @@ def test_what_a_ledger_says_is_shown_by_name(bare_project: Project, capsys: pyte
     safe(told.out + told.err)
 
 
-def test_what_a_pending_file_says_is_shown_by_name(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_pending_file_are_named(
+    bare_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     record(bare_project)
     change(bare_project)
     folder = find_project().pending
@@ -143,7 +145,7 @@ def test_what_a_pending_file_says_is_shown_by_name(bare_project: Project, capsys
     safe(told.out + told.err)
 
 
-def test_what_a_snapshot_says_is_shown_by_name(bare_project: Project) -> None:
+def test_control_characters_in_a_snapshot_are_named(bare_project: Project) -> None:
     record(bare_project)
     snapshot = bare_project.snapshot()
     text = snapshot.read_text(encoding="utf-8")
@@ -158,7 +160,7 @@ def test_what_a_snapshot_says_is_shown_by_name(bare_project: Project) -> None:
         safe(said)
 
 
-def test_what_a_row_says_is_shown_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_characters_in_a_row_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     del monkeypatch
     cell = Cell(State.BROKEN, f"reason{EVIL}", None, 1.0, f"E   details{EVIL}")
     known = Cell(State.BROKEN, f"reason{EVIL}", f"known{EVIL}", 1.0)

@@ -1,4 +1,4 @@
-"""What a run with models leaves as it was: everything that later tests and other plugins share with it."""
+"""A run with models restores global state that later tests and other plugins share."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def global_state() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [False, True], ids=["same", "explained"])
-def test_a_run_leaves_what_it_shares_as_it_was(project: Project, change: bool) -> None:
+def test_a_run_restores_global_state(project: Project, change: bool) -> None:
     project.write(RUN)
     project.run("--snapshot-update", "--hfmodels-engines", "torch")
     if change:
@@ -97,7 +97,7 @@ def test_importing_upstream_leaves_the_garbage_collector_as_it_was(monkeypatch: 
 
 
 def _importing(module: Any) -> Any:
-    """Return an `import` that finds transformers at once: it cannot be imported twice in a process."""
+    """Return an import function that returns transformers at once, as it cannot be imported twice in a process."""
     original = __import__
 
     def find(name: str, *arguments: Any, **keywords: Any) -> Any:

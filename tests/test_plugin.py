@@ -423,7 +423,7 @@ def test_the_header_names_the_engines_that_can_be_used(bare_project: Project, fi
     result.stdout.fnmatch_lines([f"hfmodels: *; engines: {', '.join(usable())}; checkpoints: *"])
 
 
-def test_a_length_that_is_left_to_the_release_is_no_warning(project: Project) -> None:
+def test_a_default_length_gives_no_warning(project: Project) -> None:
     project.ini("filterwarnings = error::UserWarning")
     project.write(GENERATING.replace(", max_new_tokens=4", ""))
 

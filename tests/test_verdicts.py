@@ -1,4 +1,4 @@
-"""One order of gravity for everything that ranks verdicts."""
+"""Everything that ranks verdicts uses the same order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest_hfmodels
 DESIGN = ("changed", "broken", "missing", "near-tie", "drift", "same")
 
 
-def test_every_room_ranks_verdicts_by_the_one_list() -> None:
+def test_all_rankings_use_the_same_list() -> None:
     from pytest_hfmodels.reports import results
     from pytest_hfmodels.review.groups import groups
     from pytest_hfmodels.snapshots.compare import Verdict
     from pytest_hfmodels.snapshots.pending import Pending
-    from pytest_hfmodels.verdicts import GRAVITY, gravity
+    from pytest_hfmodels.verdicts import BY_SEVERITY, severity
     from pytest_hfmodels.versions.results import State
 
     changes = [Pending("a", verdict, verdict, verdict, None, None, "") for verdict in sorted(DESIGN)]
 
-    assert GRAVITY == results.VERDICTS == DESIGN
-    assert sorted(Verdict, key=gravity) == [verdict for verdict in DESIGN if verdict != "broken"]
-    assert tuple(sorted(State, key=gravity)[: len(DESIGN)]) == DESIGN
+    assert BY_SEVERITY == results.VERDICTS == DESIGN
+    assert sorted(Verdict, key=severity) == [verdict for verdict in DESIGN if verdict != "broken"]
+    assert tuple(sorted(State, key=severity)[: len(DESIGN)]) == DESIGN
     assert [group.verdict for group in groups(changes)] == list(DESIGN)
 
 

@@ -1,4 +1,4 @@
-"""A limit on the time of a block, so that a test of something that hangs fails instead."""
+"""A time limit for a block, so that a test fails instead of hanging."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class StillRunning(BaseException):
-    """The time is up. No Exception: what is tested must not take it for one of its own."""
+    """The time is up. Not an Exception, so that the code under test does not catch it."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise StillRunning where the block takes longer, and again each second after. POSIX, main thread."""
+    """Raise StillRunning if the block takes longer, and again every second. POSIX, main thread."""
 
     def end(_number: int, _frame: object) -> None:
         raise StillRunning(f"still running after {seconds} s")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ADAPTER = "adapter_config.json"
 # Fields that name code, or files outside the folder.
-_LEADS_AWAY = re.compile(
+_OUTSIDE_FIELDS = re.compile(
     r"auto_map|trust_remote_code|custom_generate|custom_pipelines|transformers_weights|_commit_hash|_?name_or_path|\w+_files?"
 )
 # Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
@@ -37,7 +37,7 @@ def fill_private_copy(folder: Path, target: Path) -> None:
     """
     for path in folders.sidecar_files(folder):
         if path.suffix == ".json" and path.name in _READ_FIELDS:
-            fields = _without_leads(folders.read_json_object(path))
+            fields = _without_outside_fields(folders.read_json_object(path))
             (target / path.name).write_text(json.dumps(fields), encoding="utf-8")
         else:
             shutil.copyfile(path, target / path.name)
@@ -64,18 +64,18 @@ def refuse_adapter(folder: Path) -> None:
 _READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json")
 
 
-def _without_leads(value: Any) -> Any:
+def _without_outside_fields(value: Any) -> Any:
     if isinstance(value, list):
-        return [_without_leads(item) for item in value]
+        return [_without_outside_fields(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _without_leads(item) for name, item in value.items() if not _leads_away(name, item)}
+    return {name: _without_outside_fields(item) for name, item in value.items() if not _points_outside(name, item)}
 
 
-def _leads_away(name: str, value: object) -> bool:
+def _points_outside(name: str, value: object) -> bool:
     if _IMPLEMENTATION.fullmatch(name):
         return value is not None and not (isinstance(value, str) and _WORD.fullmatch(value))
-    return _LEADS_AWAY.fullmatch(name) is not None
+    return _OUTSIDE_FIELDS.fullmatch(name) is not None
 
 
 def _link(path: Path, target: Path) -> None:

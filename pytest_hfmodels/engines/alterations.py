@@ -25,7 +25,7 @@ _PLAIN_TYPES = ("dtype", "device")  # type names in torch, which is not imported
 # Compared elsewhere (parameters, buffers, submodules, modes), or a counter of Keras.
 _ELSEWHERE = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training", "built")
 # Upstream sets these while a model runs; similar names end in `_cache` or `_cached`, or contain `hook`.
-_IN_PASSING = (
+_SET_BY_UPSTREAM = (
     *("layers_are_rescaled", "_previous_max_cache_length", "_compiled_call", "_last_compile_config"),
     *("_saved_model_inputs_spec", "_build_input_shape"),
 )
@@ -49,7 +49,7 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
     The mark of a plain value is its text, that of a callable its id. Attributes that upstream sets are skipped.
     """
     for attribute, value in vars(part).items():
-        if attribute in _ELSEWHERE or is_set_in_passing(attribute):
+        if attribute in _ELSEWHERE or is_set_by_upstream(attribute):
             continue
         text = _text(value)
         if text is not None:
@@ -60,14 +60,14 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
                 yield f"attribute {attribute} of {name}", id(value)
 
 
-def is_set_in_passing(attribute: str, part: Any = None) -> bool:
+def is_set_by_upstream(attribute: str, part: Any = None) -> bool:
     """Return whether upstream itself sets an attribute or a buffer of this name while a model runs.
 
     Args:
         attribute: the name.
         part: the module, if it is a buffer.
     """
-    if attribute in _IN_PASSING or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:
+    if attribute in _SET_BY_UPSTREAM or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:
         return True
     kind = f"{type(part).__name__} {getattr(part, 'rope_type', '')}".lower()
     return attribute.endswith("inv_freq") and any(word in kind for word in _RECOMPUTED)

@@ -87,7 +87,7 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
         )
     names = _named_classes(config)
     family = family_classes(transformers, kind)
-    if config.get("auto_map") and not (family and all(_is_of(transformers, name, kind, family) for name in names)):
+    if config.get("auto_map") and not (family and all(_belongs_to(transformers, name, kind, family) for name in names)):
         raise EngineError(
             f"The checkpoint {folder} needs its own code ({', '.join(map(ascii, names)) or 'auto_map'}); "
             "the plugin runs no code from a checkpoint.",
@@ -112,7 +112,7 @@ def possible_classes(transformers: ModuleType, folder: Path) -> tuple[str, ...]:
     kind = model_type(folder)
     family = family_classes(transformers, kind)
     named = _named_classes(read_configuration(folder))
-    return (*(name for name in named if _is_of(transformers, name, kind, family)), *family)
+    return (*(name for name in named if _belongs_to(transformers, name, kind, family)), *family)
 
 
 def named_class(transformers: ModuleType, name: str, choice: TransfoXLChoice) -> Any:
@@ -172,7 +172,7 @@ def _require_same_base(transformers: ModuleType, folder: Path, task: Task, kind:
             hint=f'Name it in config.json, as in "architectures": ["{family[0]}"]. {_SUPPORTED}',
         )
     for name in names:
-        if name not in wanted and (several or not wanted or not _is_of(transformers, name, kind, family)):
+        if name not in wanted and (several or not wanted or not _belongs_to(transformers, name, kind, family)):
             instead = f", and {task} would load it as {wanted[0]}" if wanted else ""
             raise EngineError(f"The checkpoint {folder} is a {name!a} ({kind!a}){instead}.", hint=_SUPPORTED)
 
@@ -185,7 +185,7 @@ def _named_classes(config: Mapping[str, Any]) -> list[str]:
     return [re.sub(r"^(TF|Flax)(?=[A-Z])", "", str(name)) for name in names]
 
 
-def _is_of(transformers: ModuleType, name: str, kind: str, family: tuple[str, ...]) -> bool:
+def _belongs_to(transformers: ModuleType, name: str, kind: str, family: tuple[str, ...]) -> bool:
     """Return whether a class belongs to an architecture, even if no mapping lists it (GPT-2's double heads)."""
     if name in family:
         return True

@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 _MOST_BEAMS = 10_000  # each beam is a row of the batch
 
 
-def require_settings(transformers: ModuleType, folder: Path, handed: Path) -> None:
+def require_settings(transformers: ModuleType, folder: Path, private_copy: Path) -> None:
     """Refuse invalid values in `generation_config.json`, or in the generation fields of `config.json`.
 
     Args:
         transformers: the installed release.
         folder: the checkpoint, for messages.
-        handed: the private copy that upstream loads.
+        private_copy: the private copy that upstream loads.
 
     Raises:
         CheckpointError: a value is invalid; the message names the file and the field.
     """
-    config = read_configuration(handed)
+    config = read_configuration(private_copy)
     vocabulary = config.get("vocab_size")
     _check(folder / CONFIG, config, vocabulary)
-    if not is_file(handed / GENERATION_CONFIG):
+    if not is_file(private_copy / GENERATION_CONFIG):
         return
-    _check(folder / GENERATION_CONFIG, read_json_object(handed / GENERATION_CONFIG), vocabulary)
+    _check(folder / GENERATION_CONFIG, read_json_object(private_copy / GENERATION_CONFIG), vocabulary)
     try:
-        transformers.GenerationConfig.from_pretrained(str(handed), local_files_only=True)
+        transformers.GenerationConfig.from_pretrained(str(private_copy), local_files_only=True)
     except Exception as error:  # upstream raises any kind of exception here
         raise CheckpointError(
-            f"transformers cannot read {folder / GENERATION_CONFIG}: {upstream.described(error)}",
+            f"transformers cannot read {folder / GENERATION_CONFIG}: {upstream.error_text(error)}",
             hint="Save the settings again: model.generation_config.save_pretrained(folder).",
         ) from error
 

@@ -118,7 +118,7 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
 
     Releases resolve lengths and special tokens at different moments and in different places; every one from
     4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. The list stays empty for a model
-    that does not, and the caller takes `asked_settings`. Where both are there, what the library ran with counts.
+    that does not, and the caller takes `requested_settings`. Where both are there, what the library ran with counts.
     """
     caught: list[Resolved] = []
     original = getattr(model, _LISTENED, None)
@@ -149,11 +149,11 @@ def settings_of_run(
     resolved: Sequence[Resolved], model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str
 ) -> dict[str, Any]:
     """Return a run's settings as the library resolved them, or else as requested; see `effective_settings`."""
-    config = resolved[-1].config if resolved else asked_settings(model, settings, prompt_length, engine=engine)
+    config = resolved[-1].config if resolved else requested_settings(model, settings, prompt_length, engine=engine)
     return effective_settings(config, settings, prompt_length)
 
 
-def asked_settings(model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str) -> SimpleNamespace:
+def requested_settings(model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str) -> SimpleNamespace:
     """Return the requested settings on top of the model's own configuration, as the installed release combines them.
 
     For a model whose `generate` could not be captured: its class delegates the call, or the release renamed the method.

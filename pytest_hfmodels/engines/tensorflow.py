@@ -49,31 +49,33 @@ class TensorFlowEngine:
         architectures.require_loadable(transformers, folder, task)
         skeleton.require_plausible(folder)
         with (
-            TemporaryDirectory(prefix="hfmodels-") as handed,
+            TemporaryDirectory(prefix="hfmodels-") as private_copy,
             upstream.quiet(),
             upstream.random_state_kept(),
             _tensorflow_random_state_kept(),
         ):
-            fill_private_copy(folder, Path(handed))
-            require_settings(transformers, folder, Path(handed))
-            config = self._config(transformers, folder, Path(handed), options)
-            described = skeleton.require_fit(folder, lambda: _torch_model(transformers, task, config), options.head)
-            model = self._build(transformers, folder, Path(handed), task, config)
+            fill_private_copy(folder, Path(private_copy))
+            require_settings(transformers, folder, Path(private_copy))
+            config = self._config(transformers, folder, Path(private_copy), options)
+            expected_model = skeleton.require_fit(
+                folder, lambda: _torch_model(transformers, task, config), options.head
+            )
+            model = self._build(transformers, folder, Path(private_copy), task, config)
             try:
                 unused = self._assign(model, folder, options)
             except HFModelsError:
                 raise
             except Exception as error:  # Keras raises of every kind for a shape that does not fit
                 raise EngineError(
-                    f"transformers cannot load {folder} for {task} with TensorFlow: {upstream.described(error)}",
+                    f"transformers cannot load {folder} for {task} with TensorFlow: {upstream.error_text(error)}",
                     hint="Check its config.json and the overrides given at load; torch names the weights at fault.",
                 ) from error
-            upstream.give_name(model, folder)
+            upstream.set_checkpoint_name(model, folder)
             upstream.give_special_tokens(model, options.overrides)
-            if described is not None:
-                skeleton.require_tied(folder, described)
+            if expected_model is not None:
+                skeleton.require_tied(folder, expected_model)
             skeleton.require_used(
-                transformers, folder, unused, described, lambda name: getattr(transformers, name)(deepcopy(config))
+                transformers, folder, unused, expected_model, lambda name: getattr(transformers, name)(deepcopy(config))
             )
         return TensorFlowModel(model)
 
@@ -81,21 +83,21 @@ class TensorFlowEngine:
         """Take in a Keras model with upstream's interface."""
         return TensorFlowModel(model)
 
-    def _config(self, transformers: Any, folder: Path, handed: Path, options: LoadOptions) -> Any:
+    def _config(self, transformers: Any, folder: Path, private_copy: Path, options: LoadOptions) -> Any:
         # Our Transformer-XL is torch: here upstream's runs, which `AutoConfig` no longer finds once ours is registered.
         own = architectures.model_type(folder) == "transfo-xl"
         reader = transformers.TransfoXLConfig if own else transformers.AutoConfig
         try:
             return reader.from_pretrained(
-                str(handed), trust_remote_code=False, local_files_only=True, **options.overrides
+                str(private_copy), trust_remote_code=False, local_files_only=True, **options.overrides
             )
         except Exception as error:  # upstream raises of every kind here
             raise EngineError(
-                f"transformers cannot read the configuration of {folder}: {upstream.described(error)}",
+                f"transformers cannot read the configuration of {folder}: {upstream.error_text(error)}",
                 hint="Check the checkpoint's model_type and the overrides given at load.",
             ) from error
 
-    def _build(self, transformers: Any, folder: Path, handed: Path, task: Task, config: Any) -> Any:
+    def _build(self, transformers: Any, folder: Path, private_copy: Path, task: Task, config: Any) -> Any:
         head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"
         auto = getattr(transformers, f"TFAutoModel{head}")
         try:
@@ -105,8 +107,12 @@ class TensorFlowEngine:
                 f"transformers has no TensorFlow model for {folder} (model_type {config.model_type!r}, {task}).",
                 hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             ) from error
-        if (handed / "generation_config.json").is_file() and getattr(model, "generation_config", None) is not None:
-            model.generation_config = transformers.GenerationConfig.from_pretrained(str(handed), local_files_only=True)
+        if (private_copy / "generation_config.json").is_file() and getattr(
+            model, "generation_config", None
+        ) is not None:
+            model.generation_config = transformers.GenerationConfig.from_pretrained(
+                str(private_copy), local_files_only=True
+            )
         return model
 
     def _assign(self, model: Any, folder: Path, options: LoadOptions) -> list[str]:

@@ -53,18 +53,18 @@ class TorchEngine:
         loader = architectures.model_class(transformers, folder, task, options.transfo_xl)
         skeleton.require_plausible(folder)
         with (
-            TemporaryDirectory(prefix="hfmodels-") as handed,
+            TemporaryDirectory(prefix="hfmodels-") as private_copy,
             upstream.quiet(),
             upstream.random_state_kept(),
             _torch_random_state_kept(),
         ):
-            fill_private_copy(folder, Path(handed))
-            require_settings(transformers, folder, Path(handed))
+            fill_private_copy(folder, Path(private_copy))
+            require_settings(transformers, folder, Path(private_copy))
             try:
-                build = _Builder(transformers, loader, Path(handed), options)
-                described = skeleton.require_fit(folder, build, options.head)
+                build = _Builder(transformers, loader, Path(private_copy), options)
+                expected_model = skeleton.require_fit(folder, build, options.head)
                 model, info = loader.from_pretrained(
-                    handed,
+                    private_copy,
                     **upstream.torch_keywords(options),
                     ignore_mismatched_sizes=True,  # reported below, in a sentence, by `check_loaded`
                     local_files_only=True,
@@ -77,13 +77,13 @@ class TorchEngine:
             # Upstream raises of every kind here, a bare Exception and AssertionError included.
             except Exception as error:
                 raise EngineError(
-                    f"transformers cannot load {folder} for {task} with torch: {upstream.described(error)}",
+                    f"transformers cannot load {folder} for {task} with torch: {upstream.error_text(error)}",
                     hint="Check the checkpoint's model_type and the overrides given at load.",
                 ) from error
-            upstream.give_name(model, folder)
-            if described is not None:
-                skeleton.require_tied(folder, described)
-            skeleton.require_used(transformers, folder, info["unexpected_keys"], described, build.named)
+            upstream.set_checkpoint_name(model, folder)
+            if expected_model is not None:
+                skeleton.require_tied(folder, expected_model)
+            skeleton.require_used(transformers, folder, info["unexpected_keys"], expected_model, build.named)
         mismatched = _mismatched(folder, model, info["mismatched_keys"])
         upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
         upstream.give_special_tokens(model, options.overrides)
@@ -98,13 +98,13 @@ class TorchEngine:
 class _Builder:
     """Builds models from a checkpoint's configuration, without weights; reads the configuration once."""
 
-    def __init__(self, transformers: ModuleType, loader: Any, handed: Path, options: LoadOptions) -> None:
+    def __init__(self, transformers: ModuleType, loader: Any, private_copy: Path, options: LoadOptions) -> None:
         self._transformers = transformers
         self._loader = loader
         self._choice = options.transfo_xl
         reader = getattr(loader, "config_class", None) or transformers.AutoConfig
         closed = {"trust_remote_code": False} if reader is transformers.AutoConfig else {}
-        self._config = reader.from_pretrained(str(handed), local_files_only=True, **closed, **options.overrides)
+        self._config = reader.from_pretrained(str(private_copy), local_files_only=True, **closed, **options.overrides)
 
     def __call__(self) -> Any:
         config = deepcopy(self._config)
@@ -181,7 +181,7 @@ class TorchModel(LoadedModel):
             found.update(alterations.hooks(module, where))
             found.update(alterations.attributes(module, where))
             for own, buffer in module.named_buffers(prefix=name, recurse=False):
-                if not alterations.is_set_in_passing(own.rpartition(".")[2], module):
+                if not alterations.is_set_by_upstream(own.rpartition(".")[2], module):
                     found[f"tensor {own}"] = (id(buffer), buffer.data_ptr(), _version(buffer), str(buffer.dtype))
         for name, parameter in self.model.named_parameters():
             found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), _version(parameter), str(parameter.dtype))

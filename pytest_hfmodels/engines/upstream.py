@@ -166,14 +166,14 @@ def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:
             setattr(generation_config, name, overrides[name])
 
 
-def give_name(model: Any, folder: object) -> None:
+def set_checkpoint_name(model: Any, folder: object) -> None:
     """Set the name of a model or tokenizer to its checkpoint's folder instead of the private copy."""
     for holder, attribute in ((model, "name_or_path"), (getattr(model, "config", None), "_name_or_path")):
         if hasattr(holder, attribute):
             setattr(holder, attribute, str(folder))
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error's class and text, with control characters escaped."""
     text = "".join(
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()

@@ -54,7 +54,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Ablated:
+class AblationResult:
     """The result of the ablations: a cause (None if unknown), a sentence, and upstream's rules that explain it."""
 
     cause: str | None
@@ -88,7 +88,7 @@ class Movement:
     shares: list[tuple[str, float]] = field(default_factory=list)
     afresh: float = 0.0
 
-    def settled_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
+    def reproduced_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
         """Load the model in another way, and return whether it reproduces the recorded numbers.
 
         Args:
@@ -122,7 +122,7 @@ class Movement:
         """The movement that the kept settings do not explain."""
         return self.before if self.base is None else self.base.seen.moved
 
-    def told_shares(self, least: float = 0.0) -> str | None:
+    def shares_sentence(self, least: float = 0.0) -> str | None:
         """Return which share of the movement each kept setting explains; None if no share reaches `least`."""
         shares = [*([(_LOADING, self.afresh)] if self.afresh else []), *self.shares]
         told = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
@@ -130,13 +130,13 @@ class Movement:
 
     def forward(self, sentence: str) -> str:
         """Return a sentence about the unexplained rest, after the shares that are explained."""
-        shares = self.told_shares(_WORTH_SAYING)
+        shares = self.shares_sentence(_WORTH_SAYING)
         return sentence if shares is None else f"{shares}: {sentence}"
 
 
 def ablate(
     found: Movement, recorded: Record, observed: Record, passes: Passes, *, surroundings: bool = True
-) -> Ablated | None:
+) -> AblationResult | None:
     """Load the model with the recorded dtype, attention and precision, in turn; return the cause, or None.
 
     Args:
@@ -166,15 +166,15 @@ def ablate(
     if proven is None or not found.afresh:
         return proven
     said = f"{_in_memory(passes.origin, afresh)}; that explains {_percent(found.afresh)} of the movement. The rest: "
-    return Ablated("test", f"{said}{proven.sentence}")
+    return AblationResult("test", f"{said}{proven.sentence}")
 
 
-def control(found: Movement, recorded: Record, observed: Record, origin: Origin) -> Ablated | None:
+def control(found: Movement, recorded: Record, observed: Record, origin: Origin) -> AblationResult | None:
     """Load the checkpoint again without a change. If that reproduces the numbers, the model in memory was changed."""
     changes = in_memory.of_the_model(origin)
-    if found.settled_by(_AFRESH, origin.again):
+    if found.reproduced_by(_AFRESH, origin.again):
         assert found.last is not None
-        return Ablated("test", _in_memory(origin, found.last))
+        return AblationResult("test", _in_memory(origin, found.last))
     if found.last is not None and found.last.seen.moved <= found.before / _SETTLES:
         found.afresh, found.base = _share(found.before - found.last.seen.moved, found.before), found.last
     if not changes:
@@ -187,8 +187,8 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     if found.last is not None:
         return None  # the change was there when recording, or is not the only reason
     if in_memory.stands_alone(recorded, observed):
-        return Ablated("test", in_memory.sentence(changes))
-    return Ablated(None, f"{said.what}; either this or a new package version is the reason")
+        return AblationResult("test", in_memory.sentence(changes))
+    return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
 
 
 def _in_memory(origin: Origin, afresh: Load) -> str:
@@ -199,15 +199,15 @@ def _in_memory(origin: Origin, afresh: Load) -> str:
 
 def _as_recorded(
     found: Movement, then: Provenance, now: Provenance, again: Callable[..., LoadedModel | None]
-) -> Ablated | None:
+) -> AblationResult | None:
     """Load the model in the recorded dtype, then also with the recorded attention; keep what explains a part."""
     kept: dict[str, str] = {}
     if then.dtype != now.dtype:
         own = noise_floor(then.dtype, same_engine=True)
-        if found.settled_by(f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype), own):
+        if found.reproduced_by(f"{then.dtype} instead of {now.dtype}", lambda: again(dtype=then.dtype), own):
             came_back = f"loading in {then.dtype} reproduces the recorded numbers"
             said = f"loaded in {now.dtype}, recorded in {then.dtype}; {came_back}"
-            return Ablated("dtype", said)
+            return AblationResult("dtype", said)
         if found.last is not None:
             found.keep(then.dtype)
             kept = {"dtype": then.dtype}
@@ -215,38 +215,38 @@ def _as_recorded(
         words = f"{attention} attention"
         what = f"{then.dtype} and {words} instead of {now.dtype} and {now.attention}" if kept else ""
         what = what or f"{words} instead of {now.attention}"
-        if found.settled_by(what, lambda attention=attention: again(**kept, attention=attention)):  # type: ignore[misc]
+        if found.reproduced_by(what, lambda attention=attention: again(**kept, attention=attention)):  # type: ignore[misc]
             return _of_both(found, words) if kept else _of_the_kernel(then, now, what)
         if then.attention != now.attention:
             found.keep(words)
     return None
 
 
-def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> Ablated:
+def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> AblationResult:
     moved = "" if then.attention != now.attention else f"recorded with {then.attention}, run with {now.attention}; "
-    return Ablated("attention", f"the attention kernel: {moved}{what} reproduces the recorded numbers")
+    return AblationResult("attention", f"the attention kernel: {moved}{what} reproduces the recorded numbers")
 
 
-def _of_both(found: Movement, attention: str) -> Ablated:
+def _of_both(found: Movement, attention: str) -> AblationResult:
     dtype, share = found.shares[-1]
-    return Ablated(
+    return AblationResult(
         "dtype" if share >= 0.5 else "attention",
         f"{dtype} and {attention} together reproduce the recorded numbers: {dtype} explains {_percent(share)} of the "
         f"movement, {attention} the rest",
     )
 
 
-def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedModel | None]) -> Ablated | None:
+def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedModel | None]) -> AblationResult | None:
     if found.shares or now.dtype == "float64" or not found.before > found.floor:
         return None
     what = f"float64 instead of {now.dtype}"
-    if not found.settled_by(what, lambda: again(dtype="float64")):
+    if not found.reproduced_by(what, lambda: again(dtype="float64")):
         return None
     said = f"the arithmetic of this machine or of {now.engine}: {what} reproduces the recorded numbers"
-    return Ablated("backend", said)
+    return AblationResult("backend", said)
 
 
-def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes) -> Ablated | None:
+def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes) -> AblationResult | None:
     """Check whether one side ignores GPT-2's scaling options, as sdpa does in some releases."""
     config, again = passes.origin.loaded.model.config, passes.origin.again
     usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
@@ -259,10 +259,10 @@ def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes
     what, changes = f"the default instead of {words}", {"overrides": set_otherwise}
     if ignored[1]:
         what, changes = "eager attention instead of sdpa", {"attention": "eager"}  # type: ignore[dict-item]
-    if not found.settled_by(what, lambda: again(**changes)):
+    if not found.reproduced_by(what, lambda: again(**changes)):
         return None
     said = f"sdpa in {release} ignores {words} (4.42 to 5.3); {what} reproduces the recorded numbers"
-    return Ablated("attention", said, ("sdpa_ignores_scaling",))
+    return AblationResult("attention", said, ("sdpa_ignores_scaling",))
 
 
 def _ignores_scaling(record: Record) -> bool:
@@ -278,24 +278,26 @@ def _attentions(then: str, now: str) -> Iterator[str]:
         yield "sdpa" if now == "eager" else "eager"
 
 
-def _engine(found: Movement, recorded: Record, observed: Record) -> Ablated | None:
+def _engine(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
     then, now = recorded.provenance, observed.provenance
     same_release = then.versions.get("transformers") == now.versions.get("transformers")
     if found.before <= _ROUNDING * found.floor or same_release:
-        return Ablated("backend", f"recorded with {then.engine}, run with {now.engine}, whose arithmetic differs")
+        return AblationResult(
+            "backend", f"recorded with {then.engine}, run with {now.engine}, whose arithmetic differs"
+        )
     return None
 
 
-def _machine(found: Movement, recorded: Record, observed: Record) -> Ablated | None:
+def _machine(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
     """Blame another machine or engine release if the rest of the movement is as small as rounding."""
     told = list(machine(recorded, observed))
     if not told or not found.rest <= _ROUNDING * found.floor:
         return None
     said = f"rounding: the backend differs from the recorded one: {', '.join(told)}"
     if not found.shares:
-        return Ablated("backend", said)
+        return AblationResult("backend", said)
     most, _ = max(found.shares, key=lambda one: one[1])
-    return Ablated("attention" if most.endswith("attention") else "dtype", found.forward(said))
+    return AblationResult("attention" if most.endswith("attention") else "dtype", found.forward(said))
 
 
 def _share(part: float, whole: float) -> float:

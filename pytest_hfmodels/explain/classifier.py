@@ -110,7 +110,7 @@ def explain_numbers(
         lambda: passes.classify(live.ids, live.mask, None, None if base is None else base.model),
         floor,
     )
-    shares = found.told_shares()
+    shares = found.shares_sentence()
     told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence += [*found.evidence, *told]
     if proven is not None:

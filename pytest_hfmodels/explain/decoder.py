@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.reference.rules import Rules
-from pytest_hfmodels.reference.spaces import closed_up
+from pytest_hfmodels.reference.spaces import clean_up_spaces
 
 if TYPE_CHECKING:
     from pytest_hfmodels.records import GenerationRecord
@@ -40,7 +40,7 @@ class Setting:
         )
 
 
-def setting_of(recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting | None:
+def find_setting(recorded: GenerationRecord, observed: GenerationRecord, tokenizer: Any) -> Setting | None:
     """Return the setting of `decode` that explains two texts of the same ids, or None.
 
     Args:
@@ -65,7 +65,7 @@ def _decoded(record: GenerationRecord, tokenizer: Any, name: str) -> dict[bool, 
     asked = {"skip_special_tokens": bool(record.effective.get("skip_special_tokens"))}
     texts = {value: str(tokenizer.decode(ids, **{**asked, name: value})) for value in (True, False)}
     if name == CLEAN_UP and texts[True] == texts[False]:  # from 5.7 on True does nothing for byte-level BPE
-        texts[True] = closed_up(texts[False])
+        texts[True] = clean_up_spaces(texts[False])
     return texts
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
-from pytest_hfmodels.explain.ablation import ALIKE, Ablated, Measured, Movement, ablate, control
+from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, Measured, Movement, ablate, control
 from pytest_hfmodels.explain.consistency import contradictions
 from pytest_hfmodels.explain.forward_pass import (
     Teacher,
@@ -218,10 +218,10 @@ def _forward(
             None,
             [Evidence("the block that differs is unknown: in another dtype every block rounds differently")],
         )
-    shares = found.told_shares()
+    shares = found.shares_sentence()
     told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence = [evidence[0], *told, *_shown(found.swapped), *evidence[1:], *found.evidence]
-    said = proven or Ablated("forward", found.forward(f"the forward pass differs{from_there_on(block)}"))
+    said = proven or AblationResult("forward", found.forward(f"the forward pass differs{from_there_on(block)}"))
     return Explanation(
         comparison.verdict, said.cause, said.sentence, tuple(evidence), tuple(found.swapped), block, said.rules
     )

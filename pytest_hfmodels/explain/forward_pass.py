@@ -67,7 +67,7 @@ def largest(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Part:
+class FirstDifference:
     """The first part of a model whose output differs.
 
     Args:
@@ -81,7 +81,7 @@ class Part:
     certain: bool = True
 
 
-def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: float = NOISE_FLOOR) -> Part:
+def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: float = NOISE_FLOOR) -> FirstDifference:
     """Return the first block whose output differs.
 
     Args:
@@ -90,16 +90,20 @@ def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: flo
         floor: the noise floor of log-probabilities.
     """
     if [block.name for block in recorded] != [block.name for block in observed]:
-        return Part(None, math.inf)
+        return FirstDifference(None, math.inf)
     names = [block.name for block in recorded]
     if all(block.normalized for block in (*recorded, *observed)):
         sizes = [_normalized_apart(before, now) for before, now in zip(recorded, observed, strict=True)]
-        return _first_above(names, sizes, max(_OF_FLOOR * floor, _CARRIED_ON * _most(sizes)), _OF_FLOOR * floor)
+        return _first_above(
+            names, sizes, max(_OF_FLOOR * floor, _CARRIED_ON * _largest_finite(sizes)), _OF_FLOOR * floor
+        )
     sizes = [apart(before, now) for before, now in zip(recorded, observed, strict=True)]
-    return _first_above(names, sizes, max(_QUIET[0], _QUIET[1] * _most(sizes)))
+    return _first_above(names, sizes, max(_QUIET[0], _QUIET[1] * _largest_finite(sizes)))
 
 
-def _first_above(names: Sequence[str], sizes: Sequence[float], quiet: float, rounding: float = math.inf) -> Part:
+def _first_above(
+    names: Sequence[str], sizes: Sequence[float], quiet: float, rounding: float = math.inf
+) -> FirstDifference:
     """Return the first block that differs by more than `quiet`.
 
     Args:
@@ -111,16 +115,16 @@ def _first_above(names: Sequence[str], sizes: Sequence[float], quiet: float, rou
     """
     first = next((index for index, size in enumerate(sizes) if not size <= _SAME), None)
     if first is not None and not sizes[first] <= rounding:
-        return Part(names[first], sizes[first])
+        return FirstDifference(names[first], sizes[first])
     index = next((index for index, size in enumerate(sizes) if not size <= quiet), None)
     if index is None:
-        return Part(None, 0.0)
+        return FirstDifference(None, 0.0)
     before = max(sizes[:index], default=0.0)
     jumps = math.isfinite(rounding) and not sizes[index] < _JUMP * before
-    return Part(names[index], sizes[index], before <= _SAME or jumps)
+    return FirstDifference(names[index], sizes[index], before <= _SAME or jumps)
 
 
-def _most(sizes: Sequence[float]) -> float:
+def _largest_finite(sizes: Sequence[float]) -> float:
     return max(filter(math.isfinite, sizes), default=0.0)
 
 

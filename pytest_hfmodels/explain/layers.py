@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
-from pytest_hfmodels.explain.decoder import setting_of
+from pytest_hfmodels.explain.decoder import find_setting
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.snapshots.compare import first_divergence
@@ -136,7 +136,7 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
             "the checkpoint's tokenizer files are others, and spell the tokens otherwise",
             evidence,
         )
-    named = None if origin is None else setting_of(recorded, observed, origin.tokenizer)
+    named = None if origin is None else find_setting(recorded, observed, origin.tokenizer)
     sentence = "the same token ids are decoded to a different text" if named is None else named.sentence
     found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
     if found.cause != "decoding":

@@ -33,12 +33,12 @@ def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
     """
     layout: list[list[object]] = []
 
-    def noted() -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+    def with_layout() -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
         for name, dtype, shape, raw in loaded.weights():
             layout.append([name, dtype, list(shape)])
             yield name, dtype, shape, raw
 
-    weights = ordered_weights_digest(noted())
+    weights = ordered_weights_digest(with_layout())
     found = Digests(
         weights=f"{weights} of {len(layout)} tensors {_digest(layout)[7:15]}",
         config=_config_digest(loaded.model),
@@ -48,13 +48,13 @@ def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
 
 
 def _config_digest(model: Any) -> str:
-    values = [_own(one) for one in (model.config, getattr(model, "generation_config", None))]
+    values = [_model_fields(one) for one in (model.config, getattr(model, "generation_config", None))]
     of_release = f"{_digest(values)} of transformers {installed('transformers')}"
-    found = _in_folder(model)
+    found = _folder_configs(model)
     return of_release if found is None else f"{config_digest(*found)} of {_CONFIG}, {of_release}"
 
 
-def _in_folder(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None] | None:
+def _folder_configs(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None] | None:
     """Return config.json and generation_config.json of a model's folder, if the model's configuration equals them."""
     config, generation = model.config, getattr(model, "generation_config", None)
     try:
@@ -65,7 +65,9 @@ def _in_folder(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]
             warnings.simplefilter("ignore")  # from reading the folder again, which no test asked for
             fresh = type(config).from_pretrained(str(folder))
             settings = [] if generation is None else [*_generation_configs(type(generation), folder, fresh)]
-        if _own(fresh) != _own(config) or (settings and _own(generation) not in map(_own, settings)):
+        if _model_fields(fresh) != _model_fields(config) or (
+            settings and _model_fields(generation) not in map(_model_fields, settings)
+        ):
             return None
         file = folder / _GENERATION_CONFIG
         return _read(folder / _CONFIG), _read(file) if file.is_file() else None
@@ -96,17 +98,17 @@ def _generation_configs(kind: Any, folder: Path, config: Any) -> Iterator[Any]:
         yield kind.from_model_config(config)
 
 
-def _own(value: Any) -> Any:
+def _model_fields(value: Any) -> Any:
     """Return the fields of a configuration that describe the model, at every level, as plain data."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, dict):
         return {
-            str(name): _own(entry)
+            str(name): _model_fields(entry)
             for name, entry in value.items()
             if not str(name).startswith("_") and name not in _OF_THE_LOAD
         }
-    return [_own(entry) for entry in value] if isinstance(value, list | tuple) else value
+    return [_model_fields(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _read(file: Path) -> Mapping[str, Any]:

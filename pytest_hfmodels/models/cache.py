@@ -19,7 +19,7 @@ from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
-from pytest_hfmodels.models.memory import free_memory, in_reach
+from pytest_hfmodels.models.memory import free_memory, reachable_ids
 from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ModelCache:
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
         self._handles: dict[str, WeakSet[HFModel]] = {}
         self._found: list[tuple[str, list[str]]] = []  # changes found while a test is running
-        self._late: list[tuple[str, list[str]]] = []  # changes whose test is unknown
+        self._unattributed: list[tuple[str, list[str]]] = []  # changes whose test is unknown
         self._tests = 0
         self._lock = RLock()  # loading changes random states and log levels temporarily
         self.loads = 0
@@ -147,9 +147,9 @@ class ModelCache:
             )
             before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
             entry = Entry(checkpoint, kind, loaded, tokenizer, replace(before, weights=weights), True)
-            entry.touched = True
+            entry.requested = True
             self._entries[key] = entry
-            handle = HFModel(lambda: self._touched(key, entry))
+            handle = HFModel(lambda: self._mark_requested(key, entry))
             self._handles[key] = WeakSet([handle])
         return handle
 
@@ -172,15 +172,15 @@ class ModelCache:
         """
         with self._lock:
             self._tests += 1
-            untouched = any(not entry.touched for entry in self._entries.values())
-            reach = in_reach(holders) if untouched else set()
+            untouched = any(not entry.requested for entry in self._entries.values())
+            reach = reachable_ids(holders) if untouched else set()
             for key, entry in list(self._entries.items()):
-                if weights or entry.touched or entry.is_within(reach):
+                if weights or entry.requested or entry.has_part_in(reach):
                     self._found += self._look(key, entry, test, weights=weights)
-                    entry.touched = False
+                    entry.requested = False
             if weights:
-                self._found += self._late
-                self._late = []
+                self._found += self._unattributed
+                self._unattributed = []
             found, self._found = self._found, []
         yield from found
 
@@ -193,12 +193,12 @@ class ModelCache:
         if changes:
             yield f"{entry.describe()}{f', after {since}' if since else ''}", changes
 
-    def _touched(self, key: str, entry: Entry) -> Entry:
+    def _mark_requested(self, key: str, entry: Entry) -> Entry:
         """Note that a test requests a model; do not blame it for changes that other tests made before."""
         with self._lock:
-            if not entry.touched and entry.seen != self._tests and self._entries.get(key) is entry:
-                self._late += self._look(key, entry, "")
-            entry.touched = True
+            if not entry.requested and entry.seen != self._tests and self._entries.get(key) is entry:
+                self._unattributed += self._look(key, entry, "")
+            entry.requested = True
         return entry
 
     def _make_room(self, needed: int) -> None:
@@ -207,10 +207,10 @@ class ModelCache:
         if free is None or free > needed:
             return
         for key, entry in list(self._entries.items()):
-            entry.forget_others()
+            entry.release_others()
             if self._handles.get(key):
                 continue
-            found = self._found if entry.touched else self._late
+            found = self._found if entry.requested else self._unattributed
             found += self._look(key, entry, "")
             self._entries.pop(key, None)
         gc.collect()  # upstream's models contain reference cycles
@@ -235,10 +235,10 @@ class ModelCache:
     def _entry(self, key: str, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
         with self._lock:
             if key in self._entries:
-                self._touched(key, self._entries[key])
+                self._mark_requested(key, self._entries[key])
             if key not in self._entries:  # or it has changed and was removed just now
                 self._entries[key] = self._loaded(found, task, name, options)
-                self._entries[key].touched = True
+                self._entries[key].requested = True
             return self._entries[key]
 
     def _loaded(self, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
@@ -298,28 +298,28 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
     # The folder is kept as long as the tokenizer, which may copy its files when it is saved.
-    handed = TemporaryDirectory(prefix="hfmodels-")
+    private_copy = TemporaryDirectory(prefix="hfmodels-")
     try:
         loader = architectures.tokenizer_class(transformers, checkpoint.folder, options.transfo_xl)
-        fill_private_copy(checkpoint.folder, Path(handed.name))
+        fill_private_copy(checkpoint.folder, Path(private_copy.name))
         with upstream.quiet(), warnings.catch_warnings():
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
-            tokenizer = loader.from_pretrained(handed.name, local_files_only=True, trust_remote_code=False)
+            tokenizer = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
             tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
     except BaseException as error:
-        handed.cleanup()
+        private_copy.cleanup()
         # Our own errors are clear already, and Ctrl-C is not the tokenizer's fault; a panic of its Rust code is.
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or _is_panic(error)):
             raise
         # tokenizers raises a bare Exception for a file that it cannot parse
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: "
-            f"{upstream.described(error)}",
+            f"{upstream.error_text(error)}",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         ) from error
-    finalize(tokenizer, handed.cleanup)
-    upstream.give_name(tokenizer, checkpoint.folder)
+    finalize(tokenizer, private_copy.cleanup)
+    upstream.set_checkpoint_name(tokenizer, checkpoint.folder)
     return tokenizer
 
 

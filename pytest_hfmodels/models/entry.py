@@ -28,7 +28,7 @@ class Entry:
         tokenizer: upstream's.
         original: its state when it was loaded or adopted.
         adopted: whether somebody else has loaded it.
-        touched: whether the running test has requested it.
+        requested: whether the running test has requested it.
         load: loads the checkpoint again, with other options; None where it was adopted.
     """
 
@@ -38,7 +38,7 @@ class Entry:
     tokenizer: Any
     original: Fingerprint
     adopted: bool = False
-    touched: bool = False
+    requested: bool = False
     load: Callable[..., LoadedModel] | None = None
     seen: int = 0  # the number of tests at its last inspection
     last_test: str = ""  # the test before its last inspection
@@ -76,11 +76,11 @@ class Entry:
             self._others[key] = other
         return other
 
-    def forget_others(self) -> None:
+    def release_others(self) -> None:
         """Release the models that were loaded to explain a difference."""
         self._others.clear()
 
-    def is_within(self, reach: set[int]) -> bool:
+    def has_part_in(self, reach: set[int]) -> bool:
         """Return whether the ids contain the model, a part of it, its configuration or its tokenizer."""
         return not self._parts.isdisjoint(reach)
 
@@ -91,7 +91,7 @@ class Entry:
             test: the test that has just run.
             weights: also read the tokenizer's vocabulary, and every weight if `original` includes them.
         """
-        thorough = weights or (self.touched and self.checkpoint.origin == "bundled")  # those are small
+        thorough = weights or (self.requested and self.checkpoint.origin == "bundled")  # those are small
         now = self._look(weights=thorough and self._before.weights is not None, vocabulary=weights)
         changes = self._before.changes(now)
         if changes:

@@ -40,7 +40,7 @@ def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgrou
     return max(0, min(found)) if found else None
 
 
-def in_reach(holders: Iterable[object]) -> set[int]:
+def reachable_ids(holders: Iterable[object]) -> set[int]:
     """Return the ids of objects that can be reached through attributes and small collections, a few steps deep.
 
     Args:

@@ -114,12 +114,12 @@ def check_clean_up(tokenizer: Any, text: str) -> TokenizerViolation | None:
         tokenizer: upstream's.
         text: any.
     """
-    from pytest_hfmodels.reference.spaces import closed_up  # with NumPy
+    from pytest_hfmodels.reference.spaces import clean_up_spaces  # with NumPy
 
     ids = _encode(tokenizer, text)
     plain = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
     found = tokenizer.decode(ids, clean_up_tokenization_spaces=True)
-    expected = closed_up(plain)
+    expected = clean_up_spaces(plain)
     return None if found == expected else TokenizerViolation(text, found, expected, "cleaned up it is")
 
 

@@ -6,7 +6,7 @@ _MARKS = (".", "?", "!", ",")
 _ENDINGS = ("n't", "'m", "'s", "'ve", "'re")
 
 
-def closed_up(text: str) -> str:
+def clean_up_spaces(text: str) -> str:
     """Return a text without the spaces before punctuation and English contractions."""
     for mark in _MARKS:
         text = text.replace(f" {mark}", mark)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
-from pytest_hfmodels.verdicts import gravity
+from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
         prefix: where the project lies inside of the repository.
     """
     told = [test for test in results.tests if test.failed or (test.outcome == "passed" and test.verdict == "near-tie")]
-    told.sort(key=lambda test: gravity(test.verdict or "same"))
+    told.sort(key=lambda test: severity(test.verdict or "same"))
     for test in told[: MOST if len(told) <= MOST else MOST - 1]:
         yield _command(test, prefix)
     if len(told) > MOST:

@@ -24,7 +24,7 @@ from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
-from pytest_hfmodels.verdicts import gravity
+from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ class _Page:
 
     def __init__(self, results: Results, body: Template) -> None:
         self._template = body
-        self.tests = sorted(results.tests, key=lambda test: gravity(test.verdict or "none"))
+        self.tests = sorted(results.tests, key=lambda test: severity(test.verdict or "none"))
         self.causes = sorted({test.cause for test in self.tests if test.cause})
         self.pairs: list[dict[str, Any]] = []
         self._numbers: dict[str, int] = {}
@@ -130,7 +130,7 @@ class _Page:
     def overview(self) -> list[dict[str, Any]]:
         """Return a row for each verdict and cause that occurs together."""
         counted = Counter((test.verdict or "none", test.cause) for test in self.tests)
-        rows = sorted(counted.items(), key=lambda row: (gravity(row[0][0]), -row[1], row[0][1] or ""))
+        rows = sorted(counted.items(), key=lambda row: (severity(row[0][0]), -row[1], row[0][1] or ""))
         return [
             {
                 "verdict": verdict,

@@ -11,7 +11,7 @@ from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.shell import command, operand
 from pytest_hfmodels.snapshots.explanation import in_words
-from pytest_hfmodels.verdicts import gravity
+from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +42,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"{len(results.tests)} in all{f': {told}' if told else ''}.{stopped}"
     yield ""
     tests = [test for test in results.tests if test.failed or test.verdict not in ("same", None)]
-    tests.sort(key=lambda test: gravity(test.verdict or "same"))
+    tests.sort(key=lambda test: severity(test.verdict or "same"))
     causes = _causes(tests)
     if causes:
         yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")

@@ -10,7 +10,7 @@ from pytest_hfmodels.records import GenerationRecord
 from pytest_hfmodels.reports.compared import movement
 from pytest_hfmodels.reports.terminal import mismatch
 from pytest_hfmodels.snapshots.compare import Verdict
-from pytest_hfmodels.verdicts import gravity
+from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     Args:
         outcomes: of all comparisons of a test, at least one; the gravest speaks for the test.
     """
-    worst = min(outcomes, key=lambda outcome: gravity(outcome.comparison.verdict))
+    worst = min(outcomes, key=lambda outcome: severity(outcome.comparison.verdict))
     yield "hfmodels_verdict", str(worst.comparison.verdict)
     moved = movement(worst)
     if moved is not None:
@@ -39,7 +39,7 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     from_base = [(outcome, outcome.from_base) for outcome in outcomes if outcome.from_base is not None]
     if not from_base:
         return
-    outcome, comparison = min(from_base, key=lambda pair: gravity(pair[1].verdict))
+    outcome, comparison = min(from_base, key=lambda pair: severity(pair[1].verdict))
     assert outcome.variant is not None, "a comparison with the base is made where a variant stands for it"
     yield "hfmodels_base", str(comparison.verdict)
     yield "hfmodels_ledger", outcome.variant.entry.name

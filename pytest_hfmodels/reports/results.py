@@ -14,10 +14,10 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pytest_hfmodels.errors import HFModelsError
-from pytest_hfmodels.verdicts import GRAVITY, Verdict
+from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict
 
 FORMAT = 2
-VERDICTS = GRAVITY
+VERDICTS = BY_SEVERITY
 
 _FIGURE = float | None
 

@@ -39,7 +39,7 @@ from pytest_hfmodels.reports.results import (
 )
 from pytest_hfmodels.requests import request_of, uses_models
 from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
-from pytest_hfmodels.verdicts import Verdict, gravity
+from pytest_hfmodels.verdicts import Verdict, severity
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -255,7 +255,7 @@ def _judge(test: _Test, report: pytest.TestReport) -> None:
 
 def _result(nodeid: str, test: _Test, pending: dict[str, str]) -> TestResult:
     comparisons = tuple(_read(data, pending) for data in test.comparisons)
-    gravest = min(comparisons, key=lambda found: gravity(found.verdict), default=None)
+    gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
     verdict = _verdict(test, gravest)
     spoken = gravest is not None and gravest.verdict == verdict
     file, line, _ = test.report.location

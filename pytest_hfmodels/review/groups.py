@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.snapshots.pending import cause_of
-from pytest_hfmodels.verdicts import gravity
+from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ def _key(change: Pending) -> tuple[bool, str, int, str, str]:
     return (
         change.cause is None,
         change.cause or "",
-        gravity(change.verdict),
+        severity(change.verdict),
         change.verdict,
         change.why[0] if change.cause and change.why else "",  # what is not known is no reason that two share
     )

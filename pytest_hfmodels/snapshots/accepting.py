@@ -25,7 +25,7 @@ from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
 from pytest_hfmodels.snapshots.pending import current, digest_of, forget
-from pytest_hfmodels.snapshots.reading import restore
+from pytest_hfmodels.snapshots.reading import restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,10 +78,10 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
                 f"There is no {pending.test} any more, whose output would be accepted.",
                 hint="Reject it; or run the whole of its test file, if the test is there after all.",
             )
-        no_snapshot = pending.no_snapshot()
-        if no_snapshot is not None:
+        invalid_reason = pending.invalid_reason()
+        if invalid_reason is not None:
             raise SnapshotError(
-                f"The pending change of {pending.test} cannot be accepted: {no_snapshot}.",
+                f"The pending change of {pending.test} cannot be accepted: {invalid_reason}.",
                 hint=f"Reject it, and run the test again: {command('hfmodels', 'reject', pending.test)}",
             )
         stale = pending.staleness(project.root)
@@ -196,14 +196,14 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
             )
         base = project.root / pending.snapshot
         variant = project.snapshots / entry / relpath(base, project.snapshots)
-        variants[variant] = _kept(project, pending, variant, variation)
+        variants[variant] = _variant_text(project, pending, variant, variation)
         if variation.keeps == "old":
             bases[base] = pending.content(project.root)
     # In this order: if it is killed, the ledger already names the variants, and no base has lost its old output.
     return {ledger: _with_entry(ledger, variation, entry, chosen), **variants, **bases}
 
 
-def _kept(project: Project, pending: Pending, variant: Path, variation: Variation) -> str:
+def _variant_text(project: Project, pending: Pending, variant: Path, variation: Variation) -> str:
     """Return the text for the variant of a change: the old output or the new one.
 
     Raises:
@@ -374,4 +374,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode()  # `read_text` would change line ends
     except UnicodeDecodeError as error:
-        raise SnapshotError(f"{path} is not UTF-8: {error.reason}.", hint=f"Restore it: {restore(path)}") from error
+        raise SnapshotError(
+            f"{path} is not UTF-8: {error.reason}.", hint=f"Restore it: {restore_command(path)}"
+        ) from error

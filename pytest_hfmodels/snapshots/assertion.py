@@ -24,7 +24,7 @@ from pytest_hfmodels.snapshots.destination import why_not_written
 from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
-from pytest_hfmodels.snapshots.location import one_file, snapshot_file, snapshots_folder
+from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, snapshots_folder
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
@@ -131,12 +131,12 @@ class HFSnapshot:
         base = snapshot_file(self._item, name or self._assertion.index)
         variant = variant_of(self._item, base)
         path = base if variant is None else variant.path
-        if one_file(path) in self._used:
+        if same_file_key(path) in self._used:
             raise SnapshotError(
                 f"{self._item.nodeid} compares two records with the same file, {path.name}.",
                 hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
             )
-        self._used.add(one_file(path))
+        self._used.add(same_file_key(path))
         repeated = self._written.get(path, self) is not self and update_requested(self._item.config)
         may_write = not repeated and self._may_write(observed, path)
         observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
@@ -172,7 +172,7 @@ class HFSnapshot:
             warnings.warn(visible_line(f"{self._item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=2)
         return equal
 
-    def discount(self) -> None:
+    def uncount_failures(self) -> None:
         """Remove failed comparisons from syrupy's count: the difference was expected, or the test is rerun."""
         executions = self._assertion.executions
         for number in [number for number, result in executions.items() if not result.success]:

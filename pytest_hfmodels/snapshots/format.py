@@ -19,7 +19,7 @@ from pytest_hfmodels.records import (
     Step,
 )
 from pytest_hfmodels.records.evidence import NORMALIZED
-from pytest_hfmodels.snapshots.reading import Reader, mend_snapshot, parse_toml
+from pytest_hfmodels.snapshots.reading import Reader, parse_toml, snapshot_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,7 +87,7 @@ def load(text: str, path: Path) -> Record:
     raise reader.error(
         ("kind",),
         f"unknown kind {kind!r}: it is generation or classification",
-        mend_snapshot(path),
+        snapshot_hint(path),
     )
 
 
@@ -102,7 +102,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise SnapshotError(
             f"The snapshot {path} is no valid TOML: {error}.",
-            hint=mend_snapshot(path),
+            hint=snapshot_hint(path),
         ) from error
 
 
@@ -268,7 +268,7 @@ def _load_blocks(reader: Reader) -> tuple[Block, ...]:
     if len(normalized) != len(rows):
         raise reader.table("forward").error(
             ("normalized",),
-            f"it has {len(normalized)} rows for {len(rows)} blocks",
+            f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}",
             "Restore the file (`git checkout -- <file>`), or delete it and record it again: pytest --snapshot-update.",
         )
     return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))

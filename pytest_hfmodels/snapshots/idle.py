@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.compare import Verdict, compare
 from pytest_hfmodels.snapshots.format import load
-from pytest_hfmodels.snapshots.ledger import Break, Change, Ledger, Removal, names_test
+from pytest_hfmodels.snapshots.ledger import Break, Change, Ledger, Removal, matches_test
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.tolerance import tolerance_for
 
@@ -36,9 +36,9 @@ def idle_entries(ledger: Ledger) -> list[tuple[Entry, str]]:
 def _reasons(entry: Entry, folder: Path, collected: Collected) -> Iterator[str]:
     if isinstance(entry, Break | Removal):
         for pattern in entry.tests:
-            if not any(names_test(pattern, nodeid) for nodeid in collected.nodeids):
+            if not any(matches_test(pattern, nodeid) for nodeid in collected.nodeids):
                 yield f"names tests that there are not: {pattern}"
-            elif not any(names_test(pattern, nodeid) for nodeid in collected.using):
+            elif not any(matches_test(pattern, nodeid) for nodeid in collected.using):
                 yield f"has no effect on tests that use no fixture of this plugin: {pattern}"
     elif isinstance(entry, Change):
         yield from _variants(folder / entry.folder, folder, collected)

@@ -14,9 +14,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
-from pytest_hfmodels.node_ids import escaped, ids_as_typed
+from pytest_hfmodels.node_ids import escape_brackets, id_spellings
 from pytest_hfmodels.snapshots.explanation import CAUSES
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml, printable, read_text, restore
+from pytest_hfmodels.snapshots.reading import Reader, parse_toml, printable, read_text, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +133,7 @@ class Ledger:
     def about(self, nodeid: str) -> Break | Removal | None:
         """Return the first entry that names a test."""
         for entry in self.entries:
-            if isinstance(entry, Break | Removal) and any(names_test(pattern, nodeid) for pattern in entry.tests):
+            if isinstance(entry, Break | Removal) and any(matches_test(pattern, nodeid) for pattern in entry.tests):
                 return entry
         return None
 
@@ -151,7 +151,7 @@ def read_ledger(path: Path) -> Ledger:
             return Ledger(path)
         raise LedgerError(
             f"The ledger {path} cannot be read: {error}.",
-            hint=f"Save it as UTF-8, or restore it: {restore(path)}",
+            hint=f"Save it as UTF-8, or restore it: {restore_command(path)}",
         ) from error
     return parse_ledger(text, path)
 
@@ -307,9 +307,11 @@ def holds(requirement: Requirement, version: str | None) -> bool:
     return requirement.specifier.contains(base, prereleases=True)
 
 
-def names_test(pattern: str, nodeid: str) -> bool:
+def matches_test(pattern: str, nodeid: str) -> bool:
     """Return whether a pattern matches a test's id, as people type it or as pytest prints it."""
-    return any(names(spelled, typed) for spelled in {pattern, escaped(pattern)} for typed in ids_as_typed(nodeid))
+    return any(
+        names(spelled, typed) for spelled in {pattern, escape_brackets(pattern)} for typed in id_spellings(nodeid)
+    )
 
 
 def names(pattern: str, nodeid: str) -> bool:
@@ -324,7 +326,7 @@ def names(pattern: str, nodeid: str) -> bool:
     return _in_order(parts, nodeid[len(first) : len(nodeid) - len(last)])
 
 
-def says(match: str, message: str) -> bool:
+def message_matches(match: str, message: str) -> bool:
     """Return whether a message contains a text in which `*` matches anything."""
     return _in_order(match.split("*"), message)
 

@@ -48,7 +48,7 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     return snapshots_folder(config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
 
 
-def one_file(path: Path) -> str:
+def same_file_key(path: Path) -> str:
     """Return a key that is equal for all paths that macOS or Windows treats as one file."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 

@@ -19,7 +19,7 @@ import pytest
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import read_bytes, remove_leftovers, write_atomically
-from pytest_hfmodels.node_ids import escaped, ids_as_typed
+from pytest_hfmodels.node_ids import escape_brackets, id_spellings
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.location import pending_path
 from pytest_hfmodels.snapshots.reading import LARGEST
@@ -94,17 +94,17 @@ class Pending:
         """Return whether the file already holds the text."""
         return self.earlier(root) == self.content(root)
 
-    def no_snapshot(self) -> str | None:
+    def invalid_reason(self) -> str | None:
         """Return why the text is not a valid snapshot, or None if it is."""
-        return _no_snapshot(self.text, self.compared)
+        return _invalid_reason(self.text, self.compared)
 
     def trouble(self, root: Path) -> Trouble | None:
         """Return why it cannot be accepted as it is, or None where it can."""
         if self.is_gone(root):
             return Trouble("stale: there is no such test any more; reject it")
-        no_snapshot = self.no_snapshot()
-        if no_snapshot is not None:
-            return Trouble(f"{no_snapshot}; reject it", is_stale=False)
+        invalid_reason = self.invalid_reason()
+        if invalid_reason is not None:
+            return Trouble(f"{invalid_reason}; reject it", is_stale=False)
         try:
             stale = self.staleness(root)
         except SnapshotError as error:
@@ -310,7 +310,7 @@ def digest_of(path: Path) -> str | None:
 
 
 @lru_cache(maxsize=64)  # a review calls this often, and parsing megabytes takes a second
-def _no_snapshot(text: str, name: str) -> str | None:
+def _invalid_reason(text: str, name: str) -> str | None:
     try:
         load(text, Path(name))
     except SnapshotError as error:
@@ -353,8 +353,8 @@ def _places(path: str, root: Path) -> set[str]:
 def _is_within(test: str, wanted: str) -> bool:
     return wanted == "." or any(
         typed == spelled or any(typed.startswith(spelled + end) for end in ("::", "/", "["))
-        for spelled in {wanted, escaped(wanted)}
-        for typed in ids_as_typed(test)
+        for spelled in {wanted, escape_brackets(wanted)}
+        for typed in id_spellings(test)
     )
 
 

@@ -19,12 +19,12 @@ LARGEST = 32 << 20  # bytes of a snapshot
 DEEPEST = 32  # nested tables and arrays; the plugin's own files have 4 levels
 
 
-def mend_snapshot(path: Path) -> str:
+def snapshot_hint(path: Path) -> str:
     """Return the hint for an invalid snapshot file."""
-    return f"Delete it and record it again (pytest --snapshot-update), or restore it: {restore(path)}"
+    return f"Delete it and record it again (pytest --snapshot-update), or restore it: {restore_command(path)}"
 
 
-def restore(path: Path) -> str:
+def restore_command(path: Path) -> str:
     """Return the command that restores a committed file."""
     return command("git", "checkout", "--", str(path))
 
@@ -37,7 +37,7 @@ class Reader:
         text: the whole file.
         path: its name.
         trail: the keys and indices that lead to this table.
-        mend: the hint for an invalid value; by default `mend_snapshot`.
+        mend: the hint for an invalid value; by default `snapshot_hint`.
         kind: of the complaints.
     """
 
@@ -55,7 +55,7 @@ class Reader:
         self._text = text
         self._path = path
         self._trail = trail
-        self._mend = mend_snapshot(path) if mend is None else mend
+        self._mend = snapshot_hint(path) if mend is None else mend
         self._kind = kind
 
     def integer(self, name: str) -> int:
@@ -163,7 +163,7 @@ def read_file(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=mend_snapshot(path)) from error
+        raise SnapshotError(f"The snapshot {path} cannot be read: {error}.", hint=snapshot_hint(path)) from error
 
 
 def read_text(path: Path, *, largest: int) -> str:

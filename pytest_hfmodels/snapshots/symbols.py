@@ -63,7 +63,7 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
             hint=f"Install it: pip install {owners[0].name}; or correct the entry's `gone`.",
         )
     for place in places:
-        if not any(_installed_there(owner, place) for owner in owners) or _is_of(root, place):
+        if not any(_installed_there(owner, place) for owner in owners) or _is_project_file(root, place):
             raise LedgerError(
                 f"{dotted} would be imported from {place}, not from the installed {named}.",
                 hint="Rename that file or folder, or take it off Python's path.",
@@ -109,7 +109,7 @@ def _installed_there(found: Distribution, place: Path) -> bool:
     return bool(editable) and url.scheme == "file" and place.is_relative_to(Path(url2pathname(url.path)).resolve())
 
 
-def _is_of(root: Path, place: Path) -> bool:
+def _is_project_file(root: Path, place: Path) -> bool:
     """Return whether a file belongs to the project itself, not to a virtual environment in its folder."""
     libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
     if any(place.is_relative_to(Path(library).resolve()) for library in libraries):

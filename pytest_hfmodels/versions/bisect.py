@@ -97,17 +97,17 @@ class Answer:
         if good is None or bad is None or end is None:
             return {}
         passed = _passed(good)
-        return _alike(_differing(bad, passed), _differing(end, passed))
+        return _same_failures(_differing(bad, passed), _differing(end, passed))
 
     @property
     def separating(self) -> tuple[str, ...]:
         """Commands that find out which package is the reason: each keeps one of them at one version."""
         question, found = self.question, self.found
         held = [f"{one.name}=={one.before}" for one in self.moved]
-        commands = [_bisection(question, question.package.name, found.good.version, found.bad.version, held)]
+        commands = [_bisect_command(question, question.package.name, found.good.version, found.bad.version, held)]
         if len(self.moved) == 1 and self.moved[0].after is not None:
             other, still = self.moved[0], question.package.at(found.good.version)
-            commands.append(_bisection(question, other.name, other.before, other.after or "", [still]))
+            commands.append(_bisect_command(question, other.name, other.before, other.after or "", [still]))
         return tuple(commands)
 
     def _versions(self, version: str) -> Mapping[str, str]:
@@ -276,7 +276,7 @@ class _Trials:
         if version in (self.question.good, self.question.bad) or end is None:
             return Judged(version, Judgement.BAD, _told(differing, count))
         bad = _differing(end, _passed(self.results[self.question.good]))
-        if alike := _alike(differing, bad):
+        if alike := _same_failures(differing, bad):
             return Judged(version, Judgement.BAD, _told(alike, count))
         shown = [
             f"{nodeid} ({_failure(cell)}, not {_failure(bad[nodeid]) if nodeid in bad else 'failing with the bad end'})"
@@ -322,7 +322,7 @@ def _differing(result: RowResult, among: Iterable[str]) -> dict[str, Cell]:
     return {nodeid: cell for nodeid, cell in result.cells.items() if nodeid in kept and cell.state in _DIFFERENT}
 
 
-def _alike(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> dict[str, Cell]:
+def _same_failures(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> dict[str, Cell]:
     """Return the tests that differ as they do with the bad end: in their output, or with the same exception."""
     return {
         nodeid: cell for nodeid, cell in differing.items() if nodeid in bad and _failure(cell) == _failure(bad[nodeid])
@@ -336,7 +336,7 @@ def _failure(cell: Cell) -> str:
     return cell.raises or str(cell.state)
 
 
-def _bisection(question: Question, package: str, good: str, bad: str, held: Sequence[str]) -> str:
+def _bisect_command(question: Question, package: str, good: str, bad: str, held: Sequence[str]) -> str:
     """Return the command that bisects two releases while other packages keep their versions."""
     with_ = [part for requirement in (*question.with_, *held) for part in ("--with", requirement)]
     without = [part for name in question.without for part in ("--without", name)]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.verdicts import GRAVITY
+from pytest_hfmodels.verdicts import BY_SEVERITY
 from pytest_hfmodels.versions.places import portable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _REASON = 300  # characters of a reason
 _DETAILS = 6000  # characters of a failure's text
 _TAIL = 12  # lines of a log that say why pytest gave up
 _UNFAILED = "though no test failed"
-_COMPARED = frozenset(GRAVITY) - {"broken"}  # verdicts of a comparison
+_COMPARED = frozenset(BY_SEVERITY) - {"broken"}  # verdicts of a comparison
 
 
 class State(StrEnum):

@@ -1,4 +1,4 @@
-"""Folders that were built to hang, to fill the memory or to end in a traceback of somebody else's code."""
+"""Folders made to hang the plugin, to fill the memory or to crash in another library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = 2
 
 @contextmanager
 def _bounded(megabytes: int = 300) -> Iterator[None]:
-    """Fail where a block takes more than `SECONDS` or `megabytes` of memory."""
+    """Fail if a block takes more than `SECONDS` or more than `megabytes` of memory."""
     import resource
 
     def stop(*_: Any) -> None:
@@ -48,7 +48,7 @@ def _bounded(megabytes: int = 300) -> Iterator[None]:
 
 @pytest.fixture
 def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
-    """An empty cache over a folder of its own, with a checkpoint in `./bot`."""
+    """An empty cache with its own folder, which has a checkpoint in `./bot`."""
     del models
     write_checkpoint(tmp_path / "bot")
     return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
@@ -74,7 +74,7 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
     ),
 )
 @pytest.mark.parametrize("engine", usable())
-def test_a_configuration_beyond_the_weights_is_refused_at_once(
+def test_a_configuration_larger_than_the_weights_is_refused_quickly(
     cache: ModelCache, tmp_path: Path, fields: dict[str, Any], engine: Any
 ) -> None:
     if "model_type" in fields and engine == "tensorflow":
@@ -87,7 +87,7 @@ def test_a_configuration_beyond_the_weights_is_refused_at_once(
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused(tmp_path: Path, name: str, kind: str) -> None:
     file = write_checkpoint(tmp_path / "bot") / name
     file.unlink(missing_ok=True)
     if kind == "pipe":
@@ -102,9 +102,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, kind: str) ->
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors", "merges.txt"])
-def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_gives_a_clear_error(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from pathlib import Path
 
     write_checkpoint(tmp_path / "bot")
@@ -123,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 @pytest.mark.parametrize("depth", [480, 900])
-def test_a_deep_configuration_is_told_in_a_sentence(tmp_path: Path, name: str, depth: int) -> None:
+def test_a_deeply_nested_configuration_gives_a_clear_error(tmp_path: Path, name: str, depth: int) -> None:
     file = write_checkpoint(tmp_path / "bot") / name
     edit_json(file, deep=1)
     file.write_text(file.read_text().replace('"deep": 1', '"deep": ' + "[" * depth + "]" * depth))
@@ -155,7 +153,7 @@ def test_a_deep_configuration_is_told_in_a_sentence(tmp_path: Path, name: str, d
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
 @pytest.mark.parametrize("engine", usable()[:1])
-def test_a_wrong_value_of_a_setting_is_told_in_a_sentence(
+def test_an_invalid_setting_gives_a_clear_error(
     cache: ModelCache, tmp_path: Path, fields: dict[str, Any], said: str, engine: Any
 ) -> None:
     edit_json(tmp_path / "bot" / "generation_config.json", **fields)
@@ -168,7 +166,7 @@ def test_a_wrong_value_of_a_setting_is_told_in_a_sentence(
     assert "\x1b" not in str(raised.value)
 
 
-def test_a_tokenizer_that_panics_is_told_in_a_sentence(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_panic_of_a_tokenizer_gives_a_clear_error(cache: ModelCache, tmp_path: Path) -> None:
     tokenizer = cache.load("./bot").tokenizer
     file = tmp_path / "bot" / "tokenizer.json"
     tokenizer.backend_tokenizer.save(str(file))

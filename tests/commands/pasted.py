@@ -1,4 +1,4 @@
-"""Pastes printed commands into real shells, where programs are stubs that write down what they were given."""
+"""Pastes printed commands into real shells, in which programs are stubs that record their arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ printf '%s\\0' "$(($# + 1))" "${0##*/}" "$@" >>"$CALLS"
 
 @dataclass(frozen=True)
 class Shells:
-    """A folder to paste in. A file called `canary` appears in it as soon as a shell does what a name says."""
+    """A folder to paste commands in. If a shell runs code in a name, a file called `canary` appears."""
 
     folder: Path
 
@@ -33,7 +33,7 @@ class Shells:
             stub.chmod(0o755)
 
     def paste(self, command: str, shell: str) -> list[list[str]]:
-        """Return what programs were called with, each with its name first; what else happens is an error."""
+        """Return the calls of programs as [name, arguments…]; fail on anything else."""
         path, calls = which(shell), self.folder / "calls"
         assert path is not None, shell
         calls.unlink(missing_ok=True)
@@ -51,7 +51,7 @@ class Shells:
         return list(_called(calls.read_bytes().decode("utf-8", "surrogateescape") if calls.exists() else ""))
 
     def means(self, command: str, *words: str) -> None:
-        """Assert that a command is one call with these words, in every shell."""
+        """Assert that a command makes one call with these words, in every shell."""
         for shell in SHELLS:
             assert self.paste(command, shell) == [list(words)], f"{shell}: {command}"
 

@@ -1,4 +1,4 @@
-"""Commands that are killed at any moment, and are then typed again."""
+"""Commands that are killed at any moment and then typed again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KILLED = 9
 
 
 def killed_at(number: int, action: Callable[[], object], *, before: bool) -> bool:
-    """Do something in a process that is killed before or after so many files have changed; tell whether it was."""
+    """Run an action in a process that is killed before or after its `number`-th file change; return if it was."""
     process = os.fork()
     if process:
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == KILLED
@@ -53,7 +53,7 @@ def killed_at(number: int, action: Callable[[], object], *, before: bool) -> boo
 
 
 def entire(project: Project) -> dict[str, str]:
-    """Snapshots, the ledger and what is pending."""
+    """The content of snapshots, ledger and pending files."""
     folder = project.path / ".pytest_cache" / "d" / "hfmodels-pending"
     return project.snapshots | {path.name: path.read_text() for path in folder.iterdir() if path.name != "review.lock"}
 
@@ -81,7 +81,7 @@ def rejecting(places: Places) -> None:
     ],
     ids=["accept", "keep-old", "keep-new"],
 )
-def test_a_command_that_was_killed_is_finished_by_typing_it_again(
+def test_typing_a_killed_command_again_finishes_it(
     bare_project: Project, action: Callable[[Places], None], *, before: bool
 ) -> None:
     record(bare_project)
@@ -117,7 +117,7 @@ def differing(project: Project, start: dict[str, str]) -> list[str]:
     return [name for name, text in entire(project).items() if start.get(name) != text and not name.endswith(".tmp")]
 
 
-def test_a_reject_that_was_killed_is_finished_by_typing_it_again(bare_project: Project) -> None:
+def test_typing_a_killed_reject_again_finishes_it(bare_project: Project) -> None:
     record(bare_project)
     change(bare_project)
     places, start = find_project(), bare_project.snapshots
@@ -129,7 +129,7 @@ def test_a_reject_that_was_killed_is_finished_by_typing_it_again(bare_project: P
 
 
 @pytest.mark.parametrize("command", ["accept", "reject"])
-def test_names_that_are_decided_already_are_told_and_the_rest_is_decided(
+def test_names_without_a_pending_change_are_listed_and_the_rest_is_decided(
     bare_project: Project, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     record(bare_project)
@@ -144,7 +144,7 @@ def test_names_that_are_decided_already_are_told_and_the_rest_is_decided(
     assert main([command, *tests]) == 2
 
 
-def test_a_base_that_holds_what_is_pending_is_accepted(
+def test_accept_works_if_the_base_already_holds_the_new_output(
     bare_project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(bare_project)
@@ -164,7 +164,7 @@ def test_a_base_that_holds_what_is_pending_is_accepted(
     assert bare_project.snapshots == after
 
 
-def test_what_a_killed_run_left_is_cleaned_by_the_next_one(bare_project: Project) -> None:
+def test_the_next_run_removes_temporary_files_of_a_killed_run(bare_project: Project) -> None:
     record(bare_project)
     assert killed_at(1, lambda: change(bare_project), before=True)
     folder = bare_project.path / ".pytest_cache" / "d" / "hfmodels-pending"
@@ -176,7 +176,7 @@ def test_what_a_killed_run_left_is_cleaned_by_the_next_one(bare_project: Project
     assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
 
 
-def test_a_file_that_is_being_written_is_not_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_file_of_a_running_writer_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytest_hfmodels.files import write_atomically
 
     real = os.replace

@@ -1,4 +1,4 @@
-"""Every command that is printed is pasted into real shells, whatever a test or a file is called."""
+"""Pastes every printed command into real shells, with hostile names of tests and files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ NAMES = (
     "é 日本",
     ";&>canary",
 )
-FOLDER = "-d $(: >canary)"  # a folder, so that paths begin with a dash and hold a command
+FOLDER = "-d $(: >canary)"  # a folder whose name begins with a dash and contains a command
 FILE = f"{FOLDER}/test_it.py"
 TESTS = f"""
 import pytest
@@ -72,7 +72,7 @@ def test_name(name, hf_snapshot):
 """
 ESCAPING_OFF = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support = true"
 IDS = [f"{FILE}::test_name[{name}]" for name in NAMES]
-EVERY = {f"./{test}" for test in IDS}  # what a command names: never an option
+EVERY = {f"./{test}" for test in IDS}  # as a command spells them: never an option
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def shells(tmp_path: Path) -> Shells:
 
 @pytest.fixture
 def hostile(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project in which every test's name means something to a shell, and every test has begun to fail."""
+    """A project whose test names all have a meaning in a shell, and whose tests all fail now."""
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     bare_project.ini(ESCAPING_OFF)
     bare_project.write(TESTS.replace("NOW", ""), FILE)
@@ -92,7 +92,7 @@ def hostile(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def meant(shells: Shells, found: list[str], *program: str, last: tuple[str, ...] = ()) -> None:
-    """Assert that these are the commands of all tests: `program`, then a test, then `last`."""
+    """Assert that `found` has one command for every test: `program`, the test, then `last`."""
     named = set()
     for line in found:
         for shell in SHELLS:
@@ -178,7 +178,7 @@ def test_commands_in_a_review_and_a_diff(hostile: Project, shells: Shells, capsy
 
 
 @pytest.mark.parametrize("name", ["$(: >canary).patch", "-p1", "two words.patch", "'.patch"])
-def test_the_command_that_takes_in_a_patch(
+def test_the_command_that_applies_a_patch(
     hostile: Project, shells: Shells, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     said = run(hostile, f"--hfmodels-patch={name}").stdout.str()
@@ -232,7 +232,7 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
 @pytest.mark.parametrize(
     "name", [*(name.strip("\n") for name in NAMES), "", "-x", "@file", "é\udcff", "a\\", "'\n'", "\x7f"]
 )
-def test_a_command_is_one_line_of_what_a_reader_can_see(shells: Shells, name: str) -> None:
+def test_a_command_is_one_line_of_visible_characters(shells: Shells, name: str) -> None:
     from pytest_hfmodels.control_chars import visible_line
 
     said = command("pytest", name, f"--x={name}")
@@ -241,7 +241,7 @@ def test_a_command_is_one_line_of_what_a_reader_can_see(shells: Shells, name: st
     shells.means(said, "pytest", name, f"--x={name}")
 
 
-def test_any_words_reach_a_program_as_they_are(shells: Shells) -> None:
+def test_any_words_reach_a_program_unchanged(shells: Shells) -> None:
     drawn = random.Random(0)
     signs = [*map(chr, range(1, 256)), *"\u200b\u202e\u2028\u3000\ufeff日\U0001f600\U000e0041"]
     words = ["".join(drawn.choices(signs, k=drawn.randint(0, 12))).rstrip("\n") for _ in range(300)]
@@ -253,7 +253,7 @@ def test_any_words_reach_a_program_as_they_are(shells: Shells) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\n", "\ud800"])
-def test_what_no_shell_can_be_given_is_no_command(shells: Shells, name: str) -> None:
+def test_a_name_that_no_shell_can_type_gives_a_comment(shells: Shells, name: str) -> None:
     said = command("hfmodels", "accept", name)
 
     assert said.startswith("# ")

@@ -85,7 +85,9 @@ def test_what_was_hung_on_a_model_is_named(cache: ModelCache, change: Callable[[
         (replace_activation, "module transformer.h.0.mlp.act was replaced: NewGELUActivation -> ReLU"),
     ],
 )
-def test_what_was_set_on_a_module_is_named(cache: ModelCache, change: Callable[[HFModel], None], said: str) -> None:
+def test_a_changed_attribute_of_a_module_is_named(
+    cache: ModelCache, change: Callable[[HFModel], None], said: str
+) -> None:
     handle = cache.load("./model")
 
     change(handle)
@@ -124,7 +126,7 @@ def test_a_model_that_was_used_in_every_way_has_not_changed(cache: ModelCache) -
 
 
 def llama() -> Any:
-    """A Llama whose rotary embedding computes its frequencies anew for a longer text."""
+    """A Llama whose rotary embedding recomputes its frequencies for a longer text."""
     import transformers
 
     rope: dict[str, Any] = {"type": "dynamic", "factor": 2.0}
@@ -139,7 +141,7 @@ def llama() -> Any:
     ).eval()
 
 
-def test_what_upstream_sets_in_passing_is_no_change(cache: ModelCache) -> None:
+def test_attributes_that_upstream_sets_are_not_a_change(cache: ModelCache) -> None:
     handle = cache.adopt(llama(), cache.load("./model").tokenizer)
 
     handle.generate("Hi", max_new_tokens=2, num_beams=2)

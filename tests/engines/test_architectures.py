@@ -21,7 +21,7 @@ SUPPORTED = "decoders for text-generation and …ForSequenceClassification model
 
 @pytest.fixture
 def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
-    """An empty cache over a folder of its own."""
+    """An empty cache with its own folder."""
     del models
     return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
 
@@ -75,7 +75,7 @@ def test_a_classifier_with_a_decoder_is_refused(cache: ModelCache, tmp_path: Pat
     [
         ({"architectures": ["BertLMHeadModel"]}, "'BertLMHeadModel'"),
         ({"architectures": ["NoSuchModel"]}, "'NoSuchModel'"),
-        ({"architectures": ["NoSuchModel"], "auto_map": {"AutoModelForCausalLM": "m.NoSuchModel"}}, "code of its own"),
+        ({"architectures": ["NoSuchModel"], "auto_map": {"AutoModelForCausalLM": "m.NoSuchModel"}}, "its own code"),
         ({"architectures": ["GPT2LMHeadModel", "ViTModel"]}, "'ViTModel'"),
         ({"architectures": ["AutoModelForCausalLM"]}, "'AutoModelForCausalLM'"),
         ({"architectures": ["\x1b[31mGPT2"]}, r"'\x1b[31mGPT2'"),
@@ -96,7 +96,7 @@ def test_a_class_that_would_not_be_loaded_is_refused(
 
 
 @pytest.mark.parametrize("name", ["BertForMaskedLM", "BartForConditionalGeneration"])
-def test_a_checkpoint_that_names_no_class_and_could_be_several_is_refused(
+def test_a_checkpoint_without_architectures_that_could_be_several_classes_is_refused(
     cache: ModelCache, tmp_path: Path, name: str
 ) -> None:
     edit_json(save_model(tmp_path / "bot", name) / "config.json", architectures=None)

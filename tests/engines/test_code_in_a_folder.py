@@ -1,4 +1,4 @@
-"""Ways in which a checkpoint's folder can carry code; each leaves a file behind if it runs."""
+"""Ways in which a checkpoint's folder can contain code; the code creates a file if it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest.importorskip("torch")
 
 @pytest.fixture
 def cache(models: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCache:
-    """An empty cache over a folder of its own."""
+    """An empty cache with its own folder."""
     del models
     monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
@@ -171,7 +171,7 @@ def test_code_in_a_folder_never_runs(
     assert not canary.exists()
 
 
-def test_upstream_sees_known_files_only(cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upstream_sees_only_known_files(cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import transformers
 
     folder = write_checkpoint(tmp_path / "bot")
@@ -203,7 +203,7 @@ def test_upstream_sees_known_files_only(cache: ModelCache, tmp_path: Path, monke
     assert handle.tokenizer.name_or_path == handle.config._name_or_path == str(folder)
 
 
-def test_an_adapter_s_folder_is_refused(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_folder_with_an_adapter_is_refused(cache: ModelCache, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "bot")
     edit_json(folder / "adapter_config.json", base_model_name_or_path=str(tmp_path / "other"), peft_type="LORA")
 
@@ -222,7 +222,7 @@ def test_a_quantised_checkpoint_is_refused(cache: ModelCache, tmp_path: Path) ->
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("name", ["RagRetriever", "GPT2LMHeadModel", "pipeline"])
-def test_a_tokenizer_class_that_is_none_is_refused(cache: ModelCache, tmp_path: Path, name: str, file: str) -> None:
+def test_a_class_that_is_not_a_tokenizer_is_refused(cache: ModelCache, tmp_path: Path, name: str, file: str) -> None:
     folder = write_checkpoint(tmp_path / "bot")
     edit_json(folder / "tokenizer_config.json", tokenizer_class=None)
     edit_json(folder / file, tokenizer_class=name)

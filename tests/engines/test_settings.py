@@ -131,7 +131,7 @@ ASKED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("own", [{}, {"num_beams": 2, "max_new_tokens": 5}], ids=["defaults", "own"])
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
-def test_settings_that_are_not_overheard_are_what_was_asked_for(
+def test_settings_that_cannot_be_captured_are_the_requested_ones(
     models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
 ) -> None:
     from transformers import GenerationConfig
@@ -163,7 +163,7 @@ def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, mo
 
 
 @pytest.mark.parametrize("has_the_method", [True, False])
-def test_a_model_that_hands_generate_on_is_recorded_with_what_was_asked_for(
+def test_a_model_that_delegates_generate_is_recorded_with_the_requested_settings(
     models: ModelCache, *, has_the_method: bool
 ) -> None:
     torch = pytest.importorskip("torch")
@@ -200,7 +200,7 @@ def test_a_model_that_hands_generate_on_is_recorded_with_what_was_asked_for(
     [{}, {"temperature": 0.5, "top_p": 0.9, "top_k": 20}, {"length_penalty": 2.0, "early_stopping": True}],
     ids=["length", "sampling", "beams"],
 )
-def test_upstream_s_advice_on_our_own_call_is_not_heard(
+def test_upstream_s_advice_about_the_plugin_s_settings_is_hidden(
     models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
 ) -> None:
     bot = models.load("./model", engine=engine)
@@ -213,7 +213,7 @@ def test_upstream_s_advice_on_our_own_call_is_not_heard(
         bot.generate_batch([[65, 66]])
 
 
-def test_upstream_s_advice_on_the_test_s_own_setting_is_heard(models: ModelCache, caplog: Any) -> None:
+def test_upstream_s_advice_about_the_test_s_own_setting_is_shown(models: ModelCache, caplog: Any) -> None:
     bot = models.load("./model")
 
     with warnings.catch_warnings(record=True) as caught:
@@ -224,7 +224,9 @@ def test_upstream_s_advice_on_the_test_s_own_setting_is_heard(models: ModelCache
     assert any("temperature" in message for message in [*said, *caplog.messages]) or upstream.release_at_least("5")
 
 
-def test_only_plain_scores_are_held_against_a_forward_pass(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_plain_scores_are_compared_with_a_forward_pass(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = models.load("./model")
 
     def plain(**settings: Any) -> bool:

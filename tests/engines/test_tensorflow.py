@@ -188,7 +188,7 @@ def test_transformer_xl_says_that_it_cannot_generate(models: ModelCache) -> None
     assert 'engines=["torch"]' in raised.value.hint
 
 
-def test_what_was_set_on_a_layer_is_named(models: ModelCache, tiny_gpt2: Path) -> None:
+def test_a_changed_attribute_of_a_layer_is_named(models: ModelCache, tiny_gpt2: Path) -> None:
     del models
     cache = ModelCache(tiny_gpt2.parent, with_tensorflow=True)
     handle = cache.load("./model", engine="tensorflow")

@@ -20,7 +20,7 @@ every_engine = pytest.mark.parametrize("engine", usable())
 
 @pytest.fixture
 def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
-    """An empty cache over a folder of its own."""
+    """An empty cache with its own folder."""
     del models
     return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
 
@@ -40,7 +40,9 @@ def test_a_layer_that_the_model_does_not_have_is_an_error(
 @pytest.mark.parametrize(
     "name", ["transformer.h.0.adapter.weight", "adapter.weight", "vision_tower.weight", "transformer.score.weight"]
 )
-def test_a_tensor_of_no_head_is_an_error(cache: ModelCache, tmp_path: Path, engine: Any, name: str) -> None:
+def test_a_tensor_that_belongs_to_no_head_is_an_error(
+    cache: ModelCache, tmp_path: Path, engine: Any, name: str
+) -> None:
     write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), name: np.ones(2, np.float32)})
 
     with pytest.raises(CheckpointError) as raised:
@@ -87,7 +89,7 @@ def test_heads_of_other_tasks_and_old_buffers_are_left_out(
     assert cache.load("./bot", engine=engine, task=task).loaded.engine == engine
 
 
-def test_other_architectures_are_held_to_it_too(cache: ModelCache, tmp_path: Path) -> None:
+def test_unused_weights_of_other_architectures_are_an_error(cache: ModelCache, tmp_path: Path) -> None:
     folder = save_model(tmp_path / "bot", "LlamaForCausalLM", num_key_value_heads=2)
     assert cache.load("./bot").generate("Hi", max_new_tokens=1).ids
     edit_json(folder / "config.json", num_hidden_layers=0)

@@ -92,7 +92,7 @@ def _weights(blocks: int) -> dict[str, NDArray[np.float32]]:
 
 @contextmanager
 def attention_scaled(model: Any, block: int, factor: float = 1.003) -> Iterator[None]:
-    """Let every instance of a Llama scale what one attention gives, as a faulty release would.
+    """Scale the output of one attention in every Llama instance, as a faulty release would.
 
     Args:
         model: one of them.

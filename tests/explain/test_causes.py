@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from packaging.version import Version
 
-from pytest_hfmodels.reference.spaces import closed_up
+from pytest_hfmodels.reference.spaces import clean_up_spaces
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
 
@@ -179,7 +179,7 @@ def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models
     assert set(causes) == {"dtype"}
 
 
-def test_what_is_said_of_a_dtype_does_not_contradict_the_verdict(model: HFModel, models: ModelCache) -> None:
+def test_the_sentence_about_a_dtype_does_not_contradict_the_verdict(model: HFModel, models: ModelCache) -> None:
     recorded, half = stored(generate(model)), generate(models.load("./model", dtype="float16"))
     assert compare(recorded, half, Tolerance(1e-4)).verdict is Verdict.DRIFT
 
@@ -190,7 +190,7 @@ def test_what_is_said_of_a_dtype_does_not_contradict_the_verdict(model: HFModel,
     assert "beyond the tolerance of 0.0001" in told(found)
 
 
-def test_a_tolerance_below_the_noise_floor_is_said_beside_it(model: HFModel) -> None:
+def test_the_evidence_gives_a_tolerance_below_the_noise_floor(model: HFModel) -> None:
     recorded = stored(generate(model))
     steps = tuple(replace(step, log_probability=step.log_probability + 3e-7) for step in recorded.steps)
 
@@ -200,8 +200,8 @@ def test_a_tolerance_below_the_noise_floor_is_said_beside_it(model: HFModel) -> 
     assert "beyond this test's tolerance of 1e-07" in found.sentence
 
 
-def test_going_back_to_the_dtype_before_is_explained(model: HFModel, models: ModelCache) -> None:
-    """As a float16 checkpoint without a pin does: float32 through 4.57, float16 from 5.0, and back."""
+def test_going_back_to_the_earlier_dtype_is_explained(model: HFModel, models: ModelCache) -> None:
+    """Like a float16 checkpoint loaded without `dtype`: float32 through 4.57, float16 from 5.0, and back."""
     before, tolerance = dump(generate(model)), Tolerance(1e-4)
     after = dump(
         generate(models.load("./model", dtype="float16")),
@@ -286,7 +286,7 @@ def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.Mon
 
 @needs_sdpa
 @pytest.mark.parametrize("switch", ["scale_attn_weights", "scale_attn_by_inverse_layer_idx"])
-def test_scaling_switches_that_sdpa_ignored_when_it_was_recorded(
+def test_scaling_options_that_sdpa_ignored_at_recording(
     models: ModelCache, tiny_gpt2: Path, tmp_path: Path, switch: str
 ) -> None:
     folder = other_folder(tiny_gpt2, tmp_path / "model")
@@ -308,7 +308,7 @@ def test_scaling_switches_that_sdpa_ignored_when_it_was_recorded(
 @pytest.mark.skipif(
     Version(version("transformers")) >= Version("5.4"), reason="install transformers<5.4: it has the fault"
 )
-def test_scaling_switches_that_sdpa_ignores_now(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> None:
+def test_scaling_options_that_sdpa_ignores_now(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> None:
     folder = other_folder(tiny_gpt2, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "scale_attn_weights": False}))
@@ -509,12 +509,12 @@ def test_a_decoder_that_spells_otherwise(model: HFModel, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(
     Version(version("transformers")) < Version("4.45.1"),
-    reason="install transformers>=4.45.1: before it spaces are cleaned up now",
+    reason="install transformers>=4.45.1: older releases clean up spaces",
 )
 @pytest.mark.parametrize(("then", "before"), [("4.44.2", True), ("4.45.0", True), ("4.45.1", False)])
 def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, before: bool) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
-    plain, cleaned = observed.text, closed_up(observed.text)
+    plain, cleaned = observed.text, clean_up_spaces(observed.text)
     assert plain != cleaned
     recorded = stored(replace(observed, text=cleaned), transformers=then, tokenizers="0.19.1")
 
@@ -529,7 +529,7 @@ def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, befor
 
 @pytest.mark.skipif(
     Version(version("transformers")) >= Version("4.45.1"),
-    reason="install transformers<4.45.1: from it on spaces are left alone now",
+    reason="install transformers<4.45.1: newer releases leave spaces alone",
 )
 def test_spaces_that_are_cleaned_up_again(model: HFModel) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
@@ -555,8 +555,8 @@ def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.46.0 ")
 
 
-def test_cleaning_up_that_a_release_has_stopped_doing_for_bpe(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As from 5.7 on, where the checkpoint's own files ask for it."""
+def test_a_release_that_stopped_cleaning_up_spaces_for_bpe(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from 5.7 on, if the checkpoint's files set it."""
     monkeypatch.setattr(model.tokenizer, "clean_up_tokenization_spaces", True)
     plain = type(model.tokenizer).decode
     monkeypatch.setattr(
@@ -566,7 +566,7 @@ def test_cleaning_up_that_a_release_has_stopped_doing_for_bpe(model: HFModel, mo
     )
     observed = model.generate("Hello , it 's me .", max_new_tokens=2)
     now = replace(observed.provenance, versions={"transformers": "5.10.4", "tokenizers": "0.22.2"})
-    recorded = stored(replace(observed, text=closed_up(observed.text)), transformers="5.0.0")
+    recorded = stored(replace(observed, text=clean_up_spaces(observed.text)), transformers="5.0.0")
 
     found = ask(recorded, replace(observed, provenance=now))
 
@@ -681,7 +681,8 @@ def test_a_padding_side_that_the_test_has_changed(classifier: HFModel, monkeypat
 
 
 @pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.49"), reason="install transformers>=4.49: before it that word is read"
+    Version(version("transformers")) < Version("4.49"),
+    reason="install transformers>=4.49: older releases read that word",
 )
 @pytest.mark.parametrize("texts", [["Good xdog"], ["Good xdog", "Calm!"]], ids=["one text", "a batch"])
 def test_the_word_that_a_classifier_read_before(models: ModelCache, texts: list[str]) -> None:

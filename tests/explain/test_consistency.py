@@ -1,4 +1,4 @@
-"""A record that contradicts itself: the recording run warns, and an explanation names the side."""
+"""Records that contradict themselves: the recording run warns, and an explanation names the side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reply(hf_model, hf_snapshot):
 
 @contextmanager
 def cache_broken(model: Any, by: float = 0.5) -> Iterator[None]:
-    """Let a model say something else where it is given one token and a cache."""
+    """Change the model's output whenever it gets one token and a cache."""
     kind = type(model)
     original = kind.forward
 
@@ -54,7 +54,7 @@ def cache_broken(model: Any, by: float = 0.5) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("settings", ["num_beams=1", "num_beams=3", "use_cache=True"])
-def test_recording_what_contradicts_itself_warns(project: Project, settings: str) -> None:
+def test_recording_a_contradiction_warns(project: Project, settings: str) -> None:
     project.write(RECORDING.format(by=0.5, settings=settings))
 
     recording = project.run("--snapshot-update")
@@ -64,8 +64,8 @@ def test_recording_what_contradicts_itself_warns(project: Project, settings: str
     recording.stdout.fnmatch_lines(
         [
             "*InconsistentRecordWarning: test_it.py::test_reply[[]torch[]] recorded an output that contradicts itself: "
-            "no logits processor is on, and the log-probability of token * is * in a forward pass, but * while "
-            "generating. Generating with a cache may be broken in this release: try use_cache=False."
+            "no logits processor is on, but the log-probability of token * is * in a forward pass and * while "
+            "generating. The cache may be broken in this release; try use_cache=False."
         ]
     )
     comparing.assert_outcomes(passed=1)
@@ -82,7 +82,7 @@ def test_recording_what_contradicts_itself_warns(project: Project, settings: str
         (0.5, "no_repeat_ngram_size=2"),  # with a processor on, nobody can tell
     ],
 )
-def test_recording_what_agrees_says_nothing(project: Project, by: float, settings: str) -> None:
+def test_recording_a_consistent_output_does_not_warn(project: Project, by: float, settings: str) -> None:
     project.write(RECORDING.format(by=by, settings=settings))
 
     result = project.run("--snapshot-update")
@@ -106,7 +106,7 @@ def test_a_difference_says_which_side_contradicts_itself(
     assert [side for side, words in SIDES.items() if words in told(explained)] == [broken]
 
 
-def test_a_difference_with_a_processor_on_says_it_of_no_side(models: ModelCache) -> None:
+def test_with_a_logits_processor_neither_side_contradicts_itself(models: ModelCache) -> None:
     bot = models.load("./model")
     settings: dict[str, Any] = {"max_new_tokens": 5, "no_repeat_ngram_size": 2}
     sound = bot.generate("Hello", **settings)

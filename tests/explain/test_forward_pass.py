@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import forward_pass
-from pytest_hfmodels.explain.ablation import Ablated, Measured, Movement, ablate
+from pytest_hfmodels.explain.ablation import AblationResult, Measured, Movement, ablate
 from pytest_hfmodels.explain.forward_pass import Teacher
 from pytest_hfmodels.records import Block, Live
 from pytest_hfmodels.snapshots import Tolerance
@@ -57,7 +57,7 @@ def test_an_exchange_counts_if_it_leaves_little_of_the_movement(before: float, a
     found = Movement(before, FLOOR, lambda _: Measured(after))
     loaded: Any = object()
 
-    assert found.settled_by("this instead of that", lambda: loaded) is returns
+    assert found.reproduced_by("this instead of that", lambda: loaded) is returns
     assert (found.swapped[0].what, found.swapped[0].returns) == ("this instead of that", returns)
 
 
@@ -67,8 +67,8 @@ def test_an_exchange_that_cannot_be_made_is_told() -> None:
 
     found = Movement(1.0, FLOOR, lambda _: Measured(0.0))
 
-    assert not found.settled_by("flash attention", broken)
-    assert not found.settled_by("float64", lambda: None)
+    assert not found.reproduced_by("flash attention", broken)
+    assert not found.reproduced_by("float64", lambda: None)
     assert [told.what for told in found.evidence] == [
         "flash attention could not be tried: RuntimeError: no such kernel",
         "float64 was not tried: the model cannot be loaded a second time",
@@ -95,17 +95,17 @@ def test_numbers_that_have_not_moved_prove_nothing() -> None:
     assert model.asked == []
 
 
-def test_a_movement_without_end_has_shares() -> None:
+def test_an_infinite_movement_has_shares() -> None:
     recorded = generation(provenance=provenance(dtype="float64"))
 
     _, finite = ablated(math.inf, passes(1, 2, 3), recorded, generation())
     _, endless = ablated(math.inf, passes(1, 2, 3), recorded, generation(), after=math.inf)
 
-    assert "loading the checkpoint again explains 100 % of the movement" in (finite.told_shares() or "")
-    assert endless.told_shares() == "float64 explains 0 % of the movement; the rest remains"
+    assert "loading the checkpoint again explains 100 % of the movement" in (finite.shares_sentence() or "")
+    assert endless.shares_sentence() == "float64 explains 0 % of the movement; the rest remains"
 
 
-def test_without_a_control_nothing_is_exchanged() -> None:
+def test_without_a_control_nothing_is_ablated() -> None:
     recorded = generation(provenance=replace(provenance(dtype="float16"), attention="sdpa"))
     model = passes()
 
@@ -115,7 +115,7 @@ def test_without_a_control_nothing_is_exchanged() -> None:
     assert "cannot be loaded a second time" in movement.evidence[0].what
 
 
-def test_what_a_fresh_load_brings_back_is_the_test_s_though_nothing_can_be_named() -> None:
+def test_a_fresh_load_that_reproduces_the_numbers_blames_the_test_even_if_nothing_is_named() -> None:
     found, movement = ablated(1.0, passes(SimpleNamespace(model=object())), generation(), generation(), after=0.0)
 
     assert found.cause == "test"
@@ -124,7 +124,7 @@ def test_what_a_fresh_load_brings_back_is_the_test_s_though_nothing_can_be_named
 
 
 @pytest.mark.parametrize(("floor", "known"), [(FLOOR, True), (FLOOR / 10, False)])
-def test_what_is_left_of_a_movement_may_be_rounding(floor: float, known: bool) -> None:
+def test_the_rest_of_a_movement_may_be_rounding(floor: float, known: bool) -> None:
     recorded = generation(provenance=replace(provenance(dtype="float64"), cpu="AVX2"))
     left = iter([1.0, 1e-4, 1e-4])
     found = Movement(1.0, floor, lambda _: Measured(next(left)))
@@ -132,9 +132,9 @@ def test_what_is_left_of_a_movement_may_be_rounding(floor: float, known: bool) -
     proven = ablate(found, recorded, generation(), passes(1, 2, 3))
 
     said = "float64 explains 100 % of the movement; the rest remains"
-    assert found.told_shares() == said
+    assert found.shares_sentence() == said
     rounding = f"{said}: rounding: the backend differs from the recorded one: cpu AVX2 -> AVX512"
-    assert proven == (Ablated("dtype", rounding) if known else None)
+    assert proven == (AblationResult("dtype", rounding) if known else None)
 
 
 def test_within_the_noise_floor_precision_is_not_ablated() -> None:
@@ -145,7 +145,7 @@ def test_within_the_noise_floor_precision_is_not_ablated() -> None:
     assert model.asked == [{}, {"attention": "sdpa"}]
 
 
-def test_of_tensorflow_nothing_is_ablated() -> None:
+def test_tensorflow_models_are_not_ablated() -> None:
     model = passes(1, 2)
 
     found, _ = ablated(1.0, model, generation(engine="tensorflow"), generation(engine="tensorflow"))
@@ -186,7 +186,7 @@ def test_another_machine_accounts_for_what_is_of_rounding_s_size(
     found, _ = ablated(before, passes(), recorded, generation())
 
     assert found == (
-        Ablated("backend", f"rounding: the backend differs from the recorded one: {said}") if known else None
+        AblationResult("backend", f"rounding: the backend differs from the recorded one: {said}") if known else None
     )
 
 
@@ -261,7 +261,7 @@ def test_the_first_block_that_differs(moved: tuple[float, ...], first: str | Non
 
 
 def normalized(*moved: float) -> tuple[Block, ...]:
-    """Return blocks whose normalised tokens have moved."""
+    """Return blocks whose normalised tokens moved by these amounts."""
     return tuple(Block(f"block {number}", 9.0, 9.0, 9.0, (0.1, 0.2 + by)) for number, by in enumerate(moved))
 
 

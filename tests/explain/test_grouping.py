@@ -51,7 +51,7 @@ def test_what_is_not_known_comes_last_whatever_its_reasons() -> None:
     assert groups[1].sentence.startswith("3 tests: cause not known: ")
 
 
-def test_shares_of_a_movement_do_not_part_a_group() -> None:
+def test_shares_of_a_movement_do_not_split_a_group() -> None:
     why = "float32 explains {} % of the movement; the rest remains: the forward pass differs"
 
     (group,) = grouped([told(1, "forward", why.format(80)), told(2, "forward", why.format(7))])

@@ -196,18 +196,18 @@ def test_a_text_that_a_changed_tokenizer_spells_otherwise(model: HFModel) -> Non
     assert found.cause == "test"
 
 
-# -- a control beside each exchange ------------------------------------------------------------------------------------
+# -- a control for each ablation ------------------------------------------------------------------------------------
 
 
 @contextmanager
 def unwatched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let nothing that a test changes be noticed, whatever the plugin watches by now."""
+    """Hide every change that a test makes from the plugin."""
     with monkeypatch.context() as patch:
         patch.setattr("pytest_hfmodels.models.entry.Entry.altered", lambda *_, **__: [])
         yield
 
 
-def test_an_attribute_that_nobody_watches_is_the_test_s(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwatched_attribute_is_blamed_on_the_test(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = stored(generate(model), transformers="4.49.0")
     monkeypatch.setattr(model.model.transformer.ln_f, "eps", 0.5)
 
@@ -231,8 +231,10 @@ def test_without_another_kernel_the_arithmetic_is_not_blamed_either(
     assert found.cause == "test"
 
 
-def test_a_changed_model_in_another_dtype_is_the_test_s(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """float64 rounds to what float32 recorded, so that loading it in float32 proves nothing by itself."""
+def test_a_changed_model_in_another_dtype_is_blamed_on_the_test(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """float64 rounds to the numbers recorded in float32, so loading in float32 alone proves nothing."""
     recorded = stored(generate(models.load("./model")))
     double = models.load("./model", dtype="float64")
     monkeypatch.setattr(double.model.transformer.ln_f, "eps", 0.5)
@@ -243,7 +245,9 @@ def test_a_changed_model_in_another_dtype_is_the_test_s(models: ModelCache, monk
     assert found.cause == "test"
 
 
-def test_what_no_exchange_brings_back_is_the_test_s_too(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_no_ablation_reproduces_is_blamed_on_the_test(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     half = models.load("./model", dtype="bfloat16")
     recorded = stored(generate(half), transformers="4.49.0")
     monkeypatch.setattr(half.model.transformer.ln_f, "eps", 0.5)
@@ -254,7 +258,7 @@ def test_what_no_exchange_brings_back_is_the_test_s_too(models: ModelCache, monk
     assert (found.cause, found.suggests) == ("test", ())
 
 
-def test_a_change_within_the_noise_floor_is_the_test_s(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_within_the_noise_floor_is_blamed_on_the_test(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = stored(generate(model))
     monkeypatch.setattr(model.model.transformer.ln_f, "eps", 1.1e-5)
 
@@ -264,7 +268,9 @@ def test_a_change_within_the_noise_floor_is_the_test_s(model: HFModel, monkeypat
     assert (found.verdict, found.cause) == ("drift", "test")
 
 
-def test_an_attribute_of_a_classifier_is_the_test_s(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attribute_of_a_classifier_is_blamed_on_the_test(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     classifier = models.load("./model", task="text-classification", pad_token_id=0)
     recorded = stored(classify(classifier))
     monkeypatch.setattr(classifier.model.transformer.ln_f, "eps", 0.5)
@@ -275,7 +281,7 @@ def test_an_attribute_of_a_classifier_is_the_test_s(models: ModelCache, monkeypa
     assert found.cause == "test"
 
 
-def test_of_an_adopted_model_nothing_is_exchanged(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adopted_model_is_not_ablated(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = models.load("./model")
     adopted = models.adopt(copy.deepcopy(plain.model), plain.tokenizer)
     recorded = stored(generate(adopted), transformers="4.49.0")

@@ -21,7 +21,7 @@ def model() -> Any:
     )
 
 
-def test_eight_forward_passes_whatever_they_are_for() -> None:
+def test_the_budget_is_eight_forward_passes_of_any_kind() -> None:
     origin: Any = SimpleNamespace(loaded=model())
     passes = Passes(origin, {"problem_type": "regression"})
 

@@ -1,4 +1,4 @@
-"""The part of the model that is named, where a few massive activations hide everything in a mean."""
+"""Which block is named if a few massive activations dominate every mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def llama(models: ModelCache, tiny_gpt2: Path, tmp_path_factory: pytest.TempPath
 
 
 def without_normalized(record: Any) -> Any:
-    """Return a record as a file of an earlier version of the plugin holds it."""
+    """Return a record as an earlier version of the plugin wrote it."""
     return replace(record, blocks=tuple(replace(block, normalized=()) for block in record.blocks))
 
 

@@ -141,7 +141,7 @@ def _sizes() -> dict[str, Damage]:
 
 
 def _files(name: str) -> dict[str, Damage]:
-    """Damages of a file as a whole: its text, and what it is."""
+    """Damages of a whole file: its text and its kind."""
     texts: dict[str, bytes] = {
         "empty": b"",
         "no-json": b"{",
@@ -314,7 +314,7 @@ RUN = f"open({CANARY!r}, 'w').close()\n"
 
 
 def _code() -> dict[str, Damage]:
-    """Every way in which a folder may bring code along."""
+    """Every way in which a folder may contain code."""
     module = f"{RUN}from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer\n" + "".join(
         f"class Own{kind}(GPT2{kind}):\n    pass\n" for kind in ("Config", "LMHeadModel", "Tokenizer")
     )

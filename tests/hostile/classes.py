@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def as_parameters(classes: Mapping[str, Any]) -> list[Any]:
-    """Return one parameter a class, so that one child process is enough for all its variants."""
-    skip = [] if sys.platform == "linux" else [pytest.mark.skip(reason="the limits of memory are Linux's")]
+    """Return one parameter per class, so that one child process runs all its variants."""
+    skip = [] if sys.platform == "linux" else [pytest.mark.skip(reason="memory limits work on Linux only")]
     return [pytest.param(variants, id=name, marks=skip) for name, variants in classes.items()]

@@ -1,4 +1,4 @@
-"""Runs variants in one forked child, with a limit of memory and of time, and tells how each ended.
+"""Runs variants in one forked child with limited memory and time, and reports how each one ended.
 
 A variant may end in four ways: it works, it is refused in a sentence, it warns, or it is skipped with a reason.
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 OUTCOMES = ("works", "refused", "warned", "skipped")
-MEMORY = 1 << 30  # bytes that a batch may take beyond what its process had
-SECONDS = 4.0  # of a processor that one variant may take
-WAITING = 10.0  # seconds that one variant may take in all: a pipe that nobody writes to takes no processor
-_LONGEST = 2000  # characters of a sentence: what is quoted in it may be long
+MEMORY = 1 << 30  # bytes that a batch may use in addition to its process
+SECONDS = 4.0  # of CPU time for one variant
+WAITING = 10.0  # seconds in total for one variant: waiting for a pipe takes no CPU time
+_LONGEST = 2000  # characters of a message, which may quote long text
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def hold(variants: Mapping[str, Callable[[], object]], canary: Path, *, seconds: float = SECONDS) -> None:
-    """Assert that all variants end in one of the four ways.
+def check_outcomes(variants: Mapping[str, Callable[[], object]], canary: Path, *, seconds: float = SECONDS) -> None:
+    """Assert that every variant ends with one of `OUTCOMES`.
 
     Args:
         variants: what to try, by name.
@@ -111,7 +111,7 @@ def _send(pipe: int, *told: str) -> None:
 
 
 def _ended(variant: Callable[[], object], canary: Path) -> str:
-    """Return one of the four words, or what else happened."""
+    """Return one of `OUTCOMES`, or a description of what else happened."""
     caught: list[Any] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -134,7 +134,7 @@ def _ended(variant: Callable[[], object], canary: Path) -> str:
 
 
 def _is_sentence(text: str) -> str:
-    """Return nothing for a sentence that can be shown to a person, or what is wrong with it."""
+    """Return an empty string for a message that is fit to print, or what is wrong with it."""
     if not text.strip() or len(text) > _LONGEST:
         return f"it says {len(text)} characters"
     found = _UNSAFE.search(text)

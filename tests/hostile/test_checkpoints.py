@@ -1,4 +1,4 @@
-"""A checkpoint folder from anywhere: loading it and generating with it does one of four things, and runs nothing."""
+"""Damaged checkpoint folders: they work, are refused, warn or are skipped, and none of their code runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_hfmodels.models import ModelCache
 
 from .checkpoints import CANARY, classes
 from .classes import as_parameters
-from .sandbox import hold
+from .sandbox import check_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,4 +48,4 @@ def test_a_checkpoint_works_is_refused_warns_or_is_skipped(
 
         return load
 
-    hold({name: trying(damage) for name, damage in damages.items()}, tmp_path / CANARY)
+    check_outcomes({name: trying(damage) for name, damage in damages.items()}, tmp_path / CANARY)

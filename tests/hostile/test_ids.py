@@ -1,4 +1,4 @@
-"""Names of tests, from anywhere: their snapshots stay in their folder, and a run says what it does not take."""
+"""Hostile names of tests: their snapshots stay in the snapshots folder, and a run names what it refuses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ESCAPING_OFF = "disable_test_id_escaping_and_forfeit_all_rights_to_community_sup
 
 
 def drawn(seed: int, count: int) -> list[str]:
-    """Return names that differ in more than case, form or what file systems do not take."""
+    """Return names that differ in more than case, Unicode form and characters that file systems reject."""
     random_ = random.Random(seed)
     found: dict[str, str] = {}
     while len(found) < count:
@@ -87,7 +87,7 @@ def test_names_keep_their_snapshots_in_the_folder(bare_project: Project, names: 
 
 
 @pytest.mark.parametrize("names", as_parameters({"ids-failing": drawn(8, 60)}))
-def test_names_of_failing_tests_are_shown_by_name(bare_project: Project, names: list[str]) -> None:
+def test_control_characters_in_names_of_failing_tests_are_named(bare_project: Project, names: list[str]) -> None:
     bare_project.ini(ESCAPING_OFF)
     bare_project.write(TESTS.format(names=names, now=""))
     bare_project.run("--snapshot-update", "-q")

@@ -1,4 +1,4 @@
-"""A ledger from anywhere: reading and applying it does one of four things, and imports no module of the project."""
+"""Damaged ledgers: they work, are refused, warn or skip, and import no module of the project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.snapshots.ledger import Break, Removal, read_ledger
 
 from .classes import as_parameters
-from .sandbox import hold
+from .sandbox import check_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,11 +155,11 @@ def test_a_ledger_works_is_refused_warns_or_is_skipped(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "publish.py").write_text(f"open({CANARY!r}, 'w').close()\n")
 
-    hold({name: partial(_hold, tmp_path, name, text) for name, text in texts.items()}, tmp_path / CANARY)
+    check_outcomes({name: partial(_hold, tmp_path, name, text) for name, text in texts.items()}, tmp_path / CANARY)
 
 
 def _hold(folder: Path, name: str, text: bytes | str) -> None:
-    """Read a ledger and ask it what it is asked in a run."""
+    """Read a ledger and use it as a run does."""
     path = folder / "upstream.toml"
     if os.path.lexists(path):
         path.unlink()
@@ -192,7 +192,7 @@ def _ask(path: Path) -> None:
 
 
 def _act(entry: Removal | Break) -> None:
-    """Do what a run does with an entry that names a test."""
+    """Apply an entry to a test, as a run does."""
     from pytest_hfmodels import expectations
 
     class Item:

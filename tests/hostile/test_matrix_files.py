@@ -1,4 +1,4 @@
-"""A matrix file under the cache, from anywhere: a page leaves it out, or shows it; it never ends in a traceback."""
+"""Damaged matrix files in the cache: a page shows them or leaves them out, and never crashes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 from ..versions.test_last_grid import keep
 from .classes import as_parameters
-from .sandbox import hold
+from .sandbox import check_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ VALUES = st.recursive(
 
 @st.composite
 def changed(draw: st.DrawFn) -> Any:
-    """A row in which one place holds something else, or a key is another."""
+    """A row in which one value or one key was replaced."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict) and value and draw(st.integers(0, 4)):
@@ -62,11 +62,11 @@ def changed(draw: st.DrawFn) -> Any:
 
 
 def matrices(folder: Path) -> None:
-    """Hold any changed row against every view of a grid."""
+    """Show every changed row in every view of a grid."""
 
     @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(changed(), min_size=1, max_size=3))
-    def hold(rows: list[Any]) -> None:
+    def check(rows: list[Any]) -> None:
         for number, row in enumerate(rows):
             (folder / "kept" / f"{9 - number}.json").write_text(json.dumps(row))
         found = last_grid(folder.parents[3], print)
@@ -75,7 +75,7 @@ def matrices(folder: Path) -> None:
             grid_markdown.render(found[0])
             grid_terminal.show(found[0], grid_terminal.console())
 
-    hold()
+    check()
 
 
 @pytest.mark.parametrize("part", as_parameters({"matrix": "row"}))
@@ -83,4 +83,4 @@ def test_a_matrix_file_is_shown_or_left_out(part: str, tmp_path: Path) -> None:
     del part
     folder = keep(tmp_path, "a", "current", "transformers==4.0", "x")
 
-    hold({"any change": lambda: matrices(folder)}, tmp_path / "canary", seconds=40)
+    check_outcomes({"any change": lambda: matrices(folder)}, tmp_path / "canary", seconds=40)

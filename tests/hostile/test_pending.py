@@ -1,4 +1,4 @@
-"""A pending file from anywhere: the commands do one of four things, and write nothing but snapshots."""
+"""Damaged pending files: the commands accept them, refuse or warn, and write only snapshots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, record
 from .classes import as_parameters
-from .sandbox import hold
+from .sandbox import check_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,13 +161,13 @@ def test_commands_on_a_pending_file_work_refuse_or_warn(
         return decide
 
     try:
-        hold({name: trying(name, damage) for name, damage in damages.items()}, root / CANARY)
+        check_outcomes({name: trying(name, damage) for name, damage in damages.items()}, root / CANARY)
     finally:
         shutil.rmtree(kept)
 
 
 def _decide(kept: Path, root: Path, file: Path, name: str, damage: Any, commands: tuple[str, ...]) -> None:
-    """Damage a copy of the project, type the commands, and see what they wrote."""
+    """Damage a copy of the project, run the commands, and check what they wrote."""
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     shutil.copytree(kept, root, symlinks=True, dirs_exist_ok=True)
@@ -205,7 +205,7 @@ def _may_write(path: str) -> bool:
 
 
 def _files(root: Path) -> dict[str, str]:
-    """The content of the project's files; pytest's cache is its own, and what pytest writes itself."""
+    """The content of the project's files, without pytest's cache."""
     return {
         str(path.relative_to(root)): path.read_bytes().hex()
         for path in sorted(root.rglob("*"))

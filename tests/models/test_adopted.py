@@ -1,4 +1,4 @@
-"""Models that the user loaded: who changed them, and what their checkpoint is across releases."""
+"""Models that the user loaded: which test changed them, and whether their checkpoint is the same across releases."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_change_is_named_in_the_test_that_made_it(project: Project, change: st
     refused.stdout.fnmatch_lines(["*ERROR at teardown of test_changing*"])
 
 
-def test_a_later_test_is_told_what_was_changed_and_by_which_test(project: Project) -> None:
+def test_a_later_failure_names_the_change_and_the_test_that_made_it(project: Project) -> None:
     source = ADOPTING.replace("{change}", "base.transformer.ln_f.eps = 0.5")
     project.write(
         source
@@ -127,7 +127,7 @@ def test_a_later_test_is_told_what_was_changed_and_by_which_test(project: Projec
 
 
 class Wrapped(torch.nn.Module):
-    """Sets a method of the inner model on its own tuner for each `generate` and puts back another, as PEFT does."""
+    """Sets a method of the inner model on its tuner for each `generate` and restores another one, as PEFT does."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Wrapped(torch.nn.Module):
 
 
 class Tuner(torch.nn.Module):
-    """Hands everything on to the model within."""
+    """Delegates everything to the inner model."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class Tuner(torch.nn.Module):
             return getattr(super().__getattr__("model"), name)
 
 
-def test_what_a_wrapper_s_generate_leaves_behind_is_no_change(
+def test_attributes_that_a_wrapper_s_generate_leaves_are_not_a_change(
     cache: ModelCache, tiny_gpt2: Path, tokenizer: Any
 ) -> None:
     handle = cache.adopt(Wrapped(own_model(tiny_gpt2)), tokenizer)
@@ -182,7 +182,7 @@ def test_what_a_wrapper_s_generate_leaves_behind_is_no_change(
 
 
 def with_fields_of_another_release(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the model's class of configuration tell a field more and a field less, as releases do."""
+    """Make the configuration's `to_dict` return one field more and one field less, as other releases do."""
     kind = type(model.config)
     original = kind.to_dict
 
@@ -208,7 +208,7 @@ def test_a_folder_s_configuration_has_one_digest_on_every_release(
 
 
 def shifted(cache: ModelCache, model: Any, tokenizer: Any) -> Any:
-    """Return a record of a model whose numbers moved by nothing that is watched: as by a release."""
+    """Return a record whose numbers moved although nothing watched changed, as with a new release."""
 
     def shift(module: Any, inputs: Any, output: Any) -> Any:
         del module, inputs

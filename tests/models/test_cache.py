@@ -137,7 +137,7 @@ def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that were looked at, in turn."""
+    """The models that were inspected, in order."""
     from pytest_hfmodels.models.watch import Fingerprint
 
     found: list[str] = []
@@ -151,7 +151,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_model_that_a_test_has_not_touched_is_not_looked_at(cache: ModelCache, seen: list[str]) -> None:
+def test_a_model_that_a_test_did_not_request_is_not_inspected(cache: ModelCache, seen: list[str]) -> None:
     handle, adopted = cache.load("./model"), cache.adopt(cache.load("./model").model, cache.load("./model").tokenizer)
     list(cache.dirty())
     seen.clear()
@@ -165,7 +165,7 @@ def test_a_model_that_a_test_has_not_touched_is_not_looked_at(cache: ModelCache,
     assert seen != []
 
 
-def test_tests_without_a_model_cost_no_look(project: Project, seen: list[str]) -> None:
+def test_tests_without_a_model_inspect_nothing(project: Project, seen: list[str]) -> None:
     project.write("""
 import pytest
 
@@ -183,7 +183,7 @@ def test_nothing(number):
     assert len(seen) <= 3  # when it was loaded, after its test, and at the session's end
 
 
-def test_a_tokenizer_is_written_out_at_the_session_s_end_alone(
+def test_a_tokenizer_is_serialised_only_at_the_session_s_end(
     cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = cache.load("./model")
@@ -221,8 +221,8 @@ def test_after(hf_models):
 """
 
 
-def test_a_change_through_a_reference_that_was_kept_is_told_at_the_end(project: Project) -> None:
-    """What a function holds is out of sight. No test is blamed, least of all the next one that asks for the model."""
+def test_a_change_through_a_kept_reference_is_reported_at_the_end(project: Project) -> None:
+    """A function's closure is not searched. No test is blamed, not even the next one that requests the model."""
     project.write(KEEPING)
 
     result = project.run()
@@ -266,9 +266,7 @@ def test_after(hf_models):
         ('hf_models.load("./model").loaded', "model.model"),
     ],
 )
-def test_a_model_that_a_fixture_holds_is_looked_at_with_the_fixture_s_tests(
-    project: Project, value: str, change: str
-) -> None:
+def test_a_model_in_a_fixture_is_inspected_after_the_fixture_s_tests(project: Project, value: str, change: str) -> None:
     project.write(HOLDING.format(value=value, change=change))
 
     result = project.run()
@@ -277,7 +275,7 @@ def test_a_model_that_a_fixture_holds_is_looked_at_with_the_fixture_s_tests(
     result.stdout.fnmatch_lines(["*DirtyModelWarning: test_it.py::test_changing changed a shared model*"])
 
 
-def test_a_full_memory_lets_go_of_what_no_handle_holds(
+def test_low_memory_releases_models_without_a_handle(
     cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("second", "third"):
@@ -330,7 +328,7 @@ def test_threads_that_ask_together_load_once(cache: ModelCache) -> None:
     assert cache.loads == 1
 
 
-def test_models_in_one_another_share_a_lock(cache: ModelCache) -> None:
+def test_nested_models_share_a_lock(cache: ModelCache) -> None:
     import torch
 
     handle = cache.load("./model")
@@ -343,7 +341,7 @@ def test_models_in_one_another_share_a_lock(cache: ModelCache) -> None:
     assert cache.load("./model", task="text-classification").loaded.lock is not handle.loaded.lock
 
 
-def test_memory_is_made_for_an_adopted_model_too(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_freed_for_an_adopted_model_too(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     import copy
 
     handle = cache.load("./model")
@@ -355,7 +353,7 @@ def test_memory_is_made_for_an_adopted_model_too(cache: ModelCache, monkeypatch:
     assert lost() is None
 
 
-def test_a_change_is_named_also_where_its_model_was_let_go(
+def test_a_change_is_named_even_if_its_model_was_released(
     cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tmp_path / "model", tmp_path / "second")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.models.memory import free_memory, in_reach
+from pytest_hfmodels.models.memory import free_memory, reachable_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,17 +61,17 @@ class Holder:
         raise AssertionError(f"{name} was asked for")
 
 
-def test_what_a_test_holds_is_found_a_few_steps_away() -> None:
+def test_objects_are_found_a_few_steps_away() -> None:
     wanted = object()
 
     for holder in (wanted, [wanted], (0, wanted), {"a": wanted}, Holder(wanted), [Holder({"a": wanted})]):
-        assert id(wanted) in in_reach([holder])
+        assert id(wanted) in reachable_ids([holder])
     for holder in ([[[[wanted]]]], [*range(200), wanted], lambda found=wanted: found):
-        assert id(wanted) not in in_reach([holder])
+        assert id(wanted) not in reachable_ids([holder])
 
 
-def test_a_thing_that_holds_itself_is_no_endless_search() -> None:
+def test_an_object_that_refers_to_itself_does_not_loop() -> None:
     circle: list[Any] = []
     circle.append(circle)
 
-    assert in_reach([circle]) == {id(circle)}
+    assert reachable_ids([circle]) == {id(circle)}

@@ -125,7 +125,7 @@ def test_a_beginning_that_is_missing_is_found(bot: HFModel, monkeypatch: pytest.
     assert check_prefix(bot, IDS, MASK, FOUR, 2) is not None
 
 
-def test_beams_that_stop_only_together_are_named_by_their_rule(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rule_that_beams_stop_only_together_is_named(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As 4.50 to 4.53 do."""
     rules = Rules.of("4.53.3")
     ends = (39, 34, 49, 108, 93, 117, 79, 89, 123, 100, 91, 83)
@@ -148,4 +148,4 @@ def test_beams_that_stop_only_together_are_named_by_their_rule(bot: HFModel, mon
     found = check_alone(bot, prompts, None, asked)
 
     assert found is not None
-    assert "a batch's prompts stop only together (4.50 to 4.53)" in found.what
+    assert "all prompts of a batch stop together (4.50 to 4.53)" in found.what

@@ -21,7 +21,7 @@ from pytest_hfmodels.properties import (
     separated_texts,
     unicode_texts,
 )
-from pytest_hfmodels.reference.spaces import closed_up
+from pytest_hfmodels.reference.spaces import clean_up_spaces
 
 from .shrinking import smallest
 
@@ -163,7 +163,7 @@ def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
     ],
 )
 def test_closing_up_takes_the_space_before_marks_and_contractions(apart: str, together: str) -> None:
-    assert closed_up(apart) == together
+    assert clean_up_spaces(apart) == together
 
 
 def test_spaces_that_are_not_cleaned_up_are_found(tokenizer: Any) -> None:

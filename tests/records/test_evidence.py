@@ -119,7 +119,7 @@ def test_a_shift_and_a_scale_move_a_fingerprint(change: object, moved: str) -> N
     assert abs(getattr(after, moved) - getattr(before, moved)) > 0.01
 
 
-def test_massive_activations_hide_nothing_of_normalised_tokens() -> None:
+def test_massive_activations_do_not_hide_changes_of_normalised_tokens() -> None:
     states = RANDOM.standard_normal((1, 6, 32))
     states[0, 0, :2] = [3000.0, -1200.0]
     moved = states * (1 + 1e-4 * RANDOM.standard_normal(states.shape))
@@ -132,7 +132,7 @@ def test_massive_activations_hide_nothing_of_normalised_tokens() -> None:
 
 
 @pytest.mark.parametrize("change", [lambda x: 1.1 * x, lambda x: x[..., ::-1], lambda x: x[:, :-1]])
-def test_what_moves_normalised_tokens(change: object) -> None:
+def test_changes_that_move_normalised_tokens(change: object) -> None:
     state = RANDOM.standard_normal((1, 4, 8))
 
     (before,), (after,) = fingerprint([state]), fingerprint([change(state)])  # type: ignore[operator]
@@ -140,7 +140,7 @@ def test_what_moves_normalised_tokens(change: object) -> None:
     assert max(abs(a - b) for a, b in zip(before.normalized, after.normalized, strict=True)) > 0.01
 
 
-def test_padding_is_no_normalised_token() -> None:
+def test_padding_is_not_a_normalised_token() -> None:
     states, mask = RANDOM.standard_normal((2, 3, 8)), np.array([[0, 1, 1], [1, 1, 1]])
     other = states.copy()
     other[0, 0] = 7.0

@@ -133,7 +133,7 @@ def test_what_cannot_be_classified_is_said(classifier: HFModel, texts: Any, said
         ("RobertaForCausalLM", 30),
     ],
 )
-def test_positions_that_a_model_keeps_for_itself_do_not_count(tmp_path: Path, name: str, usable: int) -> None:
+def test_reserved_positions_do_not_count(tmp_path: Path, name: str, usable: int) -> None:
     causal = name.endswith("CausalLM")
     save_model(tmp_path / "bot", name, **({"is_decoder": True} if causal else {}))
     bot = ModelCache(tmp_path).load("./bot", head="new")

@@ -428,7 +428,7 @@ def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
         pytest.param('{"name": "x", "cells": {"a": {"state": "same", "reason": []}}, "moved": []}', id="reason"),
     ],
 )
-def test_a_forged_matrix_file_costs_the_page_its_grid_and_is_said(failing: Project, content: str) -> None:
+def test_an_invalid_matrix_file_is_reported_and_the_page_has_no_grid(failing: Project, content: str) -> None:
     folder = keep(failing.path, "a", "current")
     (folder / "kept" / "9.json").write_text(content)
 

@@ -188,7 +188,7 @@ def test_an_entry_is_added_below_those_there_are(changed: Project) -> None:
         (["--when", OLD], "--when, --what and --reference belong to a variant."),
         (["--keep-old-as", "../x", "--when", OLD], "is no name"),
         (["--keep-old-as", "taken", "--when", OLD], "the ledger has an entry taken already"),
-        (["--keep-old-as", "full", "--when", OLD], "full has a variant of snapshots/test_it/test_other.toml already."),
+        (["--keep-old-as", "full", "--when", OLD], "full already has a variant of snapshots/test_it/test_other.toml."),
     ],
 )
 def test_a_variant_that_does_not_fit_changes_nothing(

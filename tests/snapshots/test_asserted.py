@@ -1,4 +1,4 @@
-"""A comparison that differs makes its test red, whoever reads the result; and what is not compared is said."""
+"""A comparison that differs fails its test, even if nothing asserts it; a snapshot without a comparison warns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .test_assertion import NEAR_TIE
 if TYPE_CHECKING:
     from ..project import Project
 
-# Runs no model. `{0}` is what a test does with the record and the snapshot.
+# Runs no model. `{body}` is what a test does with the record and the snapshot.
 TEST = """
 import threading
 
@@ -51,7 +51,7 @@ def test_reply(record):
 
 @pytest.fixture
 def recorded(bare_project: Project) -> Project:
-    """A project whose test has been recorded, and whose number will move."""
+    """A project with a recorded test whose number has moved since."""
     bare_project.write(RECORD)
     bare_project.run("--snapshot-update").assert_outcomes(passed=1)
     return bare_project
@@ -67,7 +67,7 @@ def test_a_difference_that_nothing_asserts_fails_the_test_at_teardown(recorded: 
     result.stdout.fnmatch_lines(
         [
             f"*{SENTENCE}",
-            "*Write `assert record == hf_snapshot`; where a difference is expected, mark the test xfail.",
+            "*Write `assert record == hf_snapshot`, or mark the test xfail if you expect a difference.",
             "*log-probability of token 2*",
             "1 test: cause not known: *",
         ]
@@ -112,7 +112,7 @@ def test_a_test_that_does_not_pass_is_left_alone(recorded: Project, body: str, o
     recorded.run().assert_outcomes(**{outcome: 1})
 
 
-def test_a_near_tie_that_the_project_accepts_is_no_difference(bare_project: Project) -> None:
+def test_a_near_tie_that_the_project_accepts_is_not_a_difference(bare_project: Project) -> None:
     source = NEAR_TIE.replace("assert ", "")
     bare_project.write(source.format(steps="CLOSE"))
     bare_project.run("--snapshot-update")
@@ -276,7 +276,7 @@ def test_reply(hf_snapshot, by):
     recorded.run().assert_outcomes(passed=1, errors=1)
 
 
-def test_a_worker_of_xdist_looks_too(recorded: Project) -> None:
+def test_an_xdist_worker_checks_too(recorded: Project) -> None:
     pytest.importorskip("xdist")
     recorded.write(TEST.format(by=0.5, body="record == hf_snapshot"))
 

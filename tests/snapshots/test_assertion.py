@@ -472,7 +472,7 @@ def test_a_snapshot_may_begin_with_a_byte_order_mark(bare_project: Project, ends
     assert file.read_bytes() == before
 
 
-def test_a_record_of_suppressed_tokens_is_the_same_as_itself(project: Project) -> None:
+def test_a_record_with_suppressed_tokens_equals_itself(project: Project) -> None:
     project.write(
         GENERATING.replace(
             "max_new_tokens=4", "max_new_tokens=2, suppress_tokens=list(range(hf_model.config.vocab_size))"

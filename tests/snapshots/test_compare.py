@@ -248,7 +248,7 @@ def test_a_number_that_is_none_agrees_with_itself(number: float) -> None:
     assert (comparison.verdict, comparison.drift) == (Verdict.SAME, 0.0)
 
 
-def test_texts_beside_equal_ids_are_compared() -> None:
+def test_texts_of_equal_ids_are_compared() -> None:
     first, second = beams().beams
     dog, bad = classification().inputs
 

@@ -1,4 +1,4 @@
-"""Pending files that came from elsewhere, and committed links: what accepting and updating must not write."""
+"""Forged pending files and committed links: files that accepting and updating must not write."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TEXTS = ["import os\n", "", "a = 1\n", "[provenance]\n", "a = " + "[" * 5000, "a
 
 
 def forge(project: Project, **changes: Any) -> None:
-    """Change what one pending file says; the file of the other change is deleted."""
+    """Change fields of one pending file, and delete the other file."""
     record(project)
     change(project)
     first, *others = sorted((project.path / ".pytest_cache/d/hfmodels-pending").glob("*.json"))
@@ -54,7 +54,7 @@ def forge(project: Project, **changes: Any) -> None:
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file of a folder but git's and the cache's own, and where links lead."""
+    """Every file of a folder except git's and the cache's own, and the targets of links."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -66,7 +66,7 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def with_links(project: Project, outside: Path) -> None:
-    """Links in the snapshots folder that lead out of it."""
+    """Create links in the snapshots folder that lead out of it."""
     outside.mkdir()
     folder = project.path / "snapshots"
     (folder / "out").symlink_to(outside)
@@ -122,7 +122,7 @@ def test_only_a_snapshot_is_written(bare_project: Project, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("name", ["pending", "snapshot"])
-def test_a_fifo_hangs_nothing(bare_project: Project, name: str) -> None:
+def test_a_fifo_does_not_hang(bare_project: Project, name: str) -> None:
     forge(bare_project)
     path = bare_project.snapshot("test_it/test_other.toml")
     if name == "pending":
@@ -170,7 +170,7 @@ def test_neither_an_update_nor_accept_follows_a_link_out_of_the_project(
 
 
 @pytest.mark.parametrize("command", ["update", "accept"])
-def test_a_link_within_the_snapshots_folder_stays_one(bare_project: Project, command: str) -> None:
+def test_a_link_within_the_snapshots_folder_is_kept(bare_project: Project, command: str) -> None:
     record(bare_project)
     change(bare_project)
     place = bare_project.snapshot()
@@ -186,7 +186,7 @@ def test_a_link_within_the_snapshots_folder_stays_one(bare_project: Project, com
     run(bare_project).assert_outcomes(passed=3)
 
 
-def test_what_is_pending_follows_no_link(bare_project: Project, tmp_path: Path) -> None:
+def test_pending_files_are_not_written_through_a_link(bare_project: Project, tmp_path: Path) -> None:
     forge(bare_project)
     pending = next((bare_project.path / ".pytest_cache/d/hfmodels-pending").glob("*.json"))
     (tmp_path / "mine").write_text("mine")

@@ -140,7 +140,7 @@ def test_a_rewrite_keeps_digits_that_still_hold() -> None:
 
 
 @pytest.mark.parametrize("what", ["engine", "implementation", "dtype", "attention", "device"])
-def test_no_digit_is_kept_where_something_else_computed_it(what: str) -> None:
+def test_all_digits_are_rewritten_if_something_else_computed_them(what: str) -> None:
     earlier = parse(dump(generation()), FILE)
     other: dict[str, Any] = {what: "tensorflow" if what == "engine" else "another"}
     observed = generation(moved(0, by=0.001), provenance=replace(provenance(), **other))
@@ -169,7 +169,7 @@ def test_which_digits_are_kept(earlier: object, now: object, kept: object) -> No
 
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.rglob("*.toml")), ids=lambda path: path.stem)
-def test_committed_files_come_back_byte_by_byte(path: Path) -> None:
+def test_committed_files_round_trip_byte_by_byte(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path.name == "upstream.toml":
         pytest.skip("it is the ledger")
@@ -177,12 +177,14 @@ def test_committed_files_come_back_byte_by_byte(path: Path) -> None:
     assert dump(load(text, path)) == text
 
 
-def test_normalised_fingerprints_must_be_of_every_block() -> None:
+def test_normalised_fingerprints_must_cover_every_block() -> None:
     blocks = tuple(replace(block, normalized=(0.5,) * NORMALIZED) for block in generation().blocks)
     text = dump(generation(blocks=blocks))
     lines = text.splitlines(keepends=True)
 
-    assert "normalized: it has 1 rows, and there are 2 blocks" in complaint("".join([*lines[:-2], "]\n"]))
+    assert "normalized: the number of rows, 1, is not the number of blocks, 2" in complaint(
+        "".join([*lines[:-2], "]\n"])
+    )
 
 
 RECORDED = dump(generation())

@@ -74,7 +74,7 @@ def test_a_removal_leaves_tests_without_our_fixtures_alone(bare_project: Project
     "pattern",
     ["*", "**", "?*", "*::*", "[!x]*", "", " ", "::*", "*.py::test_ours", "tests/*/test_it.py::test_ours", "tests/*"],
 )
-def test_a_pattern_names_its_test_file_in_full(pattern: str) -> None:
+def test_a_pattern_must_give_the_full_path_of_its_test_file(pattern: str) -> None:
     with pytest.raises(LedgerError, match=r"upstream.toml:5: break.0.tests"):
         parse_ledger(broken(pattern), PATH)
 
@@ -83,7 +83,7 @@ def test_a_pattern_names_its_test_file_in_full(pattern: str) -> None:
     "raises",
     ["Exception", "BaseException", "object", "builtins.Exception", "builtins.object", "Warning", "ExceptionGroup", ""],
 )
-def test_a_break_names_an_exception_that_says_something(raises: str) -> None:
+def test_a_break_must_name_a_specific_exception(raises: str) -> None:
     with pytest.raises(LedgerError, match=r"upstream.toml:6: break.0.raises"):
         parse_ledger(broken(raises=raises), PATH)
 
@@ -95,7 +95,7 @@ def test_only_a_class_of_exceptions_is_what_a_break_expects(bare_project: Projec
 
 
 @pytest.mark.parametrize("gone", ["os.nonexistent", "xml.dom.nonexistent", "pytest_hfmodels.nonexistent"])
-def test_what_is_gone_is_of_the_package_that_the_entry_is_about(bare_project: Project, gone: str) -> None:
+def test_a_gone_name_must_belong_to_the_entry_s_package(bare_project: Project, gone: str) -> None:
     result = with_ledger(bare_project, removed(gone)).run()
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -103,7 +103,7 @@ def test_what_is_gone_is_of_the_package_that_the_entry_is_about(bare_project: Pr
 
 
 def installed_package(site: Path, package: str) -> None:
-    """A package whose import name is not that of its distribution, scikit-learned."""
+    """Write a package whose import name differs from its distribution, scikit-learned."""
     metadata = site / "scikit_learned-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learned\nVersion: 1.0\n")
@@ -179,7 +179,7 @@ def test_the_header_counts_what_entries_skip_and_expect_to_fail(bare_project: Pr
     )
 
 
-def test_a_message_is_searched_in_no_time(bare_project: Project) -> None:
+def test_a_message_is_searched_quickly(bare_project: Project) -> None:
     tests = f"def test_ours(hf_models): raise ValueError({'a' * 40 + '!'!r})\n"
     with_ledger(bare_project, broken(match="(a+)+$"), tests)
 
@@ -189,7 +189,7 @@ def test_a_message_is_searched_in_no_time(bare_project: Project) -> None:
     result.assert_outcomes(failed=1)
 
 
-def test_a_pattern_of_many_stars_is_compared_in_no_time() -> None:
+def test_a_pattern_with_many_stars_is_matched_quickly() -> None:
     with time_limit(2):
         assert not names("a.py::" + "*a" * 25 + "*b", "a.py::" + "a" * 100_000)
 
@@ -202,7 +202,7 @@ def test_a_ledger_that_is_nested_deeply_is_refused(text: str) -> None:
         parse_ledger(text, PATH)
 
 
-def test_a_ledger_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_ledger_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("fifo")
     (tmp_path / "large").write_text("#" * 3_000_000)
@@ -213,7 +213,7 @@ def test_a_ledger_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "dangling link"])
-def test_a_ledger_that_is_no_file_stops_the_run(bare_project: Project, kind: str) -> None:
+def test_a_ledger_that_is_not_a_regular_file_stops_the_run(bare_project: Project, kind: str) -> None:
     bare_project.write(TESTS)
     path = bare_project.path / "snapshots" / "upstream.toml"
     path.parent.mkdir()
@@ -240,7 +240,7 @@ def test_a_ledger_may_begin_with_a_byte_order_mark(bare_project: Project, ends: 
     assert read_ledger(bare_project.path / PATH).entries[0].place.endswith("upstream.toml:2")
 
 
-def test_a_ledger_of_many_entries_is_read_in_no_time() -> None:
+def test_a_ledger_with_many_entries_is_read_quickly() -> None:
     entries = "".join(f'[[removal]]\nname = "e{number}"\n{REMOVAL_OF_MANY}' for number in range(3000))
 
     with time_limit(10):

@@ -1,4 +1,4 @@
-"""People type a test's id without what the plugin and pytest put into it."""
+"""Test ids as people type them, without what the plugin and pytest add."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def selected(root: Path, name: str, typed: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "typed"), AS_PYTEST_SAYS)
-def test_a_pending_change_is_found_by_the_id_that_pytest_says(tmp_path: Path, name: str, typed: str) -> None:
+def test_a_pending_change_is_found_by_the_id_that_pytest_prints(tmp_path: Path, name: str, typed: str) -> None:
     assert selected(tmp_path, name, typed) == [name]
 
 

@@ -1,4 +1,4 @@
-"""A test that a plugin runs several times has one snapshot."""
+"""A test that a plugin repeats has one snapshot."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_repetition_that_differs_does_not_overwrite_what_the_first_recorded(ba
     assert bare_project.recorded("test_it/test_reply[3].toml")["steps"]["rows"][1][2] == -0.5
 
 
-def test_what_is_printed_and_kept_names_the_test_without_the_repetition(bare_project: Project) -> None:
+def test_output_and_pending_files_name_the_test_without_the_repetition(bare_project: Project) -> None:
     bare_project.write(REPEATED.format(by=0.0, after=0))
     run(bare_project, "--snapshot-update")
     bare_project.write(REPEATED.format(by=0.5, after=0))

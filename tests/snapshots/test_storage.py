@@ -198,7 +198,7 @@ def test_what_utf_8_cannot_hold_is_refused_in_a_sentence(project: Project) -> No
     assert not project.snapshots
 
 
-def test_a_new_file_follows_the_umask_which_nobody_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_file_follows_the_umask_without_changing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(mask: int) -> int:
         raise AssertionError(f"the umask was set to {mask:o}")
 

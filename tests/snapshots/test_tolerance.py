@@ -64,7 +64,7 @@ def test_rounding_that_was_measured_passes() -> None:
 
 
 @pytest.mark.parametrize("coarse", ["float16", "bfloat16"])
-def test_of_two_dtypes_the_finer_one_s_noise_counts(coarse: str) -> None:
+def test_the_finer_dtype_s_noise_floor_counts(coarse: str) -> None:
     fine = noise_floor("float32", same_engine=True)
 
     assert noise_floor("float32", coarse, same_engine=True) == noise_floor(coarse, "float32", same_engine=True) == fine

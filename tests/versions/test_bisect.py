@@ -269,7 +269,7 @@ def test_what_moved_between_the_two_neighbours_is_told_apart_from_the_package(wo
     assert world.bisect().moved == (Moved("helper", "1", "2"),)
 
 
-def test_a_package_that_moved_too_is_named_with_the_command_that_separates_the_two(world: World) -> None:
+def test_a_package_that_changed_too_is_named_with_a_command_to_separate_the_two(world: World) -> None:
     for version in RELEASES:
         cells = {"test_lib.py::test_it": SAME if version < "1.3" else CHANGED}
         world.says(version, row(version, cells, helper="1" if version < "1.3" else "2", still="7"))
@@ -289,7 +289,7 @@ def test_a_package_that_moved_too_is_named_with_the_command_that_separates_the_t
     assert answer_data(answer)["separated"] is False
 
 
-def test_a_release_with_which_nothing_else_moved_is_the_first_bad_one(world: World) -> None:
+def test_a_release_with_no_other_change_is_the_first_bad_one(world: World) -> None:
     answer = world.bisect()
 
     assert answer.separated
@@ -306,7 +306,9 @@ def test_a_release_with_which_nothing_else_moved_is_the_first_bad_one(world: Wor
         pytest.param("", "TypeError in call", "another output, not TypeError in call", id="runs-and-differs"),
     ],
 )
-def test_a_release_that_fails_otherwise_is_reported_apart(world: World, otherwise: str, bad: str, told: str) -> None:
+def test_a_release_that_fails_for_another_reason_is_listed_separately(
+    world: World, otherwise: str, bad: str, told: str
+) -> None:
     def cell(failure: str) -> Cell:
         return replace(BROKEN, raises=failure) if failure else CHANGED
 
@@ -326,7 +328,7 @@ def test_a_release_that_fails_otherwise_is_reported_apart(world: World, otherwis
     assert said.startswith("lib: good until 1.1, bad from 1.4; the releases between could not be judged:\n  1.2: ")
 
 
-def test_a_test_that_fails_as_with_the_bad_end_decides_beside_one_that_fails_otherwise(world: World) -> None:
+def test_a_failure_like_the_bad_end_s_decides_even_next_to_another_failure(world: World) -> None:
     for version in RELEASES:
         both = {
             "a::test_it": SAME if version < "1.3" else CHANGED,
@@ -419,7 +421,7 @@ def test_a_project_without_our_fixtures_finds_the_first_bad_release(
     )
 
 
-def test_exceptions_are_told_apart_in_real_environments(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exceptions_are_distinguished_in_real_environments(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     for version, said in (
         ("2.1", "return 'hello'"),
         ("2.2", "raise OSError('no weights here')"),
@@ -508,7 +510,9 @@ def test_an_interrupt_ends_the_tests_and_the_same_command_goes_on(
     assert code == 1
     said = capsys.readouterr()
     assert "Going on with an interrupted search" in said.err
-    assert said.out.startswith("voice: the output changes between 1.2 and 1.3, but helper moved with it (1.0 -> 2.0)")
+    assert said.out.startswith(
+        "voice: the output changes between 1.2 and 1.3, but helper changed version, too (1.0 -> 2.0)"
+    )
     # Two ends, one that was interrupted, and what the second command ran: the ends not again.
     assert len(list(runs.iterdir())) - 1 == 2 + 1 + 2
 

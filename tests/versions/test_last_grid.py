@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_no_grid(tmp_path: Path, content: str) -> None:
 
 
 def damaged() -> Iterator[tuple[str, Any]]:
-    """Yield rows that are no rows: each field of each part with a value of every other type."""
+    """Yield invalid rows: each field of each part with a value of every other type."""
     whole = RowResult(
         "current", {"a": "1"}, (Moved("b", "1", None),), {"test_it.py::test": Cell(State.CHANGED, "r", "k", 1.0, "d")}
     ).to_data()
@@ -77,7 +77,7 @@ def damaged() -> Iterator[tuple[str, Any]]:
     yield "a number of hundreds of digits", {**whole, "seconds": 10**400}
 
 
-def test_a_row_whose_fields_do_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_row_with_invalid_fields_is_left_out_and_reported(tmp_path: Path) -> None:
     from pytest_hfmodels.reports.grid_html import grid_section
 
     folder = keep(tmp_path, "a", "current", "transformers==5.0.0")
@@ -95,7 +95,7 @@ def test_a_row_whose_fields_do_not_fit_is_left_out_and_said(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["deep", "large", "fifo", "folder", "link", "time", "digits"])
-def test_a_file_that_is_no_row_is_left_out_and_said(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_row_is_left_out_and_reported(tmp_path: Path, kind: str) -> None:
     folder = keep(tmp_path, "a", "current", "transformers==5.0.0")
     file = folder / "kept" / "9.json"
     file.unlink()
