@@ -114,11 +114,11 @@ class Resolved:
 
 @contextmanager
 def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
-    """Catch the generation configuration that `generate` resolves, by listening where it builds its processors.
+    """Capture the generation configuration that `generate` resolves, at the point where it builds its processors.
 
     Releases resolve lengths and special tokens at different moments and in different places; every one from
-    4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. The list stays empty for a model
-    that does not, and the caller takes `requested_settings`. Where both are there, what the library ran with counts.
+    4.30 to 5.23, in both engines, hands the result to `_get_logits_processor`. If a model does
+    not call it, the list stays empty, and the caller uses `requested_settings` instead.
     """
     caught: list[Resolved] = []
     original = getattr(model, _LISTENED, None)

@@ -257,7 +257,7 @@ def test_a_digest_of_weights_holds_one_tensor_at_a_time(models: ModelCache, monk
 
 def quantise(model: Any) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated, and still what many people have
+        warnings.simplefilter("ignore")  # deprecated, but still common
         return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
 
 

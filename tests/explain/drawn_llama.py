@@ -66,7 +66,7 @@ def _weights(blocks: int) -> dict[str, NDArray[np.float32]]:
         return (scale * random.standard_normal(shape)).astype(np.float32)
 
     words = drawn(_WORDS, _WIDTH, scale=1.0)
-    words[ord("H"), 0] = 12.0  # what the massive block looks for
+    words[ord("H"), 0] = 12.0  # the feature that the massive block reads
     weights = {
         "model.embed_tokens.weight": words,
         "model.norm.weight": np.ones(_WIDTH, np.float32),

@@ -79,7 +79,7 @@ def test_recording_a_contradiction_warns(project: Project, settings: str) -> Non
         (0.0, "no_repeat_ngram_size=1"),
         (0.0, "repetition_penalty=1.5, num_beams=2"),
         (0.5, "use_cache=False"),
-        (0.5, "no_repeat_ngram_size=2"),  # with a processor on, nobody can tell
+        (0.5, "no_repeat_ngram_size=2"),  # unknown with a processor on
     ],
 )
 def test_recording_a_consistent_output_does_not_warn(project: Project, by: float, settings: str) -> None:

@@ -272,7 +272,7 @@ def normalized(*moved: float) -> tuple[Block, ...]:
         ((0.0, 1e-4, 1.0), "block 1", True),  # nothing before has moved at all
         ((1e-7, 1e-3, 1e-2), "block 1", True),  # rounding before, and a jump
         ((1e-6, 1e-5, 1e-3), "block 1", False),  # a tenth of it has moved before
-        ((1e-7, 3e-6, 1e-2), "block 2", True),  # rounding that was carried on
+        ((1e-7, 3e-6, 1e-2), "block 2", True),  # rounding that later blocks amplified
         ((1e-7, 1e-6, 5e-7), None, True),
         ((1e-7, math.nan, 0.0), "block 1", True),
     ],

@@ -44,7 +44,7 @@ def check_outcomes(variants: Mapping[str, Callable[[], object]], canary: Path, *
     """
     ended: dict[str, str] = {}
     names = list(variants)
-    while len(ended) < len(names):  # a variant that takes its process with it leaves the rest to the next one
+    while len(ended) < len(names):  # if a variant kills its process, a new one runs the rest
         left = [name for name in names if name not in ended]
         told = dict(_told_by_child({name: variants[name] for name in left}, canary, seconds))
         if not told:
@@ -89,10 +89,10 @@ def _told_by_child(
 
 
 def _be_child(variants: Mapping[str, Callable[[], object]], canary: Path, pipe: int, seconds: float) -> None:
-    faulthandler.disable()  # it would write to where pytest shows things
+    faulthandler.disable()  # it would write into pytest's output
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.set_num_threads(1)  # the threads of the parent are not here
+        torch.set_num_threads(1)  # the parent's threads do not exist after a fork
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     limit = _address_space() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -101,7 +101,7 @@ def _be_child(variants: Mapping[str, Callable[[], object]], canary: Path, pipe: 
         os.dup2(silence, stream)
     for name, variant in variants.items():
         _send(pipe, name, "")
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # whose signal ends the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process
         _send(pipe, name, _ended(variant, canary))
 
 

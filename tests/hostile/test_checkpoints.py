@@ -34,7 +34,7 @@ def test_a_checkpoint_works_is_refused_warns_or_is_skipped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    del models  # what is imported is imported before the fork
+    del models  # import before the fork
     monkeypatch.chdir(tmp_path)
 
     def trying(damage: Damage) -> Callable[[], object]:

@@ -24,7 +24,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     [
         ({"meminfo": "MemTotal: 9 kB\nMemAvailable:    2048 kB\n"}, 2 * MIB),
         ({"meminfo": "MemAvailable: 2048 kB", "memory.max": "max", "memory.current": "5", "memory.stat": ""}, 2 * MIB),
-        (  # what is cached of files can be dropped
+        (  # cached files can be dropped
             {
                 "meminfo": "MemAvailable: 9999999 kB",
                 "memory.max": f"{8 * MIB}\n",

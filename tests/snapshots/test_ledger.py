@@ -14,10 +14,10 @@ from pytest_hfmodels.snapshots.ledger import (
     Ledger,
     Removal,
     holds,
+    message_matches,
     names,
     parse_ledger,
     read_ledger,
-    says,
 )
 
 LEDGER = """
@@ -127,7 +127,7 @@ def test_only_the_star_is_special_in_a_pattern(pattern: str, nodeid: str, *, nam
 def test_stars_match_like_dot_star_in_a_regular_expression(pattern: str, text: str) -> None:
     expression = ".*".join(map(re.escape, pattern.split("*")))
 
-    assert says(pattern, text) is (re.search(expression, text, re.DOTALL) is not None)
+    assert message_matches(pattern, text) is (re.search(expression, text, re.DOTALL) is not None)
     assert "*" not in pattern or names(pattern, text) is (re.fullmatch(expression, text, re.DOTALL) is not None)
 
 
