@@ -6,6 +6,7 @@ For `engines` and `models`, through the package. Upstream looks for more in a fo
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -40,6 +41,8 @@ def fill_private_copy(folder: Path, target: Path) -> None:
             fields = _without_leads(folders.read_json_object(path))
             (target / path.name).write_text(json.dumps(fields), encoding="utf-8")
         else:
+            if path.name == _FAST_TOKENIZER:
+                _refuse_broken_normalizer(path)
             shutil.copyfile(path, target / path.name)
     files = weights.weight_files(folder)
     for path in files:
@@ -59,6 +62,27 @@ def refuse_adapter(folder: Path) -> None:
             f"{folder} holds {ADAPTER}: an adapter changes the weights, and the plugin applies none.",
             hint="Load it with PEFT and hand it over: hf_models.adopt(model, tokenizer).",
         )
+
+
+_FAST_TOKENIZER = "tokenizer.json"
+_CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
+
+
+def _refuse_broken_normalizer(path: Path) -> None:
+    """Refuse a SentencePiece character map that claims to be longer than it is: tokenizers allocates what it claims.
+
+    Its first four bytes are the length of the trie that follows, little-endian.
+    """
+    for found in _CHARSMAP.finditer(path.read_bytes()):
+        try:
+            content = base64.b64decode(found[1])
+        except ValueError:  # tokenizers refuses it, too, and allocates nothing
+            continue
+        if len(content) >= 4 and int.from_bytes(content[:4], "little") > len(content) - 4:
+            raise CheckpointError(
+                f"{path} has a broken normalizer: its precompiled_charsmap is cut off.",
+                hint="Save it beside the model: tokenizer.save_pretrained(folder).",
+            )
 
 
 _READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Buffers that some releases store and others compute anew.
 _COMPUTED = re.compile(r"(^|\.)(attn\.bias|masked_bias|inv_freq|position_ids|token_type_ids)$")
+_EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
 # How much more than the files hold a configuration may describe before it is refused unbuilt: a new head, say.
 _FACTOR = 4
@@ -54,7 +55,9 @@ class Skeleton:
 
 
 def require_plausible(folder: Path) -> None:
-    """Refuse a configuration whose mere reading would take long: it counts far more than the weights' files hold.
+    """Refuse a configuration that counts far more than the weights' files hold, so that reading it would take long.
+
+    Also an epsilon that is not a number.
 
     Raises:
         CheckpointError: naming the field.
@@ -167,6 +170,7 @@ def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
 def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "", *, listed: bool = False) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
+            _check_epsilon(folder, name, item)
             _check_counts(folder, item, layers, rows, name)
     elif isinstance(value, list):
         for item in value:  # GPT-Neo's attention_types says in a list how often something is repeated
@@ -179,6 +183,15 @@ def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str =
                 f"The configuration of {folder} describes more than its weights hold: {field!a} is {value}.",
                 hint=_SAVE_AGAIN,
             )
+
+
+def _check_epsilon(folder: Path, name: str, value: object) -> None:
+    """Refuse an epsilon that is not a number: a model is built with anything, and its first forward pass fails."""
+    if _EPSILON.fullmatch(name) and (not isinstance(value, int | float) or isinstance(value, bool)):
+        raise CheckpointError(
+            f"The configuration of {folder} sets {name!a} to {value!a:.60}, and it has to be a number.",
+            hint="Correct it in config.json, or save the model again.",
+        )
 
 
 def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) -> Skeleton:
