@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import read_configuration, same_bytes, stored_headers
@@ -135,7 +136,7 @@ def require_used(
     Args:
         transformers: the installed release.
         folder: the checkpoint.
-        unused: names that the loaded model did not take, without those that the release itself ignores.
+        unused: names in the files that the loaded model did not take, without those that the release itself ignores.
         skeleton: of the loaded model.
         build: builds the class of that name.
 
@@ -144,6 +145,8 @@ def require_used(
     """
     own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
     left = {name for name in unused if name not in own and not _COMPUTED.search(name)}
+    if left and find_spec("torch") is None:
+        left = _beside_used(left, stored_headers(folder).keys() - set(unused))
     for name in architectures.possible_classes(transformers, folder) if left else ():
         left -= _heads(lambda name=name: build(name), left)  # type: ignore[misc] # bound at once
         if not left:
@@ -155,6 +158,15 @@ def require_used(
             f"{' …' if len(shown) > 5 else ''}.",
             hint="Correct config.json (its number of layers, its architectures), or save the model again.",
         )
+
+
+def _beside_used(unused: set[str], used: Iterable[str]) -> set[str]:
+    """Return the unused names that cannot be a head's: they share their first part with a name that was used.
+
+    Without torch no other class can be built to learn the names of its head.
+    """
+    modules = {name.partition(".")[0] for name in used}
+    return {name for name in unused if name.partition(".")[0] in modules}
 
 
 def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
