@@ -6,6 +6,7 @@ For `engines` and `models`, through the package. Upstream also reads files that 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -40,6 +41,8 @@ def fill_private_copy(folder: Path, target: Path) -> None:
             fields = _without_outside_fields(folders.read_json_object(path))
             (target / path.name).write_text(json.dumps(fields), encoding="utf-8")
         else:
+            if path.name == _FAST_TOKENIZER:
+                _refuse_broken_normalizer(path)
             shutil.copyfile(path, target / path.name)
     files = weights.weight_files(folder)
     for path in files:
@@ -59,6 +62,27 @@ def refuse_adapter(folder: Path) -> None:
             f"{folder} holds {ADAPTER}: the plugin does not apply adapters, so it would test other weights.",
             hint="Load the model with PEFT and pass it in: hf_models.adopt(model, tokenizer).",
         )
+
+
+_FAST_TOKENIZER = "tokenizer.json"
+_CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
+
+
+def _refuse_broken_normalizer(path: Path) -> None:
+    """Refuse a SentencePiece character map with a false length: tokenizers would allocate that much memory.
+
+    The first four bytes are the little-endian length of the trie that follows.
+    """
+    for found in _CHARSMAP.finditer(path.read_bytes()):
+        try:
+            content = base64.b64decode(found[1])
+        except ValueError:  # tokenizers refuses it without allocating memory
+            continue
+        if len(content) >= 4 and int.from_bytes(content[:4], "little") > len(content) - 4:
+            raise CheckpointError(
+                f"{path} has a broken normalizer: its precompiled_charsmap is cut off.",
+                hint="Save the tokenizer again: tokenizer.save_pretrained(folder).",
+            )
 
 
 _READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MOST_BEAMS = 10_000  # each beam is a row of the batch
+_LARGEST_ID = 2**63 - 1  # ids are 64-bit integers in every engine
 
 
 def require_settings(transformers: ModuleType, folder: Path, private_copy: Path) -> None:
@@ -82,11 +83,13 @@ def _positive(value: object) -> bool:
 
 
 def _tokens(value: object) -> bool:
-    return isinstance(value, list) and all(_whole(0)(token) for token in value)
+    return isinstance(value, list) and all(_whole(0, _LARGEST_ID)(token) for token in value)
 
 
 def _token_or_tokens(value: object) -> bool:
-    return all(_whole(-1)(token) for token in (value if isinstance(value, list) else [value]))
+    return value != [] and all(
+        _whole(-1, _LARGEST_ID)(token) for token in (value if isinstance(value, list) else [value])
+    )
 
 
 def _rows(value: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import read_configuration, same_bytes, stored_headers
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Buffers that some releases store and others recompute.
 _COMPUTED = re.compile(r"(^|\.)(attn\.bias|masked_bias|inv_freq|position_ids|token_type_ids)$")
+_EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
 # How much more than the files a configuration may describe, for example a new head.
 _FACTOR = 4
@@ -56,8 +58,10 @@ class Skeleton:
 def require_plausible(folder: Path) -> None:
     """Refuse a configuration with far more layers or rows than the weight files; even reading it would take long.
 
+    Also refuses an epsilon that is not a number.
+
     Raises:
-        CheckpointError: a field is too large; the message names it.
+        CheckpointError: a field is too large or not a number; the message names it.
     """
     stored = stored_headers(folder)
     rows = sum(max(tensor.shape, default=1) for tensor in stored.values())
@@ -133,7 +137,7 @@ def require_used(
     Args:
         transformers: the installed release.
         folder: the checkpoint.
-        unused: tensors that the loaded model did not use, without those that the release ignores.
+        unused: names in the files that the loaded model did not use, without those that the release ignores.
         skeleton: the loaded model's.
         build: builds a model of the class with that name.
 
@@ -142,6 +146,8 @@ def require_used(
     """
     own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
     left = {name for name in unused if name not in own and not _COMPUTED.search(name)}
+    if left and find_spec("torch") is None:
+        left = _beside_used(left, stored_headers(folder).keys() - set(unused))
     for name in architectures.possible_classes(transformers, folder) if left else ():
         left -= _heads(lambda name=name: build(name), left)  # type: ignore[misc] # bound at once
         if not left:
@@ -153,6 +159,15 @@ def require_used(
             f"{' …' if len(shown) > 5 else ''}.",
             hint="Correct the number of layers or `architectures` in config.json, or save the model again.",
         )
+
+
+def _beside_used(unused: set[str], used: Iterable[str]) -> set[str]:
+    """Return the unused names that cannot belong to a head, because a used name has the same first part.
+
+    For runs without torch, which cannot build other classes to get the names of their heads.
+    """
+    modules = {name.partition(".")[0] for name in used}
+    return {name for name in unused if name.partition(".")[0] in modules}
 
 
 def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
@@ -168,6 +183,7 @@ def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
 def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "", *, listed: bool = False) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
+            _check_epsilon(folder, name, item)
             _check_counts(folder, item, layers, rows, name)
     elif isinstance(value, list):
         for item in value:  # GPT-Neo's attention_types is a list with numbers of repetitions
@@ -180,6 +196,15 @@ def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str =
                 f"The configuration of {folder} describes more than its weights hold: {field!a} is {value}.",
                 hint=_SAVE_AGAIN,
             )
+
+
+def _check_epsilon(folder: Path, name: str, value: object) -> None:
+    """Refuse an epsilon that is not a number: it would fail only in the first forward pass."""
+    if _EPSILON.fullmatch(name) and (not isinstance(value, int | float) or isinstance(value, bool)):
+        raise CheckpointError(
+            f"The configuration of {folder} sets {name!a} to {value!a:.60}; it must be a number.",
+            hint="Correct it in config.json, or save the model again.",
+        )
 
 
 def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) -> Skeleton:

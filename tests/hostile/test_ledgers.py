@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,21 +189,21 @@ def _ask(path: Path) -> None:
     for one in ledger.entries:
         assert one.sentence or one.versions
     if isinstance(entry, Removal | Break):
-        _act(entry)
+        _act(entry, path.parent)
 
 
-def _act(entry: Removal | Break) -> None:
+def _act(entry: Removal | Break, root: Path) -> None:
     """Apply an entry to a test, as a run does."""
     from pytest_hfmodels import expectations
 
     class Item:
-        config = None
+        config = SimpleNamespace(rootpath=root)
         nodeid = "test_it.py::test_a"
         stash = pytest.Stash()
 
     Item.stash[expectations.ENTRY] = entry
     if isinstance(entry, Removal):
-        expectations.skip_removed(Item())  # type: ignore[arg-type] # it is asked for its stash only
+        expectations.skip_removed(Item())  # type: ignore[arg-type] # it is asked for no more than it has
     else:
         expectations._foretold(entry, TypeError("a" * 60 + "!"))
 
