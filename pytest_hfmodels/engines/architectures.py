@@ -173,6 +173,12 @@ def _require_same_base(transformers: ModuleType, folder: Path, task: Task, kind:
         )
     for name in names:
         if name not in wanted and (several or not wanted or not _belongs_to(transformers, name, kind, family)):
+            if wanted and not several and getattr(transformers, name, None) is None:
+                raise EngineError(
+                    f"The checkpoint {folder} is a {name!a}, a class that the installed transformers does not have; "
+                    f"for {kind!a} it has {wanted[0]}.",
+                    hint=f'If that class runs it, write "architectures": ["{wanted[0]}"] into config.json. {_ADOPT}',
+                )
             instead = f", and {task} would load it as {wanted[0]}" if wanted else ""
             raise EngineError(f"The checkpoint {folder} is a {name!a} ({kind!a}){instead}.", hint=_SUPPORTED)
 

@@ -39,6 +39,7 @@ class LoadOptions:
         attention: the attention implementation to pin, or None likewise.
         head: "trained" insists that every tensor comes from the checkpoint; "new" fills a missing or
             differently sized classification head with fixed numbers (its values mean nothing, its shape does).
+        unused: weights in the files that the model may leave out, by name, `*` for anything.
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
         transfo_xl: whose Transformer-XL to run, for a checkpoint of that architecture.
     """
@@ -46,6 +47,7 @@ class LoadOptions:
     dtype: str | None = "float32"
     attention: str | None = "eager"
     head: Literal["trained", "new"] = "trained"
+    unused: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     transfo_xl: TransfoXLChoice = "auto"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,18 @@ from pytest_hfmodels.engines import architectures, upstream
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
     from pytest_hfmodels.checkpoints import StoredTensor
 
 # Buffers that some releases store and others recompute.
-_COMPUTED = re.compile(r"(^|\.)(attn\.bias|masked_bias|inv_freq|position_ids|token_type_ids)$")
+_COMPUTED = re.compile(
+    r"(^|\.)(attn\.bias|masked_bias|causal_mask|inv_freq|position_ids|token_type_ids|decoder\.version)$"
+)
+# Heads of tasks that transformers has no class for: pretraining heads of DeBERTa, TRL's value head, a Trainer's loss.
+_OTHER_HEADS = re.compile(r"(lm_predictions|mask_predictions|v_head|loss_fct)\.")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
 # How much more than the files a configuration may describe, for example a new head.
@@ -131,8 +136,11 @@ def require_used(
     unused: Iterable[str],
     skeleton: Skeleton | None,
     build: Callable[[str], Any],
+    expected: Sequence[str],
 ) -> None:
     """Refuse files with tensors that the model did not use, except heads of other tasks on the same base.
+
+    A pooler counts as a head: classes of one architecture build their base with it or without.
 
     Args:
         transformers: the installed release.
@@ -140,12 +148,13 @@ def require_used(
         unused: names in the files that the loaded model did not use, without those that the release ignores.
         skeleton: the loaded model's.
         build: builds a model of the class with that name.
+        expected: see `LoadOptions.unused`.
 
     Raises:
         CheckpointError: the message names the tensors.
     """
     own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
-    left = {name for name in unused if name not in own and not _COMPUTED.search(name)}
+    left = {name for name in unused if name not in own and not _is_known(name, expected)}
     if left and find_spec("torch") is None:
         left = _beside_used(left, stored_headers(folder).keys() - set(unused))
     for name in architectures.possible_classes(transformers, folder) if left else ():
@@ -157,8 +166,14 @@ def require_used(
         raise CheckpointError(
             f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, shown[:5]))}"
             f"{' …' if len(shown) > 5 else ''}.",
-            hint="Correct the number of layers or `architectures` in config.json, or save the model again.",
+            hint="Correct the number of layers or `architectures` in config.json, or save the model again. "
+            f"If the model should leave them out, say so: unused=[{shown[0]!a}], with * for anything.",
         )
+
+
+def _is_known(name: str, expected: Sequence[str]) -> bool:
+    known = _COMPUTED.search(name) or _OTHER_HEADS.match(name)
+    return known is not None or any(fnmatchcase(name, pattern) for pattern in expected)
 
 
 def _beside_used(unused: set[str], used: Iterable[str]) -> set[str]:
@@ -176,8 +191,10 @@ def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
         skeleton = _build(build, None)
     except Exception:  # a class that needs more than a configuration; skip it
         return set()
-    known = skeleton.shapes.keys() | skeleton.buffers
-    return {name for name in names if name in known and not name.startswith(f"{skeleton.prefix}.")}
+    known, prefix = skeleton.shapes.keys() | skeleton.buffers, f"{skeleton.prefix}."
+    heads = {name for name in names if name in known and not name.startswith(prefix)}
+    poolers = {name for name in names if "pooler" in name.split(".") and name.removeprefix(prefix) in known}
+    return heads | poolers
 
 
 def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "", *, listed: bool = False) -> None:

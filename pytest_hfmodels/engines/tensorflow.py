@@ -75,7 +75,12 @@ class TensorFlowEngine:
             if expected_model is not None:
                 skeleton.require_tied(folder, expected_model)
             skeleton.require_used(
-                transformers, folder, unused, expected_model, lambda name: getattr(transformers, name)(deepcopy(config))
+                transformers,
+                folder,
+                unused,
+                expected_model,
+                lambda name: getattr(transformers, name)(deepcopy(config)),
+                options.unused,
             )
         return TensorFlowModel(model)
 

@@ -83,7 +83,9 @@ class TorchEngine:
             upstream.set_checkpoint_name(model, folder)
             if expected_model is not None:
                 skeleton.require_tied(folder, expected_model)
-            skeleton.require_used(transformers, folder, info["unexpected_keys"], expected_model, build.named)
+            skeleton.require_used(
+                transformers, folder, info["unexpected_keys"], expected_model, build.named, options.unused
+            )
         mismatched = _mismatched(folder, model, info["mismatched_keys"])
         upstream.check_loaded(folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
         upstream.give_special_tokens(model, options.overrides)

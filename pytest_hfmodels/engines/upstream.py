@@ -195,7 +195,12 @@ def check_loaded(
         raise CheckpointError(
             f"The checkpoint {folder} lacks weights that the model needs: {', '.join(absent[:5])}"
             f"{' …' if len(absent) > 5 else ''}.",
-            hint='Use a checkpoint trained for this task, or load with head="new" to test shapes only.',
+            hint="Use a checkpoint trained for this task"
+            + (
+                '; head="new" fills only the last layer.'
+                if head == "new"
+                else ', or load with head="new" to test shapes only.'
+            ),
         )
     misfits = [
         f"{name} (expected {list(wanted)}, found {list(found)})"

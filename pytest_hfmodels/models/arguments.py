@@ -93,6 +93,16 @@ def require_texts(**arguments: object) -> None:
             raise OptionError(f"{name}={value!r:.60} is no text.", hint=_EXAMPLES[name])
 
 
+def require_patterns(unused: object) -> None:
+    """Refuse names of unused weights that are not a list of texts.
+
+    Raises:
+        OptionError: showing what they are.
+    """
+    if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
+        raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
+
+
 def require_pinning(pin: object, dtype: str | None) -> None:
     """Refuse a `pin` that is no truth value, and a dtype that the plugin does not run.
 

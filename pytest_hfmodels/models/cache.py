@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, resolve, tokenizer_digest
+from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, read_configuration, resolve, tokenizer_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 from pytest_hfmodels.models import adopted, arguments
@@ -24,7 +24,7 @@ from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 # Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
 _ROOM = 3
@@ -75,6 +75,7 @@ class ModelCache:
         dtype: str | None = None,
         attention: str | None = None,
         head: str = "trained",
+        unused: Sequence[str] = (),
         **overrides: Any,
     ) -> HFModel:
         """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
@@ -90,6 +91,8 @@ class ModelCache:
             dtype: pin this dtype instead.
             attention: pin this attention implementation instead.
             head: "new" fills a classification head that the checkpoint lacks with fixed numbers.
+            unused: weights in the files that the model may leave out, by name, `*` for anything (`["v_head.*"]`);
+                others are an error.
             overrides: configuration fields, such as `num_labels` or `pad_token_id`.
 
         Raises:
@@ -100,6 +103,7 @@ class ModelCache:
         name = arguments.checkpoint_name(checkpoint)
         arguments.require_texts(revision=revision, digest=digest, attention=attention)
         arguments.require_pinning(pin, dtype)
+        arguments.require_patterns(unused)
         arguments.require_fields(overrides)
         found = self._resolve(name, revision, digest)
         wanted = infer_task(found) if task is None else task
@@ -108,6 +112,7 @@ class ModelCache:
             dtype=dtype or ("float32" if pin else None),
             attention=attention or ("eager" if pin else None),
             head="new" if head == "new" else "trained",
+            unused=tuple(unused),
             overrides=overrides,
             transfo_xl=self._transfo_xl,
         )
@@ -316,11 +321,25 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
         raise CheckpointError(
             f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: "
             f"{upstream.error_text(error)}",
-            hint="Save it beside the model: tokenizer.save_pretrained(folder).",
+            hint=_saved_by_newer(checkpoint.folder) or "Save it beside the model: tokenizer.save_pretrained(folder).",
         ) from error
     finalize(tokenizer, private_copy.cleanup)
     upstream.set_checkpoint_name(tokenizer, checkpoint.folder)
     return tokenizer
+
+
+def _saved_by_newer(folder: Path) -> str | None:
+    """Return what to do about files that a later release has saved; None where the installed one is as new."""
+    import transformers
+    from packaging.version import InvalidVersion, Version  # only for a tokenizer that cannot be loaded
+
+    saved, installed = read_configuration(folder).get("transformers_version"), transformers.__version__
+    try:
+        if not isinstance(saved, str) or Version(saved) <= Version(installed):
+            return None
+    except InvalidVersion:
+        return None
+    return f"transformers {saved} saved it, and {installed} is installed: save it again with {installed}, or upgrade."
 
 
 def _is_panic(error: BaseException) -> bool:

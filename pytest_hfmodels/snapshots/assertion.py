@@ -192,7 +192,7 @@ class HFSnapshot:
         if found is None:
             return
         advice = (
-            " The cache may be broken in this release; try use_cache=False."
+            " If they agree with use_cache=False, the cache of this release is broken."
             if record.effective.get("use_cache") is not False
             else ""
         )

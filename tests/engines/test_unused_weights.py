@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from pytest_hfmodels import CheckpointError, ModelCache
 from pytest_hfmodels.engines import skeleton, usable
@@ -113,3 +114,35 @@ def test_without_torch_a_head_is_still_told_from_a_layer(
     assert cache.load("./head", engine="tensorflow").engine == "tensorflow"
     with pytest.raises(CheckpointError, match=r"does not use: .*'transformer\.h\.1\."):
         cache.load("./layers", engine="tensorflow")
+
+
+@every_engine
+@pytest.mark.parametrize("name", ["v_head.summary.weight", "loss_fct.weight", "transformer.h.0.attn.masked_bias"])
+def test_what_belongs_to_no_model_of_the_release_and_is_known_is_left_out(
+    cache: ModelCache, tmp_path: Path, engine: Any, name: str
+) -> None:
+    write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), name: np.ones(2, np.float32)})
+
+    assert cache.load("./bot", engine=engine).engine == engine
+
+
+@every_engine
+def test_a_test_says_which_weights_its_model_leaves_out(cache: ModelCache, tmp_path: Path, engine: Any) -> None:
+    extra = {"adapter.0.weight": np.ones(2, np.float32), "adapter.1.weight": np.ones(2, np.float32)}
+    write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), **extra})
+
+    with pytest.raises(CheckpointError, match=r"does not use: 'adapter\.0\.weight'") as raised:
+        cache.load("./bot", engine=engine, unused=["adapter.1.*"])
+
+    assert "unused=['adapter.0.weight']" in raised.value.hint
+    assert cache.load("./bot", engine=engine, unused=["adapter.*"]).engine == engine
+
+
+def test_a_classifier_without_a_pooler_leaves_that_of_its_files_out(cache: ModelCache, tmp_path: Path) -> None:
+    """`RobertaForSequenceClassification` builds its base without one; published files hold it."""
+    file = save_model(tmp_path / "bot", "RobertaForSequenceClassification") / "model.safetensors"
+    pooler = {"weight": np.ones((16, 16), np.float32), "bias": np.ones(16, np.float32)}
+    weights = {**load_file(file), **{f"roberta.pooler.dense.{name}": value for name, value in pooler.items()}}
+    save_file(weights, file, metadata={"format": "pt"})
+
+    assert cache.load("./bot", task="text-classification").task == "text-classification"

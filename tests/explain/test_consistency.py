@@ -65,7 +65,7 @@ def test_recording_a_contradiction_warns(project: Project, settings: str) -> Non
         [
             "*InconsistentRecordWarning: test_it.py::test_reply[[]torch[]] recorded an output that contradicts itself: "
             "no logits processor is on, but the log-probability of token * is * in a forward pass and * while "
-            "generating. The cache may be broken in this release; try use_cache=False."
+            "generating. If they agree with use_cache=False, the cache of this release is broken."
         ]
     )
     comparing.assert_outcomes(passed=1)
