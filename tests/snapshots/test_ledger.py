@@ -154,7 +154,7 @@ def test_a_node_id_names_itself_whatever_is_in_it(nodeid: str) -> None:
         ("huggingface/transformers#26624", "a\\u202eb", r"change.0.reference: 'a\u202eb' has characters"),
         ('reference = "', '"\\u001b[2J" = "', r"'change.0.\x1b[2J': is nothing that an entry has."),
         ("[[removal]]", '[["\\u001b[2J"]]', r"upstream.toml has '\x1b[2J'."),
-        ("[[removal]]", "[[removed]]", "upstream.toml has removed."),
+        ("[[removal]]", "[[removed]]", "upstream.toml has unknown tables: removed."),
         ("[[removal]]", "[[removal", "upstream.toml is no TOML"),
         ("[[removal]]", "[removal]", "removal: "),
         ('["transformers>=4.38,<5", "torch>=2"]', "[]", "break.0.when: names no release."),
