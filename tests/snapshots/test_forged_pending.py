@@ -116,7 +116,7 @@ def test_only_a_snapshot_is_written(bare_project: Project, capsys: pytest.Captur
         main(["pending", "--patch", "-"])
 
     said = capsys.readouterr()
-    assert "no snapshot" in said.err
+    assert "not a valid snapshot" in said.err
     assert "+++" not in said.out
     assert files(bare_project.path) == before
 
