@@ -6,6 +6,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.reports import grid_terminal
@@ -25,8 +27,6 @@ from .pending_project import change, explained, record, run
 from .review.scripted import Scripted
 
 if TYPE_CHECKING:
-    import pytest
-
     from .project import Project
 
 # Clears the screen, sets the window's title, reverses text, ends a C1 string, and starts a new line.
@@ -104,14 +104,15 @@ def test_control_characters_in_a_ledger_are_named(bare_project: Project, capsys:
         "def test_passes(hf_snapshot): ...\ndef test_other(hf_snapshot): ..."
     )
 
-    said = bare_project.run("-ra", "-vv", "--color=no").stdout.str()
+    run = bare_project.run("-ra", "-vv", "--color=no")
 
-    assert "screen" in said
-    safe(said)
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    assert "screen" in run.stderr.str()
+    safe(run.stdout.str() + run.stderr.str())
     capsys.readouterr()
-    assert main(["ledger", "--all"]) == 0
+    assert main(["ledger", "--all"]) == 2
     told = capsys.readouterr()
-    assert "screen" in told.out
+    assert "screen" in told.err
     safe(told.out + told.err)
 
 

@@ -43,6 +43,7 @@ _VOCABULARIES = ("vocab.txt", "vocab.json", PICKLED_VOCABULARY)
 
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 _LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
+_LARGEST, _LARGEST_JSON = 256 << 20, 8 << 20  # bytes; vocabularies of 250,000 words take 30 MB, configurations 0.1
 _DEEPEST = 50  # real files nest five levels deep; upstream reads them recursively
 _FOREIGN_SUFFIXES = (
     *(".h5", ".msgpack", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".index", ".bin"),
@@ -194,9 +195,13 @@ def is_file(path: Path) -> bool:
     """Return whether a path is a regular file.
 
     Raises:
-        CheckpointError: it exists and is something else; reading a pipe would never end.
+        CheckpointError: it exists and is something else (reading a pipe would never end), or is larger than any file
+            beside the weights.
     """
     if path.is_file():
+        limit = _LARGEST_JSON if path.name in (CONFIG, GENERATION_CONFIG) else _LARGEST
+        if path.stat().st_size > limit:
+            raise CheckpointError(f"{path} has more than {limit >> 20} MiB, too many for such a file.", hint=_LAYOUT)
         return True
     if path.exists():
         raise CheckpointError(f"{path} is not a regular file.", hint=_LAYOUT)

@@ -26,6 +26,7 @@ _OUTSIDE_FIELDS = re.compile(
 # Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
 _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")
 _WORD = re.compile(r"\w+", re.ASCII)
+_PARTS = ("vocab", "merges")  # transformers 5 takes the path of a file for either
 
 
 def fill_private_copy(folder: Path, target: Path) -> None:
@@ -85,7 +86,7 @@ def _refuse_broken_normalizer(path: Path) -> None:
             )
 
 
-_READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json")
+_READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json")
 
 
 def _without_outside_fields(value: Any) -> Any:
@@ -99,7 +100,7 @@ def _without_outside_fields(value: Any) -> Any:
 def _points_outside(name: str, value: object) -> bool:
     if _IMPLEMENTATION.fullmatch(name):
         return value is not None and not (isinstance(value, str) and _WORD.fullmatch(value))
-    return _OUTSIDE_FIELDS.fullmatch(name) is not None
+    return _OUTSIDE_FIELDS.fullmatch(name) is not None or (name in _PARTS and isinstance(value, str))
 
 
 def _link(path: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ checkpoints have such pad tokens.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import read_configuration
@@ -75,11 +76,19 @@ def _whole(least: int, most: int | None = None) -> Callable[[object], bool]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return _number(value) and isinstance(value, int | float) and value > 0
+
+
+def _decay(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _whole(0)(value[0]) and _number(value[1])
+
+
+def _off(value: object) -> bool:
+    return value is False or value == []
 
 
 def _tokens(value: object) -> bool:
@@ -117,6 +126,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     ),
     **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha", "min_p"), (_number, "a number")),
     "guidance_scale": (_number, "a number"),
+    "exponential_decay_length_penalty": (_decay, "a list of a whole number and a number"),
+    "prefill_chunk_size": _COUNT,
+    # generate needs the tokenizer for these, and is not given one.
+    **dict.fromkeys(("stop_strings", "token_healing"), (_off, "off here")),
     "repetition_penalty": (_positive, "a number above 0"),
     "encoder_repetition_penalty": (_positive, "a number above 0"),
     "bos_token_id": _TOKEN,

@@ -31,6 +31,7 @@ _COMPUTED = re.compile(
 # Heads of tasks that transformers has no class for: pretraining heads of DeBERTa, TRL's value head, a Trainer's loss.
 _OTHER_HEADS = re.compile(r"(lm_predictions|mask_predictions|v_head|loss_fct)\.")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
+_COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's last lists numbers of repetitions
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
 # How much more than the files a configuration may describe, for example a new head.
 _FACTOR = 4
@@ -197,17 +198,16 @@ def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
     return heads | poolers
 
 
-def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "", *, listed: bool = False) -> None:
+def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "") -> None:
     if isinstance(value, dict):
         for name, item in value.items():
             _check_epsilon(folder, name, item)
             _check_counts(folder, item, layers, rows, name)
     elif isinstance(value, list):
-        for item in value:  # GPT-Neo's attention_types is a list with numbers of repetitions
-            _check_counts(folder, item, layers, rows, field, listed=True)
+        for item in value:
+            _check_counts(folder, item, layers, rows, field)
     elif isinstance(value, int):
-        counts_rows = listed or field in ("num_labels", "vocab_size")
-        limit = layers if _COUNTS_LAYERS.fullmatch(field) else rows if counts_rows else value
+        limit = layers if _COUNTS_LAYERS.fullmatch(field) else rows if field in _COUNTS_ROWS else value
         if value > limit:
             raise CheckpointError(
                 f"The configuration of {folder} describes more than its weights hold: {field!a} is {value}.",

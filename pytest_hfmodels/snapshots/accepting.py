@@ -7,7 +7,6 @@ that were decided.
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import threading
 from contextlib import contextmanager
@@ -215,7 +214,7 @@ def _variant_text(project: Project, pending: Pending, variant: Path, variation: 
         if variation.keeps == "new" or digest_of(variant) != pending.digest:
             raise LedgerError(
                 f"{pending.snapshot} already holds the new output, so the old output is lost.",
-                hint=f"Restore it, and accept again: git checkout -- {shlex.quote(relpath(base))}",
+                hint=f"Restore it, and accept again: {restore_command(base)}",
             )
         kept = _text(variant)
     if variant.exists() and _text(variant) != kept:  # equal content comes from an earlier accept

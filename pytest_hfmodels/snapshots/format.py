@@ -235,7 +235,6 @@ def _load_provenance(reader: Reader) -> Provenance:
         raise own.error(
             ("engine",),
             f"{engine!r} contradicts the versions, which list only {other}",
-            "Restore the file: git checkout -- <file>.",
         )
     return Provenance(
         engine="torch" if engine == "torch" else "tensorflow",
@@ -269,7 +268,6 @@ def _load_blocks(reader: Reader) -> tuple[Block, ...]:
         raise reader.table("forward").error(
             ("normalized",),
             f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}",
-            "Restore the file (`git checkout -- <file>`), or delete it and record it again: pytest --snapshot-update.",
         )
     return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))
 

@@ -118,11 +118,11 @@ class Reader:
                 for value, wanted in zip(row, columns, strict=True)
             ]
 
-    def error(self, trail: tuple[str | int, ...], what: str, hint: str) -> SnapshotError:
+    def error(self, trail: tuple[str | int, ...], what: str, hint: str | None = None) -> SnapshotError:
         """Return a complaint about the value at `trail`, which is relative to this table."""
         whole = (*self._trail, *trail)
         name = printable(".".join(str(part) for part in whole))
-        return self._kind(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint)
+        return self._kind(f"{self._path}:{line_of(self._text, whole)}: {name}: {what}.", hint=hint or self._mend)
 
     def line(self, name: str) -> int:
         """Return the line of a value of this table, from 1."""

@@ -130,7 +130,7 @@ def _imported(module: str, dotted: str) -> Any:
 def _has(owner: Any, name: str) -> bool:
     try:
         return hasattr(owner, name)
-    except ImportError:  # transformers imports names lazily, and raises this if the import fails
+    except Exception:  # a package may import a name only now, and fail: transformers, torch.classes
         return False
 
 

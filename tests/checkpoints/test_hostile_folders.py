@@ -175,3 +175,31 @@ def test_a_panic_of_a_tokenizer_gives_a_clear_error(cache: ModelCache, tmp_path:
 
     with pytest.raises(CheckpointError, match=r"The tokenizer of \./bot cannot"):
         ModelCache(tmp_path).load("./bot").generate("Hi", max_new_tokens=1)
+
+
+def test_numbers_that_count_nothing_are_let_through(cache: ModelCache, tmp_path: Path) -> None:
+    fields = {"seeds": [20240101], "task_specific_params": {"x": {"rows": [10**9]}}, "eos_token_id": [50256]}
+    edit_json(write_checkpoint(tmp_path / "bot") / "config.json", **fields)
+
+    assert cache.load("./bot").engine == "torch"
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_file_that_is_far_too_large_is_refused_unread(tmp_path: Path, name: str) -> None:
+    with (write_checkpoint(tmp_path / "bot") / name).open("ab") as file:
+        file.truncate(1 << 30)
+
+    with _bounded(), pytest.raises(CheckpointError, match=rf"{name} has more than"):
+        resolve("./bot", rootdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"stop_strings": ["e"]}, {"exponential_decay_length_penalty": [1, 2, 3]}, {"length_penalty": float("nan")}],
+    ids=["stop strings", "decay", "not a number"],
+)
+def test_a_setting_that_cannot_run_is_refused(cache: ModelCache, tmp_path: Path, fields: dict[str, Any]) -> None:
+    edit_json(write_checkpoint(tmp_path / "bot") / "generation_config.json", **fields)
+
+    with pytest.raises(CheckpointError, match=next(iter(fields))):
+        cache.load("./bot")

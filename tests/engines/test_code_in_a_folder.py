@@ -231,12 +231,23 @@ def test_a_class_that_is_not_a_tokenizer_is_refused(cache: ModelCache, tmp_path:
         cache.load("./bot")
 
 
-def test_a_tokenizer_reads_no_file_of_another_folder(cache: ModelCache, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("tokenizer_config.json", ("vocab_file",)),
+        ("tokenizer_config.json", ("vocab", "merges")),
+        ("special_tokens_map.json", ("vocab_file",)),
+    ],
+)
+def test_a_tokenizer_reads_no_file_of_another_folder(
+    cache: ModelCache, tmp_path: Path, file: str, fields: tuple[str, ...]
+) -> None:
     other = write_checkpoint(tmp_path / "other")
     words = json.loads((other / "vocab.json").read_text())
     (other / "vocab.json").write_text(json.dumps({word: 255 - index for word, index in words.items() if index < 256}))
     folder = write_checkpoint(tmp_path / "bot")
     plain = cache.load("./bot").tokenizer.get_vocab()
-    edit_json(folder / "tokenizer_config.json", vocab_file=str(other / "vocab.json"))
+    files = {"vocab": "vocab.json", "vocab_file": "vocab.json", "merges": "merges.txt"}
+    edit_json(folder / file, **{field: str(other / files[field]) for field in fields})
 
     assert ModelCache(tmp_path).load("./bot").tokenizer.get_vocab() == plain

@@ -274,7 +274,7 @@ def test_a_run_of_other_tests_alone_reports_that(bare_project: Project) -> None:
 
 
 def test_a_break_that_the_ledger_foretells_is_told_with_its_entry(bare_project: Project) -> None:
-    bare_project.write("def test_forward(): raise TypeError('type_as() misses something')")
+    bare_project.write("def test_forward(hf_models): raise TypeError('type_as() misses something')")
     bare_project.write(
         '[[break]]\nname = "type-as"\nwhen = "pytest>=8"\ntests = ["test_it.py::test_forward"]\nraises = "TypeError"\n'
         'match = "type_as"\nwhat = "every forward pass raises"\n',

@@ -153,7 +153,7 @@ def test_a_node_id_names_itself_whatever_is_in_it(nodeid: str) -> None:
         ("every forward pass raises", "\\u001b[2J", r"upstream.toml:15: break.0.what: '\x1b[2J' has characters"),
         ("huggingface/transformers#26624", "a\\u202eb", r"change.0.reference: 'a\u202eb' has characters"),
         ('reference = "', '"\\u001b[2J" = "', r"'change.0.\x1b[2J': is nothing that an entry has."),
-        ("[[removal]]", '[["\\u001b[2J"]]', r"upstream.toml has '\x1b[2J'."),
+        ("[[removal]]", '[["\\u001b[2J"]]', r"upstream.toml has unknown tables: '\x1b[2J'."),
         ("[[removal]]", "[[removed]]", "upstream.toml has unknown tables: removed."),
         ("[[removal]]", "[[removal", "upstream.toml is no TOML"),
         ("[[removal]]", "[removal]", "removal: "),

@@ -67,7 +67,7 @@ def test_output_and_pending_files_name_the_test_without_the_repetition(bare_proj
     result = run(bare_project, "--count", "2")
 
     result.assert_outcomes(failed=4)
-    result.stdout.fnmatch_lines(['*pytest "test_it.py::test_reply[[]3[]]" --snapshot-update*'])
+    result.stdout.fnmatch_lines(["*pytest 'test_it.py::test_reply[[]3[]]' --snapshot-update*"])
     assert list(pending(bare_project)) == ["test_reply[3]", "test_reply[4]"]
 
 

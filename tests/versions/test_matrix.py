@@ -26,7 +26,7 @@ DIFFERENT = """
 import os, time
 import lib, pytest
 
-def test_old():
+def test_old(hf_models):
     assert lib.VERSION < "2"
 
 def test_same():
