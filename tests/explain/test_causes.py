@@ -281,6 +281,7 @@ def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.Mon
     found = ask(recorded, generate(model))
 
     assert found.cause == "attention"
+    assert found.sentence.endswith("something in this run may replace it")
     assert found.swapped[0].what == "sdpa attention instead of eager"
 
 
