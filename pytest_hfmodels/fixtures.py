@@ -13,8 +13,6 @@ from pytest_hfmodels.options import Options
 from pytest_hfmodels.requests import Unserved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.requests import ModelRequest
     from pytest_hfmodels.snapshots import HFSnapshot
@@ -57,7 +55,7 @@ def hf_models(request: pytest.FixtureRequest) -> ModelCache:
 
 
 @pytest.fixture
-def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
+def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
     """The recorded outcome of this test: `assert gpt2.generate(…) == hf_snapshot`.
 
     Kept in one TOML file a test under the folder `hfmodels_snapshots`, shared by all engines, written by
@@ -80,12 +78,8 @@ def hf_snapshot(request: pytest.FixtureRequest) -> Iterator[HFSnapshot]:
     from pytest_hfmodels.explain import explain
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    if SNAPSHOT in item.stash:  # a plugin reruns the test
-        item.stash[SNAPSHOT].uncount_failures()
     item.stash[SNAPSHOT] = HFSnapshot(item, snapshot, explain)
-    yield item.stash[SNAPSHOT]
-    if CALL in item.stash and item.stash[CALL].passed:
-        _require_asserted(item, item.stash[SNAPSHOT])
+    return item.stash[SNAPSHOT]
 
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
@@ -105,6 +99,27 @@ def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
 CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
 SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
 CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
+COMPARED: pytest.StashKey[int] = pytest.StashKey()  # the number of comparisons when the test function ended
+
+
+def discard_earlier_run(item: pytest.Item) -> None:
+    """Remove what an earlier run of this test left, if a plugin reruns it."""
+    if SNAPSHOT in item.stash:
+        item.stash[SNAPSHOT].uncount_failures()
+        del item.stash[SNAPSHOT]
+    for key in (CALL, COMPARED):
+        if key in item.stash:
+            del item.stash[key]
+
+
+def require_asserted(item: pytest.Item) -> None:
+    """Check the comparisons of a test that passed, after the teardown of all its fixtures.
+
+    Raises:
+        SnapshotError: a comparison differed, so the test should have failed.
+    """
+    if SNAPSHOT in item.stash and CALL in item.stash and item.stash[CALL].passed:
+        _require_asserted(item, item.stash[SNAPSHOT])
 
 
 def _require_assertions(nodeid: str) -> None:

@@ -16,7 +16,19 @@ import pytest
 from pytest_hfmodels import collection
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
-from pytest_hfmodels.fixtures import CACHE, CALL, SNAPSHOT, gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
+from pytest_hfmodels.fixtures import (
+    CACHE,
+    CALL,
+    COMPARED,
+    SNAPSHOT,
+    discard_earlier_run,
+    gpt2,
+    hf_model,
+    hf_models,
+    hf_snapshot,
+    require_asserted,
+    transfo_xl,
+)
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
 from pytest_hfmodels.requests import uses_models, uses_snapshot
 
@@ -104,6 +116,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let a test say what is wrong with its marker, and each test with a snapshot what its xdist worker refused."""
+    discard_earlier_run(item)
     if collection.PROBLEM in item.stash:
         raise item.stash[collection.PROBLEM]
     refused = item.config.stash.get(_REFUSED, None)
@@ -136,8 +149,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show our errors as sentences below the test's own lines, without a traceback from inside us."""
-    if call.when == "call":
-        item.user_properties += _compared(item)
+    if call.when in ("call", "teardown"):
+        _add_properties(item, call.when)
     report = yield
     if call.when == "call":
         item.stash[CALL] = report
@@ -154,7 +167,10 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Find out whether the test changed a model that others share."""
+    """Find out whether the test changed a model that others share, and whether it asserted its comparisons.
+
+    Both wait for the teardown of all fixtures, as any of them may use the model and compare.
+    """
     yield
     if CACHE in item.config.stash:
         changed = _changes(item.config, item)
@@ -163,6 +179,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
                 item.config,
                 f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}",
             )
+    require_asserted(item)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -219,13 +236,19 @@ def _expectations() -> Any:
     return sys.modules.get("pytest_hfmodels.expectations")
 
 
-def _compared(item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Yield what reports shall say of a test's snapshots: JUnit XML and report logs carry user properties."""
-    snapshot = item.stash.get(SNAPSHOT, None)
-    if snapshot is not None and snapshot.outcomes:
-        from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
+def _add_properties(item: pytest.Item, when: str) -> None:
+    """Add the verdict of a test's comparisons for JUnit XML and report logs; replace it if a teardown compared too."""
+    outcomes = item.stash[SNAPSHOT].outcomes if SNAPSHOT in item.stash else []
+    if when == "call":
+        item.stash[COMPARED] = len(outcomes)
+    earlier = [] if when == "call" else outcomes[: item.stash.get(COMPARED, 0)]
+    if len(outcomes) == len(earlier):
+        return
+    from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
 
-        yield from properties(snapshot.outcomes)
+    before = [*properties(earlier)] if earlier else []
+    item.user_properties[:] = [said for said in item.user_properties if said not in before]
+    item.user_properties += properties(outcomes)
 
 
 def _ledger_lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:

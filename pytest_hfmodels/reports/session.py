@@ -22,7 +22,7 @@ from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_atomically
-from pytest_hfmodels.fixtures import SNAPSHOT
+from pytest_hfmodels.fixtures import COMPARED, SNAPSHOT
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports import patch_session
 from pytest_hfmodels.reports.patch import patch_of
@@ -90,7 +90,8 @@ class Observer:
         """Say which tests are ours, and what they compared."""
         report = yield
         if uses_models(item):
-            comparisons = list(_comparisons(item, self._root)) if report.when == "call" else []
+            first = {"call": 0, "teardown": item.stash.get(COMPARED, 0)}.get(str(report.when))
+            comparisons = [] if first is None else list(_comparisons(item, self._root))[first:]
             request = request_of(item)
             engine = comparisons[0]["observed_by"]["engine"] if request is None and comparisons else None
             report.__dict__[_ATTACHED] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,38 @@ def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None
     recorded.write(IN_FIXTURES.format(by=0.5, **lines))
 
     recorded.run().assert_outcomes(passed=1, errors=1)
+
+
+LATE = """
+import pytest
+from tests.example_records import generation, moved
+
+@pytest.fixture
+def late():
+    snapshots = []
+    yield snapshots
+    for snapshot in snapshots:
+        generation(moved(1, by={by})) == snapshot
+
+def test_reply(late, hf_snapshot):
+    late.append(hf_snapshot)
+"""
+
+
+@pytest.mark.parametrize("by", [0.0, 0.5])
+def test_a_comparison_in_the_teardown_of_an_independent_fixture_counts(recorded: Project, by: float) -> None:
+    recorded.write(LATE.format(by=by))
+
+    result = recorded.run("--hfmodels-json", "results.json")
+
+    outcome = json.loads((recorded.path / "results.json").read_text(encoding="utf-8"))["tests"][0]
+    if by:
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines([f"*{SENTENCE}", "1 test: cause not known: *"])
+        assert outcome["outcome"] == "error"
+    else:
+        result.assert_outcomes(passed=1, warnings=0)
+    assert len(outcome["comparisons"]) == 1
 
 
 def test_a_snapshot_that_a_test_asks_for_while_it_runs_counts(recorded: Project) -> None:
