@@ -78,8 +78,8 @@ def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
     from pytest_hfmodels.explain import explain
     from pytest_hfmodels.snapshots.assertion import HFSnapshot  # imports syrupy and the record types
 
-    item.stash[SNAPSHOT] = HFSnapshot(item, snapshot, explain)
-    return item.stash[SNAPSHOT]
+    item.stash[SNAPSHOT] = found = HFSnapshot(item, snapshot, explain)
+    return found
 
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
@@ -107,9 +107,10 @@ def discard_earlier_run(item: pytest.Item) -> None:
     if SNAPSHOT in item.stash:
         item.stash[SNAPSHOT].uncount_failures()
         del item.stash[SNAPSHOT]
-    for key in (CALL, COMPARED):
-        if key in item.stash:
-            del item.stash[key]
+    if CALL in item.stash:
+        del item.stash[CALL]
+    if COMPARED in item.stash:
+        del item.stash[COMPARED]
 
 
 def require_asserted(item: pytest.Item) -> None:
@@ -117,6 +118,7 @@ def require_asserted(item: pytest.Item) -> None:
 
     Raises:
         SnapshotError: a comparison differed, so the test should have failed.
+        Exception: what a comparison raised, if the test caught it.
     """
     if SNAPSHOT in item.stash and CALL in item.stash and item.stash[CALL].passed:
         _require_asserted(item, item.stash[SNAPSHOT])
@@ -140,7 +142,10 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
 
     Raises:
         SnapshotError: one of them differed, so the test should have failed.
+        Exception: what one of them raised.
     """
+    if snapshot.errors:
+        raise snapshot.errors[0]
     differing = [outcome for outcome in snapshot.outcomes if not outcome.equal]
     if differing:
         from pytest_hfmodels.reports.terminal import mismatch  # imported late: only a failing test needs it

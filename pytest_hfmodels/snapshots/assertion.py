@@ -105,6 +105,7 @@ class HFSnapshot:
         self._used: set[str] = set()
         self._written = item.config.stash.setdefault(_WRITTEN, {})
         self.outcomes: list[Outcome] = []
+        self.errors: list[Exception] = []  # those that comparisons raised, also where the test caught them
 
     @property
     def last(self) -> Outcome | None:
@@ -122,6 +123,13 @@ class HFSnapshot:
         Raises:
             SnapshotError: the value is no record, or the file cannot be read.
         """
+        try:
+            return self._compare(observed)
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+    def _compare(self, observed: object) -> bool:
         if not isinstance(observed, GenerationRecord | ClassificationRecord):
             raise SnapshotError(
                 f"hf_snapshot compares records, and {self._item.nodeid} gave it {type(observed).__name__}.",
@@ -169,7 +177,7 @@ class HFSnapshot:
         if observation.recorded is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
-            warnings.warn(visible_line(f"{self._item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=2)
+            warnings.warn(visible_line(f"{self._item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
         return equal
 
     def uncount_failures(self) -> None:
@@ -199,7 +207,7 @@ class HFSnapshot:
         warnings.warn(
             f"{self._item.nodeid} recorded an output that contradicts itself: {found.sentence}.{advice}",
             InconsistentRecordWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:

@@ -75,6 +75,27 @@ def test_a_difference_that_nothing_asserts_fails_the_test_at_teardown(recorded: 
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "content", "said"),
+    [
+        ("record", "not = [toml", "*test_reply.toml*"),
+        ("record.text", None, "*hf_snapshot compares records, and test_it.py::test_reply gave it str."),
+    ],
+)
+def test_an_error_that_the_test_suppresses_fails_it_at_teardown(
+    recorded: Project, value: str, content: str | None, said: str
+) -> None:
+    body = f"import contextlib\n    with contextlib.suppress(Exception):\n        assert {value} == hf_snapshot"
+    recorded.write(TEST.format(by=0.0, body=body))
+    if content is not None:
+        recorded.write(content, "snapshots/test_it/test_reply.toml")
+
+    result = recorded.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_reply*", said])
+
+
 @pytest.mark.parametrize("where", ["setup", "teardown"])
 def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None:
     lines = {"setup": "pass", "teardown": "pass", where: "generation(moved(1, by=0.5)) == hf_snapshot"}
