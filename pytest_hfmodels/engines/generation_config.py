@@ -130,6 +130,8 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "prefill_chunk_size": _COUNT,
     # generate needs the tokenizer for these, and is not given one.
     **dict.fromkeys(("stop_strings", "token_healing"), (_off, "off here")),
+    "max_time": (lambda _: False, "null, because the output must not depend on the speed of the machine"),
+    "is_assistant": (lambda value: value is False, "false, because an assistant stops at tokens that it is unsure of"),
     "repetition_penalty": (_positive, "a number above 0"),
     "encoder_repetition_penalty": (_positive, "a number above 0"),
     "bos_token_id": _TOKEN,

@@ -86,7 +86,7 @@ class HFModel:
                 setting, or the model is no language model.
         """
         self._require_task("text-generation", "generate")
-        require_repeatable(settings)
+        require_repeatable(settings, getattr(self.model, "generation_config", None))
         require_recordable(settings)
         entry = self._fetch()
         with unknown_named(self.model, settings):
@@ -109,7 +109,7 @@ class HFModel:
         import numpy as np
 
         self._require_task("text-generation", "generate")
-        require_repeatable(settings)
+        require_repeatable(settings, getattr(self.model, "generation_config", None))
         rows = require_rows(prompts, vocabulary_size(self.config))
         if len({len(row) for row in rows}) != 1 or not rows[0]:
             raise EngineError(

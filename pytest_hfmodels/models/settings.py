@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 
 
-def require_repeatable(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that sample, or that stand where our own call puts something.
+def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
+    """Refuse settings that sample, that depend on the clock, or that stand where our own call puts something.
+
+    Args:
+        settings: what the test gave.
+        config: the model's generation configuration, which may set a time limit.
 
     Raises:
         EngineError: naming the setting.
@@ -40,6 +44,7 @@ def require_repeatable(settings: Mapping[str, Any]) -> None:
             "do_sample=True draws tokens at random, and a record must come out the same every time.",
             hint="Leave do_sample out; use greedy or beam search.",
         )
+    _require_no_time_limit(settings, config)
 
 
 def require_recordable(settings: Mapping[str, Any]) -> None:
@@ -138,6 +143,20 @@ def _require_eos(eos: Any) -> None:
 
 def _is_id(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and int(value) >= -1
+
+
+def _require_no_time_limit(settings: Mapping[str, Any], config: Any) -> None:
+    given = given_settings(settings).get("max_time")
+    inherited = None if "max_time" in settings else getattr(config, "max_time", None)
+    if given is None and inherited is None:
+        return
+    where = f"max_time={given!r:.40}" if given is not None else f"The model's max_time of {inherited!r:.40}"
+    raise EngineError(
+        f"{where} stops generation after that many seconds, so the output depends on the speed of the machine.",
+        hint="Leave max_time out, and limit the length with max_new_tokens."
+        if given is not None
+        else "Set max_time to None in the model's generation_config, and limit the length with max_new_tokens.",
+    )
 
 
 def _require_generation_config(config: Any) -> None:

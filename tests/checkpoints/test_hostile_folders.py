@@ -148,6 +148,8 @@ def test_a_deeply_nested_configuration_gives_a_clear_error(tmp_path: Path, name:
         ({"suppress_tokens": [10**9]}, "suppress_tokens"),
         ({"bad_words_ids": [5]}, "bad_words_ids"),
         ({"sequence_bias": [5]}, "sequence_bias"),
+        ({"max_time": 60}, "max_time to 60; it must be null"),
+        ({"is_assistant": True}, "is_assistant to True; it must be false"),
         ({"forced_eos_token_id": "\x1b[31m"}, "forced_eos_token_id"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",

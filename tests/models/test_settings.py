@@ -129,6 +129,21 @@ def test_a_generation_config_may_not_sample_or_outgrow_the_model(bot: HFModel) -
         bot.generate("Hi", generation_config=generation_config(max_new_tokens=200))
 
 
+@pytest.mark.parametrize("call", ["generate", "generate_batch"])
+def test_a_time_limit_is_refused(bot: HFModel, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(**settings: Any) -> Any:
+        return getattr(bot, call)("Hi" if call == "generate" else [[1, 2]], max_new_tokens=1, **settings)
+
+    with pytest.raises(EngineError, match=r"^max_time=60 stops generation after that many seconds"):
+        run(max_time=60)
+    with pytest.raises(EngineError, match=r"^max_time=60 stops generation"):
+        run(generation_config=generation_config(max_time=60))
+    run(max_time=None)
+    monkeypatch.setattr(bot.model.generation_config, "max_time", 60)
+    with pytest.raises(EngineError, match=r"^The model's max_time of 60 stops generation"):
+        run()
+
+
 @pytest.mark.parametrize(
     "settings",
     [
