@@ -91,12 +91,28 @@ class Classification:
     hidden_states: tuple[FloatArray, ...]
 
 
+# Hold it while you change state that all threads share: warning filters (`warnings.catch_warnings` is not
+# thread-safe), log levels, random states. Always take it before a model's lock, so that no two threads deadlock.
+PROCESS_LOCK = RLock()
+
+
 def one_at_a_time(method: Method) -> Method:
     """Hold the model's lock during a method of `LoadedModel`, so that one thread runs it at a time."""
 
     @wraps(method)
     def locked(self: LoadedModel, *arguments: Any, **keywords: Any) -> Any:
         with self.lock:
+            return method(self, *arguments, **keywords)
+
+    return cast("Method", locked)
+
+
+def one_in_process(method: Method) -> Method:
+    """Hold the process's lock, then the model's: for a method of `LoadedModel` that changes the warning filters."""
+
+    @wraps(method)
+    def locked(self: LoadedModel, *arguments: Any, **keywords: Any) -> Any:
+        with PROCESS_LOCK, self.lock:
             return method(self, *arguments, **keywords)
 
     return cast("Method", locked)

@@ -204,7 +204,7 @@ def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
     """Hide upstream's advice about settings that the plugin chose; advice about the test's own settings is shown.
 
     Upstream warns if no length is given, and if the checkpoint sets fields that only sampling or beam search reads,
-    because the plugin switches sampling off.
+    because the plugin switches sampling off. The caller holds `base.PROCESS_LOCK`.
     """
     own = "|".join(map(re.escape, given_settings(settings))) or "(?!)"
     with warnings.catch_warnings():

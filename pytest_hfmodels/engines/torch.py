@@ -14,7 +14,14 @@ import torch
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
 from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
-from pytest_hfmodels.engines.base import Classification, ForwardPass, Generation, LoadedModel, one_at_a_time
+from pytest_hfmodels.engines.base import (
+    Classification,
+    ForwardPass,
+    Generation,
+    LoadedModel,
+    one_at_a_time,
+    one_in_process,
+)
 from pytest_hfmodels.engines.generation_config import require_settings
 from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
@@ -123,7 +130,7 @@ class TorchModel(LoadedModel):
     engine = "torch"
     tensors = "pt"
 
-    @one_at_a_time
+    @one_in_process
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
         with settled(self.model), without_advice(settings), resolved_settings(self.model) as resolved:

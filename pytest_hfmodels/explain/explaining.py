@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
 from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, Measured, Movement, ablate, control
 from pytest_hfmodels.explain.consistency import contradictions
@@ -374,7 +375,7 @@ def _made_by(record: Record) -> MadeBy | None:
 @contextmanager
 def _in_silence() -> Iterator[None]:
     """Keep what the library says while it is asked again out of the test's own output and warnings."""
-    with warnings.catch_warnings():
+    with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with upstream.quiet() if "transformers" in sys.modules else nullcontext():
             yield

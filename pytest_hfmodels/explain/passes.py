@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.overheard import overheard
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Passes:
             raise OutOfPassesError
         self.generates_left -= 1
         loaded = self.origin.loaded
-        with loaded.lock, overheard(loaded.model) as heard:
+        with PROCESS_LOCK, loaded.lock, overheard(loaded.model) as heard:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
         return heard
 

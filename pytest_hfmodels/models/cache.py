@@ -8,13 +8,13 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize
 
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, read_configuration, resolve, tokenizer_digest
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
+from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.entry import Entry
@@ -60,7 +60,7 @@ class ModelCache:
         self._found: list[tuple[str, list[str]]] = []  # changes found while a test is running
         self._unattributed: list[tuple[str, list[str]]] = []  # changes whose test is unknown
         self._tests = 0
-        self._lock = RLock()  # loading changes random states and log levels temporarily
+        self._lock = PROCESS_LOCK  # loading changes warning filters, random states and log levels temporarily
         self.loads = 0
 
     def load(
@@ -145,7 +145,7 @@ class ModelCache:
         with self._lock:
             loaded = self._engine(engine).adopt(model)
             self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # in case each test adopts its own
-            loaded.lock = self._lock_of(model) or loaded.lock
+            self._share_lock(loaded)
             digests, weights = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
@@ -220,11 +220,17 @@ class ModelCache:
             self._entries.pop(key, None)
         gc.collect()  # upstream's models contain reference cycles
 
-    def _lock_of(self, model: Any) -> Any:
-        """Return the lock of the same model, or of one that it wraps, if either is in the cache."""
-        modules = {id(one) for one in model.modules()} if hasattr(model, "modules") else {id(model)}
-        found = (entry.loaded for entry in self._entries.values())
-        return next((loaded.lock for loaded in found if id(loaded.model) in modules), None)
+    def _share_lock(self, loaded: engines.LoadedModel) -> None:
+        """Give models that share a module one lock: the same model, one that wraps another, two that wrap a third."""
+        modules = _module_ids(loaded.model)
+        others = [entry.loaded for entry in self._entries.values()]
+        linked = [other for other in others if not modules.isdisjoint(_module_ids(other.model))]
+        shared = {id(other.lock) for other in linked}
+        for other in others:  # those that share a lock with a linked model as well
+            if id(other.lock) in shared:
+                other.lock = linked[0].lock
+        if linked:
+            loaded.lock = linked[0].lock
 
     def _resolve(self, name: str, revision: str | None, digest: str | None) -> Checkpoint:
         key = (name, revision, digest)
@@ -280,6 +286,12 @@ def infer_task(checkpoint: Checkpoint) -> Task:
 
 def _task_of(names: str) -> Task:
     return "text-classification" if "SequenceClassification" in names else "text-generation"
+
+
+def _module_ids(model: Any) -> set[int]:
+    """Return the ids of a model and its parts: torch calls them modules, TensorFlow submodules."""
+    parts = model.modules() if hasattr(model, "modules") else getattr(model, "submodules", ())
+    return {id(model), *map(id, parts)}
 
 
 def _engine_of(model: Any) -> EngineName:

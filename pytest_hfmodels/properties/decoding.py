@@ -116,9 +116,10 @@ def observed(model: HFModel, ids: object, mask: object, settings: Settings, **ar
     import numpy as np
 
     from pytest_hfmodels.engines import upstream
+    from pytest_hfmodels.engines.base import PROCESS_LOCK
 
     ones = None if mask is None else np.asarray(mask, np.int64)
-    with warnings.catch_warnings(), upstream.quiet():
+    with PROCESS_LOCK, warnings.catch_warnings(), upstream.quiet():
         warnings.simplefilter("ignore")
         return model.loaded.generate(np.asarray(ids, np.int64), ones, {**keywords(settings), **arguments})
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -339,6 +342,48 @@ def test_nested_models_share_a_lock(cache: ModelCache) -> None:
 
     assert same.lock is within.lock is handle.loaded.lock
     assert cache.load("./model", task="text-classification").loaded.lock is not handle.loaded.lock
+
+
+def test_models_share_a_lock_whichever_is_adopted_first(cache: ModelCache) -> None:
+    import copy
+
+    import torch
+
+    handle = cache.load("./model")
+    one, other = copy.deepcopy(handle.model), copy.deepcopy(handle.model)
+    wrapper, both = torch.nn.Sequential(one), torch.nn.Sequential(one, other)
+    wrapper.config = both.config = handle.config
+
+    adopted = [cache.adopt(model, handle.tokenizer).loaded for model in (wrapper, one, other, both)]
+
+    assert len({id(loaded.lock) for loaded in adopted}) == 1
+    assert adopted[0].lock is not handle.loaded.lock
+
+
+def test_two_models_in_two_threads_leave_the_warning_filters_as_they_were(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles = [cache.load("./model"), cache.load("./model", pad_token_id=3)]
+    inside, overlap = Barrier(2), []
+
+    def slow(original: Any) -> Any:
+        def generate(*arguments: Any, **keywords: Any) -> Any:
+            with suppress(BrokenBarrierError):  # it breaks if only one thread at a time gets here
+                inside.wait(timeout=0.2)
+                overlap.append(True)
+            return original(*arguments, **keywords)
+
+        return generate
+
+    for handle in handles:
+        monkeypatch.setattr(handle.model, "generate", slow(handle.model.generate))
+    before = list(warnings.filters)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda handle: handle.generate("Hi", max_new_tokens=2), handles))
+
+    assert warnings.filters == before
+    assert overlap == []
 
 
 def test_memory_is_freed_for_an_adopted_model_too(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
