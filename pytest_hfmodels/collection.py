@@ -79,21 +79,40 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
     return True
 
 
-def default_request(fixture: str, config: pytest.Config) -> ModelRequest:
-    """Return the request of a fixture that was asked for while a test runs (`request.getfixturevalue`).
+def default_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | Unserved:
+    """Return the request of a fixture that pytest could not parametrise: `getfixturevalue`, or a unittest.TestCase.
+
+    The test then runs on one engine only: the first that is selected.
+
+    Args:
+        fixture: `gpt2`, `transfo_xl` or `hf_model`.
+        config: for the options.
+        item: the test that runs; None where pytest does not say which.
 
     Raises:
-        OptionError: it is `hf_model`, whose checkpoint a marker names.
+        OptionError: it is `hf_model`, and the test has no marker that names a checkpoint, or an invalid one.
     """
     from pytest_hfmodels.engines import usable
 
     if fixture not in BUNDLED_FIXTURES:
-        raise OptionError(
-            "hf_model was asked for without its marker.",
-            hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
-        )
+        return _marked_request(fixture, config, item)
     engines = Options.of(config).engines or usable() or ("torch",)
     return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engines[0], siblings=engines[:1])
+
+
+def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | Unserved:
+    marker = None if item is None else item.get_closest_marker("hf_model")
+    if item is None or marker is None:
+        name = "a test" if item is None else item.nodeid
+        raise OptionError(
+            f"{name} asked for hf_model, and it has no hf_model marker.",
+            hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
+        )
+    checkpoint, keywords, asked = _read_marker(marker, item.nodeid)
+    engines = _engines([fixture], asked, Options.of(config))
+    if not engines:
+        return Unserved("unselected")
+    return _request(fixture, checkpoint, engines[0], engines[:1], keywords)
 
 
 def apply_engine_limits(items: Iterable[pytest.Item]) -> None:

@@ -118,10 +118,56 @@ def test_late_without_marker(request):
     result.stdout.fnmatch_lines(
         [
             "*::test_bot[[]torch[]] PASSED*",
-            "*hf_model was asked for without its marker.",
+            "*::test_late_without_marker asked for hf_model, and it has no hf_model marker.",
             "*Name the checkpoint on the test: @pytest.mark.hf_model(*",
         ]
     )
+
+
+def test_a_test_that_pytest_does_not_parametrise_gets_the_model_of_its_marker(project: Project) -> None:
+    project.write("""
+import unittest
+
+import pytest
+
+@pytest.mark.hf_model("./model")
+def test_first(request):
+    assert request.getfixturevalue("hf_model").config.pad_token_id is None
+    assert request.getfixturevalue("hf_model") is request.getfixturevalue("hf_model")
+
+@pytest.mark.hf_model("./model", pad_token_id=3)
+def test_other(request):
+    assert request.getfixturevalue("hf_model").config.pad_token_id == 3
+
+@pytest.mark.hf_model("./model", pad_token_id=5)
+def test_parametrised(hf_model):
+    assert hf_model.config.pad_token_id == 5
+
+@pytest.mark.hf_model("./model", engines=["tensorflow"])
+def test_unselected(request):
+    request.getfixturevalue("hf_model")
+
+@pytest.mark.hf_model("./model", pad_token_id=7)
+class TestBot(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def own(self, hf_model):
+        self.bot = hf_model
+
+    def test_class(self):
+        self.assertEqual(self.bot.config.pad_token_id, 7)
+
+    @pytest.mark.hf_model("./model", pad_token_id=9)
+    def test_method(self):
+        self.assertEqual(self.bot.config.pad_token_id, 9)
+
+def test_without(request):
+    request.getfixturevalue("hf_model")
+""")
+
+    result = project.run("--hfmodels-engines=torch")
+
+    result.assert_outcomes(passed=5, skipped=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_it.py::test_without asked for hf_model, and it has no hf_model marker."])
 
 
 def test_a_marker_passes_load_s_arguments(project: Project) -> None:
