@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import LoadOptions
 
+CHECKPOINT_NAMES = frozenset({"name_or_path", "_name_or_path"})  # attributes that hold the folder of a checkpoint
+
 
 def transformers(*, with_tensorflow: bool) -> ModuleType:
     """Import transformers, without TensorFlow unless a run has selected it.
@@ -167,9 +169,13 @@ def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:
 
 
 def set_checkpoint_name(model: Any, folder: object) -> None:
-    """Set the name of a model or tokenizer to its checkpoint's folder instead of the private copy."""
-    for holder, attribute in ((model, "name_or_path"), (getattr(model, "config", None), "_name_or_path")):
-        if hasattr(holder, attribute):
+    """Set the name of a model or tokenizer to its checkpoint's folder instead of the private copy.
+
+    Upstream also writes the name into every inner model and its configuration.
+    """
+    parts = list(model.modules()) if hasattr(model, "modules") else [model]
+    for holder in (*parts, *(getattr(part, "config", None) for part in parts)):
+        for attribute in CHECKPOINT_NAMES & getattr(holder, "__dict__", {}).keys():
             setattr(holder, attribute, str(folder))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines.alterations import is_set_by_upstream
+from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.snapshots.explanation import Evidence
 
@@ -50,7 +52,7 @@ def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
 
 
 def differences(model: Any, fresh: Any) -> list[str]:
-    """Return the modules and plain attributes in which a torch model differs from a fresh load."""
+    """Return the modules, buffers and plain attributes in which a torch model differs from a fresh load."""
     if not hasattr(model, "named_modules"):
         return []
     modules, found = dict(fresh.named_modules()), []
@@ -59,12 +61,31 @@ def differences(model: Any, fresh: Any) -> list[str]:
         if type(other) is not type(module):
             found.append(f"{name or 'the model'}: {_kind(other)} -> {_kind(module)}")
             continue
+        prefix = f"{name}." if name else ""
+        found += [f"buffer {prefix}{own} has other values" for own in _differing_buffers(module, other)]
         before, now = _plain(other), _plain(module)
         for attribute in sorted(before.keys() | now.keys()):
             values = [values.get(attribute, "(absent)") for values in (before, now)]
             if values[0] != values[1]:
-                found.append(f"{f'{name}.' if name else ''}{attribute}: {values[0]} -> {values[1]}")
+                found.append(f"{prefix}{attribute}: {values[0]} -> {values[1]}")
     return [*found, *(f"{name}: removed" for name in modules)]
+
+
+def _differing_buffers(module: Any, other: Any) -> list[str]:
+    """Return the names of a module's own buffers, persistent or not, whose values differ from the other module's."""
+    now, before = (dict(one.named_buffers(recurse=False)) for one in (module, other))
+    return [
+        name
+        for name in sorted(now.keys() | before.keys())
+        if not is_set_by_upstream(name, module) and not _equal(now.get(name), before.get(name))
+    ]
+
+
+def _equal(tensor: Any, other: Any) -> bool:
+    if tensor is None or other is None or tensor.shape != other.shape:
+        return False
+    other = other.to(tensor.device)
+    return bool(((tensor == other) | ((tensor != tensor) & (other != other))).all())  # a NaN equals a NaN here
 
 
 def _kind(module: Any) -> str:
@@ -72,11 +93,12 @@ def _kind(module: Any) -> str:
 
 
 def _plain(module: Any) -> dict[str, object]:
-    """Return a module's own plain attributes, without private ones, which upstream sets."""
+    """Return a module's own plain attributes, without private ones, names of folders and what upstream sets."""
     return {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and isinstance(value, bool | int | float | str | tuple | None)
+        if not (name.startswith("_") or name in CHECKPOINT_NAMES or is_set_by_upstream(name))
+        and isinstance(value, bool | int | float | str | tuple)
     }
 
 

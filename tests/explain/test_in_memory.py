@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.explain.in_memory import differences
+
 from .asking import ask, bent, blocks_shifted, stored, told
 from .test_causes import BEAMS, classify, generate
 
@@ -216,6 +218,27 @@ def test_an_unwatched_attribute_is_blamed_on_the_test(model: HFModel, monkeypatc
 
     assert (found.cause, found.suggests) == ("test", ())
     assert "transformer.ln_f.eps: 1e-05 -> 0.5" in found.sentence
+
+
+def test_a_buffer_that_the_test_has_written_is_named(model: HFModel) -> None:
+    buffer = getattr(model.model.transformer.h[0].attn, "bias", None)
+    if buffer is None:
+        pytest.skip("this release keeps no causal mask in the model")
+    fresh = copy.deepcopy(model.model)
+    fresh.transformer.name_or_path = "/elsewhere"
+
+    unchanged = differences(model.model, fresh)
+    fresh.transformer.h[0].attn.bias.data.zero_()
+
+    assert unchanged == []
+    assert differences(model.model, fresh) == ["buffer transformer.h.0.attn.bias has other values"]
+
+
+def test_a_loaded_model_carries_its_checkpoint_s_folder_everywhere(model: HFModel) -> None:
+    inner = model.model.transformer
+
+    assert inner.name_or_path == inner.config._name_or_path == model.model.name_or_path
+    assert model.model.name_or_path == str(model.checkpoint.folder)
 
 
 def test_without_another_kernel_the_arithmetic_is_not_blamed_either(
