@@ -228,6 +228,10 @@ CHANGES = {
         "requires_grad of transformer.ln_f.bias: True -> False",
     ),
     "padding-side": ("hf_model.tokenizer.padding_side = 'left'", "tokenizer.padding_side: right -> left"),
+    "decoding": (
+        "hf_model.tokenizer.clean_up_tokenization_spaces = 'always'",
+        "tokenizer.clean_up_tokenization_spaces: * -> 'always'",
+    ),
     "pad-token": ("hf_model.tokenizer.pad_token = '!'", "tokenizer.pad_token: (absent) -> !"),
 }
 CHANGING = """

@@ -5,6 +5,7 @@ For the engines, which tell them in `modes`.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -31,6 +32,12 @@ _SET_BY_UPSTREAM = (
 )
 # Rotary embeddings that recompute their frequencies for the length of a text: by class or `rope_type`.
 _RECOMPUTED = ("dynamic", "longrope", "suscaled", "yarnscaled")
+# A call of the tokenizer sets these, or they repeat what it was built from.
+_OF_A_TOKENIZER = (
+    *("cache", "deprecation_warnings", "verbose", "_in_target_context_manager", "init_inputs", "init_kwargs"),
+    *("_special_tokens_map", "_extra_special_tokens", "extra_special_tokens"),
+)
+_SPECIAL_TOKEN = re.compile(r"_(bos|eos|unk|sep|pad|cls|mask)_token|_additional_special_tokens")
 _LONGEST = 100  # entries of a collection
 
 
@@ -60,6 +67,14 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
             hides = hasattr(type(part), attribute)
             if hides or isinstance(value, _FUNCTIONS):
                 yield f"attribute {attribute} of {name}", id(value)
+
+
+def tokenizer_attributes(tokenizer: Any) -> Iterator[tuple[str, object]]:
+    """Yield (words, mark) as `attributes` does, without what a mere call changes or `special_tokens_map` contains."""
+    for words, mark in attributes(tokenizer, "tokenizer"):
+        attribute = words.removeprefix("attribute ").removesuffix(" of tokenizer")
+        if attribute not in _OF_A_TOKENIZER and not _SPECIAL_TOKEN.fullmatch(attribute):
+            yield f"tokenizer.{attribute}", mark
 
 
 def is_set_by_upstream(attribute: str, part: Any = None) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines import alterations
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,9 +87,8 @@ def _settings(prefix: str, config: Any) -> dict[str, object]:
 def _tokenizer(tokenizer: Any) -> dict[str, object]:
     if tokenizer is None:
         return {}
-    found: dict[str, object] = {
-        f"tokenizer.{name}": getattr(tokenizer, name, None) for name in ("padding_side", "truncation_side")
-    }
+    found = dict(alterations.tokenizer_attributes(tokenizer))
+    found |= {f"tokenizer.{name}": getattr(tokenizer, name, None) for name in ("padding_side", "truncation_side")}
     # Not by attribute: older releases log an error for every special token that is not set.
     found |= {f"tokenizer.{name}": str(value) for name, value in tokenizer.special_tokens_map.items()}
     return {**found, **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
@@ -158,7 +159,7 @@ def _describe(name: str, before: object, now: object) -> str:
         return f"{name} was replaced: {before[0]} -> {now[0]}"
     marks = [mark for mark in (before, now) if mark != _ABSENT]
     if name.startswith(("module ", "forward ", "backward ")) or (
-        name.startswith("attribute ") and not any(isinstance(mark, str) for mark in marks)
+        name.startswith(("attribute ", "tokenizer.")) and not any(isinstance(mark, str) for mark in marks)
     ):  # the marks are addresses
         return f"{name}: {_happened(before, now)}"
     return f"{name}: {_shown(before)} -> {_shown(now)}"

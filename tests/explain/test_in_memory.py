@@ -198,6 +198,17 @@ def test_a_text_that_a_changed_tokenizer_spells_otherwise(model: HFModel) -> Non
     assert found.cause == "test"
 
 
+def test_a_setting_of_the_tokenizer_that_the_test_has_changed(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    observed = generate(model)
+    recorded = stored(replace(observed, text=f"{observed.text} ."))
+    monkeypatch.setattr(model.tokenizer, "split_special_tokens", True)
+
+    found = ask(recorded, observed)
+
+    assert (found.cause, found.suggests) == ("test", ())
+    assert "tokenizer.split_special_tokens: False -> True" in found.sentence
+
+
 # -- a control for each ablation ------------------------------------------------------------------------------------
 
 

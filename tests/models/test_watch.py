@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,3 +66,48 @@ def test_a_tokenizer_s_backend_is_watched(models: ModelCache, tiny_gpt2: Path) -
     assert [changes for _, changes in cache.dirty()] == [
         ["tokenizer's backend (merges, normalizer, decoder …) was changed"]
     ]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_tokenizer_that_was_only_used_has_not_changed(models: ModelCache, fast: bool) -> None:
+    import transformers
+
+    handle = models.load("./model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        str(handle.checkpoint.folder), use_fast=fast, pad_token="<|endoftext|>"
+    )
+    before = Fingerprint.of(handle.loaded, tokenizer, with_weights=False)
+
+    tokenizer(["a b", "c"], padding=True, pad_to_multiple_of=8)
+    tokenizer(["a b", "c"], padding="max_length", truncation=True, max_length=9)
+    tokenizer("long " * 500)
+    tokenizer.pad([{"input_ids": [1, 2]}, {"input_ids": [1]}])
+    tokenizer.tokenize("a b")
+    tokenizer(text_target="b")
+    tokenizer.batch_decode([[72, 73], [74]], skip_special_tokens=True)
+    tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template="{{ messages[0]['content'] }}")
+
+    assert before.changes(Fingerprint.of(handle.loaded, tokenizer, with_weights=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "change"),
+    [
+        ("clean_up_tokenization_spaces", "other", "* -> 'other'"),
+        ("split_special_tokens", True, "False -> True"),
+        ("model_max_length", 5, "128 -> 5"),
+        ("chat_template", "{{ messages }}", "(absent) -> '{{ messages }}'"),
+        ("decode", lambda *_, **__: "", "added"),
+        ("_decode", lambda *_, **__: "", "added"),
+    ],
+)
+def test_an_attribute_of_a_tokenizer_is_watched(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch, attribute: str, value: object, change: str
+) -> None:
+    handle = models.load("./model")
+    before = look(handle, weights=False)
+
+    monkeypatch.setattr(handle.tokenizer, attribute, value, raising=False)
+    (found,) = before.changes(look(handle, weights=False))
+
+    assert fnmatch(found, f"tokenizer.{attribute}: {change}")
