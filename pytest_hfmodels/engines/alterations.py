@@ -53,7 +53,8 @@ def hooks(part: Any, name: str) -> Iterator[tuple[str, object]]:
 def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
     """Yield (words, mark) for every plain value of an object, and every callable that does not come from its class.
 
-    The mark of a plain value is its text, that of a callable its id. Attributes that upstream sets are skipped.
+    The mark of a plain value is its text, that of a callable or a configuration its id. Attributes that upstream sets
+    are skipped.
     """
     for attribute, value in vars(part).items():
         if attribute in _ELSEWHERE or is_set_by_upstream(attribute):
@@ -61,7 +62,9 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
         if value is None:  # upstream fills some in at the first call; a number that a test sets to None loses its mark
             continue
         text = _text(value)
-        if text is not None:
+        if attribute == "config":  # only the model's own one is compared by its settings
+            yield f"attribute config of {name}", id(value)
+        elif text is not None:
             yield f"attribute {attribute} of {name}", text
         elif callable(value) and not _is_the_class_s(part, attribute, value):
             hides = hasattr(type(part), attribute)

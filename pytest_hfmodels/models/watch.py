@@ -80,8 +80,16 @@ def _settings(prefix: str, config: Any) -> dict[str, object]:
     if config is None:
         return {}
     # As JSON text: values may be nested lists that a test mutates in place.
-    values = config.to_dict()
+    values = {**config.to_dict(), **_attention(config)}
     return {f"{prefix}.{name}": json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
+
+
+def _attention(config: Any) -> dict[str, object]:
+    """Return the attention kernel of a configuration and of those inside it, which `to_dict` leaves out."""
+    own = "_attn_implementation"
+    inner = getattr(config, "sub_configs", None) or {}
+    parts = {own: config, **{f"{name}.{own}": getattr(config, name, None) for name in inner}}
+    return {name: kernel for name, part in parts.items() if (kernel := getattr(part, own, None)) is not None}
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, object]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
@@ -111,3 +112,28 @@ def test_an_attribute_of_a_tokenizer_is_watched(
     (found,) = before.changes(look(handle, weights=False))
 
     assert fnmatch(found, f"tokenizer.{attribute}: {change}")
+
+
+def test_another_attention_kernel_is_a_change(models: ModelCache) -> None:
+    handle = models.load("./model")
+    before = look(handle, weights=False)
+    config = handle.model.config
+    if not hasattr(config, "_attn_implementation"):
+        pytest.skip("this release has one kernel")
+
+    config._attn_implementation = "sdpa"
+    found = before.changes(look(handle, weights=False))
+    config._attn_implementation = "eager"
+
+    assert found == ['config._attn_implementation: "eager" -> "sdpa"']
+
+
+def test_another_configuration_of_an_inner_module_is_a_change(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = models.load("./model")
+    before = look(handle, weights=False)
+
+    monkeypatch.setattr(handle.model.transformer, "config", deepcopy(handle.model.config))
+
+    assert before.changes(look(handle, weights=False)) == ["attribute config of transformer: replaced"]
