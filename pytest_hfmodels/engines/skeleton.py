@@ -146,7 +146,7 @@ def require_used(
     Args:
         transformers: the installed release.
         folder: the checkpoint.
-        unused: names in the files that the loaded model did not use, without those that the release ignores.
+        unused: names in the files that neither the loaded model uses nor the release ignores.
         skeleton: the loaded model's.
         build: builds a model of the class with that name.
         expected: see `LoadOptions.unused`.
