@@ -32,6 +32,8 @@ _SET_BY_UPSTREAM = (
 )
 # Rotary embeddings that recompute their frequencies for the length of a text: by class or `rope_type`.
 _RECOMPUTED = ("dynamic", "longrope", "suscaled", "yarnscaled")
+# BigBird's attention over blocks, and the full one that replaces it for a text of few blocks; they share their weights.
+_EXCHANGED = ("BigBirdBlockSparseAttention", "BigBirdSelfAttention")
 # A call of the tokenizer sets these, or they repeat what it was built from.
 _OF_A_TOKENIZER = (
     *("cache", "deprecation_warnings", "verbose", "_in_target_context_manager", "init_inputs", "init_kwargs"),
@@ -57,7 +59,9 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
     are skipped.
     """
     for attribute, value in vars(part).items():
-        if attribute in _ELSEWHERE or is_set_by_upstream(attribute):
+        if attribute in _ELSEWHERE or is_set_by_upstream(attribute, part):
+            continue
+        if is_exchanged_by_upstream(part) and not callable(value):
             continue
         if value is None:  # upstream fills some in at the first call; a number that a test sets to None loses its mark
             continue
@@ -85,12 +89,30 @@ def is_set_by_upstream(attribute: str, part: Any = None) -> bool:
 
     Args:
         attribute: the name.
-        part: the module, if it is a buffer.
+        part: the module, if known.
     """
+    if attribute == "attention_type" and type(part).__name__.startswith("BigBird"):
+        return True
     if attribute in _SET_BY_UPSTREAM or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:
         return True
     kind = f"{type(part).__name__} {getattr(part, 'rope_type', '')}".lower()
     return attribute.endswith("inv_freq") and any(word in kind for word in _RECOMPUTED)
+
+
+def is_exchanged_by_upstream(module: Any) -> bool:
+    """Return whether upstream replaces a module of this class while a model runs: BigBird, for a short text."""
+    return type(module).__name__ in _EXCHANGED
+
+
+def rescaled_weights(model: Any) -> frozenset[str]:
+    """Return the names of the weights that upstream divides in place at a model's first inference: RWKV's."""
+    return frozenset(
+        name
+        for prefix, module in _named_modules(model)
+        if "layers_are_rescaled" in vars(module)
+        for name, _ in module.named_parameters(prefix=prefix)
+        if name.endswith(("attention.output.weight", "feed_forward.value.weight"))
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -129,3 +151,7 @@ def _is_the_class_s(part: Any, attribute: str, value: Any) -> bool:
 
 def _modules(part: Any) -> Iterator[Any]:
     return iter(part.modules()) if hasattr(part, "modules") else iter(())
+
+
+def _named_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    return iter(model.named_modules()) if hasattr(model, "named_modules") else iter(())

@@ -183,17 +183,24 @@ class TorchModel(LoadedModel):
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
         found: dict[str, object] = {}
+        exchanged: set[str] = set()
         for name, module in self.model.named_modules():
             where = name or "the model"
-            found[f"module {where}"] = (type(module).__name__, id(module))
+            if alterations.is_exchanged_by_upstream(module):
+                exchanged.add(name)
+            elif name.removesuffix(".dropout") in exchanged:  # only one of the two has it
+                continue
+            else:
+                found[f"module {where}"] = (type(module).__name__, id(module))
             found[f"training mode of {where}"] = module.training
             found.update(alterations.hooks(module, where))
             found.update(alterations.attributes(module, where))
             for own, buffer in module.named_buffers(prefix=name, recurse=False):
                 if not alterations.is_set_by_upstream(own.rpartition(".")[2], module):
-                    found[f"tensor {own}"] = (id(buffer), buffer.data_ptr(), _version(buffer), str(buffer.dtype))
+                    found[f"tensor {own}"] = _mark(buffer)
+        rescaled = alterations.rescaled_weights(self.model)
         for name, parameter in self.model.named_parameters():
-            found[f"tensor {name}"] = (id(parameter), parameter.data_ptr(), _version(parameter), str(parameter.dtype))
+            found[f"tensor {name}"] = _mark(parameter, with_version=name not in rescaled)
             found[f"requires_grad of {name}"] = parameter.requires_grad
         return found
 
@@ -238,6 +245,10 @@ def _stored(name: str, value: Any) -> Iterator[tuple[str, str, tuple[int, ...], 
         yield name, _DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape), data.data
     else:
         yield name, "text", (), memoryview(repr(value).encode())
+
+
+def _mark(tensor: torch.Tensor, *, with_version: bool = True) -> tuple[object, ...]:
+    return id(tensor), tensor.data_ptr(), _version(tensor) if with_version else None, str(tensor.dtype)
 
 
 def _version(tensor: torch.Tensor) -> int:

@@ -42,7 +42,8 @@ class Fingerprint:
         Args:
             loaded: the model.
             tokenizer: its tokenizer, or None.
-            with_weights: also read every weight. A write through `.data` bumps no version and shows only there.
+            with_weights: also read every weight. A write through `.data` bumps no version and shows only there. Not
+                done for a model whose weights upstream rescales at the first inference.
             with_vocabulary: also serialise the tokenizer, which takes a third of a second for 50,000 words.
         """
         with loaded.lock:  # a call in another thread may have patched the model
@@ -52,6 +53,7 @@ class Fingerprint:
                 **_tokenizer(tokenizer),
                 **loaded.modes(),
             }
+            with_weights = with_weights and not alterations.rescaled_weights(loaded.model)
             return cls(
                 parts, _digest(loaded) if with_weights else None, _vocabulary(tokenizer) if with_vocabulary else None
             )

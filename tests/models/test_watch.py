@@ -137,3 +137,36 @@ def test_another_configuration_of_an_inner_module_is_a_change(
     monkeypatch.setattr(handle.model.transformer, "config", deepcopy(handle.model.config))
 
     assert before.changes(look(handle, weights=False)) == ["attribute config of transformer: replaced"]
+
+
+STATEFUL: dict[str, dict[str, int]] = {
+    "Rwkv": {"num_hidden_layers": 2, "attention_hidden_size": 16, "rescale_every": 1, "context_length": 64},
+    "RecurrentGemma": {"num_hidden_layers": 3, "num_attention_heads": 2, "lru_width": 16, "pad_token_id": 0},
+    "BigBird": {"num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64},
+}
+
+
+@pytest.mark.parametrize("family", STATEFUL)
+def test_what_upstream_changes_in_a_call_is_no_change(models: ModelCache, tmp_path: Path, family: str) -> None:
+    import torch
+    import transformers
+
+    if not hasattr(transformers, f"{family}ForCausalLM"):
+        pytest.skip(f"this release has no {family}")
+    settings = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 32, **STATEFUL[family]}
+    model = getattr(transformers, f"{family}ForCausalLM")(getattr(transformers, f"{family}Config")(**settings)).eval()
+    cache = ModelCache(tmp_path)
+    handle = cache.adopt(model, models.load("./model").tokenizer)
+
+    with torch.no_grad():
+        model(torch.tensor([[1, 2, 3]]))
+    untouched = list(cache.dirty(weights=True))
+    name, weight = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weight.add_(1)
+    del handle
+
+    assert untouched == []
+    assert [changes for _, changes in cache.dirty(weights=True)] == [
+        [f"tensor {name} was replaced or written in place"]
+    ]
