@@ -366,7 +366,7 @@ def _is_users(entry: Any) -> bool:
 
 
 def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
-    """Return the changed models: of those that a test may have changed, or at the session's end of all."""
+    """Return the changed models. After a test, look at the models it may have changed; at the session's end, at all."""
     cache = config.stash[CACHE]
     found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
     return "; ".join(

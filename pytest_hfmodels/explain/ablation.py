@@ -173,7 +173,7 @@ def ablate(
 
 
 def _may_be_replaced(recorded: Record, observed: Record, proven: AblationResult) -> bool:
-    """Return whether the same kernel of the same release gives other numbers: a test or a plugin may patch it."""
+    """Return whether the kernel and all package versions are as recorded, so that a test or a plugin may patch it."""
     same = recorded.provenance.attention == observed.provenance.attention
     return same and not proven.rules and in_memory.stands_alone(recorded, observed)
 

@@ -226,7 +226,7 @@ class ModelCache:
         others = [entry.loaded for entry in self._entries.values()]
         linked = [other for other in others if not modules.isdisjoint(_module_ids(other.model))]
         shared = {id(other.lock) for other in linked}
-        for other in others:  # also those that already share a lock with a linked model
+        for other in others:  # a model may already share its lock with a linked one
             if id(other.lock) in shared:
                 other.lock = linked[0].lock
         if linked:

@@ -105,7 +105,7 @@ class HFSnapshot:
         self._used: set[str] = set()
         self._written = item.config.stash.setdefault(_WRITTEN, {})
         self.outcomes: list[Outcome] = []
-        self.errors: list[Exception] = []  # those that comparisons raised, also where the test caught them
+        self.errors: list[Exception] = []  # raised by comparisons; a test may have caught them
 
     @property
     def last(self) -> Outcome | None:
