@@ -108,7 +108,7 @@ def family_classes(transformers: ModuleType, kind: str) -> tuple[str, ...]:
 
 
 def possible_classes(transformers: ModuleType, folder: Path) -> tuple[str, ...]:
-    """Return the classes that may have saved a checkpoint: its named classes first, then the rest of its architecture."""
+    """Return the classes that may have saved a checkpoint: its named classes first, then its architecture's."""
     kind = model_type(folder)
     family = family_classes(transformers, kind)
     named = _named_classes(read_configuration(folder))
