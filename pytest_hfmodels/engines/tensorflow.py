@@ -229,7 +229,8 @@ class TensorFlowModel(LoadedModel):
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
         found.update(alterations.attributes(self.model, "the model"))
-        for position, layer in enumerate(self.model.submodules):
+        layers = [one for one in self.model.submodules if not _is_metric(one)]
+        for position, layer in enumerate(layers):
             where = f"layer {position} ({getattr(layer, 'name', type(layer).__name__)})"
             found[f"module {where}"] = (type(layer).__name__, id(layer))
             found.update(alterations.attributes(layer, where))
@@ -250,6 +251,11 @@ class TensorFlowModel(LoadedModel):
         if mask is None or "attention_mask" not in inspect.signature(self.model.call).parameters:
             return {}
         return {"attention_mask": self.tensor(mask.astype(np.int32))}
+
+
+def _is_metric(module: Any) -> bool:
+    """Return whether Keras counts with a module: some layers add one at their first call (Transformer-XL's loss)."""
+    return any(base.__name__ == "Metric" for base in type(module).__mro__)
 
 
 def _label_dtype(labels: IntArray | FloatArray) -> Any:

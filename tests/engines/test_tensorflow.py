@@ -200,3 +200,13 @@ def test_a_changed_attribute_of_a_layer_is_named(models: ModelCache, tiny_gpt2: 
     [(_, [said])] = cache.dirty()
     assert said.startswith("attribute epsilon of layer ")
     assert said.endswith(" (ln_f): 1e-05 -> 0.5")
+
+
+def test_a_metric_that_keras_adds_in_a_call_is_no_change(models: ModelCache) -> None:
+    model = models.load("tiny-transfo-xl", engine="tensorflow")
+    before = model.loaded.modes()
+
+    model.model({"input_ids": np.asarray([[1, 2, 3]])}, labels=np.asarray([[1, 2, 3]]))
+
+    assert [metric.name for metric in model.model.metrics] == ["crit"]
+    assert model.loaded.modes() == before
