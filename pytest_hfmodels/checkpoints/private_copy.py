@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 ADAPTER = "adapter_config.json"
 # Fields that name code, or files outside the folder.
 _OUTSIDE_FIELDS = re.compile(
-    r"auto_map|trust_remote_code|custom_generate|custom_pipelines|transformers_weights|_commit_hash|_?name_or_path|\w+_files?"
+    r"auto_map|trust_remote_code|custom_generate|custom_pipelines|transformers_weights|init_inputs|_commit_hash"
+    r"|_?name_or_path|\w+_files?"
 )
 # Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
 _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")

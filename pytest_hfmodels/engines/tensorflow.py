@@ -21,7 +21,7 @@ from pytest_hfmodels.engines.base import (
     one_at_a_time,
     one_in_process,
 )
-from pytest_hfmodels.engines.generation_config import require_settings
+from pytest_hfmodels.engines.generation_config import inherited_named, require_settings
 from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
@@ -167,7 +167,11 @@ class TensorFlowModel(LoadedModel):
                 "the words, in every release.",
                 hint='Generate with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             )
-        with without_advice(settings), resolved_settings(self.model) as resolved:
+        with (
+            inherited_named(self.model.generation_config, settings),
+            without_advice(settings),
+            resolved_settings(self.model) as resolved,
+        ):
             output = self.model.generate(
                 self.tensor(ids.astype(np.int32)),
                 **self._mask(np.ones_like(ids) if mask is None else mask),

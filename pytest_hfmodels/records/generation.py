@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.errors import CheckpointError, EngineError
 from pytest_hfmodels.records.evidence import Block, Live, MadeBy, fingerprint, frontier_gaps, log_softmax
 from pytest_hfmodels.records.prompt import require_ids, require_room, require_text, vocabulary_size
 from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
@@ -226,4 +226,14 @@ def _frontier(generation: Generation, effective: Mapping[str, Any]) -> tuple[flo
 
 
 def _decode(tokenizer: Any, ids: Sequence[int], skip_special_tokens: bool) -> str:
-    return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+    try:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+    except Exception as error:  # each tokenizer has its own kinds
+        raise CheckpointError(
+            f"{type(tokenizer).__name__} cannot decode token ids of this model "
+            f"({', '.join(map(str, ids[-_SHOWN_IDS:]))}): {type(error).__name__}: {error}",
+            hint="Save the tokenizer that the model was trained with beside it: tokenizer.save_pretrained(folder).",
+        ) from error
+
+
+_SHOWN_IDS = 8

@@ -147,6 +147,7 @@ def test_a_deeply_nested_configuration_gives_a_clear_error(tmp_path: Path, name:
         ({"suppress_tokens": 5}, "suppress_tokens"),
         ({"suppress_tokens": [10**9]}, "suppress_tokens"),
         ({"bad_words_ids": [5]}, "bad_words_ids"),
+        ({"bad_words_ids": [[99_999_999]]}, "bad_words_ids"),
         ({"sequence_bias": [5]}, "sequence_bias"),
         ({"max_time": 60}, "max_time to 60; it must be null"),
         ({"is_assistant": True}, "is_assistant to True; it must be false"),
@@ -205,3 +206,52 @@ def test_a_setting_that_cannot_run_is_refused(cache: ModelCache, tmp_path: Path,
 
     with pytest.raises(CheckpointError, match=next(iter(fields))):
         cache.load("./bot")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"penalty_alpha": 0.6, "top_k": 4},
+        {"dola_layers": "high"},
+        {"force_words_ids": [[1]]},
+        {"constraints": [1]},
+        {"cache_implementation": "quantized"},
+        {"cache_implementation": "offloaded"},
+        {"prompt_lookup_num_tokens": 3, "use_cache": "yes"},
+        {"assistant_early_exit": 1},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_setting_that_this_release_cannot_run_is_named(
+    cache: ModelCache, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    edit_json(write_checkpoint(tmp_path / "bot") / "generation_config.json", **fields)
+
+    said = ""
+    try:
+        cache.load("./bot").generate("Hi", max_new_tokens=2)
+    except HFModelsError as error:
+        said = str(error)
+
+    # Some releases run some of these.
+    assert said == "" or (next(iter(fields)) in said and "generation_config.json" in said)
+
+
+def test_the_tests_own_setting_fails_as_upstream_says(cache: ModelCache, tmp_path: Path) -> None:
+    handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
+
+    with pytest.raises(ValueError, match="num_return_sequences"):
+        handle.generate("Hi", max_new_tokens=2, num_beams=3, num_return_sequences=5)
+
+
+def test_a_tokenizer_that_cannot_decode_the_models_tokens_is_named(cache: ModelCache, tmp_path: Path) -> None:
+    handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
+
+    def decode(*_: Any, **__: Any) -> str:
+        raise ValueError("bytes must be in range(0, 256)")
+
+    handle.tokenizer.decode = decode
+
+    with pytest.raises(CheckpointError, match="cannot decode token ids of this model") as raised:
+        handle.generate("Hi", max_new_tokens=2)
+    assert "bytes must be in range" in raised.value.message
