@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +117,20 @@ def discard_earlier_run(item: pytest.Item) -> None:
 def require_asserted(item: pytest.Item) -> None:
     """Check the comparisons of a test that passed, after the teardown of all its fixtures.
 
+    A fixture of a class, a module or the session may have compared with the snapshot of an earlier test, too.
+
     Raises:
         SnapshotError: a comparison differed, so the test should have failed.
         Exception: what a comparison raised, if the test caught it.
     """
-    if SNAPSHOT in item.stash and CALL in item.stash and item.stash[CALL].passed:
-        _require_asserted(item, item.stash[SNAPSHOT])
+    assertion = sys.modules.get("pytest_hfmodels.snapshots.assertion")  # not imported: no test has used a snapshot
+    if assertion is None:
+        return
+    recent = [snapshot.item for snapshot in item.config.stash.get(assertion.RECENT, [])]
+    item.config.stash[assertion.RECENT] = []
+    for one in dict.fromkeys([item, *recent]):
+        if SNAPSHOT in one.stash and CALL in one.stash and one.stash[CALL].passed:
+            _require_asserted(one, one.stash[SNAPSHOT])
 
 
 def _require_assertions(nodeid: str) -> None:

@@ -98,7 +98,7 @@ class HFSnapshot:
     __hash__ = None  # type: ignore[assignment]  # it has an equality of its own, like syrupy's
 
     def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, explain: Explain) -> None:
-        self._item = item
+        self.item = item
         self._explain = explain
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
@@ -123,6 +123,7 @@ class HFSnapshot:
         Raises:
             SnapshotError: the value is no record, or the file cannot be read.
         """
+        self.item.config.stash.setdefault(RECENT, []).append(self)
         try:
             return self._compare(observed)
         except Exception as error:
@@ -132,20 +133,20 @@ class HFSnapshot:
     def _compare(self, observed: object) -> bool:
         if not isinstance(observed, GenerationRecord | ClassificationRecord):
             raise SnapshotError(
-                f"hf_snapshot compares records, and {self._item.nodeid} gave it {type(observed).__name__}.",
+                f"hf_snapshot compares records, and {self.item.nodeid} gave it {type(observed).__name__}.",
                 hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; syrupy's snapshot takes others.",
             )
         name, self._name = self._name, None
-        base = snapshot_file(self._item, name or self._assertion.index)
-        variant = variant_of(self._item, base)
+        base = snapshot_file(self.item, name or self._assertion.index)
+        variant = variant_of(self.item, base)
         path = base if variant is None else variant.path
         if same_file_key(path) in self._used:
             raise SnapshotError(
-                f"{self._item.nodeid} compares two records with the same file, {path.name}.",
+                f"{self.item.nodeid} compares two records with the same file, {path.name}.",
                 hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
             )
         self._used.add(same_file_key(path))
-        repeated = self._written.get(path, self) is not self and update_requested(self._item.config)
+        repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
         may_write = not repeated and self._may_write(observed, path)
         observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
@@ -155,7 +156,7 @@ class HFSnapshot:
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
             comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False
-        refused = not may_write and update_requested(self._item.config)
+        refused = not may_write and update_requested(self.item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
         self.outcomes.append(
             Outcome(
@@ -177,7 +178,7 @@ class HFSnapshot:
         if observation.recorded is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
-            warnings.warn(visible_line(f"{self._item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
+            warnings.warn(visible_line(f"{self.item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
         return equal
 
     def uncount_failures(self) -> None:
@@ -188,7 +189,7 @@ class HFSnapshot:
 
     def __repr__(self) -> str:
         if self.last is None:
-            return f"<HFSnapshot of {self._item.nodeid}>"
+            return f"<HFSnapshot of {self.item.nodeid}>"
         return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
 
     def _require_consistent(self, observation: Observation) -> None:
@@ -205,14 +206,14 @@ class HFSnapshot:
             else ""
         )
         warnings.warn(
-            f"{self._item.nodeid} recorded an output that contradicts itself: {found.sentence}.{advice}",
+            f"{self.item.nodeid} recorded an output that contradicts itself: {found.sentence}.{advice}",
             InconsistentRecordWarning,
             stacklevel=4,
         )
 
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
         assertion = self._assertion
-        config = self._item.config
+        config = self.item.config
         recording = Options.of(config).recording
         if may_write and (recording or update_requested(config)):
             reason = why_not_written(observation.path, config.rootpath, snapshots_folder(config))
@@ -245,7 +246,7 @@ class HFSnapshot:
             return False
         if own.engine == "torch":
             return True
-        request = request_of(self._item)
+        request = request_of(self.item)
         return not (request is not None and "torch" in request.siblings) and written.engine == own.engine
 
     def _from_base(self, variant: Variant, observation: Observation) -> Comparison | None:
@@ -277,18 +278,18 @@ class HFSnapshot:
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
         try:
-            return self._explain(comparison, observation.recorded, observation.record, test=stable_nodeid(self._item))
+            return self._explain(comparison, observation.recorded, observation.record, test=stable_nodeid(self.item))
         except ImportError as error:  # without NumPy there is no model to ask
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
 
     def _is_foretold(self) -> bool:
         """Tell whether the ledger says that this test fails here, and why: asking the model would slow a green run."""
         expectations = sys.modules.get("pytest_hfmodels.expectations")  # not imported: the project has no ledger
-        return expectations is not None and isinstance(self._item.stash.get(expectations.ENTRY, None), Break)
+        return expectations is not None and isinstance(self.item.stash.get(expectations.ENTRY, None), Break)
 
     def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
         """Keep what an update would write, so that `hfmodels accept` needs no second run; or drop what has passed."""
-        config, path = self._item.config, observation.path
+        config, path = self.item.config, observation.path
         folder = pending_folder(config)
         if folder is None or Options.of(config).baseline:
             return
@@ -321,7 +322,7 @@ class HFSnapshot:
         )
 
     def _writer(self) -> str:
-        request, nodeid = request_of(self._item), stable_nodeid(self._item)
+        request, nodeid = request_of(self.item), stable_nodeid(self.item)
         if request is None or "torch" not in request.siblings:
             return nodeid
         return nodeid.replace(f"[{request.engine}", "[torch", 1)
@@ -332,11 +333,11 @@ class HFSnapshot:
         If the dtype changed, the finer one counts. A file must not widen its tolerance by naming another engine: torch
         writes the files, so numbers from torch are always compared with the tolerance within an engine.
         """
-        options = Options.of(self._item.config)
+        options = Options.of(self.item.config)
         given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
-        marker = self._item.get_closest_marker("hf_tolerance")
+        marker = self.item.get_closest_marker("hf_tolerance")
         if marker is not None:
-            given |= _marked_tolerances(marker, self._item.nodeid)
+            given |= _marked_tolerances(marker, self.item.nodeid)
         same = observed.provenance.engine in ("torch", recorded.provenance.engine)
         value = given["same_engine" if same else "cross_engine"]
         if value is not None:
@@ -345,10 +346,12 @@ class HFSnapshot:
         return min((tolerance_for(dtype, same_engine=same) for dtype in sides), key=lambda found: found.absolute)
 
     def _accepted(self) -> frozenset[Verdict]:
-        lenient = Options.of(self._item.config).near_tie == "warn"
+        lenient = Options.of(self.item.config).near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
 
 
+# The snapshots that something was compared with since the last test ended, in order.
+RECENT: pytest.StashKey[list[HFSnapshot]] = pytest.StashKey()
 # The files that this session wrote, and the writer: a repeated test must not overwrite its first record.
 _WRITTEN: pytest.StashKey[dict[Path, HFSnapshot]] = pytest.StashKey()
 

@@ -338,3 +338,36 @@ def test_an_xdist_worker_checks_too(recorded: Project) -> None:
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines([f"*{SENTENCE}"])
+
+
+WIDE = """
+import pytest
+from tests.example_records import generation, moved
+
+@pytest.fixture(scope="{scope}")
+def late():
+    snapshots = []
+    yield snapshots
+    for snapshot in snapshots:
+        generation(moved(1, by={by})) == snapshot
+
+class TestAll:
+    def test_reply(self, late, hf_snapshot):
+        late.append(hf_snapshot)
+
+    def test_later(self, late):
+        pass
+"""
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+def test_a_comparison_in_the_teardown_of_a_wider_fixture_counts(bare_project: Project, scope: str) -> None:
+    recording = WIDE.format(by=0.0, scope="function")
+    bare_project.write(recording)
+    bare_project.run("--snapshot-update")
+    bare_project.write(WIDE.format(by=0.5, scope=scope))
+
+    result = bare_project.run()
+
+    assert result.parseoutcomes()["errors"] == 1
+    result.stdout.fnmatch_lines(["*::test_reply compared a record that differs from its snapshot, and passed*"])
