@@ -156,6 +156,10 @@ class LoadedModel(ABC):
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
         """Yield every parameter as (name, dtype, shape, bytes), sorted by name and copied one at a time."""
 
+    def unsaved_buffers(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        """Yield, as `weights` does, what the model computes with and never saves: masks, rotary frequencies."""
+        return iter(())
+
     @abstractmethod
     def modes(self) -> Mapping[str, object]:
         """Return what a test may leave changed beside values: training flags, tensor identities and versions."""

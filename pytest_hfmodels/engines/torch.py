@@ -22,7 +22,7 @@ from pytest_hfmodels.engines.base import (
     one_at_a_time,
     one_in_process,
 )
-from pytest_hfmodels.engines.generation_config import require_settings
+from pytest_hfmodels.engines.generation_config import inherited_named, require_settings
 from pytest_hfmodels.engines.settings import resolved_settings, settings_of_run, without_advice
 from pytest_hfmodels.errors import EngineError, HFModelsError
 
@@ -133,7 +133,12 @@ class TorchModel(LoadedModel):
     @one_in_process
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
-        with settled(self.model), without_advice(settings), resolved_settings(self.model) as resolved:
+        with (
+            settled(self.model),
+            inherited_named(self.model.generation_config, settings),
+            without_advice(settings),
+            resolved_settings(self.model) as resolved,
+        ):
             output = self.model.generate(
                 self.tensor(ids),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
@@ -179,6 +184,18 @@ class TorchModel(LoadedModel):
         """See `LoadedModel.weights`; other values in a quantised model's state dict are yielded as text."""
         for name, value in sorted(self.model.state_dict().items()):
             yield from _stored(name, value)
+
+    def unsaved_buffers(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+        """See `LoadedModel.unsaved_buffers`."""
+        found = {
+            f"{prefix}.{name}": module._buffers[name]
+            for prefix, module in self.model.named_modules()
+            for name in module._non_persistent_buffers_set & module._buffers.keys()
+            if not alterations.is_set_by_upstream(name, module)
+        }
+        for name, buffer in sorted(found.items()):
+            if buffer is not None:
+                yield from _stored(name, buffer)
 
     def modes(self) -> Mapping[str, object]:
         """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""

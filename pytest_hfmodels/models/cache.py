@@ -20,7 +20,7 @@ from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.entry import Entry
 from pytest_hfmodels.models.handle import HFModel
 from pytest_hfmodels.models.memory import free_memory, reachable_ids
-from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint
+from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint, digest_of
 
 if TYPE_CHECKING:
     import os
@@ -151,7 +151,8 @@ class ModelCache:
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
             before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
-            entry = Entry(checkpoint, kind, loaded, tokenizer, replace(before, weights=weights), True)
+            before = replace(before, weights=weights, buffers=digest_of(loaded.unsaved_buffers()))
+            entry = Entry(checkpoint, kind, loaded, tokenizer, before, True)
             entry.requested = True
             self._entries[key] = entry
             handle = HFModel(lambda: self._mark_requested(key, entry))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.engines import alterations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pytest_hfmodels.engines import LoadedModel
 
@@ -27,11 +27,13 @@ class Fingerprint:
         parts: everything that is cheap to read: settings, modes, attributes, ids of tensors.
         weights: a digest of all weights, if requested.
         vocabulary: a digest of the tokenizer with its vocabulary and merges, if requested.
+        buffers: a digest of what the model computes with and does not save, if weights were requested.
     """
 
     parts: Mapping[str, object]
     weights: str | None
     vocabulary: str | None = None
+    buffers: str | None = None
 
     @classmethod
     def of(
@@ -53,10 +55,10 @@ class Fingerprint:
                 **_tokenizer(tokenizer),
                 **loaded.modes(),
             }
+            buffers = digest_of(loaded.unsaved_buffers()) if with_weights else None
             with_weights = with_weights and not alterations.rescaled_weights(loaded.model)
-            return cls(
-                parts, _digest(loaded) if with_weights else None, _vocabulary(tokenizer) if with_vocabulary else None
-            )
+            weights = digest_of(loaded.weights()) if with_weights else None
+            return cls(parts, weights, _vocabulary(tokenizer) if with_vocabulary else None, buffers)
 
     def changes(self, now: Fingerprint) -> list[str]:
         """Say what differs in `now`, in words; empty where nothing does."""
@@ -68,7 +70,7 @@ class Fingerprint:
         ]
         if not found and _differ(self.vocabulary, now.vocabulary):
             found.append(_describe(_BACKEND, None, None))
-        if not found and _differ(self.weights, now.weights):
+        if not found and (_differ(self.weights, now.weights) or _differ(self.buffers, now.buffers)):
             found.append(IN_PLACE)
         return found
 
@@ -185,7 +187,8 @@ def _happened(before: object, now: object) -> str:
     return "removed" if now == _ABSENT else "replaced"
 
 
-def _digest(loaded: LoadedModel) -> str:
+def digest_of(tensors: Iterator[tuple[str, str, tuple[int, ...], memoryview]]) -> str:
+    """Return a digest of tensors, as `LoadedModel.weights` yields them."""
     from pytest_hfmodels.checkpoints import ordered_weights_digest
 
-    return ordered_weights_digest(loaded.weights())
+    return ordered_weights_digest(tensors)

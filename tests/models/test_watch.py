@@ -170,3 +170,14 @@ def test_what_upstream_changes_in_a_call_is_no_change(models: ModelCache, tmp_pa
     assert [changes for _, changes in cache.dirty(weights=True)] == [
         [f"tensor {name} was replaced or written in place"]
     ]
+
+
+def test_a_buffer_that_is_never_saved_is_watched(models: ModelCache) -> None:
+    handle = models.load("./model", engine="torch", attention="eager", pad_token_id=3)
+    handle.model.register_buffer("frequencies", handle.loaded.tensor([1.0, 2.0]), persistent=False)
+    before = look(handle)
+
+    handle.model.frequencies.data[0] = 5.0
+
+    assert before.changes(look(handle)) == ["weights were written in place"]
+    assert before.changes(look(handle, weights=False)) == []
