@@ -229,6 +229,28 @@ def engines_for_header(config: pytest.Config, items: Iterable[pytest.Item]) -> t
     return usable() if chosen_late else engines_in_use(config, items)
 
 
+def named_fixtures(item: pytest.Item) -> set[str]:
+    """Return the fixtures that a test can reach: named by it, by its own fixtures, or by fixtures that those name.
+
+    A session's fixture with autouse is in every test's list, whether or not anything in the test names it.
+    """
+    info: Any = getattr(item, "_fixtureinfo", None)  # pytest has no public way to it
+    if info is None:  # a doctest, or another plugin's item
+        return set(getattr(item, "fixturenames", ()))
+    definitions = {name: found[-1] for name, found in info.name2fixturedefs.items() if found}
+    waiting = [*info.argnames, *(name for name, one in definitions.items() if one.scope not in _WIDE)]
+    named: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in named:
+            named.add(name)
+            waiting += definitions[name].argnames if name in definitions else ()
+    return named
+
+
+_WIDE = ("session", "package")
+
+
 def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, dict[str, Any], list[str] | None]:
     """Return the checkpoint, the keywords for `ModelCache.load` and the engines that a marker names."""
     if marker is None:

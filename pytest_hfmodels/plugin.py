@@ -376,9 +376,15 @@ def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
 
 
 def _holders(item: pytest.Item) -> list[object]:
-    """Return the objects through which a test may reach a model, besides its handle."""
-    values = (getattr(item, "funcargs", None) or {}).values()
-    return [*values, *(getattr(item, name, None) for name in ("instance", "cls", "module"))]
+    """Return the objects through which a test may reach a model, besides its handle.
+
+    The value of a session fixture counts only if the test or a fixture that runs for it names it: with autouse, every
+    test of a project has it.
+    """
+    values: dict[str, object] = getattr(item, "funcargs", None) or {}
+    named = collection.named_fixtures(item)
+    own = (getattr(item, name, None) for name in ("instance", "cls", "module"))
+    return [*(value for name, value in values.items() if name in named), *own]
 
 
 def _object(config: pytest.Config, text: str) -> None:

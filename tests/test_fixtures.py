@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import EngineUnavailable
+from pytest_hfmodels.models.entry import Entry
 
 from .surroundings import needs_both_engines
 
@@ -295,3 +296,39 @@ def test_by_hand(hf_models):
     result.assert_outcomes(skipped=1, failed=1)
     result.stdout.fnmatch_lines(["*--hfmodels-checkpoints*hub*"])
     result.stdout.fnmatch_lines(["SKIPPED*openai-community/gpt2*is not in the Hub's cache*"])
+
+
+HELD = """
+import pytest
+
+@pytest.fixture(scope="session", autouse=True)
+def held(hf_models):
+    return hf_models.load("./model").model
+
+@pytest.fixture
+def through(held):
+    return None
+
+def test_loads(): pass
+def test_empty(): pass
+def test_names_it(held): pass
+def test_reaches_it(through): pass
+"""
+
+
+def test_a_session_fixture_that_no_test_names_costs_them_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def look(self: Entry, test: str, *, weights: bool) -> list[str]:
+        del self, weights
+        looks.append(test)
+        return []
+
+    monkeypatch.setattr(Entry, "new_changes", look)
+    project.write(HELD)
+
+    project.run().assert_outcomes(passed=4)
+
+    assert [test.rpartition("::")[2] for test in looks] == ["test_loads", "test_names_it", "test_reaches_it", ""]
