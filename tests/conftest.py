@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels import ModelCache
 
 
+_OF_A_WORKER = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
+
+
 @pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder; tests that change files take a copy."""
@@ -53,8 +56,12 @@ def _imported() -> dict[str, ModuleType]:
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch: pytest.MonkeyPatch, _imported: dict[str, ModuleType]) -> Iterator[None]:
-    """Each test starts where no CI runs; each leaves the modules that its inner runs imported, and the random state."""
-    monkeypatch.delenv("CI", raising=False)
+    """Each test starts where no CI runs; each leaves the modules that its inner runs imported, and the random state.
+
+    Inner runs must not believe that they are workers of an outer xdist: syrupy prints no summary there.
+    """
+    for name in ("CI", *_OF_A_WORKER):
+        monkeypatch.delenv(name, raising=False)
     state = random.getstate()
     yield
     random.setstate(state)
