@@ -32,7 +32,8 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
-    session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *session.posargs)
+    workers = ("-n", "2", "--dist", "loadfile")  # more would need more memory: each holds torch and TensorFlow
+    session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *workers, *session.posargs)
     session.notify("parity", posargs=())
     session.notify("rows", posargs=())
 
@@ -64,7 +65,9 @@ def mutations(session: nox.Session) -> None:
 def rows(session: nox.Session) -> None:
     """Run the suites on the last release with upstream's Transformer-XL, and on the newest one."""
     install(session)
-    session.run("hfmodels", "matrix", "rows/4.37.2.txt", "transformers==5.23.0", *session.posargs, "--", "suites")
+    session.run(
+        "hfmodels", "matrix", "rows/4.37.2.txt", "transformers==5.23.0", "-j", "2", *session.posargs, "--", "suites"
+    )
 
 
 @nox.session

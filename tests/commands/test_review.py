@@ -44,7 +44,12 @@ class InTerminal:
             stdin=other,
             stdout=other,
             stderr=other,
-            env={**os.environ, "TERM": "xterm", "PAGER": "cat", **(environment or {})},
+            env={
+                **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+                "TERM": "xterm",
+                "PAGER": "cat",
+                **(environment or {}),
+            },
             start_new_session=True,
             preexec_fn=_as_in_a_terminal,
         )

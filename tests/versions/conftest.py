@@ -110,8 +110,9 @@ def lib_project(
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that nothing has been built in yet."""
+def own_cache(lib_project: LibProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that nothing has been built in yet, instead of the one that `lib_project` shares."""
+    del lib_project  # it sets the same variable
     folder = tmp_path / "own-cache"
     monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(folder))
     return folder
