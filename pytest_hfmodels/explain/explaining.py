@@ -91,11 +91,19 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     origin = None if made_by is None else made_by.origin
     if layer == "kind":
         return _of(comparison, layers.kind(comparison))
+    outside = None if origin is None else layers.outside_vocabulary(recorded, origin)
     if layer == "prompt":
+        if outside is not None and recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer:
+            return Explanation(comparison.verdict, None, outside)
         return _of(comparison, layers.prompt(recorded, observed, origin))
     if layer == "settings":
         asked = None if made_by is None else made_by.settings
         return _of(comparison, layers.settings(comparison, recorded, observed, asked, origin))
+    part = layers.checkpoint_part(recorded, observed)
+    if outside is not None:  # the model cannot be run over the recorded tokens
+        if part is not None:
+            return _of(comparison, _checkpoint(part, [Evidence(outside)]))
+        return Explanation(comparison.verdict, None, outside)
     broken = _not_finite(comparison, recorded)
     if broken is not None:
         return Explanation(comparison.verdict, None, _differs(broken))

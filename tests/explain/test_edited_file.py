@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.snapshots import Verdict
 
-from .asking import ask, stored
+from .asking import ask, stored, told
 from .test_causes import BEAMS, classify, generate
 
 if TYPE_CHECKING:
@@ -67,3 +67,47 @@ def test_a_step_s_number_that_is_not_finite_is_named(models: ModelCache) -> None
 
         assert found.cause is None, name
         assert "not a finite number" in found.sentence
+
+
+@pytest.mark.parametrize("token", [257, 10**6, 2**40, 2**63 - 1])
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_token_outside_the_vocabulary_is_named(models: ModelCache, token: int, settings: dict[str, Any]) -> None:
+    observed = generate(models.load("./model"), **settings)
+    first, *others = observed.steps
+    ids = (token, *observed.ids[1:])
+    edits: list[dict[str, Any]] = [
+        {
+            "steps": (replace(first, id=token), *others),
+            "beams": tuple(replace(beam, ids=ids) for beam in observed.beams[:1]) + observed.beams[1:],
+        },
+        {"prompt": replace(observed.prompt, ids=(token, *observed.prompt.ids[1:]))},
+    ]
+    if observed.beams:
+        edits.append({"beams": (*observed.beams[:-1], replace(observed.beams[-1], ids=ids))})
+    for edit in edits:
+        found = ask(stored(replace(observed, **edit)), observed)
+
+        assert (found.cause, found.sentence) == (
+            None,
+            f"the file names token {token}, and the vocabulary of the model has 257 tokens",
+        )
+
+
+def test_a_text_s_token_outside_the_vocabulary_is_named(models: ModelCache) -> None:
+    observed = classify(models.load("./model", task="text-classification", pad_token_id=0))
+    first, *others = observed.inputs
+    recorded = stored(replace(observed, inputs=(replace(first, ids=(2**40, *first.ids[1:])), *others)))
+
+    assert f"the file names token {2**40}, and the vocabulary" in ask(recorded, observed).sentence
+
+
+def test_a_token_outside_a_vocabulary_that_has_shrunk_is_the_checkpoint_s(models: ModelCache) -> None:
+    observed = generate(models.load("./model"))
+    first, *others = observed.steps
+    seen = replace(observed.checkpoint, config="sha256:another")
+    recorded = stored(replace(observed, steps=(replace(first, id=300), *others), checkpoint=seen))
+
+    found = ask(recorded, observed)
+
+    assert found.cause == "checkpoint:config"
+    assert "the file names token 300, and the vocabulary of the model has 257 tokens" in told(found)

@@ -216,6 +216,8 @@ def complaint(text: str) -> str:
             '[13, " and"',
             "steps.rows.1: 'often' in row 1 is not a number",
         ),
+        ("ids = [5, 6, 7]", f"ids = [5, {2**63}, 7]", "ids = [5", f"prompt.ids.1: {2**63} is too large for a token id"),
+        ('[13, " and"', f'[{10**30}, " and"', f"[{10**30}", f"steps.rows.1: {10**30} in row 1 is too large for a"),
         ('[13, " and"', '[13.5, " and"', '[13.5, " and"', "steps.rows.1: 13.5 in row 1 is not an integer"),
         (
             'engine = "torch"',
