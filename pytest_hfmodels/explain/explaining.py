@@ -148,7 +148,8 @@ def _of_generation(
         if comparison.verdict is Verdict.NEAR_TIE:  # what follows the tie says that more than rounding is at work
             comparison, close = replace(comparison, verdict=Verdict.CHANGED), []
         if part is not None:
-            return _of(comparison, _checkpoint(part, [*evidence, *close]))
+            found_again = _movement(drift, recorded, observed, passes)
+            return _of_the_checkpoint(comparison, part, found_again, recorded, observed, passes, [*evidence, *close])
         return _forward(comparison, recorded, observed, passes, teacher, drift, [*evidence, *close])
     shared = min(len(recorded.ids), len(observed.ids)) if split is None else split + 1
     generating = largest(scores_moved(recorded, observed, min(shared, len(observed.ids), len(recorded.ids))))
@@ -331,7 +332,10 @@ def _of_classifier(
         return _of(comparison, _reading(recorded, observed, part, close))
     if part is not None and moved > floor:
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
-        return _of(comparison, _checkpoint(part, [told, *close]))
+        if passes is None or observed.live is None:
+            return _of(comparison, _checkpoint(part, [told, *close]))
+        found = classifier.movement(moved, recorded, observed.live, passes, floor)
+        return _of_the_checkpoint(comparison, part, found, recorded, observed, passes, [told, *close])
     if passes is None or observed.live is None:
         return _without_model(comparison, recorded, observed, close)
     beyond = _beyond(comparison, 2 * floor)
@@ -374,6 +378,25 @@ def _reading(
     if changes:
         return layers.Finding("test", in_memory.sentence(changes), said)
     return layers.Finding("decoding", "the same logits are read as other labels", said)
+
+
+def _of_the_checkpoint(
+    comparison: Comparison,
+    part: str,
+    found: Movement,
+    recorded: Record,
+    observed: Record,
+    passes: Passes,
+    evidence: list[Evidence],
+) -> Explanation:
+    """Blame another checkpoint, unless loading it again reproduces the recorded numbers: then the test changed it."""
+    proven = control(found, recorded, observed, passes.origin)
+    evidence = [*evidence, *_shown(found.swapped), *found.evidence]
+    swapped = tuple(found.swapped)
+    if proven is not None and any(swap.returns for swap in swapped):
+        return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), swapped)
+    finding = _checkpoint(part, evidence)
+    return replace(_of(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
 
 
 def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
