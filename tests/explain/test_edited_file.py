@@ -61,7 +61,8 @@ def test_a_step_s_number_that_is_not_finite_is_named(models: ModelCache) -> None
     observed = generate(models.load("./model"))
     first, *others = observed.steps
     for name in ("log_probability", "processed"):
-        recorded = stored(replace(observed, steps=(replace(first, **{name: math.nan}), *others)))
+        change: dict[str, Any] = {name: math.nan}
+        recorded = stored(replace(observed, steps=(replace(first, **change), *others)))
 
         found = ask(recorded, observed)
 
