@@ -14,7 +14,7 @@ import pytest
 
 from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.errors import OptionError, SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.files import write_atomically, write_report
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
@@ -123,7 +123,7 @@ class PatchWriter:
             return
         pendings = [pending for found in self._found.values() for pending in found]
         try:
-            write_atomically(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
+            write_report(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
         except SnapshotError as error:
             self._said = f"--hfmodels-patch: {error}"
         except OSError as error:

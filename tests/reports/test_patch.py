@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.files import write_atomically, write_report
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.snapshots.pending import Pending, digest_of
 
 from ..pending_project import NOW, TESTS, change, git, pending, record, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ..project import Project
@@ -225,6 +231,58 @@ def test_a_patch_that_cannot_be_written_is_said_and_changes_nothing(bare_project
 
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["--hfmodels-patch: closed/out.patch could not be written*"])
+
+
+@contextmanager
+def read_pipe(path: Path) -> Iterator[list[str]]:
+    """Make a named pipe, and read what one writer puts into it."""
+    os.mkfifo(path)
+    said: list[str] = []
+    reader = Thread(target=lambda: said.append(path.read_text()), daemon=True)
+    reader.start()
+    yield said
+    with suppress(OSError):  # nobody has opened it: end the reader
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    reader.join(10)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_written_into_and_stays(bare_project: Project, linked: bool) -> None:
+    record(bare_project)
+    pipe = bare_project.path / "pipe"
+    named = bare_project.path / "link" if linked else pipe
+    if linked:
+        named.symlink_to(pipe)
+
+    with read_pipe(pipe) as said:
+        change(bare_project)
+        run(bare_project, f"--hfmodels-patch={named}")
+    pipe.unlink()
+    with read_pipe(pipe) as json:
+        run(bare_project, f"--hfmodels-json={named}")
+    pipe.unlink()
+    with read_pipe(pipe) as later:
+        main(["pending", "--patch", str(named)])
+
+    assert pipe.is_fifo()
+    assert "test_reply.toml" in said[0]
+    assert '"format"' in json[0]
+    assert said == later
+
+
+def test_a_device_is_never_replaced(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # discards what is written
+        device.open("wb").close()
+    except OSError:
+        pytest.skip("needs the right to make and open a device")
+
+    write_report(device, "text")
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(device, "text")
+
+    assert device.is_char_device()
 
 
 @pytest.mark.parametrize(
