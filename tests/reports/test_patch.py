@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -209,6 +210,35 @@ def test_where_the_cache_cannot_be_written_a_patch_is_offered(
     assert f"git apply {patch} (--hfmodels-patch FILE chooses the file)" in line
     apply(patch.read_text(), bare_project.path)
     run(bare_project).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("what", ["full disk", "looping link", "one of two"])
+def test_a_patch_is_offered_if_only_the_write_shows_that_the_cache_cannot_be_written(
+    bare_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    record(bare_project)
+    bare_project.write(TESTS.format(**NOW))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if what == "looping link":
+        (bare_project.path / "loop").symlink_to("loop")
+        bare_project.ini("cache_dir = loop/cache")
+
+    def full(path: Path, text: str) -> None:
+        if what != "one of two" or "test_other" in text:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_atomically(path, text)
+
+    if what != "looping link":
+        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_atomically", full)
+
+    result = run(bare_project)
+
+    (line,) = (line for line in result.outlines if "wait for a decision" in line)
+    (patch,) = tmp_path.glob("hfmodels-*.patch")
+    count = "1 of them could not be saved" if what == "one of two" else "nothing is pending"
+    assert line.startswith(f"2 tests wait for a decision: {count}, because ")
+    assert ("test_reply.toml" in patch.read_text()) == (what != "one of two")
+    assert "test_other.toml" in patch.read_text()
 
 
 def test_a_patch_that_was_asked_for_is_written_where_the_cache_cannot_be(bare_project: Project) -> None:
