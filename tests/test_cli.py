@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels import cli
 from pytest_hfmodels.cli import main
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def test_only_errors_of_stdout_are_called_so(
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(cli.orphans, "run", fail)
+    monkeypatch.setattr("pytest_hfmodels.commands.orphans.run", fail)
 
     assert main(["orphans"]) == 2
 
