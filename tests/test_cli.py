@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import errno
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from .project import Project
 
-COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))")
+COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import COMMANDS, main; sys.exit(main(sys.argv[1:]))")
 TESTS = """
 from tests.example_records import generation
 
@@ -141,7 +142,10 @@ def test_a_file_that_cannot_be_deleted_is_one_sentence(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    monkeypatch.setattr("pytest_hfmodels.snapshots.orphans.find_orphans", lambda _: [Path("snapshots/a.toml")])
+    module = import_module(
+        "pytest_hfmodels.snapshots.orphans"
+    )  # by name: pytester's runs may leave another on the package
+    monkeypatch.setattr(module, "find_orphans", lambda _: [Path("snapshots/a.toml")])
 
     assert main(["orphans", "--delete"]) == 2
 
@@ -154,7 +158,7 @@ def test_only_errors_of_stdout_are_called_so(
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("pytest_hfmodels.commands.orphans.run", fail)
+    monkeypatch.setattr(next(one for one in COMMANDS if one.__name__.endswith(".orphans")), "run", fail)
 
     assert main(["orphans"]) == 2
 
