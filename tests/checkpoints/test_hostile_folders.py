@@ -7,13 +7,15 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels import CheckpointError, HFModelsError, ModelCache
+from pytest_hfmodels import CheckpointError, EngineError, HFModelsError, ModelCache
 from pytest_hfmodels.checkpoints import resolve
 from pytest_hfmodels.engines import usable
+from pytest_hfmodels.engines.generation_config import inherited_named
 
 from ..other_checkpoints import edit_json
 from ..tiny_gpt2 import write_checkpoint
@@ -235,6 +237,16 @@ def test_a_setting_that_this_release_cannot_run_is_named(
 
     # Some releases run some of these.
     assert said == "" or (next(iter(fields)) in said and "generation_config.json" in said)
+    assert "trust_remote_code" not in said
+
+
+def test_an_error_without_a_message_names_the_settings_too() -> None:
+    config = SimpleNamespace(to_diff_dict=lambda: {"penalty_alpha": 0.6, "max_length": 9})
+
+    with pytest.raises(EngineError, match="penalty_alpha=") as raised, inherited_named(config, {}):
+        raise AssertionError
+
+    assert "AssertionError" in raised.value.message
 
 
 def test_the_tests_own_setting_fails_as_upstream_says(cache: ModelCache, tmp_path: Path) -> None:
