@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 COMMANDS = (review, pending, diff, accept, reject, ledger, matrix, bisect, orphans)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
+# Without a file's name these come from printing; an unbuffered stream that failed can be flushed all the same.
+_OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,23 +35,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
     try:
         status = int(options.run(options))
-        sys.stdout.flush()
-        return status
     except HFModelsError as error:
         print(f"hfmodels: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("hfmodels: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read has read enough; Python would complain at exit once more
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        return 1
     except OSError as error:
-        if error.filename is not None:  # of a file that a command should have said something about
-            raise
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
-        print(f"hfmodels: what there is to say cannot be written: {error.strerror or error}", file=sys.stderr)
-        return 1
+        if error.filename is None and (error.errno in _OF_WRITING or not _can_flush()):
+            return _unprinted(error)
+        print(f"hfmodels: {visible(_cause(error))}", file=sys.stderr)
+        return 2
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _unprinted(error)
+    return status
+
+
+def _can_flush() -> bool:
+    """Return whether stdout can be written; if not, it is what raised the error."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _unprinted(error: OSError) -> int:
+    """Say that stdout cannot be written, unless its reader has read enough; return the exit code."""
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python would complain at exit once more
+    if not isinstance(error, BrokenPipeError):
+        print(f"hfmodels: The output cannot be written: {error.strerror or error}.", file=sys.stderr)
+    return 1
+
+
+def _cause(error: OSError) -> str:
+    """Return what the operating system refused, and of which file, as a sentence."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "The current folder does not exist any more. Change to the project's folder."
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"The operating system refused a call: {reason}."
+    return f"{os.fsdecode(error.filename)} cannot be read or written: {reason}. Check its permissions and its disk."
 
 
 def _parser() -> argparse.ArgumentParser:

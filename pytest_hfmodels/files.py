@@ -8,15 +8,12 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked, and temporary files of killed writers stay
     fcntl = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -29,10 +26,13 @@ def write_atomically(path: Path, text: str) -> None:
         text: UTF-8, line ends as they are.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full; `path` is untouched then.
+        OSError: the folder cannot be written, the disk is full, or there is a device or a pipe at `path`; it is
+            untouched then.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    target = path.resolve()  # a symbolic link stays one
+    target = Path(os.path.realpath(path))  # a symbolic link stays one; `resolve` fails on a looping one
     remove_leftovers(target)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
     # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
@@ -53,6 +53,24 @@ def write_atomically(path: Path, text: str) -> None:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write `text` to a file that the user named: atomically, or straight into a device or a pipe.
+
+    Args:
+        path: the file, device or pipe. A pipe that nobody reads blocks, as it does in a shell.
+        text: UTF-8, line ends as they are.
+
+    Raises:
+        OSError: it is a folder, or cannot be written.
+    """
+    if not path.exists() or path.is_file():
+        write_atomically(path, text)
+        return
+    handle = os.open(path, os.O_WRONLY)  # never made nor truncated; of a folder this is an error
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
 
 
 def remove_leftovers(target: Path) -> None:

@@ -93,9 +93,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         collection.apply_engine_limits(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
-            from pytest_hfmodels.reports.patch_session import attach_where_closed  # imports what a snapshot will
+            from pytest_hfmodels.reports.patch_session import attach_unsaved  # imports what a snapshot will
 
-            attach_where_closed(config)
+            attach_unsaved(config)
         if collection.has_ledger(config, items):
             from pytest_hfmodels.expectations import apply_ledger  # only projects with a ledger pay for reading one
 

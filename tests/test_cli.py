@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
+import os
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from .project import Project
 
-COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))")
+COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import COMMANDS, main; sys.exit(main(sys.argv[1:]))")
 TESTS = """
 from tests.example_records import generation
 
@@ -129,3 +133,60 @@ def test_a_long_name_keeps_its_further_snapshots(bare_project: Project) -> None:
     result = bare_project.run_python(*COMMAND, "orphans")
 
     assert (result.ret, result.outlines) == (0, [])
+
+
+def test_a_file_that_cannot_be_deleted_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    module = import_module(
+        "pytest_hfmodels.snapshots.orphans"
+    )  # by name: pytester's runs may leave another on the package
+    monkeypatch.setattr(module, "find_orphans", lambda _: [Path("snapshots/a.toml")])
+
+    assert main(["orphans", "--delete"]) == 2
+
+    assert "hfmodels: snapshots/a.toml cannot be read or written: Permission denied." in capsys.readouterr().err
+
+
+def test_only_errors_of_stdout_are_called_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(next(one for one in COMMANDS if one.__name__.endswith(".orphans")), "run", fail)
+
+    assert main(["orphans"]) == 2
+
+    assert capsys.readouterr().err == "hfmodels: The operating system refused a call: Too many open files.\n"
+
+
+@pytest.mark.parametrize("command", ["pending", "orphans", "ledger"])
+def test_a_deleted_current_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+
+    assert main([command]) == 2
+
+    assert "hfmodels: The current folder does not exist any more." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pending", "orphans", "ledger"])
+def test_a_configuration_that_is_not_utf_8_is_one_sentence(
+    bare_project: Project, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (bare_project.path / "pytest.ini").write_bytes(b"[pytest]\n# caf\xe9\n")
+
+    assert main([command]) == 2
+
+    said = capsys.readouterr().err
+    assert "UTF-8" in said
+    assert "Traceback" not in said

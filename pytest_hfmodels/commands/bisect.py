@@ -80,10 +80,10 @@ def _write(text: str, file: str) -> None:
     from pathlib import Path
 
     from pytest_hfmodels.errors import VersionsError
-    from pytest_hfmodels.files import write_atomically
+    from pytest_hfmodels.files import write_report
 
     try:
-        write_atomically(Path(file), text)
+        write_report(Path(file), text)
     except OSError as error:
         raise VersionsError(
             f"The answer cannot be written to {file}: {error}.", hint="Name a file in a folder that can be written to."

@@ -117,19 +117,20 @@ def _check(files: Mapping[str, str]) -> None:
     for file in files.values():
         path = Path(file).absolute()
         folder = next(parent for parent in path.parents if parent.exists())
-        if file != _PRINT and (path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
+        written = path if path.exists() and not path.is_file() else folder  # a device or a pipe is not replaced
+        if file != _PRINT and (path.is_dir() or not folder.is_dir() or not os.access(written, os.W_OK)):
             raise VersionsError(f"The grid cannot be written to {file}.", hint=_WRITABLE)
 
 
 def _write(text: str, file: str) -> None:
     from pytest_hfmodels.errors import VersionsError
-    from pytest_hfmodels.files import write_atomically
+    from pytest_hfmodels.files import write_report
 
     if file == _PRINT:
         print(text, end="")
         return
     try:
-        write_atomically(Path(file), text)
+        write_report(Path(file), text)
     except OSError as error:
         raise VersionsError(f"The grid cannot be written to {file}: {error}.", hint=_WRITABLE) from error
 

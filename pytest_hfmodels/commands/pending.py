@@ -81,7 +81,7 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
     from pathlib import Path
 
     from pytest_hfmodels.errors import SnapshotError
-    from pytest_hfmodels.files import write_atomically
+    from pytest_hfmodels.files import write_report
     from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
 
     kept = [pending for pending, trouble in found if trouble is None and is_text(pending)]
@@ -95,7 +95,7 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
         sys.stdout.buffer.write(text.encode())
         return
     try:
-        write_atomically(Path(file), text)
+        write_report(Path(file), text)
     except OSError as error:
         raise SnapshotError(
             f"The patch cannot be written to {file}: {error.strerror or error}.",

@@ -52,6 +52,26 @@ def logits_moved(recorded: ClassificationRecord, logits: Any) -> float:
     )
 
 
+def movement(
+    moved: float, recorded: ClassificationRecord, live: LiveClassifier, passes: Passes, floor: float
+) -> Movement:
+    """Return logits that moved, for ablations over the same batch.
+
+    Args:
+        moved: by how much.
+        recorded: from the snapshot.
+        live: the batch.
+        passes: the model.
+        floor: the noise floor.
+    """
+
+    def measure(loaded: LoadedModel) -> Measured:
+        seen = passes.classify(live.ids, live.mask, None, loaded)
+        return Measured(logits_moved(recorded, seen.logits), fingerprint(seen.hidden_states, live.mask))
+
+    return Movement(moved, floor, measure)
+
+
 def explain_numbers(
     recorded: ClassificationRecord,
     observed: ClassificationRecord,
@@ -87,15 +107,11 @@ def explain_numbers(
                 [],
             )
 
-    def measure(loaded: LoadedModel) -> Measured:
-        seen = passes.classify(live.ids, live.mask, None, loaded)
-        return Measured(logits_moved(recorded, seen.logits), fingerprint(seen.hidden_states, live.mask))
-
     pooled = _pooling(recorded, observed, live, passes, floor) if moved > floor else None
     if pooled is not None:
         evidence.append(pooled[1])
         return Answer("forward", pooled[0], "pooling", ("pooling",)), evidence, []
-    found = Movement(moved, floor, measure)
+    found = movement(moved, recorded, live, passes, floor)
     proven = ablate(found, recorded, observed, passes)
     if moved <= floor:
         evidence += found.evidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.records.evidence import MadeBy
-    from pytest_hfmodels.snapshots.compare import Comparison
+    from pytest_hfmodels.snapshots.compare import Comparison, Difference
 
 _NO_RELEASE = (
     "test",
@@ -90,11 +91,22 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     origin = None if made_by is None else made_by.origin
     if layer == "kind":
         return _of(comparison, layers.kind(comparison))
+    outside = None if origin is None else layers.outside_vocabulary(recorded, origin)
     if layer == "prompt":
+        if outside is not None and recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer:
+            return Explanation(comparison.verdict, None, outside)
         return _of(comparison, layers.prompt(recorded, observed, origin))
     if layer == "settings":
         asked = None if made_by is None else made_by.settings
         return _of(comparison, layers.settings(comparison, recorded, observed, asked, origin))
+    part = layers.checkpoint_part(recorded, observed)
+    if outside is not None:  # the model cannot be run over the recorded tokens
+        if part is not None:
+            return _of(comparison, _checkpoint(part, [Evidence(outside)]))
+        return Explanation(comparison.verdict, None, outside)
+    broken = _not_finite(comparison, recorded)
+    if broken is not None:
+        return Explanation(comparison.verdict, None, _differs(broken))
     passes = None if made_by is None or origin is None else Passes(origin, made_by.settings)
     if isinstance(recorded, ClassificationRecord) and isinstance(observed, ClassificationRecord):
         return _of_classifier(comparison, recorded, observed, passes)
@@ -136,7 +148,8 @@ def _of_generation(
         if comparison.verdict is Verdict.NEAR_TIE:  # what follows the tie says that more than rounding is at work
             comparison, close = replace(comparison, verdict=Verdict.CHANGED), []
         if part is not None:
-            return _of(comparison, _checkpoint(part, [*evidence, *close]))
+            found_again = _movement(drift, recorded, observed, passes)
+            return _of_the_checkpoint(comparison, part, found_again, recorded, observed, passes, [*evidence, *close])
         return _forward(comparison, recorded, observed, passes, teacher, drift, [*evidence, *close])
     shared = min(len(recorded.ids), len(observed.ids)) if split is None else split + 1
     generating = largest(scores_moved(recorded, observed, min(shared, len(observed.ids), len(recorded.ids))))
@@ -255,8 +268,41 @@ def _small(
     )
 
 
+def _not_finite(comparison: Comparison, recorded: Record) -> Difference | None:
+    """Return the first recorded number that is not finite although the number now is: nothing can be measured with it.
+
+    A suppressed token has a processed log-probability of -inf, and a margin that need not be finite.
+    """
+    generation = isinstance(recorded, GenerationRecord)
+    for found in comparison.differences:
+        if found.layer != "numbers" or math.isfinite(found.recorded) or not math.isfinite(found.observed):
+            continue
+        suppressed = found.what == "processed log-probability" and found.recorded == -math.inf
+        if not suppressed and not (generation and found.what == "margin"):
+            return found
+    return None
+
+
+def _beyond(comparison: Comparison, most: float) -> Difference | None:
+    """Return the first number that moved by more than `most`."""
+    for found in comparison.differences:
+        if found.layer == "numbers" and not abs(found.recorded - found.observed) <= most:
+            return found
+    return None
+
+
+def _differs(found: Difference) -> str:
+    """Return the sentence that names a number which differs, and says no more."""
+    broken = "" if math.isfinite(found.recorded) else ", which is not a finite number"
+    recorded, observed = f"{found.recorded:.6g}", f"{found.observed:.6g}"
+    return f"the {found.what} differs: the file records {recorded}{broken}, and it is {observed} now"
+
+
 def within_the_floor(comparison: Comparison, floor: float) -> str:
     """Return the sentence for numbers that moved less than the noise floor but more than the test's tolerance."""
+    beyond = _beyond(comparison, 2 * floor)  # a margin is the difference of two numbers
+    if beyond is not None:
+        return _differs(beyond)
     return (
         f"the numbers moved beyond this test's tolerance of {comparison.tolerance.absolute:.2g} but within the noise "
         f"floor of {floor:.2g}; none of the ablations explains it"
@@ -286,9 +332,16 @@ def _of_classifier(
         return _of(comparison, _reading(recorded, observed, part, close))
     if part is not None and moved > floor:
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
-        return _of(comparison, _checkpoint(part, [told, *close]))
+        if passes is None or observed.live is None:
+            return _of(comparison, _checkpoint(part, [told, *close]))
+        found = classifier.movement(moved, recorded, observed.live, passes, floor)
+        return _of_the_checkpoint(comparison, part, found, recorded, observed, passes, [told, *close])
     if passes is None or observed.live is None:
         return _without_model(comparison, recorded, observed, close)
+    beyond = _beyond(comparison, 2 * floor)
+    if moved <= floor and beyond is not None and beyond.what == "margin":  # not the one that its own logits give
+        told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
+        return Explanation(comparison.verdict, None, _differs(beyond), (told, *close))
     answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
     cause, sentence, block = answer.cause, answer.sentence, answer.block
     if comparison.verdict is Verdict.DRIFT and cause is None:
@@ -325,6 +378,25 @@ def _reading(
     if changes:
         return layers.Finding("test", in_memory.sentence(changes), said)
     return layers.Finding("decoding", "the same logits are read as other labels", said)
+
+
+def _of_the_checkpoint(
+    comparison: Comparison,
+    part: str,
+    found: Movement,
+    recorded: Record,
+    observed: Record,
+    passes: Passes,
+    evidence: list[Evidence],
+) -> Explanation:
+    """Blame another checkpoint, unless loading it again reproduces the recorded numbers: then the test changed it."""
+    proven = control(found, recorded, observed, passes.origin)
+    evidence = [*evidence, *_shown(found.swapped), *found.evidence]
+    swapped = tuple(found.swapped)
+    if proven is not None and any(swap.returns for swap in swapped):
+        return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), swapped)
+    finding = _checkpoint(part, evidence)
+    return replace(_of(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
 
 
 def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:

@@ -13,6 +13,7 @@ from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.decoder import find_setting
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.records.prompt import vocabulary_size
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.snapshots.compare import first_divergence
 from pytest_hfmodels.snapshots.explanation import Evidence
@@ -165,6 +166,18 @@ def checkpoint_part(recorded: Record, observed: Record) -> str | None:
         if same_content(getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)) is False:
             return part
     return None
+
+
+def outside_vocabulary(recorded: Record, origin: Origin) -> str | None:
+    """Return a sentence about the first recorded token that the model does not have, or None."""
+    size = vocabulary_size(origin.loaded.model.config)
+    rows = [ids for _, ids in _texts(recorded)]
+    if isinstance(recorded, GenerationRecord):
+        rows += [recorded.ids, *(beam.ids for beam in recorded.beams)]
+    outside = next((token for ids in rows for token in ids if size is not None and token >= size), None)
+    if outside is None:
+        return None
+    return f"the file names token {outside}, and the vocabulary of the model has {size} tokens"
 
 
 def _texts(record: Record) -> list[tuple[str, tuple[int, ...]]]:

@@ -14,17 +14,19 @@ import pytest
 
 from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.errors import OptionError, SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.files import write_atomically, write_report
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
 from pytest_hfmodels.snapshots.pending import carry, packed, pending_folder, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from pytest_hfmodels.snapshots.pending import Pending
 
-_ATTACHED = "hfmodels_pending"  # name of the attribute of reports; pytest serialises what it does not know
+# Names of attributes of reports; pytest serialises what it does not know.
+_ATTACHED = "hfmodels_pending"
+_UNSAVED = "hfmodels_unsaved"
 
 
 def register(config: pytest.Config) -> None:
@@ -54,26 +56,31 @@ def attach(config: pytest.Config) -> None:
         config.pluginmanager.register(Carrier(carry(config)), "hfmodels-carrier")
 
 
-def attach_where_closed(config: pytest.Config) -> None:
-    """Do so where the cache folder cannot be written."""
+def attach_unsaved(config: pytest.Config) -> None:
+    """Attach the changes that this process cannot write to its reports; only a failed write proves that it cannot."""
     folder = pending_folder(config)
-    if folder is not None and not folder.is_writable:
-        attach(config)
+    if folder is not None and not config.pluginmanager.has_plugin("hfmodels-unsaved"):
+        config.pluginmanager.register(Carrier(folder.unsaved, _UNSAVED), "hfmodels-unsaved")
 
 
-def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
-    """Write a patch that nobody asked for, where the cache folder cannot be written; return what to say of it.
+def offer(config: pytest.Config, reports: Sequence[Any]) -> str | None:
+    """Write a patch that nobody asked for, if changes could not be saved in the cache folder; return what to print.
 
     Args:
         config: of the run.
         reports: those of the tests that failed.
+
+    Returns:
+        The sentence; or None if everything was saved.
     """
     folder = pending_folder(config)
-    if folder is None or folder.is_writable:
+    pendings = [pending for report in reports for pending in _attached(report, _UNSAVED)]
+    if folder is None or not pendings:
         return None
-    said = f"nothing is pending, because {folder.path} cannot be written"
-    pendings = [pending for report in reports for pending in taken(report)]
-    if Options.of(config).patch is not None or not pendings:
+    tests = sum(_UNSAVED in report.__dict__ for report in reports)
+    count = "nothing is pending" if tests == len(reports) else f"{tests} of them could not be saved"
+    said = f"{count}, because {folder.path} cannot be written"
+    if Options.of(config).patch is not None:
         return said
     try:
         patch = patch_of(pendings, config.rootpath)
@@ -90,15 +97,15 @@ def offer(config: pytest.Config, reports: Iterable[Any]) -> str | None:
 class Carrier:
     """Attaches to each report what its test left pending, as plain data."""
 
-    def __init__(self, carried: list[Pending]) -> None:
-        self._carried = carried
+    def __init__(self, carried: list[Pending], name: str = _ATTACHED) -> None:
+        self._carried, self._name = carried, name
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Take what has been kept since the last report."""
         report = yield
-        if report.when == "call" and self._carried:
-            report.__dict__[_ATTACHED] = [packed(pending) for pending in self._carried]
+        if report.when in ("call", "teardown") and self._carried:
+            report.__dict__[self._name] = [packed(pending) for pending in self._carried]
             self._carried.clear()
         return report
 
@@ -114,7 +121,8 @@ class PatchWriter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather; a rerun's replace the first's."""
         if report.when == "call":
-            self._found[report.nodeid] = list(taken(report))
+            self._found[report.nodeid] = []
+        self._found.setdefault(report.nodeid, []).extend(taken(report))
 
     @pytest.hookimpl(trylast=True)  # after xdist has heard the last of its workers
     def pytest_sessionfinish(self) -> None:
@@ -123,7 +131,7 @@ class PatchWriter:
             return
         pendings = [pending for found in self._found.values() for pending in found]
         try:
-            write_atomically(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
+            write_report(_place(self._config, self._file), patch_of(pendings, self._config.rootpath))
         except SnapshotError as error:
             self._said = f"--hfmodels-patch: {error}"
         except OSError as error:
@@ -146,8 +154,12 @@ class PatchWriter:
 
 
 def taken(report: Any) -> Iterator[Pending]:
-    """Yield what a report brought along that its test left pending."""
-    for text in report.__dict__.get(_ATTACHED, ()):
+    """Return what a report brought along that its test left pending."""
+    return _attached(report, _ATTACHED)
+
+
+def _attached(report: Any, name: str) -> Iterator[Pending]:
+    for text in report.__dict__.get(name, ()):
         yield unpacked(text, Path(report.nodeid))
 
 

@@ -21,7 +21,7 @@ import pytest
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.files import write_report
 from pytest_hfmodels.fixtures import COMPARED, SNAPSHOT
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports import patch_session
@@ -189,7 +189,7 @@ class Reporter(Observer):
         path = _place(self._config, file)
         text = self._page(results) if kind == "html" else _render(kind, results)
         try:
-            write_atomically(path, _clean(text))
+            write_report(path, _clean(text))
             self._said.append(f"{kind}: {file}")
         except OSError as error:
             self._said.append(f"--hfmodels-{kind}: {file} could not be written: {error.strerror or error}")

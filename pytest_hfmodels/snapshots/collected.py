@@ -32,16 +32,31 @@ def collect_project(arguments: Sequence[str] = ()) -> Collected:
         SnapshotError: the collection fails.
     """
     collected = Collected()
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        status = pytest.main([*QUIETLY, "--collect-only", "-p", "no:cacheprovider", *arguments], plugins=[collected])
+    status, output = run_quietly(collected, "--collect-only", "-p", "no:cacheprovider", *arguments)
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or not collected.folder.name:
         raise SnapshotError(
             f"The project's tests cannot all be collected (pytest's exit code {int(status)}), "
-            f"so nobody can tell which snapshots belong to none:\n{_tail(output.getvalue())}",
+            f"so nobody can tell which snapshots belong to none:\n{_tail(output)}",
             hint="Mend what `pytest --collect-only` says, and try again.",
         )
     return collected
+
+
+def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
+    """Run pytest with a plugin; return its exit code and what it printed.
+
+    Raises:
+        SnapshotError: the project's configuration is not UTF-8.
+    """
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            return int(pytest.main([*QUIETLY, *arguments], plugins=[plugin])), output.getvalue()
+    except UnicodeDecodeError as error:  # pytest lets it through, without the file's name
+        raise SnapshotError(
+            f"pytest does not start here: a file that it reads is not UTF-8 ({error.reason}).",
+            hint="Save pytest.ini, pyproject.toml, tox.ini and setup.cfg as UTF-8.",
+        ) from error
 
 
 class Collected:

@@ -158,9 +158,10 @@ def _generation_numbers(
 def _beam_ids(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
     if len(recorded.beams) != len(observed.beams):
         yield Difference("beams", "number of returned beams", len(recorded.beams), len(observed.beams))
-    # The first beam is the sequence whose steps are compared above; a reader wants to see it once.
+    # The first beam is the sequence whose steps are compared above: where those differ, a reader has seen it.
+    told = recorded.ids != observed.ids
     for position, (beam, now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
-        if beam.ids != now.ids and position > 0:
+        if beam.ids != now.ids and not (told and position == 0):
             yield Difference("beams", "returned beam", beam, now, position)
 
 
@@ -197,6 +198,7 @@ def _classification_numbers(
         if len(before.logits) == len(now.logits):
             for value, value_now in zip(before.logits, now.logits, strict=True):
                 yield "logit", position, value, value_now
+            yield "margin", position, before.margin, now.margin
     if recorded.loss and observed.loss:
         yield "loss", 0, recorded.loss.value, observed.loss.value
 

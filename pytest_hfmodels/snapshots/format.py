@@ -172,12 +172,16 @@ def _classification_tables(record: ClassificationRecord) -> dict[str, Any]:
 
 
 def _load_generation(reader: Reader) -> GenerationRecord:
+    _require_columns(reader, "steps", _STEPS)
     steps = tuple(Step(*row) for row in reader.rows("steps", "rows", (int, str, float, float, float, int, str)))
     beams = tuple(
         Beam(ids=beam.integers("ids"), score=beam.number("score"), text="".join(beam.strings("text")))
         for beam in reader.tables("beams")
     )
     prompt = reader.table("prompt")
+    text = "".join(reader.table("output").strings("text"))
+    if beams:
+        _require_first_beam(reader, beams[0], steps, text)
     return GenerationRecord(
         provenance=_load_provenance(reader),
         checkpoint=_load_checkpoint(reader),
@@ -187,8 +191,24 @@ def _load_generation(reader: Reader) -> GenerationRecord:
         beams=beams,
         frontier=reader.table("frontier").numbers("gaps") if beams else (),
         blocks=_load_blocks(reader),
-        text="".join(reader.table("output").strings("text")),
+        text=text,
     )
+
+
+def _require_columns(reader: Reader, table: str, columns: tuple[str, ...]) -> None:
+    """Refuse a table whose `columns` do not name what its rows hold."""
+    inner = reader.table(table)
+    if inner.strings("columns") != columns:
+        raise inner.error(("columns",), f"the columns are not {', '.join(columns)}")
+
+
+def _require_first_beam(reader: Reader, beam: Beam, steps: Sequence[Step], text: str) -> None:
+    """Refuse a first beam that is not the output: a recorded one always is, so the file was edited."""
+    first = next(reader.tables("beams"))
+    if beam.ids != tuple(step.id for step in steps):
+        raise first.error(("ids",), "the ids of the first beam are not the ids in steps.rows")
+    if beam.text != text:
+        raise first.error(("text",), "the text of the first beam is not output.text")
 
 
 def _load_classification(reader: Reader) -> ClassificationRecord:
@@ -260,6 +280,7 @@ def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
 
 
 def _load_blocks(reader: Reader) -> tuple[Block, ...]:
+    _require_columns(reader, "forward", _BLOCKS)
     rows = list(reader.rows("forward", "blocks", (str, float, float, float)))
     if "normalized" not in reader.table("forward").values:
         return tuple(Block(*row) for row in rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 from os.path import relpath
@@ -144,16 +144,12 @@ class PendingFolder:
     Args:
         path: the folder; it need not be there.
         carried: filled with what this process keeps, where somebody takes it to where the folder is not; or None.
+        unsaved: filled with the changes that this process could not write.
     """
 
     path: Path
     carried: list[Pending] | None = None
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether it can be written, or made."""
-        there = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
-        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    unsaved: list[Pending] = field(default_factory=list)
 
 
 def pending_folder(config: pytest.Config) -> PendingFolder | None:
@@ -171,19 +167,22 @@ def carry(config: pytest.Config) -> list[Pending]:
     folder = pending_folder(config)
     assert folder is not None, "the caller has looked"
     carried: list[Pending] = []
-    config.stash[_KEY] = PendingFolder(folder.path, carried)
+    config.stash[_KEY] = replace(folder, carried=carried)
     return carried
 
 
 def keep(folder: PendingFolder, pending: Pending) -> None:
     """Keep a pending change, in place of an earlier one of the same snapshot.
 
-    A cache folder that cannot be written is no reason for a test to say anything but what it found.
+    A cache folder that cannot be written is no reason for a test to say anything but what it found; the change is
+    added to `folder.unsaved`, and the end of the run offers it as a patch.
     """
     if folder.carried is not None:
         folder.carried.append(pending)
-    with suppress(OSError):
+    try:
         _write(folder, pending)
+    except OSError:
+        folder.unsaved.append(pending)
 
 
 def packed(pending: Pending) -> str:

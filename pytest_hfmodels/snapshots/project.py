@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.snapshots.collected import QUIETLY
+from pytest_hfmodels.snapshots.collected import run_quietly
 from pytest_hfmodels.snapshots.location import snapshots_folder
 from pytest_hfmodels.snapshots.pending import pending_folder
 
@@ -59,12 +57,11 @@ def find_snapshots() -> Path:
 
 
 def _configured() -> _Configured:
-    seen, output = _Configured(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        status = pytest.main([*QUIETLY], plugins=[seen])
+    seen = _Configured()
+    status, output = run_quietly(seen)
     if not seen.reached:
         raise SnapshotError(
-            f"pytest does not start here (exit code {int(status)}):\n  {output.getvalue().strip()}",
+            f"pytest does not start here (exit code {int(status)}):\n  {output.strip()}",
             hint="Mend what pytest says.",
         )
     return seen

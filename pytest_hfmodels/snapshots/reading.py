@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST = 32 << 20  # bytes of a snapshot
+LARGEST_ID = 2**63 - 1  # both engines take ids of 64 bits
 DEEPEST = 32  # nested tables and arrays; the plugin's own files have 4 levels
 
 
@@ -80,6 +81,8 @@ class Reader:
         for number, value in enumerate(values):
             if value < 0:
                 raise self.error((name, number), f"{value} is no token id", self._mend)
+            if value > LARGEST_ID:
+                raise self.error((name, number), f"{value} is too large for a token id", self._mend)
         return tuple(values)
 
     def numbers(self, name: str) -> tuple[float, ...]:
@@ -113,6 +116,9 @@ class Reader:
                     raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", self._mend)
                 if wanted is int and value < 0:
                     raise inner.error((name, number), f"{value} in row {number} is no token id", self._mend)
+                if wanted is int and value > LARGEST_ID:
+                    what = f"{value} in row {number} is too large for a token id"
+                    raise inner.error((name, number), what, self._mend)
             yield [
                 inner._float((name, number), value) if wanted is float else value
                 for value, wanted in zip(row, columns, strict=True)

@@ -343,4 +343,4 @@ def test_output_that_cannot_be_written_is_said_in_a_line(changed: Project, argum
         )
 
     assert done.returncode == 1
-    assert done.stderr == "hfmodels: what there is to say cannot be written: No space left on device\n"
+    assert done.stderr == "hfmodels: The output cannot be written: No space left on device.\n"

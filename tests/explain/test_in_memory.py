@@ -11,11 +11,13 @@ import pytest
 
 from pytest_hfmodels.explain.in_memory import differences
 
-from .asking import ask, bent, blocks_shifted, stored, told
+from ..tiny_gpt2 import tiny_weights, write_weights
+from .asking import ask, bent, blocks_shifted, other_folder, stored, told
 from .test_causes import BEAMS, classify, generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_hfmodels import HFModel, ModelCache
 
@@ -102,6 +104,66 @@ def test_a_classifier_s_hook(models: ModelCache) -> None:
         found = ask(recorded, classify(classifier))
 
     assert (found.cause, found.block) == ("test", "block 1")
+
+
+@pytest.mark.parametrize("part", ["weights", "config"])
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_another_digest_is_not_why_where_a_fresh_load_reproduces_the_numbers(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch, part: str, settings: dict[str, Any]
+) -> None:
+    record = generate(model, **settings)
+    recorded = stored(replace(record, checkpoint=replace(record.checkpoint, **{part: "sha256:other"})))
+    monkeypatch.setattr(model.model.transformer.ln_f, "eps", 0.5)
+
+    found = ask(recorded, generate(model, **settings))
+
+    assert found.cause == "test"
+    assert "eps of transformer.ln_f: " in found.sentence
+    assert [swap.returns for swap in found.swapped] == [True]
+
+
+def test_a_classifier_s_other_digest_is_not_why_where_a_fresh_load_reproduces_the_numbers(models: ModelCache) -> None:
+    classifier = models.load("./model", task="text-classification", pad_token_id=0)
+    record = classify(classifier)
+    recorded = stored(replace(record, checkpoint=replace(record.checkpoint, weights="sha256:other")))
+
+    with hooked(classifier.model.transformer.h[0].mlp):
+        found = ask(recorded, classify(classifier))
+
+    assert found.cause == "test"
+
+
+@pytest.mark.parametrize(("amount", "share"), [(0.0, None), (1e-5, None), (30.0, True)])
+def test_other_weights_beside_a_change_in_memory(
+    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path, amount: float, share: bool | None
+) -> None:
+    folder = other_folder(tiny_gpt2, tmp_path / "model")
+    weights = tiny_weights()
+    weights["transformer.h.0.mlp.c_fc.weight"] *= 1.01
+    write_weights(folder, weights)
+    recorded, other = stored(generate(model)), models.load(folder)
+
+    with hooked(other.model.transformer.h[1], amount):
+        found = ask(recorded, generate(other))
+
+    assert (found.cause, found.suggests) == ("checkpoint:weights", ())
+    assert "the checkpoint's weights are others than recorded" in found.sentence
+    assert ("of the movement; the rest remains: " in found.sentence) is bool(share)
+    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
+
+
+def test_other_weights_alone_give_the_same_numbers_when_they_are_loaded_again(
+    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    folder = other_folder(tiny_gpt2, tmp_path / "model")
+    weights = tiny_weights()
+    weights["transformer.h.0.mlp.c_fc.weight"] *= 1.5
+    write_weights(folder, weights)
+
+    found = ask(stored(generate(model)), generate(models.load(folder)))
+
+    assert (found.cause, found.swapped) == ("checkpoint:weights", ())
+    assert "loading the checkpoint again gives the same numbers as this test" in told(found)
 
 
 def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import subprocess
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.files import write_atomically, write_report
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.snapshots.pending import Pending, digest_of
 
 from ..pending_project import NOW, TESTS, change, git, pending, record, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ..project import Project
@@ -205,6 +212,35 @@ def test_where_the_cache_cannot_be_written_a_patch_is_offered(
     run(bare_project).assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("what", ["full disk", "looping link", "one of two"])
+def test_a_patch_is_offered_if_only_the_write_shows_that_the_cache_cannot_be_written(
+    bare_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    record(bare_project)
+    bare_project.write(TESTS.format(**NOW))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if what == "looping link":
+        (bare_project.path / "loop").symlink_to("loop")
+        bare_project.ini("cache_dir = loop/cache")
+
+    def full(path: Path, text: str) -> None:
+        if what != "one of two" or "test_other" in text:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_atomically(path, text)
+
+    if what != "looping link":
+        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_atomically", full)
+
+    result = run(bare_project)
+
+    (line,) = (line for line in result.outlines if "wait for a decision" in line)
+    (patch,) = tmp_path.glob("hfmodels-*.patch")
+    count = "1 of them could not be saved" if what == "one of two" else "nothing is pending"
+    assert line.startswith(f"2 tests wait for a decision: {count}, because ")
+    assert ("test_reply.toml" in patch.read_text()) == (what != "one of two")
+    assert "test_other.toml" in patch.read_text()
+
+
 def test_a_patch_that_was_asked_for_is_written_where_the_cache_cannot_be(bare_project: Project) -> None:
     record(bare_project)
     bare_project.write("a file", "closed")
@@ -225,6 +261,58 @@ def test_a_patch_that_cannot_be_written_is_said_and_changes_nothing(bare_project
 
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["--hfmodels-patch: closed/out.patch could not be written*"])
+
+
+@contextmanager
+def read_pipe(path: Path) -> Iterator[list[str]]:
+    """Make a named pipe, and read what one writer puts into it."""
+    os.mkfifo(path)
+    said: list[str] = []
+    reader = Thread(target=lambda: said.append(path.read_text()), daemon=True)
+    reader.start()
+    yield said
+    with suppress(OSError):  # nobody has opened it: end the reader
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    reader.join(10)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_written_into_and_stays(bare_project: Project, linked: bool) -> None:
+    record(bare_project)
+    pipe = bare_project.path / "pipe"
+    named = bare_project.path / "link" if linked else pipe
+    if linked:
+        named.symlink_to(pipe)
+
+    with read_pipe(pipe) as said:
+        change(bare_project)
+        run(bare_project, f"--hfmodels-patch={named}")
+    pipe.unlink()
+    with read_pipe(pipe) as json:
+        run(bare_project, f"--hfmodels-json={named}")
+    pipe.unlink()
+    with read_pipe(pipe) as later:
+        main(["pending", "--patch", str(named)])
+
+    assert pipe.is_fifo()
+    assert "test_reply.toml" in said[0]
+    assert '"format"' in json[0]
+    assert said == later
+
+
+def test_a_device_is_never_replaced(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # discards what is written
+        device.open("wb").close()
+    except OSError:
+        pytest.skip("needs the right to make and open a device")
+
+    write_report(device, "text")
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(device, "text")
+
+    assert device.is_char_device()
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,13 @@ def test_returned_beams_are_compared_by_ids_and_their_scores_within_tolerance() 
     assert (fewer.verdict, layers(fewer)) == (Verdict.CHANGED, [("beams", None)])
 
 
+def test_the_first_beam_is_compared_where_the_steps_are_equal() -> None:
+    first, second = beams().beams
+    other = compare(beams(), beams(beams=(Beam((11, 13, 16), 999.0, first.text), second)), TOLERANCE)
+
+    assert (other.verdict, layers(other)) == (Verdict.CHANGED, [("beams", 0)])
+
+
 def test_classifications_are_compared_by_layer() -> None:
     recorded = classification()
     dog, bad = recorded.inputs

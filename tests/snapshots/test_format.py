@@ -65,7 +65,8 @@ def test_a_generation_comes_back_as_it_was_written(
     frontier=st.lists(numbers, max_size=4).map(tuple),
 )
 def test_beams_come_back_as_they_were_written(returned_beams: tuple[Beam, ...], frontier: tuple[float, ...]) -> None:
-    record = beams(beams=returned_beams, frontier=frontier)
+    output = tuple(Step(number, "", -0.5, -0.5, 1.0, 1, "") for number in returned_beams[0].ids)  # the first beam
+    record = replace(beams(beams=returned_beams, frontier=frontier), steps=output, text=returned_beams[0].text)
 
     assert returned(record) == record
 
@@ -215,6 +216,8 @@ def complaint(text: str) -> str:
             '[13, " and"',
             "steps.rows.1: 'often' in row 1 is not a number",
         ),
+        ("ids = [5, 6, 7]", f"ids = [5, {2**63}, 7]", "ids = [5", f"prompt.ids.1: {2**63} is too large for a token id"),
+        ('[13, " and"', f'[{10**30}, " and"', f"[{10**30}", f"steps.rows.1: {10**30} in row 1 is too large for a"),
         ('[13, " and"', '[13.5, " and"', '[13.5, " and"', "steps.rows.1: 13.5 in row 1 is not an integer"),
         (
             'engine = "torch"',
@@ -266,6 +269,24 @@ def test_a_wrong_classification_is_refused() -> None:
     assert "inputs.1.logits.2: 'high' is not a number" in complaint(text.replace("-0.5, 0.75]", '-0.5, "high"]'))
     assert "inputs.0.label: 1 is not a string" in complaint(text.replace('label = "calm"', "label = 1"))
     assert "loss.labels: is missing" in complaint(text.replace("labels = [0, 2]\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('columns = ["id", ', 'columns = ["ids", ', "steps.columns: the columns are not id, text, log-probability"),
+        ('columns = ["id", ', "columns = [", "steps.columns: the columns are not id, text, log-probability"),
+        ('columns = ["id"', 'columns = "id" # ["id"', "steps.columns: 'id' is not an array"),
+        ('columns = ["block", ', "columns = [", "forward.columns: the columns are not block, mean, rms, probe"),
+        ("ids = [11, 13, 15]", "ids = [11, 13, 16]", "beams.0.ids: the ids of the first beam are not the ids in steps"),
+        ("score = -0.5\ntext = [", 'score = -0.5\ntext = ["x", ', "beams.0.text: the text of the first beam is not"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(old: str, new: str, said: str) -> None:
+    text = dump(beams())
+    assert old in text
+
+    assert said in complaint(text.replace(old, new, 1))
 
 
 def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
