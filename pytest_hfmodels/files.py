@@ -58,6 +58,8 @@ def write_atomically(path: Path, text: str) -> None:
 def write_report(path: Path, text: str) -> None:
     """Write `text` to a file that the user named: atomically, or straight into a device or a pipe.
 
+    `/dev/stdout` and its kind are written into even if they lead to a file, which the shell has opened already.
+
     Args:
         path: the file, device or pipe. A pipe that nobody reads blocks, as it does in a shell.
         text: UTF-8, line ends as they are.
@@ -65,12 +67,18 @@ def write_report(path: Path, text: str) -> None:
     Raises:
         OSError: it is a folder, or cannot be written.
     """
-    if not path.exists() or path.is_file():
+    if not path.exists() or (path.is_file() and not _is_stream(path)):
         write_atomically(path, text)
         return
-    handle = os.open(path, os.O_WRONLY)  # never made nor truncated; of a folder this is an error
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # never made nor truncated; of a folder this is an error
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
         file.write(text)
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is a name of an open file of this process, like `/dev/stdout` or `/dev/fd/3`."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - links stay
+    return absolute.startswith(("/dev/", "/proc/"))
 
 
 def remove_leftovers(target: Path) -> None:

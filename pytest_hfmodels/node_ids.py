@@ -5,6 +5,7 @@ May import `requests`; for collection, snapshots and expectations.
 
 from __future__ import annotations
 
+from os.path import relpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.engines.base import ENGINE_NAMES
@@ -36,6 +37,12 @@ def stable_id(item: pytest.Item) -> str:
     segment = f"{step + 1}-{getattr(item.config.option, 'count', 0) if mark is None else int(mark.args[0])}"
     # pytest-repeat adds its parameter last.
     return identifier.removesuffix(segment).removesuffix("-") if identifier.endswith(segment) else identifier
+
+
+def id_to_type(nodeid: str, config: pytest.Config) -> str:
+    """Return an id as the folder needs it in which pytest was started; pytest's own start at its root."""
+    file, separator, rest = nodeid.partition("::")
+    return f"{relpath(config.rootpath / file, config.invocation_params.dir)}{separator}{rest}"
 
 
 def id_spellings(nodeid: str) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     assert isinstance(observed, GenerationRecord)
     if layer == "text":
         return _of(comparison, layers.decoding(recorded, observed, origin))
-    return _of_generation(comparison, recorded, observed, passes)
+    return _beside_the_scores(_of_generation(comparison, recorded, observed, passes), recorded, observed)
 
 
 def _of(comparison: Comparison, finding: layers.Finding) -> Explanation:
@@ -438,6 +438,26 @@ def _movement(drift: float, recorded: GenerationRecord, observed: GenerationReco
 
 def _beam_scores(comparison: Comparison) -> bool:
     return any(difference.what == "beam score" for difference in comparison.differences)
+
+
+def _beside_the_scores(found: Explanation, recorded: GenerationRecord, observed: GenerationRecord) -> Explanation:
+    """Withdraw a cause of other numbers that cannot also have moved the score of a beam.
+
+    A score is a sum over the tokens, divided by a power of their number. Penalties multiply it.
+    """
+    if found.cause not in ("dtype", "attention", "backend"):
+        return found
+    pairs = zip(recorded.steps, observed.steps, strict=False)
+    drift = largest([abs(before.log_probability - now.log_probability) for before, now in pairs if before.id == now.id])
+    for number, (before, now) in enumerate(zip(recorded.beams, observed.beams, strict=False), start=1):
+        moved = abs(before.score - now.score)
+        if before.ids == now.ids and moved > 10 * max(drift, noise_floor("float32", same_engine=True)) * len(now.ids):
+            sentence = (
+                f"the score of beam {number} moved by {moved:.2g}, which a movement of the output's log-probabilities "
+                f"by at most {drift:.2g} cannot explain; something else changed it, or its file was edited"
+            )
+            return replace(found, cause=None, sentence=sentence, evidence=(Evidence(found.sentence), *found.evidence))
+    return found
 
 
 def _made_by(record: Record) -> MadeBy | None:

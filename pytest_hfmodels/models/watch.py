@@ -75,7 +75,7 @@ class Fingerprint:
         return found
 
 
-IN_PLACE = "weights were written in place"
+IN_PLACE = "weights or buffers were written in place"
 _ABSENT = "(absent)"
 _BACKEND = "tokenizer's backend"
 

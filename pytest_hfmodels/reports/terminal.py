@@ -305,7 +305,7 @@ def _next_step(outcome: Outcome, recorded: Record) -> str:
 
 
 def _update(outcome: Outcome) -> str:
-    return command("pytest", operand(outcome.writer), "--snapshot-update")
+    return command("pytest", operand(outcome.to_type), "--snapshot-update")
 
 
 def _ordinal(difference: Difference) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path, PurePath
@@ -299,6 +299,7 @@ def _write_all(contents: Mapping[Path, str]) -> None:
     """Write all files, or put back what was there."""
     before = {path: _text(path) if path.exists() else None for path in contents}
     written: list[Path] = []
+    made = {folder for path in contents for folder in path.parents if not folder.exists()}
     try:
         with _ended_by_signals():
             for path, text in contents.items():
@@ -307,6 +308,9 @@ def _write_all(contents: Mapping[Path, str]) -> None:
     except BaseException as error:
         with _undisturbed():
             lost = _put_back({path: before[path] for path in reversed(written)})
+            for folder in sorted(made, reverse=True):  # the inner ones first
+                with suppress(OSError):
+                    folder.rmdir()
         if lost:
             raise SnapshotError(
                 f"{written[-1]} cannot be written ({error}), and these could not be put back: "

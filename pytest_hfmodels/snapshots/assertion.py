@@ -14,7 +14,7 @@ import pytest
 
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
-from pytest_hfmodels.node_ids import stable_nodeid
+from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
@@ -61,6 +61,7 @@ class Outcome:
 
     Args:
         writer: the node id of the test on the engine that writes the file.
+        to_type: the same id, from the folder in which pytest was started.
         path: the file.
         recorded: what it held, or None where there was no file.
         observed: what was compared with it.
@@ -74,6 +75,7 @@ class Outcome:
     """
 
     writer: str
+    to_type: str
     path: Path
     recorded: Record | None
     observed: Record
@@ -161,6 +163,7 @@ class HFSnapshot:
         self.outcomes.append(
             Outcome(
                 self._writer(),
+                id_to_type(self._writer(), self.item.config),
                 path,
                 observation.recorded,
                 observed,
@@ -278,7 +281,8 @@ class HFSnapshot:
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
         try:
-            return self._explain(comparison, observation.recorded, observation.record, test=stable_nodeid(self.item))
+            test = id_to_type(stable_nodeid(self.item), self.item.config)
+            return self._explain(comparison, observation.recorded, observation.record, test=test)
         except ImportError as error:  # without NumPy there is no model to ask
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
 

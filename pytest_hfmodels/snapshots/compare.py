@@ -221,7 +221,7 @@ def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Toleranc
 def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Difference]:
     for name in sorted({*recorded, *observed}):
         before, now = recorded.get(name), observed.get(name)
-        if before != now:
+        if before != now or isinstance(before, bool) != isinstance(now, bool):  # 0 == False
             yield Difference("settings", name, before, now)
 
 

@@ -271,7 +271,7 @@ def select(
 
     Args:
         found: pending changes.
-        tests: node ids, test files or folders, from the current folder; none for all.
+        tests: node ids, test files or folders, from the current folder, or else from the root; none for all.
         root: of the project, which node ids start from.
         causes: any of these, `undetermined` for those without one; none for all.
         verdicts: any of these; none for all.
@@ -329,13 +329,18 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
         path, separator, rest = test.partition("::")
         if not path:
             raise SnapshotError(f"{test!r} names no test.", hint="Name a file, a folder or a node id, or none for all.")
-        wanted = [f"{place}{separator}{rest}" for place in _places(path, root)]
-        exact = [pending for pending in found if pending.test in wanted]
-        named = exact or [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
+        here = [f"{place}{separator}{rest}" for place in _places(path, root)]
+        from_root = [f"{os.path.normpath(path)}{separator}{rest}"]  # as `hfmodels pending` and the reports print it
+        named = _named(found, here) or _named(found, from_root)
         if not named:
             raise SnapshotError(f"Nothing of {test} is pending.", hint="`hfmodels pending` lists what is.")
         chosen |= dict.fromkeys(named)
     return list(chosen)
+
+
+def _named(found: list[Pending], wanted: Sequence[str]) -> list[Pending]:
+    exact = [pending for pending in found if pending.test in wanted]
+    return exact or [pending for pending in found if any(_is_within(pending.test, place) for place in wanted)]
 
 
 def _places(path: str, root: Path) -> set[str]:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.cli import main
+from pytest_hfmodels.review.lock import alone
+from pytest_hfmodels.review.walk import Walk
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
 from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, record, run
+from ..review.scripted import Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pytest_hfmodels.snapshots.project import Project as Places
@@ -117,15 +120,45 @@ def differing(project: Project, start: dict[str, str]) -> list[str]:
     return [name for name, text in entire(project).items() if start.get(name) != text and not name.endswith(".tmp")]
 
 
-def test_typing_a_killed_reject_again_finishes_it(bare_project: Project) -> None:
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_typing_a_killed_reject_again_finishes_it(bare_project: Project, number: int, *, before: bool) -> None:
     record(bare_project)
     change(bare_project)
     places, start = find_project(), bare_project.snapshots
 
-    assert killed_at(2, lambda: rejecting(places), before=True)
+    assert killed_at(number, lambda: rejecting(places), before=before)
     rejecting(places)
 
     assert entire(bare_project) == start
+
+
+def reviewing(places: Places, answers: Sequence[str]) -> None:
+    found = read_pending(places.pending)
+    if found:
+        with alone(places.pending.path):
+            Walk(places, found, Scripted(*answers[-len(found) :])).run()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("answers", ["aa", "ra", "ar"])
+def test_a_killed_review_goes_on_where_it_was(bare_project: Project, answers: str, *, before: bool) -> None:
+    """The first answer is for `test_other`, the second for `test_reply`, also if only one of them is left."""
+    record(bare_project)
+    change(bare_project)
+    places, start = find_project(), entire(bare_project)
+    reviewing(places, answers)
+    end, moments = entire(bare_project), 0
+
+    while True:
+        restore(bare_project, start)
+        moments += 1
+        if not killed_at(moments, lambda: reviewing(places, answers), before=before):
+            break
+        reviewing(places, answers)
+        assert entire(bare_project) == end, moments
+
+    assert moments > 2
 
 
 @pytest.mark.parametrize("command", ["accept", "reject"])

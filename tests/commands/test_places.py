@@ -8,8 +8,17 @@ import pytest
 
 from pytest_hfmodels.cli import main
 
+from ..pending_project import run
+
 if TYPE_CHECKING:
     from ..project import Project
+
+ONE = """
+from tests.example_records import STEPS, generation, moved
+
+def test_reply(hf_snapshot):
+    assert generation(moved(1, by={by})) == hf_snapshot
+"""
 
 
 @pytest.mark.parametrize("command", ["pending", "diff", "accept", "reject"])
@@ -57,3 +66,28 @@ def test_a_ledger_that_is_no_text_is_called_a_ledger(bare_project: Project, caps
     assert f"The ledger {path} cannot be read" in said
     assert "Save it as UTF-8, or restore it" in said
     assert "napshot-update" not in said
+
+
+@pytest.fixture
+def below(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose changed test is in a subfolder, which is the current folder."""
+    (bare_project.path / "below").mkdir()
+    for by in (0.0, 1.0):
+        bare_project.write(ONE.format(by=by), "below/test_below.py")
+        run(bare_project, *(["--snapshot-update"] if not by else []))
+    monkeypatch.chdir(bare_project.path / "below")
+    return bare_project
+
+
+@pytest.mark.usefixtures("below")
+@pytest.mark.parametrize("name", ["below/test_below.py::test_reply", "test_below.py::test_reply", "below", "."])
+def test_a_test_is_found_from_the_current_folder_and_from_the_root(name: str) -> None:
+    assert main(["reject", name]) == 0
+    assert main(["pending"]) == 0
+
+
+def test_the_commands_of_a_failed_test_work_where_pytest_was_started(below: Project) -> None:
+    result = run(below)
+
+    result.stdout.fnmatch_lines(["*accept it: pytest test_below.py::test_reply --snapshot-update"])
+    run(below, "test_below.py::test_reply", "--snapshot-update").assert_outcomes(passed=1)

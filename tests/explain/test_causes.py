@@ -179,6 +179,16 @@ def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models
     assert set(causes) == {"dtype"}
 
 
+def test_another_dtype_is_not_blamed_for_an_edited_beam(model: HFModel, models: ModelCache) -> None:
+    half = models.load("./model", dtype="float16")
+    recorded = stored(generate(model, num_beams=2))
+    best = replace(recorded.beams[0], score=recorded.beams[0].score + 0.5)
+    observed = generate(half, num_beams=2)
+
+    assert recorded.ids == observed.ids
+    assert ask(replace(recorded, beams=(best, *recorded.beams[1:])), observed).cause is None
+
+
 def test_the_sentence_about_a_dtype_does_not_contradict_the_verdict(model: HFModel, models: ModelCache) -> None:
     recorded, half = stored(generate(model)), generate(models.load("./model", dtype="float16"))
     assert compare(recorded, half, Tolerance(1e-4)).verdict is Verdict.DRIFT

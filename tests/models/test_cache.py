@@ -86,7 +86,9 @@ def test_a_data_write_shows_when_weights_are_read(cache: ModelCache) -> None:
     cache.load("./model").model.transformer.ln_f.bias.data.add_(1)
 
     assert list(cache.dirty()) == []
-    assert list(cache.dirty(weights=True)) == [("./model (text-generation, torch)", ["weights were written in place"])]
+    assert list(cache.dirty(weights=True)) == [
+        ("./model (text-generation, torch)", ["weights or buffers were written in place"])
+    ]
 
 
 def test_a_missing_tokenizer_is_named(cache: ModelCache, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_changes_are_said_in_words() -> None:
 def test_a_digest_tells_only_what_nothing_else_has_told() -> None:
     before = Fingerprint({}, "sha256:a")
 
-    assert before.changes(Fingerprint({}, "sha256:b")) == ["weights were written in place"]
+    assert before.changes(Fingerprint({}, "sha256:b")) == ["weights or buffers were written in place"]
     assert before.changes(Fingerprint({}, "sha256:a")) == []
     assert before.changes(Fingerprint({}, None)) == []
     assert Fingerprint({}, None).changes(Fingerprint({}, "sha256:b")) == []
@@ -179,5 +179,5 @@ def test_a_buffer_that_is_never_saved_is_watched(models: ModelCache) -> None:
 
     handle.model.frequencies.data[0] = 5.0
 
-    assert before.changes(look(handle)) == ["weights were written in place"]
+    assert before.changes(look(handle)) == ["weights or buffers were written in place"]
     assert before.changes(look(handle, weights=False)) == []

@@ -34,7 +34,8 @@ def outcome(recorded: Record | None, observed: Record, *, name: str = "test_a", 
         Comparison(Verdict.MISSING, (), 0.0, TOLERANCE) if recorded is None else compare(recorded, observed, TOLERANCE)
     )
     path = ROOT / "snapshots" / "test_it" / f"{name}.toml"
-    told: dict[str, Any] = {"writer": f"test_it.py::{name}[torch]", "comparison": comparison, "refused": False, **about}
+    test = about.pop("writer", f"test_it.py::{name}[torch]")
+    told: dict[str, Any] = {"writer": test, "to_type": test, "comparison": comparison, "refused": False, **about}
     return Outcome(path=path, recorded=recorded, observed=observed, **told)
 
 

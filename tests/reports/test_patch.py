@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from ..pending_project import NOW, TESTS, change, git, pending, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ..project import Project
 
@@ -298,6 +298,18 @@ def test_a_pipe_is_written_into_and_stays(bare_project: Project, linked: bool) -
     assert "test_reply.toml" in said[0]
     assert '"format"' in json[0]
     assert said == later
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="needs /dev/fd: run it on Linux or macOS")  # noqa: PTH110
+def test_what_the_shell_has_opened_is_written_into(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("earlier\n")
+
+    with log.open("a") as opened:
+        write_report(Path(f"/dev/fd/{opened.fileno()}"), "patch\n")
+        opened.write("later\n")
+
+    assert log.read_text() == "earlier\npatch\nlater\n"
 
 
 def test_a_device_is_never_replaced(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def lines(recorded: Record | None, observed: Record, *, verbose: bool = True, **
     path = Path.cwd() / "snapshots" / "test_it" / "test_a.toml"
     outcome: dict[str, Any] = {
         "writer": "test_it.py::test_a[torch]",
+        "to_type": changes.get("writer", "test_it.py::test_a[torch]"),
         "path": path,
         "recorded": recorded,
         "observed": observed,

@@ -332,6 +332,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(
 
     assert "cannot be written: No space left on device. What was there is untouched." in capsys.readouterr().err
     assert changed.snapshots == before
+    assert not (changed.path / "snapshots" / "variants").exists()
     assert main(["pending"]) == 1
 
 

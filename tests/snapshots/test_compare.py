@@ -278,3 +278,10 @@ def test_a_file_does_not_widen_the_floor_of_a_tie() -> None:
     observed = generation(steps, text="My name is Ada but I", live=live(steps, told=wide))
 
     assert compare(recorded, observed, TOLERANCE).verdict is Verdict.CHANGED
+
+
+@pytest.mark.parametrize(("before", "now"), [(False, 0), (True, 1), (1, True)])
+def test_a_switch_is_no_number(before: object, now: object) -> None:
+    recorded, observed = (generation(effective={**EFFECTIVE, "early_stopping": value}) for value in (before, now))
+
+    assert layers(compare(recorded, observed, TOLERANCE)) == [("settings", None)]

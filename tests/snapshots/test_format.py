@@ -169,11 +169,13 @@ def test_which_digits_are_kept(earlier: object, now: object, kept: object) -> No
     assert keep_digits(earlier, now, lambda before, after: abs(before - after) < 0.1) == kept
 
 
-@pytest.mark.parametrize("path", sorted(COMMITTED.rglob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for path in COMMITTED.rglob("*.toml") if path.name != "upstream.toml"),
+    ids=lambda path: path.stem,
+)
 def test_committed_files_round_trip_byte_by_byte(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    if path.name == "upstream.toml":
-        pytest.skip("it is the ledger")
 
     assert dump(load(text, path)) == text
 
