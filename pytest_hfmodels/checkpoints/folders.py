@@ -200,7 +200,7 @@ def is_file(path: Path) -> bool:
     if path.is_file():
         limit = _LARGEST_JSON if path.name in (CONFIG, GENERATION_CONFIG) else _LARGEST
         if path.stat().st_size > limit:
-            raise CheckpointError(f"{path} is larger than {limit >> 20} MiB, too large for such a file.", hint=_LAYOUT)
+            raise CheckpointError(f"{path} is larger than {limit >> 20} MiB, the limit for such a file.", hint=_LAYOUT)
         return True
     if path.exists():
         raise CheckpointError(f"{path} is not a regular file.", hint=_LAYOUT)

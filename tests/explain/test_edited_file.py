@@ -40,8 +40,7 @@ def test_a_beam_score_that_is_not_finite_is_named(models: ModelCache, value: flo
 
     assert (found.verdict, found.cause) == (Verdict.DRIFT, None)
     assert found.sentence == (
-        f"the beam score differs: the file records {value}, which is not a finite number; "
-        f"now it is {first.score:.6g}"
+        f"the beam score differs: the file records {value}, which is not a finite number; now it is {first.score:.6g}"
     )
 
 
