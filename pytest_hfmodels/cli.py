@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = (review, pending, diff, accept, reject, ledger, matrix, bisect, orphans)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
-# Without a file's name these come from printing; an unbuffered stream that failed can be flushed all the same.
+# If such an error names no file, printing raised it. Flushing an unbuffered stream succeeds even after a failed write.
 _OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)
 
 
@@ -63,7 +63,7 @@ def _can_flush() -> bool:
 
 
 def _unprinted(error: OSError) -> int:
-    """Say that stdout cannot be written, unless its reader has read enough; return the exit code."""
+    """Report that stdout cannot be written, unless its reader closed it; return the exit code."""
     sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python would complain at exit once more
     if not isinstance(error, BrokenPipeError):
         print(f"hfmodels: The output cannot be written: {error.strerror or error}.", file=sys.stderr)
@@ -71,11 +71,11 @@ def _unprinted(error: OSError) -> int:
 
 
 def _cause(error: OSError) -> str:
-    """Return what the operating system refused, and of which file, as a sentence."""
+    """Return a sentence with the operating system's reason and the file."""
     try:
         os.getcwd()  # noqa: PTH109
     except OSError:
-        return "The current folder does not exist any more. Change to the project's folder."
+        return "The current folder no longer exists. Change to the project's folder."
     reason = error.strerror or str(error)
     if error.filename is None:
         return f"The operating system refused a call: {reason}."

@@ -87,10 +87,10 @@ def default_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
     Args:
         fixture: `gpt2`, `transfo_xl` or `hf_model`.
         config: for the options.
-        item: the test that runs; None where pytest does not say which.
+        item: the running test; None if pytest does not say which it is.
 
     Raises:
-        OptionError: it is `hf_model`, and the test has no marker that names a checkpoint, or an invalid one.
+        OptionError: it is `hf_model`, and the test's marker is missing or invalid.
     """
     from pytest_hfmodels.engines import usable
 
@@ -105,7 +105,7 @@ def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
     if item is None or marker is None:
         name = "a test" if item is None else item.nodeid
         raise OptionError(
-            f"{name} asked for hf_model, and it has no hf_model marker.",
+            f"{name} asked for hf_model, but it has no hf_model marker.",
             hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
         )
     checkpoint, keywords, asked = _read_marker(marker, item.nodeid)
@@ -183,7 +183,7 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
         if other != file:
             raise OptionError(
                 f"Two tests have snapshot files that macOS or Windows treats as one: {other} and {file}.",
-                hint="Rename one, or use pytest.param(…, id=…): case and the encoding of accents do not count.",
+                hint="Rename one, or use pytest.param(…, id=…), with names that differ in more than case and accents.",
             )
         if (path, name) != (item.path, test_name(item)):
             raise OptionError(
@@ -232,7 +232,7 @@ def engines_for_header(config: pytest.Config, items: Iterable[pytest.Item]) -> t
 def named_fixtures(item: pytest.Item) -> set[str]:
     """Return the fixtures that a test can reach: named by it, by its own fixtures, or by fixtures that those name.
 
-    A session's fixture with autouse is in every test's list, whether or not anything in the test names it.
+    An autouse fixture of the session is in every test's list, even if nothing in the test names it.
     """
     info: Any = getattr(item, "_fixtureinfo", None)  # pytest has no public way to it
     if info is None:  # a doctest, or another plugin's item

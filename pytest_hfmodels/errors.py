@@ -1,6 +1,6 @@
 """What the plugin says when it cannot go on: one class, a sentence and the next step.
 
-Every room raises these and no others for a mistake that a person can mend; `plugin` shows them
+Every subpackage raises only these for mistakes that a user can correct; `plugin` shows them
 without a traceback from inside the package.
 """
 
@@ -12,7 +12,7 @@ _LONGEST = 1500  # characters of a message that are shown
 
 
 class HFModelsError(Exception):
-    """A mistake that the reader can mend.
+    """A mistake that the user can correct.
 
     Args:
         message: what happened, naming the test, checkpoint, option or file.

@@ -28,7 +28,7 @@ _NAMED = 4  # entries in a run's header
 
 
 def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
-    """Let the entries that are about the installed versions hold for these tests, and return them.
+    """Apply the entries for the installed versions to these tests, and return them.
 
     Tests that use no fixture of this plugin are not changed.
 
@@ -60,17 +60,17 @@ def skip_removed(item: pytest.Item) -> None:
         return
     if has_symbol(entry.gone, [requirement.name for requirement in entry.when], item.config.rootpath):
         raise LedgerError(
-            f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, and it is there.",
-            hint="Mend the range of `when`, or remove the entry.",
+            f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, but it still exists.",
+            hint="Correct the range of `when`, or remove the entry.",
         )
     item.stash[_ACTED] = True
     pytest.skip(f"{entry.name}: {entry.sentence}")
 
 
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Turn the failure that a break foretells into an expected one, and anything else into a failure that names it.
+    """Mark the failure that a break describes as expected; make every other outcome a failure that names the break.
 
-    A report that an entry has decided carries the entry's name as a property.
+    If an entry decides the outcome, the report gets the entry's name as a property.
     """
     entry = item.stash.get(ENTRY, None)
     if isinstance(entry, Break) and not item.config.getoption("runxfail") and not item.stash.get(_ACTED, False):
@@ -86,13 +86,13 @@ def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], r
             report.outcome, report.wasxfail = "skipped", f"{entry.name}: {entry.sentence}"
             return
         said = f" with {entry.match!r}" if entry.match else ""
-        explained = f"{entry.place}: {entry.name} expects {entry.raises}{said}, and the test failed otherwise."
+        explained = f"{entry.place}: {entry.name} expects {entry.raises}{said}, but the test failed with another error."
         report.sections.append(("hfmodels ledger", visible_line(explained)))
     elif report.when == "call" and report.passed:
         report.outcome = "failed"
         report.longrepr = (
-            f"[XPASS(strict)] {entry.place}: {entry.name} says that this test fails with {entry.versions}, and it "
-            "passes.\n  Mend the entry's `when` or `tests`, or remove it."
+            f"[XPASS(strict)] {entry.place}: {entry.name} says that this test fails with {entry.versions}, but it "
+            "passes.\n  Correct the entry's `when` or `tests`, or remove it."
         )
 
 
@@ -131,7 +131,7 @@ def _foretold(entry: Break, error: BaseException) -> bool:
     kinds = {name for kind in classes for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
     try:
         message = str(error)
-    except Exception:  # an exception that cannot say what it is was not foretold
+    except Exception:  # an exception without a readable message was not expected
         return False
     return entry.raises in kinds and message_matches(entry.match, message)
 

@@ -55,6 +55,6 @@ def id_spellings(nodeid: str) -> tuple[str, ...]:
 
 
 def escape_brackets(typed: str) -> str:
-    """Return an id with its brackets' content escape_brackets as pytest escapes it."""
+    """Return an id whose text in brackets is escaped the way pytest escapes it."""
     function, bracket, parameters = typed.partition("[")
     return f"{function}{bracket}{parameters.encode('unicode_escape').decode('ascii')}"

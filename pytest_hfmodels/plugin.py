@@ -115,7 +115,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let a test say what is wrong with its marker, and each test with a snapshot what its xdist worker refused."""
+    """Fail a test with an invalid marker, and each test with a snapshot if its xdist worker refused the run."""
     discard_earlier_run(item)
     if collection.PROBLEM in item.stash:
         raise item.stash[collection.PROBLEM]
@@ -133,7 +133,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Say it after collection where a test uses a model and no option did; and whose Transformer-XL runs."""
+    """Print the header here if it was not printed yet, which Transformer-XL runs, and the ledger's counts."""
     lines = []
     if not Options.of(config).explicit and any(map(uses_models, items)):
         lines.append(_header(config, collection.engines_for_header(config, items)))
@@ -148,7 +148,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show our errors as sentences below the test's own lines, without a traceback from inside us."""
+    """Show the plugin's errors as sentences below the test's own lines, without the plugin's traceback."""
     if call.when in ("call", "teardown"):
         _add_properties(item, call.when)
     report = yield
@@ -169,7 +169,7 @@ def pytest_runtest_makereport(
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """Find out whether the test changed a model that others share, and whether it asserted its comparisons.
 
-    Both wait for the teardown of all fixtures, as any of them may use the model and compare.
+    Both checks run after the teardown of all fixtures, because any fixture may use the model and compare.
     """
     yield
     if CACHE in item.config.stash:
@@ -196,7 +196,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what only the session's end could tell."""
+    """Print what is known only at the end of the session."""
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(visible_line(config.stash[_LATE]))
@@ -366,7 +366,7 @@ def _is_users(entry: Any) -> bool:
 
 
 def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
-    """Return the changed models. After a test, look at the models it may have changed; at the session's end, at all."""
+    """Return the changed models: after a test those that it may have changed, at the session's end all of them."""
     cache = config.stash[CACHE]
     found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
     return "; ".join(

@@ -176,7 +176,7 @@ def test_a_deleted_current_folder_is_one_sentence(
 
     assert main([command]) == 2
 
-    assert "hfmodels: The current folder does not exist any more." in capsys.readouterr().err
+    assert "hfmodels: The current folder no longer exists." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["pending", "orphans", "ledger"])

@@ -357,7 +357,7 @@ def test_a(hf_snapshot, text): pass
         [
             "ERROR: Two tests have snapshot files that macOS or Windows treats as one: "
             f"*test_a[[]{first}[]].toml and *test_a[[]{second}[]].toml.",
-            "*Rename one, or use pytest.param(…, id=…): case and the encoding of accents do not count.",
+            "*Rename one, or use pytest.param(…, id=…), with names that differ in more than case and accents.",
         ]
     )
 

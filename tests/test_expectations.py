@@ -85,8 +85,8 @@ def test_a_break_that_is_mended_fails_and_names_its_line(bare_project: Project) 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:3: type-as says that this test fails with pytest>=8, and it passes.",
-            "*Mend the entry's `when` or `tests`, or remove it.",
+            "*snapshots/upstream.toml:3: type-as says that this test fails with pytest>=8, but it passes.",
+            "*Correct the entry's `when` or `tests`, or remove it.",
         ]
     )
 
@@ -97,7 +97,7 @@ def test_another_failure_than_the_one_foretold_stays_one(bare_project: Project, 
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["snapshots/upstream.toml:3: type-as expects TypeError with 'type_as', and the test failed otherwise."]
+        ["snapshots/upstream.toml:3: type-as expects TypeError with 'type_as', but the test failed with another error."]
     )
 
 
@@ -148,8 +148,8 @@ def test_a_removal_of_something_that_is_there_fails_and_names_its_line(bare_proj
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:3: gone says that pytest.Item is gone with pytest>=8, and it is there.",
-            "*Mend the range of `when`, or remove the entry.",
+            "*snapshots/upstream.toml:3: gone says that pytest.Item is gone with pytest>=8, but it still exists.",
+            "*Correct the range of `when`, or remove the entry.",
         ]
     )
 
@@ -159,7 +159,7 @@ def test_a_method_and_a_submodule_are_there(bare_project: Project, there: str) -
     result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", there)).run()
 
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines([f"*gone says that {there} is gone with pytest>=8, and it is there."])
+    result.stdout.fnmatch_lines([f"*gone says that {there} is gone with pytest>=8, but it still exists."])
 
 
 def test_a_package_that_cannot_be_imported_is_not_taken_for_gone(bare_project: Project) -> None:

@@ -195,13 +195,12 @@ def is_file(path: Path) -> bool:
     """Return whether a path is a regular file.
 
     Raises:
-        CheckpointError: it exists and is something else (reading a pipe would never end), or is larger than any file
-            beside the weights.
+        CheckpointError: it exists but is not a regular file (reading a pipe would never end), or it is too large.
     """
     if path.is_file():
         limit = _LARGEST_JSON if path.name in (CONFIG, GENERATION_CONFIG) else _LARGEST
         if path.stat().st_size > limit:
-            raise CheckpointError(f"{path} has more than {limit >> 20} MiB, too many for such a file.", hint=_LAYOUT)
+            raise CheckpointError(f"{path} is larger than {limit >> 20} MiB, the limit for such a file.", hint=_LAYOUT)
         return True
     if path.exists():
         raise CheckpointError(f"{path} is not a regular file.", hint=_LAYOUT)

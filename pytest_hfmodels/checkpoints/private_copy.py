@@ -54,7 +54,7 @@ def fill_private_copy(folder: Path, target: Path) -> None:
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Refuse a folder with an adapter: nothing here would apply it.
+    """Refuse a folder with an adapter, because the plugin does not apply adapters.
 
     Raises:
         CheckpointError: the folder has an adapter.

@@ -1,6 +1,6 @@
 """Finds changes of a model other than its weights: hooks, attributes, replaced modules.
 
-For the engines, which tell them in `modes`.
+For the engines, which report them in `modes`.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def model_class(transformers: ModuleType, folder: Path, task: Task, choice: Tran
 
 
 def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None:
-    """Refuse a checkpoint that would be loaded as another class than it names, unless only the head differs.
+    """Refuse a checkpoint that would load as a class other than the one it names, unless only the head differs.
 
     Raises:
         CheckpointError: the configuration is damaged or names no architecture.

@@ -39,7 +39,7 @@ class LoadOptions:
         attention: the attention implementation to pin, or None likewise.
         head: "trained" insists that every tensor comes from the checkpoint; "new" fills a missing or
             differently sized classification head with fixed numbers (its values mean nothing, its shape does).
-        unused: weights in the files that the model may leave out, by name, `*` for anything.
+        unused: names of weights in the files that the model may leave out; `*` matches any text.
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
         transfo_xl: whose Transformer-XL to run, for a checkpoint of that architecture.
     """
@@ -157,7 +157,7 @@ class LoadedModel(ABC):
         """Yield every parameter as (name, dtype, shape, bytes), sorted by name and copied one at a time."""
 
     def unsaved_buffers(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """Yield, as `weights` does, what the model computes with and never saves: masks, rotary frequencies."""
+        """Yield the buffers that the model uses but never saves (masks, rotary frequencies), as `weights` does."""
         return iter(())
 
     @abstractmethod

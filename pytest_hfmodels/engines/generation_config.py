@@ -52,10 +52,10 @@ def require_settings(transformers: ModuleType, folder: Path, private_copy: Path)
 
 @contextmanager
 def inherited_named(config: Any, settings: Mapping[str, Any]) -> Iterator[None]:
-    """Name the settings of a checkpoint that no test asked for, if upstream's `generate` fails within.
+    """If upstream's `generate` fails in the block, name the checkpoint's settings that the test did not ask for.
 
     Some values are valid only with another package, another device or code from the Hub, which differs between
-    releases; upstream's own message may advise to trust that code.
+    releases; upstream's own message may advise trusting that code.
 
     Args:
         config: the model's generation configuration.
@@ -80,8 +80,8 @@ def inherited_named(config: Any, settings: Mapping[str, Any]) -> Iterator[None]:
             raise
         listed = ", ".join(f"{name}={value!r:.60}" for name, value in sorted(inherited.items()))
         raise EngineError(
-            f"generate fails with {type(error).__name__}; the test did not ask for what the checkpoint's "
-            f"generation settings contain: {listed}.",
+            f"generate failed with {type(error).__name__}. The checkpoint's generation settings contain values that "
+            f"the test did not ask for: {listed}.",
             hint=f"If one of them is the reason, remove it from generation_config.json. {_what_it_says(error)}",
         ) from error
 
@@ -168,8 +168,8 @@ def _biases(value: object) -> bool:
     )
 
 
-_COUNT = (_whole(1), "a whole number from 1")
-_COUNT_OR_NONE = (_whole(0), "a whole number from 0")
+_COUNT = (_whole(1), "a whole number, 1 or more")
+_COUNT_OR_NONE = (_whole(0), "a whole number, 0 or more")
 _BEAMS = (_whole(1, _MOST_BEAMS), f"a whole number from 1 to {_MOST_BEAMS}")
 _TOKEN = (_token_or_tokens, "a token id, or a list of them")
 _FLAT_TOKEN_LISTS = ("suppress_tokens", "begin_suppress_tokens")

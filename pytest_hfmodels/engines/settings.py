@@ -148,7 +148,7 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
 def settings_of_run(
     resolved: Sequence[Resolved], model: Any, settings: Mapping[str, Any], prompt_length: int, *, engine: str
 ) -> dict[str, Any]:
-    """Return a run's settings as the library resolved them, or else as requested; see `effective_settings`."""
+    """Return the settings that the library resolved for a run, or else the requested ones; see `effective_settings`."""
     config = resolved[-1].config if resolved else requested_settings(model, settings, prompt_length, engine=engine)
     return effective_settings(config, settings, prompt_length)
 
@@ -162,7 +162,7 @@ def requested_settings(model: Any, settings: Mapping[str, Any], prompt_length: i
         model: upstream's, or one with its interface.
         settings: what the caller passed.
         prompt_length: in tokens.
-        engine: its rule applies if no length was given.
+        engine: the engine whose default length applies if no length was given.
     """
     given, own = given_settings(settings), getattr(model, "generation_config", None)
     inherited = _inherited(own, engine) if settings.get("generation_config") is not None else _NAMES

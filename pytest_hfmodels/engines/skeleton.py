@@ -31,9 +31,9 @@ _COMPUTED = re.compile(
 # Heads of tasks that transformers has no class for: pretraining heads of DeBERTa, TRL's value head, a Trainer's loss.
 _OTHER_HEADS = re.compile(r"(lm_predictions|mask_predictions|v_head|loss_fct)\.")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
-_COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's last lists numbers of repetitions
+_COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's attention_types contains repetition counts
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
-# How much more than the files a configuration may describe, for example a new head.
+# A configuration may describe this much more than the files hold, for example a new head.
 _FACTOR = 4
 _MORE_TENSORS, _MORE_NUMBERS, _MORE_BUFFERS = 1_000, 10_000_000, 200_000_000
 _MORE_LAYERS = 10_000
@@ -141,7 +141,7 @@ def require_used(
 ) -> None:
     """Refuse files with tensors that the model did not use, except heads of other tasks on the same base.
 
-    A pooler counts as a head: classes of one architecture build their base with it or without.
+    A pooler counts as a head, because classes of one architecture build their base with or without it.
 
     Args:
         transformers: the installed release.
@@ -168,7 +168,7 @@ def require_used(
             f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, shown[:5]))}"
             f"{' …' if len(shown) > 5 else ''}.",
             hint="Correct the number of layers or `architectures` in config.json, or save the model again. "
-            f"If the model should leave them out, say so: unused=[{shown[0]!a}], with * for anything.",
+            f"If the model should leave them out, name them: unused=[{shown[0]!a}]; * matches any text.",
         )
 
 
@@ -243,7 +243,7 @@ def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) 
 
 @contextmanager
 def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
-    """Stop building if the model gets more parameters, modules or numbers than the files hold."""
+    """Stop building if the model gets many more parameters, modules or numbers than the files hold."""
     if stored is None:
         yield
         return

@@ -72,7 +72,7 @@ class TensorFlowEngine:
                 unused = self._assign(model, folder, options)
             except HFModelsError:
                 raise
-            except Exception as error:  # Keras raises of every kind for a shape that does not fit
+            except Exception as error:  # Keras raises any kind of exception for a wrong shape
                 raise EngineError(
                     f"transformers cannot load {folder} for {task} with TensorFlow: {upstream.error_text(error)}",
                     hint="Check its config.json and the overrides given at load; torch names the weights at fault.",
@@ -103,7 +103,7 @@ class TensorFlowEngine:
             return reader.from_pretrained(
                 str(private_copy), trust_remote_code=False, local_files_only=True, **options.overrides
             )
-        except Exception as error:  # upstream raises of every kind here
+        except Exception as error:  # upstream raises any kind of exception here
             raise EngineError(
                 f"transformers cannot read the configuration of {folder}: {upstream.error_text(error)}",
                 hint="Check the checkpoint's model_type and the overrides given at load.",
@@ -229,7 +229,7 @@ class TensorFlowModel(LoadedModel):
             del array, data  # before the next one is copied
 
     def modes(self) -> Mapping[str, object]:
-        """See `LoadedModel.modes`: TensorFlow counts no versions, so identities tell, and the digest the rest."""
+        """See `LoadedModel.modes`: TensorFlow has no version counters, so this compares only ids; see `weights`."""
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
         found.update(alterations.attributes(self.model, "the model"))
@@ -258,7 +258,7 @@ class TensorFlowModel(LoadedModel):
 
 
 def _is_metric(module: Any) -> bool:
-    """Return whether Keras counts with a module: some layers add one at their first call (Transformer-XL's loss)."""
+    """Return whether a module is a Keras metric: some layers add one at their first call (Transformer-XL's loss)."""
     return any(base.__name__ == "Metric" for base in type(module).__mro__)
 
 

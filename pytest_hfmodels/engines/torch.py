@@ -81,7 +81,7 @@ class TorchEngine:
                 )
             except HFModelsError:  # ours says it better already
                 raise
-            # Upstream raises of every kind here, a bare Exception and AssertionError included.
+            # Upstream raises any kind of exception here, also a bare Exception or an AssertionError.
             except Exception as error:
                 raise EngineError(
                     f"transformers cannot load {folder} for {task} with torch: {upstream.error_text(error)}",
@@ -181,7 +181,7 @@ class TorchModel(LoadedModel):
         return torch.as_tensor(np.asarray(values), device=self._device)
 
     def weights(self) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-        """See `LoadedModel.weights`; other values in a quantised model's state dict are yielded as text."""
+        """See `LoadedModel.weights`; a quantized model's state dict has other values, yielded as text."""
         for name, value in sorted(self.model.state_dict().items()):
             yield from _stored(name, value)
 
@@ -198,7 +198,7 @@ class TorchModel(LoadedModel):
                 yield from _stored(name, buffer)
 
     def modes(self) -> Mapping[str, object]:
-        """See `LoadedModel.modes`: an in-place change bumps a tensor's version, a replaced one has another identity."""
+        """See `LoadedModel.modes`: an in-place change increments a tensor's version; a new tensor has a new id."""
         found: dict[str, object] = {}
         exchanged: set[str] = set()
         for name, module in self.model.named_modules():

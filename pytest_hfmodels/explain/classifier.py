@@ -79,7 +79,7 @@ def explain_numbers(
     floor: float,
     tolerance: Tolerance,
 ) -> tuple[Answer, list[Evidence], list[Swap]]:
-    """Say why logits or a loss are others than recorded, although texts and settings are the same.
+    """Explain why logits or a loss differ from the recorded ones although texts and settings are the same.
 
     Args:
         recorded: from the snapshot.
@@ -89,7 +89,7 @@ def explain_numbers(
         tolerance: what the test allows.
     """
     live = observed.live
-    assert live is not None, "who asks has a model"
+    assert live is not None, "the caller checked that there is a model"
     moved = logits_moved(recorded, observed.logits)
     evidence = [
         Evidence(
@@ -137,7 +137,7 @@ def explain_numbers(
 
 
 def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Evidence]:
-    """Yield what the reference makes of the logits and labels."""
+    """Yield the reference's loss for the logits and labels."""
     assert recorded.loss is not None
     assert observed.loss is not None
     kind = observed.effective.get("problem_type")
@@ -145,7 +145,7 @@ def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Ite
     given = None if kind in (None, "inferred") else kind
     value = float(classifier_loss(logits, labels, given))
     yield Evidence(
-        f"of these logits the reference makes a loss of {value:.6g}; recorded {recorded.loss.value:.6g}, "
+        f"the reference computes a loss of {value:.6g} from these logits; recorded {recorded.loss.value:.6g}, "
         f"now {observed.loss.value:.6g}",
         {"reference": value, "recorded": recorded.loss.value, "observed": observed.loss.value},
     )
@@ -158,7 +158,7 @@ def _pooling(
     passes: Passes,
     floor: float,
 ) -> tuple[str, Evidence] | None:
-    """Read the words that the recording release read, and tell whether that gives the recorded logits."""
+    """Read the words that the recording release read, and check whether that gives the recorded logits."""
     then, now = (record.provenance.versions.get("transformers", "5.23") for record in (recorded, observed))
     before, here = Rules.of(then), Rules.of(now)
     head = getattr(passes.origin.loaded.model, "score", None)
@@ -176,19 +176,23 @@ def _pooling(
     elsewhere = positions != pooled_positions(live.ids, pad, here)
     rows = [_apart(row.logits, now) for row, now in zip(recorded.inputs, observed.logits, strict=True)]
     if any((apart > floor) is not bool(other) for apart, other in zip(rows, elsewhere, strict=True)):
-        return None  # it is not those texts whose word is another that moved
-    # A padding token attends to nothing that is defined: what a release makes of one is its own.
+        return None  # the texts that moved are not those in which another word is read
+    # The output at a padding token is undefined and differs between releases.
     words_read = [row for row in np.flatnonzero(elsewhere) if mask[row, positions[row]]]
     after = [_apart(recorded.inputs[row].logits, logits[row]) for row in words_read]
     if any(apart > floor for apart in after):
         return None
     count = int(elsewhere.sum())
-    read = f"; read there, {len(after)} of them are as recorded, within {max(after):.2g}" if after else ""
-    padding = f"; of {count - len(after)} that word is padding" if count > len(after) else ""
+    read = (
+        f"; reading the earlier word gives the recorded logits for {len(after)} of them, within {max(after):.2g}"
+        if after
+        else ""
+    )
+    padding = f"; for {count - len(after)} the earlier word is padding" if count > len(after) else ""
     return (
         f"the classifier reads a different word: now {_POOLING[here.pooling]}; in {then} {_POOLING[before.pooling]}",
         Evidence(
-            f"exactly those {count} texts moved in which the two are different words{read}{padding}",
+            f"only the texts moved in which the two words differ ({count}){read}{padding}",
             {"texts": count, "as_recorded": len(after)},
         ),
     )

@@ -72,7 +72,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
             found = replace(found, evidence=(*contradictions(recorded, observed), *found.evidence))
     except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
         raise
-    except BaseException as error:  # pytest.skip and SystemExit, too, would make the verdict another
+    except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too
         said = str(error).strip().splitlines()
         found = Explanation(
             comparison.verdict,
@@ -249,7 +249,7 @@ def _small(
     drift: float,
     evidence: list[Evidence],
 ) -> Explanation:
-    """Explain numbers that moved within the noise floor: what of the surroundings is another than recorded."""
+    """Explain numbers that moved within the noise floor by what changed around the model."""
     found = _movement(drift, recorded, observed, passes)
     then, now = recorded.provenance, observed.provenance
     other = then.dtype != now.dtype or then.attention != now.attention or bool(list(machine(recorded, observed)))
@@ -258,7 +258,7 @@ def _small(
     if proven is None:
         near = comparison.verdict is Verdict.NEAR_TIE
         sentence = (
-            "rounding chose between two tokens that are as good; what made it round otherwise cannot be told"
+            "rounding chose between two equally good tokens; it is unknown why it rounded differently"
             if near
             else within_the_floor(comparison, found.floor)
         )
@@ -269,7 +269,7 @@ def _small(
 
 
 def _not_finite(comparison: Comparison, recorded: Record) -> Difference | None:
-    """Return the first recorded number that is not finite although the number now is: nothing can be measured with it.
+    """Return the first recorded number that is not finite although today's is, because no movement can be computed.
 
     A suppressed token has a processed log-probability of -inf, and a margin that need not be finite.
     """
@@ -292,10 +292,10 @@ def _beyond(comparison: Comparison, most: float) -> Difference | None:
 
 
 def _differs(found: Difference) -> str:
-    """Return the sentence that names a number which differs, and says no more."""
+    """Return a sentence that only names the number that differs."""
     broken = "" if math.isfinite(found.recorded) else ", which is not a finite number"
     recorded, observed = f"{found.recorded:.6g}", f"{found.observed:.6g}"
-    return f"the {found.what} differs: the file records {recorded}{broken}, and it is {observed} now"
+    return f"the {found.what} differs: the file records {recorded}{broken}; now it is {observed}"
 
 
 def within_the_floor(comparison: Comparison, floor: float) -> str:
@@ -339,7 +339,9 @@ def _of_classifier(
     if passes is None or observed.live is None:
         return _without_model(comparison, recorded, observed, close)
     beyond = _beyond(comparison, 2 * floor)
-    if moved <= floor and beyond is not None and beyond.what == "margin":  # not the one that its own logits give
+    if (
+        moved <= floor and beyond is not None and beyond.what == "margin"
+    ):  # the recorded margin contradicts the recorded logits
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         return Explanation(comparison.verdict, None, _differs(beyond), (told, *close))
     answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
@@ -347,7 +349,7 @@ def _of_classifier(
     if comparison.verdict is Verdict.DRIFT and cause is None:
         sentence = within_the_floor(comparison, floor)
     if comparison.verdict is Verdict.NEAR_TIE and cause is None:
-        sentence = "rounding chose between two readings that are as good; what made it round otherwise cannot be told"
+        sentence = "rounding chose between two equally good readings; it is unknown why it rounded differently"
     evidence = [
         *(close if comparison.verdict is Verdict.NEAR_TIE else []),
         *evidence[:1],
@@ -377,7 +379,7 @@ def _reading(
     changes = in_memory.of_settings(None if made_by is None else made_by.origin, ["id2label"])
     if changes:
         return layers.Finding("test", in_memory.sentence(changes), said)
-    return layers.Finding("decoding", "the same logits are read as other labels", said)
+    return layers.Finding("decoding", "the same logits give other labels", said)
 
 
 def _of_the_checkpoint(
@@ -401,20 +403,20 @@ def _of_the_checkpoint(
 
 def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
     words = {
-        "weights": "weights are others than recorded (another digest)",
-        "config": "configuration is another than recorded (another digest); a snapshot does not keep its fields",
+        "weights": "weights differ from the recorded ones (another digest)",
+        "config": "configuration differs from the recorded one (another digest); a snapshot does not keep its fields",
     }
     return layers.Finding(f"checkpoint:{part}", f"the checkpoint's {words[part]}", evidence)
 
 
 def _without_model(comparison: Comparison, recorded: Record, observed: Record, close: list[Evidence]) -> Explanation:
-    """Say what evidence alone can: the model that made the record is not there to be asked."""
+    """Explain from the evidence alone, because the model that made the record is no longer in memory."""
     part = layers.checkpoint_part(recorded, observed)
     if part is not None and comparison.drift > 0:
         return _of(comparison, _checkpoint(part, close))
-    sentence = "the model that made this output is no longer in memory, so that it cannot be asked why"
+    sentence = "the model that made this output is no longer in memory, so the plugin cannot find the reason"
     if comparison.verdict is Verdict.NEAR_TIE:
-        sentence = "rounding chose between two tokens that are as good; what made it round otherwise cannot be told"
+        sentence = "rounding chose between two equally good tokens; it is unknown why it rounded differently"
     return Explanation(comparison.verdict, None, sentence, tuple(close))
 
 
@@ -466,7 +468,7 @@ def _made_by(record: Record) -> MadeBy | None:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Keep what the library says while it is asked again out of the test's own output and warnings."""
+    """Keep upstream's output and warnings during the explanation out of the test's own."""
     with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with upstream.quiet() if "transformers" in sys.modules else nullcontext():

@@ -139,21 +139,21 @@ def where(
     run: Callable[[], object],
     floor: float = NOISE_FLOOR,
 ) -> tuple[str | None, list[Evidence]]:
-    """Return the part of the model at which outputs part, and what shows it.
+    """Return the first part of the model whose output differs, with the evidence.
 
     Args:
         recorded: fingerprints, in the order of the forward pass.
         observed: the same, now.
         model: upstream's.
-        run: runs it once more as it ran for `observed`; asked for where the last block is the first to differ.
+        run: runs it again as for `observed`; called only if the last block is the first that differs.
         floor: the noise floor of log-probabilities.
     """
     if not recorded or not observed:
-        return None, [Evidence("which block differs cannot be told: the model gives no hidden states")]
+        return None, [Evidence("the block that differs is unknown: the model returns no hidden states")]
     part = first_block(recorded, observed, floor)
     block = part.name
     if block is None and math.isinf(part.size):
-        return None, [Evidence(f"the model has {len(observed)} blocks, and {len(recorded)} were recorded")]
+        return None, [Evidence(f"the model has {len(observed)} blocks, but {len(recorded)} were recorded")]
     if block is None:
         return "head", [Evidence("the output of every block is as recorded; the difference comes after the last block")]
     said = f"the first block whose output differs is {block}, by {part.size:.2g} of its size"
@@ -175,7 +175,7 @@ def from_there_on(block: str | None) -> str:
 
 
 def machine(recorded: Record, observed: Record) -> Iterator[str]:
-    """Yield what of the machine and the engine is another than recorded."""
+    """Yield changes of engine, device and CPU."""
     then, now = recorded.provenance, observed.provenance
     for what in ("engine", "device", "cpu"):
         if getattr(then, what) != getattr(now, what):

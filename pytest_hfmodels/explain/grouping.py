@@ -19,7 +19,7 @@ _SHARE = re.compile(r"\d+ %")  # of a movement: it differs from test to test eve
 
 @dataclass(frozen=True)
 class Told:
-    """What a test said of its gravest comparison.
+    """The most serious comparison of a test.
 
     Args:
         test: its node id.

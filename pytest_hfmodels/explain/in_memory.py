@@ -113,5 +113,5 @@ def listed(changes: Sequence[str]) -> str:
 
 
 def stands_alone(recorded: Record, observed: Record) -> bool:
-    """Tell whether no release has moved, so that a change in memory is the one thing that is known to be another."""
+    """Return whether no package version has changed, so that a change in memory is the only known difference."""
     return not moved_versions(recorded, observed)

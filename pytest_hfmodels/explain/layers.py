@@ -68,11 +68,11 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
     if [text for text, _ in before] != [text for text, _ in now]:
         other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
         texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
-        return Finding("test", "the test gives the model another text than was recorded", texts)
+        return Finding("test", "the test gives the model a text that differs from the recorded one", texts)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     position = first_divergence(then, here) or 0
     same_files = recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer
-    # Other files may give the recorded ids other words: only their numbers are known.
+    # Other files may give the recorded ids other words, so only their numbers are shown.
     names = [_token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)]
     evidence = [
         Evidence(
@@ -83,10 +83,10 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
     if not same_files:
         return Finding(
             "checkpoint:tokenizer",
-            "the checkpoint's tokenizer files are others, and give the text other ids",
+            "the checkpoint's tokenizer files have changed and give the text other ids",
             evidence,
         )
-    sentence = "the same tokenizer files split the same text into other tokens"
+    sentence = "the same tokenizer files split the same text into different tokens"
     return replace(_of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin), package="tokenizers")
 
 
@@ -97,7 +97,7 @@ def settings(
     asked: Mapping[str, Any] | None,
     origin: Origin | None = None,
 ) -> Finding:
-    """Explain other settings: what the test asks for, the checkpoint's own, or the release's defaults.
+    """Explain settings that differ: the test's, the checkpoint's, or the release's defaults.
 
     Args:
         comparison: of the two.
@@ -111,30 +111,34 @@ def settings(
     evidence = [Evidence(f"resolved settings: {told:.300}")]
     given = [difference.what for difference in found if _is_given(difference, asked)]
     if len(given) == len(found):
-        return Finding("test", f"the test asks for other settings than were recorded: {', '.join(given)}", evidence)
+        return Finding(
+            "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
+        )
     names = ", ".join(difference.what for difference in found if difference.what not in given)
     same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
     if same is False:
-        return Finding("checkpoint:config", f"the checkpoint's configuration is another, and with it {names}", evidence)
+        return Finding(
+            "checkpoint:config", f"the checkpoint's configuration has changed, and with it {names}", evidence
+        )
     changes = in_memory.of_settings(origin, [difference.what for difference in found])
     if changes:
         return Finding("test", in_memory.sentence(changes), evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     if isinstance(observed, ClassificationRecord):
-        return Finding("settings", f"the classifier is set otherwise than recorded: {names}", evidence)
+        return Finding("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
     rule = _length_rule(recorded, observed, names)
     rules = ("default_length_counts_prompt",) if rule else ()
-    return Finding("generation-defaults", f"what the release sets by itself is another: {names}{rule}", evidence, rules)
+    return Finding("generation-defaults", f"the release's defaults have changed: {names}{rule}", evidence, rules)
 
 
 def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Origin | None = None) -> Finding:
-    """Explain another text of the same ids; arguments as for `prompt`."""
+    """Explain a different text of the same ids; arguments as for `prompt`."""
     evidence = list(_decoded(recorded, observed))
     if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         return Finding(
             "checkpoint:tokenizer",
-            "the checkpoint's tokenizer files are others, and spell the tokens otherwise",
+            "the checkpoint's tokenizer files have changed and decode the tokens differently",
             evidence,
         )
     named = None if origin is None else find_setting(recorded, observed, origin.tokenizer)
@@ -150,18 +154,18 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
 def _of_the_tokenizer(
     cause: str, sentence: str, evidence: list[Evidence], recorded: Record, observed: Record, origin: Origin | None
 ) -> Finding:
-    """Return what a tokenizer does otherwise with the recorded files, unless it is the test that has changed it."""
+    """Explain a tokenizer that behaves differently with unchanged files; blame the test if it changed the tokenizer."""
     changes = in_memory.of_the_tokenizer(origin)
     if changes and in_memory.stands_alone(recorded, observed):
         return Finding("test", in_memory.sentence(changes, "tokenizer"), evidence)
     if changes:
         evidence.insert(0, in_memory.as_evidence(changes, "tokenizer"))
-    evidence.append(Evidence("the tokenizer's files are those that were recorded (same digest)"))
+    evidence.append(Evidence("the tokenizer's files have not changed (same digest)"))
     return Finding(cause, sentence, evidence)
 
 
 def checkpoint_part(recorded: Record, observed: Record) -> str | None:
-    """Return the part of the checkpoint that is another and that numbers depend on, or None."""
+    """Return the changed part of the checkpoint that numbers depend on, or None."""
     for part in ("weights", "config"):
         if same_content(getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)) is False:
             return part
@@ -177,7 +181,7 @@ def outside_vocabulary(recorded: Record, origin: Origin) -> str | None:
     outside = next((token for ids in rows for token in ids if size is not None and token >= size), None)
     if outside is None:
         return None
-    return f"the file names token {outside}, and the vocabulary of the model has {size} tokens"
+    return f"the file names token {outside}, but the vocabulary of the model has {size} tokens"
 
 
 def _texts(record: Record) -> list[tuple[str, tuple[int, ...]]]:
@@ -194,7 +198,7 @@ def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
 
 
 def _is_given(difference: Difference, asked: Mapping[str, Any] | None) -> bool:
-    """Tell whether the test itself asks for what differs; lengths may be asked for in new tokens."""
+    """Return whether the test itself requests the setting that differs; it may give a length in new tokens."""
     if difference.what in _TESTS_OWN or difference.what not in _LISTED:
         return True  # what upstream resolves by itself has a name in every record
     if asked is None:

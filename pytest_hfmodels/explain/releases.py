@@ -16,7 +16,7 @@ _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
 
 
 def moved_versions(recorded: Record, observed: Record) -> dict[str, tuple[str, str]]:
-    """Return the packages whose versions are others than recorded, with both."""
+    """Return the packages whose versions differ from the recorded ones, with both versions."""
     before, now = recorded.provenance.versions, observed.provenance.versions
     names = sorted(before.keys() & now.keys(), key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
     return {name: (before[name], now[name]) for name in names if before[name] != now[name]}

@@ -68,7 +68,7 @@ class Found:
     """What holding the reference against both sides said.
 
     Args:
-        cause: `search`, `forward` where the scores while generating are others than without a cache, or None.
+        cause: `search`, `forward` if the scores of `generate` differ from those without a cache, or None.
         sentence: in words.
         evidence: what it rests on.
         tie: whether the same search can give either, by decisions too close to call.
@@ -292,7 +292,7 @@ def _another_rule(case: _Case, then: str, now: str, before: Rules, here: Rules) 
 
 
 def _bearing(rules: Rules, settings: Settings) -> Rules:
-    """Return rules in which those that have no bearing on one unpadded prompt and these settings do not differ."""
+    """Return the rules, with those reset that cannot matter for one unpadded prompt and these settings."""
     idle = ["default_length_counts_prompt", "both_minima_hold", "pad_zero_is_eos", "pooling"]
     idle += ["repetition_counts_padding", "padded_to_the_last_step", "too_few_beams_raise"]
     idle += ["sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"]

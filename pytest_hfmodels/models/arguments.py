@@ -97,7 +97,7 @@ def require_patterns(unused: object) -> None:
     """Refuse names of unused weights that are not a list of texts.
 
     Raises:
-        OptionError: showing what they are.
+        OptionError: the message shows the value.
     """
     if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
         raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
@@ -116,10 +116,10 @@ def require_pinning(pin: object, dtype: str | None) -> None:
 
 
 def require_known(task: object, engine: object = "torch", head: object = "trained") -> None:
-    """Refuse a word that is none of those that there are.
+    """Refuse an unknown task, engine or head.
 
     Raises:
-        OptionError: naming them.
+        OptionError: the message names the known ones.
     """
     if task not in get_args(Task):
         raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")

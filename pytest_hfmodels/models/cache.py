@@ -91,8 +91,8 @@ class ModelCache:
             dtype: pin this dtype instead.
             attention: pin this attention implementation instead.
             head: "new" fills a classification head that the checkpoint lacks with fixed numbers.
-            unused: weights in the files that the model may leave out, by name, `*` for anything (`["v_head.*"]`);
-                others are an error.
+            unused: names of weights in the files that the model may leave out (`["v_head.*"]`); `*` matches any
+                text. Other unused weights are an error.
             overrides: configuration fields, such as `num_labels` or `pad_token_id`.
 
         Raises:
@@ -124,7 +124,7 @@ class ModelCache:
         return handle
 
     def adopt(self, model: Any, tokenizer: Any, *, name: str | None = None, task: Task | None = None) -> HFModel:
-        """Take in a model that was loaded another way (PEFT, custom code) and return a handle on it.
+        """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
             model: a torch or Keras model with upstream's interface.
@@ -312,7 +312,7 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
 
     if checkpoint.digests.tokenizer == tokenizer_digest({}):  # transformers 5 would make up an empty one
         raise CheckpointError(
-            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: there are no files of it.",
+            f"The tokenizer of {checkpoint.name} cannot be loaded from {checkpoint.folder}: it has no tokenizer files.",
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
     # The folder is kept as long as the tokenizer, which may copy its files when it is saved.
@@ -342,7 +342,7 @@ def _tokenizer(checkpoint: Checkpoint, options: LoadOptions) -> Any:
 
 
 def _saved_by_newer(folder: Path) -> str | None:
-    """Return what to do about files that a later release has saved; None where the installed one is as new."""
+    """Return a hint for files that a later release saved; None if the installed release is not older."""
     import transformers
     from packaging.version import InvalidVersion, Version  # only for a tokenizer that cannot be loaded
 
@@ -352,7 +352,7 @@ def _saved_by_newer(folder: Path) -> str | None:
             return None
     except InvalidVersion:
         return None
-    return f"transformers {saved} saved it, and {installed} is installed: save it again with {installed}, or upgrade."
+    return f"transformers {saved} saved it, but {installed} is installed. Upgrade, or save it again with {installed}."
 
 
 def _is_panic(error: BaseException) -> bool:

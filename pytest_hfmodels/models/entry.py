@@ -27,9 +27,9 @@ class Entry:
         loaded: the engine's side.
         tokenizer: upstream's.
         original: its state when it was loaded or adopted.
-        adopted: whether somebody else has loaded it.
+        adopted: whether the user loaded it.
         requested: whether the running test has requested it.
-        load: loads the checkpoint again, with other options; None where it was adopted.
+        load: loads the checkpoint again, with other options; None if it was adopted.
     """
 
     checkpoint: Checkpoint
@@ -103,7 +103,7 @@ class Entry:
         """Return what has changed in the model and tokenizer since loading, and which earlier test changed it.
 
         Args:
-            weights: read every weight, where that was done at first.
+            weights: also read every weight, if `original` includes them.
         """
         now = self._look(weights=weights and self.original.weights is not None, vocabulary=False)
         return [

@@ -21,7 +21,7 @@ _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 
 
 def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
-    """Refuse settings that sample, that depend on the clock, or that stand where our own call puts something.
+    """Refuse settings that sample, that depend on the clock, or that the plugin's own call sets.
 
     Args:
         settings: what the test gave.

@@ -27,7 +27,7 @@ class Fingerprint:
         parts: everything that is cheap to read: settings, modes, attributes, ids of tensors.
         weights: a digest of all weights, if requested.
         vocabulary: a digest of the tokenizer with its vocabulary and merges, if requested.
-        buffers: a digest of what the model computes with and does not save, if weights were requested.
+        buffers: a digest of the buffers that the model never saves, if weights were requested.
     """
 
     parts: Mapping[str, object]
@@ -44,8 +44,8 @@ class Fingerprint:
         Args:
             loaded: the model.
             tokenizer: its tokenizer, or None.
-            with_weights: also read every weight. A write through `.data` bumps no version and shows only there. Not
-                done for a model whose weights upstream rescales at the first inference.
+            with_weights: also read every weight, to find a write through `.data`, which changes no version. Not done
+                for a model whose weights upstream rescales at the first inference.
             with_vocabulary: also serialise the tokenizer, which takes a third of a second for 50,000 words.
         """
         with loaded.lock:  # a call in another thread may have patched the model
@@ -61,7 +61,7 @@ class Fingerprint:
             return cls(parts, weights, _vocabulary(tokenizer) if with_vocabulary else None, buffers)
 
     def changes(self, now: Fingerprint) -> list[str]:
-        """Say what differs in `now`, in words; empty where nothing does."""
+        """Say what differs in `now`, in words; empty if nothing does."""
         names = sorted({*self.parts, *now.parts})
         differing = [name for name in names if self.parts.get(name, _ABSENT) != now.parts.get(name, _ABSENT)]
         found = [

@@ -206,7 +206,7 @@ def _allowed(
 def _known(
     model: HFModel, rows: Rows, ones: Rows, together: Generation, settings: Settings, tolerance: float | None
 ) -> str:
-    """Name the release's rule that makes beams depend on their neighbours, if it explains this batch."""
+    """Name the release's rule by which beams depend on their neighbours, if it explains this batch."""
     if settings.num_beams == 1 or not installed_rules(model).rows_stop_together:
         return ""
     if not _right(model, rows, ones, together, settings, tolerance):

@@ -120,7 +120,7 @@ def check_clean_up(tokenizer: Any, text: str) -> TokenizerViolation | None:
     plain = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
     found = tokenizer.decode(ids, clean_up_tokenization_spaces=True)
     expected = clean_up_spaces(plain)
-    return None if found == expected else TokenizerViolation(text, found, expected, "cleaned up it is")
+    return None if found == expected else TokenizerViolation(text, found, expected, "with spaces cleaned up, it is")
 
 
 def check_batch(

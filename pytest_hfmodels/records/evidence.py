@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
 
 
-_DIRECTIONS = 4  # a single one could be orthogonal to a fault
+_DIRECTIONS = 4  # a single direction could be orthogonal to a fault
 NORMALIZED = _DIRECTIONS + 1
 
 
@@ -32,7 +32,7 @@ class Block:
         rms: root mean square over tokens and channels.
         probe: mean over tokens of the projection on a fixed direction, which a permutation of channels moves too.
         normalized: mean projections of normalised tokens on four fixed directions, and the mean logarithm of their
-            sizes. Unlike in the three numbers above, a few massive activations weigh no more than others. Empty in
+            sizes. Unlike the three numbers above, these are not dominated by a few massive activations. Empty in
             files of earlier versions.
     """
 
@@ -57,7 +57,7 @@ class Origin(Protocol):
         ...
 
     def altered(self, *, weights: bool = True) -> list[str]:
-        """Say what of the model and its tokenizer has changed since it was loaded; perhaps without reading weights."""
+        """Return what has changed in the model and its tokenizer since loading; optionally without reading weights."""
         ...
 
 

@@ -90,17 +90,17 @@ def require_room(model: Any, prompt_length: int, wanted: int | None) -> None:
     Args:
         model: upstream's model.
         prompt_length: in tokens.
-        wanted: the whole length that the settings ask for, prompt included; None where they name none.
+        wanted: the total length that the settings request, including the prompt; None if they set no length.
 
     Raises:
-        EngineError: there is not the room.
+        EngineError: there are too few positions.
     """
     limit = positions(model)
     if limit is None:
         return
     if prompt_length >= limit:
         raise EngineError(
-            f"The prompt has {prompt_length} tokens, and the model has {limit} positions.",
+            f"The prompt has {prompt_length} tokens, but the model has {limit} positions.",
             hint="Shorten the prompt: at least one position must be left to generate.",
         )
     if wanted is not None and wanted > limit:
@@ -112,7 +112,7 @@ def require_room(model: Any, prompt_length: int, wanted: int | None) -> None:
 
 
 def require_length(model: Any, length: int, what: str) -> None:
-    """Refuse tokens that are more than the model has positions.
+    """Refuse more tokens than the model has positions.
 
     Raises:
         EngineError: `what` has too many.
@@ -120,12 +120,12 @@ def require_length(model: Any, length: int, what: str) -> None:
     limit = positions(model)
     if limit is not None and length > limit:
         raise EngineError(
-            f"{what} has {length} tokens, and the model has {limit} positions.", hint=f"Shorten it to {limit} tokens."
+            f"{what} has {length} tokens, but the model has {limit} positions.", hint=f"Shorten it to {limit} tokens."
         )
 
 
 def _kept_rows(module: Any, limit: int) -> int:
-    """Return how many of the `limit` rows of a module's position table are reserved for padding."""
+    """Return how many of the `limit` rows of a module's position table come before the first position of a text."""
     padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
     shape: Any = getattr(getattr(table, "weight", table), "shape", ())
     if not isinstance(padding, int) or len(shape) != 2 or int(shape[0]) != limit:

@@ -120,7 +120,7 @@ def _not_separated(package: str, answer: Answer) -> Iterator[str]:
     yield f"To find out, keep {others} at one version:"
     yield f"  {first}"
     for command in more:
-        yield f"If that cannot be installed, keep {package} at one version:"
+        yield f"If that cannot be installed, keep {package} at one version instead:"
         yield f"  {command}"
 
 

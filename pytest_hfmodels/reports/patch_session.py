@@ -57,7 +57,7 @@ def attach(config: pytest.Config) -> None:
 
 
 def attach_unsaved(config: pytest.Config) -> None:
-    """Attach the changes that this process cannot write to its reports; only a failed write proves that it cannot."""
+    """Attach to the reports the changes that could not be written. Only a failed write shows that it is impossible."""
     folder = pending_folder(config)
     if folder is not None and not config.pluginmanager.has_plugin("hfmodels-unsaved"):
         config.pluginmanager.register(Carrier(folder.unsaved, _UNSAVED), "hfmodels-unsaved")
@@ -90,19 +90,19 @@ def offer(config: pytest.Config, reports: Sequence[Any]) -> str | None:
         os.close(handle)
         write_atomically(Path(file), patch)
     except (OSError, SnapshotError):
-        return f"{said}; --hfmodels-patch FILE writes what hfmodels accept would take in"
+        return f"{said}; --hfmodels-patch FILE writes the changes that hfmodels accept would accept"
     return f"{said}; apply it: {apply_command(file)} (--hfmodels-patch FILE chooses the file)"
 
 
 class Carrier:
-    """Attaches to each report what its test left pending, as plain data."""
+    """Attaches the pending changes of each test to its report, as plain data."""
 
     def __init__(self, carried: list[Pending], name: str = _ATTACHED) -> None:
         self._carried, self._name = carried, name
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take what has been kept since the last report."""
+        """Attach the changes made since the last report."""
         report = yield
         if report.when in ("call", "teardown") and self._carried:
             report.__dict__[self._name] = [packed(pending) for pending in self._carried]
@@ -119,7 +119,7 @@ class PatchWriter:
         self._said = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather; a rerun's replace the first's."""
+        """Collect the changes; those of a rerun replace the first run's."""
         if report.when == "call":
             self._found[report.nodeid] = []
         self._found.setdefault(report.nodeid, []).extend(taken(report))
@@ -140,9 +140,9 @@ class PatchWriter:
             self._said = self._told([pending for pending in pendings if is_text(pending)], len(pendings))
 
     def _told(self, written: list[Pending], count: int) -> str:
-        left_out = f"{count - len(written)} left out: a lone surrogate in what was observed is no text"
+        left_out = f"{count - len(written)} left out: the output contains a lone surrogate and is not valid text"
         if not written:
-            return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'since no snapshot differs'}"
+            return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'because no snapshot differs'}"
         told = f"patch of {_snapshots(len(written))}: {self._file} (apply it: {apply_command(self._file)})"
         return f"{told}; {left_out}" if len(written) < count else told
 
@@ -154,7 +154,7 @@ class PatchWriter:
 
 
 def taken(report: Any) -> Iterator[Pending]:
-    """Return what a report brought along that its test left pending."""
+    """Return the pending changes that a report carries."""
     return _attached(report, _ATTACHED)
 
 

@@ -22,7 +22,7 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     """Yield name and value of each property.
 
     Args:
-        outcomes: of all comparisons of a test, at least one; the gravest speaks for the test.
+        outcomes: all comparisons of a test, at least one; the most serious one counts for the test.
     """
     worst = min(outcomes, key=lambda outcome: severity(outcome.comparison.verdict))
     yield "hfmodels_verdict", str(worst.comparison.verdict)
@@ -46,7 +46,7 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
 
 
 def _tokens(outcome: Outcome) -> int:
-    """Return how many generated tokens are others than recorded, an end that comes early or late included."""
+    """Return how many generated tokens differ from the recorded ones, including missing and extra ones at the end."""
     recorded, observed = outcome.recorded, outcome.observed
     if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
         return 0

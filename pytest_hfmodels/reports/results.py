@@ -206,7 +206,7 @@ class TestResult:
         line: of the test, from 1, or None where pytest does not know it.
         engine: that it ran on, or None.
         outcome: what pytest made of it.
-        verdict: the gravest of its comparisons; `broken` where it failed otherwise; None where there is nothing to say.
+        verdict: of its most serious comparison; `broken` if it failed for another reason; None if it compared nothing.
         cause: of the gravest comparison.
         headline: why it is not the same, in a line.
         details: what pytest printed of a broken test.

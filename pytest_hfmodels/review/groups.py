@@ -38,7 +38,7 @@ class Group:
 
 
 def groups(changes: Iterable[Pending]) -> list[Group]:
-    """Return the groups: by cause, then the gravest verdict first, then by the reason, as at the end of a run."""
+    """Return the groups: by cause, then the most serious verdict first, then by the reason, as at the end of a run."""
     ordered = sorted(changes, key=lambda change: (*_key(change), change.test, change.snapshot))
     return [
         Group(cause_of(own[0]), own[0].verdict, own) for _, found in groupby(ordered, _key) if (own := tuple(found))

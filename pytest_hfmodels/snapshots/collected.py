@@ -36,8 +36,8 @@ def collect_project(arguments: Sequence[str] = ()) -> Collected:
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or not collected.folder.name:
         raise SnapshotError(
             f"The project's tests cannot all be collected (pytest's exit code {int(status)}), "
-            f"so nobody can tell which snapshots belong to none:\n{_tail(output)}",
-            hint="Mend what `pytest --collect-only` says, and try again.",
+            f"so it is unknown which snapshots belong to no test:\n{_tail(output)}",
+            hint="Correct the errors that `pytest --collect-only` prints, and try again.",
         )
     return collected
 
@@ -60,7 +60,7 @@ def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
 
 
 class Collected:
-    """A pytest plugin that keeps what it needs of a collection, while its configuration lives."""
+    """A pytest plugin that remembers the collected tests and files."""
 
     def __init__(self) -> None:
         self.root = Path()

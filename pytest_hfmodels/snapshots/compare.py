@@ -66,7 +66,7 @@ class Comparison:
 
 
 def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Comparison:
-    """Compare what a snapshot says with what was observed.
+    """Compare a recorded snapshot with an observed record.
 
     Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts of
     equal ids, which may differ in a file that was edited by hand. Within `tolerance`:
@@ -158,7 +158,7 @@ def _generation_numbers(
 def _beam_ids(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
     if len(recorded.beams) != len(observed.beams):
         yield Difference("beams", "number of returned beams", len(recorded.beams), len(observed.beams))
-    # The first beam is the sequence whose steps are compared above: where those differ, a reader has seen it.
+    # The first beam is the sequence whose steps are compared above; if they differ, do not report it again.
     told = recorded.ids != observed.ids
     for position, (beam, now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
         if beam.ids != now.ids and not (told and position == 0):
@@ -233,7 +233,7 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
 
 
 def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differences: Sequence[Difference]) -> bool:
-    """Tell whether one close call explains everything: greedy search, equal numbers up to it, and no margin there.
+    """Return whether one close call explains everything: greedy search, equal numbers up to it, and no margin there.
 
     The drift must be within the noise floor at every position up to the divergence, looked up for the recorded token
     in the live distribution at the divergence itself; and the recorded margin there, and what the other token now has

@@ -74,13 +74,13 @@ class Explanation:
         verdict: of the comparison.
         cause: one of `CAUSES`, or None where it cannot be told.
         sentence: the cause in words, or why there is none.
-        evidence: what it rests on, the weightiest first.
-        swapped: what was exchanged to find out, in turn.
+        evidence: the evidence, the strongest first.
+        swapped: the ablations that were tried, in order.
         block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
             `block 2 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
-        rules: names in `reference.Rules` of what the recording release did otherwise, where that explains it.
+        rules: names in `reference.Rules` of rules that differ in the recording release and explain the difference.
         package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
-        suggests: commands that would tell more, ready to paste.
+        suggests: commands that would find out more, ready to paste.
     """
 
     verdict: str

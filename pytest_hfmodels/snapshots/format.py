@@ -42,7 +42,7 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     Args:
         record: what to write.
         earlier: the parsed file that it replaces, or None.
-        keep: tells of two numbers whether the earlier one's digits may stay (`Tolerance.accepts`), so that a
+        keep: returns whether the earlier of two numbers keeps its digits (`Tolerance.accepts`), so that a
             rewritten file changes only where something changed. All numbers are rewritten if the engine, dtype,
             attention, device or implementation changed: a file never mixes digits of two.
     """
@@ -69,7 +69,7 @@ def load(text: str, path: Path) -> Record:
         path: its name, for messages.
 
     Raises:
-        SnapshotError: it is no TOML, of a newer format, or edited into something else; with file and line.
+        SnapshotError: it is not TOML, has a newer format, or is not a valid record; with file and line.
     """
     reader = Reader(parse(text, path), text, path)
     found = reader.integer("format")
@@ -101,7 +101,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
         return parse_toml(text)
     except ValueError as error:
         raise SnapshotError(
-            f"The snapshot {path} is no valid TOML: {error}.",
+            f"The snapshot {path} is not valid TOML: {error}.",
             hint=snapshot_hint(path),
         ) from error
 
@@ -196,7 +196,7 @@ def _load_generation(reader: Reader) -> GenerationRecord:
 
 
 def _require_columns(reader: Reader, table: str, columns: tuple[str, ...]) -> None:
-    """Refuse a table whose `columns` do not name what its rows hold."""
+    """Refuse a table whose `columns` are not the names of its rows' values."""
     inner = reader.table(table)
     if inner.strings("columns") != columns:
         raise inner.error(("columns",), f"the columns are not {', '.join(columns)}")

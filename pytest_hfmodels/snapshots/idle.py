@@ -37,7 +37,7 @@ def _reasons(entry: Entry, folder: Path, collected: Collected) -> Iterator[str]:
     if isinstance(entry, Break | Removal):
         for pattern in entry.tests:
             if not any(matches_test(pattern, nodeid) for nodeid in collected.nodeids):
-                yield f"names tests that there are not: {pattern}"
+                yield f"names tests that do not exist: {pattern}"
             elif not any(matches_test(pattern, nodeid) for nodeid in collected.using):
                 yield f"has no effect on tests that use no fixture of this plugin: {pattern}"
     elif isinstance(entry, Change):

@@ -46,7 +46,7 @@ class Entry:
     place: str
 
     def applies(self, installed: Callable[[str], str | None]) -> bool:
-        """Tell whether the installed versions are those that the entry is about.
+        """Return whether the entry applies to the installed versions.
 
         Args:
             installed: a distribution's version, or None. A pre-release counts as its release: 5.0.0rc1 as 5.0.0.
@@ -87,9 +87,9 @@ class Break(Entry):
     """Tests that fail in some releases, with one exception and message.
 
     Args:
-        tests: node ids, `*` for anything after the test file.
+        tests: node ids; after the test file, `*` matches any text.
         raises: the exception's class, with or without its module.
-        match: text that the message contains, `*` for anything.
+        match: text that the message contains; `*` matches any text.
     """
 
     kind: ClassVar[str] = "break"
@@ -101,10 +101,10 @@ class Break(Entry):
 
 @dataclass(frozen=True)
 class Removal(Entry):
-    """Something that some releases no longer have, and the tests that are about it.
+    """A name that some releases no longer have, and the tests that use it.
 
     Args:
-        tests: node ids, `*` for anything after the test file.
+        tests: node ids; after the test file, `*` matches any text.
         gone: its dotted name (`transformers.TransfoXLModel`).
     """
 
@@ -142,7 +142,7 @@ def read_ledger(path: Path) -> Ledger:
     """Read a ledger; without the file it has no entries.
 
     Raises:
-        LedgerError: it cannot be read or says something that does not fit, with its line.
+        LedgerError: it cannot be read or is invalid; the message gives the line.
     """
     try:
         text = read_text(path, largest=LARGEST)
@@ -165,7 +165,7 @@ def parse_ledger(text: str, path: Path) -> Ledger:
     try:
         values = parse_toml(text)
     except ValueError as error:
-        raise LedgerError(f"{path} is no TOML: {error}.", hint="Mend that line.") from error
+        raise LedgerError(f"{path} is not valid TOML: {error}.", hint="Correct that line.") from error
     unknown = values.keys() - _KINDS.keys()
     if unknown:
         raise LedgerError(
@@ -269,7 +269,7 @@ def _removal(table: Reader, said: dict[str, Any]) -> Removal:
     gone = table.string("gone")
     parts = gone.split(".")
     if not all(part.isidentifier() for part in parts) or len(parts) == 1 or "__main__" in parts:
-        raise table.error(("gone",), f"{gone!r} is no dotted name", "Write it like transformers.TransfoXLModel.")
+        raise table.error(("gone",), f"{gone!r} is not a dotted name", "Write it like transformers.TransfoXLModel.")
     return Removal(**said, tests=_tests(table), gone=gone)
 
 
@@ -297,7 +297,7 @@ def _by_direction(clause: str) -> tuple[bool, str]:
 
 
 def holds(requirement: Requirement, version: str | None) -> bool:
-    """Tell whether a version is in a range; a pre-release counts as its release, and None is in none."""
+    """Return whether a version is in a range. A pre-release counts as its release; None is in no range."""
     if version is None:
         return False
     try:
@@ -315,7 +315,7 @@ def matches_test(pattern: str, nodeid: str) -> bool:
 
 
 def names(pattern: str, nodeid: str) -> bool:
-    """Tell whether a pattern names a test. Only `*` is special: node ids have brackets of their own."""
+    """Return whether a pattern names a test. Only `*` is special, because node ids contain brackets."""
     first, *parts = pattern.split("*")
     if not parts:
         # Without brackets, a test with all its parameters.

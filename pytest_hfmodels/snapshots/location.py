@@ -75,7 +75,7 @@ def test_name(item: pytest.Item) -> str:
     """Return the test's name with its classes and parameters, without our engine segment and without a repetition.
 
     Raises:
-        OptionError: another plugin has put its own id before ours, so that ours cannot be told apart.
+        OptionError: another plugin has put its own id before ours, so ours cannot be found.
     """
     *classes, name = item.nodeid.split("::")[1:]
     name = item.name  # a node id of a parametrised test may hold "::" in its parameters

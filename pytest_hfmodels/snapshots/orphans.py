@@ -23,7 +23,7 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
             collected test files are looked at.
 
     Raises:
-        SnapshotError: the collection fails, so that nobody can tell.
+        SnapshotError: the collection fails, so the orphans are unknown.
     """
     if any("::" in argument for argument in arguments):
         raise SnapshotError(

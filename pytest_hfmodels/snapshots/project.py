@@ -62,7 +62,7 @@ def _configured() -> _Configured:
     if not seen.reached:
         raise SnapshotError(
             f"pytest does not start here (exit code {int(status)}):\n  {output.strip()}",
-            hint="Mend what pytest says.",
+            hint="Correct the error that pytest prints.",
         )
     return seen
 

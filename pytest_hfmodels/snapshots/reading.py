@@ -80,7 +80,7 @@ class Reader:
         values = self._elements(name, (int,), "an integer")
         for number, value in enumerate(values):
             if value < 0:
-                raise self.error((name, number), f"{value} is no token id", self._mend)
+                raise self.error((name, number), f"{value} is not a token id", self._mend)
             if value > LARGEST_ID:
                 raise self.error((name, number), f"{value} is too large for a token id", self._mend)
         return tuple(values)
@@ -115,7 +115,7 @@ class Reader:
                 if not _fits(value, (int, float) if wanted is float else (wanted,)):
                     raise inner.error((name, number), f"{value!r} in row {number} is not {_NAMES[wanted]}", self._mend)
                 if wanted is int and value < 0:
-                    raise inner.error((name, number), f"{value} in row {number} is no token id", self._mend)
+                    raise inner.error((name, number), f"{value} in row {number} is not a token id", self._mend)
                 if wanted is int and value > LARGEST_ID:
                     what = f"{value} in row {number} is too large for a token id"
                     raise inner.error((name, number), what, self._mend)
@@ -162,7 +162,7 @@ def read_file(path: Path) -> str | None:
     """Return the text of a snapshot file, or None where there is none.
 
     Raises:
-        SnapshotError: it is there and cannot be read.
+        SnapshotError: it exists but cannot be read.
     """
     try:
         return read_text(path, largest=LARGEST)

@@ -91,7 +91,7 @@ class Answer:
 
     @property
     def differing(self) -> dict[str, Cell]:
-        """The tests that pass with the good release, and differ with the first bad one as they do with the bad end."""
+        """The tests that pass with the good release and differ with the first bad one as with the bad end."""
         results = [self.results.get(end) for end in (self.question.good, self.found.bad.version, self.question.bad)]
         good, bad, end = results
         if good is None or bad is None or end is None:

@@ -19,7 +19,7 @@ class Judgement(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNTESTABLE = "untestable"
-    OTHERWISE = "otherwise"  # it fails, but in another way than the bad end
+    OTHERWISE = "otherwise"  # it fails, but not in the way that the bad end does
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Found:
 
 
 class EndMisjudged(Exception):
-    """An end of the range is not what it was said to be, so that there is nothing to search between.
+    """An end of the range is not good or bad as stated, so there is nothing to search.
 
     Args:
         expected: what it was said to be.

@@ -53,7 +53,7 @@ class UvMissing(VersionsError):
 
 
 class NoSuchRelease(VersionsError):
-    """A row asks for a release that there is not."""
+    """The requested release does not exist."""
 
 
 class Unreachable(VersionsError):

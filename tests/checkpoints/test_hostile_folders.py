@@ -194,7 +194,7 @@ def test_a_file_that_is_far_too_large_is_refused_unread(tmp_path: Path, name: st
     with (write_checkpoint(tmp_path / "bot") / name).open("ab") as file:
         file.truncate(1 << 30)
 
-    with _bounded(), pytest.raises(CheckpointError, match=rf"{name} has more than"):
+    with _bounded(), pytest.raises(CheckpointError, match=rf"{name} is larger than"):
         resolve("./bot", rootdir=tmp_path)
 
 

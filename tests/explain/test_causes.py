@@ -89,7 +89,10 @@ def test_other_tokenizer_files(model: HFModel, models: ModelCache, tiny_gpt2: Pa
 def test_a_text_that_is_another_is_the_test_s_own(model: HFModel) -> None:
     found = ask(stored(generate(model)), model.generate("Hallo", max_new_tokens=8))
 
-    assert (found.cause, found.sentence) == ("test", "the test gives the model another text than was recorded")
+    assert (found.cause, found.sentence) == (
+        "test",
+        "the test gives the model a text that differs from the recorded one",
+    )
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
@@ -630,7 +633,7 @@ def test_a_loss_that_is_made_otherwise(classifier: HFModel, monkeypatch: pytest.
 
     assert (found.cause, found.block) == ("forward", "loss")
     assert recorded.loss is not None
-    assert f"the reference makes a loss of {recorded.loss.value:.6g}" in told(found)
+    assert f"the reference computes a loss of {recorded.loss.value:.6g}" in told(found)
 
 
 def test_labels_that_are_read_otherwise(classifier: HFModel) -> None:
@@ -639,7 +642,7 @@ def test_labels_that_are_read_otherwise(classifier: HFModel) -> None:
 
     found = ask(stored(replace(record, inputs=rows)), record)
 
-    assert (found.cause, found.sentence) == ("decoding", "the same logits are read as other labels")
+    assert (found.cause, found.sentence) == ("decoding", "the same logits give other labels")
     assert f"'{rows[0].label}' is '{record.inputs[0].label}' now" in told(found)
 
 
@@ -678,7 +681,7 @@ def test_a_classifier_s_padding_side(classifier: HFModel) -> None:
     found = ask(recorded, record)
 
     assert found.cause == "settings"
-    assert found.sentence == "the classifier is set otherwise than recorded: padding_side"
+    assert found.sentence == "the classifier's settings differ from the recorded ones: padding_side"
 
 
 def test_a_padding_side_that_the_test_has_changed(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ def test_another_word_is_read_where_exactly_those_texts_moved() -> None:
     sentence, evidence = pooled(1.0, 6.0)
 
     assert "in 4.45.0 the one before the first padding (4.32 to 4.48)" in sentence
-    assert evidence.what.startswith("exactly those 1 texts moved")
-    assert "read there, 1 of them are as recorded" in evidence.what
+    assert evidence.what.startswith("only the texts moved in which the two words differ (1)")
+    assert "reading the earlier word gives the recorded logits for 1 of them" in evidence.what
 
 
 def test_it_is_no_other_word_where_others_moved_or_it_says_something_else() -> None:
@@ -55,7 +55,7 @@ def test_it_is_no_other_word_where_others_moved_or_it_says_something_else() -> N
 def test_what_a_padding_word_says_is_not_held_against_the_recorded() -> None:
     _, evidence = pooled(1.7, 6.0, mask=[[0, 1, 1], [1, 1, 1]])
 
-    assert evidence.what.endswith("are different words; of 1 that word is padding")
+    assert evidence.what.endswith("in which the two words differ (1); for 1 the earlier word is padding")
 
 
 def test_a_model_without_hidden_states_cannot_be_read() -> None:

@@ -40,8 +40,7 @@ def test_a_beam_score_that_is_not_finite_is_named(models: ModelCache, value: flo
 
     assert (found.verdict, found.cause) == (Verdict.DRIFT, None)
     assert found.sentence == (
-        f"the beam score differs: the file records {value}, which is not a finite number, "
-        f"and it is {first.score:.6g} now"
+        f"the beam score differs: the file records {value}, which is not a finite number; now it is {first.score:.6g}"
     )
 
 
@@ -53,7 +52,7 @@ def test_a_margin_that_differs_is_named(models: ModelCache) -> None:
     found = ask(recorded, observed)
 
     assert found.cause is None
-    assert found.sentence.startswith(f"the margin differs: the file records {first.margin + 1:.6g}, and it is ")
+    assert found.sentence.startswith(f"the margin differs: the file records {first.margin + 1:.6g}; now it is ")
     assert "noise floor" not in found.sentence
 
 
@@ -90,7 +89,7 @@ def test_a_token_outside_the_vocabulary_is_named(models: ModelCache, token: int,
 
         assert (found.cause, found.sentence) == (
             None,
-            f"the file names token {token}, and the vocabulary of the model has 257 tokens",
+            f"the file names token {token}, but the vocabulary of the model has 257 tokens",
         )
 
 
@@ -99,7 +98,7 @@ def test_a_text_s_token_outside_the_vocabulary_is_named(models: ModelCache) -> N
     first, *others = observed.inputs
     recorded = stored(replace(observed, inputs=(replace(first, ids=(2**40, *first.ids[1:])), *others)))
 
-    assert f"the file names token {2**40}, and the vocabulary" in ask(recorded, observed).sentence
+    assert f"the file names token {2**40}, but the vocabulary" in ask(recorded, observed).sentence
 
 
 def test_a_token_outside_a_vocabulary_that_has_shrunk_is_the_checkpoint_s(models: ModelCache) -> None:
@@ -111,4 +110,4 @@ def test_a_token_outside_a_vocabulary_that_has_shrunk_is_the_checkpoint_s(models
     found = ask(recorded, observed)
 
     assert found.cause == "checkpoint:config"
-    assert "the file names token 300, and the vocabulary of the model has 257 tokens" in told(found)
+    assert "the file names token 300, but the vocabulary of the model has 257 tokens" in told(found)

@@ -294,8 +294,8 @@ def test_where_outputs_part() -> None:
         block, evidence = forward_pass.where(recorded, observed, SimpleNamespace(), lambda: None)
         return block, evidence[0].what
 
-    assert told((), BLOCKS) == (None, "which block differs cannot be told: the model gives no hidden states")
-    assert told(blocks(0, 0), blocks(0, 0, 0)) == (None, "the model has 3 blocks, and 2 were recorded")
+    assert told((), BLOCKS) == (None, "the block that differs is unknown: the model returns no hidden states")
+    assert told(blocks(0, 0), blocks(0, 0, 0)) == (None, "the model has 3 blocks, but 2 were recorded")
     assert told(BLOCKS, BLOCKS)[0] == "head"
     assert told(blocks(0, 0), blocks(0.5, 0)) == (
         "block 0",

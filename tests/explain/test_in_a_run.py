@@ -217,7 +217,7 @@ def test_reply(hf_snapshot, number):
         [
             "E*assert drift: checkpoint:weights: the same output, but numbers moved beyond tolerance*",
             "3 tests: checkpoint:weights: max drift 0.25, 0 tokens changed",
-            "  the checkpoint's weights are others than recorded (another digest)",
+            "  the checkpoint's weights differ from the recorded ones (another digest)",
         ]
     )
 

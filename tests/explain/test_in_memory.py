@@ -147,7 +147,7 @@ def test_other_weights_beside_a_change_in_memory(
         found = ask(recorded, generate(other))
 
     assert (found.cause, found.suggests) == ("checkpoint:weights", ())
-    assert "the checkpoint's weights are others than recorded" in found.sentence
+    assert "the checkpoint's weights differ from the recorded ones" in found.sentence
     assert ("of the movement; the rest remains: " in found.sentence) is bool(share)
     assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
 

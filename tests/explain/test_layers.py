@@ -59,7 +59,7 @@ def test_settings_of_a_release_beside_the_test_s_own() -> None:
     found = settings(suppress_tokens=[3], num_beams=4)
 
     assert found.cause == "generation-defaults"
-    assert found.sentence == "what the release sets by itself is another: num_beams"
+    assert found.sentence == "the release's defaults have changed: num_beams"
     assert found.suggests
 
 
@@ -143,7 +143,7 @@ def test_a_near_tie_whose_model_is_gone_is_still_one() -> None:
     found = ask(generation((STEPS[0], tied, STEPS[2])), generation(turned, live=live(turned)))
 
     assert (found.verdict, found.cause) == ("near-tie", None)
-    assert "rounding chose between two tokens that are as good" in found.sentence
+    assert "rounding chose between two equally good tokens" in found.sentence
 
 
 def test_another_number_of_logits() -> None:

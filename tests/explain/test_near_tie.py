@@ -65,7 +65,7 @@ def test_rounding_that_turns_a_tie_is_a_near_tie_with_its_figures(tied: HFModel)
         found = ask(recorded, tied.generate("Hello", max_new_tokens=6))
 
     assert (found.verdict, found.cause) == ("near-tie", None)
-    assert "rounding chose between two tokens" in found.sentence
+    assert "rounding chose between two equally good tokens" in found.sentence
     figures = found.evidence[0].figures
     assert figures["margin"] == 0
     assert 0 < figures["gap"] < 1e-5
@@ -143,7 +143,7 @@ def test_labels_that_were_tied(models: ModelCache, folder: Path) -> None:
         moved = ask(recorded, classifier.classify(texts[0]))
 
     assert (turned.verdict, turned.cause) == ("near-tie", None)
-    assert "rounding chose between two readings that are as good" in turned.sentence
+    assert "rounding chose between two equally good readings" in turned.sentence
     assert (moved.verdict, moved.cause) == ("changed", "forward")
 
 

@@ -172,7 +172,7 @@ def test_spaces_that_are_not_cleaned_up_are_found(tokenizer: Any) -> None:
     text = smallest(separated_texts(), lambda text: check_clean_up(ignores, text) is not None)
 
     assert text == "a ."
-    assert str(check_clean_up(ignores, text)) == "cleaned up it is: 'a .' and not 'a.', for 'a .'"
+    assert str(check_clean_up(ignores, text)) == "with spaces cleaned up, it is: 'a .' and not 'a.', for 'a .'"
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])

@@ -100,14 +100,14 @@ def test_what_is_no_batch_is_said(bot: HFModel, rows: Any, said: str) -> None:
 def test_rows_for_a_forward_pass_are_of_one_length_that_fits(bot: HFModel) -> None:
     with pytest.raises(EngineError, match="rows of token ids of one length"):
         bot.forward([[1, 2], [3]])
-    with pytest.raises(EngineError, match="A row has 129 tokens, and the model has 128 positions"):
+    with pytest.raises(EngineError, match="A row has 129 tokens, but the model has 128 positions"):
         bot.forward([[1] * 129])
 
 
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (129 * "a", "A text has 129 tokens, and the model has 128 positions."),
+        (129 * "a", "A text has 129 tokens, but the model has 128 positions."),
         (["a\udc00"], r"What is classified holds a lone surrogate, '\udc00'"),
         ([5], "What is classified is text, not an int."),
         (b"Hi", "What is classified is text, not a bytes."),
@@ -137,7 +137,7 @@ def test_reserved_positions_do_not_count(tmp_path: Path, name: str, usable: int)
     causal = name.endswith("CausalLM")
     save_model(tmp_path / "bot", name, **({"is_decoder": True} if causal else {}))
     bot = ModelCache(tmp_path).load("./bot", head="new")
-    said = f"has {usable + 1} tokens, and the model has {usable} positions"
+    said = f"has {usable + 1} tokens, but the model has {usable} positions"
 
     with pytest.raises(EngineError, match=said):
         bot.forward([[72] * (usable + 1)])
@@ -157,6 +157,6 @@ def test_positions_on_top_of_the_limit_take_nothing_away(tmp_path: Path, name: s
     save_model(tmp_path / "bot", name, word_embed_proj_dim=16, ffn_dim=16)
     bot = ModelCache(tmp_path).load("./bot")
 
-    with pytest.raises(EngineError, match="has 33 tokens, and the model has 32 positions"):
+    with pytest.raises(EngineError, match="has 33 tokens, but the model has 32 positions"):
         bot.forward([[72] * 33])
     assert bot.forward([[72] * 32]).logits.size

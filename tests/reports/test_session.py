@@ -327,7 +327,7 @@ def test_half_a_surrogate_pair_is_spelt_out_and_stops_no_report(bare_project: Pr
     assert text["patch"].count("diff --git ") == 1
     assert "+++ b/snapshots/test_it/test_whole.toml" in text["patch"]
     result.stdout.fnmatch_lines(
-        ["patch of 1 snapshot: *; 3 left out: a lone surrogate in what was observed is no text"]
+        ["patch of 1 snapshot: *; 3 left out: the output contains a lone surrogate and is not valid text"]
     )
 
 
@@ -373,7 +373,7 @@ class TestInCI:
         lines = failing.run("--hfmodels-json=report.json").stdout.lines
 
         file = f"file={failing.path.name}/test_it.py"
-        unknown = "the model that made this output is no longer in memory, so that it cannot be asked why"
+        unknown = "the model that made this output is no longer in memory, so the plugin cannot find the reason"
         told = [line for line in lines if line.startswith("::")]
         assert told == [
             f"::error {file},line=11,title=changed%3A test_it.py%3A%3Atest_changed::"

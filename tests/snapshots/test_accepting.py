@@ -367,7 +367,7 @@ def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"snapshots/upstream.toml:2: before-8 has a variant that belongs to no test: {variants}/test_gone.toml",
         f"snapshots/upstream.toml:2: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
-        "snapshots/upstream.toml:8: b names tests that there are not: x.py::test",
+        "snapshots/upstream.toml:8: b names tests that do not exist: x.py::test",
         "snapshots/upstream.toml:8: b has no effect on tests that use no fixture of this plugin: "
         "test_plain.py::test_plain",
     ]

@@ -250,7 +250,7 @@ def test_an_edited_file_is_refused_with_file_and_line(old: str, new: str, line: 
 def test_a_file_that_is_no_toml_is_refused_with_its_line(text: str) -> None:
     message = complaint(text)
 
-    assert message.startswith(f"The snapshot {FILE} is no valid TOML: ")
+    assert message.startswith(f"The snapshot {FILE} is not valid TOML: ")
     assert "line " in message
 
 
