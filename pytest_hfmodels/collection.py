@@ -237,14 +237,15 @@ def named_fixtures(item: pytest.Item) -> set[str]:
     info: Any = getattr(item, "_fixtureinfo", None)  # pytest has no public way to it
     if info is None:  # a doctest, or another plugin's item
         return set(getattr(item, "fixturenames", ()))
-    definitions = {name: found[-1] for name, found in info.name2fixturedefs.items() if found}
-    waiting = [*info.argnames, *(name for name, one in definitions.items() if one.scope not in _WIDE)]
+    definitions = {name: found for name, found in info.name2fixturedefs.items() if found}
+    waiting = [*info.argnames, *(name for name, found in definitions.items() if found[-1].scope not in _WIDE)]
     named: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name not in named:
             named.add(name)
-            waiting += definitions[name].argnames if name in definitions else ()
+            # A fixture may use the one of the same name that it overrides.
+            waiting += [argument for one in definitions.get(name, ()) for argument in one.argnames]
     return named
 
 

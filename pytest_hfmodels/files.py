@@ -22,22 +22,20 @@ def write_atomically(path: Path, text: str) -> None:
     Temporary files of earlier writers that were killed are removed.
 
     Args:
-        path: the file; its folder is made if need be. Its permissions stay, or follow the umask when it is new.
+        path: the file; its folder is created if needed. An existing file keeps its permissions; a new one follows the
+            umask.
         text: UTF-8, line ends as they are.
 
     Raises:
-        OSError: the folder cannot be written, the disk is full, or there is a device or a pipe at `path`; it is
-            untouched then.
+        OSError: the folder cannot be written, the disk is full, or `path` is a device or a pipe. An existing file
+            stays unchanged.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     target = Path(os.path.realpath(path))  # a symbolic link stays one; `resolve` fails on a looping one
     remove_leftovers(target)
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-    # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    lock = _lock(handle)
+    temporary, handle, lock = _temporary(target)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -55,6 +53,19 @@ def write_atomically(path: Path, text: str) -> None:
             os.close(lock)
 
 
+def _temporary(target: Path) -> tuple[Path, int, int | None]:
+    """Open a new file beside `target`; return its path, its handle, and a handle that keeps it locked if possible."""
+    while True:
+        path = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+        # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        lock = _lock(handle, wait=True)
+        if lock is None or os.fstat(handle).st_nlink:
+            return path, handle, lock
+        os.close(lock)  # another writer took it for a leftover before it was locked
+        os.close(handle)
+
+
 def write_report(path: Path, text: str) -> None:
     """Write `text` to a file that the user named: atomically, or straight into a device or a pipe.
 
@@ -70,7 +81,7 @@ def write_report(path: Path, text: str) -> None:
     if not path.exists() or (path.is_file() and not _is_stream(path)):
         write_atomically(path, text)
         return
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # never made nor truncated; of a folder this is an error
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # neither created nor truncated; fails for a folder
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
         file.write(text)
 
@@ -101,12 +112,12 @@ def remove_leftovers(target: Path) -> None:
                     os.close(lock)
 
 
-def _lock(handle: int) -> int | None:
-    """Lock an open file until the returned handle is closed; None if it is locked or cannot be."""
+def _lock(handle: int, *, wait: bool = False) -> int | None:
+    """Lock an open file until the returned handle is closed; None if it is already locked or cannot be locked."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # also a file system without locks
         return None
     return os.dup(handle)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import ExitStack
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,15 +173,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
     Both checks run after the teardown of all fixtures, because any fixture may use the model and compare.
     """
-    yield
-    if CACHE in item.config.stash:
-        changed = _changes(item.config, item)
-        if changed:
-            _object(
-                item.config,
-                f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}",
-            )
-    require_asserted(item)
+    with ExitStack() as checks:
+        checks.callback(require_asserted, item)
+        checks.callback(_require_unchanged, item)
+        return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -276,7 +273,19 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
 
     noun = "test waits" if len(reports) == 1 else "tests wait"
     said = f"{len(reports)} {noun} for a decision: "
-    return said + (offer(config, reports) or "hfmodels review walks through them, hfmodels accept takes them in")
+    from pytest_hfmodels.shell import command
+
+    offered = offer(config, reports)
+    if offered is not None:
+        return said + offered
+    there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
+    return f"{said}hfmodels review walks through them, hfmodels accept takes them in{there}"
+
+
+def _is_found_from_here(config: pytest.Config) -> bool:
+    """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
+    here, root = config.invocation_params.dir, config.rootpath
+    return here == root or (root in here.parents and config.inipath is not None)
 
 
 def _is_waiting(report: Any) -> bool:
@@ -385,6 +394,15 @@ def _holders(item: pytest.Item) -> list[object]:
     named = collection.named_fixtures(item)
     own = (getattr(item, name, None) for name in ("instance", "cls", "module"))
     return [*(value for name, value in values.items() if name in named), *own]
+
+
+def _require_unchanged(item: pytest.Item) -> None:
+    changed = _changes(item.config, item) if CACHE in item.config.stash else ""
+    if changed:
+        _object(
+            item.config,
+            f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}",
+        )
 
 
 def _object(config: pytest.Config, text: str) -> None:

@@ -56,7 +56,7 @@ def test_orphans_lists_only_files_of_ours_that_no_test_uses(left_behind: Project
     assert result.ret == 1
     assert result.outlines == [
         "snapshots/test_it/test_leaving.toml",
-        "1 snapshot file belongs to no test; to delete what is listed: hfmodels orphans --delete",
+        "1 snapshot file belongs to no test; delete them: hfmodels orphans --delete",
     ]
     assert left_behind.snapshots == before
 

@@ -273,6 +273,41 @@ def test_a_test_that_changes_a_shared_model_is_named_and_its_model_is_loaded_ane
     )
 
 
+def test_a_fixture_that_fails_at_its_end_does_not_hide_a_changed_model(project: Project) -> None:
+    project.write(
+        CHANGING.format(change="hf_model.config.n_inner = 7").replace(
+            "def test_changing(", "def test_changing(failing, "
+        )
+        + "\n@pytest.fixture\ndef failing():\n    yield\n    raise ValueError('at the end')\n"
+    )
+
+    result = project.run()
+
+    result.assert_outcomes(passed=3, errors=1, warnings=1)
+    result.stdout.fnmatch_lines(["*DirtyModelWarning: test_it.py::test_changing[[]torch[]] changed a shared model *"])
+
+
+def test_a_fixture_that_overrides_another_also_reaches_what_that_one_uses(bare_project: Project) -> None:
+    bare_project.write(
+        "import pytest\n\n@pytest.fixture\ndef shared(): pass\n\n@pytest.fixture\ndef bot(shared): pass\n",
+        "conftest.py",
+    )
+    bare_project.write(
+        """
+import pytest
+from pytest_hfmodels.collection import named_fixtures
+
+@pytest.fixture
+def bot(bot): pass
+
+def test_it(bot, request):
+    assert named_fixtures(request.node) == {"bot", "shared", "request"}
+"""
+    )
+
+    bare_project.run().assert_outcomes(passed=1)
+
+
 def test_a_project_may_call_it_an_error(project: Project) -> None:
     project.write(CHANGING.format(change="hf_model.config.n_inner = 7"))
 
@@ -337,7 +372,7 @@ def test_data(hf_model):
             [
                 "*- hfmodels -*",
                 "A shared model changed in this session, but it is not known which test changed it: "
-                "./model (text-generation, torch): weights were written in place",
+                "./model (text-generation, torch): weights or buffers were written in place",
             ]
         )
     assert warned.ret == pytest.ExitCode.OK
@@ -359,7 +394,7 @@ def test_after(gpt2, hf_models):
     result.stdout.fnmatch_lines(
         [
             "*test_it.py::test_data[[]torch[]] changed a shared model*tiny-gpt2 (text-generation, torch): "
-            "weights were written in place"
+            "weights or buffers were written in place"
         ]
     )
 
@@ -388,7 +423,7 @@ def test_after(gpt2, hf_models):
     result.stdout.fnmatch_lines(
         [
             "*test_config[[]tensorflow[]] changed*config.n_inner: null -> 7",
-            "*test_weights[[]tensorflow[]] changed*weights were written in place",
+            "*test_weights[[]tensorflow[]] changed*weights or buffers were written in place",
             "*test_trainable[[]tensorflow[]] changed*trainable: True -> False",
         ]
     )

@@ -6,9 +6,10 @@ import sys
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
+from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     project = find_project()
     chosen = selected(project, options)
     if not chosen:
-        print(NOTHING)
+        print(nothing_pending(project))
         return 1
     gone = {pending: None for pending in chosen if pending.is_gone(project.root)}
     rest = [pending for pending in chosen if pending not in gone]
@@ -53,7 +54,11 @@ def run(options: argparse.Namespace) -> int:
     for pending in gone:
         print(f"left out, because there is no such test any more: {visible_line(pending.test)}")
     told = f", {len(gone)} left out (hfmodels reject drops what it names)" if gone else ""
-    print(f"{len(rest)} accepted{told}{'; look at them with: git diff' if rest else ''}")
+    new = variation is not None or any(pending.digest is None for pending in rest)
+    add = (
+        f"{command('git', 'add', '-N', relpath(project.snapshots))} && " if new else ""
+    )  # otherwise no diff shows them
+    print(f"{len(rest)} accepted{told}{f'; review them: {add}git diff' if rest else ''}")
     listed = still_listed(project, rest)
     if listed is not None:
         print(f"hfmodels: {visible_line(listed)}", file=sys.stderr)

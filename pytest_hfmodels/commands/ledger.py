@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from os.path import relpath
 from typing import TYPE_CHECKING
 
@@ -34,21 +35,22 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.engines.availability import installed
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
-    from pytest_hfmodels.snapshots.project import find_snapshots  # starts pytest
+    from pytest_hfmodels.snapshots.project import find_root, find_snapshots  # starts pytest
 
     ledger = read_ledger(find_snapshots() / LEDGER)
     applying = ledger.applying(installed).entries
     for entry in ledger.entries if options.all else applying:
         print(visible_line(_line(entry, marked=options.all and entry in applying)))
     if not ledger.entries:
-        print(f"there is no ledger yet ({relpath(ledger.path)})")
+        print(f"no ledger found ({relpath(ledger.path)})")
     elif not applying and not options.all:
         print(f"none of the ledger's {len(ledger.entries)} entries applies to the installed versions")
     if not options.check:
         return 0
     from pytest_hfmodels.snapshots.idle import idle_entries
 
-    idle = idle_entries(ledger)
+    with chdir(find_root()):  # from a subfolder pytest would collect only that
+        idle = idle_entries(ledger)
     for entry, reason in idle:
         print(visible_line(f"{entry.place}: {entry.name} {reason}"))
     return 1 if idle else 0

@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
         print(visible_line(f"deleted {path}" if options.delete else f"{path}"))
     if found and not options.delete:
         several = f"{len(found)} snapshot files belong" if len(found) > 1 else "1 snapshot file belongs"
-        print(f"{several} to no test; to delete what is listed: hfmodels orphans --delete")
+        print(f"{several} to no test; delete them: hfmodels orphans --delete")
     return 1 if found and not options.delete else 0

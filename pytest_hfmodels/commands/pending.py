@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.commands.selection import add_selection, selected
+from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
 from pytest_hfmodels.control_chars import visible_line
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         for pending, trouble in found:
             print(_line(pending, trouble))
-        print(f"{len(found)} pending{_NEXT}" if found else "nothing is pending")
+        print(f"{len(found)} pending{_NEXT}" if found else nothing_pending(project))
     unread = [trouble for _, trouble in found if trouble is not None and not trouble.is_stale]
     for trouble in unread if options.json else ():  # the others have said it
         print(f"hfmodels: {visible_line(trouble.what)}", file=sys.stderr)
@@ -101,4 +101,4 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], pro
             f"The patch cannot be written to {file}: {error.strerror or error}.",
             hint="Name a file in a folder that can be written to.",
         ) from error
-    print(f"patch of {len(kept)}: {file}; apply it: {apply_command(file)}")
+    print(f"patch of {len(kept)}: {file}; apply it: {apply_command(file, project.root)}")

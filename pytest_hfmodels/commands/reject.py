@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
+from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
 from pytest_hfmodels.control_chars import visible_line
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     project = find_project()
     chosen = selected(project, options)
     if not chosen:
-        print(NOTHING)
+        print(nothing_pending(project))
         return 1
     reject(project, chosen)
     for pending in chosen:

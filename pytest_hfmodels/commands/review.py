@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.selection import NOTHING, add_selection, selected
+from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
 from pytest_hfmodels.errors import OptionError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
     project = find_project()
     if not selected(project, options):
-        print(NOTHING)
+        print(nothing_pending(project))
         return 0
     with alone(project.pending.path):
         return 1 if Walk(project, selected(project, options), Terminal()).run() else 0

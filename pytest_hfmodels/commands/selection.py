@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
 
-NOTHING = "nothing is pending: run the tests, and what differs will be"
+
+def nothing_pending(project: Project) -> str:
+    """Return what to print if nothing is pending. It names the root, as another folder may have another one."""
+    return visible(f"nothing is pending in {project.root}: run the tests, and what differs will be")
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,7 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     """Return the pending changes that were asked for.
 
     Files that cannot be read, and changes that would write anything but a snapshot, are listed and stay. Names without
-    a pending change are listed, too, if other names have one, so that a killed command can be typed again.
+    a pending change are listed, too, if other names have one; this lets you rerun a killed command.
 
     Raises:
         SnapshotError: no name has a pending change, or none of the changes may be written.
@@ -42,11 +45,13 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
 
     problems = unreadable(project.pending)
     found: list[Pending] = []
-    refused: list[Pending] = []
+    refused: list[SnapshotError] = []
     for pending in read_pending(project.pending):
         problem = refusal(project, pending)
-        (found if problem is None else refused).append(pending)
-        problems += [] if problem is None else [problem]
+        if problem is None:
+            found.append(pending)
+        else:
+            refused.append(problem)
     chosen: dict[Pending, None] = {}
     unmatched: list[SnapshotError] = []
     for names in [[test] for test in options.tests] or [[]]:
@@ -56,7 +61,7 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
         except SnapshotError as error:
             unmatched.append(error)
     if not chosen and (unmatched or refused):
-        raise (*unmatched, *problems)[0]
-    for problem in (*problems, *unmatched):
+        raise (*unmatched, *refused)[0]
+    for problem in (*problems, *refused, *unmatched):
         print(f"hfmodels: {visible(str(problem))}", file=sys.stderr)
     return list(chosen)

@@ -6,7 +6,7 @@ checkpoints have such pad tokens.
 
 from __future__ import annotations
 
-import math
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,8 @@ def _whole(least: int, most: int | None = None) -> Callable[[object], bool]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Not `math.isfinite`, which cannot convert an integer of 400 digits.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _positive(value: object) -> bool:

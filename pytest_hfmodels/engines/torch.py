@@ -250,7 +250,7 @@ def _stored(name: str, value: Any) -> Iterator[tuple[str, str, tuple[int, ...], 
     """Yield one entry of a state dict for `LoadedModel.weights`; names of parts keep the sort order."""
     if isinstance(value, tuple):
         for index, part in enumerate(value):
-            yield from _stored(f"{name} {index}", part)
+            yield from _stored(f"{name} {index:04}", part)
     elif isinstance(value, torch.Tensor) and value.is_quantized:
         per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams)
         scales = value.q_per_channel_scales().tolist() if per_channel else [value.q_scale(), value.q_zero_point()]

@@ -118,9 +118,13 @@ def _test(test: TestResult) -> Iterator[str]:
 def _comparison(found: Compared) -> Iterator[str]:
     yield f"{code(found.snapshot)}, {found.shows}:"
     yield ""
-    lines = [] if found.recorded is None else [f"- {line}" for line in _side(found.recorded, found).splitlines()]
-    lines += [f"+ {line}" for line in _side(found.observed, found).splitlines()]
-    yield from _fenced("\n".join(lines), "diff")
+    if found.recorded == found.observed:
+        yield "the same on both sides."
+        yield ""
+    else:
+        lines = [] if found.recorded is None else [f"- {line}" for line in _side(found.recorded, found).splitlines()]
+        lines += [f"+ {line}" for line in _side(found.observed, found).splitlines()]
+        yield from _fenced("\n".join(lines), "diff")
     if found.drift is not None:
         yield f"Numbers moved by at most {found.drift:.2g} (tolerance {found.tolerance:.2g})."
     if found.why:

@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import Pending
 
 
-def apply_command(file: str) -> str:
-    """Return the command that applies a patch. Run it in the repository's root: elsewhere git skips files outside."""
-    return command("git", "apply", operand(file))
+def apply_command(file: str, root: Path) -> str:
+    """Return the command that applies a patch, for the current folder.
+
+    Args:
+        file: the patch, from the current folder.
+        root: of the project. Below the repository's root git skips files outside the current folder without a word.
+    """
+    top = os.path.relpath(repository(root))
+    if top == ".":
+        return command("git", "apply", operand(file))
+    return command("git", "-C", top, "apply", operand(os.path.relpath(file, top)))
 
 
 def patch_of(pendings: Iterable[Pending], root: Path) -> str:

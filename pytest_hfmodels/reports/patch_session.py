@@ -91,7 +91,7 @@ def offer(config: pytest.Config, reports: Sequence[Any]) -> str | None:
         write_atomically(Path(file), patch)
     except (OSError, SnapshotError):
         return f"{said}; --hfmodels-patch FILE writes the changes that hfmodels accept would accept"
-    return f"{said}; apply it: {apply_command(file)} (--hfmodels-patch FILE chooses the file)"
+    return f"{said}; apply it: {apply_command(file, config.rootpath)} (--hfmodels-patch FILE chooses the file)"
 
 
 class Carrier:
@@ -143,7 +143,8 @@ class PatchWriter:
         left_out = f"{count - len(written)} left out: the output contains a lone surrogate and is not valid text"
         if not written:
             return f"patch: {self._file} is empty, {f'with {left_out}' if count else 'because no snapshot differs'}"
-        told = f"patch of {_snapshots(len(written))}: {self._file} (apply it: {apply_command(self._file)})"
+        apply = apply_command(self._file, self._config.rootpath)
+        told = f"patch of {_snapshots(len(written))}: {self._file} (apply it: {apply})"
         return f"{told}; {left_out}" if len(written) < count else told
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

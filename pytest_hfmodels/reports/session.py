@@ -171,7 +171,8 @@ class Reporter(Observer):
 
     def _gather(self, session: pytest.Session) -> Results:
         pending = _pending(self._config)
-        ours = [_result(nodeid, test, pending) for nodeid, test in self._tests.items() if test.ours]
+        lenient = Options.of(self._config).near_tie == "warn"
+        ours = [_result(nodeid, test, pending, lenient=lenient) for nodeid, test in self._tests.items() if test.ours]
         tests = tuple(sorted(ours, key=lambda test: (test.file, test.line or 0, test.id)))
         others = Counter(test.outcome for test in self._tests.values() if not test.ours)
         run = Run(
@@ -254,10 +255,10 @@ def _judge(test: _Test, report: pytest.TestReport) -> None:
         test.outcome, test.reason = "xpassed", _first_line(expected)
 
 
-def _result(nodeid: str, test: _Test, pending: dict[str, str]) -> TestResult:
+def _result(nodeid: str, test: _Test, pending: dict[str, str], *, lenient: bool) -> TestResult:
     comparisons = tuple(_read(data, pending) for data in test.comparisons)
     gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
-    verdict = _verdict(test, gravest)
+    verdict = _verdict(test, gravest, lenient=lenient)
     spoken = gravest is not None and gravest.verdict == verdict
     file, line, _ = test.report.location
     return TestResult(
@@ -276,12 +277,12 @@ def _result(nodeid: str, test: _Test, pending: dict[str, str]) -> TestResult:
     )
 
 
-def _verdict(test: _Test, gravest: Compared | None) -> Verdict | None:
-    if gravest is not None and gravest.verdict != "same":
-        return gravest.verdict
-    if test.outcome in ("failed", "error") or (test.outcome == "xfailed" and test.ledger is not None):
+def _verdict(test: _Test, gravest: Compared | None, *, lenient: bool) -> Verdict | None:
+    compared = None if gravest is None else gravest.verdict
+    failed = test.outcome in ("failed", "error") or (test.outcome == "xfailed" and test.ledger is not None)
+    if failed and (compared in (None, "same") or (compared == "near-tie" and lenient)):  # it failed otherwise
         return "broken"
-    return None if gravest is None else gravest.verdict
+    return compared
 
 
 def _read(data: dict[str, Any], pending: dict[str, str]) -> Compared:

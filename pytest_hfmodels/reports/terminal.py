@@ -117,7 +117,7 @@ def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[
     Args:
         lines: what must be told; only what is too long for any reader is cut.
         reasons: what else there is, the weightiest first.
-        more: what `-vv` tells that is not in any of these, or nothing. Where one of these is cut it says so, too.
+        more: what `-vv` tells that is not in any of these, or nothing. It also says so if a line was cut.
         last: what to type next.
     """
     lines, reasons, last = [*map(visible_line, lines)], [*map(visible_line, reasons)], visible_line(last)
@@ -160,7 +160,7 @@ def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoi
 def _missing(outcome: Outcome, file: str, *, verbose: bool) -> list[str]:
     advice = f"record it: {_update(outcome)}"
     if outcome.refused:
-        advice = f"torch writes this file, and has not: run the test on torch first ({advice})"
+        advice = f"torch must record this file first: run the test on torch ({advice})"
     lines = [f"missing: there is no snapshot {visible_line(file)} yet", f"  observed: {_text(outcome.observed)}"]
     return [*lines, f"  {advice}"] if verbose else _fitted(lines, [], "", f"  {advice}")
 
@@ -291,16 +291,18 @@ def _made_by(record: Record) -> str:
 def _next_step(outcome: Outcome, recorded: Record) -> str:
     if outcome.variant is not None and outcome.from_base is not None and outcome.from_base.verdict is Verdict.SAME:
         entry = outcome.variant.entry
-        return f"this is what the base says: {entry.name} holds for too many releases; narrow `when` of {entry.place}"
+        return (
+            f"the base snapshot matches here, so {entry.name} covers too many releases: narrow `when` at {entry.place}"
+        )
     if outcome.repeated:
-        return "not updated: an earlier run of this test in this session recorded another output"
+        return "not updated: an earlier run of this test in this session recorded a different output"
     if outcome.refused:
         made, now = recorded.provenance, outcome.observed.provenance
         if made.implementation != now.implementation:
             return (
                 f"not updated: {made.implementation}'s model recorded this file, and {now.implementation}'s must agree"
             )
-        return f"not updated: this file is {made.engine}'s, and engines must agree on it"
+        return f"not updated: {made.engine} recorded this file, and every engine must match it"
     return f"accept it: {_update(outcome)}"
 
 

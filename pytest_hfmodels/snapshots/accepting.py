@@ -74,8 +74,8 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
             raise refused
         if pending.is_gone(project.root):
             raise SnapshotError(
-                f"There is no {pending.test} any more, whose output would be accepted.",
-                hint="Reject it; or run the whole of its test file, if the test is there after all.",
+                f"The test {pending.test} no longer exists, so its output cannot be accepted.",
+                hint="Reject it. If the test does exist, run its whole test file.",
             )
         invalid_reason = pending.invalid_reason()
         if invalid_reason is not None:
@@ -121,7 +121,7 @@ def _is_listed(project: Project, pending: Pending) -> bool:
 
 
 def refusal(project: Project, pending: Pending) -> SnapshotError | None:
-    """Return the error for a change that would write anything but a snapshot, or None.
+    """Return an error if the change would write a file that is not a snapshot, else None.
 
     A pending file may come from elsewhere and is not trusted.
     """
@@ -149,7 +149,7 @@ def _require_text(contents: Mapping[Path, str]) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise SnapshotError(
-                f"{path} cannot hold what its test observed: a lone surrogate, {text[error.start]!a}, is no text.",
+                f"{path} cannot store the output of its test: it contains a lone surrogate, {text[error.start]!a}.",
                 hint="Have the test observe text, and run it again; or reject it.",
             ) from error
 
@@ -190,7 +190,7 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
             )
         if pending.digest is None:
             raise LedgerError(
-                f"{pending.snapshot} is new: there is no old output to tell from the new one.",
+                f"{pending.snapshot} is new, so there is no old output to keep.",
                 hint="Accept it first, without a variant.",
             )
         base = project.root / pending.snapshot
@@ -290,7 +290,7 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
     if version is None:
         raise LedgerError(
             f"{package} is not installed here, so nobody can tell which side its releases are on.",
-            hint="Mend the package's name in --when, or accept where it is installed.",
+            hint="Correct the package's name in --when, or accept in an environment that has it.",
         )
     return version
 
@@ -313,7 +313,7 @@ def _write_all(contents: Mapping[Path, str]) -> None:
                     folder.rmdir()
         if lost:
             raise SnapshotError(
-                f"{written[-1]} cannot be written ({error}), and these could not be put back: "
+                f"{written[-1]} cannot be written ({error}), and these files could not be restored: "
                 f"{', '.join(map(str, lost))}.",
                 hint=f"Make room, and restore them: {command('git', 'checkout', '--', *map(str, lost))}",
             ) from error

@@ -57,7 +57,7 @@ class InconsistentRecordWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the last comparison of a snapshot said, for the report.
+    """The result of a snapshot comparison, for the reports.
 
     Args:
         writer: the node id of the test on the engine that writes the file.
@@ -196,7 +196,7 @@ class HFSnapshot:
         return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
 
     def _require_consistent(self, observation: Observation) -> None:
-        """Warn if a record contradicts itself when it is recorded, or would be."""
+        """Warn if a record contradicts itself when it is recorded or would have been."""
         record = observation.record
         if not isinstance(record, GenerationRecord):
             return
@@ -287,12 +287,12 @@ class HFSnapshot:
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
 
     def _is_foretold(self) -> bool:
-        """Tell whether the ledger says that this test fails here, and why: asking the model would slow a green run."""
+        """Return whether the ledger expects this failure; then no explanation is needed."""
         expectations = sys.modules.get("pytest_hfmodels.expectations")  # not imported: the project has no ledger
         return expectations is not None and isinstance(self.item.stash.get(expectations.ENTRY, None), Break)
 
     def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
-        """Keep what an update would write, so that `hfmodels accept` needs no second run; or drop what has passed."""
+        """Save what an update would write, for `hfmodels accept`; or delete the change of a test that passes now."""
         config, path = self.item.config, observation.path
         folder = pending_folder(config)
         if folder is None or Options.of(config).baseline:

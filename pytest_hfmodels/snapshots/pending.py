@@ -84,7 +84,7 @@ class Pending:
         found = digest_of(root / self.compared)
         if found == self.digest or self.is_written(root):
             return None
-        return "was deleted" if found is None else "was made" if self.digest is None else "has changed"
+        return "was deleted" if found is None else "was created" if self.digest is None else "has changed"
 
     def is_gone(self, root: Path) -> bool:
         """Tell whether there is no such test any more: a run did not find it, or its file is not there."""
@@ -101,7 +101,7 @@ class Pending:
     def trouble(self, root: Path) -> Trouble | None:
         """Return why it cannot be accepted as it is, or None where it can."""
         if self.is_gone(root):
-            return Trouble("stale: there is no such test any more; reject it")
+            return Trouble("stale: the test no longer exists; reject it")
         invalid_reason = self.invalid_reason()
         if invalid_reason is not None:
             return Trouble(f"{invalid_reason}; reject it", is_stale=False)
@@ -143,7 +143,7 @@ class PendingFolder:
 
     Args:
         path: the folder; it need not be there.
-        carried: filled with what this process keeps, where somebody takes it to where the folder is not; or None.
+        carried: collects the changes of this process if they travel in reports; else None.
         unsaved: filled with the changes that this process could not write.
     """
 
@@ -174,8 +174,8 @@ def carry(config: pytest.Config) -> list[Pending]:
 def keep(folder: PendingFolder, pending: Pending) -> None:
     """Keep a pending change, in place of an earlier one of the same snapshot.
 
-    A cache folder that cannot be written is no reason for a test to say anything but what it found; the change is
-    added to `folder.unsaved`, and the end of the run offers it as a patch.
+    A write error in the cache folder does not change the test's result; the change is added to `folder.unsaved`, and
+    the end of the run offers it as a patch.
     """
     if folder.carried is not None:
         folder.carried.append(pending)
@@ -328,12 +328,15 @@ def _of_tests(found: list[Pending], tests: Sequence[str], root: Path) -> list[Pe
     for test in tests:
         path, separator, rest = test.partition("::")
         if not path:
-            raise SnapshotError(f"{test!r} names no test.", hint="Name a file, a folder or a node id, or none for all.")
+            raise SnapshotError(
+                f"{test!r} is not a test file, folder or node id.",
+                hint="Name a file, a folder or a node id, or none for all.",
+            )
         here = [f"{place}{separator}{rest}" for place in _places(path, root)]
         from_root = [f"{os.path.normpath(path)}{separator}{rest}"]  # as `hfmodels pending` and the reports print it
         named = _named(found, here) or _named(found, from_root)
         if not named:
-            raise SnapshotError(f"Nothing of {test} is pending.", hint="`hfmodels pending` lists what is.")
+            raise SnapshotError(f"{test} has no pending change.", hint="List the pending changes: hfmodels pending")
         chosen |= dict.fromkeys(named)
     return list(chosen)
 

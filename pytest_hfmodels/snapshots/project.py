@@ -56,6 +56,15 @@ def find_snapshots() -> Path:
     return _configured().snapshots
 
 
+def find_root() -> Path:
+    """Return pytest's root directory for the current folder.
+
+    Raises:
+        SnapshotError: pytest does not start here.
+    """
+    return _configured().root
+
+
 def _configured() -> _Configured:
     seen = _Configured()
     status, output = run_quietly(seen)

@@ -146,6 +146,7 @@ def test_a_deeply_nested_configuration_gives_a_clear_error(tmp_path: Path, name:
         ({"repetition_penalty": 0}, "repetition_penalty"),
         ({"no_repeat_ngram_size": "2"}, "no_repeat_ngram_size"),
         ({"temperature": "hot"}, "temperature"),
+        ({"temperature": 10**400}, "temperature"),
         ({"suppress_tokens": 5}, "suppress_tokens"),
         ({"suppress_tokens": [10**9]}, "suppress_tokens"),
         ({"bad_words_ids": [5]}, "bad_words_ids"),

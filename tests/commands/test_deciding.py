@@ -13,6 +13,7 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.snapshots import accepting
 from pytest_hfmodels.snapshots.pending import keep
 from pytest_hfmodels.snapshots.project import find_project
 
@@ -109,7 +110,7 @@ def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest
 def test_what_cannot_be_dropped_is_not_said_to_be(
     changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.forget", lambda *_: None)
+    monkeypatch.setattr(accepting, "forget", lambda *_: None)
 
     assert main(["reject"]) == 2
 
@@ -176,11 +177,12 @@ def test_a_change_without_its_test_is_stale_and_not_accepted(
 
     said = capsys.readouterr().out.splitlines()
     assert (listed, accepted, again) == (1, 0, 1)
-    stale = "stale: there is no such test any more; reject it"
+    stale = "stale: the test no longer exists; reject it"
     assert f"changed: {OTHER} (snapshots/test_it/test_other.toml) - {stale}" in said
     assert f"left out, because there is no such test any more: {OTHER}" in said
-    assert "1 accepted, 2 left out (hfmodels reject drops what it names); look at them with: git diff" in said
-    assert said[-1] == "0 accepted, 2 left out (hfmodels reject drops what it names)"
+    left_out = "2 left out (hfmodels reject drops what it names)"
+    assert f"1 accepted, {left_out}; review them: git add -N snapshots && git diff" in said
+    assert said[-1] == f"0 accepted, {left_out}"
     assert moved_away.snapshots.items() - before.items() == {
         ("test_new/test_new.toml", moved_away.snapshots["test_new/test_new.toml"])
     }
@@ -201,7 +203,7 @@ def test_a_change_that_was_marked_as_gone_is_stale_though_its_file_is_there(
     assert main(["accept"]) == 0
 
     assert {test: found["stale"] for test, found in listed.items()} == {OTHER: True, REPLY: False}
-    assert listed[OTHER]["trouble"] == "stale: there is no such test any more; reject it"
+    assert listed[OTHER]["trouble"] == "stale: the test no longer exists; reject it"
     assert listed[REPLY]["trouble"] is None
     assert changed.snapshots["test_it/test_other.toml"] == before
     assert set(pending(changed)) == {"test_other"}
@@ -237,7 +239,7 @@ def test_what_is_accepted_and_stays_listed_is_said(
     changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = changed.snapshots
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.forget", lambda *_: None)
+    monkeypatch.setattr(accepting, "forget", lambda *_: None)
 
     assert main(["accept"]) == 0
 
@@ -270,14 +272,14 @@ def test_what_was_never_written_needs_no_putting_back(
         else:
             (path / ("x" * 300)).mkdir(parents=True)
 
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", too_long)
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting._LONGEST", 300)
+    monkeypatch.setattr(accepting, "write_atomically", too_long)
+    monkeypatch.setattr(accepting, "_LONGEST", 300)
 
     assert main(["accept", "--keep-old-as", "b" * 260, "--when", "pytest<8"]) == 2
 
     said = capsys.readouterr().err
     assert "cannot be written: File name too long" in said
-    assert "could not be put back" not in said
+    assert "could not be restored" not in said
     assert changed.snapshots == before
 
 
@@ -309,7 +311,7 @@ def test_half_a_character_is_refused_and_left_out_of_a_patch(
     refused = capsys.readouterr().err
     assert main(["pending", "--patch", "out.patch"]) == 1
 
-    assert "test_other.toml cannot hold what its test observed: a lone surrogate, '\\ud800', is no text." in refused
+    assert "test_other.toml cannot store the output of its test: it contains a lone surrogate, '\\ud800'." in refused
     assert changed.snapshots == before
     assert f"left out: {OTHER}: it holds a lone surrogate" in capsys.readouterr().err
     assert "test_reply.toml" in (changed.path / "out.patch").read_text()

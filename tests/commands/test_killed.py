@@ -173,7 +173,7 @@ def test_names_without_a_pending_change_are_listed_and_the_rest_is_decided(
 
     assert main([command, *tests]) == 0
 
-    assert f"Nothing of {tests[0]} is pending." in capsys.readouterr().err
+    assert f"{tests[0]} has no pending change." in capsys.readouterr().err
     assert main([command, *tests]) == 2
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
 
-from ..pending_project import run
+from ..pending_project import git, run
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -41,7 +42,7 @@ def test_without_a_cache_there_is_a_ledger_all_the_same(
 
     assert main(["ledger"]) == 0
 
-    assert "there is no ledger yet (snapshots/upstream.toml)" in capsys.readouterr().out
+    assert "no ledger found (snapshots/upstream.toml)" in capsys.readouterr().out
 
 
 def test_a_project_in_which_pytest_does_not_start_is_said_to_be_one(
@@ -91,3 +92,44 @@ def test_the_commands_of_a_failed_test_work_where_pytest_was_started(below: Proj
 
     result.stdout.fnmatch_lines(["*accept it: pytest test_below.py::test_reply --snapshot-update"])
     run(below, "test_below.py::test_reply", "--snapshot-update").assert_outcomes(passed=1)
+
+
+def test_a_run_of_another_root_names_the_folder_to_go_to(
+    below: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below.write("[pytest]\n", "below/pytest.ini")
+    (below.path / "tox.ini").unlink()
+    monkeypatch.chdir(below.path)
+
+    result = run(below, "below")
+
+    result.stdout.fnmatch_lines(["1 test waits for a decision: *hfmodels accept* (after cd below)"])
+    main(["reject", "."])
+    capsys.readouterr()
+    assert main(["pending"]) == 0
+    assert f"nothing is pending in {below.path}" in capsys.readouterr().out
+    monkeypatch.chdir(below.path / "below")
+    assert main(["pending"]) == 1
+
+
+def test_the_command_for_a_patch_works_in_a_subfolder(below: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    git(below, "init", "-q")
+    main(["pending", "--patch", "changes.patch"])
+
+    printed = capsys.readouterr().out.strip().partition("apply it: ")[2]
+    subprocess.run(printed, shell=True, check=True, cwd=below.path / "below")
+
+    assert main(["pending"]) == 1  # a patch leaves the list as it is
+    run(below).assert_outcomes(passed=1)
+
+
+@pytest.mark.usefixtures("below")
+def test_the_ledger_is_checked_for_the_whole_project(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    bare_project.write("def test_top(hf_snapshot): pass", "test_top.py")
+    bare_project.write(
+        '[[removal]]\nname = "a"\nwhen = "pytest>=1"\ntests = "test_top.py::test_top"\n'
+        'gone = "pytest.nothing"\nwhat = "b"\nreference = "c"\n',
+        "snapshots/upstream.toml",
+    )
+
+    assert main(["ledger", "--check"]) == 0, capsys.readouterr().out

@@ -273,6 +273,6 @@ def test_a_quantised_model_s_weights_are_read(models: ModelCache) -> None:
 
     assert [*before] == sorted(before)
     assert {name for name in before if before[name] != after[name]} == {
-        "0._packed_params._packed_params 0 0",
-        "0._packed_params._packed_params 0 1",
+        "0._packed_params._packed_params 0000 0",
+        "0._packed_params._packed_params 0000 1",
     }

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import write_atomically, write_report
+from pytest_hfmodels.files import remove_leftovers, write_atomically, write_report
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.snapshots.pending import Pending, digest_of
 
@@ -310,6 +310,25 @@ def test_what_the_shell_has_opened_is_written_into(tmp_path: Path) -> None:
         opened.write("later\n")
 
     assert log.read_text() == "earlier\npatch\nlater\n"
+
+
+def test_a_file_that_is_being_written_is_no_leftover(tmp_path: Path) -> None:
+    file, done = tmp_path / "a.toml", False
+
+    def clean() -> None:
+        while not done:
+            remove_leftovers(file)
+
+    cleaner = Thread(target=clean)
+    cleaner.start()
+    try:
+        for number in range(300):
+            write_atomically(file, f"{number}")
+    finally:
+        done = True
+        cleaner.join()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
 
 def test_a_device_is_never_replaced(tmp_path: Path) -> None:

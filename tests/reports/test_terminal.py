@@ -173,13 +173,13 @@ def test_a_missing_snapshot_shows_what_was_seen() -> None:
         "  record it: pytest 'test_it.py::test_a[torch]' --snapshot-update",
     ]
     assert lines(None, classification())[1] == "  observed: 'Good dog.': calm, 'Bad dog.': cross"
-    assert lines(None, generation(), refused=True)[2].startswith("  torch writes this file, and has not: ")
+    assert lines(None, generation(), refused=True)[2].startswith("  torch must record this file first: ")
 
 
 def test_an_engine_that_may_not_write_says_whose_file_it_is() -> None:
     told = lines(generation(), generation(moved(0, by=1.0), engine="tensorflow"), refused=True)
 
-    assert told[-1] == "  not updated: this file is torch's, and engines must agree on it"
+    assert told[-1] == "  not updated: torch recorded this file, and every engine must match it"
     assert any("(torch, float32, eager, AVX512)" in line for line in told)
     assert any("(tensorflow, float32, eager, AVX512)" in line for line in told)
 

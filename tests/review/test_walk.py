@@ -406,7 +406,7 @@ def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None
 
     walk(terminal)
 
-    assert "stale: there is no such test any more; reject it" in terminal.lines
+    assert "stale: the test no longer exists; reject it" in terminal.lines
     assert "One of r, s, d, q, and Enter." in terminal.lines
     assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
 
@@ -453,7 +453,7 @@ def test_a_test_that_was_found_to_be_gone_meanwhile_was_not_recorded_anew(change
 
     walk(terminal)
 
-    assert "stale: there is no such test any more; reject it" in terminal.lines
+    assert "stale: the test no longer exists; reject it" in terminal.lines
     assert "recorded anew" not in terminal.text
     assert changed.snapshots == before
     assert set(pending(changed)) == {"test_reply"}

@@ -99,7 +99,7 @@ def test_accept_writes_what_an_update_would_have_written(changed: Project, capsy
     assert main(["accept"]) == 0
 
     accepted = changed.snapshots
-    assert "2 accepted; look at them with: git diff" in capsys.readouterr().out
+    assert "2 accepted; review them: git diff" in capsys.readouterr().out
     run(changed).assert_outcomes(passed=3)
     git(changed, "checkout", "snapshots")
     run(changed, "--snapshot-update")
@@ -118,7 +118,7 @@ def test_accept_of_a_test_with_nothing_pending_says_so(changed: Project, capsys:
 
     assert main(["accept", "test_it.py::test_steady"]) == 2
 
-    assert "Nothing of test_it.py::test_steady is pending." in capsys.readouterr().err
+    assert "test_it.py::test_steady has no pending change." in capsys.readouterr().err
 
 
 def test_the_old_output_is_kept_for_its_releases(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,7 +279,7 @@ def test_a_range_that_is_too_wide_is_named_and_not_pending(changed: Project) -> 
 
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
-        ["*this is what the base says: before-8 holds for too many releases; narrow `when` of *:2"]
+        ["*the base snapshot matches here, so before-8 covers too many releases: narrow `when` at *:2"]
     )
     assert main(["pending"]) == 0
 
@@ -303,7 +303,7 @@ def test_what_passes_again_is_no_longer_pending(changed: Project, capsys: pytest
 
     assert main(["accept"]) == 1
 
-    assert capsys.readouterr().out.endswith("\nnothing is pending: run the tests, and what differs will be\n")
+    assert f"\nnothing is pending in {changed.path}: run the tests" in capsys.readouterr().out
 
 
 def test_a_new_test_is_pending_too(changed: Project) -> None:
@@ -377,7 +377,7 @@ def test_the_output_of_a_test_that_is_gone_is_not_written(changed: Project) -> N
     before, project = changed.snapshots, find_project()
     found = [replace(one, gone=True) for one in read_pending(project.pending)]
 
-    with pytest.raises(SnapshotError, match=r"There is no test_it.py::test_other any more"):
+    with pytest.raises(SnapshotError, match=r"The test test_it.py::test_other no longer exists"):
         accept(project, found)
 
     assert changed.snapshots == before

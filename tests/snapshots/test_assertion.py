@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -321,7 +322,7 @@ def test_tensorflow_never_overwrites_what_torch_wrote(project: Project) -> None:
     together.stdout.fnmatch_lines(
         [
             "*test_reply[[]tensorflow[]] FAILED*",
-            "*not updated: this file is torch's, and engines must agree on it*",
+            "*not updated: torch recorded this file, and every engine must match it*",
         ]
     )
     alone.assert_outcomes(failed=1)
@@ -352,9 +353,7 @@ def test_tensorflow_waits_for_torch_to_record_first(project: Project) -> None:
     result = project.run("--snapshot-update")
 
     result.assert_outcomes(skipped=1, failed=1)
-    result.stdout.fnmatch_lines(
-        ["*torch writes this file, and has not: run the test on torch first *test_reply[[]torch[]]*"]
-    )
+    result.stdout.fnmatch_lines(["*torch must record this file first: run the test on torch *test_reply[[]torch[]]*"])
     assert project.snapshots == {}
 
 
@@ -482,3 +481,19 @@ def test_a_record_with_suppressed_tokens_equals_itself(project: Project) -> None
     project.run("--snapshot-update").assert_outcomes(passed=1)
 
     project.run().assert_outcomes(passed=1)
+
+
+def test_a_failure_beside_a_near_tie_that_was_let_through_is_broken(bare_project: Project) -> None:
+    bare_project.write(NEAR_TIE.format(steps="CLOSE"))
+    bare_project.run("--snapshot-update")
+    bare_project.write(f"{NEAR_TIE.format(steps='OTHER')}    raise ValueError('later')\n")
+
+    verdicts = []
+    for near_tie in ("fail", "warn"):
+        bare_project.run("--hfmodels-near-tie", near_tie, "--hfmodels-json=report.json").assert_outcomes(
+            failed=1, warnings=1 if near_tie == "warn" else 0
+        )
+        report = json.loads((bare_project.path / "report.json").read_text(encoding="utf-8"))
+        verdicts.append(report["tests"][0]["verdict"])
+
+    assert verdicts == ["near-tie", "broken"]

@@ -52,7 +52,7 @@ def test_a_pending_change_is_found_by_the_id_that_people_type(tmp_path: Path, na
 
 @pytest.mark.parametrize(("name", "typed"), OTHERS)
 def test_a_pending_change_is_not_found_by_another_id(tmp_path: Path, name: str, typed: str) -> None:
-    with pytest.raises(SnapshotError, match="is pending"):
+    with pytest.raises(SnapshotError, match="has no pending change"):
         selected(tmp_path, name, typed)
 
 

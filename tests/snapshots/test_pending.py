@@ -168,7 +168,7 @@ def test_a_snapshot_that_was_made_meanwhile_is_told(bare_project: Project) -> No
 
     bare_project.snapshot().write_text("made")
 
-    assert pending(bare_project)["test_reply"].staleness(bare_project.path) == "was made"
+    assert pending(bare_project)["test_reply"].staleness(bare_project.path) == "was created"
 
 
 def test_under_xdist_everything_is_pending(bare_project: Project) -> None:
@@ -290,7 +290,7 @@ def test_an_empty_name_is_refused_and_not_taken_for_everything(
 
     assert main([command, ""]) == 2
 
-    assert "names no test" in capsys.readouterr().err
+    assert "is not a test file" in capsys.readouterr().err
 
 
 def test_a_pending_file_cannot_have_something_written_outside_of_the_project(

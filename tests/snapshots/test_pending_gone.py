@@ -58,7 +58,7 @@ def test_a_run_that_collects_the_whole_file_marks_what_has_lost_its_test(
     said = capsys.readouterr().out
     assert (listed, accepted) == (1, 0)
     assert gone(renamed) == {"test_other"}
-    assert f"{OTHER} (snapshots/test_it/test_other.toml) - stale: there is no such test any more; reject it" in said
+    assert f"{OTHER} (snapshots/test_it/test_other.toml) - stale: the test no longer exists; reject it" in said
     assert f"left out, because there is no such test any more: {OTHER}" in said
     assert renamed.snapshots["test_it/test_other.toml"] == before["test_it/test_other.toml"]
     assert renamed.snapshots["test_it/test_reply.toml"] != before["test_it/test_reply.toml"]

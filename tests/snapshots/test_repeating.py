@@ -55,7 +55,9 @@ def test_a_repetition_that_differs_does_not_overwrite_what_the_first_recorded(ba
 
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["*drift: the same output, but numbers moved beyond tolerance*"])
-    result.stdout.fnmatch_lines(["*not updated: an earlier run of this test in this session recorded another output*"])
+    result.stdout.fnmatch_lines(
+        ["*not updated: an earlier run of this test in this session recorded a different output*"]
+    )
     assert bare_project.recorded("test_it/test_reply[3].toml")["steps"]["rows"][1][2] == -0.5
 
 
