@@ -118,7 +118,7 @@ def in_one_pass(model: HFModel, ids: list[list[int]]) -> FloatArray:
     """Return log-probabilities from one pass of upstream's model, on the threads that are set: ours takes one."""
     import numpy as np
 
-    from pytest_hfmodels.records.evidence import log_softmax
+    from pytest_hfmodels.kinds.evidence import log_softmax
 
     return log_softmax(np.asarray(model.model(model.loaded.tensor(ids)).logits, dtype=np.float64))
 
@@ -134,7 +134,7 @@ def token_by_token(model: HFModel, ids: list[list[int]]) -> FloatArray:
     """Return log-probabilities from one pass a position, each with the keys and values of those before it."""
     import numpy as np
 
-    from pytest_hfmodels.records.evidence import log_softmax
+    from pytest_hfmodels.kinds.evidence import log_softmax
 
     logits, past = [], None
     for column in np.asarray(ids).T:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
     from pytest_hfmodels.models import HFModel, ModelCache
-    from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
     from pytest_hfmodels.snapshots import HFSnapshot
 
 _HOMES = {
@@ -22,8 +22,8 @@ _HOMES = {
     "SnapshotError": "pytest_hfmodels.errors",
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
-    "ClassificationRecord": "pytest_hfmodels.records",
-    "GenerationRecord": "pytest_hfmodels.records",
+    "ClassificationRecord": "pytest_hfmodels.kinds",
+    "GenerationRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
 }
 

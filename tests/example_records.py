@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.records import (
+from pytest_hfmodels.kinds import (
     Beam,
     Block,
     CheckpointSeen,

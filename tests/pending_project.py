@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TESTS = """
 from tests.example_records import generation, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 def test_reply(hf_snapshot):
     assert generation({reply}) == hf_snapshot

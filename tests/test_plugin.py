@@ -103,7 +103,7 @@ def test_an_idle_plugin_says_nothing(bare_project: Project) -> None:
 def test_a_mismatch_shows_the_first_token_that_differs(bare_project: Project) -> None:
     source = """
 from tests.example_records import STEPS, generation, live, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 def test_reply(hf_snapshot):
     steps = {steps}
@@ -140,7 +140,7 @@ def test_reply(hf_snapshot):
 def test_what_matters_fits_an_explanation_that_pytest_cuts(bare_project: Project) -> None:
     source = """
 from tests.example_records import STEPS, generation, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 def test_reply(hf_snapshot):
     assert generation({steps}) == hf_snapshot

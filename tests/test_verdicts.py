@@ -11,9 +11,9 @@ DESIGN = ("changed", "broken", "missing", "near-tie", "drift", "same")
 
 
 def test_all_rankings_use_the_same_list() -> None:
+    from pytest_hfmodels.kinds.comparison import Verdict
     from pytest_hfmodels.reports import results
     from pytest_hfmodels.review.groups import groups
-    from pytest_hfmodels.snapshots.compare import Verdict
     from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.verdicts import BY_SEVERITY, severity
     from pytest_hfmodels.versions.results import State

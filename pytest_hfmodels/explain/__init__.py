@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.snapshots.explanation import CAUSES, Evidence, Explanation, Swap, in_words
+from pytest_hfmodels.kinds.explanation import CAUSES, Evidence, Explanation, Swap, in_words
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.snapshots.compare import Comparison
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.comparison import Comparison
 
 __all__ = ["CAUSES", "Evidence", "Explanation", "Swap", "explain", "in_words"]
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.forward_pass import machine
+from pytest_hfmodels.kinds.explanation import Evidence, Swap
+from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.reference.rules import Rules
-from pytest_hfmodels.snapshots.explanation import Evidence, Swap
-from pytest_hfmodels.snapshots.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.passes import Passes
-    from pytest_hfmodels.records import Block, Provenance, Record
-    from pytest_hfmodels.records.evidence import Origin
+    from pytest_hfmodels.kinds import Block, Provenance, Record
+    from pytest_hfmodels.kinds.evidence import Origin
 
 ALIKE = 1e-8  # nats; a snapshot keeps nine digits
 _SETTLES = 4  # an ablation that explains a movement leaves less than a quarter of it

@@ -10,18 +10,18 @@ import numpy as np
 
 from pytest_hfmodels.explain.ablation import Measured, Movement, ablate
 from pytest_hfmodels.explain.forward_pass import from_there_on, largest, measured, where
-from pytest_hfmodels.records.evidence import fingerprint
+from pytest_hfmodels.kinds.evidence import fingerprint
+from pytest_hfmodels.kinds.explanation import Evidence, Swap
 from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
-from pytest_hfmodels.snapshots.explanation import Evidence, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.passes import Passes
-    from pytest_hfmodels.records import ClassificationRecord
-    from pytest_hfmodels.records.evidence import LiveClassifier
-    from pytest_hfmodels.snapshots.tolerance import Tolerance
+    from pytest_hfmodels.kinds import ClassificationRecord
+    from pytest_hfmodels.kinds.evidence import LiveClassifier
+    from pytest_hfmodels.kinds.tolerance import Tolerance
 
 # Which word each release's classifier reads, for a reader.
 _POOLING = {

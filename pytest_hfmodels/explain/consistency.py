@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.records import GenerationRecord
-from pytest_hfmodels.snapshots.consistency import contradiction
-from pytest_hfmodels.snapshots.explanation import Evidence
+from pytest_hfmodels.kinds import GenerationRecord
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.generation.consistency import contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 
 def contradictions(recorded: Record, observed: Record) -> Iterator[Evidence]:

@@ -9,7 +9,7 @@ from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.reference.spaces import clean_up_spaces
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import GenerationRecord
+    from pytest_hfmodels.kinds import GenerationRecord
 
 CLEAN_UP = "clean_up_tokenization_spaces"
 _SETTINGS = (CLEAN_UP, "spaces_between_special_tokens", "skip_special_tokens")

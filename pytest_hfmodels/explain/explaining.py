@@ -29,19 +29,19 @@ from pytest_hfmodels.explain.forward_pass import (
 from pytest_hfmodels.explain.near_tie import decision, proof
 from pytest_hfmodels.explain.passes import Passes
 from pytest_hfmodels.explain.releases import bisections
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
-from pytest_hfmodels.snapshots.compare import Verdict, first_divergence
-from pytest_hfmodels.snapshots.explanation import Evidence, Explanation, Swap
-from pytest_hfmodels.snapshots.ties import floor_of
-from pytest_hfmodels.snapshots.tolerance import noise_floor
+from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.kinds.comparison import Verdict, first_divergence
+from pytest_hfmodels.kinds.explanation import Evidence, Explanation, Swap
+from pytest_hfmodels.kinds.near_ties import floor_of
+from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.records.evidence import MadeBy
-    from pytest_hfmodels.snapshots.compare import Comparison, Difference
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.evidence import MadeBy
 
 _NO_RELEASE = (
     "test",

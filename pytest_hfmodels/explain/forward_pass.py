@@ -11,8 +11,8 @@ import numpy as np
 
 from pytest_hfmodels.explain.last_block import FINAL_NORM, apart, told_apart
 from pytest_hfmodels.explain.releases import moved_versions
-from pytest_hfmodels.records.evidence import fingerprint, log_softmax
-from pytest_hfmodels.snapshots.explanation import Evidence
+from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
+from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray
     from pytest_hfmodels.explain.passes import Passes
-    from pytest_hfmodels.records import Block, GenerationRecord, Record
-    from pytest_hfmodels.snapshots.tolerance import Tolerance
+    from pytest_hfmodels.kinds import Block, GenerationRecord, Record
+    from pytest_hfmodels.kinds.tolerance import Tolerance
 
 _QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
 _SAME = 1e-8  # the precision of a fingerprint in a snapshot

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.engines.alterations import is_set_by_upstream
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
-from pytest_hfmodels.snapshots.explanation import Evidence
+from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.records.evidence import Origin
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.evidence import Origin
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3

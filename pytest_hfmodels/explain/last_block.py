@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.records.evidence import fingerprint
-from pytest_hfmodels.snapshots.explanation import Evidence
+from pytest_hfmodels.kinds.evidence import fingerprint
+from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from pytest_hfmodels.records import Block
+    from pytest_hfmodels.kinds import Block
 
 FINAL_NORM = "final norm"
 _SAME = 1e-6  # of its size: a fingerprint of the same states

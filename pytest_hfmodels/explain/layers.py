@@ -12,18 +12,18 @@ from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.decoder import find_setting
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
-from pytest_hfmodels.records.prompt import vocabulary_size
+from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.kinds.comparison import first_divergence
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.prompt import vocabulary_size
 from pytest_hfmodels.reference.rules import Rules
-from pytest_hfmodels.snapshots.compare import first_divergence
-from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.records.evidence import Origin
-    from pytest_hfmodels.snapshots.compare import Comparison, Difference
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.evidence import Origin
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def outside_vocabulary(recorded: Record, origin: Origin) -> str | None:
 def _texts(record: Record) -> list[tuple[str, tuple[int, ...]]]:
     if isinstance(record, GenerationRecord):
         return [(record.prompt.text, record.prompt.ids)]
-    return [(row.text, row.ids) for row in record.inputs]
+    return [(row.text, row.ids) for row in record.inputs]  # type: ignore[attr-defined]
 
 
 def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
-from pytest_hfmodels.snapshots.compare import first_divergence
-from pytest_hfmodels.snapshots.explanation import Evidence
-from pytest_hfmodels.snapshots.ties import label_ties, token_tie
+from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.kinds.classification.compare import label_ties
+from pytest_hfmodels.kinds.comparison import first_divergence
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.generation.compare import token_tie
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.snapshots.ties import Tie
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.near_ties import Tie
 
 
 def decision(recorded: Record, observed: Record) -> Tie | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.engines.overheard import Heard
-    from pytest_hfmodels.records.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import Origin
 
 FORWARD_PASSES = 8
 GENERATES = 1

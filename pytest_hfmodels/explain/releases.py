@@ -9,7 +9,7 @@ from pytest_hfmodels.shell import command, operand
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 # The package whose releases are the likeliest reason goes first.
 _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")

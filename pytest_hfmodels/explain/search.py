@@ -10,10 +10,10 @@ import numpy as np
 from packaging.version import Version
 
 from pytest_hfmodels.explain.passes import OutOfPassesError
-from pytest_hfmodels.records.evidence import log_softmax
+from pytest_hfmodels.kinds.evidence import log_softmax
+from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.reference import TOLERANCE, Rules, Settings, beam_search, check_greedy, process
 from pytest_hfmodels.reference.search import outcomes
-from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.overheard import Heard
     from pytest_hfmodels.explain.forward_pass import Teacher
     from pytest_hfmodels.explain.passes import Passes
-    from pytest_hfmodels.records import GenerationRecord
+    from pytest_hfmodels.kinds import GenerationRecord
     from pytest_hfmodels.reference import Beams
     from pytest_hfmodels.reference.search import IntArray, Ties
 

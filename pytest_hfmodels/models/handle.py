@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
+from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
-from pytest_hfmodels.records.prompt import require_length, require_room, require_rows, vocabulary_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,7 +141,7 @@ class HFModel:
 
     def log_probabilities(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return the log-probability of every vocabulary entry after every token of `ids`, (B, L, V)."""
-        from pytest_hfmodels.records.evidence import log_softmax
+        from pytest_hfmodels.kinds.evidence import log_softmax
 
         return log_softmax(self.forward(ids).logits)
 

@@ -102,7 +102,7 @@ def _check_untouched(
 ) -> NgramViolation | None:
     import numpy as np
 
-    from pytest_hfmodels.records.evidence import log_softmax
+    from pytest_hfmodels.kinds.evidence import log_softmax
 
     own = log_softmax(model.forward(generation.sequences.tolist()).logits)
     for index, (prompt, output) in enumerate(zip(prompts, outputs, strict=True)):

@@ -9,8 +9,8 @@ from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.snapshots.explanation import in_words
 from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from pytest_hfmodels.control_chars import UNSEEN, named, visible, visible_line
+from pytest_hfmodels.kinds.comparison import common_prefix
+from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.packing import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.results import parting
 from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.snapshots.explanation import in_words
 from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
@@ -210,9 +210,9 @@ def _texts(recorded: Excerpt | None, observed: Excerpt, size: int) -> tuple[Mark
     before, now = recorded.text, observed.text
     if before == now:
         return _marked(recorded, 0, 0, 0, size), _marked(observed, 0, 0, 0, size)
-    start = parting(before, now) if recorded.start == observed.start else 0
+    start = common_prefix(before, now) if recorded.start == observed.start else 0
     rest = min(len(before), len(now)) - start
-    end = min(rest, parting(before[::-1], now[::-1])) if recorded.end == observed.end else 0
+    end = min(rest, common_prefix(before[::-1], now[::-1])) if recorded.end == observed.end else 0
     return tuple(  # type: ignore[return-value] # of two
         _marked(side, start, len(side.text) - end, start, size) for side in (recorded, observed)
     )

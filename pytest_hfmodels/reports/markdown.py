@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible, visible_line
-from pytest_hfmodels.reports.results import parting
+from pytest_hfmodels.kinds.comparison import common_prefix
+from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.snapshots.explanation import in_words
 from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _comparison(found: Compared) -> Iterator[str]:
 def _side(side: Excerpt, found: Compared) -> str:
     """Return the part of a text where the sides part."""
     other = found.observed if side is found.recorded else found.recorded or side
-    first = 0 if side.text == other.text else max(0, parting(side.text, other.text) - _BEFORE)
+    first = 0 if side.text == other.text else max(0, common_prefix(side.text, other.text) - _BEFORE)
     last = first + _TEXT
     before, after = ("…" if side.start + first else ""), ("…" if side.end + len(side.text[last:]) else "")
     return visible(f"{before}{side.text[first:last]}{after}") or " "

@@ -6,10 +6,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.records import GenerationRecord
-from pytest_hfmodels.reports.compared import movement
+from pytest_hfmodels.kinds.comparison import Verdict
+from pytest_hfmodels.reports.compared import course_of, movement
 from pytest_hfmodels.reports.terminal import mismatch
-from pytest_hfmodels.snapshots.compare import Verdict
 from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
         if worst.explanation.cause is not None:
             yield "hfmodels_cause", worst.explanation.cause
         yield "hfmodels_why", visible_line(worst.explanation.sentence)
-        yield "hfmodels_tokens", str(_tokens(worst))
+        yield "hfmodels_tokens", str(_changed_parts(worst))
     from_base = [(outcome, outcome.from_base) for outcome in outcomes if outcome.from_base is not None]
     if not from_base:
         return
@@ -45,9 +44,12 @@ def properties(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
     yield "hfmodels_ledger", outcome.variant.entry.name
 
 
-def _tokens(outcome: Outcome) -> int:
-    """Return how many generated tokens differ from the recorded ones, including missing and extra ones at the end."""
-    recorded, observed = outcome.recorded, outcome.observed
-    if not isinstance(recorded, GenerationRecord) or not isinstance(observed, GenerationRecord):
+def _changed_parts(outcome: Outcome) -> int:
+    """Return how many generated tokens differ; an output that ends early or late counts."""
+    course = course_of(outcome)
+    if course is None or course.divergence is None:
         return 0
-    return sum(before != now for before, now in zip_longest(recorded.ids, observed.ids))
+    return sum(
+        before is None or now is None or before.id != now.id
+        for before, now in zip_longest(course.recorded, course.observed)
+    )

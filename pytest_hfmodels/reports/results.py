@@ -268,14 +268,6 @@ class Results:
     tests: tuple[TestResult, ...]
 
 
-def parting(one: str, other: str) -> int:
-    """Return how many characters two texts begin with alike."""
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:  # the quick way for long texts
-        return shorter
-    return next(index for index in range(shorter) if one[index] != other[index])
-
-
 def count_verdicts(tests: tuple[TestResult, ...]) -> dict[str, int]:
     """Return how many tests there are of each verdict that occurs, the gravest first; `none` last."""
     counted: Counter[str] = Counter(test.verdict or "none" for test in tests)

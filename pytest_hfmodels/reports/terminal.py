@@ -6,18 +6,17 @@ from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.records import Beam, ClassificationRecord, GenerationRecord, Step
-from pytest_hfmodels.reports.results import parting
+from pytest_hfmodels.kinds.comparison import Verdict, common_prefix
+from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.snapshots.compare import Verdict
-from pytest_hfmodels.snapshots.explanation import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds.base import Detail, Record
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference
     from pytest_hfmodels.snapshots.assertion import Outcome
-    from pytest_hfmodels.snapshots.compare import Comparison, Difference
 
 _CONTEXT = 50  # characters of text on each side of a divergence
 _VALUE = 160  # of a value that differs
@@ -161,7 +160,7 @@ def _missing(outcome: Outcome, file: str, *, verbose: bool) -> list[str]:
     advice = f"record it: {_update(outcome)}"
     if outcome.refused:
         advice = f"torch must record this file first: run the test on torch ({advice})"
-    lines = [f"missing: there is no snapshot {visible_line(file)} yet", f"  observed: {_text(outcome.observed)}"]
+    lines = [f"missing: there is no snapshot {visible_line(file)} yet", f"  observed: {_summary(outcome.observed)}"]
     return [*lines, f"  {advice}"] if verbose else _fitted(lines, [], "", f"  {advice}")
 
 
@@ -209,8 +208,9 @@ def _more(differences: int) -> str:
 
 
 def _describe(difference: Difference, recorded: Record, observed: Record) -> Iterator[str]:
-    if difference.layer == "ids" and isinstance(recorded, GenerationRecord) and isinstance(observed, GenerationRecord):
-        yield from _token(difference, recorded, observed)
+    detail = None if difference.layer == "kind" else kind_of(recorded).detail(difference, recorded, observed)
+    if detail is not None:
+        yield from _detail(detail)
     elif difference.layer == "text":
         yield from _texts(difference.recorded, difference.observed)
     elif difference.layer == "numbers":
@@ -218,8 +218,6 @@ def _describe(difference: Difference, recorded: Record, observed: Record) -> Ite
             f"{difference.what}{_place(difference)}: recorded {difference.recorded:.9g}, "
             f"now {difference.observed:.9g} (moved by {abs(difference.recorded - difference.observed):.2g})"
         )
-    elif difference.layer == "beams" and isinstance(difference.recorded, Beam):
-        yield from _beam(difference)
     else:
         tokens = difference.layer == "prompt" and difference.position is not None
         where = f" (first at {(difference.position or 0) + 1})" if tokens else ""
@@ -230,20 +228,14 @@ def _describe(difference: Difference, recorded: Record, observed: Record) -> Ite
         yield f"{_cut(visible_line(difference.what), _WHAT)}{where}: recorded {values[0]}, now {values[1]}"
 
 
-def _token(difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[str]:
-    position = difference.position or 0
-    then, now = difference.recorded, difference.observed
-    before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
-    for word, step, record in (("recorded", then, recorded), ("now     ", now, observed)):
-        after = "".join(step.text for step in record.steps[position + 1 : position + 6])
-        told = "the end" if step is None else _head(step.text)
-        yield f"{word} {_marked(_tail(before, _CONTEXT // 2), told, after[:20], _CONTEXT // 2)}"
-    figures = [f"{visible_line(repr(_head(step.text)))} (id {step.id})" for step in (then, now) if step is not None]
-    if then is not None:
-        moved = _recorded_token_now(then, position, observed)
-        yield f"{figures[0]} had {then.log_probability:.4g}, margin {then.margin:.4g}{moved}"
-    if now is not None:
-        yield f"{figures[-1]} now has {now.log_probability:.4g}, margin {now.margin:.4g}"
+def _detail(detail: Detail) -> Iterator[str]:
+    if detail.title:
+        yield detail.title
+    for word, passage in (("recorded", detail.recorded), ("now     ", detail.observed)):
+        context = _CONTEXT // 2 if passage.after else _CONTEXT
+        marked = _marked(_tail(passage.before, context), _head(passage.different), passage.after[:20], context)
+        yield f"{word} {passage.label}{marked}"
+    yield from map(visible_line, detail.figures)
 
 
 def _marked(before: str, different: str, after: str, context: int = _CONTEXT) -> str:
@@ -253,32 +245,14 @@ def _marked(before: str, different: str, after: str, context: int = _CONTEXT) ->
     return f"{_tail(shown[0], context + 1)}{MARKS[0]}{marked}{MARKS[1]}{_cut(shown[2], context + 1)}"
 
 
-def _recorded_token_now(step: Step, position: int, observed: GenerationRecord) -> str:
-    live = observed.live
-    if live is None or position >= len(live.log_probabilities):
-        return ""
-    if step.id >= live.log_probabilities.shape[1]:
-        return f"; id {step.id} is beyond the vocabulary now"
-    value = float(live.log_probabilities[position, step.id])
-    return f"; now {value:.4g}, moved by {abs(value - step.log_probability):.2g}"
-
-
 def _texts(recorded: str, observed: str) -> Iterator[str]:
-    split = parting(recorded, observed)
+    split = common_prefix(recorded, observed)
     rest = min(len(recorded), len(observed)) - split
-    end = min(rest, parting(recorded[split:][::-1], observed[split:][::-1]))
+    end = min(rest, common_prefix(recorded[split:][::-1], observed[split:][::-1]))
     for word, text in (("recorded", recorded), ("now     ", observed)):
         last = len(text) - end
         marked = text[split:last] if last - split <= _CONTEXT else f"{text[split : split + _CONTEXT]}…"
         yield f"{word} {_marked(_tail(text[:split]), marked, _head(text[last:]))}"
-
-
-def _beam(difference: Difference) -> Iterator[str]:
-    yield f"returned beam {(difference.position or 0) + 1} differs"
-    for side, other in ((difference.recorded, difference.observed), (difference.observed, difference.recorded)):
-        split = parting(side.text, other.text)
-        word = "recorded" if side is difference.recorded else "now     "
-        yield f"{word} {side.score:.6g} {_marked(_tail(side.text[:split]), _head(side.text[split:]), '')}"
 
 
 def _made_by(record: Record) -> str:
@@ -335,9 +309,6 @@ def _value(value: Any, position: int | None) -> str:
     return text if len(text) <= _VALUE else f"{text[:_VALUE]}…"
 
 
-def _text(record: Any) -> str:
-    if isinstance(record, ClassificationRecord):
-        said = ", ".join(f"{row.text!r}: {row.label}" for row in record.inputs)
-    else:
-        said = repr(record.text)
-    return visible_line(said if len(said) <= 4 * _CONTEXT else f"{said[: 4 * _CONTEXT]}…")
+def _summary(record: Record) -> str:
+    text = kind_of(record).summary(record)
+    return visible_line(text if len(text) <= 4 * _CONTEXT else f"{text[: 4 * _CONTEXT]}…")

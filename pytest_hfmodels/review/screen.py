@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reports.unified import hunks
 from pytest_hfmodels.review.folding import fold
 from pytest_hfmodels.shell import is_command
@@ -17,7 +17,6 @@ from pytest_hfmodels.snapshots.format import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_hfmodels.records import Record
     from pytest_hfmodels.reports.tint import Tint
     from pytest_hfmodels.snapshots.pending import Pending
 
@@ -65,31 +64,19 @@ def _texts(change: Pending, root: Path, width: int, tint: Tint) -> Iterator[str]
         yield from fold(visible_line(error.message), width)
         return
     if before is None:
-        yield from _labelled("now", _text(now), width, tint.green)
+        yield from _labelled("now", next(iter(kind_of(now).texts(now).values())), width, tint.green)
         return
-    for what, then, here in _pairs(before, now):
+    texts = kind_of(before).texts(before)
+    for name, here in kind_of(now).texts(now).items():
+        then = texts.get(name, here)
         if then != here:
-            yield from _parting(what, then, here, width, tint)
+            yield from _parting(name, then, here, width, tint)
             return
     yield "the texts are the same; the first lines that differ:"
     found = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
     for line in islice(found, _CHANGED):
         cut = next(fold(visible(line).replace("\t", "⇥"), width - 2))
         yield f"  {tint.red(cut) if line[0] == '-' else tint.green(cut)}"
-
-
-def _pairs(before: Record, now: Record) -> Iterator[tuple[str, str, str]]:
-    """Yield what can be read of both sides, the first thing to look at first."""
-    yield "text", _text(before), _text(now)
-    if isinstance(before, GenerationRecord) and isinstance(now, GenerationRecord):
-        for number, (beam, beam_now) in enumerate(zip(before.beams, now.beams, strict=False), 1):
-            yield f"returned beam {number}", beam.text, beam_now.text
-
-
-def _text(record: Record) -> str:
-    if not isinstance(record, ClassificationRecord):
-        return record.text
-    return "\n".join(f"{row.text}: {row.label} ({', '.join(row.labels) or 'none'})" for row in record.inputs)
 
 
 def _parting(what: str, before: str, now: str, width: int, tint: Tint) -> Iterator[str]:

@@ -14,21 +14,20 @@ import pytest
 
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
+from pytest_hfmodels.kinds.comparison import Comparison, Verdict, compare
+from pytest_hfmodels.kinds.explanation import Explanation
+from pytest_hfmodels.kinds.registry import is_record, kind_of
+from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
-from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.requests import request_of
-from pytest_hfmodels.snapshots.compare import Comparison, Verdict, compare
-from pytest_hfmodels.snapshots.consistency import contradiction
 from pytest_hfmodels.snapshots.destination import why_not_written
-from pytest_hfmodels.snapshots.explanation import Explanation
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, snapshots_folder
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
-from pytest_hfmodels.snapshots.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.snapshots.variants import variant_of
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from syrupy.assertion import SnapshotAssertion
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.snapshots.variants import Variant
 
     Explain = Callable[..., Explanation]
@@ -132,11 +131,12 @@ class HFSnapshot:
             self.errors.append(error)
             raise
 
-    def _compare(self, observed: object) -> bool:
-        if not isinstance(observed, GenerationRecord | ClassificationRecord):
+    def _compare(self, observed: Any) -> bool:
+        if not is_record(observed):
             raise SnapshotError(
-                f"hf_snapshot compares records, and {self.item.nodeid} gave it {type(observed).__name__}.",
-                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; syrupy's snapshot takes others.",
+                f"hf_snapshot compares records, but {self.item.nodeid} passed {type(observed).__name__}.",
+                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; for other values use syrupy's "
+                "`snapshot`.",
             )
         name, self._name = self._name, None
         base = snapshot_file(self.item, name or self._assertion.index)
@@ -198,21 +198,10 @@ class HFSnapshot:
     def _require_consistent(self, observation: Observation) -> None:
         """Warn if a record contradicts itself when it is recorded or would have been."""
         record = observation.record
-        if not isinstance(record, GenerationRecord):
-            return
-        found = contradiction(record, tolerance=observation.tolerance(record))
-        if found is None:
-            return
-        advice = (
-            " If they agree with use_cache=False, the cache of this release is broken."
-            if record.effective.get("use_cache") is not False
-            else ""
-        )
-        warnings.warn(
-            f"{self.item.nodeid} recorded an output that contradicts itself: {found.sentence}.{advice}",
-            InconsistentRecordWarning,
-            stacklevel=4,
-        )
+        found = kind_of(record).contradiction(record, observation.tolerance(record))
+        if found is not None:
+            text = f"{self.item.nodeid} recorded an output that contradicts itself: {found}"
+            warnings.warn(text, InconsistentRecordWarning, stacklevel=4)
 
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
         assertion = self._assertion

@@ -6,32 +6,21 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.records import (
-    Beam,
-    Block,
-    CheckpointSeen,
-    ClassificationRecord,
-    ClassifiedInput,
-    GenerationRecord,
-    Loss,
-    Prompt,
-    Provenance,
-    Step,
-)
-from pytest_hfmodels.records.evidence import NORMALIZED
+from pytest_hfmodels.kinds.evidence import NORMALIZED, Block
+from pytest_hfmodels.kinds.layout import rounded
+from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
+from pytest_hfmodels.kinds.registry import kind_named, kind_names, kind_of
 from pytest_hfmodels.snapshots.reading import Reader, parse_toml, snapshot_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds.base import Record
 
 FORMAT = 1
-DIGITS = 9
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
-_STEPS = ("id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text")
 _COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
 _BLOCKS = ("block", "mean", "rms", "probe")
 
@@ -48,7 +37,14 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
-    tables = _generation_tables(record) if isinstance(record, GenerationRecord) else _classification_tables(record)
+    tables = {
+        "format": FORMAT,
+        "kind": record.kind,
+        "provenance": _provenance(record.provenance),
+        "checkpoint": {name: value for name, value in asdict(record.checkpoint).items() if value is not None},
+        **kind_of(record).tables(record),
+        "forward": _blocks(record.blocks),
+    }
     if earlier is not None and keep is not None and _computed_alike(earlier, tables):
         tables = {
             name: value if name == "provenance" else keep_digits(earlier.get(name), value, keep)
@@ -79,16 +75,19 @@ def load(text: str, path: Path) -> Record:
             f"the file has format {found}, and this version reads {FORMAT}",
             "Upgrade pytest-hfmodels; or delete the file and record it anew: pytest --snapshot-update.",
         )
-    kind = reader.string("kind")
-    if kind == "generation":
-        return _load_generation(reader)
-    if kind == "classification":
-        return _load_classification(reader)
-    raise reader.error(
-        ("kind",),
-        f"unknown kind {kind!r}: it is generation or classification",
-        snapshot_hint(path),
-    )
+    name = reader.string("kind")
+    kind = kind_named(name)
+    if kind is None:
+        raise reader.error(
+            ("kind",), f"unknown kind {name!r}: it is one of {', '.join(kind_names())}", snapshot_hint(path)
+        )
+    shared = {
+        "provenance": _load_provenance(reader),
+        "checkpoint": _load_checkpoint(reader),
+        "blocks": _load_blocks(reader),
+    }
+    record: Record = kind.load(reader, shared)
+    return record
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:
@@ -121,120 +120,6 @@ def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether two files were computed with the same engine, dtype, attention, device and implementation."""
     sides = [tables.get("provenance", {}).get("recorded_with", {}) for tables in (earlier, now)]
     return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
-
-
-def _generation_tables(record: GenerationRecord) -> dict[str, Any]:
-    tables: dict[str, Any] = {
-        "format": FORMAT,
-        "kind": "generation",
-        "provenance": _provenance(record.provenance),
-        "checkpoint": _without_none(asdict(record.checkpoint)),
-        "prompt": {"text": record.prompt.text, "ids": list(record.prompt.ids)},
-        "effective": _without_none(record.effective),
-        "output": {"text": sentences(record.text)},
-        "steps": {
-            "columns": list(_STEPS),
-            "rows": [[_short(value) for value in asdict(step).values()] for step in record.steps],
-        },
-    }
-    if record.beams:
-        tables["beams"] = [
-            {"ids": list(beam.ids), "score": _short(beam.score), "text": sentences(beam.text)} for beam in record.beams
-        ]
-        tables["frontier"] = {"gaps": [_short(gap) for gap in record.frontier]}
-    tables["forward"] = _blocks(record.blocks)
-    return tables
-
-
-def _classification_tables(record: ClassificationRecord) -> dict[str, Any]:
-    tables: dict[str, Any] = {
-        "format": FORMAT,
-        "kind": "classification",
-        "provenance": _provenance(record.provenance),
-        "checkpoint": _without_none(asdict(record.checkpoint)),
-        "effective": _without_none(record.effective),
-        "inputs": [
-            {
-                "text": row.text,
-                "ids": list(row.ids),
-                "label": row.label,
-                "labels": list(row.labels),
-                "logits": [_short(value) for value in row.logits],
-                "margin": _short(row.margin),
-            }
-            for row in record.inputs
-        ],
-    }
-    if record.loss is not None:
-        tables["loss"] = {"value": _short(record.loss.value), "labels": list(record.loss.labels)}
-    tables["forward"] = _blocks(record.blocks)
-    return tables
-
-
-def _load_generation(reader: Reader) -> GenerationRecord:
-    _require_columns(reader, "steps", _STEPS)
-    steps = tuple(Step(*row) for row in reader.rows("steps", "rows", (int, str, float, float, float, int, str)))
-    beams = tuple(
-        Beam(ids=beam.integers("ids"), score=beam.number("score"), text="".join(beam.strings("text")))
-        for beam in reader.tables("beams")
-    )
-    prompt = reader.table("prompt")
-    text = "".join(reader.table("output").strings("text"))
-    if beams:
-        _require_first_beam(reader, beams[0], steps, text)
-    return GenerationRecord(
-        provenance=_load_provenance(reader),
-        checkpoint=_load_checkpoint(reader),
-        prompt=Prompt(text=prompt.string("text"), ids=prompt.integers("ids")),
-        effective=dict(reader.table("effective").values),
-        steps=steps,
-        beams=beams,
-        frontier=reader.table("frontier").numbers("gaps") if beams else (),
-        blocks=_load_blocks(reader),
-        text=text,
-    )
-
-
-def _require_columns(reader: Reader, table: str, columns: tuple[str, ...]) -> None:
-    """Refuse a table whose `columns` are not the names of its rows' values."""
-    inner = reader.table(table)
-    if inner.strings("columns") != columns:
-        raise inner.error(("columns",), f"the columns are not {', '.join(columns)}")
-
-
-def _require_first_beam(reader: Reader, beam: Beam, steps: Sequence[Step], text: str) -> None:
-    """Refuse a first beam that is not the output: a recorded one always is, so the file was edited."""
-    first = next(reader.tables("beams"))
-    if beam.ids != tuple(step.id for step in steps):
-        raise first.error(("ids",), "the ids of the first beam are not the ids in steps.rows")
-    if beam.text != text:
-        raise first.error(("text",), "the text of the first beam is not output.text")
-
-
-def _load_classification(reader: Reader) -> ClassificationRecord:
-    inputs = tuple(
-        ClassifiedInput(
-            text=row.string("text"),
-            ids=row.integers("ids"),
-            logits=row.numbers("logits"),
-            label=row.string("label"),
-            margin=row.number("margin"),
-            labels=row.strings("labels"),
-        )
-        for row in reader.tables("inputs")
-    )
-    loss = None
-    if "loss" in reader.values:
-        table = reader.table("loss")
-        loss = Loss(value=table.number("value"), labels=tuple(table.array("labels")))
-    return ClassificationRecord(
-        provenance=_load_provenance(reader),
-        checkpoint=_load_checkpoint(reader),
-        effective=dict(reader.table("effective").values),
-        inputs=inputs,
-        loss=loss,
-        blocks=_load_blocks(reader),
-    )
 
 
 def _provenance(provenance: Provenance) -> dict[str, Any]:
@@ -272,15 +157,15 @@ def _load_checkpoint(reader: Reader) -> CheckpointSeen:
 
 def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
     found = list(blocks)
-    rows = [[block.name, *map(_short, (block.mean, block.rms, block.probe))] for block in found]
+    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.probe))] for block in found]
     table: dict[str, Any] = {"columns": list(_BLOCKS), "blocks": rows}
     if found and all(block.normalized for block in found):  # files of earlier versions have none
-        table["normalized"] = [[_short(value) for value in block.normalized] for block in found]
+        table["normalized"] = [[rounded(value) for value in block.normalized] for block in found]
     return table
 
 
 def _load_blocks(reader: Reader) -> tuple[Block, ...]:
-    _require_columns(reader, "forward", _BLOCKS)
+    reader.require_columns("forward", _BLOCKS)
     rows = list(reader.rows("forward", "blocks", (str, float, float, float)))
     if "normalized" not in reader.table("forward").values:
         return tuple(Block(*row) for row in rows)
@@ -291,21 +176,6 @@ def _load_blocks(reader: Reader) -> tuple[Block, ...]:
             f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}",
         )
     return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))
-
-
-def sentences(text: str) -> list[str]:
-    """Split text after sentence ends and line ends, losing nothing: `"".join(sentences(text)) == text`."""
-    import re
-
-    return re.findall(r".+?(?:[.!?]+\s+|\n+|\Z)", text, flags=re.DOTALL)
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _item(value: Any, *, inline: bool = False) -> Any:

@@ -14,8 +14,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.kinds.explanation import CAUSES
 from pytest_hfmodels.node_ids import escape_brackets, id_spellings
-from pytest_hfmodels.snapshots.explanation import CAUSES
 from pytest_hfmodels.snapshots.reading import Reader, parse_toml, printable, read_text, restore_command
 
 if TYPE_CHECKING:

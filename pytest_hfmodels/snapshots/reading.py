@@ -105,6 +105,12 @@ class Reader:
         for number, value in enumerate(self._elements(name, (dict,), "a table")):
             yield self._within(value, name, number)
 
+    def require_columns(self, table: str, columns: tuple[str, ...]) -> None:
+        """Refuse a table whose `columns` do not name what its rows hold."""
+        inner = self.table(table)
+        if inner.strings("columns") != columns:
+            raise inner.error(("columns",), f"the columns are not {', '.join(columns)}")
+
     def rows(self, table: str, name: str, columns: tuple[type, ...]) -> Iterator[list[Any]]:
         """Yield the rows of an array of arrays, each checked against the types of its columns."""
         inner = self.table(table)

@@ -15,7 +15,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
-from pytest_hfmodels.snapshots.compare import Comparison, compare
+from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.variants import file_in_force
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
 
-    from pytest_hfmodels.records import Record
-    from pytest_hfmodels.snapshots.compare import Verdict
-    from pytest_hfmodels.snapshots.tolerance import Tolerance
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.comparison import Verdict
+    from pytest_hfmodels.kinds.tolerance import Tolerance
 
 
 @dataclass

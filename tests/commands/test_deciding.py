@@ -159,7 +159,7 @@ def moved_away(changed: Project) -> Project:
     """The tests of one of two files have moved to another."""
     changed.path.joinpath("test_it.py").rename(changed.path / "test_moved.py")
     changed.write(
-        f"from tests.example_records import swapped, generation\nfrom pytest_hfmodels.records import Step\n\n"
+        f"from tests.example_records import swapped, generation\nfrom pytest_hfmodels.kinds import Step\n\n"
         f"def test_new(hf_snapshot):\n    assert generation({BUT}) == hf_snapshot\n",
         "test_new.py",
     )

@@ -61,7 +61,7 @@ TESTS = f"""
 import pytest
 from dataclasses import replace
 from tests.example_records import generation, provenance, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 BUT = swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))
 NEWER = replace(provenance(), versions={{"transformers": "5.0.0", "torch": "2.0.0"}})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels.explain import Explanation
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 TEST = "tests/test_bot.py::test_reply[torch]"
 

@@ -23,7 +23,7 @@ from .asking import TEST, ask, blocks_shifted, other_folder, stored, told
 
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, ModelCache
-    from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
 
 needs_sdpa = pytest.mark.skipif(
     Version(version("transformers")) < Version("4.48"), reason="transformers 4.48 made attention exchangeable"

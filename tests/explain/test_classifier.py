@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import classifier
-from pytest_hfmodels.records import ClassifiedInput, Loss
-from pytest_hfmodels.snapshots.ties import Tie
+from pytest_hfmodels.kinds import ClassifiedInput, Loss
+from pytest_hfmodels.kinds.near_ties import Tie
 
 from ..example_records import classification, provenance
 

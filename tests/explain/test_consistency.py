@@ -123,7 +123,7 @@ def test_mamba_s_beams_contradict_their_forward_pass(models: ModelCache) -> None
     import torch
     from transformers import MambaConfig, MambaForCausalLM
 
-    from pytest_hfmodels.snapshots.consistency import contradiction
+    from pytest_hfmodels.kinds.generation.consistency import contradiction
 
     torch.manual_seed(0)
     config = MambaConfig(vocab_size=257, hidden_size=32, state_size=8, num_hidden_layers=2, eos_token_id=None)

@@ -25,7 +25,7 @@ from .test_causes import BEAMS, classify, generate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_hfmodels.records import GenerationRecord
+    from pytest_hfmodels.kinds import GenerationRecord
 
     from ..project import Project
 

@@ -13,7 +13,7 @@ import pytest
 from pytest_hfmodels.explain import forward_pass
 from pytest_hfmodels.explain.ablation import AblationResult, Measured, Movement, ablate
 from pytest_hfmodels.explain.forward_pass import Teacher
-from pytest_hfmodels.records import Block, Live
+from pytest_hfmodels.kinds import Block, Live
 from pytest_hfmodels.snapshots import Tolerance
 
 from ..example_records import BLOCKS, STEPS, generation, provenance

@@ -129,7 +129,7 @@ def test_the_drift_of_a_first_token_that_differs_is_the_recorded_one_s(failing: 
 def test_where_there_is_nothing_to_compare_no_drift_is_told(bare_project: Project, now: str, group: str) -> None:
     source = """
 from dataclasses import replace
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 from tests.example_records import PROMPT, generation, swapped
 
 def test_reply(hf_snapshot):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain.last_block import _epsilon, layer_norm, told_apart
-from pytest_hfmodels.records import Block
-from pytest_hfmodels.records.evidence import fingerprint
+from pytest_hfmodels.kinds import Block
+from pytest_hfmodels.kinds.evidence import fingerprint
 
 from ..surroundings import needs_both_engines
 from .asking import ask, blocks_shifted, stored, told

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_hfmodels import HFModel, ModelCache
-    from pytest_hfmodels.records import ClassificationRecord
+    from pytest_hfmodels.kinds import ClassificationRecord
 
 FLOOR = NOISE_FLOOR["same_engine"]
 Y, Z = ord("y"), ord("Z")

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_hfmodels.explain import search
 from pytest_hfmodels.explain.search import reference_settings
-from pytest_hfmodels.records import Beam, Step
+from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reference import Rules, Settings, beam_search
 
 from ..example_records import EFFECTIVE, STEPS, beams, generation, provenance
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels import HFModel, ModelCache
-    from pytest_hfmodels.records import GenerationRecord
+    from pytest_hfmodels.kinds import GenerationRecord
 
 PROMPT = (5, 6, 7)
 GREEDY = Settings(max_length=4, eos_token_id=[50], pad_token_id=-1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_hfmodels import ModelCache
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 CHANGES = read_ledger(SNAPSHOTS / "upstream.toml").changes

@@ -43,7 +43,7 @@ SIGNS = [
 TESTS = """
 import pytest
 from tests.example_records import generation, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 @pytest.mark.parametrize("name", {names!r})
 def test_name(name, hf_snapshot):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain import Evidence, Explanation, Swap
-from pytest_hfmodels.records import Beam, GenerationRecord, Prompt, Step
+from pytest_hfmodels.kinds import Beam, GenerationRecord, Prompt, Step
 from pytest_hfmodels.reports import results as reported
 from pytest_hfmodels.reports.compared import compared
 from pytest_hfmodels.reports.results import FORMAT, Results, Run, TestResult, count_verdicts
@@ -18,7 +18,7 @@ from pytest_hfmodels.snapshots.assertion import Outcome
 from ..example_records import beams, classification, generation, live, moved, provenance, swapped
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.reports.results import Compared
 
 ROOT = Path("project").absolute()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels.records import Prompt
+from pytest_hfmodels.kinds import Prompt
 from pytest_hfmodels.reports import results as module
 from pytest_hfmodels.reports.compared import STEPS, TEXT
 from pytest_hfmodels.reports.results import ReportError, Results, dump, load

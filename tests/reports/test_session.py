@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TESTS = """
 import pytest
 from tests.example_records import STEPS, generation, live, moved, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 CHANGED = swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))
 
@@ -188,7 +188,7 @@ def test_our_own_errors_are_told_as_sentences(bare_project: Project) -> None:
     test = named(report(bare_project))["test_text"]
 
     assert test.verdict == "broken"
-    assert test.headline == "hf_snapshot compares records, and test_it.py::test_text gave it str."
+    assert test.headline == "hf_snapshot compares records, but test_it.py::test_text passed str."
 
 
 def test_what_was_pending_is_named(failing: Project) -> None:
@@ -291,7 +291,7 @@ HALVES = """
 from dataclasses import replace
 import pytest
 from tests.example_records import PROMPT, generation, live, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 HALF = {half!r}
 
@@ -442,7 +442,7 @@ def test_an_invalid_matrix_file_is_reported_and_the_page_has_no_grid(failing: Pr
 def test_junit_and_json_name_the_same_verdict(bare_project: Project) -> None:
     tests = """
 from tests.example_records import generation, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 BUT = swapped(1, Step(14, " but", -0.125, -0.125, 1.25, 13, " and"))
 

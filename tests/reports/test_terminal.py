@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.control_chars import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.explain import Evidence, Explanation, Swap
-from pytest_hfmodels.records import Beam, Step
+from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import header, mismatch
 from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
@@ -21,7 +21,7 @@ from ..example_records import PROMPT, STEPS, beams, classification, generation, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 TOLERANCE = Tolerance(1e-4)
 OTHER = Step(14, " but", -0.125, -0.125, 1.25, 13, " and")

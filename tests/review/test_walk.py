@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TEN = """
 import pytest
 from tests.example_records import STEPS, generation, moved, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 @pytest.mark.parametrize("number", range(6))
 def test_many(number, hf_snapshot):

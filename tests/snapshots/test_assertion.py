@@ -233,7 +233,7 @@ def test_text(hf_snapshot):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*hf_snapshot compares records, and test_it.py::test_text gave it str.*",
+            "*hf_snapshot compares records, but test_it.py::test_text passed str.*",
             "*syrupy's snapshot takes others.*",
         ]
     )
@@ -261,7 +261,7 @@ NEAR_TIE = """
 import numpy as np
 from dataclasses import replace
 from tests.example_records import STEPS, generation, live, swapped
-from pytest_hfmodels.records import Step
+from pytest_hfmodels.kinds import Step
 
 CLOSE = (*STEPS[:2], Step(15, " I", -0.75, -0.75, 0.000001, 16, " you"))
 OTHER = (*STEPS[:2], Step(16, " you", -0.75, -0.75, 0.000001, 15, " I"))

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.records import Beam, ClassifiedInput, Loss, Prompt, Step
+from pytest_hfmodels.kinds import Beam, ClassifiedInput, Loss, Prompt, Step
+from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.snapshots import NOISE_FLOOR, Comparison, Tolerance, Verdict, compare
-from pytest_hfmodels.snapshots.compare import first_divergence
 
 from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, live, moved, provenance, swapped
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 TOLERANCE = Tolerance(0.125)
 OTHER = Step(14, " but", -0.5, -0.5, 1.5, 13, " and")

@@ -18,7 +18,7 @@ from ..example_records import beams, classification, generation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 Trail = tuple[str | int, ...]
 # Fails nothing: who recorded the file, and on which checkpoint. Each has another value after every upgrade.

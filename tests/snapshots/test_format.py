@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_hfmodels import SnapshotError
-from pytest_hfmodels.records import Beam, Block, ClassifiedInput, Loss, Prompt, Step
-from pytest_hfmodels.records.evidence import NORMALIZED
+from pytest_hfmodels.kinds import Beam, Block, ClassifiedInput, Loss, Prompt, Step
+from pytest_hfmodels.kinds.evidence import NORMALIZED
+from pytest_hfmodels.kinds.layout import sentences
 from pytest_hfmodels.snapshots import dump, load
-from pytest_hfmodels.snapshots.format import keep_digits, parse, sentences
+from pytest_hfmodels.snapshots.format import keep_digits, parse
 
 from ..example_records import STEPS, beams, classification, generation, moved, provenance
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import Record
+    from pytest_hfmodels.kinds import Record
 
 COMMITTED = Path(__file__).parents[2] / "snapshots"
 FILE = Path("snapshots/test_it/test_reply.toml")

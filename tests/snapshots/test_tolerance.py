@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.snapshots import NOISE_FLOOR, Tolerance, tolerance_for
-from pytest_hfmodels.snapshots.tolerance import noise_floor
 
 INFINITE, NAN = math.inf, math.nan
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.errors import EngineError
-from pytest_hfmodels.records.evidence import Block, LiveClassifier, MadeBy, fingerprint
-from pytest_hfmodels.records.labels import checked_labels, require_problem_type
-from pytest_hfmodels.records.prompt import listed, require_ids, require_length, require_text, vocabulary_size
-from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
+from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
+from pytest_hfmodels.kinds.evidence import Block, LiveClassifier, MadeBy, fingerprint
+from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
+from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.records.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import Origin
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class ClassificationRecord:
     loss: Loss | None
     blocks: tuple[Block, ...]
     live: LiveClassifier | None = field(default=None, compare=False, repr=False)
+    kind: ClassVar[str] = "classification"
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hfmodels.records.evidence import fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.kinds.evidence import fingerprint, frontier_gaps, log_softmax
 
 RANDOM = np.random.Generator(np.random.PCG64(1))
 

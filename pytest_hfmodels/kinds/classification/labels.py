@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import EngineError
-from pytest_hfmodels.records.prompt import listed
+from pytest_hfmodels.kinds.prompt import listed
 
 if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray

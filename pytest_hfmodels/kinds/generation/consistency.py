@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.snapshots.tolerance import tolerance_for
+from pytest_hfmodels.kinds.tolerance import tolerance_for
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.records import GenerationRecord, Live
-    from pytest_hfmodels.snapshots.tolerance import Tolerance
+    from pytest_hfmodels.kinds import GenerationRecord, Live
+    from pytest_hfmodels.kinds.tolerance import Tolerance
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,12 @@ def contradiction(
         if not allowed.accepts(step.log_probability, step.processed):
             return Contradiction(position, step.text, step.log_probability, step.processed)
     return None
+
+
+def own_contradiction(record: GenerationRecord, tolerance: Tolerance) -> str | None:
+    """Return a sentence if a record contradicts itself, with advice."""
+    found = contradiction(record, tolerance=tolerance)
+    if found is None:
+        return None
+    advice = " If they agree with use_cache=False, the cache of this release is broken."
+    return f"{found.sentence}.{'' if record.effective.get('use_cache') is False else advice}"

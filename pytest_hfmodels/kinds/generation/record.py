@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import CheckpointError, EngineError
-from pytest_hfmodels.records.evidence import Block, Live, MadeBy, fingerprint, frontier_gaps, log_softmax
-from pytest_hfmodels.records.prompt import require_ids, require_room, require_text, vocabulary_size
-from pytest_hfmodels.records.provenance import CheckpointSeen, Provenance
+from pytest_hfmodels.kinds.evidence import Block, Live, MadeBy, fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.kinds.prompt import require_ids, require_room, require_text, vocabulary_size
+from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import Generation, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.records.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import Origin
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Step:
     runner_up: int
     runner_up_text: str
 
+    def __str__(self) -> str:
+        return f"{self.text!r} (id {self.id})"
+
 
 @dataclass(frozen=True)
 class Beam:
@@ -58,6 +61,9 @@ class Beam:
     ids: tuple[int, ...]
     score: float
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.score:.6g} {self.text!r}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class GenerationRecord:
     blocks: tuple[Block, ...]
     text: str
     live: Live | None = field(default=None, compare=False, repr=False)
+    kind: ClassVar[str] = "generation"
 
     @property
     def ids(self) -> tuple[int, ...]:

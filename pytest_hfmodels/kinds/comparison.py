@@ -1,0 +1,151 @@
+"""`compare(recorded, observed)`: pure, so that the same two records always get the same verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.kinds.registry import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.kinds.base import Record
+    from pytest_hfmodels.kinds.tolerance import Tolerance
+
+
+# In causal order: a kind's differences are of these.
+STAGES = ("kind", "prompt", "settings", "ids", "beams", "labels", "numbers", "text")
+
+
+class Verdict(StrEnum):
+    """What a comparison says; everything but `same` fails a test."""
+
+    SAME = "same"
+    DRIFT = "drift"
+    NEAR_TIE = "near-tie"
+    MISSING = "missing"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs.
+
+    Args:
+        layer: the stage, in causal order: `kind`, `prompt`, `settings`, `ids`, `beams`, `labels`, `numbers`, `text`.
+        what: which part of it, for a reader.
+        recorded: the snapshot's value.
+        observed: the value now.
+        position: index of the generated token, the input or the beam, where it has one.
+    """
+
+    layer: str
+    what: str
+    recorded: Any
+    observed: Any
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A verdict, what differs in causal order, and how far numbers moved.
+
+    Args:
+        verdict: see `Verdict`.
+        differences: the first names the layer that a reader should look at.
+        drift: the largest movement of a compared number at positions that have the same prefix, nats or logits.
+        tolerance: what was allowed.
+        notes: worth saying, failing nothing.
+    """
+
+    verdict: Verdict
+    differences: tuple[Difference, ...]
+    drift: float
+    tolerance: Tolerance
+    notes: tuple[str, ...] = ()
+
+
+def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Comparison:
+    """Compare a recorded snapshot with an observed record.
+
+    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts of
+    equal ids, which may differ in a file that was edited by hand. Within `tolerance`:
+    log-probabilities, margins, scores, logits, losses. Evidence (runner-ups, frontiers, fingerprints) is not compared.
+
+    Args:
+        recorded: from the file.
+        observed: from the engine, or from another file.
+        tolerance: for numbers.
+    """
+    notes = tuple(_checkpoint_notes(recorded, observed))
+    kind = kind_of(recorded)
+    if observed.kind != recorded.kind:
+        difference = Difference("kind", "kind of record", recorded.kind, observed.kind)
+        return Comparison(Verdict.CHANGED, (difference,), 0.0, tolerance, notes)
+    drift, numbers = _numbers(kind.numbers(recorded, observed), tolerance)
+    found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
+    differences = tuple(sorted(found, key=lambda difference: STAGES.index(difference.layer)))
+    near_tie = kind.is_near_tie(recorded, observed, differences)
+    return Comparison(_verdict(differences, near_tie=near_tie), differences, drift, tolerance, notes)
+
+
+def first_divergence(recorded: Sequence[int], observed: Sequence[int]) -> int | None:
+    """Return the index of the first token that differs (one past the end of the shorter counts), or None."""
+    for position, (before, now) in enumerate(zip(recorded, observed, strict=False)):
+        if before != now:
+            return position
+    return None if len(recorded) == len(observed) else min(len(recorded), len(observed))
+
+
+def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
+    if not differences:
+        return Verdict.SAME
+    if all(difference.layer == "numbers" for difference in differences):
+        return Verdict.DRIFT
+    return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
+
+
+def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
+    """Return the largest drift, and the first number of each kind that is beyond tolerance."""
+    drift = 0.0
+    first: dict[str, Difference] = {}
+    for what, position, before, now in pairs:
+        # A model that returns NaN is an error earlier, so NaN in a record is a margin between two -inf.
+        equal = before == now or (math.isnan(before) and math.isnan(now))
+        moved = 0.0 if equal else abs(before - now)
+        if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
+            drift = moved
+        if not (equal or tolerance.accepts(before, now)):
+            first.setdefault(what, Difference("numbers", what, before, now, position))
+    return drift, list(first.values())
+
+
+def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Difference]:
+    for name in sorted({*recorded, *observed}):
+        before, now = recorded.get(name), observed.get(name)
+        if before != now or isinstance(before, bool) != isinstance(now, bool):  # 0 == False
+            yield Difference("settings", name, before, now)
+
+
+def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
+    for part in ("weights", "config", "tokenizer"):
+        before, now = getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)
+        if before != now:
+            yield f"the checkpoint's {part} changed"
+
+
+def largest_movement(*pairs: tuple[float, float]) -> float:
+    """Return the largest movement; equal infinities have not moved."""
+    moved = [0.0 if before == now else abs(before - now) for before, now in pairs]
+    return math.nan if any(map(math.isnan, moved)) else max(moved, default=0.0)
+
+
+def common_prefix(one: str, other: str) -> int:
+    """Return with how many equal characters two texts begin."""
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:  # the quick way for long texts
+        return shorter
+    return next(index for index in range(shorter) if one[index] != other[index])

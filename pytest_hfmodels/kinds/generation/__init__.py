@@ -1,0 +1,1 @@
+"""Records of generation: greedy and beam search."""
