@@ -120,7 +120,7 @@ def test_a_classifier_is_told_by_its_inputs() -> None:
     found = examples.told(classification(), classification())
 
     assert found.shows == "labels"
-    assert "'Good dog.': calm" in found.observed.text
+    assert "Good dog.: calm" in found.observed.text
     assert (found.steps.unit, found.steps.drift) == ("input", (0.0, 0.0))
 
 
