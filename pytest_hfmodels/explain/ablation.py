@@ -76,6 +76,7 @@ class Movement:
         base: the load with all recorded settings that explain a part of the movement.
         shares: each of these settings, and the share of the movement that it explains.
         afresh: the share that the control explains, if that is most of the movement.
+        tried: the recorded settings that a load has tried: `dtype`, `attention`.
     """
 
     before: float
@@ -87,6 +88,7 @@ class Movement:
     base: Load | None = None
     shares: list[tuple[str, float]] = field(default_factory=list)
     afresh: float = 0.0
+    tried: set[str] = field(default_factory=set)
 
     def reproduced_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
         """Load the model in another way, and return whether it reproduces the recorded numbers.
@@ -218,6 +220,7 @@ def _as_recorded(
             said = f"loaded in {now.dtype}, recorded in {then.dtype}; {came_back}"
             return AblationResult("dtype", said)
         if found.last is not None:
+            found.tried.add("dtype")
             found.keep(then.dtype)
             kept = {"dtype": then.dtype}
     for attention in _attentions(then.attention, now.attention):
@@ -226,9 +229,24 @@ def _as_recorded(
         what = what or f"{words} instead of {now.attention}"
         if found.reproduced_by(what, lambda attention=attention: again(**kept, attention=attention)):  # type: ignore[misc]
             return _of_both(found, words) if kept else _of_the_kernel(then, now, what)
-        if then.attention != now.attention:
+        if then.attention != now.attention and found.last is not None:
+            found.tried.add("attention")
             found.keep(words)
     return None
+
+
+def not_separated(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
+    """Return that no cause is known, because a dtype or attention differs and no load could try the recorded one."""
+    then, now = recorded.provenance, observed.provenance
+    if then.engine != now.engine:
+        return None
+    sides = {"dtype": (then.dtype, now.dtype), "attention": (then.attention, now.attention)}
+    untried = [name for name, (before, after) in sides.items() if before != after and name not in found.tried]
+    if not untried:
+        return None
+    loaded = ", ".join(f"{name} {sides[name][1]} (recorded: {sides[name][0]})" for name in untried)
+    said = f"loaded with {loaded}; the recorded {' and '.join(untried)} could not be tried, so the cause is unknown"
+    return AblationResult(None, said)
 
 
 def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> AblationResult:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.alterations import is_set_by_upstream
+from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.snapshots.explanation import Evidence
@@ -39,6 +40,13 @@ def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:
     """Return what has changed of these settings: in a configuration, or as the tokenizer's padding side."""
     wanted = tuple(f"{place}.{name}: " for name in names for place in ("generation_config", "config", "tokenizer"))
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
+
+
+def of_unrecorded_settings(origin: Origin) -> list[str]:
+    """Return what has changed of the generation settings that a snapshot does not keep."""
+    kept = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
+    found = [one for one in origin.altered(weights=False) if one.startswith(_SETTINGS)]
+    return [one for one in found if not one.startswith(kept)]
 
 
 def sentence(changes: Sequence[str], what: str = "model") -> str:

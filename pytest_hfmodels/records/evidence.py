@@ -101,12 +101,15 @@ class Live:
         scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
         plain_scores: whether one forward pass should give the same scores; False if unknown.
+        processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
+            those that the test set.
     """
 
     logits: FloatArray
     scores: FloatArray
     made_by: MadeBy | None = None
     plain_scores: bool = False
+    processors: Mapping[str, Any] | None = None
 
     @cached_property
     def log_probabilities(self) -> FloatArray:

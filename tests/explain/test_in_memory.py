@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.explain.in_memory import differences
+from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..tiny_gpt2 import tiny_weights, write_weights
 from .asking import ask, bent, blocks_shifted, other_folder, stored, told
@@ -388,3 +389,29 @@ def test_an_adopted_model_is_not_ablated(models: ModelCache, monkeypatch: pytest
 
     assert (found.cause, found.swapped) == ("forward", ())
     assert "the checkpoint loaded again instead of the model in memory was not tried" in told(found)
+
+
+# -- what no load could try -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["generate", "classify"])
+def test_an_adopted_model_in_another_dtype(models: ModelCache, task: str) -> None:
+    import torch
+
+    ask_model = {"generate": generate, "classify": classify}[task]
+    about: dict[str, Any] = {"classify": {"task": "text-classification", "pad_token_id": 0}}.get(task, {})
+    plain = models.load("./model", **about)
+    before, now = (
+        ask_model(models.adopt(copy.deepcopy(plain.model).to(dtype), plain.tokenizer))
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+
+    found = ask(stored(before), now, tolerance=1e-6)
+    notes = compare(stored(before), now, Tolerance(1e-6)).notes
+
+    assert found.cause is None
+    assert found.sentence == (
+        "loaded with dtype bfloat16 (recorded: float32); the recorded dtype could not be tried, so the cause is unknown"
+    )
+    assert "the checkpoint's weights cannot be compared" in notes
+    assert not any(note.endswith("changed") for note in notes)
