@@ -185,6 +185,7 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     changes = in_memory.of_the_model(origin)
     if found.reproduced_by(_AFRESH, origin.again):
         assert found.last is not None
+        origin.distrust()
         return AblationResult("test", _in_memory(origin, found.last))
     if found.last is not None and found.last.seen.moved <= found.before / _SETTLES:
         found.afresh, found.base = _share(found.before - found.last.seen.moved, found.before), found.last
@@ -196,10 +197,23 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     said = in_memory.as_evidence(changes)
     found.evidence.insert(0, said)
     if found.last is not None:
-        return None  # the change was there when recording, or is not the only reason
+        return _written(found, origin, found.last)  # or the change was there when recording, or is not the only reason
     if in_memory.stands_alone(recorded, observed):
         return AblationResult("test", in_memory.sentence(changes))
     return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
+
+
+def _written(found: Movement, origin: Origin, fresh: Load) -> AblationResult | None:
+    """Blame weights that were written, if the checkpoint's own in the model with its hooks reproduce the numbers."""
+    if fresh.model.engine != "torch" or not origin.weights_written():
+        return None
+    what = "the checkpoint's weights in the model in memory"
+    proven = found.reproduced_by(what, lambda: in_memory.with_weights_of(origin.loaded, fresh.model))
+    found.last = fresh
+    if proven:
+        return AblationResult("test", in_memory.sentence([in_memory.WRITTEN]))
+    said = f"{in_memory.WRITTEN}; no load of the checkpoint reproduces the recorded numbers, so the cause is unknown"
+    return AblationResult(None, said)
 
 
 def _in_memory(origin: Origin, afresh: Load) -> str:

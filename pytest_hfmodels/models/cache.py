@@ -182,13 +182,22 @@ class ModelCache:
             reach = reachable_ids(holders) if untouched else set()
             for key, entry in list(self._entries.items()):
                 if weights or entry.requested or entry.has_part_in(reach):
-                    self._found += self._look(key, entry, test, weights=weights)
+                    self._look_after(key, entry, test, weights=weights)
                     entry.requested = False
             if weights:
                 self._found += self._unattributed
                 self._unattributed = []
             found, self._found = self._found, []
         yield from found
+
+    def _look_after(self, key: str, entry: Entry, test: str, *, weights: bool) -> None:
+        """Inspect a model after a test; evict a distrusted one, whose weights any test may have written."""
+        known = not entry.distrusted or entry.checkpoint.origin == "bundled"
+        found = self._found if known else self._unattributed
+        found += self._look(key, entry, test if known else "", weights=weights)
+        if entry.distrusted and not entry.adopted:
+            self._entries.pop(key, None)
+        entry.distrusted = False
 
     def _look(self, key: str, entry: Entry, test: str, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
         changes = entry.new_changes(test, weights=weights)

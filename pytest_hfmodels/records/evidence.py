@@ -56,8 +56,16 @@ class Origin(Protocol):
         """
         ...
 
-    def altered(self, *, weights: bool = True) -> list[str]:
-        """Return what has changed in the model and its tokenizer since loading; optionally without reading weights."""
+    def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:
+        """Return what has changed in the model and its tokenizer since loading; weights and vocabulary if wanted."""
+        ...
+
+    def weights_written(self) -> bool:
+        """Return whether the weights have changed since loading, also if something else has; False if unknown."""
+        ...
+
+    def distrust(self) -> None:
+        """Let no later test use this model in memory."""
         ...
 
 
