@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence, recorded_overrides
 from pytest_hfmodels.explain.forward_pass import machine
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.snapshots.explanation import Evidence, Swap
@@ -151,7 +152,9 @@ def ablate(
     then, now, again = recorded.provenance, observed.provenance, passes.origin.again
     if found.before <= ALIKE:  # no load can come closer, so a load proves nothing
         return _engine(found, recorded, observed) if then.engine != now.engine else _machine(found, recorded, observed)
-    proven = control(found, recorded, observed, passes.origin)
+    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
+        found, recorded, observed, passes.origin
+    )
     if proven is not None or not surroundings:
         return proven
     if then.engine != now.engine:
@@ -201,6 +204,33 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     if in_memory.stands_alone(recorded, observed):
         return AblationResult("test", in_memory.sentence(changes))
     return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
+
+
+def with_recorded_overrides(
+    found: Movement, recorded: Record, observed: Record, origin: Origin
+) -> AblationResult | None:
+    """Load the model with the recorded overrides of its configuration, then also in the recorded dtype and attention.
+
+    If neither reproduces the numbers, the cause is unknown. A file without overrides may be of an earlier version,
+    which kept none, so it proves nothing.
+    """
+    names, afresh = changed_overrides(recorded, observed), found.last
+    then, now = recorded.provenance, observed.provenance
+    if not names or then.engine != now.engine:
+        return None
+    fields, floor = recorded_overrides(recorded), noise_floor(then.dtype, same_engine=True)
+    said, what = overrides_sentence(recorded, observed, names), "the recorded overrides"
+    if found.reproduced_by(what, lambda: origin.again(fields=fields)):
+        return AblationResult("test", f"{said}; loading with {what} reproduces the recorded numbers")
+    if then.dtype != now.dtype or then.attention != now.attention:
+        what = f"{what}, {then.dtype} and {then.attention} attention"
+        load = {"fields": fields, "dtype": then.dtype, "attention": then.attention}
+        if found.reproduced_by(what, lambda: origin.again(**load), floor):
+            return AblationResult("test", f"{said}; loading with {what} reproduces the recorded numbers")
+    found.last = afresh
+    if not recorded.checkpoint.overrides:
+        return None
+    return AblationResult(None, f"{said}; the recorded ones do not reproduce the recorded numbers, so more has changed")
 
 
 def _written(found: Movement, origin: Origin, fresh: Load) -> AblationResult | None:

@@ -23,7 +23,9 @@ from pytest_hfmodels.explain.ablation import (
     ablate,
     control,
     not_separated,
+    with_recorded_overrides,
 )
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.explain.consistency import contradictions
 from pytest_hfmodels.explain.forward_pass import (
     Teacher,
@@ -111,7 +113,7 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     part = layers.checkpoint_part(recorded, observed)
     if outside is not None:  # the model cannot be run over the recorded tokens
         if part is not None:
-            return _of(comparison, _checkpoint(part, [Evidence(outside)]))
+            return _of(comparison, _checkpoint(part, [Evidence(outside)], observed))
         return Explanation(comparison.verdict, None, outside)
     broken = _not_finite(comparison, recorded)
     if broken is not None:
@@ -187,7 +189,7 @@ def _of_generation(
         small = _small(comparison, recorded, observed, passes, drift, evidence)
         return small if small.cause is not None else replace(small, sentence=found.sentence)
     if found.cause is None and part == "weights" and drift > 0:
-        return _of(comparison, _checkpoint(part, evidence))
+        return _of(comparison, _checkpoint(part, evidence, observed))
     return Explanation(comparison.verdict, found.cause, found.sentence, tuple(evidence), rules=found.rules)
 
 
@@ -197,7 +199,7 @@ def _beside_the_configuration(found: search.Found, recorded: Record, observed: R
     if same is not False or found.tie or found.rules or found.cause not in (None, "search"):
         return found
     if found.cause is None:
-        named = _checkpoint("config", [])
+        named = _checkpoint("config", [], observed)
         return replace(found, cause=named.cause, sentence=named.sentence)
     said = f"{found.sentence}; the checkpoint's configuration differs, too, so the library may not be the reason"
     return replace(found, cause=None, sentence=said)
@@ -362,7 +364,7 @@ def _of_classifier(
     if part is not None and moved > floor:
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         if passes is None or observed.live is None:
-            return _of(comparison, _checkpoint(part, [told, *close]))
+            return _of(comparison, _checkpoint(part, [told, *close], observed))
         found = classifier.movement(moved, recorded, observed.live, passes, floor)
         return _of_the_checkpoint(comparison, part, found, recorded, observed, passes, [told, *close])
     if passes is None or observed.live is None:
@@ -401,6 +403,9 @@ def _reading(
     ]
     said = [Evidence("the logits are as recorded, within the noise floor"), *evidence]
     said += [Evidence(f"labels: {', '.join(dict.fromkeys(names))}")] if names else []
+    overridden = [name for name in changed_overrides(recorded, observed) if name in ("id2label", "label2id")]
+    if overridden:
+        return layers.Finding("test", overrides_sentence(recorded, observed, overridden), said)
     if part == "config":
         sentence = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
         return layers.Finding("checkpoint:config", sentence, said)
@@ -421,16 +426,21 @@ def _of_the_checkpoint(
     evidence: list[Evidence],
 ) -> Explanation:
     """Blame another checkpoint, unless loading it again reproduces the recorded numbers: then the test changed it."""
-    proven = control(found, recorded, observed, passes.origin)
+    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
+        found, recorded, observed, passes.origin
+    )
     evidence = [*evidence, *_shown(found.swapped), *found.evidence]
     swapped = tuple(found.swapped)
     if proven is not None and any(swap.returns for swap in swapped):
         return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), swapped)
-    finding = _checkpoint(part, evidence)
+    finding = _checkpoint(part, evidence, observed)
     return replace(_of(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
 
 
-def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
+def _checkpoint(part: str, evidence: list[Evidence], observed: Record) -> layers.Finding:
+    if part == "config" and observed.checkpoint.origin == "adopted":
+        sentence = "the adopted model's configuration differs from the recorded one; a snapshot keeps only its digest"
+        return layers.Finding("checkpoint:config", f"{sentence}, so the field is unknown", evidence)
     words = {
         "weights": "weights differ from the recorded ones (another digest)",
         "config": "config.json or generation_config.json differs from the recorded one; a snapshot keeps only their "
@@ -443,7 +453,7 @@ def _without_model(comparison: Comparison, recorded: Record, observed: Record, c
     """Explain from the evidence alone, because the model that made the record is no longer in memory."""
     part = layers.checkpoint_part(recorded, observed)
     if part is not None and comparison.drift > 0:
-        return _of(comparison, _checkpoint(part, close))
+        return _of(comparison, _checkpoint(part, close, observed))
     sentence = "the model that made this output is no longer in memory, so the plugin cannot find the reason"
     if comparison.verdict is Verdict.NEAR_TIE:
         sentence = "rounding chose between two equally good tokens; it is unknown why it rounded differently"

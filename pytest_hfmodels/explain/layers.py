@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS, effective_settings, given_settings, wanted_length
 from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.explain.decoder import find_setting
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.records import ClassificationRecord, GenerationRecord
@@ -120,7 +121,11 @@ def settings(
         return Finding(
             "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
         )
-    names = ", ".join(difference.what for difference in found if difference.what not in given)
+    not_given = [difference.what for difference in found if difference.what not in given]
+    overridden = [name for name in changed_overrides(recorded, observed) if name in not_given]
+    if overridden and len(overridden) == len(not_given):
+        return Finding("test", overrides_sentence(recorded, observed, overridden), evidence)
+    names = ", ".join(not_given)
     same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
     if same is False:
         return Finding(

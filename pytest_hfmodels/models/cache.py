@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, read_configuration, resolve, tokenizer_digest
+from pytest_hfmodels.checkpoints import (
+    Checkpoint,
+    fill_private_copy,
+    overrides_text,
+    read_configuration,
+    resolve,
+    tokenizer_digest,
+)
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
@@ -269,11 +276,13 @@ class ModelCache:
         before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
 
         def load(**changes: Any) -> engines.LoadedModel:
-            changes["overrides"] = {**options.overrides, **changes.get("overrides", {})}
+            own = changes.pop("fields", options.overrides)
+            changes["overrides"] = {**own, **changes.get("overrides", {})}
             with self._lock:
                 return self._engine(name).load(found.folder, task, replace(options, **changes))
 
         self.loads += 1
+        found = replace(found, overrides=overrides_text(options.overrides))
         return Entry(found, task, loaded, tokenizer, before, load=load)
 
 

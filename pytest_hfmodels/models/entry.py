@@ -64,6 +64,8 @@ class Entry:
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load the checkpoint again, optionally with another `dtype`, `attention` or more `overrides`.
 
+        `fields` replace the overrides of the test.
+
         Returns:
             The model, or None where it was adopted or is too large to be in memory twice.
         """

@@ -52,6 +52,7 @@ class Origin(Protocol):
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load its checkpoint, optionally with another `dtype`, `attention` or more `overrides` of its configuration.
 
+        `fields` replace the overrides of the test.
         Returns None if it has no checkpoint or is too large.
         """
         ...

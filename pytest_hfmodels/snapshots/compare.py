@@ -235,6 +235,9 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
             yield f"the checkpoint's {part} changed"
         elif same is None:  # an adopted model's weights in two dtypes, or its configuration in two releases
             yield f"the checkpoint's {part} cannot be compared"
+    before, now = recorded.checkpoint.overrides, observed.checkpoint.overrides
+    if before != now:  # files of earlier versions keep none
+        yield f"the test's overrides of the configuration: {before or 'none recorded'} -> {now or 'none'}"
 
 
 def _is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differences: Sequence[Difference]) -> bool:

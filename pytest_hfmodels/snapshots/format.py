@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ def _generation_tables(record: GenerationRecord) -> dict[str, Any]:
         "format": FORMAT,
         "kind": "generation",
         "provenance": _provenance(record.provenance),
-        "checkpoint": _without_none(asdict(record.checkpoint)),
+        "checkpoint": _checkpoint(record.checkpoint),
         "prompt": {"text": record.prompt.text, "ids": list(record.prompt.ids)},
         "effective": _without_none(record.effective),
         "output": {"text": sentences(record.text)},
@@ -151,7 +152,7 @@ def _classification_tables(record: ClassificationRecord) -> dict[str, Any]:
         "format": FORMAT,
         "kind": "classification",
         "provenance": _provenance(record.provenance),
-        "checkpoint": _without_none(asdict(record.checkpoint)),
+        "checkpoint": _checkpoint(record.checkpoint),
         "effective": _without_none(record.effective),
         "inputs": [
             {
@@ -237,6 +238,13 @@ def _load_classification(reader: Reader) -> ClassificationRecord:
     )
 
 
+def _checkpoint(checkpoint: CheckpointSeen) -> dict[str, Any]:
+    table = _without_none(asdict(checkpoint))
+    if not checkpoint.overrides:
+        del table["overrides"]
+    return table
+
+
 def _provenance(provenance: Provenance) -> dict[str, Any]:
     own = {name: value for name, value in asdict(provenance).items() if name != "versions"}
     return {"recorded_with": own, "versions": dict(provenance.versions)}
@@ -267,7 +275,19 @@ def _load_checkpoint(reader: Reader) -> CheckpointSeen:
     table = reader.table("checkpoint")
     names = ("name", "origin", "weights", "config", "tokenizer")
     revision = table.string("revision") if "revision" in table.values else None
-    return CheckpointSeen(revision=revision, **{name: table.string(name) for name in names})
+    overrides = _load_overrides(table) if "overrides" in table.values else ""
+    return CheckpointSeen(revision=revision, overrides=overrides, **{name: table.string(name) for name in names})
+
+
+def _load_overrides(table: Reader) -> str:
+    text = table.string("overrides")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise table.error(("overrides",), "it is not a JSON object of configuration fields")
+    return text
 
 
 def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:

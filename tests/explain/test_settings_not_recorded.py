@@ -68,6 +68,7 @@ def test_a_setting_of_an_adopted_model_that_a_snapshot_does_not_keep(model: HFMo
     found = ask(stored(record), generate(models.adopt(changed, model.tokenizer)))
 
     assert found.cause == "checkpoint:config"
+    assert found.sentence.startswith("the adopted model's configuration differs from the recorded one")
 
 
 def test_a_setting_that_the_test_sets_in_the_model(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
