@@ -36,6 +36,7 @@ class Checkpoint:
             or in shards with an index. Other formats may lie beside them: read none of those.
         revision: the Hub's commit; None where there is none.
         digests: of the files in the folder.
+        overrides: the configuration fields that the test sets at load, see `overrides_text`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Checkpoint:
     folder: Path
     revision: str | None
     digests: Digests
+    overrides: str = ""
 
 
 def resolve(

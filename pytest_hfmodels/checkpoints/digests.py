@@ -86,6 +86,14 @@ def config_digest(config: Mapping[str, object], generation_config: Mapping[str, 
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
+def overrides_text(fields: Mapping[str, object]) -> str:
+    """Return configuration fields that a test sets at load as JSON, for a snapshot; empty text for none."""
+    if not fields:
+        return ""
+    # Sorted by name alone: the keys of one `id2label` may be of two kinds.
+    return json.dumps({name: fields[name] for name in sorted(fields)}, default=lambda value: type(value).__name__)
+
+
 def same_content(recorded: str, observed: str) -> bool | None:
     """Return whether two digests of a part have the same content; None if they have no source in common.
 

@@ -64,6 +64,7 @@ class Generation:
         sequence_scores: the returned beams' scores, (N,); None for greedy.
         effective: the settings as the library resolved them, by the library's names.
         plain_scores: whether `scores` equal those of one forward pass, see `Resolved`; False if unknown.
+        processors: the logits processors that were on, see `settings.active_processors`; None if unknown.
     """
 
     sequences: IntArray
@@ -72,6 +73,7 @@ class Generation:
     sequence_scores: FloatArray | None
     effective: Mapping[str, Any]
     plain_scores: bool = False
+    processors: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,12 @@ class Resolved:
         config: the generation configuration with resolved lengths and special tokens.
         plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
             is on, and the model keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
+        processors: see `active_processors`; None if unknown.
     """
 
     config: Any
     plain_scores: bool
+    processors: Mapping[str, Any] | None = None
 
 
 @contextmanager
@@ -133,7 +135,8 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
         config = keywords.get("generation_config", arguments[0] if arguments else None)
         if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
             plain = not _is_on(processors) and getattr(config, "dola_layers", None) is None
-            caught.append(Resolved(config, plain and not getattr(getattr(model, "config", None), "mem_len", None)))
+            plain = plain and not getattr(getattr(model, "config", None), "mem_len", None)
+            caught.append(Resolved(config, plain, active_processors(processors, config)))
         return processors
 
     object.__setattr__(model, _LISTENED, listen)
@@ -143,6 +146,26 @@ def resolved_settings(model: Any) -> Iterator[list[Resolved]]:
         object.__delattr__(model, _LISTENED)
         for name, value in own.items():
             object.__setattr__(model, name, value)
+
+
+def active_processors(processors: Any, config: Any) -> dict[str, Any] | None:
+    """Return the settings of the logits processors that are on, whoever set them: the caller or the model.
+
+    A processor whose setting is unknown is returned by its class name.
+
+    Args:
+        processors: the library's list; anything else returns None.
+        config: the generation configuration as the library resolved it.
+    """
+    if not isinstance(processors, list):
+        return None
+    found: dict[str, Any] = {}
+    for processor in processors:
+        kind = type(processor).__name__.removeprefix("TF")
+        setting = _PROCESSORS.get(kind, kind)
+        if setting not in SETTINGS:  # `effective_settings` has those
+            found[setting] = _plain_or_true(getattr(config, setting, None))
+    return found
 
 
 def settings_of_run(
@@ -216,6 +239,22 @@ def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+# The setting that turns a logits processor on.
+_PROCESSORS: Mapping[str, str] = {
+    "ExponentialDecayLengthPenalty": "exponential_decay_length_penalty",
+    "ForcedBOSTokenLogitsProcessor": "forced_bos_token_id",
+    "ForcedEOSTokenLogitsProcessor": "forced_eos_token_id",
+    "InfNanRemoveLogitsProcessor": "remove_invalid_values",
+    "LogitNormalization": "renormalize_logits",
+    "MinLengthLogitsProcessor": "min_length",
+    "MinNewTokensLengthLogitsProcessor": "min_length",  # a record counts the prompt, too
+    "NoBadWordsLogitsProcessor": "bad_words_ids",
+    "NoRepeatNGramLogitsProcessor": "no_repeat_ngram_size",
+    "RepetitionPenaltyLogitsProcessor": "repetition_penalty",
+    "SequenceBiasLogitsProcessor": "sequence_bias",
+    "SuppressTokensAtBeginLogitsProcessor": "begin_suppress_tokens",
+    "SuppressTokensLogitsProcessor": "suppress_tokens",
+}
 _NAMES = (*SETTINGS, "max_new_tokens", "min_new_tokens")
 _DEFAULT_LENGTH = 20
 _LISTENED = "_get_logits_processor"
@@ -231,6 +270,13 @@ def _python(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return value.numpy().tolist() if hasattr(value, "numpy") else value
+
+
+def _plain_or_true(value: Any) -> Any:
+    try:
+        return True if value is None else plain(value)
+    except NotPlainError:
+        return True
 
 
 def _text(value: str) -> str:

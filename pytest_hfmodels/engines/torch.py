@@ -153,6 +153,7 @@ class TorchModel(LoadedModel):
             sequence_scores=None if sequence_scores is None else _floats(sequence_scores),
             effective=settings_of_run(resolved, self.model, settings, ids.shape[1], engine=self.engine),
             plain_scores=bool(resolved) and resolved[-1].plain_scores,
+            processors=resolved[-1].processors if resolved else None,
         )
 
     @one_at_a_time

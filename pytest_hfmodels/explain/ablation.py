@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence, recorded_overrides
 from pytest_hfmodels.explain.forward_pass import machine
 from pytest_hfmodels.kinds.explanation import Evidence, Swap
 from pytest_hfmodels.kinds.tolerance import noise_floor
@@ -76,6 +77,7 @@ class Movement:
         base: the load with all recorded settings that explain a part of the movement.
         shares: each of these settings, and the share of the movement that it explains.
         afresh: the share that the control explains, if that is most of the movement.
+        tried: the recorded settings that a load has tried: `dtype`, `attention`.
     """
 
     before: float
@@ -87,6 +89,7 @@ class Movement:
     base: Load | None = None
     shares: list[tuple[str, float]] = field(default_factory=list)
     afresh: float = 0.0
+    tried: set[str] = field(default_factory=set)
 
     def reproduced_by(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> bool:
         """Load the model in another way, and return whether it reproduces the recorded numbers.
@@ -149,7 +152,9 @@ def ablate(
     then, now, again = recorded.provenance, observed.provenance, passes.origin.again
     if found.before <= ALIKE:  # no load can come closer, so a load proves nothing
         return _engine(found, recorded, observed) if then.engine != now.engine else _machine(found, recorded, observed)
-    proven = control(found, recorded, observed, passes.origin)
+    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
+        found, recorded, observed, passes.origin
+    )
     if proven is not None or not surroundings:
         return proven
     if then.engine != now.engine:
@@ -183,6 +188,7 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     changes = in_memory.of_the_model(origin)
     if found.reproduced_by(_AFRESH, origin.again):
         assert found.last is not None
+        origin.distrust()
         return AblationResult("test", _in_memory(origin, found.last))
     if found.last is not None and found.last.seen.moved <= found.before / _SETTLES:
         found.afresh, found.base = _share(found.before - found.last.seen.moved, found.before), found.last
@@ -194,10 +200,50 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
     said = in_memory.as_evidence(changes)
     found.evidence.insert(0, said)
     if found.last is not None:
-        return None  # the change was there when recording, or is not the only reason
+        return _written(found, origin, found.last)  # or the change was there when recording, or is not the only reason
     if in_memory.stands_alone(recorded, observed):
         return AblationResult("test", in_memory.sentence(changes))
     return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
+
+
+def with_recorded_overrides(
+    found: Movement, recorded: Record, observed: Record, origin: Origin
+) -> AblationResult | None:
+    """Load the model with the recorded overrides of its configuration, then also in the recorded dtype and attention.
+
+    If neither reproduces the numbers, the cause is unknown. A file without overrides may be of an earlier version,
+    which kept none, so it proves nothing.
+    """
+    names, afresh = changed_overrides(recorded, observed), found.last
+    then, now = recorded.provenance, observed.provenance
+    if not names or then.engine != now.engine:
+        return None
+    fields, floor = recorded_overrides(recorded), noise_floor(then.dtype, same_engine=True)
+    said, what = overrides_sentence(recorded, observed, names), "the recorded overrides"
+    if found.reproduced_by(what, lambda: origin.again(fields=fields)):
+        return AblationResult("test", f"{said}; loading with {what} reproduces the recorded numbers")
+    if then.dtype != now.dtype or then.attention != now.attention:
+        what = f"{what}, {then.dtype} and {then.attention} attention"
+        load = {"fields": fields, "dtype": then.dtype, "attention": then.attention}
+        if found.reproduced_by(what, lambda: origin.again(**load), floor):
+            return AblationResult("test", f"{said}; loading with {what} reproduces the recorded numbers")
+    found.last = afresh
+    if not recorded.checkpoint.overrides:
+        return None
+    return AblationResult(None, f"{said}; the recorded ones do not reproduce the recorded numbers, so more has changed")
+
+
+def _written(found: Movement, origin: Origin, fresh: Load) -> AblationResult | None:
+    """Blame weights that were written, if the checkpoint's own in the model with its hooks reproduce the numbers."""
+    if fresh.model.engine != "torch" or not origin.weights_written():
+        return None
+    what = "the checkpoint's weights in the model in memory"
+    proven = found.reproduced_by(what, lambda: in_memory.with_weights_of(origin.loaded, fresh.model))
+    found.last = fresh
+    if proven:
+        return AblationResult("test", in_memory.sentence([in_memory.WRITTEN]))
+    said = f"{in_memory.WRITTEN}; no load of the checkpoint reproduces the recorded numbers, so the cause is unknown"
+    return AblationResult(None, said)
 
 
 def _in_memory(origin: Origin, afresh: Load) -> str:
@@ -218,6 +264,7 @@ def _as_recorded(
             said = f"loaded in {now.dtype}, recorded in {then.dtype}; {came_back}"
             return AblationResult("dtype", said)
         if found.last is not None:
+            found.tried.add("dtype")
             found.keep(then.dtype)
             kept = {"dtype": then.dtype}
     for attention in _attentions(then.attention, now.attention):
@@ -226,9 +273,24 @@ def _as_recorded(
         what = what or f"{words} instead of {now.attention}"
         if found.reproduced_by(what, lambda attention=attention: again(**kept, attention=attention)):  # type: ignore[misc]
             return _of_both(found, words) if kept else _of_the_kernel(then, now, what)
-        if then.attention != now.attention:
+        if then.attention != now.attention and found.last is not None:
+            found.tried.add("attention")
             found.keep(words)
     return None
+
+
+def not_separated(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
+    """Return that no cause is known, because a dtype or attention differs and no load could try the recorded one."""
+    then, now = recorded.provenance, observed.provenance
+    if then.engine != now.engine:
+        return None
+    sides = {"dtype": (then.dtype, now.dtype), "attention": (then.attention, now.attention)}
+    untried = [name for name, (before, after) in sides.items() if before != after and name not in found.tried]
+    if not untried:
+        return None
+    loaded = ", ".join(f"{name} {sides[name][1]} (recorded: {sides[name][0]})" for name in untried)
+    said = f"loaded with {loaded}; the recorded {' and '.join(untried)} could not be tried, so the cause is unknown"
+    return AblationResult(None, said)
 
 
 def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> AblationResult:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.ablation import Measured, Movement, ablate
+from pytest_hfmodels.explain.ablation import Measured, Movement, ablate, not_separated
 from pytest_hfmodels.explain.forward_pass import from_there_on, largest, measured, where
 from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence, Swap
@@ -113,6 +113,8 @@ def explain_numbers(
         return Answer("forward", pooled[0], "pooling", ("pooling",)), evidence, []
     found = movement(moved, recorded, live, passes, floor)
     proven = ablate(found, recorded, observed, passes)
+    if proven is None and moved > floor:
+        proven = not_separated(found, recorded, observed)
     if moved <= floor:
         evidence += found.evidence
         said = "the numbers moved within the noise floor; none of the ablations explains it"

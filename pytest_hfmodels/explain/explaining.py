@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import classifier, in_memory, layers, search
-from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, Measured, Movement, ablate, control
+from pytest_hfmodels.explain.ablation import (
+    ALIKE,
+    AblationResult,
+    Measured,
+    Movement,
+    ablate,
+    control,
+    not_separated,
+    with_recorded_overrides,
+)
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.explain.consistency import contradictions
 from pytest_hfmodels.explain.forward_pass import (
     Teacher,
@@ -102,7 +113,7 @@ def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Ex
     part = layers.checkpoint_part(recorded, observed)
     if outside is not None:  # the model cannot be run over the recorded tokens
         if part is not None:
-            return _of(comparison, _checkpoint(part, [Evidence(outside)]))
+            return _of(comparison, _checkpoint(part, [Evidence(outside)], observed))
         return Explanation(comparison.verdict, None, outside)
     broken = _not_finite(comparison, recorded)
     if broken is not None:
@@ -167,18 +178,38 @@ def _of_generation(
     own = max(floor, noise_floor(observed.provenance.dtype, same_engine=True))  # of two runs today
     ask = search.processed_otherwise if generating > 2 * own else search.look
     found = ask(recorded, observed, passes, teacher, own, generating)
-    changes = in_memory.of_the_model(passes.origin)
+    changes = [*in_memory.of_the_model(passes.origin), *in_memory.of_unrecorded_settings(passes.origin)]
     if changes and in_memory.stands_alone(recorded, observed):
         return Explanation(comparison.verdict, "test", in_memory.sentence(changes), (*evidence, *close))
-    evidence = [*found.evidence, *evidence, *close]
+    evidence = [*found.evidence, *_unrecorded(observed), *evidence, *close]
     if changes:
         evidence.insert(0, in_memory.as_evidence(changes))
-    if found.tie or found.alike:
+    found = _beside_the_configuration(found, recorded, observed)
+    if found.tie or (found.alike and found.cause is None):
         small = _small(comparison, recorded, observed, passes, drift, evidence)
         return small if small.cause is not None else replace(small, sentence=found.sentence)
-    if found.cause is None and part is not None and drift > 0:
-        return _of(comparison, _checkpoint(part, evidence))
+    if found.cause is None and part == "weights" and drift > 0:
+        return _of(comparison, _checkpoint(part, evidence, observed))
     return Explanation(comparison.verdict, found.cause, found.sentence, tuple(evidence), rules=found.rules)
+
+
+def _beside_the_configuration(found: search.Found, recorded: Record, observed: Record) -> search.Found:
+    """Return what the reference proves if the checkpoint's configuration differs: it can turn on logits processors."""
+    same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
+    if same is not False or found.tie or found.rules or found.cause not in (None, "search"):
+        return found
+    if found.cause is None:
+        named = _checkpoint("config", [], observed)
+        return replace(found, cause=named.cause, sentence=named.sentence)
+    said = f"{found.sentence}; the checkpoint's configuration differs, too, so the library may not be the reason"
+    return replace(found, cause=None, sentence=said)
+
+
+def _unrecorded(observed: GenerationRecord) -> Iterator[Evidence]:
+    """Yield the logits processors of which a snapshot keeps nothing."""
+    names = search.unrecorded_settings(observed)
+    if names:
+        yield Evidence(f"on in this run, but not by the test's own request, so not in a snapshot: {', '.join(names)}")
 
 
 def _in_memory(
@@ -218,7 +249,7 @@ def _forward(
 ) -> Explanation:
     """Explain numbers that moved beyond the noise floor."""
     found = _movement(drift, recorded, observed, passes)
-    proven = ablate(found, recorded, observed, passes)
+    proven = ablate(found, recorded, observed, passes) or not_separated(found, recorded, observed)
     base = found.base if proven is None else None  # the load in which to look for the rest of the movement
     block, told = where(
         recorded.blocks,
@@ -333,7 +364,7 @@ def _of_classifier(
     if part is not None and moved > floor:
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         if passes is None or observed.live is None:
-            return _of(comparison, _checkpoint(part, [told, *close]))
+            return _of(comparison, _checkpoint(part, [told, *close], observed))
         found = classifier.movement(moved, recorded, observed.live, passes, floor)
         return _of_the_checkpoint(comparison, part, found, recorded, observed, passes, [told, *close])
     if passes is None or observed.live is None:
@@ -346,7 +377,7 @@ def _of_classifier(
         return Explanation(comparison.verdict, None, _differs(beyond), (told, *close))
     answer, evidence, swapped = classifier.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
     cause, sentence, block = answer.cause, answer.sentence, answer.block
-    if comparison.verdict is Verdict.DRIFT and cause is None:
+    if comparison.verdict is Verdict.DRIFT and cause is None and moved <= floor:
         sentence = within_the_floor(comparison, floor)
     if comparison.verdict is Verdict.NEAR_TIE and cause is None:
         sentence = "rounding chose between two equally good readings; it is unknown why it rounded differently"
@@ -372,6 +403,9 @@ def _reading(
     ]
     said = [Evidence("the logits are as recorded, within the noise floor"), *evidence]
     said += [Evidence(f"labels: {', '.join(dict.fromkeys(names))}")] if names else []
+    overridden = [name for name in changed_overrides(recorded, observed) if name in ("id2label", "label2id")]
+    if overridden:
+        return layers.Finding("test", overrides_sentence(recorded, observed, overridden), said)
     if part == "config":
         sentence = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
         return layers.Finding("checkpoint:config", sentence, said)
@@ -392,19 +426,25 @@ def _of_the_checkpoint(
     evidence: list[Evidence],
 ) -> Explanation:
     """Blame another checkpoint, unless loading it again reproduces the recorded numbers: then the test changed it."""
-    proven = control(found, recorded, observed, passes.origin)
+    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
+        found, recorded, observed, passes.origin
+    )
     evidence = [*evidence, *_shown(found.swapped), *found.evidence]
     swapped = tuple(found.swapped)
     if proven is not None and any(swap.returns for swap in swapped):
         return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), swapped)
-    finding = _checkpoint(part, evidence)
+    finding = _checkpoint(part, evidence, observed)
     return replace(_of(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
 
 
-def _checkpoint(part: str, evidence: list[Evidence]) -> layers.Finding:
+def _checkpoint(part: str, evidence: list[Evidence], observed: Record) -> layers.Finding:
+    if part == "config" and observed.checkpoint.origin == "adopted":
+        sentence = "the adopted model's configuration differs from the recorded one; a snapshot keeps only its digest"
+        return layers.Finding("checkpoint:config", f"{sentence}, so the field is unknown", evidence)
     words = {
         "weights": "weights differ from the recorded ones (another digest)",
-        "config": "configuration differs from the recorded one (another digest); a snapshot does not keep its fields",
+        "config": "config.json or generation_config.json differs from the recorded one; a snapshot keeps only their "
+        "digest, so the field is unknown: `git diff` of the checkpoint shows it",
     }
     return layers.Finding(f"checkpoint:{part}", f"the checkpoint's {words[part]}", evidence)
 
@@ -413,7 +453,7 @@ def _without_model(comparison: Comparison, recorded: Record, observed: Record, c
     """Explain from the evidence alone, because the model that made the record is no longer in memory."""
     part = layers.checkpoint_part(recorded, observed)
     if part is not None and comparison.drift > 0:
-        return _of(comparison, _checkpoint(part, close))
+        return _of(comparison, _checkpoint(part, close, observed))
     sentence = "the model that made this output is no longer in memory, so the plugin cannot find the reason"
     if comparison.verdict is Verdict.NEAR_TIE:
         sentence = "rounding chose between two equally good tokens; it is unknown why it rounded differently"

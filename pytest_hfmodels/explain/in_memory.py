@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.alterations import is_set_by_upstream
+from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.models.watch import IN_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.evidence import Origin
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
+WRITTEN = f"{IN_PLACE} (changed by this test or an earlier one)"
 NOT_NAMED = (
     "loading the checkpoint again reproduces the recorded numbers, so something changed the model in memory; "
     "the plugin cannot find what"
@@ -32,7 +37,8 @@ def of_the_model(origin: Origin) -> list[str]:
 
 def of_the_tokenizer(origin: Origin | None) -> list[str]:
     """Return what has changed of what ids and text come from."""
-    return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(_TOKENIZER)]
+    changes = [] if origin is None else origin.altered(weights=False, vocabulary=True)
+    return [change for change in changes if change.startswith(_TOKENIZER)]
 
 
 def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:
@@ -41,14 +47,29 @@ def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
 
 
+def of_unrecorded_settings(origin: Origin) -> list[str]:
+    """Return what has changed of the generation settings that a snapshot does not keep."""
+    kept = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
+    found = [one for one in origin.altered(weights=False) if one.startswith(_SETTINGS)]
+    return [one for one in found if not one.startswith(kept)]
+
+
 def sentence(changes: Sequence[str], what: str = "model") -> str:
     """Return changes as the reason why."""
-    return f"the test has changed the {what} in memory, so that it is no longer the checkpoint's: {listed(changes)}"
+    who = "a test" if any("(changed by " in change for change in changes) else "the test"
+    return f"{who} has changed the {what} in memory, so that it is no longer the checkpoint's: {listed(changes)}"
 
 
 def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
     """Return changes as something that was found, where another reason may stand beside it."""
     return Evidence(f"the {what} in memory has changed since it was loaded: {listed(changes)}")
+
+
+def with_weights_of(loaded: LoadedModel, fresh: LoadedModel) -> LoadedModel:
+    """Return a copy of a torch model in memory, with its hooks and attributes but the weights of a fresh load."""
+    model = copy.deepcopy(loaded.model)
+    model.load_state_dict(fresh.model.state_dict())
+    return type(loaded)(model)
 
 
 def differences(model: Any, fresh: Any) -> list[str]:

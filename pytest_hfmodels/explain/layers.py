@@ -6,12 +6,15 @@ Pure: two records and their comparison. What needs the model is in `forward_pass
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import same_content
-from pytest_hfmodels.engines.settings import SETTINGS
+from pytest_hfmodels.engines.settings import SETTINGS, effective_settings, given_settings, wanted_length
 from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.explain.decoder import find_setting
+from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
@@ -41,6 +44,10 @@ class Finding:
 
 
 ORDER = ("kind", "prompt", "settings", "numbers", "ids", "beams", "labels", "text")
+_NO_RELEASE = (
+    "but neither the release nor the checkpoint's configuration has changed: the test no longer gives the recorded "
+    "value, something patches generate, or the file was edited"
+)
 _TESTS_OWN = ("skip_special_tokens", "loss", "labels given")
 
 
@@ -109,12 +116,16 @@ def settings(
     found = [difference for difference in comparison.differences if difference.layer == "settings"]
     told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
     evidence = [Evidence(f"resolved settings: {told:.300}")]
-    given = [difference.what for difference in found if _is_given(difference, asked)]
+    given = [difference.what for difference in found if _is_given(difference, asked, observed)]
     if len(given) == len(found):
         return Finding(
             "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
         )
-    names = ", ".join(difference.what for difference in found if difference.what not in given)
+    not_given = [difference.what for difference in found if difference.what not in given]
+    overridden = [name for name in changed_overrides(recorded, observed) if name in not_given]
+    if overridden and len(overridden) == len(not_given):
+        return Finding("test", overrides_sentence(recorded, observed, overridden), evidence)
+    names = ", ".join(not_given)
     same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
     if same is False:
         return Finding(
@@ -127,6 +138,8 @@ def settings(
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     if isinstance(observed, ClassificationRecord):
         return Finding("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
+    if "transformers" not in moved_versions(recorded, observed):  # then the defaults are the same
+        return Finding(None, f"{names} differs from the recorded value, {_NO_RELEASE}", evidence)
     rule = _length_rule(recorded, observed, names)
     rules = ("default_length_counts_prompt",) if rule else ()
     return Finding("generation-defaults", f"the release's defaults have changed: {names}{rule}", evidence, rules)
@@ -197,14 +210,20 @@ def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
     return f"{text}(id {ids[position]})"
 
 
-def _is_given(difference: Difference, asked: Mapping[str, Any] | None) -> bool:
-    """Return whether the test itself requests the setting that differs; it may give a length in new tokens."""
+def _is_given(difference: Difference, asked: Mapping[str, Any] | None, observed: Record) -> bool:
+    """Return whether the test itself requests the value that differs, as a keyword or in a `generation_config`."""
     if difference.what in _TESTS_OWN or difference.what not in _LISTED:
         return True  # what upstream resolves by itself has a name in every record
     if asked is None:
         return False
-    also = {"max_length": "max_new_tokens", "min_length": "min_new_tokens"}.get(difference.what, difference.what)
-    return difference.what in asked or also in asked
+    if isinstance(observed, ClassificationRecord):
+        return difference.what in asked
+    config = SimpleNamespace(**given_settings(asked))
+    prompt = len(observed.prompt.ids)
+    if difference.what == "max_length":
+        config.max_length = wanted_length(asked, prompt)
+    given = difference.what in vars(config) or (difference.what == "min_length" and "min_new_tokens" in vars(config))
+    return given and effective_settings(config, {}, prompt)[difference.what] == difference.observed
 
 
 def _length_rule(recorded: Record, observed: Record, names: str) -> str:

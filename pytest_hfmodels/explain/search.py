@@ -110,7 +110,9 @@ def look(
         floor: the noise floor.
         generating: how far the scores that the library chose from have moved, see `forward_pass.scores_moved`.
     """
-    settings, unstated = reference_settings(observed.effective)
+    if observed.live is None or observed.live.processors is None:
+        return Found(None, "the search cannot be checked: this model does not tell which logits processors are on", ())
+    settings, unstated = reference_settings(run_settings(observed))
     if unstated:
         return Found(
             None, f"the reference does not state {', '.join(unstated)}, so that the search cannot be checked", ()
@@ -129,6 +131,18 @@ def look(
             ids = (*recorded.prompt.ids, *recorded.ids[:position])
             heard.setdefault(ids, log_softmax(known) if beams else known)
     return _judged(_Case(recorded, observed, settings, _Scores(heard, passes if alike else None, beams), floor))
+
+
+def run_settings(observed: GenerationRecord) -> dict[str, Any]:
+    """Return the settings of a run, with those of logits processors that the test did not turn on itself."""
+    own = None if observed.live is None else observed.live.processors
+    return {**observed.effective, **(own or {})}
+
+
+def unrecorded_settings(observed: GenerationRecord) -> list[str]:
+    """Return the logits processors that were on although the test did not ask for them: no snapshot keeps those."""
+    own = None if observed.live is None else observed.live.processors
+    return [name for name in own or () if name not in observed.effective]
 
 
 def reference_settings(effective: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -402,7 +416,9 @@ def processed_otherwise(
     found = look(recorded, observed, passes, teacher, floor, generating)
     if found.cause is not None:
         return found
-    settings, _ = reference_settings(observed.effective)
+    settings, unstated = reference_settings(run_settings(observed))
+    if unstated or observed.live is None or observed.live.processors is None:
+        return found
     for release in (_release(observed), _release(recorded)):
         apart = max(_processing(recorded, teacher, settings, Rules.of(release)), default=0.0)
         if apart <= 2 * floor:

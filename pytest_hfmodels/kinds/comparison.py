@@ -131,10 +131,18 @@ def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Di
 
 
 def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
+    from pytest_hfmodels.checkpoints import same_content  # only for records that differ
+
     for part in ("weights", "config", "tokenizer"):
         before, now = getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)
-        if before != now:
+        same = before == now or same_content(before, now)
+        if same is False:
             yield f"the checkpoint's {part} changed"
+        elif same is None:  # an adopted model's weights in two dtypes, or its configuration in two releases
+            yield f"the checkpoint's {part} cannot be compared"
+    before, now = recorded.checkpoint.overrides, observed.checkpoint.overrides
+    if before != now:  # files of earlier versions keep none
+        yield f"the test's overrides of the configuration: {before or 'none recorded'} -> {now or 'none'}"
 
 
 def largest_movement(*pairs: tuple[float, float]) -> float:

@@ -52,12 +52,21 @@ class Origin(Protocol):
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load its checkpoint, optionally with another `dtype`, `attention` or more `overrides` of its configuration.
 
+        `fields` replace the overrides of the test.
         Returns None if it has no checkpoint or is too large.
         """
         ...
 
-    def altered(self, *, weights: bool = True) -> list[str]:
-        """Return what has changed in the model and its tokenizer since loading; optionally without reading weights."""
+    def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:
+        """Return what has changed in the model and its tokenizer since loading; weights and vocabulary if wanted."""
+        ...
+
+    def weights_written(self) -> bool:
+        """Return whether the weights have changed since loading, also if something else has; False if unknown."""
+        ...
+
+    def distrust(self) -> None:
+        """Let no later test use this model in memory."""
         ...
 
 
@@ -101,12 +110,15 @@ class Live:
         scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
         plain_scores: whether one forward pass should give the same scores; False if unknown.
+        processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
+            those that the test set.
     """
 
     logits: FloatArray
     scores: FloatArray
     made_by: MadeBy | None = None
     plain_scores: bool = False
+    processors: Mapping[str, Any] | None = None
 
     @cached_property
     def log_probabilities(self) -> FloatArray:

@@ -46,7 +46,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class CheckpointSeen:
-    """The checkpoint that made a record: its name as asked for and a digest per part."""
+    """The checkpoint that made a record: its name as asked for and a digest per part.
+
+    `overrides` are configuration fields that the test sets at load, as JSON. Empty for none, and in files of earlier
+    versions.
+    """
 
     name: str
     origin: str
@@ -54,6 +58,7 @@ class CheckpointSeen:
     weights: str
     config: str
     tokenizer: str
+    overrides: str = ""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> CheckpointSeen:
@@ -66,4 +71,5 @@ class CheckpointSeen:
             weights=digests.weights,
             config=digests.config,
             tokenizer=digests.tokenizer,
+            overrides=checkpoint.overrides,
         )

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, finalize
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, fill_private_copy, read_configuration, resolve, tokenizer_digest
+from pytest_hfmodels.checkpoints import (
+    Checkpoint,
+    fill_private_copy,
+    overrides_text,
+    read_configuration,
+    resolve,
+    tokenizer_digest,
+)
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
@@ -182,13 +189,22 @@ class ModelCache:
             reach = reachable_ids(holders) if untouched else set()
             for key, entry in list(self._entries.items()):
                 if weights or entry.requested or entry.has_part_in(reach):
-                    self._found += self._look(key, entry, test, weights=weights)
+                    self._look_after(key, entry, test, weights=weights)
                     entry.requested = False
             if weights:
                 self._found += self._unattributed
                 self._unattributed = []
             found, self._found = self._found, []
         yield from found
+
+    def _look_after(self, key: str, entry: Entry, test: str, *, weights: bool) -> None:
+        """Inspect a model after a test; evict a distrusted one, whose weights any test may have written."""
+        known = not entry.distrusted or entry.checkpoint.origin == "bundled"
+        found = self._found if known else self._unattributed
+        found += self._look(key, entry, test if known else "", weights=weights)
+        if entry.distrusted and not entry.adopted:
+            self._entries.pop(key, None)
+        entry.distrusted = False
 
     def _look(self, key: str, entry: Entry, test: str, *, weights: bool = False) -> Iterator[tuple[str, list[str]]]:
         changes = entry.new_changes(test, weights=weights)
@@ -260,11 +276,13 @@ class ModelCache:
         before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
 
         def load(**changes: Any) -> engines.LoadedModel:
-            changes["overrides"] = {**options.overrides, **changes.get("overrides", {})}
+            own = changes.pop("fields", options.overrides)
+            changes["overrides"] = {**own, **changes.get("overrides", {})}
             with self._lock:
                 return self._engine(name).load(found.folder, task, replace(options, **changes))
 
         self.loads += 1
+        found = replace(found, overrides=overrides_text(options.overrides))
         return Entry(found, task, loaded, tokenizer, before, load=load)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.models.watch import Fingerprint
+from pytest_hfmodels.models.watch import IN_PLACE, Fingerprint, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ class Entry:
         adopted: whether the user loaded it.
         requested: whether the running test has requested it.
         load: loads the checkpoint again, with other options; None if it was adopted.
+        distrusted: whether an explanation found a change that is not looked for after each test.
     """
 
     checkpoint: Checkpoint
@@ -40,6 +41,7 @@ class Entry:
     adopted: bool = False
     requested: bool = False
     load: Callable[..., LoadedModel] | None = None
+    distrusted: bool = False
     seen: int = 0  # the number of tests at its last inspection
     last_test: str = ""  # the test before its last inspection
     _before: Fingerprint = field(init=False)
@@ -61,6 +63,8 @@ class Entry:
 
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load the checkpoint again, optionally with another `dtype`, `attention` or more `overrides`.
+
+        `fields` replace the overrides of the test.
 
         Returns:
             The model, or None where it was adopted or is too large to be in memory twice.
@@ -91,25 +95,56 @@ class Entry:
             test: the test that has just run.
             weights: also read the tokenizer's vocabulary, and every weight if `original` includes them.
         """
-        thorough = weights or (self.requested and self.checkpoint.origin == "bundled")  # those are small
-        now = self._look(weights=thorough and self._before.weights is not None, vocabulary=weights)
+        thorough = (
+            weights or self.distrusted or (self.requested and self.checkpoint.origin == "bundled")
+        )  # those are small
+        vocabulary = weights or self.distrusted
+        now = self._look(weights=thorough and self._before.weights is not None, vocabulary=vocabulary)
         changes = self._before.changes(now)
         if changes:
             self._before = now
             self._changed_by |= dict.fromkeys(self.original.changes(now), test)
         return changes
 
-    def altered(self, *, weights: bool = True) -> list[str]:
+    def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:
         """Return what has changed in the model and tokenizer since loading, and which earlier test changed it.
 
         Args:
             weights: also read every weight, if `original` includes them.
+            vocabulary: also read the tokenizer's vocabulary.
         """
-        now = self._look(weights=weights and self.original.weights is not None, vocabulary=False)
-        return [
-            f"{change} (changed by {test})" if (test := self._changed_by.get(change)) else change
-            for change in self.original.changes(now)
-        ]
+        now = self._look(weights=weights and self.original.weights is not None, vocabulary=vocabulary)
+        changes = self.original.changes(now)
+        after_each_test = self.original.changes(replace(now, weights=None, vocabulary=None, buffers=None))
+        if changes != after_each_test:
+            self.distrust()
+        return [f"{change}{self._attribution(change, change in after_each_test)}" for change in changes]
+
+    def weights_written(self) -> bool:
+        """Return whether the weights have changed since loading, also if something else has; False if unknown."""
+        if self.original.weights is None:
+            return False
+        found = digest_of(self.loaded.weights()) != self.original.weights
+        if found:
+            self.distrust()
+        return found
+
+    def distrust(self) -> None:
+        """Have the cache evict this model after the test."""
+        self.distrusted = True
+
+    def _attribution(self, change: str, seen: bool) -> str:
+        """Return which test made a change, in words; empty for this one.
+
+        Args:
+            change: in words.
+            seen: whether the cache would have seen it after an earlier test.
+        """
+        if change in self._changed_by:
+            return f" (changed by {self._changed_by[change] or 'an earlier test'})"
+        if seen or (change == IN_PLACE and self.checkpoint.origin == "bundled"):  # those are read after each test
+            return ""
+        return " (changed by this test or an earlier one)"
 
     def _look(self, *, weights: bool, vocabulary: bool) -> Fingerprint:
         return Fingerprint.of(self.loaded, self.tokenizer, with_weights=weights, with_vocabulary=vocabulary)

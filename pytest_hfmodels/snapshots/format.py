@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
         "format": FORMAT,
         "kind": record.kind,
         "provenance": _provenance(record.provenance),
-        "checkpoint": {name: value for name, value in asdict(record.checkpoint).items() if value is not None},
+        "checkpoint": _checkpoint(record.checkpoint),
         **kind_of(record).tables(record),
         "forward": _blocks(record.blocks),
     }
@@ -122,6 +123,10 @@ def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
 
 
+def _checkpoint(checkpoint: CheckpointSeen) -> dict[str, Any]:
+    return {name: value for name, value in asdict(checkpoint).items() if value not in (None, "")}
+
+
 def _provenance(provenance: Provenance) -> dict[str, Any]:
     own = {name: value for name, value in asdict(provenance).items() if name != "versions"}
     return {"recorded_with": own, "versions": dict(provenance.versions)}
@@ -152,7 +157,19 @@ def _load_checkpoint(reader: Reader) -> CheckpointSeen:
     table = reader.table("checkpoint")
     names = ("name", "origin", "weights", "config", "tokenizer")
     revision = table.string("revision") if "revision" in table.values else None
-    return CheckpointSeen(revision=revision, **{name: table.string(name) for name in names})
+    overrides = _load_overrides(table) if "overrides" in table.values else ""
+    return CheckpointSeen(revision=revision, overrides=overrides, **{name: table.string(name) for name in names})
+
+
+def _load_overrides(table: Reader) -> str:
+    text = table.string("overrides")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise table.error(("overrides",), "it is not a JSON object of configuration fields")
+    return text
 
 
 def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def passes(*returned: Any, altered: tuple[str, ...] = ()) -> Any:
         return list(altered)
 
     loaded = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace()))
-    return SimpleNamespace(origin=SimpleNamespace(again=again, altered=changed, loaded=loaded), asked=asked)
+    origin = SimpleNamespace(again=again, altered=changed, loaded=loaded, distrust=lambda: None)
+    return SimpleNamespace(origin=origin, asked=asked)
 
 
 def ablated(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, Movement]:

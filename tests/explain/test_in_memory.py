@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels import ModelCache
 from pytest_hfmodels.explain.in_memory import differences
+from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..tiny_gpt2 import tiny_weights, write_weights
 from .asking import ask, bent, blocks_shifted, other_folder, stored, told
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_hfmodels import HFModel, ModelCache
+    from pytest_hfmodels import HFModel
 
 
 @pytest.fixture
@@ -388,3 +390,128 @@ def test_an_adopted_model_is_not_ablated(models: ModelCache, monkeypatch: pytest
 
     assert (found.cause, found.swapped) == ("forward", ())
     assert "the checkpoint loaded again instead of the model in memory was not tried" in told(found)
+
+
+# -- what no load could try -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["generate", "classify"])
+def test_an_adopted_model_in_another_dtype(models: ModelCache, task: str) -> None:
+    import torch
+
+    ask_model: Any = {"generate": generate, "classify": classify}[task]
+    about: dict[str, Any] = {"classify": {"task": "text-classification", "pad_token_id": 0}}.get(task, {})
+    plain = models.load("./model", **about)
+    before, now = (
+        ask_model(models.adopt(copy.deepcopy(plain.model).to(dtype), plain.tokenizer))
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+
+    found = ask(stored(before), now, tolerance=1e-6)
+    notes = compare(stored(before), now, Tolerance(1e-6)).notes
+
+    assert found.cause is None
+    assert found.sentence == (
+        "loaded with dtype bfloat16 (recorded: float32); the recorded dtype could not be tried, so the cause is unknown"
+    )
+    assert "the checkpoint's weights cannot be compared" in notes
+    assert not any(note.endswith("changed") for note in notes)
+
+
+# -- an earlier test ------------------------------------------------------------------------------------------------
+
+
+def write_weights_unseen(model: Any) -> None:
+    for parameter in model.transformer.h[0].mlp.parameters():
+        parameter.data.mul_(1.5)
+
+
+def test_weights_that_an_earlier_test_may_have_written(tiny_gpt2: Path, models: ModelCache) -> None:
+    del models
+    cache = ModelCache(tiny_gpt2.parent)
+    handle = cache.load("./model")
+    recorded = stored(generate(handle))
+    write_weights_unseen(handle.model)
+    assert list(cache.dirty(test="test_first")) == []  # after each test only cheap marks are read
+
+    found = ask(recorded, generate(handle))
+    after = list(cache.dirty(test="test_second"))
+
+    assert found.cause == "test"
+    assert found.sentence == (
+        "a test has changed the model in memory, so that it is no longer the checkpoint's: weights or buffers were "
+        "written in place (changed by this test or an earlier one)"
+    )
+    assert after == []  # test_second is not accused, and the next test gets a fresh model
+    assert stored(generate(handle)).steps == recorded.steps
+    assert list(cache.dirty(weights=True)) == [
+        ("./model (text-generation, torch)", ["weights or buffers were written in place"])
+    ]
+
+
+@pytest.mark.parametrize("shifted", [0.0, 0.1], ids=["alone", "beside a fault"])
+def test_weights_that_were_written_under_a_hook(model: HFModel, shifted: float) -> None:
+    with hooked(model.model.transformer.h[1]):
+        recorded = stored(generate(model), transformers="4.49.0")
+        write_weights_unseen(model.model)
+        with blocks_shifted(model.model, 0, shifted):
+            found = ask(recorded, generate(model))
+
+    if shifted:
+        assert found.cause is None
+        assert "no load of the checkpoint reproduces the recorded numbers" in found.sentence
+    else:
+        assert (found.cause, found.suggests) == ("test", ())
+        assert "weights or buffers were written in place" in found.sentence
+
+
+def test_a_change_that_the_plugin_cannot_name_evicts_the_model(
+    tiny_gpt2: Path, models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del models
+    cache = ModelCache(tiny_gpt2.parent)
+    handle = cache.load("./model")
+    recorded, changed = stored(generate(handle)), handle.model
+    monkeypatch.setattr(changed.transformer.ln_f, "eps", 0.5)
+
+    with unwatched(monkeypatch):
+        found = ask(recorded, generate(handle))
+
+    assert found.cause == "test"
+    list(cache.dirty(test="test_it"))
+    assert handle.model is not changed
+
+
+def test_a_change_of_an_earlier_test_does_not_accuse_this_one(tiny_gpt2: Path, models: ModelCache) -> None:
+    plain = models.load("./model")
+    cache = ModelCache(tiny_gpt2.parent)
+    adopted = cache.adopt(copy.deepcopy(plain.model), plain.tokenizer)
+    recorded = stored(generate(adopted))
+    adopted.model.transformer.ln_f.eps = 0.5
+    list(cache.dirty(test="test_first"))
+
+    found = ask(recorded, generate(adopted))
+
+    assert found.sentence.startswith("a test has changed the model in memory")
+    assert "(changed by test_first)" in found.sentence
+
+
+def test_a_vocabulary_that_an_earlier_test_may_have_changed(tiny_gpt2: Path, models: ModelCache) -> None:
+    """A word of the vocabulary that becomes an added token leaves the size of the vocabulary as it was."""
+    from transformers import AddedToken
+
+    del models
+    cache = ModelCache(tiny_gpt2.parent)
+    handle = cache.load("./model")
+    recorded = stored(handle.generate("a b", max_new_tokens=2))
+    handle.tokenizer.add_tokens([AddedToken("b", lstrip=True)])
+    list(cache.dirty(test="test_first"))
+    changed = handle.tokenizer
+
+    found = ask(recorded, handle.generate("a b", max_new_tokens=2))
+
+    assert found.cause == "test"
+    assert found.sentence.startswith("a test has changed the tokenizer in memory")
+    assert "(changed by this test or an earlier one)" in found.sentence
+    assert list(cache.dirty(test="test_second")) == []
+    assert handle.tokenizer is not changed

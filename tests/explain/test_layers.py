@@ -82,7 +82,7 @@ def test_weights_go_before_the_configuration() -> None:
     assert layers.checkpoint_part(generation(), generation(checkpoint=other)) == "weights"
     found = ask(generation(), generation(moved(0, by=1.0), checkpoint=config))
     assert (found.cause, found.suggests) == ("checkpoint:config", ())
-    assert "a snapshot does not keep its fields" in found.sentence
+    assert "a snapshot keeps only their digest" in found.sentence
 
 
 def test_rounding_on_another_machine_is_looked_for_in_the_engine_s_releases() -> None:

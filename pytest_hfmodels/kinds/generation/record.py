@@ -144,7 +144,7 @@ def observe_generation(
         )
     scores = _score_rows(generation, len(returned[0]))
     made_by = None if origin is None else MadeBy(origin, settings)
-    live = Live(logits, scores, made_by, plain_scores=generation.plain_scores)
+    live = Live(logits, scores, made_by, generation.plain_scores, generation.processors)
     return GenerationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),

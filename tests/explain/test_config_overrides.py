@@ -1,0 +1,126 @@
+"""Configuration fields that the test sets at load: another value is the test's doing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.checkpoints.digests import overrides_text
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.snapshots import Tolerance, compare
+from pytest_hfmodels.snapshots.format import dump, load
+
+from .asking import ask, blocks_shifted, stored
+from .test_causes import classify, generate, needs_sdpa
+
+if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+
+CLASSIFIER: dict[str, Any] = {"task": "text-classification", "pad_token_id": 0}
+
+
+def without_overrides(record: Any) -> Any:
+    """Return a record as an earlier version wrote it."""
+    return stored(replace(record, checkpoint=replace(record.checkpoint, overrides="")))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({}, {"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
+        ({"layer_norm_epsilon": 0.5}, {}, "layer_norm_epsilon: 0.5 -> (not set)"),
+        ({"layer_norm_epsilon": 0.5}, {"layer_norm_epsilon": 0.7}, "layer_norm_epsilon: 0.5 -> 0.7"),
+        (
+            {},
+            {"layer_norm_epsilon": 0.5, "activation_function": "relu"},
+            'activation_function: (not set) -> "relu", layer_norm_epsilon: (not set) -> 0.5',
+        ),
+    ],
+)
+def test_a_field_that_the_test_sets(models: ModelCache, before: Any, now: Any, told: str) -> None:
+    recorded = stored(generate(models.load("./model", **before)), transformers="4.49.0")
+
+    found = ask(recorded, generate(models.load("./model", **now)))
+
+    assert (found.cause, found.suggests) == ("test", ())
+    assert found.sentence == (
+        f"the test sets other configuration fields at load: {told}; loading with the recorded overrides reproduces "
+        "the recorded numbers"
+    )
+
+
+@pytest.mark.parametrize("options", [{"dtype": "bfloat16"}, pytest.param({"attention": "sdpa"}, marks=needs_sdpa)])
+def test_a_field_beside_another_dtype_or_attention(models: ModelCache, options: dict[str, Any]) -> None:
+    recorded = stored(generate(models.load("./model")))
+
+    found = ask(recorded, generate(models.load("./model", layer_norm_epsilon=0.5, **options)))
+
+    assert found.cause == "test"
+    assert "layer_norm_epsilon: (not set) -> 0.5" in found.sentence
+
+
+def test_a_classifier_s_field(models: ModelCache) -> None:
+    recorded = stored(classify(models.load("./model", **CLASSIFIER)))
+
+    found = ask(recorded, classify(models.load("./model", **CLASSIFIER, layer_norm_epsilon=0.5)))
+
+    assert found.cause == "test"
+    assert "layer_norm_epsilon: (not set) -> 0.5" in found.sentence
+
+
+def test_labels_that_the_test_names(models: ModelCache) -> None:
+    recorded = stored(classify(models.load("./model", **CLASSIFIER)))
+
+    found = ask(recorded, classify(models.load("./model", **CLASSIFIER, id2label={0: "x", 1: "y", 2: "z"})))
+
+    assert found.cause == "test"
+    assert found.sentence.startswith("the test sets other configuration fields at load: id2label: (not set) -> ")
+
+
+def test_a_setting_that_the_test_sets_at_load(models: ModelCache) -> None:
+    recorded = stored(classify(models.load("./model", **CLASSIFIER)), transformers="4.49.0")
+
+    found = ask(recorded, classify(models.load("./model", **{**CLASSIFIER, "pad_token_id": 1})))
+
+    assert (found.cause, found.suggests) == ("test", ())
+    assert found.sentence == "the test sets other configuration fields at load: pad_token_id: 0 -> 1"
+
+
+def test_a_file_of_an_earlier_version_keeps_no_fields(models: ModelCache) -> None:
+    model = models.load("./model", layer_norm_epsilon=0.5)
+    recorded = without_overrides(generate(model))
+    with blocks_shifted(model.model, 1, 0.1):
+        observed = generate(model)
+
+    assert ask(recorded, observed).cause == "forward"
+    assert not compare(recorded, generate(model), Tolerance(1e-4)).differences
+
+
+def test_a_field_and_a_fault_at_once(models: ModelCache) -> None:
+    recorded = stored(generate(models.load("./model", layer_norm_epsilon=0.5)))
+    model = models.load("./model", layer_norm_epsilon=0.7)
+    with blocks_shifted(model.model, 1, 0.1):
+        found = ask(recorded, generate(model))
+
+    assert found.cause is None
+    assert "so more has changed" in found.sentence
+
+
+def test_a_snapshot_keeps_the_fields_only_if_there_are_any(models: ModelCache) -> None:
+    plain, other = generate(models.load("./model")), generate(models.load("./model", layer_norm_epsilon=0.5))
+
+    assert "overrides" not in dump(plain)
+    assert stored(other).checkpoint == other.checkpoint
+    assert compare(stored(plain), other, Tolerance(1e-4)).notes == (
+        'the test\'s overrides of the configuration: none recorded -> {"layer_norm_epsilon": 0.5}',
+    )
+    with pytest.raises(SnapshotError, match=r"checkpoint\.overrides: it is not a JSON object"):
+        load(dump(replace(other, checkpoint=replace(other.checkpoint, overrides="[1"))), Path("a.toml"))
+
+
+def test_fields_become_the_same_text_in_any_order() -> None:
+    assert overrides_text({}) == ""
+    assert overrides_text({"b": {0: "x", "1": None}, "a": object()}) == '{"a": "object", "b": {"0": "x", "1": null}}'

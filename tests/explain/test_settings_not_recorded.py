@@ -1,0 +1,172 @@
+"""Settings that a snapshot does not keep, or that no longer come from the test: the library is not to blame."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .asking import ask, other_folder, stored, told
+from .test_causes import BEAMS, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_hfmodels import HFModel, ModelCache
+
+
+@pytest.fixture
+def model(models: ModelCache) -> Iterator[HFModel]:
+    yield models.load("./model")
+    list(models.dirty(weights=True))
+
+
+def banned(record: Any) -> list[int]:
+    """Return the tokens without which the output must be another."""
+    return sorted({token for beam in record.beams for token in beam.ids} | set(record.ids))
+
+
+def with_generation_config(tiny_gpt2: Path, place: Path, **settings: Any) -> Path:
+    folder = other_folder(tiny_gpt2, place)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": config["eos_token_id"], **settings}))
+    return folder
+
+
+# -- logits processors of the checkpoint ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changed", ["added", "removed"])
+@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
+    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path, settings: dict[str, Any], changed: str
+) -> None:
+    plain = generate(model, **settings)
+    folder = with_generation_config(tiny_gpt2, tmp_path / "model", suppress_tokens=banned(plain))
+    other = generate(models.load(folder), **settings)
+    recorded, observed = (plain, other) if changed == "added" else (other, plain)
+
+    found = ask(stored(recorded), observed)
+
+    assert (found.cause, found.suggests) == ("checkpoint:config", ())
+    assert "config.json or generation_config.json differs from the recorded one" in found.sentence
+    said = "on in this run, but not by the test's own request, so not in a snapshot: suppress_tokens"
+    assert (said in told(found)) is (changed == "added")
+
+
+def test_a_setting_of_an_adopted_model_that_a_snapshot_does_not_keep(model: HFModel, models: ModelCache) -> None:
+    import copy
+
+    plain = models.adopt(copy.deepcopy(model.model), model.tokenizer)
+    record = generate(plain)
+    changed = copy.deepcopy(model.model)
+    changed.generation_config.suppress_tokens = banned(record)
+
+    found = ask(stored(record), generate(models.adopt(changed, model.tokenizer)))
+
+    assert found.cause == "checkpoint:config"
+    assert found.sentence.startswith("the adopted model's configuration differs from the recorded one")
+
+
+def test_a_setting_that_the_test_sets_in_the_model(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = generate(model)
+    monkeypatch.setattr(model.model.generation_config, "suppress_tokens", banned(record))
+
+    found = ask(stored(record), generate(model))
+
+    assert found.cause == "test"
+    assert "generation_config.suppress_tokens: " in found.sentence
+
+
+def test_a_logits_processor_that_the_reference_does_not_know_proves_nothing(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    record, kind = generate(model), type(model.model)
+    plain = kind.generate
+
+    class Flip(LogitsProcessor):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            del input_ids
+            return -scores
+
+    def flipped(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return plain(self, *arguments, **keywords, logits_processor=LogitsProcessorList([Flip()]))
+
+    monkeypatch.setattr(kind, "generate", flipped)
+
+    found = ask(stored(record), generate(model))
+
+    assert found.cause is None
+    assert "the reference does not state Flip" in found.sentence
+
+
+def test_a_library_that_breaks_its_rules_beside_another_configuration_is_not_convicted(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    record = generate(model)
+    recorded = stored(replace(record, checkpoint=replace(record.checkpoint, config="sha256:other")))
+    monkeypatch.setattr(torch, "argmax", lambda values, *_, **__: torch.topk(values, 2, dim=-1).indices[..., 1])
+
+    found = ask(recorded, generate(model))
+
+    assert found.cause is None
+    assert "the checkpoint's configuration differs, too" in found.sentence
+
+
+# -- settings of the test -------------------------------------------------------------------------------------------
+
+
+def test_a_setting_that_the_test_no_longer_gives(model: HFModel) -> None:
+    found = ask(stored(generate(model, repetition_penalty=1.3)), generate(model))
+
+    assert (found.cause, found.suggests) == (None, ())
+    assert "neither the release nor the checkpoint's configuration has changed" in found.sentence
+
+
+def test_a_setting_in_the_test_s_generation_config(model: HFModel) -> None:
+    from transformers import GenerationConfig
+
+    before, now = (
+        generate(model, generation_config=GenerationConfig(max_new_tokens=8, repetition_penalty=penalty))
+        for penalty in (1.2, 1.3)
+    )
+
+    found = ask(stored(before), now)
+
+    assert found.cause == "test"
+    assert found.sentence == "the test asks for settings that differ from the recorded ones: repetition_penalty"
+
+
+@pytest.mark.parametrize("own", [{}, {"repetition_penalty": 1.3}], ids=["added", "replaced"])
+def test_a_setting_that_a_patched_generate_gives(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
+) -> None:
+    recorded, kind = stored(generate(model, **own)), type(model.model)
+    plain = kind.generate
+
+    def patched(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return plain(self, *arguments, **{**keywords, "repetition_penalty": 1.5})
+
+    monkeypatch.setattr(kind, "generate", patched)
+
+    found = ask(recorded, generate(model, **own))
+
+    assert found.cause is None
+    assert "something patches generate" in found.sentence
+
+
+def test_a_setting_that_was_edited_in_the_file(model: HFModel) -> None:
+    record = generate(model)
+    edited = replace(record, effective={**record.effective, "no_repeat_ngram_size": 2})
+
+    found = ask(stored(edited), record)
+
+    assert found.cause is None
+    assert "or the file was edited" in found.sentence
