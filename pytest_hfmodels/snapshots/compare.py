@@ -203,13 +203,17 @@ def _classification_numbers(
         yield "loss", 0, recorded.loss.value, observed.loss.value
 
 
+# If every token of a step is suppressed, all scores are -inf: there is no distribution and no difference. Any other
+# NaN hides what moved.
+_NAN_IF_SUPPRESSED = ("processed log-probability", "margin")
+
+
 def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
     """Return the largest drift, and the first number of each kind that is beyond tolerance."""
     drift = 0.0
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
-        # A model that returns NaN is an error earlier, so NaN in a record is a margin between two -inf.
-        equal = before == now or (math.isnan(before) and math.isnan(now))
+        equal = before == now or (what in _NAN_IF_SUPPRESSED and math.isnan(before) and math.isnan(now))
         moved = 0.0 if equal else abs(before - now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
