@@ -29,7 +29,8 @@ class Entry:
         original: its state when it was loaded or adopted.
         adopted: whether the user loaded it.
         requested: whether the running test has requested it.
-        load: loads the checkpoint again, with other options; None if it was adopted.
+        load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if it
+            was adopted.
     """
 
     checkpoint: Checkpoint
@@ -39,7 +40,7 @@ class Entry:
     original: Fingerprint
     adopted: bool = False
     requested: bool = False
-    load: Callable[..., LoadedModel] | None = None
+    load: Callable[..., LoadedModel | None] | None = None
     seen: int = 0  # the number of tests at its last inspection
     last_test: str = ""  # the test before its last inspection
     _before: Fingerprint = field(init=False)
@@ -63,7 +64,7 @@ class Entry:
         """Load the checkpoint again, optionally with another `dtype`, `attention` or more `overrides`.
 
         Returns:
-            The model, or None where it was adopted or is too large to be in memory twice.
+            The model, or None if it was adopted, is too large to be in memory twice, or its files were rewritten.
         """
         key = repr(sorted(changes.items()))
         if key in self._others:
@@ -72,7 +73,7 @@ class Entry:
         if self.load is None or size > _LARGE:
             return None
         other = self.load(**changes)
-        if size <= _SMALL:
+        if other is not None and size <= _SMALL:
             self._others[key] = other
         return other
 
