@@ -11,7 +11,7 @@ from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.snapshots.explanation import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.records import Record
     from pytest_hfmodels.records.evidence import Origin
@@ -20,6 +20,10 @@ _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
 NOT_NAMED = (
     "loading the checkpoint again reproduces the recorded numbers, so something changed the model in memory; "
+    "the plugin cannot find what"
+)
+TOKENIZER_NOT_NAMED = (
+    "something changed the tokenizer in memory, because the same tokenizer loaded again gives what was recorded; "
     "the plugin cannot find what"
 )
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
@@ -33,6 +37,26 @@ def of_the_model(origin: Origin) -> list[str]:
 def of_the_tokenizer(origin: Origin | None) -> list[str]:
     """Return what has changed of what ids and text come from."""
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(_TOKENIZER)]
+
+
+def is_proven_by_fresh_tokenizer(
+    origin: Origin | None, give: Callable[[Any], object], *, recorded: object, observed: object
+) -> bool:
+    """Return whether the tokenizer loaded again gives what was recorded, and the one in memory what was observed.
+
+    Args:
+        origin: the model.
+        give: applies a tokenizer to what the record holds.
+        recorded: what it gave then.
+        observed: what it gave now.
+    """
+    try:
+        fresh = None if origin is None else origin.fresh_tokenizer()
+        return (
+            origin is not None and fresh is not None and give(fresh) == recorded and give(origin.tokenizer) == observed
+        )
+    except Exception:  # a tokenizer may raise any kind of exception; then nothing is proven
+        return False
 
 
 def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:

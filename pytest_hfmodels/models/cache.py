@@ -303,8 +303,12 @@ class ModelCache:
                     return None
                 return engine.load(found.folder, task, replace(options, **changes))
 
+        def load_tokenizer() -> Any | None:
+            with self._lock:
+                return _tokenizer(found, options) if self._resolve(*named) is found else None
+
         self.loads += 1
-        return Entry(found, task, loaded, tokenizer, before, load=load)
+        return Entry(found, task, loaded, tokenizer, before, load=load, load_tokenizer=load_tokenizer)
 
 
 @dataclass(eq=False)

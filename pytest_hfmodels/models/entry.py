@@ -31,6 +31,7 @@ class Entry:
         requested: whether the running test has requested it.
         load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if it
             was adopted.
+        load_tokenizer: the same for the tokenizer, without options.
     """
 
     checkpoint: Checkpoint
@@ -41,6 +42,7 @@ class Entry:
     adopted: bool = False
     requested: bool = False
     load: Callable[..., LoadedModel | None] | None = None
+    load_tokenizer: Callable[[], Any | None] | None = None
     seen: int = 0  # the number of tests at its last inspection
     last_test: str = ""  # the test before its last inspection
     _before: Fingerprint = field(init=False)
@@ -76,6 +78,10 @@ class Entry:
         if other is not None and size <= _SMALL:
             self._others[key] = other
         return other
+
+    def fresh_tokenizer(self) -> Any | None:
+        """Load the tokenizer again from its files; None if it was adopted or its files were rewritten."""
+        return None if self.load_tokenizer is None else self.load_tokenizer()
 
     def release_others(self) -> None:
         """Release the models that were loaded to explain a difference."""

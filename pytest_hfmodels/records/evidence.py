@@ -57,6 +57,10 @@ class Origin(Protocol):
         """
         ...
 
+    def fresh_tokenizer(self) -> Any | None:
+        """Load the tokenizer again from its files; None if it has none."""
+        ...
+
     def altered(self, *, weights: bool = True) -> list[str]:
         """Return what has changed in the model and its tokenizer since loading; optionally without reading weights."""
         ...
