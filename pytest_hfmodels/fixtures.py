@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.collection import default_request, engines_in_use, refuse_update_in_ci
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.requests import Unserved
@@ -147,7 +149,7 @@ def _require_assertions(nodeid: str) -> None:
 
 
 def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
-    """Check the comparisons of a test that passed; warn if it made none.
+    """Check the comparisons of a test that passed; warn if it made none, or fewer than it has files.
 
     Raises:
         SnapshotError: one of them differed, so the test should have failed.
@@ -170,15 +172,34 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
             ),
         )
     if not snapshot.outcomes:
-        from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
+        _warn(
+            f"{item.nodeid} asked for hf_snapshot and compared nothing with it.",
+            hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments.",
+        )
+    unread = [os.path.relpath(path) for path in snapshot.unread_files()]
+    if unread:
+        from pytest_hfmodels.shell import command, operand
 
-        said = f"{item.nodeid} asked for hf_snapshot and compared nothing with it."
-        try:
-            warnings.warn(said, UnusedSnapshotWarning, stacklevel=1)
-        except UnusedSnapshotWarning:  # the project turns warnings into errors
-            raise SnapshotError(
-                said, hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments."
-            ) from None
+        number = f"{len(unread)} more file{'' if len(unread) == 1 else 's'}"
+        hint = f"Compare them again, or delete them: {command('rm', *map(operand, unread))}"
+        _warn(
+            visible_line(f"{item.nodeid} has {number} of earlier comparisons, which it no longer makes. {hint}"),
+            hint=hint,
+        )
+
+
+def _warn(said: str, *, hint: str) -> None:
+    """Warn about a snapshot that guards nothing.
+
+    Raises:
+        SnapshotError: the project turns warnings into errors.
+    """
+    from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
+
+    try:
+        warnings.warn(said, UnusedSnapshotWarning, stacklevel=2)
+    except UnusedSnapshotWarning:
+        raise SnapshotError(said.removesuffix(hint).rstrip(), hint=hint) from None
 
 
 def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | Unserved:
