@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.collection import default_request, engines_in_use, refuse_update_in_ci
+from pytest_hfmodels.collection import BY_PARAMETER, default_request, engines_in_use, refuse_update_in_ci
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.requests import Unserved
+from pytest_hfmodels.requests import ModelRequest, Unserved
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
-    from pytest_hfmodels.requests import ModelRequest
     from pytest_hfmodels.snapshots import HFSnapshot
 
 
@@ -219,7 +218,12 @@ def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelReques
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:
-    wanted: ModelRequest | Unserved = getattr(request, "param", None) or _unparametrised(request, fixture)
+    wanted: ModelRequest | Unserved = request.param if hasattr(request, "param") else _unparametrised(request, fixture)
+    if not isinstance(wanted, ModelRequest | Unserved):  # from `parametrize(…, indirect=True)`
+        raise OptionError(
+            f"{fixture} was parametrised with {wanted!r:.60}, but its parameters are the plugin's own.",
+            hint=BY_PARAMETER,
+        )
     if isinstance(wanted, Unserved):
         if wanted.problem is None:
             pytest.skip("no engine of this test's hf_model marker is selected")
