@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 
 PROBLEM = pytest.StashKey[OptionError]()
+BY_PARAMETER = (
+    'To run a test with several models, parametrize a name, @pytest.mark.parametrize("name", ["./models/a", '
+    '"./models/b"]), and write hf_model = hf_models.load(name) in the test.'
+)
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -131,6 +135,17 @@ def apply_engine_limits(items: Iterable[pytest.Item]) -> None:
             if request is not None and request.engine == engine:
                 mark = pytest.mark.xfail(strict=True, reason=f"{engine}: {reason}", raises=raises)
                 item.add_marker(mark)
+
+
+def refuse_markers_of_parameters(items: Iterable[pytest.Item]) -> None:
+    """Turn an `hf_model` marker on a parameter into the problem of its own test: the model was chosen without it."""
+    for item in items:
+        marks = getattr(getattr(item, "callspec", None), "marks", ())
+        if any(mark.name == "hf_model" for mark in marks) and "hf_model" in getattr(item, "fixturenames", ()):
+            item.stash[PROBLEM] = OptionError(
+                f"{item.nodeid} has its hf_model marker on a parameter, and it works only on a test, class or module.",
+                hint=BY_PARAMETER,
+            )
 
 
 def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.collection import default_request, engines_in_use, refuse_update_in_ci
+from pytest_hfmodels.collection import BY_PARAMETER, default_request, engines_in_use, refuse_update_in_ci
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.requests import Unserved
+from pytest_hfmodels.requests import ModelRequest, Unserved
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
-    from pytest_hfmodels.requests import ModelRequest
     from pytest_hfmodels.snapshots import HFSnapshot
 
 
@@ -147,7 +148,7 @@ def _require_assertions(nodeid: str) -> None:
 
 
 def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
-    """Check the comparisons of a test that passed; warn if it made none.
+    """Check the comparisons of a test that passed; warn if it made none, or fewer than it has files.
 
     Raises:
         SnapshotError: one of them differed, so the test should have failed.
@@ -170,15 +171,34 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
             ),
         )
     if not snapshot.outcomes:
-        from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
+        _warn(
+            f"{item.nodeid} asked for hf_snapshot and compared nothing with it.",
+            hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments.",
+        )
+    unread = [os.path.relpath(path) for path in snapshot.unread_files()]
+    if unread:
+        from pytest_hfmodels.shell import command, operand
 
-        said = f"{item.nodeid} asked for hf_snapshot and compared nothing with it."
-        try:
-            warnings.warn(said, UnusedSnapshotWarning, stacklevel=1)
-        except UnusedSnapshotWarning:  # the project turns warnings into errors
-            raise SnapshotError(
-                said, hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments."
-            ) from None
+        number = f"{len(unread)} more file{'' if len(unread) == 1 else 's'}"
+        hint = f"Compare them again, or delete them: {command('rm', *map(operand, unread))}"
+        _warn(
+            visible_line(f"{item.nodeid} has {number} of earlier comparisons, which it no longer makes. {hint}"),
+            hint=hint,
+        )
+
+
+def _warn(said: str, *, hint: str) -> None:
+    """Warn about a snapshot that guards nothing.
+
+    Raises:
+        SnapshotError: the project turns warnings into errors.
+    """
+    from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
+
+    try:
+        warnings.warn(said, UnusedSnapshotWarning, stacklevel=2)
+    except UnusedSnapshotWarning:
+        raise SnapshotError(said.removesuffix(hint).rstrip(), hint=hint) from None
 
 
 def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | Unserved:
@@ -198,7 +218,12 @@ def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelReques
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:
-    wanted: ModelRequest | Unserved = getattr(request, "param", None) or _unparametrised(request, fixture)
+    wanted: ModelRequest | Unserved = request.param if hasattr(request, "param") else _unparametrised(request, fixture)
+    if not isinstance(wanted, ModelRequest | Unserved):  # from `parametrize(…, indirect=True)`
+        raise OptionError(
+            f"{fixture} was parametrised with {wanted!r:.60}, but its parameters are the plugin's own.",
+            hint=BY_PARAMETER,
+        )
     if isinstance(wanted, Unserved):
         if wanted.problem is None:
             pytest.skip("no engine of this test's hf_model marker is selected")

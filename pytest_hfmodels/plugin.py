@@ -93,6 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Apply what is known of engines, and refuse what would lose a snapshot."""
     try:
         collection.apply_engine_limits(items)
+        collection.refuse_markers_of_parameters(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
             from pytest_hfmodels.reports.patch_session import attach_unsaved  # imports what a snapshot will

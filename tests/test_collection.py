@@ -168,6 +168,57 @@ def test_a_marker_without_a_checkpoint_fails_its_own_test_only(bare_project: Pro
     result.stdout.no_fnmatch_line("*fixtures.py*")
 
 
+ON_A_PARAMETER = """
+import pytest
+
+{above}
+@pytest.mark.parametrize("p", [1, pytest.param(2, marks=pytest.mark.hf_model("./other"))])
+def test_a(hf_model, p):
+    pass
+
+@pytest.mark.parametrize("p", [pytest.param(2, marks=pytest.mark.hf_model("./other"))])
+def test_b(p):
+    pass
+"""
+
+
+@pytest.mark.parametrize("above", ["", '@pytest.mark.hf_model("tiny-gpt2")'], ids=["alone", "beside another"])
+def test_a_marker_on_a_parameter_fails_its_own_test(bare_project: Project, above: str) -> None:
+    """Beside a marker on the test, it was ignored, and the wrong model was guarded."""
+    bare_project.write(ON_A_PARAMETER.format(above=above))
+
+    result = bare_project.run("-k", "2")
+
+    result.assert_outcomes(errors=1, passed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        ["*test_a[[]*2[]] has its hf_model marker on a parameter*", "*hf_model = hf_models.load(name) in the test."]
+    )
+
+
+@pytest.mark.parametrize("fixture", ["hf_model", "gpt2"])
+@pytest.mark.parametrize("value", ["./model", "", None])
+def test_a_parameter_of_the_test_s_own_for_our_fixture_is_refused(
+    bare_project: Project, fixture: str, value: str | None
+) -> None:
+    bare_project.write(f"""
+import pytest
+
+@pytest.mark.parametrize("{fixture}", [{value!r}], indirect=True)
+def test_a({fixture}):
+    pass
+""")
+
+    result = bare_project.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"*{fixture} was parametrised with {value!r}, but its parameters are the plugin's own.",
+            "*hf_models.load(name)*",
+        ]
+    )
+
+
 @pytest.mark.usefixtures("both_engines")
 def test_a_test_that_no_selected_engine_runs_is_skipped_with_the_reason(bare_project: Project) -> None:
     bare_project.write("""

@@ -4,7 +4,7 @@ For `engines` and above. Importing it imports the standard library only.
 """
 
 from pytest_hfmodels.checkpoints.bundled_files import bundled_names
-from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, resolve
+from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, file_stamp, resolve
 from pytest_hfmodels.checkpoints.digests import (
     Digests,
     config_digest,
@@ -25,6 +25,7 @@ __all__ = [
     "StoredTensor",
     "bundled_names",
     "config_digest",
+    "file_stamp",
     "fill_private_copy",
     "ordered_weights_digest",
     "overrides_text",

@@ -5,6 +5,7 @@ For `engines` and above, through the package.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -94,8 +95,37 @@ def resolve(
     return checkpoint
 
 
+def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int], ...] | None:
+    """Return name, size, inode and times of a local checkpoint's files, which differ once a file is rewritten.
+
+    Args:
+        name: as for `resolve`.
+        rootdir: what a relative folder is relative to.
+
+    Returns:
+        None for a checkpoint that is no local folder, and for a folder that cannot be read.
+    """
+    if not _is_local(name):
+        return None
+    try:
+        with os.scandir(folders.local_folder(name, rootdir)) as files:
+            return tuple(sorted(_stamp(file) for file in files if file.is_file()))
+    except (CheckpointError, OSError):
+        return None
+
+
+def _stamp(file: os.DirEntry[str]) -> tuple[str, int, int, int, int]:
+    said = file.stat()
+    # A copy may keep size and modification time, and a file system may use an inode again.
+    return file.name, said.st_size, said.st_ino, said.st_mtime_ns, said.st_ctime_ns
+
+
+def _is_local(name: str) -> bool:
+    return name.startswith((".", "/", "~"))
+
+
 def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Checkpoint:
-    if name.startswith((".", "/", "~")):
+    if _is_local(name):
         _refuse_revision(revision, "a local folder")
         return _local(name, rootdir)
     catalogue = Catalogue(bundled=bundled_files.bundled_names(bundled_files.BUNDLED), published=PUBLISHED)

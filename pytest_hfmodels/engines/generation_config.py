@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import read_configuration
 from pytest_hfmodels.checkpoints.folders import CONFIG, GENERATION_CONFIG, is_file, read_json_object
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.settings import given_settings
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
 
 if TYPE_CHECKING:
@@ -52,23 +53,32 @@ def require_settings(transformers: ModuleType, folder: Path, private_copy: Path)
 
 @contextmanager
 def inherited_named(config: Any, settings: Mapping[str, Any]) -> Iterator[None]:
-    """If upstream's `generate` fails in the block, name the checkpoint's settings that the test did not ask for.
+    """If upstream's `generate` fails in the block, name the settings that may be the reason.
 
-    Some values are valid only with another package, another device or code from the Hub, which differs between
-    releases; upstream's own message may advise trusting that code.
+    Those are the test's own ones that some releases run only with code from the Hub, or else the checkpoint's that the
+    test did not ask for. Some values are valid only with another package, another device or such code, which differs
+    between releases; upstream's own message may advise trusting that code.
 
     Args:
         config: the model's generation configuration.
         settings: what the test gave.
 
     Raises:
-        EngineError: in place of upstream's exception, if the checkpoint sets more than tokens and lengths.
+        EngineError: in place of upstream's exception, if the test or the checkpoint sets more than the ordinary.
     """
     try:
         yield
     except HFModelsError:
         raise
     except Exception as error:  # upstream raises any kind of exception here
+        given = given_settings(settings)
+        moved = {name: given[name] for name in _MOVED_TO_HUB if name in given}
+        if moved:
+            raise EngineError(
+                f"generate failed with {type(error).__name__}. The test asks for {_listed(moved)}, which not every "
+                "release of transformers runs.",
+                hint=f"If it is the reason, leave it out, or install a release that runs it. {_what_it_says(error)}",
+            ) from error
         if settings.get("generation_config") is not None or not hasattr(config, "to_diff_dict"):
             raise
         inherited = {
@@ -78,12 +88,15 @@ def inherited_named(config: Any, settings: Mapping[str, Any]) -> Iterator[None]:
         }
         if not inherited:
             raise
-        listed = ", ".join(f"{name}={value!r:.60}" for name, value in sorted(inherited.items()))
         raise EngineError(
             f"generate failed with {type(error).__name__}. The checkpoint's generation settings contain values that "
-            f"the test did not ask for: {listed}.",
+            f"the test did not ask for: {_listed(inherited)}.",
             hint=f"If one of them is the reason, remove it from generation_config.json. {_what_it_says(error)}",
         ) from error
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r:.60}" for name, value in sorted(settings.items()))
 
 
 def _what_it_says(error: Exception) -> str:
@@ -94,6 +107,11 @@ def _what_it_says(error: Exception) -> str:
     return f"transformers says: {lines[0]:.200}" if lines else "transformers gives no reason."
 
 
+# Later releases run these with code from the Hub only.
+_MOVED_TO_HUB = (
+    *("penalty_alpha", "dola_layers", "force_words_ids", "constraints"),
+    *("num_beam_groups", "diversity_penalty"),
+)
 # Every release can run these, and most checkpoints set some of them.
 _ORDINARY = frozenset(
     {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version"}

@@ -30,6 +30,7 @@ _COMPUTED = re.compile(
 )
 # Heads of tasks that transformers has no class for: pretraining heads of DeBERTa, TRL's value head, a Trainer's loss.
 _OTHER_HEADS = re.compile(r"(lm_predictions|mask_predictions|v_head|loss_fct)\.")
+_FLOATS = ("F64", "F32", "F16", "BF16")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's attention_types contains repetition counts
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
@@ -64,12 +65,13 @@ class Skeleton:
 def require_plausible(folder: Path) -> None:
     """Refuse a configuration with far more layers or rows than the weight files; even reading it would take long.
 
-    Also refuses an epsilon that is not a number.
+    Also refuses an epsilon that is not a number, and tensors in an 8-bit float.
 
     Raises:
-        CheckpointError: a field is too large or not a number; the message names it.
+        CheckpointError: a field is too large or not a number, or a tensor has 8 bits; the message names it.
     """
     stored = stored_headers(folder)
+    _require_dtype(folder, (tensor for tensor in stored.values() if tensor.dtype.startswith("F8")))
     rows = sum(max(tensor.shape, default=1) for tensor in stored.values())
     _check_counts(folder, read_configuration(folder), _FACTOR * len(stored) + _MORE_LAYERS, rows + _MORE_LAYERS)
 
@@ -98,9 +100,10 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
         ) from error
     except Exception:
         return None  # loading reports the reason, or the model reads values while it is built
+    found = {name: stored.get(_stored_name(name, stored, skeleton)) for name in skeleton.shapes}
+    _require_dtype(folder, (tensor for tensor in found.values() if tensor and tensor.dtype not in _FLOATS))
     total = sum(_size(shape) for shape in skeleton.shapes.values())
     if total > _FACTOR * sum(tensor.size for tensor in stored.values()) + _MORE_NUMBERS:
-        found = {name: stored.get(_stored_name(name, stored, skeleton)) for name in skeleton.shapes}
         upstream.check_loaded(
             folder,
             missing=[name for name, tensor in found.items() if tensor is None],
@@ -169,6 +172,17 @@ def require_used(
             f"{' …' if len(shown) > 5 else ''}.",
             hint="Correct the number of layers or `architectures` in config.json, or save the model again. "
             f"If the model should leave them out, name them: unused=[{shown[0]!a}]; * matches any text.",
+        )
+
+
+def _require_dtype(folder: Path, wrong: Iterable[StoredTensor]) -> None:
+    """Refuse weights that no model computes with: some releases load them, and fail in the first forward pass."""
+    for tensor in wrong:
+        raise CheckpointError(
+            f"The checkpoint {folder} stores {tensor.name!a} as {tensor.dtype}, but weights must be "
+            "float32, float16, bfloat16 or float64.",
+            hint="Save the model again in one of these, or load a quantized one yourself and pass it in: "
+            "hf_models.adopt(model, tokenizer).",
         )
 
 

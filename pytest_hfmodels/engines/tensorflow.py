@@ -100,7 +100,7 @@ class TensorFlowEngine:
         own = architectures.model_type(folder) == "transfo-xl"
         reader = transformers.TransfoXLConfig if own else transformers.AutoConfig
         try:
-            return reader.from_pretrained(
+            config = reader.from_pretrained(
                 str(private_copy), trust_remote_code=False, local_files_only=True, **options.overrides
             )
         except Exception as error:  # upstream raises any kind of exception here
@@ -108,6 +108,8 @@ class TensorFlowEngine:
                 f"transformers cannot read the configuration of {folder}: {upstream.error_text(error)}",
                 hint="Check the checkpoint's model_type and the overrides given at load.",
             ) from error
+        upstream.require_config_fields(transformers, config, options.overrides)
+        return config
 
     def _build(self, transformers: Any, folder: Path, private_copy: Path, task: Task, config: Any) -> Any:
         head = "ForCausalLM" if task == "text-generation" else "ForSequenceClassification"

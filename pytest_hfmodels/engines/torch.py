@@ -114,6 +114,7 @@ class _Builder:
         reader = getattr(loader, "config_class", None) or transformers.AutoConfig
         closed = {"trust_remote_code": False} if reader is transformers.AutoConfig else {}
         self._config = reader.from_pretrained(str(private_copy), local_files_only=True, **closed, **options.overrides)
+        upstream.require_config_fields(transformers, self._config, options.overrides)
 
     def __call__(self) -> Any:
         config = deepcopy(self._config)

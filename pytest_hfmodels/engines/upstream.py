@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import sys
 import warnings
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.engines.importing import collector_paused
-from pytest_hfmodels.errors import CheckpointError, EngineError
+from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -154,6 +156,44 @@ def torch_keywords(options: LoadOptions) -> dict[str, Any]:
     if options.attention is not None and release_at_least("4.36"):  # before, eager was all there was
         keywords["attn_implementation"] = options.attention
     return keywords
+
+
+def require_config_fields(transformers: ModuleType, config: Any, overrides: Mapping[str, Any]) -> None:
+    """Refuse overrides that the model's configuration does not have; upstream passes them to the model's class.
+
+    Args:
+        transformers: the installed release.
+        config: the configuration with the overrides applied.
+        overrides: given at load.
+
+    Raises:
+        OptionError: the message names the argument, and where it belongs or which one is meant.
+    """
+    of_generate = vars(transformers.GenerationConfig()).keys() - _IN_BOTH
+    own = inspect.signature(type(config).__init__).parameters
+    for name, value in overrides.items():
+        if name in of_generate and name not in own:  # releases before 5 accept some, and then ignore them
+            raise OptionError(
+                f"{name}= is a setting of generate(), not of the model.",
+                hint="Leave it out: a record must come out the same every time."
+                if name == "do_sample"
+                else f"Give it to generate: hf_model.generate(prompt, {name}={value!r:.40}).",
+            )
+        if not hasattr(config, name):
+            known = [*config.to_dict(), *getattr(config, "attribute_map", ()), "num_labels", *_OF_LOAD]
+            near = get_close_matches(name, known, n=1, cutoff=0.7)
+            raise OptionError(
+                f"{type(config).__name__} of transformers {installed('transformers')} has no field {name}.",
+                hint=f"Did you mean {near[0]}=?" if near else "Give fields of the checkpoint's config.json.",
+            )
+
+
+# Fields of a model's configuration that generation settings have too.
+_IN_BOTH = frozenset(
+    {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache", "transformers_version"}
+    | {"output_attentions", "output_hidden_states", "is_encoder_decoder"}
+)
+_OF_LOAD = ("attention", "digest", "dtype", "engines", "head", "pin", "revision", "task", "unused")
 
 
 def give_special_tokens(model: Any, overrides: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.models.watch import IN_PLACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds import Record
@@ -25,6 +25,10 @@ _SHOWN = 3
 WRITTEN = f"{IN_PLACE} (changed by this test or an earlier one)"
 NOT_NAMED = (
     "loading the checkpoint again reproduces the recorded numbers, so something changed the model in memory; "
+    "the plugin cannot find what"
+)
+TOKENIZER_NOT_NAMED = (
+    "something changed the tokenizer in memory, because the same tokenizer loaded again gives what was recorded; "
     "the plugin cannot find what"
 )
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
@@ -39,6 +43,26 @@ def of_the_tokenizer(origin: Origin | None) -> list[str]:
     """Return what has changed of what ids and text come from."""
     changes = [] if origin is None else origin.altered(weights=False, vocabulary=True)
     return [change for change in changes if change.startswith(_TOKENIZER)]
+
+
+def is_proven_by_fresh_tokenizer(
+    origin: Origin | None, give: Callable[[Any], object], *, recorded: object, observed: object
+) -> bool:
+    """Return whether the tokenizer loaded again gives what was recorded, and the one in memory what was observed.
+
+    Args:
+        origin: the model.
+        give: applies a tokenizer to what the record holds.
+        recorded: what it gave then.
+        observed: what it gave now.
+    """
+    try:
+        fresh = None if origin is None else origin.fresh_tokenizer()
+        return (
+            origin is not None and fresh is not None and give(fresh) == recorded and give(origin.tokenizer) == observed
+        )
+    except Exception:  # a tokenizer may raise any kind of exception; then nothing is proven
+        return False
 
 
 def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:

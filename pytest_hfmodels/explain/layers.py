@@ -94,7 +94,11 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
             evidence,
         )
     sentence = "the same tokenizer files split the same text into different tokens"
-    return replace(_of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin), package="tokenizers")
+    proven = in_memory.is_proven_by_fresh_tokenizer(
+        origin, lambda tokenizer: tuple(tokenizer(text)["input_ids"]), recorded=then, observed=here
+    )
+    found = _of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin, proven=proven)
+    return replace(found, package="tokenizers")
 
 
 def settings(
@@ -156,7 +160,14 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
         )
     named = None if origin is None else find_setting(recorded, observed, origin.tokenizer)
     sentence = "the same token ids are decoded to a different text" if named is None else named.sentence
-    found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin)
+    ids, skip = [*observed.prompt.ids, *observed.ids], bool(observed.effective.get("skip_special_tokens"))
+    proven = in_memory.is_proven_by_fresh_tokenizer(
+        origin,
+        lambda tokenizer: tokenizer.decode(ids, skip_special_tokens=skip),
+        recorded=recorded.text,
+        observed=observed.text,
+    )
+    found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin, proven=proven)
     if found.cause != "decoding":
         return found
     if named is None:
@@ -165,10 +176,24 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
 
 
 def _of_the_tokenizer(
-    cause: str, sentence: str, evidence: list[Evidence], recorded: Record, observed: Record, origin: Origin | None
+    cause: str,
+    sentence: str,
+    evidence: list[Evidence],
+    recorded: Record,
+    observed: Record,
+    origin: Origin | None,
+    *,
+    proven: bool,
 ) -> Finding:
-    """Explain a tokenizer that behaves differently with unchanged files; blame the test if it changed the tokenizer."""
+    """Explain a tokenizer that behaves differently with unchanged files; blame the test if it changed the tokenizer.
+
+    `proven` says that the same tokenizer, loaded again, gives what was recorded.
+    """
     changes = in_memory.of_the_tokenizer(origin)
+    if proven:
+        evidence.append(Evidence("the tokenizer loaded again from the same files gives what was recorded"))
+        said = in_memory.sentence(changes, "tokenizer") if changes else in_memory.TOKENIZER_NOT_NAMED
+        return Finding("test", said, evidence)
     if changes and in_memory.stands_alone(recorded, observed):
         return Finding("test", in_memory.sentence(changes, "tokenizer"), evidence)
     if changes:

@@ -113,12 +113,10 @@ def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Toleranc
     drift = 0.0
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
-        # A model that returns NaN is an error earlier, so NaN in a record is a margin between two -inf.
-        equal = before == now or (math.isnan(before) and math.isnan(now))
-        moved = 0.0 if equal else abs(before - now)
+        moved = 0.0 if before == now else abs(before - now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
-        if not (equal or tolerance.accepts(before, now)):
+        if not (before == now or tolerance.accepts(before, now)):
             first.setdefault(what, Difference("numbers", what, before, now, position))
     return drift, list(first.values())
 

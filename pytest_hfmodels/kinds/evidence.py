@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DIRECTIONS = 4  # a single direction could be orthogonal to a fault
 NORMALIZED = _DIRECTIONS + 1
+NOT_COMPARABLE = 'No snapshot can compare that: check the weights, or load the model with dtype="float32".'
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Origin(Protocol):
         `fields` replace the overrides of the test.
         Returns None if it has no checkpoint or is too large.
         """
+        ...
+
+    def fresh_tokenizer(self) -> Any | None:
+        """Load the tokenizer again from its files; None if it has none."""
         ...
 
     def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:
@@ -144,12 +149,25 @@ class LiveClassifier:
 
 
 def log_softmax(values: FloatArray) -> FloatArray:
-    """Return log-probabilities over the last axis of logits; entries of -inf stay so."""
+    """Return log-probabilities over the last axis of logits; entries of -inf stay so, and a row of them gives NaN."""
     import numpy as np
 
-    shifted = values - values.max(axis=-1, keepdims=True)
-    result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # such a row has no distribution; see `broken_numbers` for other NaN
+        shifted = values - values.max(axis=-1, keepdims=True)
+        result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
+
+
+def broken_numbers(values: FloatArray) -> str | None:
+    """Return what a snapshot cannot compare in logits or scores (…, V): NaN or +inf; None if there is neither.
+
+    -inf is the score of a suppressed token.
+    """
+    import numpy as np
+
+    if np.isnan(values).any():
+        return "NaN"
+    return "infinity" if np.isposinf(values).any() else None
 
 
 def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = None) -> tuple[Block, ...]:
@@ -162,17 +180,18 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
     import numpy as np
 
     blocks = []
-    for number, state in enumerate(hidden_states):
-        direction = np.cos(np.arange(1, state.shape[-1] + 1))
-        blocks.append(
-            Block(
-                name="embeddings" if number == 0 else f"block {number}",
-                mean=float(state.mean()),
-                rms=float(np.sqrt(np.mean(state**2))),
-                probe=float((state @ direction).mean()),
-                normalized=_normalized(state if mask is None else state[mask.astype(bool)]),
+    with np.errstate(invalid="ignore"):  # a token at padding may overflow; these numbers are evidence only
+        for number, state in enumerate(hidden_states):
+            direction = np.cos(np.arange(1, state.shape[-1] + 1))
+            blocks.append(
+                Block(
+                    name="embeddings" if number == 0 else f"block {number}",
+                    mean=float(state.mean()),
+                    rms=float(np.sqrt(np.mean(state**2))),
+                    probe=float((state @ direction).mean()),
+                    normalized=_normalized(state if mask is None else state[mask.astype(bool)]),
+                )
             )
-        )
     return tuple(blocks)
 
 

@@ -141,6 +141,12 @@ def listed(value: Any) -> Any:
 
 
 def _require_id(value: Any, vocabulary: int | None) -> int:
+    if isinstance(value, str):
+        raise EngineError(
+            f"A prompt is one text or a sequence of token ids, not a list of texts ({value!r:.40}).",
+            hint="Generate from several prompts one by one: for prompt in prompts: assert "
+            "hf_model.generate(prompt) == hf_snapshot(name=prompt). classify() takes several texts.",
+        )
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         raise EngineError("A prompt is text or a sequence of token ids, not a sequence of sequences.", hint=_ONE_PROMPT)
     try:

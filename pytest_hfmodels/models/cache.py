@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from dataclasses import replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from weakref import WeakSet, finalize
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import (
     Checkpoint,
+    file_stamp,
     fill_private_copy,
     overrides_text,
     read_configuration,
@@ -63,7 +64,8 @@ class ModelCache:
         self._transfo_xl = transfo_xl
         self._entries: dict[str, Entry] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], Checkpoint] = {}
-        self._handles: dict[str, WeakSet[HFModel]] = {}
+        self._stamps: dict[tuple[str, str | None, str | None], object] = {}  # of their files
+        self._handles: dict[str, WeakSet[Any]] = {}  # by the model's key: handles, or the requests that they hold
         self._found: list[tuple[str, list[str]]] = []  # changes found while a test is running
         self._unattributed: list[tuple[str, list[str]]] = []  # changes whose test is unknown
         self._tests = 0
@@ -113,8 +115,7 @@ class ModelCache:
         arguments.require_patterns(unused)
         arguments.require_fields(overrides)
         found = self._resolve(name, revision, digest)
-        wanted = infer_task(found) if task is None else task
-        arguments.require_known(wanted, engine, head)
+        arguments.require_known(infer_task(found) if task is None else task, engine, head)
         options = LoadOptions(
             dtype=dtype or ("float32" if pin else None),
             attention=attention or ("eager" if pin else None),
@@ -123,11 +124,11 @@ class ModelCache:
             overrides=overrides,
             transfo_xl=self._transfo_xl,
         )
-        key = json.dumps([str(found.folder), found.digests.weights, wanted, engine, repr(options)])
-        handle = HFModel(lambda: self._entry(key, found, wanted, engine, options))
+        request = _Request(name, revision, digest, task, engine, options, found)
+        handle = HFModel(lambda: self._entry(request))
         with self._lock:
-            self._handles.setdefault(key, WeakSet()).add(handle)
-            self._entry(key, found, wanted, engine, options)
+            self._handles.setdefault(request.key, WeakSet()).add(request)
+            self._entry(request)
         return handle
 
     def adopt(self, model: Any, tokenizer: Any, *, name: str | None = None, task: Task | None = None) -> HFModel:
@@ -250,40 +251,113 @@ class ModelCache:
             loaded.lock = linked[0].lock
 
     def _resolve(self, name: str, revision: str | None, digest: str | None) -> Checkpoint:
+        """Find a checkpoint, once a session and again if its files were rewritten."""
         key = (name, revision, digest)
-        if key not in self._checkpoints:
-            self._checkpoints[key] = resolve(
-                name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch
-            )
-        return self._checkpoints[key]
+        with self._lock:
+            before, stamp = self._checkpoints.get(key), file_stamp(name, self._rootdir)
+            if before is not None and stamp == self._stamps[key]:
+                return before
+            found = resolve(name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch)
+            self._stamps[key] = stamp
+            if before is not None and before != found:
+                self._evict(before)
+            if before != found:
+                self._checkpoints[key] = found
+            return self._checkpoints[key]
+
+    def _evict(self, checkpoint: Checkpoint) -> None:
+        """Remove the models of a checkpoint, except those that the running test uses."""
+        for key, entry in list(self._entries.items()):
+            if entry.checkpoint is checkpoint and not entry.requested:
+                self._unattributed += self._look(key, entry, "")
+                self._entries.pop(key, None)
+
+    def _follow_files(self, request: _Request) -> None:
+        """Point a request at the files of its checkpoint as they are now; if the folder is gone, change nothing."""
+        if request.key in self._entries and file_stamp(request.name, self._rootdir) is None:
+            return
+        found = self._resolve(request.name, request.revision, request.digest)
+        if found is not request.found:
+            self._handles[request.key].discard(request)
+            request.follow(found)
+            self._handles.setdefault(request.key, WeakSet()).add(request)
 
     def _engine(self, name: EngineName) -> engines.Engine:
         return engines.engine(name, with_tensorflow=self._with_tensorflow or name == "tensorflow")
 
-    def _entry(self, key: str, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
+    def _entry(self, request: _Request) -> Entry:
         with self._lock:
+            entry = self._entries.get(request.key)
+            if entry is None or not entry.requested:  # once a test: a model does not change while a test runs
+                self._follow_files(request)
+            key = request.key
             if key in self._entries:
                 self._mark_requested(key, self._entries[key])
             if key not in self._entries:  # or it has changed and was removed just now
-                self._entries[key] = self._loaded(found, task, name, options)
+                self._entries[key] = self._loaded(request, request.found)
                 self._entries[key].requested = True
             return self._entries[key]
 
-    def _loaded(self, found: Checkpoint, task: Task, name: EngineName, options: LoadOptions) -> Entry:
+    def _loaded(self, request: _Request, found: Checkpoint) -> Entry:
         self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
-        loaded = self._engine(name).load(found.folder, task, options)
+        task, options, engine = request.task, request.options, self._engine(request.engine)
+        named = (request.name, request.revision, request.digest)  # not the request: a model must not keep its handle
+        loaded = engine.load(found.folder, task, options)
         tokenizer = _tokenizer(found, options)
         before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
 
-        def load(**changes: Any) -> engines.LoadedModel:
+        def load(**changes: Any) -> engines.LoadedModel | None:
             own = changes.pop("fields", options.overrides)
             changes["overrides"] = {**own, **changes.get("overrides", {})}
             with self._lock:
-                return self._engine(name).load(found.folder, task, replace(options, **changes))
+                if self._resolve(*named) is not found:
+                    return None
+                return engine.load(found.folder, task, replace(options, **changes))
+
+        def load_tokenizer() -> Any | None:
+            with self._lock:
+                return _tokenizer(found, options) if self._resolve(*named) is found else None
 
         self.loads += 1
-        found = replace(found, overrides=overrides_text(options.overrides))
-        return Entry(found, task, loaded, tokenizer, before, load=load)
+        recorded = replace(found, overrides=overrides_text(options.overrides))
+        return Entry(recorded, task, loaded, tokenizer, before, load=load, load_tokenizer=load_tokenizer)
+
+
+@dataclass(eq=False)
+class _Request:
+    """What a handle asks for.
+
+    Args:
+        name: of the checkpoint.
+        revision: as for `ModelCache.load`.
+        digest: as for `ModelCache.load`.
+        asked_task: None for what the configuration says.
+        engine: as for `ModelCache.load`.
+        options: how to load it.
+        found: the checkpoint as its files were when the model was loaded.
+    """
+
+    name: str
+    revision: str | None
+    digest: str | None
+    asked_task: Task | None
+    engine: EngineName
+    options: LoadOptions
+    found: Checkpoint
+
+    task: Task = field(init=False)
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out the task and the key, which is the same for all requests of one model."""
+        self.task = infer_task(self.found) if self.asked_task is None else self.asked_task
+        said = [str(self.found.folder), astuple(self.found.digests), self.task, self.engine, repr(self.options)]
+        self.key = json.dumps(said)
+
+    def follow(self, found: Checkpoint) -> None:
+        """Request the same model of a checkpoint whose files were rewritten."""
+        self.found = found
+        self.__post_init__()
 
 
 def infer_task(checkpoint: Checkpoint) -> Task:

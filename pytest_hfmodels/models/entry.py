@@ -29,7 +29,9 @@ class Entry:
         original: its state when it was loaded or adopted.
         adopted: whether the user loaded it.
         requested: whether the running test has requested it.
-        load: loads the checkpoint again, with other options; None if it was adopted.
+        load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if it
+            was adopted.
+        load_tokenizer: the same for the tokenizer, without options.
         distrusted: whether an explanation found a change that is not looked for after each test.
     """
 
@@ -40,7 +42,8 @@ class Entry:
     original: Fingerprint
     adopted: bool = False
     requested: bool = False
-    load: Callable[..., LoadedModel] | None = None
+    load: Callable[..., LoadedModel | None] | None = None
+    load_tokenizer: Callable[[], Any | None] | None = None
     distrusted: bool = False
     seen: int = 0  # the number of tests at its last inspection
     last_test: str = ""  # the test before its last inspection
@@ -67,7 +70,7 @@ class Entry:
         `fields` replace the overrides of the test.
 
         Returns:
-            The model, or None where it was adopted or is too large to be in memory twice.
+            The model, or None if it was adopted, is too large to be in memory twice, or its files were rewritten.
         """
         key = repr(sorted(changes.items()))
         if key in self._others:
@@ -76,9 +79,13 @@ class Entry:
         if self.load is None or size > _LARGE:
             return None
         other = self.load(**changes)
-        if size <= _SMALL:
+        if other is not None and size <= _SMALL:
             self._others[key] = other
         return other
+
+    def fresh_tokenizer(self) -> Any | None:
+        """Load the tokenizer again from its files; None if it was adopted or its files were rewritten."""
+        return None if self.load_tokenizer is None else self.load_tokenizer()
 
     def release_others(self) -> None:
         """Release the models that were loaded to explain a difference."""

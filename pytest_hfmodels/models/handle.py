@@ -168,8 +168,17 @@ class HFModel:
         return f"<HFModel {self._fetch().describe()}>"
 
     def _require_task(self, task: Task, method: str) -> None:
-        if self.task != task:
+        if self.task == task:
+            return
+        name = type(self.model).__name__
+        # A base in its files may get another head, but a classifier has no language model's.
+        if task == "text-generation" and name in (getattr(self.config, "architectures", None) or [name]):
             raise EngineError(
-                f"{method}() needs a {task} model, and {self.checkpoint.name} was loaded for {self.task}.",
-                hint=f'Load it with task="{task}".',
+                f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
+                hint="Use classify().",
             )
+        own = "classify()" if task == "text-generation" else "generate()"
+        raise EngineError(
+            f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
+            hint=f'Use {own}, or load it with task="{task}".',
+        )

@@ -17,11 +17,15 @@ from pytest_hfmodels.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# Keywords with which `generate` downloads code, even if it does not run it.
+_CODE = ("custom_generate", "trust_remote_code")
+# `generate` needs the tokenizer for these, and is not given one.
+_NEED_TOKENIZER = ("stop_strings", "token_healing")
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 
 
 def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
-    """Refuse settings that sample, that depend on the clock, or that the plugin's own call sets.
+    """Refuse settings that sample, run code, depend on the clock or on a tokenizer, or that the plugin's own call sets.
 
     Args:
         settings: what the test gave.
@@ -39,7 +43,16 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
                 if name in _INPUTS
                 else "Leave it out: a record has the scores, and hf_model.model.generate has the rest.",
             )
-    if given_settings(settings).get("do_sample"):
+    given = given_settings(settings)
+    _require_own_code(settings, given)
+    for name in _NEED_TOKENIZER:
+        if given.get(name):
+            raise EngineError(
+                f"{name}= needs the tokenizer while generating, and the plugin gives generate token ids only.",
+                hint="Stop at token ids with eos_token_id=[…], or compare what hf_model.model.generate(…) returns in "
+                "an assertion of your own.",
+            )
+    if given.get("do_sample"):
         raise EngineError(
             "do_sample=True draws tokens at random, and a record must come out the same every time.",
             hint="Leave do_sample out; use greedy or beam search.",
@@ -157,6 +170,15 @@ def _require_no_time_limit(settings: Mapping[str, Any], config: Any) -> None:
         if given is not None
         else "Set max_time to None in the model's generation_config, and limit the length with max_new_tokens.",
     )
+
+
+def _require_own_code(settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name in _CODE:
+        if name in settings or name in given:
+            raise EngineError(
+                f"{name}= makes generate run code from the Hub or from a folder, and the plugin never does.",
+                hint=f"Leave {name} out; a decoding method of your own can run in hf_model.model.generate(…).",
+            )
 
 
 def _require_generation_config(config: Any) -> None:

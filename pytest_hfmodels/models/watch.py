@@ -78,6 +78,7 @@ class Fingerprint:
 IN_PLACE = "weights or buffers were written in place"
 _ABSENT = "(absent)"
 _BACKEND = "tokenizer's backend"
+_ADDED = "tokenizer's added token"
 
 
 def _settings(prefix: str, config: Any) -> dict[str, object]:
@@ -103,7 +104,13 @@ def _tokenizer(tokenizer: Any) -> dict[str, object]:
     found |= {f"tokenizer.{name}": getattr(tokenizer, name, None) for name in ("padding_side", "truncation_side")}
     # Not by attribute: older releases log an error for every special token that is not set.
     found |= {f"tokenizer.{name}": str(value) for name, value in tokenizer.special_tokens_map.items()}
-    return {**found, **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
+    return {**found, **_added(tokenizer), **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
+
+
+def _added(tokenizer: Any) -> dict[str, object]:
+    """Return the added tokens, which split a text before the model does, even if its vocabulary has them anyway."""
+    added = getattr(tokenizer, "added_tokens_decoder", None)  # from transformers 4.34 on
+    return {f"{_ADDED} {str(token)!r}": repr(token) for token in added.values()} if isinstance(added, dict) else {}
 
 
 def _backend(tokenizer: Any) -> dict[str, object]:
@@ -116,7 +123,7 @@ def _backend(tokenizer: Any) -> dict[str, object]:
         digest.update(f"{name}: ".encode() + _state(getattr(backend, name, None)) + b"\n")
     model = getattr(backend, "model", None)
     settings = {name: getattr(model, name, None) for name in _MODEL_SETTINGS}
-    digest.update(json.dumps([type(model).__name__, settings], default=str).encode())
+    digest.update(json.dumps([type(model).__name__, settings, _split(model)], default=str).encode())
     return {_BACKEND: digest.hexdigest()}
 
 
@@ -125,6 +132,20 @@ _MODEL_SETTINGS = (
     *("dropout", "unk_token", "unk_id", "byte_fallback", "ignore_merges", "fuse_unk"),
     *("continuing_subword_prefix", "end_of_word_suffix", "max_input_chars_per_word"),
 )
+
+
+def _split(model: Any) -> list[int] | None:
+    """Return how a fast tokenizer's model splits a text, which other merges or another vocabulary change."""
+    if getattr(model, "dropout", None):  # then it splits at random
+        return None
+    try:
+        return [token.id for token in model.tokenize(_TEXT)]
+    except Exception:  # a model without unknown tokens, or one written in Python; see `_state`
+        return None
+
+
+# Letters in the order of their frequency, and English words: most vocabularies have merges for these.
+_TEXT = "etaoinshrdlucmfwypvbgkjqxz0123456789thehelloworldinformationother"
 
 
 def _state(part: Any) -> bytes:

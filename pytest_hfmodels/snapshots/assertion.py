@@ -7,6 +7,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class NearTieWarning(UserWarning):
 
 
 class UnusedSnapshotWarning(UserWarning):
-    """A test asked for `hf_snapshot`, passed, and compared nothing with it."""
+    """A test asked for `hf_snapshot`, passed, and compared nothing with it or with some of its numbered files."""
 
 
 class InconsistentRecordWarning(UserWarning):
@@ -106,6 +107,7 @@ class HFSnapshot:
         self._used: set[str] = set()
         self._written = item.config.stash.setdefault(_WRITTEN, {})
         self.outcomes: list[Outcome] = []
+        self._numbered: set[Path] = set()  # the files of comparisons without a name
         self.errors: list[Exception] = []  # raised by comparisons; a test may have caught them
 
     @property
@@ -148,6 +150,8 @@ class HFSnapshot:
                 hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
             )
         self._used.add(same_file_key(path))
+        if name is None:
+            self._numbered.add(base)
         repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
         may_write = not repeated and self._may_write(observed, path)
         observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
@@ -189,6 +193,25 @@ class HFSnapshot:
         executions = self._assertion.executions
         for number in [number for number, result in executions.items() if not result.success]:
             del executions[number]
+
+    def unread_files(self) -> list[Path]:
+        """Return the numbered files of this test (`test_reply.1.toml`) that it did not compare.
+
+        Returns:
+            None of them if it gave every comparison a name: then it may have chosen the names.
+        """
+        found: list[Path] = []
+        left = set(self._numbered)
+        numbers = count()
+        while self._numbered:
+            path = snapshot_file(self.item, next(numbers))
+            if path in left:
+                left.remove(path)
+            elif path.exists():
+                found.append(path)
+            elif not left:
+                break
+        return found
 
     def __repr__(self) -> str:
         if self.last is None:

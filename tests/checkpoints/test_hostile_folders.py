@@ -250,6 +250,34 @@ def test_an_error_without_a_message_names_the_settings_too() -> None:
     assert "AssertionError" in raised.value.message
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"penalty_alpha": 0.6, "top_k": 4},
+        {"dola_layers": "low"},
+        {"force_words_ids": [[5]], "num_beams": 2},
+        {"constraints": [1], "num_beams": 2},
+        {"num_beam_groups": 2, "num_beams": 4, "diversity_penalty": 1.0},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_setting_of_the_test_that_only_some_releases_run_is_named(
+    cache: ModelCache, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
+
+    try:
+        handle.generate("Hi", max_new_tokens=2, **settings)
+    except EngineError as error:
+        said = str(error)
+    else:
+        pytest.skip("this release runs it")
+
+    assert f"{next(iter(settings))}=" in said
+    assert "The test asks for" in said
+    assert "trust_remote_code" not in said
+
+
 def test_the_tests_own_setting_fails_as_upstream_says(cache: ModelCache, tmp_path: Path) -> None:
     handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
 

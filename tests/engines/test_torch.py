@@ -276,3 +276,21 @@ def test_a_quantised_model_s_weights_are_read(models: ModelCache) -> None:
         "0._packed_params._packed_params 0000 0",
         "0._packed_params._packed_params 0000 1",
     }
+
+
+@pytest.mark.parametrize("pin", [True, False])
+@pytest.mark.parametrize(("kind", "said"), [("float8_e4m3fn", "F8_E4M3"), ("float8_e5m2", "F8_E5M2"), ("int8", "I8")])
+def test_weights_that_no_model_computes_with_are_named(
+    models: ModelCache, tmp_path: Path, kind: str, said: str, pin: bool
+) -> None:
+    del models
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = write_checkpoint(tmp_path / "bot") / "model.safetensors"
+    weights, name = load_file(file), "transformer.h.1.mlp.c_fc.weight"
+    weights[name] = weights[name].to(getattr(torch, kind))
+    save_file(weights, file, metadata={"format": "pt"})
+
+    with pytest.raises(CheckpointError, match=f"stores '{name}' as {said}, but weights must be float32"):
+        ModelCache(tmp_path).load("./bot", pin=pin)

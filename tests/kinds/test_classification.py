@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,18 +78,24 @@ def test_a_batch_needs_a_pad_token(models: ModelCache) -> None:
         assert "pad_token_id=" in raised.value.hint
 
 
-def test_nan_is_refused(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "said"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+@pytest.mark.parametrize("where", ["a logit", "the loss"])
+def test_numbers_that_nothing_can_compare_are_refused(
+    classifier: HFModel, monkeypatch: pytest.MonkeyPatch, where: str, number: float, said: str
+) -> None:
     classify = type(classifier.loaded).classify
 
     def broken(self: object, *arguments: object) -> object:
         seen = classify(self, *arguments)  # type: ignore[arg-type]
-        seen.logits[:] = np.nan
+        if where == "the loss":
+            return replace(seen, loss=number)
+        seen.logits[0, 1] = number
         return seen
 
     monkeypatch.setattr(type(classifier.loaded), "classify", broken)
 
-    with pytest.raises(EngineError, match=r"./model on torch returned NaN"):
-        classifier.classify("Hi")
+    with pytest.raises(EngineError, match=f"./model on torch returned {said}"):
+        classifier.classify("Hi", labels=[0])
 
 
 @needs_both_engines

@@ -114,18 +114,55 @@ def test_special_tokens_are_skipped_where_that_is_asked(bot: HFModel) -> None:
     assert bot.generate(ids, max_new_tokens=1, skip_special_tokens=True).text.startswith("Hi")
 
 
-def test_nan_is_refused(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = type(bot.loaded).forward
+@pytest.mark.parametrize(
+    ("place", "number", "said"),
+    [
+        (np.s_[:], np.nan, "NaN"),
+        (np.s_[..., 5], np.inf, "infinity"),
+        (np.s_[:], np.inf, "infinity"),
+        (np.s_[:], -np.inf, "-infinity for every token"),
+    ],
+)
+@pytest.mark.parametrize("side", ["forward", "generate"])
+def test_numbers_that_nothing_can_compare_are_refused(
+    bot: HFModel, monkeypatch: pytest.MonkeyPatch, side: str, place: Any, number: float, said: str
+) -> None:
+    if side == "generate" and number == -np.inf:
+        pytest.skip("the score of a suppressed token")
+    original = getattr(type(bot.loaded), side)
 
     def broken(self: object, *arguments: object) -> object:
-        result = forward(self, *arguments)  # type: ignore[arg-type]
-        result.logits[:] = np.nan
+        result = original(self, *arguments)
+        (result.logits if side == "forward" else result.scores)[place] = number
         return result
 
-    monkeypatch.setattr(type(bot.loaded), "forward", broken)
+    monkeypatch.setattr(type(bot.loaded), side, broken)
 
-    with pytest.raises(EngineError, match=r"./model on torch returned NaN after 'Hi'"):
+    with pytest.raises(EngineError, match=f"./model on torch returned {said} after 'Hi'"):
         bot.generate("Hi", max_new_tokens=1)
+
+
+def test_logits_beyond_float16_are_refused(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bot.model.forward
+
+    def overflow(*arguments: Any, **keywords: Any) -> Any:
+        output = forward(*arguments, **keywords)
+        output.logits = (output.logits * 1e6).half().float()
+        return output
+
+    monkeypatch.setattr(bot.model, "forward", overflow)
+
+    with pytest.raises(EngineError, match="returned infinity after 'Hi'"):
+        bot.generate("Hi", max_new_tokens=1)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.filterwarnings("error")
+def test_a_step_without_any_token_raises_no_warning_of_numpy(bot: HFModel, beams: int) -> None:
+    record = bot.generate("Hi", max_new_tokens=2, num_beams=beams, suppress_tokens=list(range(257)))
+
+    assert np.isnan([step.margin for step in record.steps]).all()
+    assert np.isfinite([step.log_probability for step in record.steps]).all()
 
 
 @needs_both_engines

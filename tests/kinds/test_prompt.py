@@ -31,7 +31,7 @@ def classifier(models: ModelCache) -> HFModel:
         ("a\ud800b", r"The prompt holds a lone surrogate, '\ud800'", "errors='replace'"),
         ([72, -1], "Token id -1 is outside of the model's vocabulary.", "0 to 256"),
         ([72, 257], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
-        (["Hi", "Ho"], f"{KIND}, and 'Hi' is a str.", "One prompt a record"),
+        (["Hi", "Ho"], "A prompt is one text or a sequence of token ids, not a list of texts ('Hi').", "one by one"),
         ([[72, 105]], f"{KIND}, not a sequence of sequences.", "One prompt a record"),
         (np.array([[72, 105]]), f"{KIND}, not a sequence of sequences.", "One prompt a record"),
         (b"Hi", f"{KIND}, not a bytes.", "One prompt a record"),

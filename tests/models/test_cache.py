@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from pytest_hfmodels.models.cache import infer_task
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_hfmodels import HFModel
 
     from ..project import Project
 
@@ -410,3 +413,104 @@ def test_a_change_is_named_even_if_its_model_was_released(
 
     assert list(cache.dirty()) == [("./model (text-generation, torch)", ["config.n_inner: null -> 7"])]
     assert list(cache.dirty(weights=True)) == []
+
+
+def rewrite(folder: Path, *, scale: float = 2.0) -> None:
+    """Write other weights of the same size, with the times of the old file."""
+    from safetensors.numpy import load_file, save_file
+
+    file = folder / "model.safetensors"
+    said = file.stat()
+    weights = {
+        name: values * scale if name.endswith("ln_f.bias") else values for name, values in load_file(file).items()
+    }
+    save_file(weights, file, metadata={"format": "pt"})
+    os.utime(file, ns=(said.st_atime_ns, said.st_mtime_ns))
+
+
+def bias(handle: HFModel) -> float:
+    return float(handle.model.transformer.ln_f.bias[0].detach())
+
+
+def test_a_folder_that_was_rewritten_is_loaded_anew(cache: ModelCache, tmp_path: Path) -> None:
+    before = cache.load("./model")
+    old, digests = bias(before), before.checkpoint.digests
+    list(cache.dirty())
+    rewrite(tmp_path / "model")
+
+    now = cache.load("./model")
+
+    assert bias(now) == pytest.approx(2 * old)
+    assert now.checkpoint.digests.weights != digests.weights
+    assert before.model is now.model  # a handle of the session follows
+    assert (cache.loads, len(cache._entries)) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_other_files_that_were_rewritten_are_noticed_too(cache: ModelCache, tmp_path: Path, name: str) -> None:
+    handle = cache.load("./model")
+    list(cache.dirty())
+    file = tmp_path / "model" / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), "layer_norm_epsilon": 0.5, "model_max_length": 64}))
+
+    assert (handle.config.layer_norm_epsilon, handle.tokenizer.model_max_length) in ((0.5, 128), (1e-5, 64))
+
+
+def test_a_model_stays_the_same_while_a_test_runs(cache: ModelCache, tmp_path: Path) -> None:
+    before = cache.load("./model")
+    old = before.model
+    rewrite(tmp_path / "model")
+
+    now = cache.load("./model")
+
+    assert before.model is old
+    assert bias(now) == pytest.approx(2 * bias(before))
+    assert before._fetch().again() is None  # the old files are gone
+    assert now._fetch().again() is not None
+
+
+def test_files_that_were_only_copied_again_load_nothing(cache: ModelCache, tmp_path: Path) -> None:
+    handle = cache.load("./model")
+    list(cache.dirty())
+    shutil.copytree(tmp_path / "model", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "model")
+    assert handle.model is not None  # the folder is gone, the model is not
+    (tmp_path / "copy").rename(tmp_path / "model")
+    list(cache.dirty())
+
+    assert cache.load("./model").model is handle.model
+    assert cache.loads == 1
+
+
+def test_a_digest_that_no_longer_fits_is_refused(cache: ModelCache, tmp_path: Path) -> None:
+    digest = cache.load("./model").checkpoint.digests.weights
+    cache.load("./model", digest=digest)
+    list(cache.dirty())
+    rewrite(tmp_path / "model")
+
+    with pytest.raises(CheckpointError, match="its weights are not the expected ones"):
+        cache.load("./model", digest=digest)
+
+
+TRAINING = """
+import pytest
+from pathlib import Path
+from safetensors.numpy import load_file, save_file
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_trained(hf_models, hf_snapshot, scale):
+    file = Path("model/model.safetensors")
+    weights = load_file(file)
+    weights["transformer.ln_f.bias"] *= scale
+    save_file(weights, file, metadata={"format": "pt"})
+    assert hf_models.load("./model").generate("Hi", max_new_tokens=2) == hf_snapshot
+"""
+
+
+def test_each_test_records_the_weights_that_it_wrote(project: Project) -> None:
+    project.write(TRAINING)
+
+    project.run("--snapshot-update").assert_outcomes(passed=2)
+
+    digests = {text.split('weights = "')[1].split('"')[0] for text in project.snapshots.values()}
+    assert len(digests) == 2

@@ -8,8 +8,11 @@ import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
 
+from ..tiny_gpt2 import write_checkpoint
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_a_batch_generates_as_its_prompts_alone(bot: HFModel) -> None:
         (lambda bot: bot.generate_batch([[1, 2], [3]]), "one or more prompts of one length"),
         (lambda bot: bot.generate_batch([]), "one or more prompts of one length"),
         (lambda bot: bot.generate_batch([[]]), "one or more prompts of one length"),
-        (lambda bot: bot.classify("Hi"), "classify() needs a text-classification model, and ./model was loaded for"),
+        (lambda bot: bot.classify("Hi"), "classify() needs a text-classification model, but ./model was loaded for"),
     ],
 )
 def test_what_a_language_model_refuses(bot: HFModel, use: Callable[[HFModel], Any], said: str) -> None:
@@ -80,7 +83,7 @@ def test_what_a_language_model_refuses(bot: HFModel, use: Callable[[HFModel], An
 @pytest.mark.parametrize(
     ("use", "said"),
     [
-        (lambda bot: bot.generate("Hi"), "generate() needs a text-generation model, and ./model was loaded for"),
+        (lambda bot: bot.generate("Hi"), "generate() needs a text-generation model, but ./model was loaded for"),
         (lambda bot: bot.classify([]), "There is nothing to classify"),
         (lambda bot: bot.classify(["Hi", ""]), "There is nothing to classify"),
     ],
@@ -88,6 +91,20 @@ def test_what_a_language_model_refuses(bot: HFModel, use: Callable[[HFModel], An
 def test_what_a_classifier_refuses(classifier: HFModel, use: Callable[[HFModel], Any], said: str) -> None:
     with pytest.raises(EngineError, match=re.escape(said)):
         use(classifier)
+
+
+def test_a_classifier_by_its_architectures_is_sent_to_classify(models: ModelCache, tmp_path: Path) -> None:
+    """No task would load a language model from its files."""
+    del models
+    write_checkpoint(tmp_path / "triage", config={"architectures": ["GPT2ForSequenceClassification"]})
+
+    with pytest.raises(EngineError) as raised:
+        ModelCache(tmp_path).load("./triage").generate("Hi")
+
+    assert raised.value.message == (
+        "generate() needs a language model, but ./triage is a classifier (GPT2ForSequenceClassification)."
+    )
+    assert raised.value.hint == "Use classify()."
 
 
 def test_the_end_of_text_pads_where_the_model_has_no_pad_token(bot: HFModel) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from pytest_hfmodels.models.watch import Fingerprint
 from ..surroundings import needs_both_engines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_hfmodels import HFModel
@@ -67,6 +68,57 @@ def test_a_tokenizer_s_backend_is_watched(models: ModelCache, tiny_gpt2: Path) -
     assert [changes for _, changes in cache.dirty()] == [
         ["tokenizer's backend (merges, normalizer, decoder …) was changed"]
     ]
+
+
+def _add_known(tokenizer: Any) -> None:
+    tokenizer.add_tokens(["H"])
+
+
+def _strip(tokenizer: Any) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+
+    tokenizer.add_tokens([tokenizers.AddedToken("<|endoftext|>", rstrip=True)], special_tokens=True)
+
+
+def _replace_model(tokenizer: Any) -> None:
+    models = pytest.importorskip("tokenizers").models
+    backend = tokenizer.backend_tokenizer
+    words = {word: 256 - number for word, number in backend.get_vocab(with_added_tokens=False).items()}
+    flags, affixes = ("byte_fallback", "ignore_merges"), ("continuing_subword_prefix", "end_of_word_suffix")
+    settings = {name: getattr(backend.model, name, None) for name in (*flags, *affixes, "unk_token", "fuse_unk")}
+    backend.model = models.BPE(vocab=words, merges=[], **{k: v for k, v in settings.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_add_known, "tokenizer's added token 'H': (absent) -> AddedToken("),
+        (_strip, "tokenizer's added token '<|endoftext|>': AddedToken("),
+        (_replace_model, "tokenizer's backend"),
+    ],
+)
+def test_a_change_that_keeps_a_tokenizer_s_size_is_found_after_the_test(
+    models: ModelCache, tiny_gpt2: Path, change: Callable[[Any], None], said: str
+) -> None:
+    del models
+    cache = ModelCache(tiny_gpt2.parent)
+    handle = cache.load("./model")
+
+    change(handle.tokenizer)
+
+    ((_, changes),) = cache.dirty()
+    assert any(one.startswith(said) for one in changes), changes
+
+
+def test_truncation_and_padding_of_the_backend_do_not_reach_a_record(models: ModelCache) -> None:
+    """Every call of the tokenizer sets both, so they are not watched."""
+    handle = models.load("./model")
+    before = handle.generate("Hello", max_new_tokens=2)
+
+    handle.tokenizer.backend_tokenizer.enable_truncation(max_length=2)
+    handle.tokenizer.backend_tokenizer.enable_padding(length=9)
+
+    assert handle.generate("Hello", max_new_tokens=2).prompt == before.prompt
 
 
 @pytest.mark.parametrize("fast", [True, False])

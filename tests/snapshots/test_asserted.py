@@ -212,6 +212,60 @@ def test_a_snapshot_that_is_never_compared_warns(bare_project: Project) -> None:
     refused.assert_outcomes(passed=1, errors=1)
 
 
+LOOP = "for number in range({count}):\n        assert generation(moved(1, by=float(number))) == hf_snapshot{name}"
+
+
+def test_files_that_a_loop_no_longer_compares_warn(bare_project: Project) -> None:
+    bare_project.write(TEST.format(by=0.0, body=LOOP.format(count=3, name="")))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1, warnings=0)
+    bare_project.run().assert_outcomes(passed=1, warnings=0)
+    bare_project.write(TEST.format(by=0.0, body=LOOP.format(count=1, name="")))
+
+    warned = bare_project.run()
+    refused = bare_project.run("-W", "error::pytest_hfmodels.snapshots.UnusedSnapshotWarning")
+
+    warned.assert_outcomes(passed=1, warnings=1)
+    told = "rm snapshots/test_it/test_reply.1.toml snapshots/test_it/test_reply.2.toml"
+    warned.stdout.fnmatch_lines(
+        [
+            "*test_it.py::test_reply has 2 more files of earlier comparisons, which it no longer makes. "
+            f"Compare them again, or delete them: {told}"
+        ]
+    )
+    refused.assert_outcomes(passed=1, errors=1)
+    refused.stdout.fnmatch_lines(["*has 2 more files of earlier comparisons*", f"*{told}"])
+    for path in told.split()[1:]:
+        (bare_project.path / path).unlink()
+    bare_project.run().assert_outcomes(passed=1, warnings=0)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        LOOP.format(count=1, name="(name=str(number))"),
+        f"{LOOP.format(count=1, name='')}\n    pytest.skip('no')",
+        f"{LOOP.format(count=1, name='')}\n    pytest.xfail('known')",
+        f"{LOOP.format(count=1, name='')}\n    pytest.fail('no')",
+    ],
+    ids=["named", "skipped", "expected to fail", "failed"],
+)
+def test_files_that_another_outcome_or_name_leaves_unread_do_not_warn(bare_project: Project, then: str) -> None:
+    named = "(name=str(number))" if "name=" in then else ""
+    bare_project.write(TEST.format(by=0.0, body=LOOP.format(count=3, name=named)))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    bare_project.write(TEST.format(by=0.0, body=then))
+
+    assert "warnings" not in bare_project.run().parseoutcomes()
+
+
+def test_a_named_comparison_before_a_numbered_one_leaves_nothing_unread(bare_project: Project) -> None:
+    body = 'assert record == hf_snapshot(name="a")\n    assert record == hf_snapshot'
+    bare_project.write(TEST.format(by=0.0, body=body))
+
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1, warnings=0)
+    bare_project.run().assert_outcomes(passed=1, warnings=0)
+
+
 @pytest.mark.parametrize("body", ["pytest.skip('no')", "pytest.xfail('no')"])
 def test_a_test_that_did_not_pass_need_not_compare(bare_project: Project, body: str) -> None:
     bare_project.write(TEST.format(by=0.0, body=body))

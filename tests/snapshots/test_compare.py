@@ -248,11 +248,25 @@ def test_the_first_divergence(recorded: list[int], observed: list[int], index: i
 )
 def test_a_number_that_is_none_agrees_with_itself(number: float) -> None:
     record = generation(
-        swapped(1, replace(STEPS[1], margin=number, processed=number, log_probability=number)),
+        swapped(1, replace(STEPS[1], margin=number, processed=number)),
     )
     comparison = compare(record, record, TOLERANCE)
 
     assert (comparison.verdict, comparison.drift) == (Verdict.SAME, 0.0)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        generation(swapped(1, replace(STEPS[1], log_probability=math.nan))),
+        beams(beams=(replace(beams().beams[0], score=math.nan),)),
+        classification(loss=Loss(math.nan, (0, 1))),
+        classification(inputs=(replace(classification().inputs[0], logits=(math.nan, 0.0)),)),
+    ],
+    ids=["log-probability", "beam score", "loss", "logit"],
+)
+def test_nan_agrees_with_nothing_where_no_suppressed_token_can_produce_it(record: Record) -> None:
+    assert compare(record, record, TOLERANCE).verdict is Verdict.DRIFT
 
 
 def test_texts_of_equal_ids_are_compared() -> None:

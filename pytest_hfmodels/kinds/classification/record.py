@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.errors import EngineError
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
-from pytest_hfmodels.kinds.evidence import Block, LiveClassifier, MadeBy, fingerprint
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, Block, LiveClassifier, MadeBy, fingerprint
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -108,8 +108,8 @@ def observe_classification(
         origin: what a mismatch may ask again, see `MadeBy`.
 
     Raises:
-        EngineError: no text, an empty or too long one, labels that do not fit, or a batch that needs padding
-            without a pad token.
+        EngineError: no text, an empty or too long one, labels that do not fit, a batch that needs padding
+            without a pad token, or a logit or loss that is not finite.
     """
     import numpy as np
 
@@ -122,11 +122,10 @@ def observe_classification(
     require_problem_type(kind)
     given = None if labels is None else checked_labels(labels, len(rows), config.num_labels, kind)
     seen = loaded.classify(ids, mask, given, problem_type)
-    if np.isnan(seen.logits).any() or (seen.loss is not None and np.isnan(seen.loss)):
-        raise EngineError(
-            f"{checkpoint.name} on {loaded.engine} returned NaN.",
-            hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
-        )
+    numbers = np.append(seen.logits, [] if seen.loss is None else seen.loss)
+    if not np.isfinite(numbers).all():
+        what = "NaN" if np.isnan(numbers).any() else "infinity"
+        raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
     names = {int(index): str(name) for index, name in config.id2label.items()}
     asked = {} if problem_type is None else {"problem_type": problem_type}
     return ClassificationRecord(

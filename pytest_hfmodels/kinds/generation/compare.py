@@ -38,8 +38,11 @@ def numbers(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[
     for position in range(len(recorded.steps) if split is None else split):
         before, now = recorded.steps[position], observed.steps[position]
         yield "log-probability", position, before.log_probability, now.log_probability
-        yield "processed log-probability", position, before.processed, now.processed
-        yield "margin", position, before.margin, now.margin
+        # If every token of a step is suppressed, all scores are -inf: there is no distribution and no difference.
+        if not (math.isnan(before.processed) and math.isnan(now.processed)):
+            yield "processed log-probability", position, before.processed, now.processed
+        if not (math.isnan(before.margin) and math.isnan(now.margin)):
+            yield "margin", position, before.margin, now.margin
     for position, (beam, beam_now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
         if beam.ids == beam_now.ids:
             yield "beam score", position, beam.score, beam_now.score

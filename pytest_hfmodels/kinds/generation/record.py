@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import CheckpointError, EngineError
-from pytest_hfmodels.kinds.evidence import Block, Live, MadeBy, fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.kinds.evidence import (
+    NOT_COMPARABLE,
+    Block,
+    Live,
+    MadeBy,
+    broken_numbers,
+    fingerprint,
+    frontier_gaps,
+    log_softmax,
+)
 from pytest_hfmodels.kinds.prompt import require_ids, require_room, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -126,7 +135,7 @@ def observe_generation(
         origin: what a mismatch may ask again, see `MadeBy`.
 
     Raises:
-        EngineError: the prompt is none or does not fit, or the model returned NaN.
+        EngineError: the prompt is none or does not fit, or the model returned NaN or infinite logits.
     """
     import numpy as np
 
@@ -137,10 +146,12 @@ def observe_generation(
     returned = [_generated(row, len(given.ids), effective["eos_token_id"]) for row in generation.sequences]
     forward = loaded.forward(np.asarray([[*given.ids, *returned[0]]], dtype=np.int64))
     logits = forward.logits[0, len(given.ids) - 1 : -1]
-    if np.isnan(logits).any() or np.isnan(generation.scores).any():
+    broken = broken_numbers(logits) or broken_numbers(generation.scores)
+    if broken is None and np.isneginf(logits).all(axis=-1).any():
+        broken = "-infinity for every token"
+    if broken is not None:
         raise EngineError(
-            f"{checkpoint.name} on {loaded.engine} returned NaN after {given.text!r}.",
-            hint="A snapshot of NaN would compare with nothing: check the weights and the dtype.",
+            f"{checkpoint.name} on {loaded.engine} returned {broken} after {given.text!r}.", hint=NOT_COMPARABLE
         )
     scores = _score_rows(generation, len(returned[0]))
     made_by = None if origin is None else MadeBy(origin, settings)
@@ -207,7 +218,7 @@ def _steps(ids: Sequence[int], raw: FloatArray, scores: FloatArray, tokenizer: A
                 text=_decode(tokenizer, (chosen,), skip_special_tokens=False),
                 log_probability=float(raw[position, chosen]),
                 processed=float(processed[position, chosen]),
-                margin=float(scores[position, chosen] - others[runner_up]),
+                margin=float(scores[position, chosen]) - float(others[runner_up]),  # NaN if every token is suppressed
                 runner_up=runner_up,
                 runner_up_text=_decode(tokenizer, (runner_up,), skip_special_tokens=False),
             )
