@@ -7,20 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pytest_hfmodels.explain.last_block import FINAL_NORM, apart, told_apart
 from pytest_hfmodels.explain.releases import moved_versions
-from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.explain.passes import Passes
-    from pytest_hfmodels.kinds import Block, GenerationRecord, Record
+    from pytest_hfmodels.kinds import Block, Record
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
 _QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
@@ -31,34 +25,6 @@ _CARRIED_ON = 1e-3  # of the largest difference: less may be rounding from earli
 _JUMP = 20  # a block is at fault if its difference is this many times larger than any before it
 _SHORTLY = "at or shortly before "
 NOISE_FLOOR = 2e-5  # nats, of float32
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """One forward pass over the prompt and the recorded tokens.
-
-    Args:
-        logits: after the prompt and each recorded token but the last, (S, V).
-        blocks: fingerprints, comparable with the recorded ones.
-    """
-
-    logits: FloatArray
-    blocks: tuple[Block, ...]
-
-    def moved(self, recorded: GenerationRecord) -> list[float]:
-        """Return how far the log-probability of each recorded token is from what was recorded."""
-        table = log_softmax(self.logits)
-        return [
-            abs(step.log_probability - float(table[position, step.id])) if step.id < table.shape[1] else math.inf
-            for position, step in enumerate(recorded.steps)
-        ]
-
-
-def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> Teacher:
-    """Run the model over the recorded tokens, a batch of one and without a cache."""
-    prompt = len(recorded.prompt.ids)
-    seen = passes.forward([[*recorded.prompt.ids, *recorded.ids]], loaded)
-    return Teacher(seen.logits[0, prompt - 1 : -1], fingerprint(seen.hidden_states))
 
 
 def largest(values: Sequence[float]) -> float:
@@ -199,30 +165,3 @@ def measured(moved: float, floor: float, tolerance: Tolerance) -> str:
     """Compare a movement with the test's tolerance, which decides the verdict, and with the noise floor."""
     allowed, rounding = (f"{'within' if moved <= most else 'beyond'} the" for most in (tolerance.absolute, floor))
     return f"{allowed} tolerance of {tolerance.absolute:.2g} and {rounding} noise floor of {floor:.2g}"
-
-
-def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:
-    """Return how far the recorded tokens' processed scores moved while the library generated, up to a divergence.
-
-    Args:
-        recorded: from the snapshot.
-        observed: with what its steps chose from.
-        count: steps of which both sides have the same tokens before.
-    """
-    live: Any = observed.live
-    table = log_softmax(live.scores[:count])
-    found = []
-    for position, step in enumerate(recorded.steps[:count]):
-        if step.id >= table.shape[1] or step.runner_up >= table.shape[1]:
-            found.append(math.inf)
-            continue
-        now, margin = (
-            float(table[position, step.id]),
-            float(live.scores[position, step.id] - live.scores[position, step.runner_up]),
-        )
-        found.append(max(_apart(step.processed, now), _apart(step.margin, margin)))
-    return found
-
-
-def _apart(before: float, now: float) -> float:
-    return 0.0 if before == now else float(np.abs(before - now))

@@ -6,24 +6,21 @@ Pure: two records and their comparison. What needs the model is in `forward_pass
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import same_content
-from pytest_hfmodels.engines.settings import SETTINGS, effective_settings, given_settings, wanted_length
+from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import in_memory
 from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
-from pytest_hfmodels.explain.decoder import find_setting
-from pytest_hfmodels.explain.releases import moved_versions
-from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.prompt import vocabulary_size
-from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from pytest_hfmodels.explain.explainer import Explainer
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
     from pytest_hfmodels.kinds.evidence import Origin
@@ -44,7 +41,7 @@ class Finding:
 
 
 ORDER = ("kind", "prompt", "settings", "numbers", "ids", "beams", "labels", "text")
-_NO_RELEASE = (
+NO_RELEASE = (
     "but neither the release nor the checkpoint's configuration has changed: the test no longer gives the recorded "
     "value, something patches generate, or the file was edited"
 )
@@ -71,7 +68,7 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
         origin: the model, whose tokenizer names tokens; None where it is no longer in memory.
     """
     tokenizer = None if origin is None else origin.tokenizer
-    before, now = _texts(recorded), _texts(observed)
+    before, now = _inputs(recorded), _inputs(observed)
     if [text for text, _ in before] != [text for text, _ in now]:
         other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
         texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
@@ -97,7 +94,7 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
     proven = in_memory.is_proven_by_fresh_tokenizer(
         origin, lambda tokenizer: tuple(tokenizer(text)["input_ids"]), recorded=then, observed=here
     )
-    found = _of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin, proven=proven)
+    found = of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin, proven=proven)
     return replace(found, package="tokenizers")
 
 
@@ -106,7 +103,8 @@ def settings(
     recorded: Record,
     observed: Record,
     asked: Mapping[str, Any] | None,
-    origin: Origin | None = None,
+    origin: Origin | None,
+    explainer: Explainer[Any],
 ) -> Finding:
     """Explain settings that differ: the test's, the checkpoint's, or the release's defaults.
 
@@ -116,11 +114,12 @@ def settings(
         observed: from the model.
         asked: the settings that the test gave, or None where nobody knows.
         origin: the model; None where it is no longer in memory.
+        explainer: of the records' kind.
     """
     found = [difference for difference in comparison.differences if difference.layer == "settings"]
     told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
     evidence = [Evidence(f"resolved settings: {told:.300}")]
-    given = [difference.what for difference in found if _is_given(difference, asked, observed)]
+    given = [difference.what for difference in found if _is_given(difference, asked, observed, explainer)]
     if len(given) == len(found):
         return Finding(
             "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
@@ -140,42 +139,11 @@ def settings(
         return Finding("test", in_memory.sentence(changes), evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
-    if isinstance(observed, ClassificationRecord):
-        return Finding("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
-    if "transformers" not in moved_versions(recorded, observed):  # then the defaults are the same
-        return Finding(None, f"{names} differs from the recorded value, {_NO_RELEASE}", evidence)
-    rule = _length_rule(recorded, observed, names)
-    rules = ("default_length_counts_prompt",) if rule else ()
-    return Finding("generation-defaults", f"the release's defaults have changed: {names}{rule}", evidence, rules)
+    finding: Finding = explainer.settings(recorded, observed, names, evidence)
+    return finding
 
 
-def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Origin | None = None) -> Finding:
-    """Explain a different text of the same ids; arguments as for `prompt`."""
-    evidence = list(_decoded(recorded, observed))
-    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
-        return Finding(
-            "checkpoint:tokenizer",
-            "the checkpoint's tokenizer files have changed and decode the tokens differently",
-            evidence,
-        )
-    named = None if origin is None else find_setting(recorded, observed, origin.tokenizer)
-    sentence = "the same token ids are decoded to a different text" if named is None else named.sentence
-    ids, skip = [*observed.prompt.ids, *observed.ids], bool(observed.effective.get("skip_special_tokens"))
-    proven = in_memory.is_proven_by_fresh_tokenizer(
-        origin,
-        lambda tokenizer: tokenizer.decode(ids, skip_special_tokens=skip),
-        recorded=recorded.text,
-        observed=observed.text,
-    )
-    found = _of_the_tokenizer("decoding", sentence, evidence, recorded, observed, origin, proven=proven)
-    if found.cause != "decoding":
-        return found
-    if named is None:
-        return replace(found, package="tokenizers")
-    return replace(found, package="transformers", rules=() if named.rule is None else (named.rule,))
-
-
-def _of_the_tokenizer(
+def of_the_tokenizer(
     cause: str,
     sentence: str,
     evidence: list[Evidence],
@@ -210,22 +178,20 @@ def checkpoint_part(recorded: Record, observed: Record) -> str | None:
     return None
 
 
-def outside_vocabulary(recorded: Record, origin: Origin) -> str | None:
+def outside_vocabulary(recorded: Record, origin: Origin, explainer: Explainer[Any]) -> str | None:
     """Return a sentence about the first recorded token that the model does not have, or None."""
     size = vocabulary_size(origin.loaded.model.config)
-    rows = [ids for _, ids in _texts(recorded)]
-    if isinstance(recorded, GenerationRecord):
-        rows += [recorded.ids, *(beam.ids for beam in recorded.beams)]
+    rows = [ids for _, ids in _inputs(recorded)]
+    rows += map(tuple, explainer.output_ids(recorded))
     outside = next((token for ids in rows for token in ids if size is not None and token >= size), None)
     if outside is None:
         return None
     return f"the file names token {outside}, but the vocabulary of the model has {size} tokens"
 
 
-def _texts(record: Record) -> list[tuple[str, tuple[int, ...]]]:
-    if isinstance(record, GenerationRecord):
-        return [(record.prompt.text, record.prompt.ids)]
-    return [(row.text, row.ids) for row in record.inputs]  # type: ignore[attr-defined]
+def _inputs(record: Record) -> list[tuple[str, tuple[int, ...]]]:
+    found: list[tuple[str, tuple[int, ...]]] = kind_of(record).inputs(record)
+    return found
 
 
 def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
@@ -235,40 +201,13 @@ def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
     return f"{text}(id {ids[position]})"
 
 
-def _is_given(difference: Difference, asked: Mapping[str, Any] | None, observed: Record) -> bool:
+def _is_given(
+    difference: Difference, asked: Mapping[str, Any] | None, observed: Record, explainer: Explainer[Any]
+) -> bool:
     """Return whether the test itself requests the value that differs, as a keyword or in a `generation_config`."""
     if difference.what in _TESTS_OWN or difference.what not in _LISTED:
         return True  # what upstream resolves by itself has a name in every record
-    if asked is None:
-        return False
-    if isinstance(observed, ClassificationRecord):
-        return difference.what in asked
-    config = SimpleNamespace(**given_settings(asked))
-    prompt = len(observed.prompt.ids)
-    if difference.what == "max_length":
-        config.max_length = wanted_length(asked, prompt)
-    given = difference.what in vars(config) or (difference.what == "min_length" and "min_new_tokens" in vars(config))
-    return given and effective_settings(config, {}, prompt)[difference.what] == difference.observed
-
-
-def _length_rule(recorded: Record, observed: Record, names: str) -> str:
-    sides = [Rules.of(record.provenance.versions.get("transformers", "5.23")) for record in (recorded, observed)]
-    before, now = (rules.default_length_counts_prompt for rules in sides)
-    if "max_length" not in names or before == now:
-        return ""
-    words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
-    return f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
-
-
-def _decoded(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Evidence]:
-    for position, (before, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
-        if before.text != now.text:
-            yield Evidence(
-                f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is {now.text!r}",
-                {"position": position, "id": before.id},
-            )
-            return
-    yield Evidence("each token alone is spelt as recorded: they are put together otherwise")
+    return asked is not None and explainer.is_given(difference, asked, observed)
 
 
 _LISTED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})

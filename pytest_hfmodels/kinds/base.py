@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_hfmodels.explain.explainer import Explainer
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
@@ -116,6 +117,10 @@ def _never(_recorded: Any, _observed: Any, _differences: Sequence[Difference]) -
     return False
 
 
+def _no_inputs(_record: Any) -> list[tuple[str, tuple[int, ...]]]:
+    return []
+
+
 def _nothing(*_: Any) -> None:
     return None
 
@@ -137,11 +142,13 @@ class Kind(Generic[R]):
         numbers: of both: the numbers that are compared within the tolerance: what, position, recorded, observed.
         summary: of a record: the output on one line, for a terminal.
         texts: of a record: the output as texts to be read side by side, by their names; the most important first.
+        inputs: of a record: each text that the model was given, with its token ids.
         is_near_tie: of both and of all differences: whether close decisions explain every difference.
         contradiction: of a record and the tolerance: a sentence if it contradicts itself.
         course: of both (the recorded one may be None): the two decision by decision.
         movement: of both and their comparison: how far numbers moved at most; None if none can be compared.
         detail: of a difference and of both: the difference for a reader; None if both values say enough.
+        explainer: returns what the kind adds to explaining. It is called for a test that fails, and may import NumPy.
     """
 
     name: str
@@ -151,8 +158,10 @@ class Kind(Generic[R]):
     numbers: Callable[[R, R], Iterator[tuple[str, int, float, float]]]
     summary: Callable[[R], str]
     texts: Callable[[R], dict[str, str]]
+    inputs: Callable[[R], list[tuple[str, tuple[int, ...]]]] = _no_inputs
     is_near_tie: Callable[[R, R, Sequence[Difference]], bool] = _never
     contradiction: Callable[[R, Tolerance], str | None] = _nothing
     course: Callable[[R | None, R], Course | None] = _nothing
     movement: Callable[[R, R, Comparison], float | None] = _drift
     detail: Callable[[Difference, R, R], Detail | None] = _nothing
+    explainer: Callable[[], Explainer[R] | None] = _nothing

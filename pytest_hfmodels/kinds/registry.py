@@ -27,8 +27,8 @@ def register_kind(kind: Kind[Any]) -> None:
         ValueError: another kind has its name.
     """
     known = kind_named(kind.name)
-    if known is not None and type(known) is not type(kind):
-        raise ValueError(f"There is another kind of record named {kind.name!r}: {type(known).__qualname__}.")
+    if known is not None and known.load.__module__ != kind.load.__module__:  # a module may be imported twice
+        raise ValueError(f"There is another kind of record named {kind.name!r}, of {known.load.__module__}.")
     _KINDS[kind.name] = kind
 
 

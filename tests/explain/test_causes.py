@@ -500,7 +500,7 @@ def test_an_older_release_s_rule_is_no_longer_the_recording_one_s(
     prompt = len(recorded.prompt.ids)
     beams = tuple(replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in recorded.beams)
     monkeypatch.setattr(
-        "pytest_hfmodels.explain.search._release", lambda record: "4.57.6" if record.live is None else "4.30.2"
+        "pytest_hfmodels.kinds.generation.search._release", lambda record: "4.57.6" if record.live is None else "4.30.2"
     )
 
     found = ask(recorded, replace(generate(model, **BEAMS), beams=beams))

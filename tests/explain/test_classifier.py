@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_hfmodels.explain import classifier
 from pytest_hfmodels.kinds import ClassifiedInput, Loss
+from pytest_hfmodels.kinds.classification import numbers as classifier
 from pytest_hfmodels.kinds.near_ties import Tie
 
 from ..example_records import classification, provenance
@@ -95,13 +95,14 @@ def test_how_far_logits_moved_whichever_way() -> None:
 
 
 def test_of_several_readings_the_least_close_is_told() -> None:
-    from pytest_hfmodels.explain.near_tie import decision, proof
+    from pytest_hfmodels.explain.near_tie import proof
+    from pytest_hfmodels.kinds.classification.compare import least_close
 
     first, second = classification().inputs
     then = classification(inputs=(replace(first, margin=0.1), replace(second, margin=0.5)))
     now = classification(inputs=(replace(first, label="x", margin=0.1), replace(second, label="y", margin=0.2)))
 
-    found = decision(then, now)
+    found = least_close(then, now)
 
     assert isinstance(found, Tie)
     assert (found.position, found.margin) == (1, 0.5)

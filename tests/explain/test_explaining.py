@@ -161,7 +161,7 @@ def test_explaining_that_fails_leaves_the_verdict_and_says_why(
     def broken(*_: Any) -> Any:
         raise RuntimeError("CUDA out of memory\nand more")
 
-    monkeypatch.setattr("pytest_hfmodels.explain.explaining.teacher_forced", broken)
+    monkeypatch.setattr("pytest_hfmodels.kinds.generation.explain.teacher_forced", broken)
     comparison = compare(recorded, observed, Tolerance(1e-4))
 
     found = explain(comparison, recorded, observed, test=TEST)

@@ -12,8 +12,9 @@ import pytest
 
 from pytest_hfmodels.explain import forward_pass
 from pytest_hfmodels.explain.ablation import AblationResult, Measured, Movement, ablate
-from pytest_hfmodels.explain.forward_pass import Teacher
 from pytest_hfmodels.kinds import Block, Live
+from pytest_hfmodels.kinds.generation import teacher
+from pytest_hfmodels.kinds.generation.teacher import Teacher
 from pytest_hfmodels.snapshots import Tolerance
 
 from ..example_records import BLOCKS, STEPS, generation, provenance
@@ -228,7 +229,7 @@ def scores(size: int = 20, **tokens: float) -> Any:
 
 def test_processed_scores_and_margins_that_moved_while_generating() -> None:
     def moved(table: Any) -> list[float]:
-        return forward_pass.scores_moved(generation(), generation(live=Live(table, table)), 3)
+        return teacher.scores_moved(generation(), generation(live=Live(table, table)), 3)
 
     assert max(moved(scores())) < 1e-12
     assert moved(scores(t14=-4.0))[1] > 1  # the runner-up's: hardly anything of the token's own
@@ -236,7 +237,7 @@ def test_processed_scores_and_margins_that_moved_while_generating() -> None:
     banned = replace(STEPS[0], processed=-math.inf, margin=-math.inf)
     table = scores()
     table[0, 11] = -math.inf
-    assert forward_pass.scores_moved(generation((banned,)), generation(live=Live(table, table)), 1) == [0.0]
+    assert teacher.scores_moved(generation((banned,)), generation(live=Live(table, table)), 1) == [0.0]
 
 
 # -- blocks ------------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_imports():
 def test_a_model_that_skips_or_leaves_while_it_is_asked_leaves_the_test_failed(
     failing: Project, monkeypatch: pytest.MonkeyPatch, leave: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr("pytest_hfmodels.explain.explaining.teacher_forced", lambda *_: leave())
+    monkeypatch.setattr("pytest_hfmodels.kinds.generation.explain.teacher_forced", lambda *_: leave())
 
     failing.run().assert_outcomes(failed=2)
 
@@ -182,7 +182,7 @@ def test_explaining_that_fails_is_no_error_of_the_test(failing: Project, monkeyp
     def broken(*_: object) -> None:
         raise MemoryError("no more")
 
-    monkeypatch.setattr("pytest_hfmodels.explain.explaining.teacher_forced", broken)
+    monkeypatch.setattr("pytest_hfmodels.kinds.generation.explain.teacher_forced", broken)
 
     result = failing.run()
 

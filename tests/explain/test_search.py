@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pytest_hfmodels.explain import search
-from pytest_hfmodels.explain.search import reference_settings
 from pytest_hfmodels.kinds import Beam, Step
+from pytest_hfmodels.kinds.generation import search
+from pytest_hfmodels.kinds.generation.search import reference_settings
 from pytest_hfmodels.reference import Rules, Settings, beam_search
 
 from ..example_records import EFFECTIVE, STEPS, beams, generation, provenance

@@ -73,3 +73,8 @@ def label_ties(recorded: ClassificationRecord, observed: ClassificationRecord) -
             sizes = [(abs(then), abs(here)) for then, here in crossed] or [(math.inf, math.inf)]
             found.append(Tie(position, drift, floor, *max(sizes)))
     return found
+
+
+def least_close(recorded: ClassificationRecord, observed: ClassificationRecord) -> Tie | None:
+    """Return the figures of the least close reading that fell the other way, or None."""
+    return max(label_ties(recorded, observed), key=lambda tie: tie.margin, default=None)

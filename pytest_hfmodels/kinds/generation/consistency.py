@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.tolerance import tolerance_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_hfmodels.kinds import GenerationRecord, Live
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
@@ -68,3 +71,20 @@ def own_contradiction(record: GenerationRecord, tolerance: Tolerance) -> str | N
         return None
     advice = " If they agree with use_cache=False, the cache of this release is broken."
     return f"{found.sentence}.{'' if record.effective.get('use_cache') is False else advice}"
+
+
+def contradictions(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Evidence]:
+    """Yield evidence for each side whose scores from generating differ from its own forward pass.
+
+    `observed` knows whether a logits processor was on. If the settings are the same, that holds for both records.
+    """
+    live = observed.live if recorded.effective == observed.effective else None
+    sides = [("this run", contradiction(observed))]
+    if live is not None:
+        sides.insert(0, ("the recorded side", contradiction(recorded, live=live)))
+    for side, found in sides:
+        if found is not None:
+            yield Evidence(
+                f"{side} contradicts itself at token {found.position + 1}: {found.sentence}",
+                {"forward": found.forward, "generating": found.generating},
+            )

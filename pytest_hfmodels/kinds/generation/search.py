@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pytest_hfmodels.engines.overheard import Heard
-    from pytest_hfmodels.explain.forward_pass import Teacher
     from pytest_hfmodels.explain.passes import Passes
     from pytest_hfmodels.kinds import GenerationRecord
+    from pytest_hfmodels.kinds.generation.teacher import Teacher
     from pytest_hfmodels.reference import Beams
     from pytest_hfmodels.reference.search import IntArray, Ties
 

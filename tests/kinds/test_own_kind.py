@@ -1,0 +1,77 @@
+"""The example of a kind of one's own is stored, compared, explained, reviewed and shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.cli import main
+from pytest_hfmodels.kinds import Kind, registry
+from pytest_hfmodels.kinds.classification.kind import KIND as CLASSIFICATION
+from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.snapshots.pending import read_pending
+from pytest_hfmodels.snapshots.project import find_project
+
+from ..pending_project import run
+from ..review.scripted import Scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..project import Project
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_kind"
+
+
+@pytest.fixture
+def example(bare_project: Project) -> Iterator[Project]:
+    """The example's files in a project of their own, recorded."""
+    for file in EXAMPLE.glob("*.py"):
+        bare_project.write(file.read_text(encoding="utf-8"), file.name)
+    run(bare_project, "--snapshot-update").assert_outcomes(passed=1)
+    yield bare_project
+    registry._KINDS.pop("word-counts", None)
+    sys.modules.pop("word_counts", None)
+
+
+def test_a_snapshot_holds_its_tables(example: Project) -> None:
+    recorded = example.recorded("test_words/test_words.toml")
+
+    assert recorded["kind"] == "word-counts"
+    assert sum(recorded["counts"].values()) > 5
+    run(example).assert_outcomes(passed=1)
+
+
+def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
+    test = example.path / "test_words.py"
+    test.write_text(test.read_text().replace("Hasnain", "Ada"))
+
+    result = run(example, "--hfmodels-html=report.html")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*changed (the test itself): prompt text differs*"])
+
+    test.write_text(test.read_text().replace("Ada", "Hasnain").replace("max_new_tokens=30", "max_new_tokens=8"))
+    result = run(example, "--hfmodels-html=report.html", "-vv")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*changed: count of *differs*", "*count of *: recorded *, now *"])
+    assert "word-counts" not in result.stdout.str().partition("Traceback")[2]
+
+    terminal = Scripted("a")
+    project = find_project()
+    assert Walk(project, read_pending(project.pending), terminal).run() == 0
+    assert "counts" in terminal.text
+    page = (example.path / "report.html").read_text(encoding="utf-8")
+    assert "count of" in page
+    run(example).assert_outcomes(passed=1)
+    assert main(["pending"]) == 0
+
+
+def test_a_name_is_taken_once() -> None:
+    other: Kind[Any] = Kind(**{**vars(CLASSIFICATION), "load": lambda *_: None})
+
+    with pytest.raises(ValueError, match="another kind of record named 'classification'"):
+        registry.register_kind(other)
+    assert registry.kind_named("classification") is CLASSIFICATION
