@@ -337,7 +337,7 @@ def test_data(hf_model):
             [
                 "*- hfmodels -*",
                 "A shared model changed in this session, but it is not known which test changed it: "
-                "./model (text-generation, torch): weights were written in place",
+                "./model (text-generation, torch): weights or buffers were written in place",
             ]
         )
     assert warned.ret == pytest.ExitCode.OK
@@ -359,7 +359,7 @@ def test_after(gpt2, hf_models):
     result.stdout.fnmatch_lines(
         [
             "*test_it.py::test_data[[]torch[]] changed a shared model*tiny-gpt2 (text-generation, torch): "
-            "weights were written in place"
+            "weights or buffers were written in place"
         ]
     )
 
