@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Keywords with which `generate` downloads code, even if it does not run it.
 _CODE = ("custom_generate", "trust_remote_code")
-# `generate` needs the tokenizer for these, and is not given one.
+# `generate` needs the tokenizer for these; `generate_batch` may be given one.
 _NEED_TOKENIZER = ("stop_strings", "token_healing")
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 
@@ -46,7 +46,7 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
     given = given_settings(settings)
     _require_own_code(settings, given)
     for name in _NEED_TOKENIZER:
-        if given.get(name):
+        if given.get(name) and settings.get("tokenizer") is None:
             raise EngineError(
                 f"{name}= needs the tokenizer while generating, and the plugin gives generate token ids only.",
                 hint="Stop at token ids with eos_token_id=[…], or compare what hf_model.model.generate(…) returns in "

@@ -97,6 +97,17 @@ def test_a_setting_that_no_record_can_hold_is_refused(
     assert hint in raised.value.hint
 
 
+def test_a_string_stops_a_batch_that_is_given_the_tokenizer(bot: HFModel) -> None:
+    if not upstream.release_at_least("4.39"):
+        pytest.skip("generate has no stop_strings here: install transformers>=4.39")
+    with pytest.raises(EngineError, match="stop_strings= needs the tokenizer"):
+        bot.generate_batch([[72, 105]], stop_strings=["."])
+
+    given = {"stop_strings": ["nowhere"], "tokenizer": bot.tokenizer}
+
+    assert bot.generate_batch([[72, 105]], max_new_tokens=2, **given).sequences.shape == (1, 4)
+
+
 @pytest.mark.parametrize("eos", [[], "x"])
 def test_an_end_of_text_that_is_none_is_named(models: ModelCache, tiny_gpt2: Path, eos: Any) -> None:
     del models
