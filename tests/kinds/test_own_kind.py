@@ -51,7 +51,7 @@ def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
 
     result = run(example, "--hfmodels-html=report.html")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*changed (the test itself): prompt text differs*"])
+    result.stdout.fnmatch_lines(["*changed: the test itself: prompt text differs*"])
 
     test.write_text(test.read_text().replace("Ada", "Hasnain").replace("max_new_tokens=30", "max_new_tokens=8"))
     result = run(example, "--hfmodels-html=report.html", "-vv")
