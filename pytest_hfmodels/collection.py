@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.options import Options, in_ci, update_requested
-from pytest_hfmodels.requests import (
+from pytest_hfmodels.model_request import (
     BUNDLED_FIXTURES,
     MODEL_FIXTURES,
     TORCH_ONLY,
     ModelRequest,
-    Unserved,
+    UnavailableModel,
     request_of,
     uses_models,
     uses_snapshot,
 )
+from pytest_hfmodels.options import Options, in_ci, update_requested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
     return True
 
 
-def default_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | Unserved:
+def default_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | UnavailableModel:
     """Return the request of a fixture that pytest could not parametrise: `getfixturevalue`, or a unittest.TestCase.
 
     The test then runs on one engine only: the first that is selected.
@@ -101,10 +101,10 @@ def default_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
     if fixture not in BUNDLED_FIXTURES:
         return _marked_request(fixture, config, item)
     engines = Options.of(config).engines or usable() or ("torch",)
-    return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engines[0], siblings=engines[:1])
+    return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engines[0], engines_in_session=engines[:1])
 
 
-def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | Unserved:
+def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | UnavailableModel:
     marker = None if item is None else item.get_closest_marker("hf_model")
     if item is None or marker is None:
         name = "a test" if item is None else item.nodeid
@@ -115,18 +115,18 @@ def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
     checkpoint, keywords, asked = _read_marker(marker, item.nodeid)
     engines = _engines([fixture], asked, Options.of(config))
     if not engines:
-        return Unserved("unselected")
+        return UnavailableModel("unselected")
     return _request(fixture, checkpoint, engines[0], engines[:1], keywords)
 
 
 def apply_engine_limits(items: Iterable[pytest.Item]) -> None:
-    """Turn `hf_engine_limit` markers into strict expected failures of the items on that engine.
+    """Turn `hf_engine_xfail` markers into strict expected failures of the items on that engine.
 
     A marker that is not understood becomes the problem of its own test (`PROBLEM`).
     """
     for item in items:
         request = request_of(item)
-        for marker in item.iter_markers("hf_engine_limit"):
+        for marker in item.iter_markers("hf_engine_xfail"):
             try:
                 engine, reason, raises = _read_limit(marker, item.nodeid)
             except OptionError as error:
@@ -156,10 +156,10 @@ def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]
     reason, raises = keywords.pop("reason", None), keywords.pop("raises", AssertionError)
     if not isinstance(engine, str) or not isinstance(reason, str) or keywords or len(marker.args) > 1:
         raise OptionError(
-            f"The hf_engine_limit marker of {nodeid} is not understood.",
-            hint='It reads like this: hf_engine_limit("tensorflow", reason="has no multi-label loss").',
+            f"The hf_engine_xfail marker of {nodeid} is not understood.",
+            hint='It reads like this: hf_engine_xfail("tensorflow", reason="has no multi-label loss").',
         )
-    return require_known([engine], source=f"The hf_engine_limit marker of {nodeid}")[0], reason, raises
+    return require_known([engine], source=f"The hf_engine_xfail marker of {nodeid}")[0], reason, raises
 
 
 def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
@@ -308,11 +308,15 @@ def _engines(wanted: Sequence[str], asked: list[str] | None, options: Options) -
 
 
 def _request(
-    fixture: str, checkpoint: str | None, engine: EngineName, siblings: tuple[EngineName, ...], keywords: dict[str, Any]
+    fixture: str,
+    checkpoint: str | None,
+    engine: EngineName,
+    engines_in_session: tuple[EngineName, ...],
+    keywords: dict[str, Any],
 ) -> ModelRequest:
     if fixture in BUNDLED_FIXTURES:
-        return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engine, siblings)
-    return ModelRequest(fixture, checkpoint or "", engine, siblings, keywords)
+        return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engine, engines_in_session)
+    return ModelRequest(fixture, checkpoint or "", engine, engines_in_session, keywords)
 
 
 def _skip_reason(engine: EngineName) -> str | None:
@@ -333,12 +337,12 @@ def _skipped(item: pytest.Item) -> bool:
 def _nothing_selected(wanted: Sequence[str], asked: list[str], config: pytest.Config) -> Any:
     selected = ", ".join(Options.of(config).engines or ())
     reason = f"runs on {', '.join(asked)} only, and the selected engines are {selected}"
-    unserved = Unserved("unselected")
+    unserved = UnavailableModel("unselected")
     return pytest.param(*(unserved for _ in wanted), id=unserved.segment, marks=pytest.mark.skip(reason=reason))
 
 
 def _report_at_setup(metafunc: pytest.Metafunc, wanted: Sequence[str], error: OptionError) -> None:
     """Let one wrong marker fail its own test, not the collection of the whole file."""
-    unserved = Unserved("error", error)
+    unserved = UnavailableModel("error", error)
     values = pytest.param(*(unserved for _ in wanted), id=unserved.segment)
     metafunc.parametrize(wanted, [values], indirect=True, scope="session")

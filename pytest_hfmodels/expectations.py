@@ -13,12 +13,12 @@ import pytest
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.model_request import uses_models
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.requests import uses_models
 from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, message_matches, read_ledger
 from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
-from pytest_hfmodels.snapshots.variants import put_in_force
+from pytest_hfmodels.snapshots.variants import activate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
     for removal in ledger.entries:
         if isinstance(removal, Removal):
             _require_own_symbol(removal, config.rootpath)
-    put_in_force(config, ledger)
+    activate(config, ledger)
     for item in items:
         entry = ledger.about(stable_nodeid(item)) if uses_models(item) else None
         if entry is not None:

@@ -12,8 +12,8 @@ import pytest
 from pytest_hfmodels.collection import BY_PARAMETER, default_request, engines_in_use, refuse_update_in_ci
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
+from pytest_hfmodels.model_request import ModelRequest, UnavailableModel
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.requests import ModelRequest, Unserved
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
@@ -201,7 +201,7 @@ def _warn(said: str, *, hint: str) -> None:
         raise SnapshotError(said.removesuffix(hint).rstrip(), hint=hint) from None
 
 
-def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | Unserved:
+def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | UnavailableModel:
     """Return the request of a fixture without a parameter; hf_model's follows the marker of the running test."""
     # A fixture of the session sees the session, and pytest has no public way from there to the test that runs.
     item: pytest.Item | None = getattr(request, "_pyfuncitem", None)
@@ -218,13 +218,15 @@ def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelReques
 
 
 def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> HFModel:
-    wanted: ModelRequest | Unserved = request.param if hasattr(request, "param") else _unparametrised(request, fixture)
-    if not isinstance(wanted, ModelRequest | Unserved):  # from `parametrize(…, indirect=True)`
+    wanted: ModelRequest | UnavailableModel = (
+        request.param if hasattr(request, "param") else _unparametrised(request, fixture)
+    )
+    if not isinstance(wanted, ModelRequest | UnavailableModel):  # from `parametrize(…, indirect=True)`
         raise OptionError(
             f"{fixture} was parametrised with {wanted!r:.60}, but its parameters are the plugin's own.",
             hint=BY_PARAMETER,
         )
-    if isinstance(wanted, Unserved):
+    if isinstance(wanted, UnavailableModel):
         if wanted.problem is None:
             pytest.skip("no engine of this test's hf_model marker is selected")
         raise wanted.problem

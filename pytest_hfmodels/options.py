@@ -20,7 +20,7 @@ MARKERS = (
     "attention=None, head='trained', **overrides): the model that the hf_model fixture hands out, "
     "and the engines that the test runs on",
     "hf_tolerance(same_engine=None, cross_engine=None): how far numbers of this test's snapshots may move, absolutely",
-    "hf_engine_limit(engine, *, reason, raises=None): what an engine is known not to do; "
+    "hf_engine_xfail(engine, *, reason, raises=None): what an engine is known not to do; "
     "a strict expected failure on that engine",
 )
 
@@ -179,7 +179,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("hfmodels_near_tie", "what a near-tie does: 'fail' or 'warn'")
     parser.addini("hfmodels_transfo_xl", "whose Transformer-XL runs: 'auto', 'transformers' or 'pytest-hfmodels'")
-    parser.addini("hfmodels_dirty", "what a test that changes a shared model gets: 'warn' or 'error'")
+    parser.addini("hfmodels_on_mutation", "what a test that changes a shared model gets: 'warn' or 'error'")
 
 
 def update_requested(config: pytest.Config) -> bool:

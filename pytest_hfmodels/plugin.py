@@ -31,8 +31,8 @@ from pytest_hfmodels.fixtures import (
     require_asserted,
     transfo_xl,
 )
+from pytest_hfmodels.model_request import uses_models, uses_snapshot
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
-from pytest_hfmodels.requests import uses_models, uses_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -83,7 +83,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
     path = pending_path(session.config)
     if path is not None and path.is_dir():
-        from pytest_hfmodels.snapshots.gone import watch  # only projects in which something is pending pay for it
+        from pytest_hfmodels.snapshots.stale import watch  # only projects in which something is pending pay for it
 
         watch(session.config)
 
@@ -182,7 +182,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Check every model and its weights again, as nothing else finds a write through `.data`; colour reports."""
-    _paint(session.config)
+    _colorize(session.config)
     if CACHE not in session.config.stash:
         return
     changed = _changes(session.config)
@@ -204,7 +204,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
     waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
     if waiting:
-        from pytest_hfmodels.reports.summary import causes  # a failing run can wait for an import
+        from pytest_hfmodels.reports.causes import causes  # a failing run can wait for an import
 
         for line in causes(waiting):
             terminalreporter.write_line(line)
@@ -261,7 +261,7 @@ def _ledger_lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
         yield f"hfmodels ledger: {', '.join(said)}"
 
 
-def _paint(config: pytest.Config) -> None:
+def _colorize(config: pytest.Config) -> None:
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and terminal.hasmarkup and any(map(_is_waiting, terminal.getreports("failed"))):
         from pytest_hfmodels.reports.colours import paint  # every other report has been told by now
@@ -400,13 +400,13 @@ def _holders(item: pytest.Item) -> list[object]:
 def _require_unchanged(item: pytest.Item) -> None:
     changed = _changes(item.config, item) if CACHE in item.config.stash else ""
     if changed:
-        _object(
+        _report_mutation(
             item.config,
             f"{item.nodeid} changed a shared model (loaded anew for later tests, unless adopted): {changed}",
         )
 
 
-def _object(config: pytest.Config, text: str) -> None:
+def _report_mutation(config: pytest.Config, text: str) -> None:
     from pytest_hfmodels.models import DirtyModelWarning
 
     text = visible_line(text)  # a test's id may contain any character

@@ -12,7 +12,7 @@ from pytest_hfmodels.kinds import (
     ClassificationRecord,
     ClassifiedInput,
     GenerationRecord,
-    Live,
+    LiveLogits,
     Loss,
     Prompt,
     Provenance,
@@ -78,7 +78,9 @@ def swapped(position: int, step: Step) -> tuple[Step, ...]:
     return (*STEPS[:position], step, *STEPS[position + 1 :])
 
 
-def live(steps: Sequence[Step], *, vocabulary: int = 60, drift: float = 0.0, told: Sequence[Step] = STEPS) -> Live:
+def live(
+    steps: Sequence[Step], *, vocabulary: int = 60, drift: float = 0.0, told: Sequence[Step] = STEPS
+) -> LiveLogits:
     """Return live distributions that give the recorded tokens their recorded log-probabilities, moved by `drift`."""
     import numpy as np
 
@@ -86,7 +88,7 @@ def live(steps: Sequence[Step], *, vocabulary: int = 60, drift: float = 0.0, tol
     for position, (step, recorded) in enumerate(zip(steps, told, strict=False)):
         table[position, recorded.id] = recorded.log_probability + drift
         table[position, step.id] = max(table[position, step.id], step.log_probability)
-    found = Live(logits=table, scores=table)
+    found = LiveLogits(logits=table, scores=table)
     vars(found)["log_probabilities"] = table  # these steps are no distribution: normalising would move their figures
     return found
 

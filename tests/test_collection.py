@@ -269,7 +269,7 @@ LIMIT = """
 import pytest
 
 @pytest.mark.hf_model("./model", engines=["torch", "tensorflow"])
-@pytest.mark.hf_engine_limit("tensorflow", reason="knows no multi-label loss"{raises})
+@pytest.mark.hf_engine_xfail("tensorflow", reason="knows no multi-label loss"{raises})
 def test_loss(hf_model):
     {body}
 """
@@ -504,8 +504,8 @@ def test_a_project_s_own_names_stay_its_own(bare_project: Project) -> None:
         ('hf_model("./m", engines=5)', "names its engines in a way that is not understood"),
         ('hf_model("./m", engines=[])', "names its engines in a way that is not understood"),
         ('hf_model("./m", engine="torch")', "names its engines in a way that is not understood"),
-        ('hf_model("./m"), pytest.mark.hf_engine_limit("torch")', "hf_engine_limit marker * is not understood"),
-        ('hf_model("./m"), pytest.mark.hf_engine_limit("torhc", reason="x")', "names an unknown engine: torhc"),
+        ('hf_model("./m"), pytest.mark.hf_engine_xfail("torch")', "hf_engine_xfail marker * is not understood"),
+        ('hf_model("./m"), pytest.mark.hf_engine_xfail("torhc", reason="x")', "names an unknown engine: torhc"),
     ],
 )
 def test_a_marker_that_is_not_understood_fails_its_own_test(bare_project: Project, marker: str, said: str) -> None:

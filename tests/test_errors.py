@@ -13,12 +13,12 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.reports import grid_terminal
 from pytest_hfmodels.reports.bisect_terminal import answer_lines
 from pytest_hfmodels.reports.grid_progress import GridProgress
-from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.pending import keep, read_pending
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.versions.bisect import Answer, Question
 from pytest_hfmodels.versions.bisection import Found, Judged, Judgement
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.index import Package
 from pytest_hfmodels.versions.results import Cell, RowResult, State
@@ -168,7 +168,7 @@ def test_control_characters_in_a_row_are_named(monkeypatch: pytest.MonkeyPatch) 
     row = RowResult(
         f"row{EVIL}",
         {"lib": f"1{EVIL}"},
-        (Moved(f"b{EVIL}", "1", None),),
+        (ChangedPackage(f"b{EVIL}", "1", None),),
         {f"test{EVIL}.py::test{EVIL}": cell, "a.py::test[\x1b]": known},
         f"problem{EVIL}",
         f"note{EVIL}",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import EngineUnavailable
-from pytest_hfmodels.models.entry import Entry
+from pytest_hfmodels.models.cached_model import Entry
 
 from .surroundings import needs_both_engines
 

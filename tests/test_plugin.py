@@ -16,7 +16,7 @@ def test_markers_are_registered(bare_project: Project) -> None:
 import pytest
 
 @pytest.mark.hf_tolerance(1e-3)
-@pytest.mark.hf_engine_limit("tensorflow", reason="-")
+@pytest.mark.hf_engine_xfail("tensorflow", reason="-")
 @pytest.mark.hf_model("./model")
 def test_nothing():
     pass
@@ -29,7 +29,7 @@ def test_nothing():
         [
             "@pytest.mark.hf_model(checkpoint, *, task=None, engines=('torch',)*",
             "@pytest.mark.hf_tolerance(same_engine=None, cross_engine=None)*",
-            "@pytest.mark.hf_engine_limit(engine, *, reason, raises=None)*",
+            "@pytest.mark.hf_engine_xfail(engine, *, reason, raises=None)*",
         ]
     )
     strict.assert_outcomes(passed=1)
@@ -58,7 +58,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
     ]
     keys = {line.split()[0] for line in lines if line.startswith("  hfmodels_")}
     assert keys == {
-        *("hfmodels_engines", "hfmodels_require", "hfmodels_checkpoints", "hfmodels_near_tie", "hfmodels_dirty"),
+        *("hfmodels_engines", "hfmodels_require", "hfmodels_checkpoints", "hfmodels_near_tie", "hfmodels_on_mutation"),
         "hfmodels_transfo_xl",
         *("hfmodels_snapshots", "hfmodels_tolerance"),
     }
@@ -312,7 +312,7 @@ def test_a_project_may_call_it_an_error(project: Project) -> None:
     project.write(CHANGING.format(change="hf_model.config.n_inner = 7"))
 
     by_option = project.run("--hfmodels-dirty", "error")
-    project.ini("hfmodels_dirty = error")
+    project.ini("hfmodels_on_mutation = error")
     by_ini = project.run()
     overruled = project.run("--hfmodels-dirty", "warn")
 

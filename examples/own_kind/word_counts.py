@@ -13,7 +13,7 @@ from pytest_hfmodels.kinds.comparison import Difference
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_hfmodels.snapshots.reading import Reader
+    from pytest_hfmodels.snapshots.toml_reader import Reader
 
 
 @dataclass(frozen=True)

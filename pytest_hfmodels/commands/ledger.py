@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"none of the ledger's {len(ledger.entries)} entries applies to the installed versions")
     if not options.check:
         return 0
-    from pytest_hfmodels.snapshots.idle import idle_entries
+    from pytest_hfmodels.snapshots.unused_entries import idle_entries
 
     with chdir(find_root()):  # from a subfolder pytest would collect only that
         idle = idle_entries(ledger)

@@ -149,7 +149,7 @@ def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Seque
 
 def _command(options: argparse.Namespace) -> str:
     """Return the command that writes the same page again, without options and paths of this machine."""
-    from pytest_hfmodels.versions.places import portable
+    from pytest_hfmodels.versions.paths import portable
 
     with_ = [part for requirement in options.added for part in ("--with", requirement)]
     without = [part for name in options.without for part in ("--without", name)]

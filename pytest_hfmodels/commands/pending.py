@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.pending import Pending, Trouble
+    from pytest_hfmodels.snapshots.pending import Pending, Problem
     from pytest_hfmodels.snapshots.project import Project
 
 _PRINT = "-"
@@ -61,18 +61,18 @@ def run(options: argparse.Namespace) -> int:
     return 2 if unread else 1 if found else 0
 
 
-def _told(pending: Pending, trouble: Trouble | None) -> dict[str, Any]:
+def _told(pending: Pending, trouble: Problem | None) -> dict[str, Any]:
     stale = None if trouble is not None and not trouble.is_stale else trouble is not None
     return {**asdict(pending), "stale": stale, "trouble": None if trouble is None else trouble.what}
 
 
-def _line(pending: Pending, trouble: Trouble | None) -> str:
+def _line(pending: Pending, trouble: Problem | None) -> str:
     what = pending.verdict if pending.cause is None else f"{pending.verdict}, {pending.cause}"
     told = "" if trouble is None else f" - {trouble.what}"
     return visible_line(f"{what}: {pending.test} ({pending.compared}){told}")
 
 
-def _write_patch(file: str, found: Sequence[tuple[Pending, Trouble | None]], project: Project) -> None:
+def _write_patch(file: str, found: Sequence[tuple[Pending, Problem | None]], project: Project) -> None:
     """Write a patch; changes that cannot be accepted as they are are named, and left out.
 
     Raises:

@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
             hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
         )
     from pytest_hfmodels.review.lock import alone
+    from pytest_hfmodels.review.loop import Walk
     from pytest_hfmodels.review.terminal import Terminal
-    from pytest_hfmodels.review.walk import Walk
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()

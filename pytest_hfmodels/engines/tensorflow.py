@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
-from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
+from pytest_hfmodels.engines import architectures, module_state, skeleton, upstream
 from pytest_hfmodels.engines.base import (
     Classification,
     ForwardPass,
@@ -235,12 +235,12 @@ class TensorFlowModel(LoadedModel):
         """See `LoadedModel.modes`: TensorFlow has no version counters, so this compares only ids; see `weights`."""
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
-        found.update(alterations.attributes(self.model, "the model"))
+        found.update(module_state.attributes(self.model, "the model"))
         layers = [one for one in self.model.submodules if not _is_metric(one)]
         for position, layer in enumerate(layers):
             where = f"layer {position} ({getattr(layer, 'name', type(layer).__name__)})"
             found[f"module {where}"] = (type(layer).__name__, id(layer))
-            found.update(alterations.attributes(layer, where))
+            found.update(module_state.attributes(layer, where))
         # Private values are Keras's own; a private function is a patch.
         return {
             name: mark for name, mark in found.items() if not (name.startswith("attribute _") and isinstance(mark, str))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_weights
-from pytest_hfmodels.engines import alterations, architectures, skeleton, upstream
+from pytest_hfmodels.engines import architectures, module_state, skeleton, upstream
 from pytest_hfmodels.engines.base import (
     Classification,
     ForwardPass,
@@ -135,7 +135,7 @@ class TorchModel(LoadedModel):
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
         """See `LoadedModel.generate`."""
         with (
-            settled(self.model),
+            inference_mode(self.model),
             inherited_named(self.model.generation_config, settings),
             without_advice(settings),
             resolved_settings(self.model) as resolved,
@@ -160,7 +160,7 @@ class TorchModel(LoadedModel):
     @one_at_a_time
     def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
         """See `LoadedModel.forward`."""
-        with settled(self.model):
+        with inference_mode(self.model):
             output = self.model(self.tensor(ids), **self._mask(mask), output_hidden_states=True)
         return ForwardPass(_floats(output.logits), tuple(_floats(state) for state in output.hidden_states or ()))
 
@@ -170,7 +170,7 @@ class TorchModel(LoadedModel):
     ) -> Classification:
         """See `LoadedModel.classify`."""
         given = None if labels is None else self._labels(labels)
-        with settled(self.model), _problem_type(self.model.config, problem_type):
+        with inference_mode(self.model), _problem_type(self.model.config, problem_type):
             output = self.model(self.tensor(ids), **self._mask(mask), labels=given, output_hidden_states=True)
         return Classification(
             _floats(output.logits),
@@ -193,7 +193,7 @@ class TorchModel(LoadedModel):
             f"{prefix}.{name}": module._buffers[name]
             for prefix, module in self.model.named_modules()
             for name in module._non_persistent_buffers_set & module._buffers.keys()
-            if not alterations.is_set_by_upstream(name, module)
+            if not module_state.is_set_by_upstream(name, module)
         }
         for name, buffer in sorted(found.items()):
             if buffer is not None:
@@ -205,19 +205,19 @@ class TorchModel(LoadedModel):
         exchanged: set[str] = set()
         for name, module in self.model.named_modules():
             where = name or "the model"
-            if alterations.is_exchanged_by_upstream(module):
+            if module_state.is_exchanged_by_upstream(module):
                 exchanged.add(name)
             elif name.removesuffix(".dropout") in exchanged:  # only one of the two has it
                 continue
             else:
                 found[f"module {where}"] = (type(module).__name__, id(module))
             found[f"training mode of {where}"] = module.training
-            found.update(alterations.hooks(module, where))
-            found.update(alterations.attributes(module, where))
+            found.update(module_state.hooks(module, where))
+            found.update(module_state.attributes(module, where))
             for own, buffer in module.named_buffers(prefix=name, recurse=False):
-                if not alterations.is_set_by_upstream(own.rpartition(".")[2], module):
+                if not module_state.is_set_by_upstream(own.rpartition(".")[2], module):
                     found[f"tensor {own}"] = _mark(buffer)
-        rescaled = alterations.rescaled_weights(self.model)
+        rescaled = module_state.rescaled_weights(self.model)
         for name, parameter in self.model.named_parameters():
             found[f"tensor {name}"] = _mark(parameter, with_version=name not in rescaled)
             found[f"requires_grad of {name}"] = parameter.requires_grad
@@ -283,7 +283,7 @@ def _floats(tensor: torch.Tensor) -> FloatArray:
 
 
 @contextmanager
-def settled(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
+def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
     """Run without dropout, without gradients unless they are wanted, and small models on one thread."""
     with _evaluating(model), _one_thread_if_small(model), torch.set_grad_enabled(gradients):
         yield

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain import mutations
 from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence, recorded_overrides
 from pytest_hfmodels.explain.forward_pass import machine
 from pytest_hfmodels.kinds.explanation import Evidence, Swap
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds import Block, Provenance, Record
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 ALIKE = 1e-8  # nats; a snapshot keeps nine digits
 _SETTLES = 4  # an ablation that explains a movement leaves less than a quarter of it
@@ -180,12 +180,12 @@ def ablate(
 def _may_be_replaced(recorded: Record, observed: Record, proven: AblationResult) -> bool:
     """Return whether the kernel and all package versions are as recorded, so that a test or a plugin may patch it."""
     same = recorded.provenance.attention == observed.provenance.attention
-    return same and not proven.rules and in_memory.stands_alone(recorded, observed)
+    return same and not proven.rules and mutations.stands_alone(recorded, observed)
 
 
-def control(found: Movement, recorded: Record, observed: Record, origin: Origin) -> AblationResult | None:
+def control(found: Movement, recorded: Record, observed: Record, origin: LiveModel) -> AblationResult | None:
     """Load the checkpoint again without a change. If that reproduces the numbers, the model in memory was changed."""
-    changes = in_memory.of_the_model(origin)
+    changes = mutations.of_the_model(origin)
     if found.reproduced_by(_AFRESH, origin.again):
         assert found.last is not None
         origin.distrust()
@@ -197,17 +197,17 @@ def control(found: Movement, recorded: Record, observed: Record, origin: Origin)
             found.swapped.pop()
             found.evidence.append(Evidence("loading the checkpoint again gives the same numbers as this test"))
         return None
-    said = in_memory.as_evidence(changes)
+    said = mutations.as_evidence(changes)
     found.evidence.insert(0, said)
     if found.last is not None:
         return _written(found, origin, found.last)  # or the change was there when recording, or is not the only reason
-    if in_memory.stands_alone(recorded, observed):
-        return AblationResult("test", in_memory.sentence(changes))
+    if mutations.stands_alone(recorded, observed):
+        return AblationResult("test", mutations.sentence(changes))
     return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
 
 
 def with_recorded_overrides(
-    found: Movement, recorded: Record, observed: Record, origin: Origin
+    found: Movement, recorded: Record, observed: Record, origin: LiveModel
 ) -> AblationResult | None:
     """Load the model with the recorded overrides of its configuration, then also in the recorded dtype and attention.
 
@@ -233,23 +233,23 @@ def with_recorded_overrides(
     return AblationResult(None, f"{said}; the recorded ones do not reproduce the recorded numbers, so more has changed")
 
 
-def _written(found: Movement, origin: Origin, fresh: Load) -> AblationResult | None:
+def _written(found: Movement, origin: LiveModel, fresh: Load) -> AblationResult | None:
     """Blame weights that were written, if the checkpoint's own in the model with its hooks reproduce the numbers."""
     if fresh.model.engine != "torch" or not origin.weights_written():
         return None
     what = "the checkpoint's weights in the model in memory"
-    proven = found.reproduced_by(what, lambda: in_memory.with_weights_of(origin.loaded, fresh.model))
+    proven = found.reproduced_by(what, lambda: mutations.with_weights_of(origin.loaded, fresh.model))
     found.last = fresh
     if proven:
-        return AblationResult("test", in_memory.sentence([in_memory.WRITTEN]))
-    said = f"{in_memory.WRITTEN}; no load of the checkpoint reproduces the recorded numbers, so the cause is unknown"
+        return AblationResult("test", mutations.sentence([mutations.WRITTEN]))
+    said = f"{mutations.WRITTEN}; no load of the checkpoint reproduces the recorded numbers, so the cause is unknown"
     return AblationResult(None, said)
 
 
-def _in_memory(origin: Origin, afresh: Load) -> str:
+def _in_memory(origin: LiveModel, afresh: Load) -> str:
     """Return the sentence that names what differs from the checkpoint."""
-    named = in_memory.of_the_model(origin) or in_memory.differences(origin.loaded.model, afresh.model.model)
-    return in_memory.sentence(named) if named else in_memory.NOT_NAMED
+    named = mutations.of_the_model(origin) or mutations.differences(origin.loaded.model, afresh.model.model)
+    return mutations.sentence(named) if named else mutations.NOT_NAMED
 
 
 def _as_recorded(

@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain import layers
+from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.ablation import control, with_recorded_overrides
-from pytest_hfmodels.explain.layers import Finding
+from pytest_hfmodels.explain.stages import Diagnosis
 from pytest_hfmodels.kinds.comparison import Verdict
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels.explain.ablation import Movement
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
-    from pytest_hfmodels.kinds.evidence import MadeBy
+    from pytest_hfmodels.kinds.evidence import ModelRef
     from pytest_hfmodels.kinds.explanation import Swap
 
 
-def conclusion(comparison: Comparison, finding: Finding) -> Explanation:
+def conclusion(comparison: Comparison, finding: Diagnosis) -> Explanation:
     """Return a finding as the explanation of a comparison."""
     return Explanation(
         comparison.verdict,
@@ -82,22 +82,22 @@ def of_the_checkpoint(
     return replace(conclusion(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
 
 
-def checkpoint_finding(part: str, evidence: list[Evidence], observed: Record) -> Finding:
+def checkpoint_finding(part: str, evidence: list[Evidence], observed: Record) -> Diagnosis:
     """Return that a part of the checkpoint (`weights`, `config`) is the cause."""
     if part == "config" and observed.checkpoint.origin == "adopted":
         sentence = "the adopted model's configuration differs from the recorded one; a snapshot keeps only its digest"
-        return Finding("checkpoint:config", f"{sentence}, so the field is unknown", evidence)
+        return Diagnosis("checkpoint:config", f"{sentence}, so the field is unknown", evidence)
     words = {
         "weights": "weights differ from the recorded ones (another digest)",
         "config": "config.json or generation_config.json differs from the recorded one; a snapshot keeps only their "
         "digest, so the field is unknown: `git diff` of the checkpoint shows it",
     }
-    return Finding(f"checkpoint:{part}", f"the checkpoint's {words[part]}", evidence)
+    return Diagnosis(f"checkpoint:{part}", f"the checkpoint's {words[part]}", evidence)
 
 
 def without_model(comparison: Comparison, recorded: Record, observed: Record, close: list[Evidence]) -> Explanation:
     """Explain from the evidence alone, because the model that made the record is no longer in memory."""
-    part = layers.checkpoint_part(recorded, observed)
+    part = stages.checkpoint_part(recorded, observed)
     if part is not None and comparison.drift > 0:
         return conclusion(comparison, checkpoint_finding(part, close, observed))
     sentence = "the model that made this output is no longer in memory, so the plugin cannot find the reason"
@@ -117,7 +117,7 @@ def as_evidence_of_ablations(swapped: list[Swap]) -> Iterator[Evidence]:
         )
 
 
-def made_by(record: Record) -> MadeBy | None:
+def made_by(record: Record) -> ModelRef | None:
     """Return the model in memory that made a record, and what it was asked; None if it is gone."""
     return None if record.live is None else record.live.made_by
 
@@ -126,7 +126,7 @@ def unexplained(
     comparison: Comparison, recorded: Record, observed: Record, _passes: Passes | None = None
 ) -> Explanation:
     """Explain a record whose kind has no explanation of its own: by another checkpoint, or not at all."""
-    part = layers.checkpoint_part(recorded, observed)
+    part = stages.checkpoint_part(recorded, observed)
     if part is not None:
         return conclusion(comparison, checkpoint_finding(part, [], observed))
     sentence = "the same checkpoint, settings and input gave another output, and this kind of record is not examined"

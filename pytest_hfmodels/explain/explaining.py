@@ -13,10 +13,10 @@ import pytest
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
-from pytest_hfmodels.explain import layers
+from pytest_hfmodels.explain import stages
+from pytest_hfmodels.explain.budget import Passes
 from pytest_hfmodels.explain.conclusions import checkpoint_finding, conclusion, differs_sentence, made_by
 from pytest_hfmodels.explain.explainer import Explainer
-from pytest_hfmodels.explain.passes import Passes
 from pytest_hfmodels.explain.releases import bisections
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
@@ -69,9 +69,9 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
 
 
 def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Explanation:
-    layer = layers.first_layer(comparison)
+    layer = stages.first_layer(comparison)
     if layer == "kind":
-        return conclusion(comparison, layers.kind(comparison))
+        return conclusion(comparison, stages.kind(comparison))
     explainer: Explainer[Any] = kind_of(recorded).explainer() or Explainer()
     found = _stage(layer, comparison, recorded, observed, explainer)
     return replace(found, evidence=(*explainer.contradictions(recorded, observed), *found.evidence))
@@ -82,15 +82,15 @@ def _stage(
 ) -> Explanation:
     source = made_by(observed)
     origin = None if source is None else source.origin
-    outside = None if origin is None else layers.outside_vocabulary(recorded, origin, explainer)
+    outside = None if origin is None else stages.outside_vocabulary(recorded, origin, explainer)
     if layer == "prompt":
         if outside is not None and recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer:
             return Explanation(comparison.verdict, None, outside)
-        return conclusion(comparison, layers.prompt(recorded, observed, origin))
+        return conclusion(comparison, stages.prompt(recorded, observed, origin))
     if layer == "settings":
         asked = None if source is None else source.settings
-        return conclusion(comparison, layers.settings(comparison, recorded, observed, asked, origin, explainer))
-    part = layers.checkpoint_part(recorded, observed)
+        return conclusion(comparison, stages.settings(comparison, recorded, observed, asked, origin, explainer))
+    part = stages.checkpoint_part(recorded, observed)
     if outside is not None:  # the model cannot be run over the recorded tokens
         if part is not None:
             return conclusion(comparison, checkpoint_finding(part, [Evidence(outside)], observed))

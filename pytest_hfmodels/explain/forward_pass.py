@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.explain.last_block import FINAL_NORM, apart, told_apart
+from pytest_hfmodels.explain.final_norm import FINAL_NORM, apart, separate_final_norm
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds.explanation import Evidence
 
@@ -127,7 +127,7 @@ def where(
         said = f"{said}; one of the blocks shortly before it may be at fault instead"
     told = [Evidence(said, {"relative": part.size})]
     if block == recorded[-1].name:
-        block, more = told_apart(recorded[-1], observed[-1], model, run)
+        block, more = separate_final_norm(recorded[-1], observed[-1], model, run)
         told += [] if more is None else [more]
     return block if part.certain or block == FINAL_NORM else f"{_SHORTLY}{block}", told
 

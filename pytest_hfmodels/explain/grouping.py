@@ -18,7 +18,7 @@ _SHARE = re.compile(r"\d+ %")  # of a movement: it differs from test to test eve
 
 
 @dataclass(frozen=True)
-class Told:
+class TestSummary:
     """The most serious comparison of a test.
 
     Args:
@@ -44,7 +44,7 @@ class Group:
 
     cause: str | None
     why: str
-    tests: tuple[Told, ...]
+    tests: tuple[TestSummary, ...]
 
     @property
     def sentence(self) -> str:
@@ -63,9 +63,9 @@ class Group:
         return f"max drift {math.nan if any(map(math.isnan, moved)) else max(moved):.2g}"
 
 
-def grouped(told: Iterable[Told]) -> list[Group]:
+def grouped(told: Iterable[TestSummary]) -> list[Group]:
     """Return tests by cause and reason, the largest group first, those without a cause last."""
-    found: dict[tuple[str | None, str], list[Told]] = defaultdict(list)
+    found: dict[tuple[str | None, str], list[TestSummary]] = defaultdict(list)
     for test in told:
         found[test.cause, _SHARE.sub("", test.why) if test.cause else ""].append(test)
     groups = [Group(cause, tests[0].why, tuple(tests)) for (cause, _), tests in found.items()]

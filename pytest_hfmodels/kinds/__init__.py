@@ -10,7 +10,7 @@ from pytest_hfmodels.kinds.classification.record import (
     Loss,
     observe_classification,
 )
-from pytest_hfmodels.kinds.evidence import Block, Live, LiveClassifier, MadeBy
+from pytest_hfmodels.kinds.evidence import Block, LiveBatch, LiveLogits, ModelRef
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step, observe_generation
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
@@ -23,10 +23,10 @@ __all__ = [
     "ClassifiedInput",
     "GenerationRecord",
     "Kind",
-    "Live",
-    "LiveClassifier",
+    "LiveBatch",
+    "LiveLogits",
     "Loss",
-    "MadeBy",
+    "ModelRef",
     "Prompt",
     "Provenance",
     "Record",

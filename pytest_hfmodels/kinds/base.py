@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
     from pytest_hfmodels.kinds.tolerance import Tolerance
-    from pytest_hfmodels.snapshots.reading import Reader
+    from pytest_hfmodels.snapshots.toml_reader import Reader
 
 
 class Record(Protocol):

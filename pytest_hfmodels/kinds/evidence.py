@@ -44,7 +44,7 @@ class Block:
     normalized: tuple[float, ...] = ()
 
 
-class Origin(Protocol):
+class LiveModel(Protocol):
     """A model in memory that can be asked again, and be loaded once more in another way."""
 
     loaded: LoadedModel
@@ -75,7 +75,7 @@ class Origin(Protocol):
         ...
 
 
-class MadeBy:
+class ModelRef:
     """What made a record, for as long as it is in memory: a record keeps no model alive.
 
     Args:
@@ -83,12 +83,12 @@ class MadeBy:
         settings: what the test asked for, by the library's names.
     """
 
-    def __init__(self, origin: Origin, settings: Mapping[str, Any]) -> None:
-        self._origin: Callable[[], Origin | None] = ref(origin)
+    def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
+        self._origin: Callable[[], LiveModel | None] = ref(origin)
         self.settings = dict(settings)
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> LiveModel | None:
         """The model, or None where it has been let go."""
         return self._origin()
 
@@ -96,8 +96,8 @@ class MadeBy:
         return (_forgotten, (self.settings,))  # a copy in another process has no model
 
 
-def _forgotten(settings: Mapping[str, Any]) -> MadeBy:
-    found = MadeBy.__new__(MadeBy)
+def _forgotten(settings: Mapping[str, Any]) -> ModelRef:
+    found = ModelRef.__new__(ModelRef)
     found._origin, found.settings = _nothing, dict(settings)
     return found
 
@@ -107,7 +107,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveLogits:
     """What is kept in memory only, to look recorded tokens up in what the model says now.
 
     Args:
@@ -121,7 +121,7 @@ class Live:
 
     logits: FloatArray
     scores: FloatArray
-    made_by: MadeBy | None = None
+    made_by: ModelRef | None = None
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None
 
@@ -132,7 +132,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class LiveClassifier:
+class LiveBatch:
     """The same for a classifier: what it was asked, to ask it again.
 
     Args:
@@ -145,7 +145,7 @@ class LiveClassifier:
     ids: IntArray
     mask: IntArray | None
     labels: IntArray | FloatArray | None
-    made_by: MadeBy
+    made_by: ModelRef
 
 
 def log_softmax(values: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ May import records, engines and checkpoints; the fixtures stand on it.
 """
 
 from pytest_hfmodels.models.cache import ModelCache
+from pytest_hfmodels.models.fingerprint import DirtyModelWarning
 from pytest_hfmodels.models.handle import HFModel
-from pytest_hfmodels.models.watch import DirtyModelWarning
 
 __all__ = ["DirtyModelWarning", "HFModel", "ModelCache"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.models.entry import Entry
+    from pytest_hfmodels.models.cached_model import Entry
 
 
 class HFModel:

@@ -53,9 +53,9 @@ def takes(model: HFModel, name: str) -> bool:
 @contextmanager
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
     """Run a torch model without dropout, on one thread if it is small, and leave mode and threads as they were."""
-    from pytest_hfmodels.engines.torch import settled  # imports torch
+    from pytest_hfmodels.engines.torch import inference_mode  # imports torch
 
-    with settled(model, gradients=gradients):
+    with inference_mode(model, gradients=gradients):
         yield
 
 

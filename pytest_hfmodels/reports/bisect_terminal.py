@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.versions.bisect import Answer
     from pytest_hfmodels.versions.bisection import Judged
-    from pytest_hfmodels.versions.environments import Moved
+    from pytest_hfmodels.versions.environments import ChangedPackage
     from pytest_hfmodels.versions.results import Cell
 
 _LINES = 24  # of one test's explanation
@@ -138,15 +138,15 @@ def _judged_lines(answer: Answer, judged: Judged) -> Iterator[str]:
         yield f"  {'':21} unlike {other}: {_moves(moved)}"
 
 
-def _moved_in(answer: Answer, judged: Judged) -> tuple[Moved, ...]:
+def _moved_in(answer: Answer, judged: Judged) -> tuple[ChangedPackage, ...]:
     return answer.results[judged.version].moved if judged.version in answer.results else ()
 
 
-def _moves(moved: Iterable[Moved]) -> str:
+def _moves(moved: Iterable[ChangedPackage]) -> str:
     return ", ".join(f"{entry.name} {entry.before} -> {entry.after or 'none'}" for entry in moved)
 
 
-def _moved_data(moved: Moved) -> dict[str, str | None]:
+def _moved_data(moved: ChangedPackage) -> dict[str, str | None]:
     return {"name": moved.name, "before": moved.before, "after": moved.after}
 
 

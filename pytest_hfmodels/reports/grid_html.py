@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pytest_hfmodels.control_chars import visible
-from pytest_hfmodels.reports import grid_words
+from pytest_hfmodels.reports import grid_labels
 from pytest_hfmodels.versions.grid import labels
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def render(grid: Grid) -> str:
     """Return the file's text. Whatever a test is called or says is shown as text."""
     page = _environment().from_string(_template("grid.html"))
-    return page.render(headline=grid_words.headline(grid), style=_style(), body=_body(grid))
+    return page.render(headline=grid_labels.headline(grid), style=_style(), body=_body(grid))
 
 
 def grid_section(grid: Grid, told: str) -> Markup:
@@ -41,35 +41,35 @@ def _body(grid: Grid) -> Markup:
     named = labels(grid.rows)
     source = _environment().from_string(_template("grid_body.html"))
     text = source.render(
-        headline=grid_words.headline(grid),
+        headline=grid_labels.headline(grid),
         arguments=" ".join(grid.arguments),
         interrupted=grid.interrupted,
         rows=[
             {
                 "name": row.name,
                 "label": named[row.name],
-                "moves": "; ".join(part for part in (grid_words.moves(row), row.note) if part),
+                "moves": "; ".join(part for part in (grid_labels.moves(row), row.note) if part),
                 "seconds": f"{row.seconds:.0f}",
                 "versions": sorted(row.versions.items()),
             }
             for row in grid.rows
         ],
         files=list(_files(grid)),
-        states=[(state, *grid_words.SIGNS[state]) for state in grid_words.states(grid)],
+        states=[(state, *grid_labels.SIGNS[state]) for state in grid_labels.states(grid)],
         changes=grid.changes,
         notes=[
             {
                 "state": note.state,
-                "sign": grid_words.SIGNS[note.state][0],
+                "sign": grid_labels.SIGNS[note.state][0],
                 "rows": rows,
                 "tests": tests,
                 "reason": reason,
                 "explained": note.known is not None,
             }
-            for note, rows, tests, reason in grid_words.note_lines(grid)
+            for note, rows, tests, reason in grid_labels.note_lines(grid)
         ],
-        problems=[(row.name, grid_words.trouble(row)) for row in grid_words.problems(grid)],
-        known=grid_words.KNOWN,
+        problems=[(row.name, grid_labels.trouble(row)) for row in grid_labels.problems(grid)],
+        known=grid_labels.KNOWN,
     )
     return Markup(text)  # escaped by the template
 
@@ -98,7 +98,7 @@ def _files(grid: Grid) -> Iterator[dict[str, Any]]:
     for file, lines in grid.lines(fold=False).items():
         yield {
             "name": file,
-            "told": grid_words.all_alike(folded[file]) or grid_words.all_told(lines),
+            "told": grid_labels.all_alike(folded[file]) or grid_labels.all_told(lines),
             "open": not all(line.folded for line in folded[file]),
             "tests": [_test(grid, line) for line in lines],
         }
@@ -108,7 +108,7 @@ def _test(grid: Grid, line: Line) -> dict[str, Any]:
     cells = [
         {
             "state": cell.state,
-            "word": grid_words.word(cell),
+            "word": grid_labels.word(cell),
             "explained": cell.explained,
             "title": ". ".join(part for part in (cell.reason, cell.known) if part),
             "details": cell.details,
@@ -116,4 +116,4 @@ def _test(grid: Grid, line: Line) -> dict[str, Any]:
         }
         for row, cell in zip(grid.rows, line.cells, strict=True)
     ]
-    return {"name": grid_words.name(line), "since": grid.since(line.tests[0]), "cells": cells}
+    return {"name": grid_labels.name(line), "since": grid.since(line.tests[0]), "cells": cells}

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible
-from pytest_hfmodels.reports import grid_words, markdown
+from pytest_hfmodels.reports import grid_labels, markdown
 from pytest_hfmodels.versions.grid import labels
-from pytest_hfmodels.versions.places import portable
+from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,17 +35,17 @@ def _lines(grid: Grid, entries: Sequence[Entry], command: str, fold: bool) -> It
     if command:
         yield f"Written by {markdown.code(portable(command))}."
         yield ""
-    yield f"{escape(grid_words.headline(grid)).capitalize()}."
+    yield f"{escape(grid_labels.headline(grid)).capitalize()}."
     yield ""
     if grid.tests:
         yield from _table(grid, fold)
         yield ""
-        yield ", ".join(f"{grid_words.SIGNS[state][0]} {state}" for state in grid_words.states(grid))
+        yield ", ".join(f"{grid_labels.SIGNS[state][0]} {state}" for state in grid_labels.states(grid))
         yield ""
     told = {entry.name for entry in entries}
     yield from _section("Changes first in", _changes(grid))
     yield from _section("Reasons", _reasons(grid, told))
-    yield from _section(f"Explained by the ledger ({grid_words.KNOWN})", _known(grid, entries))
+    yield from _section(f"Explained by the ledger ({grid_labels.KNOWN})", _known(grid, entries))
     yield from _section("What else moved", _moved(grid))
 
 
@@ -61,30 +61,32 @@ def _table(grid: Grid, fold: bool) -> Iterator[str]:
     yield _row(["test", *(_plain(short[row.name]) for row in grid.rows)])
     yield _row(["---"] * (len(grid.rows) + 1))
     for file, lines in grid.lines(fold=fold).items():
-        alike = grid_words.all_alike(lines)
+        alike = grid_labels.all_alike(lines)
         if alike:
-            words = [escape(grid_words.word(cell)) for cell in lines[0].cells]
+            words = [escape(grid_labels.word(cell)) for cell in lines[0].cells]
             yield _row([f"**{code(file)}**: {alike}", *words])
             continue
         yield _row([f"**{code(file)}**", *("" for _ in grid.rows)])
         for line in lines:
-            name = grid_words.name(line)
+            name = grid_labels.name(line)
             named = len(line.tests) == 1 and "::" in line.tests[0]
-            yield _row([code(name) if named else escape(name), *(escape(grid_words.word(cell)) for cell in line.cells)])
+            yield _row(
+                [code(name) if named else escape(name), *(escape(grid_labels.word(cell)) for cell in line.cells)]
+            )
 
 
 def _changes(grid: Grid) -> Iterator[str]:
     for row, tests in grid.changes.items():
-        yield f"**{_plain(row)}**: {grid_words.named_tests(grid, tests, code, most=None)}"
+        yield f"**{_plain(row)}**: {grid_labels.named_tests(grid, tests, code, most=None)}"
 
 
 def _reasons(grid: Grid, told: set[str]) -> Iterator[str]:
-    for note, rows, tests, reason in grid_words.note_lines(grid, code):
+    for note, rows, tests, reason in grid_labels.note_lines(grid, code):
         if note.known not in told:
-            sign = escape(grid_words.SIGNS[note.state][0])
+            sign = escape(grid_labels.SIGNS[note.state][0])
             yield f"{sign} **{_plain(rows)}**: {tests}: {_plain(reason)}"
-    for row in grid_words.problems(grid):
-        yield f"**{_plain(row.name)}** {_plain(grid_words.trouble(row))}"
+    for row in grid_labels.problems(grid):
+        yield f"**{_plain(row.name)}** {_plain(grid_labels.trouble(row))}"
 
 
 def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
@@ -97,7 +99,7 @@ def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
             tests = [test for test in grid.tests if any(test in note.tests for note in notes)]
             yield (
                 f"**{escape(entry.name)}** ({entry.kind}, {code(entry.versions)}): {escape(entry.sentence)}. "
-                f"In {rows}: {grid_words.named_tests(grid, tests, code, most=None)}"
+                f"In {rows}: {grid_labels.named_tests(grid, tests, code, most=None)}"
             )
 
 
@@ -106,7 +108,7 @@ def _speaks_of(notes: Sequence[Note], row: str) -> bool:
 
 
 def _moved(grid: Grid) -> Iterator[str]:
-    for rows, what in grid_words.moved_lines(grid):
+    for rows, what in grid_labels.moved_lines(grid):
         yield f"**{_plain(rows)}**: {_plain(what)}"
     for row in grid.rows:
         if row.note:

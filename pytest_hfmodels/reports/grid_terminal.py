@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.reports import grid_words
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.reports import grid_labels
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.results import State
 
@@ -57,7 +57,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
     to.print()
     headings = _headings(grid, to.width)
     files = grid.lines(fold=fold)
-    alike = {file: told for file, lines in files.items() if (told := grid_words.all_alike(lines))}
+    alike = {file: told for file, lines in files.items() if (told := grid_labels.all_alike(lines))}
     listed = {file: lines for file, lines in files.items() if file not in alike}
     for start, end in _bands(grid, headings, to.width) if listed else ():
         to.print(_table(grid, listed, headings, (start, end), to.width))
@@ -68,7 +68,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
         to.print()
     for line in (*_letters(grid, headings if listed else labels(grid.rows)), *_below(grid, to.width)):
         to.print(line)
-    to.print(Text(grid_words.headline(grid), style="bold"))
+    to.print(Text(grid_labels.headline(grid), style="bold"))
 
 
 def _visible(grid: Grid) -> Grid:
@@ -82,7 +82,7 @@ def _visible_row(row: RowResult) -> RowResult:
         name=visible_line(row.name),
         versions={name: visible_line(version) for name, version in row.versions.items()},
         moved=tuple(
-            Moved(visible_line(one.name), visible_line(one.before), one.after and visible_line(one.after))
+            ChangedPackage(visible_line(one.name), visible_line(one.before), one.after and visible_line(one.after))
             for one in row.moved
         ),
         cells={
@@ -146,7 +146,7 @@ def _table(
 
 def _columns(lines: Sequence[Line], headings: Sequence[str], band: tuple[int, int], *, wide: bool) -> list[int]:
     """Return how wide each row's column is, its gap included."""
-    text = grid_words.word if wide else grid_words.code
+    text = grid_labels.word if wide else grid_labels.code
     cells = zip(*(line.cells[slice(*band)] for line in lines), strict=True)
     return [
         _GAP + max(len(heading), *(len(text(cell)) for cell in column))
@@ -155,7 +155,7 @@ def _columns(lines: Sequence[Line], headings: Sequence[str], band: tuple[int, in
 
 
 def _indented(line: Line) -> str:
-    return f"  {grid_words.name(line)}"
+    return f"  {grid_labels.name(line)}"
 
 
 def _shortened(text: str, room: int) -> str:
@@ -168,7 +168,7 @@ def _shortened(text: str, room: int) -> str:
 
 def _cell(cell: Cell, *, wide: bool) -> Text:
     style = "green" if cell.known is not None else _STYLES.get(cell.state, "bold red")
-    return Text(grid_words.word(cell) if wide else grid_words.code(cell), style=style)
+    return Text(grid_labels.word(cell) if wide else grid_labels.code(cell), style=style)
 
 
 # -- below it --------------------------------------------------------------------------------------------------------
@@ -182,19 +182,19 @@ def _letters(grid: Grid, headings: dict[str, str]) -> Iterator[Text]:
 
 
 def _below(grid: Grid, width: int) -> Iterator[Text]:
-    legend = [f"{''.join(grid_words.SIGNS[state])}\N{NO-BREAK SPACE}{state}" for state in grid_words.states(grid)]
+    legend = [f"{''.join(grid_labels.SIGNS[state])}\N{NO-BREAK SPACE}{state}" for state in grid_labels.states(grid)]
     if legend:
         yield Text("\n".join([*wrap("  ".join(legend), width), ""]), "dim")
     for name, changed in grid.changes.items():
-        yield _hanging(f"changes first in {name}:", grid_words.named_tests(grid, changed, most=None), width)
+        yield _hanging(f"changes first in {name}:", grid_labels.named_tests(grid, changed, most=None), width)
     if grid.changes:
         yield Text()
-    for note, rows, tests, reason in grid_words.note_lines(grid):
-        yield _hanging(f"{''.join(grid_words.SIGNS[note.state])} {rows}: {tests}:", reason, width)
-    for row in grid_words.problems(grid):
-        yield _hanging(row.name, grid_words.trouble(row), width)
+    for note, rows, tests, reason in grid_labels.note_lines(grid):
+        yield _hanging(f"{''.join(grid_labels.SIGNS[note.state])} {rows}: {tests}:", reason, width)
+    for row in grid_labels.problems(grid):
+        yield _hanging(row.name, grid_labels.trouble(row), width)
     yield Text()
-    about = [(f"{rows}: also moved:", what) for rows, what in grid_words.moved_lines(grid)]
+    about = [(f"{rows}: also moved:", what) for rows, what in grid_labels.moved_lines(grid)]
     about += [(f"{row.name}:", row.note) for row in grid.rows]
     for head, text in about:
         if text:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.reports.unified import hunks
+from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible, visible_line
-from pytest_hfmodels.reports.unified import hunks
+from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.shell import is_command
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.kinds.comparison import Verdict
-from pytest_hfmodels.reports.compared import course_of, movement
+from pytest_hfmodels.reports.summary import course_of, movement
 from pytest_hfmodels.reports.terminal import mismatch
 from pytest_hfmodels.verdicts import severity
 

@@ -23,6 +23,7 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_report
 from pytest_hfmodels.fixtures import COMPARED, SNAPSHOT
+from pytest_hfmodels.model_request import request_of, uses_models
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports import patch_session
 from pytest_hfmodels.reports.patch import patch_of
@@ -37,7 +38,6 @@ from pytest_hfmodels.reports.results import (
     dump,
     read,
 )
-from pytest_hfmodels.requests import request_of, uses_models
 from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 from pytest_hfmodels.verdicts import Verdict, severity
 
@@ -236,7 +236,7 @@ def _render(kind: str, results: Results) -> str:
 def _comparisons(item: pytest.Item, root: Path) -> Iterator[dict[str, Any]]:
     outcomes = item.stash[SNAPSHOT].outcomes if SNAPSHOT in item.stash else ()
     if outcomes:
-        from pytest_hfmodels.reports.compared import compared  # imports what the snapshot has imported already
+        from pytest_hfmodels.reports.summary import compared  # imports what the snapshot has imported already
 
         for outcome in outcomes:
             yield asdict(compared(outcome, root))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.reports.unified import hunks
-from pytest_hfmodels.review.folding import fold
+from pytest_hfmodels.reports.diff import hunks
+from pytest_hfmodels.review.wrap import fold
 from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load
 

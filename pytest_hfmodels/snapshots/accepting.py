@@ -24,7 +24,7 @@ from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
 from pytest_hfmodels.snapshots.pending import current, digest_of, forget
-from pytest_hfmodels.snapshots.reading import restore_command
+from pytest_hfmodels.snapshots.toml_reader import restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,16 +19,16 @@ from pytest_hfmodels.kinds.comparison import Comparison, Verdict, compare
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.kinds.registry import is_record, kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.model_request import request_of
 from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
-from pytest_hfmodels.requests import request_of
 from pytest_hfmodels.snapshots.destination import why_not_written
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, snapshots_folder
 from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
-from pytest_hfmodels.snapshots.reading import read_file
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
+from pytest_hfmodels.snapshots.toml_reader import read_file
 from pytest_hfmodels.snapshots.variants import variant_of
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class HFSnapshot:
         if own.engine == "torch":
             return True
         request = request_of(self.item)
-        return not (request is not None and "torch" in request.siblings) and written.engine == own.engine
+        return not (request is not None and "torch" in request.engines_in_session) and written.engine == own.engine
 
     def _from_base(self, variant: Variant, observation: Observation) -> Comparison | None:
         """Compare with the base that a variant stands for; the two must differ, or the ledger's entry is for nothing.
@@ -339,7 +339,7 @@ class HFSnapshot:
 
     def _writer(self) -> str:
         request, nodeid = request_of(self.item), stable_nodeid(self.item)
-        if request is None or "torch" not in request.siblings:
+        if request is None or "torch" not in request.engines_in_session:
             return nodeid
         return nodeid.replace(f"[{request.engine}", "[torch", 1)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.model_request import uses_models, uses_snapshot
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.requests import uses_models, uses_snapshot
 from pytest_hfmodels.snapshots.location import snapshot_file, snapshots_folder
 
 if TYPE_CHECKING:

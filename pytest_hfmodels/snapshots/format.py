@@ -11,7 +11,7 @@ from pytest_hfmodels.kinds.evidence import NORMALIZED, Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import kind_named, kind_names, kind_of
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml, snapshot_hint
+from pytest_hfmodels.snapshots.toml_reader import Reader, parse_toml, snapshot_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.kinds.explanation import CAUSES
 from pytest_hfmodels.node_ids import escape_brackets, id_spellings
-from pytest_hfmodels.snapshots.reading import Reader, parse_toml, printable, read_text, restore_command
+from pytest_hfmodels.snapshots.toml_reader import Reader, parse_toml, printable, read_text, restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

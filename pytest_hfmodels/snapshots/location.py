@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.model_request import engine_segment
 from pytest_hfmodels.node_ids import stable_id
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.requests import engine_segment
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.format import parse
-from pytest_hfmodels.snapshots.reading import read_file
+from pytest_hfmodels.snapshots.toml_reader import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -22,7 +22,7 @@ from pytest_hfmodels.files import read_bytes, remove_leftovers, write_atomically
 from pytest_hfmodels.node_ids import escape_brackets, id_spellings
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.location import pending_path
-from pytest_hfmodels.snapshots.reading import LARGEST
+from pytest_hfmodels.snapshots.toml_reader import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ UNDETERMINED = "undetermined"  # what a selection calls the cause of a change th
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Problem:
     """Why a pending change cannot be accepted as it is, and what to do.
 
     Args:
@@ -98,18 +98,18 @@ class Pending:
         """Return why the text is not a valid snapshot, or None if it is."""
         return _invalid_reason(self.text, self.compared)
 
-    def trouble(self, root: Path) -> Trouble | None:
+    def trouble(self, root: Path) -> Problem | None:
         """Return why it cannot be accepted as it is, or None where it can."""
         if self.is_gone(root):
-            return Trouble("stale: the test no longer exists; reject it")
+            return Problem("stale: the test no longer exists; reject it")
         invalid_reason = self.invalid_reason()
         if invalid_reason is not None:
-            return Trouble(f"{invalid_reason}; reject it", is_stale=False)
+            return Problem(f"{invalid_reason}; reject it", is_stale=False)
         try:
             stale = self.staleness(root)
         except SnapshotError as error:
-            return Trouble(f"unreadable: {error.message}", is_stale=False)
-        return None if stale is None else Trouble(f"stale: the file {stale} since it was compared; run the test again")
+            return Problem(f"unreadable: {error.message}", is_stale=False)
+        return None if stale is None else Problem(f"stale: the file {stale} since it was compared; run the test again")
 
     def remains(self, root: Path) -> str:
         """Return what becomes of its file where it is rejected."""

@@ -17,7 +17,7 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
-from pytest_hfmodels.snapshots.reading import read_file
+from pytest_hfmodels.snapshots.toml_reader import read_file
 from pytest_hfmodels.snapshots.variants import file_in_force
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def variant_of(item: pytest.Item, base: Path) -> Variant | None:
     return None if config is None else config.stash.get(VARIANTS, {}).get(base)
 
 
-def put_in_force(config: pytest.Config, ledger: Ledger) -> None:
+def activate(config: pytest.Config, ledger: Ledger) -> None:
     """Let the variants of these entries stand for their bases.
 
     Raises:

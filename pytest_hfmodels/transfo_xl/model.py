@@ -17,8 +17,8 @@ from pytest_hfmodels.transfo_xl.attention import PositionalEncoding, RelativeAtt
 from pytest_hfmodels.transfo_xl.configuration import TransfoXLConfig, check_configuration
 from pytest_hfmodels.transfo_xl.layer import Layer
 from pytest_hfmodels.transfo_xl.memory import Memory, blank_memory, check_memory, remember, unseen
-from pytest_hfmodels.transfo_xl.misfits import misfit_error, misfits
 from pytest_hfmodels.transfo_xl.outputs import TransfoXLModelOutput
+from pytest_hfmodels.transfo_xl.shape_mismatch import misfit_error, misfits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import CheckpointError
-from pytest_hfmodels.transfo_xl.pickled import read_plain_pickle
+from pytest_hfmodels.transfo_xl.restricted_pickle import read_plain_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

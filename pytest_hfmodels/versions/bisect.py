@@ -17,8 +17,8 @@ from pytest_hfmodels.versions import environments
 from pytest_hfmodels.versions.bisection import EndMisjudged, Found, Judged, Judgement, search
 from pytest_hfmodels.versions.index import Package, candidates
 from pytest_hfmodels.versions.installed import Installed, read_installed
-from pytest_hfmodels.versions.kept import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
+from pytest_hfmodels.versions.resume import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.rows import Row, parse_rows
 from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments, run_pytest
 
@@ -75,11 +75,11 @@ class Answer:
     results: Mapping[str, RowResult] = field(default_factory=dict)
 
     @property
-    def moved(self) -> tuple[environments.Moved, ...]:
+    def moved(self) -> tuple[environments.ChangedPackage, ...]:
         """What is different between the environments of the last good and the first bad release, beside the package."""
         before, after = (self._versions(judged.version) for judged in (self.found.good, self.found.bad))
         return tuple(
-            environments.Moved(name, before[name], after.get(name))
+            environments.ChangedPackage(name, before[name], after.get(name))
             for name in sorted(before)
             if name != self.question.package.name and before[name] != after.get(name)
         )

@@ -22,7 +22,7 @@ from pytest_hfmodels.checkpoints.conversion import CACHE_VARIABLE, cache_folder
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.shell import command
-from pytest_hfmodels.versions.configured import environment_for_uv
+from pytest_hfmodels.versions.index_config import environment_for_uv
 from pytest_hfmodels.versions.installed import INSTALL_HINT
 from pytest_hfmodels.versions.processes import Processes
 from pytest_hfmodels.versions.rows import requirement_name, requirement_path
@@ -65,7 +65,7 @@ class DiskFull(VersionsError):
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChangedPackage:
     """A distribution whose version in a row is another one although the row does not speak of it.
 
     Args:
@@ -97,7 +97,7 @@ class Environment:
     row: Row
     python: Path
     versions: Mapping[str, str]
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[ChangedPackage, ...] = ()
     key: str = ""
     seconds: float = 0.0
     fresh: bool = False
@@ -367,14 +367,14 @@ def _is_environment(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").exists()
 
 
-def _moved(row: Row, installed: Installed, versions: Mapping[str, str]) -> Iterator[Moved]:
+def _moved(row: Row, installed: Installed, versions: Mapping[str, str]) -> Iterator[ChangedPackage]:
     spoken_of = row.asked | {*row.without}
     # What only a distribution needed that the row goes without was to go too.
     kept = installed.reached_from({*installed.wanted, *row.asked} - {*row.without})
     for name, before in installed.versions.items():
         after = versions.get(name)
         if name not in spoken_of and after != before and (after is not None or name in kept):
-            yield Moved(name, before, after)
+            yield ChangedPackage(name, before, after)
 
 
 # -- uv --------------------------------------------------------------------------------------------------------------

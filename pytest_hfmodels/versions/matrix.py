@@ -12,9 +12,9 @@ from pytest_hfmodels.errors import HFModelsError, VersionsError
 from pytest_hfmodels.versions import environments
 from pytest_hfmodels.versions.grid import UNRUN, Grid
 from pytest_hfmodels.versions.installed import INSTALL_HINT, read_installed
-from pytest_hfmodels.versions.kept import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.processes import Processes, Stopped
 from pytest_hfmodels.versions.results import RowResult, read_run
+from pytest_hfmodels.versions.resume import BEGINS_AGAIN, Kept, fingerprint, interruptible
 from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.verdicts import BY_SEVERITY
-from pytest_hfmodels.versions.places import portable
+from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pytest_hfmodels.versions.environments import Moved
+    from pytest_hfmodels.versions.environments import ChangedPackage
     from pytest_hfmodels.versions.running import Run
 
 _REASON = 300  # characters of a reason
@@ -78,7 +78,7 @@ class RowResult:
     Args:
         name: the row's.
         versions: what was installed, by canonical name.
-        moved: what else was different, as `environments.Moved` tells it.
+        moved: what else was different, as `environments.ChangedPackage` tells it.
         cells: by node id, in the order in which they were collected.
         problem: why the row is not whole (not built, crashed, out of time, nothing collected); None where it is.
         note: what else the reader should know of it.
@@ -90,7 +90,7 @@ class RowResult:
 
     name: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[ChangedPackage, ...] = ()
     cells: Mapping[str, Cell] = field(default_factory=dict)
     problem: str | None = None
     note: str = ""
@@ -131,13 +131,13 @@ class RowResult:
         Raises:
             ValueError: the data are not a row.
         """
-        from pytest_hfmodels.versions.environments import Moved
+        from pytest_hfmodels.versions.environments import ChangedPackage
 
         whole = _fields("a row", data, _ROW)
         cells = {_text_of("a test", nodeid): _cell_from(cell) for nodeid, cell in whole["cells"].items()}
         for name, version in whole["versions"].items():
             _text_of("a version", name + _text_of("a version", version))
-        moved = tuple(Moved(*_moved_from(entry)) for entry in whole["moved"])
+        moved = tuple(ChangedPackage(*_moved_from(entry)) for entry in whole["moved"])
         return cls(**{**whole, "cells": cells, "moved": moved})
 
 

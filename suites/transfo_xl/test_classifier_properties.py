@@ -152,7 +152,7 @@ def test_gradients_are_the_slopes_of_the_loss(
         pytest.param(
             None,
             id="unlabelled",
-            marks=pytest.mark.hf_engine_limit(
+            marks=pytest.mark.hf_engine_xfail(
                 "tensorflow",
                 reason="upstream asks for a padding token only where there are labels",
                 raises=pytest.fail.Exception,

@@ -33,7 +33,7 @@ def test_the_language_model_computes_what_torch_does(hf_model: HFModel, hf_model
     np.testing.assert_allclose(found, hf_models.load("tiny-transfo-xl").forward([ids]).logits, atol=1e-4)
 
 
-@pytest.mark.hf_engine_limit(
+@pytest.mark.hf_engine_xfail(
     "tensorflow",
     reason="upstream's prepare_inputs_for_generation returns no words, in every release: generate with torch",
     raises=ValueError,

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.review.lock import alone
-from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
 from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project

@@ -18,8 +18,8 @@ from pytest_hfmodels.commands import matrix
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import HFModelsError
 from pytest_hfmodels.reports import grid_markdown
+from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.review.terminal import Terminal
-from pytest_hfmodels.review.walk import Walk
 from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import read_ledger

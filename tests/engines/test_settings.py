@@ -143,12 +143,12 @@ def test_settings_that_cannot_be_captured_are_the_requested_ones(
         given = {**asked}
         if "generation_config" in given:
             given["generation_config"] = GenerationConfig(**given["generation_config"])
-        overheard = bot.generate("Hello", **given)
+        capture_scores = bot.generate("Hello", **given)
         with monkeypatch.context() as patch:
             patch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
             overlaid = bot.generate("Hello", **given)
 
-        assert overlaid == overheard, asked
+        assert overlaid == capture_scores, asked
 
 
 def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +156,10 @@ def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, mo
     prompt = [65] * (bot.config.n_positions - (10 if upstream.release_at_least("4.49") else 0))
     if len(prompt) == bot.config.n_positions:
         pytest.skip("this release's default length is 20 in all")
-    overheard = bot.generate(prompt).effective["max_length"]
+    capture_scores = bot.generate(prompt).effective["max_length"]
     monkeypatch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
 
-    assert bot.generate(prompt).effective["max_length"] == overheard == bot.config.n_positions
+    assert bot.generate(prompt).effective["max_length"] == capture_scores == bot.config.n_positions
 
 
 @pytest.mark.parametrize("has_the_method", [True, False])

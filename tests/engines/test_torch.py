@@ -13,7 +13,7 @@ import pytest
 
 from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.models.watch import Fingerprint
+from pytest_hfmodels.models.fingerprint import Fingerprint
 
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
 

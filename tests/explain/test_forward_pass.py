@@ -12,9 +12,9 @@ import pytest
 
 from pytest_hfmodels.explain import forward_pass
 from pytest_hfmodels.explain.ablation import AblationResult, Measured, Movement, ablate
-from pytest_hfmodels.kinds import Block, Live
+from pytest_hfmodels.kinds import Block, LiveLogits
 from pytest_hfmodels.kinds.generation import teacher
-from pytest_hfmodels.kinds.generation.teacher import Teacher
+from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass
 from pytest_hfmodels.snapshots import Tolerance
 
 from ..example_records import BLOCKS, STEPS, generation, provenance
@@ -201,8 +201,8 @@ def test_a_movement_that_is_no_number_is_the_largest() -> None:
 def test_a_token_beyond_the_vocabulary_has_moved_without_end() -> None:
     logits = np.zeros((3, 14))
 
-    assert Teacher(logits, ()).moved(generation())[2] == math.inf
-    assert Teacher(logits, ()).moved(generation())[0] == pytest.approx(math.log(14) - 0.25)
+    assert TeacherForcedPass(logits, ()).moved(generation())[2] == math.inf
+    assert TeacherForcedPass(logits, ()).moved(generation())[0] == pytest.approx(math.log(14) - 0.25)
 
 
 def test_the_worst_of_the_recorded_tokens_is_told() -> None:
@@ -229,7 +229,7 @@ def scores(size: int = 20, **tokens: float) -> Any:
 
 def test_processed_scores_and_margins_that_moved_while_generating() -> None:
     def moved(table: Any) -> list[float]:
-        return teacher.scores_moved(generation(), generation(live=Live(table, table)), 3)
+        return teacher.scores_moved(generation(), generation(live=LiveLogits(table, table)), 3)
 
     assert max(moved(scores())) < 1e-12
     assert moved(scores(t14=-4.0))[1] > 1  # the runner-up's: hardly anything of the token's own
@@ -237,7 +237,7 @@ def test_processed_scores_and_margins_that_moved_while_generating() -> None:
     banned = replace(STEPS[0], processed=-math.inf, margin=-math.inf)
     table = scores()
     table[0, 11] = -math.inf
-    assert teacher.scores_moved(generation((banned,)), generation(live=Live(table, table)), 1) == [0.0]
+    assert teacher.scores_moved(generation((banned,)), generation(live=LiveLogits(table, table)), 1) == [0.0]
 
 
 # -- blocks ------------------------------------------------------------------------------------------------------------

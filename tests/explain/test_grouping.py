@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from pytest_hfmodels.explain.grouping import Told, grouped
+from pytest_hfmodels.explain.grouping import TestSummary, grouped
 
 
-def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> Told:
-    return Told(f"test_{number}", "drift", cause, why, number * 1e-7, tokens)
+def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> TestSummary:
+    return TestSummary(f"test_{number}", "drift", cause, why, number * 1e-7, tokens)
 
 
 def test_where_nothing_can_be_compared_no_drift_is_told() -> None:

@@ -161,7 +161,7 @@ def test_a_run_that_passes_imports_nothing_that_explains(project: Project) -> No
 def test_imports():
     import sys
     assert "pytest_hfmodels.explain.explaining" not in sys.modules
-    assert "pytest_hfmodels.explain.layers" not in sys.modules
+    assert "pytest_hfmodels.explain.stages" not in sys.modules
     assert "pytest_hfmodels.reference" not in sys.modules
 """)
     project.run_alone("--snapshot-update", "-k", "reply")

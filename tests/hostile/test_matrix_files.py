@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_hfmodels.reports import grid_markdown, grid_terminal
 from pytest_hfmodels.reports.grid_html import grid_section
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.last_grid import last_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WHOLE: dict[str, Any] = RowResult(
     "transformers==5.0.0",
     {"a": "1"},
-    (Moved("b", "1", None), Moved("c", "1", "2")),
+    (ChangedPackage("b", "1", None), ChangedPackage("c", "1", "2")),
     {"test_it.py::test[a]": Cell(State.CHANGED, "r", "k", 1.0, "d"), "test_it.py::test_b": Cell(State.SAME)},
     "problem",
     "note",

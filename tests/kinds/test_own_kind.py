@@ -11,7 +11,7 @@ import pytest
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.kinds import Kind, registry
 from pytest_hfmodels.kinds.classification.kind import KIND as CLASSIFICATION
-from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 

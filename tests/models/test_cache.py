@@ -146,7 +146,7 @@ def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that were inspected, in order."""
-    from pytest_hfmodels.models.watch import Fingerprint
+    from pytest_hfmodels.models.fingerprint import Fingerprint
 
     found: list[str] = []
     original = Fingerprint.of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.explain import Evidence, Explanation, Swap
 from pytest_hfmodels.kinds import Beam, GenerationRecord, Prompt, Step
 from pytest_hfmodels.reports import results as reported
-from pytest_hfmodels.reports.compared import compared
 from pytest_hfmodels.reports.results import FORMAT, Results, Run, TestResult, count_verdicts
+from pytest_hfmodels.reports.summary import compared
 from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.assertion import Outcome
 

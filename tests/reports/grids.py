@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import UNRUN, Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
@@ -41,7 +41,7 @@ def one_of_each() -> Grid:
         greedy: of(State.HUNG, "timed out after 60 s"),
         "suites/xl.py::test_new": of(State.BROKEN, "TypeError: 'builtins.safe_open' object is not iterable"),
     }
-    moved = (Moved("tokenizers", "0.22.2", "0.13.3"), Moved("requests", "2.34.2", None))
+    moved = (ChangedPackage("tokenizers", "0.22.2", "0.13.3"), ChangedPackage("requests", "2.34.2", None))
     return Grid(
         (
             row("4.30.2", old, moved=moved, exit_code=1),
@@ -70,7 +70,7 @@ def hostile() -> Grid:
     """Names and reasons that mean something in Markdown or HTML."""
     test = "tests/test_it.py::test_a[<script>alert(1)</script>|`x`]"
     reason = "\u202e</pre><img src=x onerror=alert(1)> | **bold** [link](javascript:x) {{ 7 * 7 }}"
-    moved = (Moved("evil", '"><script>', None),)
+    moved = (ChangedPackage("evil", '"><script>', None),)
     return Grid((row('1"><script>', {test: of(State.BROKEN, reason)}, moved=moved, note="<b>note</b>"),))
 
 

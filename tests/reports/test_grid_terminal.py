@@ -7,8 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from pytest_hfmodels.reports import grid_terminal
-from pytest_hfmodels.reports.grid_words import SIGNS
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.reports.grid_labels import SIGNS
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult, State
 
@@ -128,7 +128,7 @@ def test_every_test_that_changes_first_in_a_row_is_named() -> None:
 
 
 def test_rows_in_which_the_same_has_moved_share_a_line() -> None:
-    moved = (Moved("tokenizers", "0.22.2", "0.21.4"),)
+    moved = (ChangedPackage("tokenizers", "0.22.2", "0.21.4"),)
     rows = [grids.row(version, {"test_it.py::test_a": grids.SAME}, moved=moved) for version in ("4.49.0", "4.50.3")]
 
     assert "4.49.0, 4.50.3: also moved: tokenizers 0.22.2 -> 0.21.4" in shown(Grid(tuple(rows)), 100)

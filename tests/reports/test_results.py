@@ -10,8 +10,8 @@ import pytest
 
 from pytest_hfmodels.kinds import Prompt
 from pytest_hfmodels.reports import results as module
-from pytest_hfmodels.reports.compared import STEPS, TEXT
 from pytest_hfmodels.reports.results import ReportError, Results, dump, load
+from pytest_hfmodels.reports.summary import STEPS, TEXT
 
 from ..example_records import STEPS as THREE
 from ..example_records import beams, classification, generation, live, moved, swapped

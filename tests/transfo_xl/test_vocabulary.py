@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_hfmodels.errors import CheckpointError
 from pytest_hfmodels.transfo_xl import Vocabulary, read_vocabulary, write_vocabulary
-from pytest_hfmodels.transfo_xl.pickled import read_plain_pickle
+from pytest_hfmodels.transfo_xl.restricted_pickle import read_plain_pickle
 
 WORDS = ("<eos>", "the", "<unk>", "dog")
 

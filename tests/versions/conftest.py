@@ -51,7 +51,7 @@ def installed() -> Installed:
 
 
 @dataclass
-class Heard:
+class StepScores:
     """Progress that is written down."""
 
     lines: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class LibProject:
     path: Path
     index: Path
     installed: Installed
-    heard: Heard = field(default_factory=Heard)
+    heard: StepScores = field(default_factory=StepScores)
 
     def write(self, source: str, name: str = "test_lib.py") -> Path:
         file = self.path / name

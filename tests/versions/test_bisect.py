@@ -18,11 +18,11 @@ from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
 from pytest_hfmodels.versions import bisect as room
 from pytest_hfmodels.versions import environments, index
 from pytest_hfmodels.versions.bisect import Answer, BadIsGood, GoodIsBad, Question, bisect
-from pytest_hfmodels.versions.environments import Environment, Moved, Unreachable
+from pytest_hfmodels.versions.environments import ChangedPackage, Environment, Unreachable
 from pytest_hfmodels.versions.index import Package
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
-from .conftest import Heard
+from .conftest import StepScores
 from .wheels import write_wheel
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class World:
     """Releases whose tests' results are made up."""
 
     outcomes: dict[str, RowResult | Exception]
-    heard: Heard
+    heard: StepScores
 
     def __post_init__(self) -> None:
         self.ran: list[str] = []
@@ -74,7 +74,7 @@ def row(version: str, cells: Mapping[str, Cell], *, problem: str | None = None, 
 def world(lib_project: LibProject, monkeypatch: pytest.MonkeyPatch) -> World:
     """`lib` changes with 1.3."""
     del lib_project
-    world = World({}, Heard())
+    world = World({}, StepScores())
     for version in RELEASES:
         world.says(version, {"test_lib.py::test_it": SAME if version < "1.3" else CHANGED})
 
@@ -266,7 +266,7 @@ def test_what_moved_between_the_two_neighbours_is_told_apart_from_the_package(wo
         cells = {"test_lib.py::test_it": SAME if version < "1.3" else CHANGED}
         world.says(version, row(version, cells, helper="1" if version < "1.3" else "2", still="7"))
 
-    assert world.bisect().moved == (Moved("helper", "1", "2"),)
+    assert world.bisect().moved == (ChangedPackage("helper", "1", "2"),)
 
 
 def test_a_package_that_changed_too_is_named_with_a_command_to_separate_the_two(world: World) -> None:

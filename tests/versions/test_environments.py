@@ -10,9 +10,9 @@ import pytest
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.versions import environments
 from pytest_hfmodels.versions.environments import (
+    ChangedPackage,
     DiskFull,
     Environment,
-    Moved,
     NoSuchRelease,
     UvMissing,
     is_kept,
@@ -101,7 +101,10 @@ def test_a_row_holds_to_current_versions_and_tells_what_moved_all_the_same(
         requires={"app": frozenset({"helper", "steady", "gone"})},
     )
 
-    assert set(built(lib_project, "app==2.0").moved) == {Moved("helper", "1.0", "2.0"), Moved("gone", "1.0", None)}
+    assert set(built(lib_project, "app==2.0").moved) == {
+        ChangedPackage("helper", "1.0", "2.0"),
+        ChangedPackage("gone", "1.0", None),
+    }
     assert built(lib_project, "app==1.0").moved == ()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.last_grid import last_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
@@ -62,7 +62,10 @@ def test_what_cannot_be_read_is_no_grid(tmp_path: Path, content: str) -> None:
 def damaged() -> Iterator[tuple[str, Any]]:
     """Yield invalid rows: each field of each part with a value of every other type."""
     whole = RowResult(
-        "current", {"a": "1"}, (Moved("b", "1", None),), {"test_it.py::test": Cell(State.CHANGED, "r", "k", 1.0, "d")}
+        "current",
+        {"a": "1"},
+        (ChangedPackage("b", "1", None),),
+        {"test_it.py::test": Cell(State.CHANGED, "r", "k", 1.0, "d")},
     ).to_data()
     odd: tuple[Any, ...] = (None, True, 7, 1.5, "x", [], [1], {}, {"a": 1}, {"a": {}}, [["b"]], [[1, 2, 3]], ["abc"])
     for name in whole:

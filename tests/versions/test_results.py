@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.versions.environments import Moved
+from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
 from pytest_hfmodels.versions.running import Run
@@ -220,6 +220,8 @@ def test_half_a_line_of_a_process_that_died_is_passed_over(tmp_path: Path) -> No
 
 def test_a_row_survives_json() -> None:
     cells = {TEST: Cell(State.CHANGED, "why", "known", 1.5, "details")}
-    result = RowResult("lib==1.0", {"lib": "1.0"}, (Moved("six", "1", None),), cells, None, "", 2.0, 1, "log", "key")
+    result = RowResult(
+        "lib==1.0", {"lib": "1.0"}, (ChangedPackage("six", "1", None),), cells, None, "", 2.0, 1, "log", "key"
+    )
 
     assert RowResult.from_data(json.loads(json.dumps(result.to_data()))) == result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain import in_memory, layers
+from pytest_hfmodels.explain import mutations, stages
 from pytest_hfmodels.explain.conclusions import (
     as_evidence_of_ablations,
     checkpoint_finding,
@@ -18,8 +18,8 @@ from pytest_hfmodels.explain.conclusions import (
 )
 from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.explain.explainer import Explainer
-from pytest_hfmodels.explain.layers import Finding
 from pytest_hfmodels.explain.near_tie import proof
+from pytest_hfmodels.explain.stages import Diagnosis
 from pytest_hfmodels.kinds.classification import numbers
 from pytest_hfmodels.kinds.classification.compare import least_close
 from pytest_hfmodels.kinds.comparison import Verdict
@@ -27,7 +27,7 @@ from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.near_ties import floor_of
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.classification.record import ClassificationRecord
     from pytest_hfmodels.kinds.comparison import Comparison
 
@@ -42,11 +42,11 @@ def _output(
         len(before.logits) != len(now.logits) for before, now in zip(recorded.inputs, observed.inputs, strict=False)
     ):
         return conclusion(
-            comparison, Finding("forward", "the classifier gives another number of logits than recorded", close)
+            comparison, Diagnosis("forward", "the classifier gives another number of logits than recorded", close)
         )
     floor = floor_of(recorded, observed)
     moved = numbers.logits_moved(recorded, observed.logits)
-    part = layers.checkpoint_part(recorded, observed)
+    part = stages.checkpoint_part(recorded, observed)
     if (
         moved <= floor
         and any(difference.layer == "labels" for difference in comparison.differences)
@@ -86,7 +86,7 @@ def _output(
 
 def _reading(
     recorded: ClassificationRecord, observed: ClassificationRecord, part: str | None, evidence: list[Evidence]
-) -> Finding:
+) -> Diagnosis:
     """Explain other labels of the same logits."""
     names = [
         f"{before.label!r:.40} is {now.label!r:.40} now"
@@ -97,21 +97,21 @@ def _reading(
     said += [Evidence(f"labels: {', '.join(dict.fromkeys(names))}")] if names else []
     overridden = [name for name in changed_overrides(recorded, observed) if name in ("id2label", "label2id")]
     if overridden:
-        return Finding("test", overrides_sentence(recorded, observed, overridden), said)
+        return Diagnosis("test", overrides_sentence(recorded, observed, overridden), said)
     if part == "config":
         sentence = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
-        return Finding("checkpoint:config", sentence, said)
+        return Diagnosis("checkpoint:config", sentence, said)
     source = made_by(observed)
-    changes = in_memory.of_settings(None if source is None else source.origin, ["id2label"])
+    changes = mutations.of_settings(None if source is None else source.origin, ["id2label"])
     if changes:
-        return Finding("test", in_memory.sentence(changes), said)
-    return Finding("decoding", "the same logits give other labels", said)
+        return Diagnosis("test", mutations.sentence(changes), said)
+    return Diagnosis("decoding", "the same logits give other labels", said)
 
 
 def _settings(
     _recorded: ClassificationRecord, _observed: ClassificationRecord, names: str, evidence: list[Evidence]
-) -> Finding:
-    return Finding("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
+) -> Diagnosis:
+    return Diagnosis("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
 
 
 EXPLAINER: Explainer[ClassificationRecord] = Explainer(output=_output, settings=_settings)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds import ClassificationRecord
-    from pytest_hfmodels.kinds.evidence import LiveClassifier
+    from pytest_hfmodels.kinds.evidence import LiveBatch
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
 # Which word each release's classifier reads, for a reader.
@@ -52,9 +52,7 @@ def logits_moved(recorded: ClassificationRecord, logits: Any) -> float:
     )
 
 
-def movement(
-    moved: float, recorded: ClassificationRecord, live: LiveClassifier, passes: Passes, floor: float
-) -> Movement:
+def movement(moved: float, recorded: ClassificationRecord, live: LiveBatch, passes: Passes, floor: float) -> Movement:
     """Return logits that moved, for ablations over the same batch.
 
     Args:
@@ -156,7 +154,7 @@ def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Ite
 def _pooling(
     recorded: ClassificationRecord,
     observed: ClassificationRecord,
-    live: LiveClassifier,
+    live: LiveBatch,
     passes: Passes,
     floor: float,
 ) -> tuple[str, Evidence] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.errors import EngineError
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, Block, LiveClassifier, MadeBy, fingerprint
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, Block, LiveBatch, ModelRef, fingerprint
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ClassificationRecord:
     inputs: tuple[ClassifiedInput, ...]
     loss: Loss | None
     blocks: tuple[Block, ...]
-    live: LiveClassifier | None = field(default=None, compare=False, repr=False)
+    live: LiveBatch | None = field(default=None, compare=False, repr=False)
     kind: ClassVar[str] = "classification"
 
     @property
@@ -94,7 +94,7 @@ def observe_classification(
     texts: str | Sequence[str],
     labels: Sequence[Any] | None,
     problem_type: str | None,
-    origin: Origin | None = None,
+    origin: LiveModel | None = None,
 ) -> ClassificationRecord:
     """Classify a batch once and return what was seen.
 
@@ -105,7 +105,7 @@ def observe_classification(
         texts: one text or several, padded on the tokenizer's side.
         labels: class indices, one a text; or rows of floats, one a label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
-        origin: what a mismatch may ask again, see `MadeBy`.
+        origin: what a mismatch may ask again, see `ModelRef`.
 
     Raises:
         EngineError: no text, an empty or too long one, labels that do not fit, a batch that needs padding
@@ -142,7 +142,7 @@ def observe_classification(
         ),
         loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
         blocks=fingerprint(seen.hidden_states, mask),
-        live=None if origin is None else LiveClassifier(ids, mask, given, MadeBy(origin, asked)),
+        live=None if origin is None else LiveBatch(ids, mask, given, ModelRef(origin, asked)),
     )
 
 

@@ -10,7 +10,7 @@ from pytest_hfmodels.kinds.layout import rounded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.snapshots.reading import Reader
+    from pytest_hfmodels.snapshots.toml_reader import Reader
 
 
 def tables(record: ClassificationRecord) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pytest_hfmodels.kinds.tolerance import tolerance_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.kinds import GenerationRecord, Live
+    from pytest_hfmodels.kinds import GenerationRecord, LiveLogits
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
 
@@ -44,7 +44,7 @@ class Contradiction:
 
 
 def contradiction(
-    record: GenerationRecord, *, live: Live | None = None, tolerance: Tolerance | None = None
+    record: GenerationRecord, *, live: LiveLogits | None = None, tolerance: Tolerance | None = None
 ) -> Contradiction | None:
     """Return where a record contradicts itself; None if it does not, or if that is unknown.
 

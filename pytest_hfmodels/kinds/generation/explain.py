@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import effective_settings, given_settings, wanted_length
-from pytest_hfmodels.explain import in_memory, layers
+from pytest_hfmodels.explain import mutations, stages
 from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, Measured, Movement, ablate, control, not_separated
 from pytest_hfmodels.explain.conclusions import (
     as_evidence_of_ablations,
@@ -21,16 +21,16 @@ from pytest_hfmodels.explain.conclusions import (
 )
 from pytest_hfmodels.explain.explainer import Explainer
 from pytest_hfmodels.explain.forward_pass import as_evidence, from_there_on, largest, machine, where
-from pytest_hfmodels.explain.layers import Finding, first_layer, of_the_tokenizer
 from pytest_hfmodels.explain.near_tie import proof
 from pytest_hfmodels.explain.releases import moved_versions
+from pytest_hfmodels.explain.stages import Diagnosis, first_layer, of_the_tokenizer
 from pytest_hfmodels.kinds.comparison import Verdict, first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.generation import search
 from pytest_hfmodels.kinds.generation.compare import token_tie
 from pytest_hfmodels.kinds.generation.consistency import contradictions
 from pytest_hfmodels.kinds.generation.decode_settings import find_setting
-from pytest_hfmodels.kinds.generation.teacher import Teacher, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
 from pytest_hfmodels.kinds.near_ties import floor_of
 from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.reference.rules import Rules
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
     from pytest_hfmodels.kinds.near_ties import Tie
 
@@ -79,13 +79,15 @@ def _is_given(difference: Difference, asked: Mapping[str, Any], observed: Genera
     return given and effective_settings(config, {}, prompt)[difference.what] == difference.observed
 
 
-def _settings(recorded: GenerationRecord, observed: GenerationRecord, names: str, evidence: list[Evidence]) -> Finding:
+def _settings(
+    recorded: GenerationRecord, observed: GenerationRecord, names: str, evidence: list[Evidence]
+) -> Diagnosis:
     """Blame the release's defaults, if the release has changed."""
     if "transformers" not in moved_versions(recorded, observed):  # then the defaults are the same
-        return Finding(None, f"{names} differs from the recorded value, {layers.NO_RELEASE}", evidence)
+        return Diagnosis(None, f"{names} differs from the recorded value, {stages.NO_RELEASE}", evidence)
     rule = _length_rule(recorded, observed, names)
     rules = ("default_length_counts_prompt",) if rule else ()
-    return Finding("generation-defaults", f"the release's defaults have changed: {names}{rule}", evidence, rules)
+    return Diagnosis("generation-defaults", f"the release's defaults have changed: {names}{rule}", evidence, rules)
 
 
 def _length_rule(recorded: Record, observed: Record, names: str) -> str:
@@ -97,11 +99,11 @@ def _length_rule(recorded: Record, observed: Record, names: str) -> str:
     return f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
 
 
-def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Origin | None = None) -> Finding:
+def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: LiveModel | None = None) -> Diagnosis:
     """Explain a different text of the same ids; arguments as for `prompt`."""
     evidence = list(_decoded(recorded, observed))
     if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
-        return Finding(
+        return Diagnosis(
             "checkpoint:tokenizer",
             "the checkpoint's tokenizer files have changed and decode the tokens differently",
             evidence,
@@ -109,7 +111,7 @@ def decoding(recorded: GenerationRecord, observed: GenerationRecord, origin: Ori
     named = None if origin is None else find_setting(recorded, observed, origin.tokenizer)
     sentence = "the same token ids are decoded to a different text" if named is None else named.sentence
     ids, skip = [*observed.prompt.ids, *observed.ids], bool(observed.effective.get("skip_special_tokens"))
-    proven = in_memory.is_proven_by_fresh_tokenizer(
+    proven = mutations.is_proven_by_fresh_tokenizer(
         origin,
         lambda tokenizer: tokenizer.decode(ids, skip_special_tokens=skip),
         recorded=recorded.text,
@@ -149,7 +151,7 @@ def _of_generation(
     texts = [step.text for step in recorded.steps]
     evidence = [as_evidence(moved, floor, comparison.tolerance, texts)] if moved else []
     drift = largest(moved)
-    part = layers.checkpoint_part(recorded, observed)
+    part = stages.checkpoint_part(recorded, observed)
     if not drift <= floor:
         if comparison.verdict is Verdict.NEAR_TIE:  # what follows the tie says that more than rounding is at work
             comparison, close = replace(comparison, verdict=Verdict.CHANGED), []
@@ -173,12 +175,12 @@ def _of_generation(
     own = max(floor, noise_floor(observed.provenance.dtype, same_engine=True))  # of two runs today
     ask = search.processed_otherwise if generating > 2 * own else search.look
     found = ask(recorded, observed, passes, teacher, own, generating)
-    changes = [*in_memory.of_the_model(passes.origin), *in_memory.of_unrecorded_settings(passes.origin)]
-    if changes and in_memory.stands_alone(recorded, observed):
-        return Explanation(comparison.verdict, "test", in_memory.sentence(changes), (*evidence, *close))
+    changes = [*mutations.of_the_model(passes.origin), *mutations.of_unrecorded_settings(passes.origin)]
+    if changes and mutations.stands_alone(recorded, observed):
+        return Explanation(comparison.verdict, "test", mutations.sentence(changes), (*evidence, *close))
     evidence = [*found.evidence, *_unrecorded(observed), *evidence, *close]
     if changes:
-        evidence.insert(0, in_memory.as_evidence(changes))
+        evidence.insert(0, mutations.as_evidence(changes))
     found = _beside_the_configuration(found, recorded, observed)
     if found.tie or (found.alike and found.cause is None):
         small = _small(comparison, recorded, observed, passes, drift, evidence)
@@ -226,10 +228,12 @@ def _in_memory(
     return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.swapped))
 
 
-def _teacher(recorded: GenerationRecord, observed: GenerationRecord, passes: Passes, split: int | None) -> Teacher:
+def _teacher(
+    recorded: GenerationRecord, observed: GenerationRecord, passes: Passes, split: int | None
+) -> TeacherForcedPass:
     """Return what the model says of the recorded tokens; where they are today's too, the test has asked already."""
     if split is None and observed.live is not None:
-        return Teacher(observed.live.logits, observed.blocks)
+        return TeacherForcedPass(observed.live.logits, observed.blocks)
     return teacher_forced(passes, recorded)
 
 
@@ -238,7 +242,7 @@ def _forward(
     recorded: GenerationRecord,
     observed: GenerationRecord,
     passes: Passes,
-    teacher: Teacher,
+    teacher: TeacherForcedPass,
     drift: float,
     evidence: list[Evidence],
 ) -> Explanation:

@@ -10,8 +10,8 @@ from pytest_hfmodels.errors import CheckpointError, EngineError
 from pytest_hfmodels.kinds.evidence import (
     NOT_COMPARABLE,
     Block,
-    Live,
-    MadeBy,
+    LiveLogits,
+    ModelRef,
     broken_numbers,
     fingerprint,
     frontier_gaps,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import Generation, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class GenerationRecord:
     frontier: tuple[float, ...]
     blocks: tuple[Block, ...]
     text: str
-    live: Live | None = field(default=None, compare=False, repr=False)
+    live: LiveLogits | None = field(default=None, compare=False, repr=False)
     kind: ClassVar[str] = "generation"
 
     @property
@@ -121,7 +121,7 @@ def observe_generation(
     settings: Mapping[str, Any],
     *,
     skip_special_tokens: bool,
-    origin: Origin | None = None,
+    origin: LiveModel | None = None,
 ) -> GenerationRecord:
     """Generate once, look once more with a forward pass over the result, and return what was seen.
 
@@ -132,7 +132,7 @@ def observe_generation(
         prompt: text, or token ids.
         settings: keywords of the library's `generate`.
         skip_special_tokens: how the output is decoded.
-        origin: what a mismatch may ask again, see `MadeBy`.
+        origin: what a mismatch may ask again, see `ModelRef`.
 
     Raises:
         EngineError: the prompt is none or does not fit, or the model returned NaN or infinite logits.
@@ -154,8 +154,8 @@ def observe_generation(
             f"{checkpoint.name} on {loaded.engine} returned {broken} after {given.text!r}.", hint=NOT_COMPARABLE
         )
     scores = _score_rows(generation, len(returned[0]))
-    made_by = None if origin is None else MadeBy(origin, settings)
-    live = Live(logits, scores, made_by, generation.plain_scores, generation.processors)
+    made_by = None if origin is None else ModelRef(origin, settings)
+    live = LiveLogits(logits, scores, made_by, generation.plain_scores, generation.processors)
     return GenerationRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from packaging.version import Version
 
-from pytest_hfmodels.explain.passes import OutOfPassesError
+from pytest_hfmodels.explain.budget import OutOfPassesError
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.reference import TOLERANCE, Rules, Settings, beam_search, check_greedy, process
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pytest_hfmodels.engines.overheard import Heard
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.engines.capture import StepScores
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds import GenerationRecord
-    from pytest_hfmodels.kinds.generation.teacher import Teacher
+    from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass
     from pytest_hfmodels.reference import Beams
     from pytest_hfmodels.reference.search import IntArray, Ties
 
@@ -96,7 +96,7 @@ def look(
     recorded: GenerationRecord,
     observed: GenerationRecord,
     passes: Passes,
-    teacher: Teacher,
+    teacher: TeacherForcedPass,
     floor: float,
     generating: float,
 ) -> Found:
@@ -118,7 +118,7 @@ def look(
             None, f"the reference does not state {', '.join(unstated)}, so that the search cannot be checked", ()
         )
     beams = bool(observed.beams)
-    heard: Heard = {} if beams else _of_the_test(observed, settings, floor)
+    heard: StepScores = {} if beams else _of_the_test(observed, settings, floor)
     heard = heard or passes.generate(observed.prompt.ids, **(_TO_THE_END if beams else {}))
     if not heard:
         return Found(None, "this model's generate cannot be listened to, so that the search cannot be checked", ())
@@ -239,7 +239,7 @@ def _unlike(record: GenerationRecord, outcome: Beams, tolerance: float) -> str |
 class _Scores:
     """The scores that the library chose from; what it did not look at is asked of the model, a few times."""
 
-    def __init__(self, heard: Heard, passes: Passes | None, beams: bool) -> None:
+    def __init__(self, heard: StepScores, passes: Passes | None, beams: bool) -> None:
         self._heard, self._passes, self._beams = heard, passes, beams
 
     def __call__(self, ids: IntArray, mask: IntArray) -> NDArray[Any]:
@@ -356,7 +356,7 @@ def _told(rule: str, before: Rules, then: str, without: str) -> str:
     return f"in {then} {words}" if holds is not False else f"in {then} {without}: {words}"
 
 
-def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -> Heard:
+def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -> StepScores:
     """Return what a greedy search chose from as far as the test itself has seen it, to spare another `generate`.
 
     That is every step's logits without a cache; and the scores of the search, which the reference makes of those where
@@ -365,7 +365,7 @@ def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -
     live = observed.live
     if live is None or not len(live.logits):
         return {}
-    heard: Heard = {}
+    heard: StepScores = {}
     prompt, rules = observed.prompt.ids, Rules.of(_release(observed))
     for position, (logits, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
         ids = np.asarray([[*prompt, *observed.ids[:position]]], np.int64)
@@ -376,7 +376,7 @@ def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -
     return heard
 
 
-def _while_generating(heard: Heard, recorded: GenerationRecord, teacher: Teacher) -> float:
+def _while_generating(heard: StepScores, recorded: GenerationRecord, teacher: TeacherForcedPass) -> float:
     """Return how far the scores while generating are from those of one pass without a cache, over what both have."""
     moved = 0.0
     table = log_softmax(teacher.logits)
@@ -408,7 +408,7 @@ def processed_otherwise(
     recorded: GenerationRecord,
     observed: GenerationRecord,
     passes: Passes,
-    teacher: Teacher,
+    teacher: TeacherForcedPass,
     floor: float,
     generating: float,
 ) -> Found:
@@ -435,7 +435,9 @@ def processed_otherwise(
     )
 
 
-def _processing(recorded: GenerationRecord, teacher: Teacher, settings: Settings, rules: Rules) -> Iterator[float]:
+def _processing(
+    recorded: GenerationRecord, teacher: TeacherForcedPass, settings: Settings, rules: Rules
+) -> Iterator[float]:
     """Yield how far each recorded token's processed score is from what the reference makes of today's numbers."""
     prompt = recorded.prompt.ids
     base: Callable[[Any], Any] = log_softmax if recorded.beams else np.asarray

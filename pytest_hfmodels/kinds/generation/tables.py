@@ -11,7 +11,7 @@ from pytest_hfmodels.kinds.layout import rounded, sentences
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_hfmodels.snapshots.reading import Reader
+    from pytest_hfmodels.snapshots.toml_reader import Reader
 
 _STEPS = ("id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text")
 

@@ -13,13 +13,13 @@ from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.explain.passes import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherForcedPass:
     """One forward pass over the prompt and the recorded tokens.
 
     Args:
@@ -39,11 +39,11 @@ class Teacher:
         ]
 
 
-def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> Teacher:
+def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> TeacherForcedPass:
     """Run the model over the recorded tokens, a batch of one and without a cache."""
     prompt = len(recorded.prompt.ids)
     seen = passes.forward([[*recorded.prompt.ids, *recorded.ids]], loaded)
-    return Teacher(seen.logits[0, prompt - 1 : -1], fingerprint(seen.hidden_states))
+    return TeacherForcedPass(seen.logits[0, prompt - 1 : -1], fingerprint(seen.hidden_states))
 
 
 def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:

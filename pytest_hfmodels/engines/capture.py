@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 _PLACE = "_get_logits_processor"
 
-Heard = dict[tuple[int, ...], "NDArray[Any]"]
+StepScores = dict[tuple[int, ...], "NDArray[Any]"]
 
 
 @contextmanager
-def overheard(model: Any) -> Iterator[Heard]:
+def capture_scores(model: Any) -> Iterator[StepScores]:
     """Yield a table that a `generate` within fills: ids so far, prompt included -> scores of the next token, (V,).
 
     They are logits in greedy search and log-probabilities in beam search. The table stays empty for a model that does
     not make its processors where upstream's do.
     """
-    heard: Heard = {}
+    heard: StepScores = {}
     original = getattr(model, _PLACE, None)
     if original is None:
         yield heard
@@ -54,7 +54,7 @@ def overheard(model: Any) -> Iterator[Heard]:
 class _Torch:
     """A logits processor that changes nothing."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: StepScores) -> None:
         self._heard = heard
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -67,7 +67,7 @@ class _Torch:
 class _TensorFlow:
     """The same, with the number of ids that count."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: StepScores) -> None:
         self._heard = heard
 
     def __call__(self, input_ids: Any, scores: Any, cur_len: Any) -> Any:
@@ -75,7 +75,7 @@ class _TensorFlow:
         return scores
 
 
-def _keep(heard: Heard, rows: Sequence[Sequence[int]], scores: NDArray[Any]) -> None:
+def _keep(heard: StepScores, rows: Sequence[Sequence[int]], scores: NDArray[Any]) -> None:
     for ids, row in zip(rows, scores, strict=True):
         heard.setdefault(tuple(ids), np.array(row))  # the first step of a beam search has the prompt several times
 

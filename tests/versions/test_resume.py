@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.versions.installed import Installed
-from pytest_hfmodels.versions.kept import fingerprint
+from pytest_hfmodels.versions.resume import fingerprint
 from pytest_hfmodels.versions.rows import parse_rows
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.engines import alterations
+from pytest_hfmodels.engines import module_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class Fingerprint:
                 **loaded.modes(),
             }
             buffers = digest_of(loaded.unsaved_buffers()) if with_weights else None
-            with_weights = with_weights and not alterations.rescaled_weights(loaded.model)
+            with_weights = with_weights and not module_state.rescaled_weights(loaded.model)
             weights = digest_of(loaded.weights()) if with_weights else None
             return cls(parts, weights, _vocabulary(tokenizer) if with_vocabulary else None, buffers)
 
@@ -100,7 +100,7 @@ def _attention(config: Any) -> dict[str, object]:
 def _tokenizer(tokenizer: Any) -> dict[str, object]:
     if tokenizer is None:
         return {}
-    found = dict(alterations.tokenizer_attributes(tokenizer))
+    found = dict(module_state.tokenizer_attributes(tokenizer))
     found |= {f"tokenizer.{name}": getattr(tokenizer, name, None) for name in ("padding_side", "truncation_side")}
     # Not by attribute: older releases log an error for every special token that is not set.
     found |= {f"tokenizer.{name}": str(value) for name, value in tokenizer.special_tokens_map.items()}

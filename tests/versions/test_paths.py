@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hfmodels.versions.places import portable, project_root
+from pytest_hfmodels.versions.paths import portable, project_root
 
 ROOT = Path("/home/me/my project")
 

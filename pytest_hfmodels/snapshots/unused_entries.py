@@ -10,7 +10,7 @@ from pytest_hfmodels.kinds.tolerance import tolerance_for
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import Break, Change, Ledger, Removal, matches_test
-from pytest_hfmodels.snapshots.reading import read_file
+from pytest_hfmodels.snapshots.toml_reader import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

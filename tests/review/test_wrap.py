@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hfmodels.review.folding import columns, fold, fold_all
+from pytest_hfmodels.review.wrap import columns, fold, fold_all
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ _SAME = 1e-6  # of its size: a fingerprint of the same states
 _SETTLES = 4  # what stands in for a part accounts for a movement if less than a fourth of it is left
 
 
-def told_apart(recorded: Block, observed: Block, model: Any, run: Callable[[], object]) -> tuple[str, Evidence | None]:
+def separate_final_norm(
+    recorded: Block, observed: Block, model: Any, run: Callable[[], object]
+) -> tuple[str, Evidence | None]:
     """Return which part gives another last hidden state than recorded, and what shows it.
 
     The model runs once more and its norms are listened to: the one that gives the last hidden state is the final norm,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pytest_hfmodels.reports.unified import hunks
+from pytest_hfmodels.reports.diff import hunks
 
 
 @pytest.mark.parametrize(

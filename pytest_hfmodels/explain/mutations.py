@@ -6,19 +6,19 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.engines.alterations import is_set_by_upstream
+from pytest_hfmodels.engines.module_state import is_set_by_upstream
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.models.watch import IN_PLACE
+from pytest_hfmodels.models.fingerprint import IN_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds import Record
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
@@ -34,19 +34,19 @@ TOKENIZER_NOT_NAMED = (
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
 
 
-def of_the_model(origin: Origin) -> list[str]:
+def of_the_model(origin: LiveModel) -> list[str]:
     """Return what has changed of what numbers come from: weights, hooks, configuration."""
     return [change for change in origin.altered() if not change.startswith((_SETTINGS, _TOKENIZER))]
 
 
-def of_the_tokenizer(origin: Origin | None) -> list[str]:
+def of_the_tokenizer(origin: LiveModel | None) -> list[str]:
     """Return what has changed of what ids and text come from."""
     changes = [] if origin is None else origin.altered(weights=False, vocabulary=True)
     return [change for change in changes if change.startswith(_TOKENIZER)]
 
 
 def is_proven_by_fresh_tokenizer(
-    origin: Origin | None, give: Callable[[Any], object], *, recorded: object, observed: object
+    origin: LiveModel | None, give: Callable[[Any], object], *, recorded: object, observed: object
 ) -> bool:
     """Return whether the tokenizer loaded again gives what was recorded, and the one in memory what was observed.
 
@@ -65,13 +65,13 @@ def is_proven_by_fresh_tokenizer(
         return False
 
 
-def of_settings(origin: Origin | None, names: Sequence[str]) -> list[str]:
+def of_settings(origin: LiveModel | None, names: Sequence[str]) -> list[str]:
     """Return what has changed of these settings: in a configuration, or as the tokenizer's padding side."""
     wanted = tuple(f"{place}.{name}: " for name in names for place in ("generation_config", "config", "tokenizer"))
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
 
 
-def of_unrecorded_settings(origin: Origin) -> list[str]:
+def of_unrecorded_settings(origin: LiveModel) -> list[str]:
     """Return what has changed of the generation settings that a snapshot does not keep."""
     kept = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
     found = [one for one in origin.altered(weights=False) if one.startswith(_SETTINGS)]

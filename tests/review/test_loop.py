@@ -10,9 +10,9 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.review.folding import columns
 from pytest_hfmodels.review.lock import alone
-from pytest_hfmodels.review.walk import Walk
+from pytest_hfmodels.review.loop import Walk
+from pytest_hfmodels.review.wrap import columns
 from pytest_hfmodels.snapshots.pending import keep, read_pending
 from pytest_hfmodels.snapshots.project import find_project
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import ModelCache
-from pytest_hfmodels.explain.in_memory import differences
+from pytest_hfmodels.explain.mutations import differences
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..tiny_gpt2 import tiny_weights, write_weights
@@ -292,7 +292,7 @@ def test_a_setting_of_the_tokenizer_that_the_test_has_changed(model: HFModel, mo
 def unwatched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hide every change that a test makes from the plugin."""
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_hfmodels.models.entry.Entry.altered", lambda *_, **__: [])
+        patch.setattr("pytest_hfmodels.models.cached_model.Entry.altered", lambda *_, **__: [])
         yield
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pytest_hfmodels.explain.last_block import _epsilon, layer_norm, told_apart
+from pytest_hfmodels.explain.final_norm import _epsilon, layer_norm, separate_final_norm
 from pytest_hfmodels.kinds import Block
 from pytest_hfmodels.kinds.evidence import fingerprint
 
@@ -173,7 +173,7 @@ def test_a_model_without_a_final_norm_has_none(models: ModelCache) -> None:
     def run() -> None:
         raise AssertionError("there is nothing to listen to")
 
-    assert told_apart(before, now, model, run) == ("block 4", None)
+    assert separate_final_norm(before, now, model, run) == ("block 4", None)
 
 
 @needs_both_engines
@@ -181,7 +181,7 @@ def test_tensorflow_s_is_not_listened_to(models: ModelCache) -> None:
     model = models.load("./model", engine="tensorflow").model
     before, now = Block("block 2", 0.1, 0.2, 0.3), Block("block 2", 0.2, 0.2, 0.3)
 
-    assert told_apart(before, now, model, lambda: None) == ("block 2 or final norm", None)
+    assert separate_final_norm(before, now, model, lambda: None) == ("block 2 or final norm", None)
 
 
 @pytest.mark.parametrize("order", [("h", "last", "head"), ("last", "h", "head"), ("head", "first", "last", "h")])
@@ -207,7 +207,7 @@ def test_the_final_norm_is_found_wherever_it_is_declared(order: tuple[str, ...],
     at_fault = parts["last"] if faulty == "last" else parts["h"][0]
     at_fault.register_forward_hook(lambda _module, _inputs, output: output * torch.tensor([1.5, 1, 1, 1]))
 
-    named, _ = told_apart(recorded, block_of(run()), model, run)
+    named, _ = separate_final_norm(recorded, block_of(run()), model, run)
 
     assert named == ("final norm" if faulty == "last" else "block 1")
 
@@ -240,7 +240,7 @@ def test_norms_of_the_embeddings_and_of_the_head_are_not_final(behind: bool) -> 
             model.norm(last)  # in the head: what it gives is no hidden state
         return last
 
-    assert told_apart(Block("block 1", 0.1, 0.2, 0.3), block_of(run()), model, run) == ("block 1", None)
+    assert separate_final_norm(Block("block 1", 0.1, 0.2, 0.3), block_of(run()), model, run) == ("block 1", None)
 
 
 def test_a_model_that_cannot_run_again_leaves_it_open(models: ModelCache) -> None:
@@ -250,7 +250,7 @@ def test_a_model_that_cannot_run_again_leaves_it_open(models: ModelCache) -> Non
     def run() -> None:
         raise RuntimeError("out of memory")
 
-    assert told_apart(before, now, model, run) == ("block 2 or final norm", None)
+    assert separate_final_norm(before, now, model, run) == ("block 2 or final norm", None)
 
 
 def test_a_norm_of_another_kind_leaves_it_open() -> None:
@@ -270,7 +270,7 @@ def test_a_norm_of_another_kind_leaves_it_open() -> None:
     other.add_module("norm", norm)
     before, now = Block("block 1", 0.1, 0.2, 0.3), block_of(torch.ones(1, 2, 4))
 
-    assert told_apart(before, now, other, lambda: norm(torch.ones(1, 2, 4)))[0] == "block 1 or final norm"
+    assert separate_final_norm(before, now, other, lambda: norm(torch.ones(1, 2, 4)))[0] == "block 1 or final norm"
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -24,19 +24,19 @@ class ModelRequest:
         fixture: the fixture that serves it.
         checkpoint: as `ModelCache.load` takes it.
         engine: which engine.
-        siblings: the engines that this test runs on in this session.
+        engines_in_session: the engines that this test runs on in this session.
         keywords: the other arguments of `ModelCache.load`.
     """
 
     fixture: str
     checkpoint: str
     engine: EngineName
-    siblings: tuple[EngineName, ...] = ("torch",)
+    engines_in_session: tuple[EngineName, ...] = ("torch",)
     keywords: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
-class Unserved:
+class UnavailableModel:
     """The parameter of a test that gets no model, so that the test itself can say why.
 
     Args:
@@ -53,7 +53,7 @@ def engine_segment(item: pytest.Item) -> str | None:
     for value in getattr(getattr(item, "callspec", None), "params", {}).values():
         if isinstance(value, ModelRequest):
             return value.engine
-        if isinstance(value, Unserved):
+        if isinstance(value, UnavailableModel):
             return value.segment
     return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import ModelCache
-from pytest_hfmodels.models.watch import Fingerprint
+from pytest_hfmodels.models.fingerprint import Fingerprint
 
 from ..surroundings import needs_both_engines
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels.explain import Explanation, explain, layers
+from pytest_hfmodels.explain import Explanation, explain, stages
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.snapshots import Tolerance, compare
 
@@ -79,7 +79,7 @@ def test_weights_go_before_the_configuration() -> None:
     other = replace(CHECKPOINT, weights="sha256:x", config="sha256:y")
     config = replace(CHECKPOINT, config="sha256:y")
 
-    assert layers.checkpoint_part(generation(), generation(checkpoint=other)) == "weights"
+    assert stages.checkpoint_part(generation(), generation(checkpoint=other)) == "weights"
     found = ask(generation(), generation(moved(0, by=1.0), checkpoint=config))
     assert (found.cause, found.suggests) == ("checkpoint:config", ())
     assert "a snapshot keeps only their digest" in found.sentence

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
-from pytest_hfmodels.review.folding import fold, fold_all
 from pytest_hfmodels.review.groups import groups
 from pytest_hfmodels.review.releases import old_releases, why_no_variant
 from pytest_hfmodels.review.screen import change_lines
+from pytest_hfmodels.review.wrap import fold, fold_all
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import current
 

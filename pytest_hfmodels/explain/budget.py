@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.engines.base import PROCESS_LOCK
-from pytest_hfmodels.engines.overheard import overheard
+from pytest_hfmodels.engines.capture import capture_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.engines.overheard import Heard
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.engines.capture import StepScores
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 FORWARD_PASSES = 8
 GENERATES = 1
@@ -33,7 +33,7 @@ class Passes:
         settings: what the test asked for.
     """
 
-    def __init__(self, origin: Origin, settings: Mapping[str, Any]) -> None:
+    def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
         self.origin = origin
         self.settings = settings
         self.forward_left = FORWARD_PASSES
@@ -63,7 +63,7 @@ class Passes:
         self._spend_forward()
         return (loaded or self.origin.loaded).classify(ids, mask, labels, self.settings.get("problem_type"))
 
-    def generate(self, prompt: Sequence[int], **changes: Any) -> Heard:
+    def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
         """Generate once more, and return what every step chose from: ids so far -> scores of the next token.
 
         Raises:
@@ -73,7 +73,7 @@ class Passes:
             raise OutOfPassesError
         self.generates_left -= 1
         loaded = self.origin.loaded
-        with PROCESS_LOCK, loaded.lock, overheard(loaded.model) as heard:
+        with PROCESS_LOCK, loaded.lock, capture_scores(loaded.model) as heard:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
         return heard
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
-from pytest_hfmodels.explain import in_memory
+from pytest_hfmodels.explain import mutations
 from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pytest_hfmodels.explain.explainer import Explainer
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
-    from pytest_hfmodels.kinds.evidence import Origin
+    from pytest_hfmodels.kinds.evidence import LiveModel
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """A cause or None, the sentence, its evidence, upstream's rules that explain it, and a package.
 
     A release of the package is the likeliest reason, see `Explanation.package`.
@@ -53,13 +53,13 @@ def first_layer(comparison: Comparison) -> str:
     return min((difference.layer for difference in comparison.differences), key=ORDER.index)
 
 
-def kind(comparison: Comparison) -> Finding:
+def kind(comparison: Comparison) -> Diagnosis:
     """Explain two kinds of record."""
     found = comparison.differences[0]
-    return Finding("test", f"the test compares a {found.observed}, and a {found.recorded} is recorded")
+    return Diagnosis("test", f"the test compares a {found.observed}, and a {found.recorded} is recorded")
 
 
-def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding:
+def prompt(recorded: Record, observed: Record, origin: LiveModel | None) -> Diagnosis:
     """Explain other prompt ids: another text, other files, or a tokenizer that reads them otherwise.
 
     Args:
@@ -72,7 +72,7 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
     if [text for text, _ in before] != [text for text, _ in now]:
         other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
         texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
-        return Finding("test", "the test gives the model a text that differs from the recorded one", texts)
+        return Diagnosis("test", "the test gives the model a text that differs from the recorded one", texts)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     position = first_divergence(then, here) or 0
     same_files = recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer
@@ -85,13 +85,13 @@ def prompt(recorded: Record, observed: Record, origin: Origin | None) -> Finding
         )
     ]
     if not same_files:
-        return Finding(
+        return Diagnosis(
             "checkpoint:tokenizer",
             "the checkpoint's tokenizer files have changed and give the text other ids",
             evidence,
         )
     sentence = "the same tokenizer files split the same text into different tokens"
-    proven = in_memory.is_proven_by_fresh_tokenizer(
+    proven = mutations.is_proven_by_fresh_tokenizer(
         origin, lambda tokenizer: tuple(tokenizer(text)["input_ids"]), recorded=then, observed=here
     )
     found = of_the_tokenizer("tokenizer", sentence, evidence, recorded, observed, origin, proven=proven)
@@ -103,9 +103,9 @@ def settings(
     recorded: Record,
     observed: Record,
     asked: Mapping[str, Any] | None,
-    origin: Origin | None,
+    origin: LiveModel | None,
     explainer: Explainer[Any],
-) -> Finding:
+) -> Diagnosis:
     """Explain settings that differ: the test's, the checkpoint's, or the release's defaults.
 
     Args:
@@ -121,25 +121,25 @@ def settings(
     evidence = [Evidence(f"resolved settings: {told:.300}")]
     given = [difference.what for difference in found if _is_given(difference, asked, observed, explainer)]
     if len(given) == len(found):
-        return Finding(
+        return Diagnosis(
             "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
         )
     not_given = [difference.what for difference in found if difference.what not in given]
     overridden = [name for name in changed_overrides(recorded, observed) if name in not_given]
     if overridden and len(overridden) == len(not_given):
-        return Finding("test", overrides_sentence(recorded, observed, overridden), evidence)
+        return Diagnosis("test", overrides_sentence(recorded, observed, overridden), evidence)
     names = ", ".join(not_given)
     same = same_content(recorded.checkpoint.config, observed.checkpoint.config)
     if same is False:
-        return Finding(
+        return Diagnosis(
             "checkpoint:config", f"the checkpoint's configuration has changed, and with it {names}", evidence
         )
-    changes = in_memory.of_settings(origin, [difference.what for difference in found])
+    changes = mutations.of_settings(origin, [difference.what for difference in found])
     if changes:
-        return Finding("test", in_memory.sentence(changes), evidence)
+        return Diagnosis("test", mutations.sentence(changes), evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
-    finding: Finding = explainer.settings(recorded, observed, names, evidence)
+    finding: Diagnosis = explainer.settings(recorded, observed, names, evidence)
     return finding
 
 
@@ -149,25 +149,25 @@ def of_the_tokenizer(
     evidence: list[Evidence],
     recorded: Record,
     observed: Record,
-    origin: Origin | None,
+    origin: LiveModel | None,
     *,
     proven: bool,
-) -> Finding:
+) -> Diagnosis:
     """Explain a tokenizer that behaves differently with unchanged files; blame the test if it changed the tokenizer.
 
     `proven` says that the same tokenizer, loaded again, gives what was recorded.
     """
-    changes = in_memory.of_the_tokenizer(origin)
+    changes = mutations.of_the_tokenizer(origin)
     if proven:
         evidence.append(Evidence("the tokenizer loaded again from the same files gives what was recorded"))
-        said = in_memory.sentence(changes, "tokenizer") if changes else in_memory.TOKENIZER_NOT_NAMED
-        return Finding("test", said, evidence)
-    if changes and in_memory.stands_alone(recorded, observed):
-        return Finding("test", in_memory.sentence(changes, "tokenizer"), evidence)
+        said = mutations.sentence(changes, "tokenizer") if changes else mutations.TOKENIZER_NOT_NAMED
+        return Diagnosis("test", said, evidence)
+    if changes and mutations.stands_alone(recorded, observed):
+        return Diagnosis("test", mutations.sentence(changes, "tokenizer"), evidence)
     if changes:
-        evidence.insert(0, in_memory.as_evidence(changes, "tokenizer"))
+        evidence.insert(0, mutations.as_evidence(changes, "tokenizer"))
     evidence.append(Evidence("the tokenizer's files have not changed (same digest)"))
-    return Finding(cause, sentence, evidence)
+    return Diagnosis(cause, sentence, evidence)
 
 
 def checkpoint_part(recorded: Record, observed: Record) -> str | None:
@@ -178,7 +178,7 @@ def checkpoint_part(recorded: Record, observed: Record) -> str | None:
     return None
 
 
-def outside_vocabulary(recorded: Record, origin: Origin, explainer: Explainer[Any]) -> str | None:
+def outside_vocabulary(recorded: Record, origin: LiveModel, explainer: Explainer[Any]) -> str | None:
     """Return a sentence about the first recorded token that the model does not have, or None."""
     size = vocabulary_size(origin.loaded.model.config)
     rows = [ids for _, ids in _inputs(recorded)]

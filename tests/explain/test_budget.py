@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels.explain.passes import FORWARD_PASSES, OutOfPassesError, Passes
+from pytest_hfmodels.explain.budget import FORWARD_PASSES, OutOfPassesError, Passes
 
 
 def model() -> Any:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.versions import configured
+from pytest_hfmodels.versions import index_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in configured._SOURCES:
+    for name in index_config._SOURCES:
         monkeypatch.delenv(name, raising=False)
-    configured.pip_settings.cache_clear()
+    index_config.pip_settings.cache_clear()
     yield
-    configured.pip_settings.cache_clear()
+    index_config.pip_settings.cache_clear()
 
 
 def test_uv_is_told_what_pip_is_told() -> None:
@@ -28,7 +28,7 @@ def test_uv_is_told_what_pip_is_told() -> None:
         "cert": "/certificates.pem",
     }
 
-    assert configured.as_uv_reads(settings) == {
+    assert index_config.as_uv_reads(settings) == {
         "UV_DEFAULT_INDEX": "https://one.example/simple",
         "UV_INDEX": "https://two.example/simple",
         "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -38,16 +38,16 @@ def test_uv_is_told_what_pip_is_told() -> None:
 
 
 def test_without_settings_of_pips_uv_is_told_nothing() -> None:
-    assert configured.as_uv_reads({}) == {}
+    assert index_config.as_uv_reads({}) == {}
 
 
 def test_pips_settings_are_asked_of_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    if configured._pip() is None:
+    if index_config._pip() is None:
         pytest.skip("install pip: this is about its settings")
 
-    environment = configured.environment_for_uv()
+    environment = index_config.environment_for_uv()
 
     assert (environment["UV_FIND_LINKS"], environment["UV_NO_INDEX"]) == ("/wheels", "1")
 
@@ -55,20 +55,20 @@ def test_pips_settings_are_asked_of_pip(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_variable_comes_before_a_file_as_it_does_for_pip() -> None:
     listed = ":env:.index-url='https://b.example'\nglobal.index-url='https://a.example'\nglobal.broken=oops(\n"
 
-    assert dict(configured._settings(listed)) == {"index-url": "https://b.example"}
+    assert dict(index_config._settings(listed)) == {"index-url": "https://b.example"}
 
 
 def test_what_uv_has_been_told_itself_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_FIND_LINKS", "/own")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
 
-    environment = configured.environment_for_uv()
+    environment = index_config.environment_for_uv()
 
     assert environment["UV_FIND_LINKS"] == "/own"
     assert "UV_DEFAULT_INDEX" not in environment
 
 
 def test_without_pip_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configured, "_pip", lambda: None)
+    monkeypatch.setattr(index_config, "_pip", lambda: None)
 
-    assert configured.pip_settings() == ()
+    assert index_config.pip_settings() == ()
