@@ -49,7 +49,7 @@ _MISSING: dict[str, Any] = {
     "why": None,
     "block": None,
     "evidence": (),
-    "swapped": (),
+    "ablations": (),
     "headline": "there is no snapshot yet",
     "drift": None,
     "differences": (),

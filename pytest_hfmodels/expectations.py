@@ -67,7 +67,7 @@ def skip_removed(item: pytest.Item) -> None:
     pytest.skip(f"{entry.name}: {entry.sentence}")
 
 
-def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+def apply_break(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Mark the failure that a break describes as expected; make every other outcome a failure that names the break.
 
     If an entry decides the outcome, the report gets the entry's name as a property.

@@ -162,7 +162,7 @@ def pytest_runtest_makereport(
     elif call.excinfo is not None and item.config.getoption("assertmode") == "plain":
         report.sections += _explained(item)
     if _expectations() is not None:
-        _expectations().judge(item, call, report)
+        _expectations().apply_break(item, call, report)
     if report.skipped and SNAPSHOT in item.stash:  # the test was skipped, or expected to fail
         item.stash[SNAPSHOT].uncount_failures()
     return report

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.kinds.explanation import CAUSES, Evidence, Explanation, Swap, in_words
+from pytest_hfmodels.kinds.explanation import CAUSES, Ablation, Evidence, Explanation, in_words
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.comparison import Comparison
 
-__all__ = ["CAUSES", "Evidence", "Explanation", "Swap", "explain", "in_words"]
+__all__ = ["CAUSES", "Ablation", "Evidence", "Explanation", "explain", "in_words"]
 
 
 def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:

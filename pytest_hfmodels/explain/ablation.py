@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.explain import mutations
 from pytest_hfmodels.explain.config_overrides import changed_overrides, overrides_sentence, recorded_overrides
 from pytest_hfmodels.explain.forward_pass import machine
-from pytest_hfmodels.kinds.explanation import Evidence, Swap
+from pytest_hfmodels.kinds.explanation import Ablation, Evidence
 from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.reference.rules import Rules
 
@@ -64,14 +64,14 @@ class AblationResult:
 
 
 @dataclass
-class Movement:
+class DriftProbe:
     """Numbers that have moved, and everything found out about them so far.
 
     Args:
         before: the largest movement in the test's own run.
         floor: the noise floor.
         measure: returns the result of another load of the model.
-        swapped: the ablations that were tried, in order.
+        ablations: the ablations that were tried, in order.
         evidence: further evidence.
         last: the last load; None if that load failed.
         base: the load with all recorded settings that explain a part of the movement.
@@ -83,7 +83,7 @@ class Movement:
     before: float
     floor: float
     measure: Callable[[LoadedModel], Measured]
-    swapped: list[Swap] = field(default_factory=list)
+    ablations: list[Ablation] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     last: Load | None = None
     base: Load | None = None
@@ -111,7 +111,7 @@ class Movement:
             return False
         self.last = Load(other, seen)
         returns = seen.moved <= max(ALIKE, min(floor or self.floor, self.before / _SETTLES))
-        self.swapped.append(Swap(what, self.before, seen.moved, returns))
+        self.ablations.append(Ablation(what, self.before, seen.moved, returns))
         return returns
 
     def keep(self, what: str) -> None:
@@ -138,7 +138,7 @@ class Movement:
 
 
 def ablate(
-    found: Movement, recorded: Record, observed: Record, passes: Passes, *, surroundings: bool = True
+    found: DriftProbe, recorded: Record, observed: Record, passes: Passes, *, surroundings: bool = True
 ) -> AblationResult | None:
     """Load the model with the recorded dtype, attention and precision, in turn; return the cause, or None.
 
@@ -183,7 +183,7 @@ def _may_be_replaced(recorded: Record, observed: Record, proven: AblationResult)
     return same and not proven.rules and mutations.stands_alone(recorded, observed)
 
 
-def control(found: Movement, recorded: Record, observed: Record, origin: LiveModel) -> AblationResult | None:
+def control(found: DriftProbe, recorded: Record, observed: Record, origin: LiveModel) -> AblationResult | None:
     """Load the checkpoint again without a change. If that reproduces the numbers, the model in memory was changed."""
     changes = mutations.of_the_model(origin)
     if found.reproduced_by(_AFRESH, origin.again):
@@ -194,7 +194,7 @@ def control(found: Movement, recorded: Record, observed: Record, origin: LiveMod
         found.afresh, found.base = _share(found.before - found.last.seen.moved, found.before), found.last
     if not changes:
         if found.last is not None and abs(found.last.seen.moved - found.before) <= max(ALIKE, found.floor):
-            found.swapped.pop()
+            found.ablations.pop()
             found.evidence.append(Evidence("loading the checkpoint again gives the same numbers as this test"))
         return None
     said = mutations.as_evidence(changes)
@@ -207,7 +207,7 @@ def control(found: Movement, recorded: Record, observed: Record, origin: LiveMod
 
 
 def with_recorded_overrides(
-    found: Movement, recorded: Record, observed: Record, origin: LiveModel
+    found: DriftProbe, recorded: Record, observed: Record, origin: LiveModel
 ) -> AblationResult | None:
     """Load the model with the recorded overrides of its configuration, then also in the recorded dtype and attention.
 
@@ -233,7 +233,7 @@ def with_recorded_overrides(
     return AblationResult(None, f"{said}; the recorded ones do not reproduce the recorded numbers, so more has changed")
 
 
-def _written(found: Movement, origin: LiveModel, fresh: Load) -> AblationResult | None:
+def _written(found: DriftProbe, origin: LiveModel, fresh: Load) -> AblationResult | None:
     """Blame weights that were written, if the checkpoint's own in the model with its hooks reproduce the numbers."""
     if fresh.model.engine != "torch" or not origin.weights_written():
         return None
@@ -253,7 +253,7 @@ def _in_memory(origin: LiveModel, afresh: Load) -> str:
 
 
 def _as_recorded(
-    found: Movement, then: Provenance, now: Provenance, again: Callable[..., LoadedModel | None]
+    found: DriftProbe, then: Provenance, now: Provenance, again: Callable[..., LoadedModel | None]
 ) -> AblationResult | None:
     """Load the model in the recorded dtype, then also with the recorded attention; keep what explains a part."""
     kept: dict[str, str] = {}
@@ -279,7 +279,7 @@ def _as_recorded(
     return None
 
 
-def not_separated(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
+def not_separated(found: DriftProbe, recorded: Record, observed: Record) -> AblationResult | None:
     """Return that no cause is known, because a dtype or attention differs and no load could try the recorded one."""
     then, now = recorded.provenance, observed.provenance
     if then.engine != now.engine:
@@ -298,7 +298,7 @@ def _of_the_kernel(then: Provenance, now: Provenance, what: str) -> AblationResu
     return AblationResult("attention", f"the attention kernel: {moved}{what} reproduces the recorded numbers")
 
 
-def _of_both(found: Movement, attention: str) -> AblationResult:
+def _of_both(found: DriftProbe, attention: str) -> AblationResult:
     dtype, share = found.shares[-1]
     return AblationResult(
         "dtype" if share >= 0.5 else "attention",
@@ -307,7 +307,7 @@ def _of_both(found: Movement, attention: str) -> AblationResult:
     )
 
 
-def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedModel | None]) -> AblationResult | None:
+def _arithmetic(found: DriftProbe, now: Provenance, again: Callable[..., LoadedModel | None]) -> AblationResult | None:
     if found.shares or now.dtype == "float64" or not found.before > found.floor:
         return None
     what = f"float64 instead of {now.dtype}"
@@ -317,7 +317,7 @@ def _arithmetic(found: Movement, now: Provenance, again: Callable[..., LoadedMod
     return AblationResult("backend", said)
 
 
-def _scaling(found: Movement, recorded: Record, observed: Record, passes: Passes) -> AblationResult | None:
+def _scaling(found: DriftProbe, recorded: Record, observed: Record, passes: Passes) -> AblationResult | None:
     """Check whether one side ignores GPT-2's scaling options, as sdpa does in some releases."""
     config, again = passes.origin.loaded.model.config, passes.origin.again
     usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
@@ -349,7 +349,7 @@ def _attentions(then: str, now: str) -> Iterator[str]:
         yield "sdpa" if now == "eager" else "eager"
 
 
-def _engine(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
+def _engine(found: DriftProbe, recorded: Record, observed: Record) -> AblationResult | None:
     then, now = recorded.provenance, observed.provenance
     same_release = then.versions.get("transformers") == now.versions.get("transformers")
     if found.before <= _ROUNDING * found.floor or same_release:
@@ -359,7 +359,7 @@ def _engine(found: Movement, recorded: Record, observed: Record) -> AblationResu
     return None
 
 
-def _machine(found: Movement, recorded: Record, observed: Record) -> AblationResult | None:
+def _machine(found: DriftProbe, recorded: Record, observed: Record) -> AblationResult | None:
     """Blame another machine or engine release if the rest of the movement is as small as rounding."""
     told = list(machine(recorded, observed))
     if not told or not found.rest <= _ROUNDING * found.floor:

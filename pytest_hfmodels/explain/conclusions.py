@@ -15,12 +15,12 @@ from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.explain.ablation import Movement
+    from pytest_hfmodels.explain.ablation import DriftProbe
     from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison, Difference
     from pytest_hfmodels.kinds.evidence import ModelRef
-    from pytest_hfmodels.kinds.explanation import Swap
+    from pytest_hfmodels.kinds.explanation import Ablation
 
 
 def conclusion(comparison: Comparison, finding: Diagnosis) -> Explanation:
@@ -38,7 +38,7 @@ def conclusion(comparison: Comparison, finding: Diagnosis) -> Explanation:
 def first_beyond(comparison: Comparison, most: float) -> Difference | None:
     """Return the first number that moved by more than `most`."""
     for found in comparison.differences:
-        if found.layer == "numbers" and not abs(found.recorded - found.observed) <= most:
+        if found.stage == "numbers" and not abs(found.recorded - found.observed) <= most:
             return found
     return None
 
@@ -64,7 +64,7 @@ def within_the_floor(comparison: Comparison, floor: float) -> str:
 def of_the_checkpoint(
     comparison: Comparison,
     part: str,
-    found: Movement,
+    found: DriftProbe,
     recorded: Record,
     observed: Record,
     passes: Passes,
@@ -74,12 +74,14 @@ def of_the_checkpoint(
     proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
         found, recorded, observed, passes.origin
     )
-    evidence = [*evidence, *as_evidence_of_ablations(found.swapped), *found.evidence]
-    swapped = tuple(found.swapped)
-    if proven is not None and any(swap.returns for swap in swapped):
-        return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), swapped)
+    evidence = [*evidence, *as_evidence_of_ablations(found.ablations), *found.evidence]
+    ablations = tuple(found.ablations)
+    if proven is not None and any(ablation.returns for ablation in ablations):
+        return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), ablations)
     finding = checkpoint_finding(part, evidence, observed)
-    return replace(conclusion(comparison, replace(finding, sentence=found.forward(finding.sentence))), swapped=swapped)
+    return replace(
+        conclusion(comparison, replace(finding, sentence=found.forward(finding.sentence))), ablations=ablations
+    )
 
 
 def checkpoint_finding(part: str, evidence: list[Evidence], observed: Record) -> Diagnosis:
@@ -106,14 +108,14 @@ def without_model(comparison: Comparison, recorded: Record, observed: Record, cl
     return Explanation(comparison.verdict, None, sentence, tuple(close))
 
 
-def as_evidence_of_ablations(swapped: list[Swap]) -> Iterator[Evidence]:
+def as_evidence_of_ablations(ablations: list[Ablation]) -> Iterator[Evidence]:
     """Yield what each ablation did to the movement."""
-    for swap in swapped:
-        before, after = f"{swap.before:.2g}", f"{swap.after:.2g}"
+    for ablation in ablations:
+        before, after = f"{ablation.before:.2g}", f"{ablation.after:.2g}"
         told = f"the movement stays at {after}" if before == after else f"the movement is {after} instead of {before}"
         yield Evidence(
-            f"with {swap.what} {told}",
-            {"before": swap.before, "after": swap.after},
+            f"with {ablation.what} {told}",
+            {"before": ablation.before, "after": ablation.after},
         )
 
 

@@ -1,4 +1,4 @@
-"""`explain`: the layers in causal order, until one of them names the cause."""
+"""`explain`: the stages in causal order, until one of them names the cause."""
 
 from __future__ import annotations
 
@@ -69,25 +69,25 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
 
 
 def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Explanation:
-    layer = stages.first_layer(comparison)
-    if layer == "kind":
+    stage = stages.first_stage(comparison)
+    if stage == "kind":
         return conclusion(comparison, stages.kind(comparison))
     explainer: Explainer[Any] = kind_of(recorded).explainer() or Explainer()
-    found = _stage(layer, comparison, recorded, observed, explainer)
+    found = _of_stage(stage, comparison, recorded, observed, explainer)
     return replace(found, evidence=(*explainer.contradictions(recorded, observed), *found.evidence))
 
 
-def _stage(
-    layer: str, comparison: Comparison, recorded: Record, observed: Record, explainer: Explainer[Any]
+def _of_stage(
+    stage: str, comparison: Comparison, recorded: Record, observed: Record, explainer: Explainer[Any]
 ) -> Explanation:
     source = made_by(observed)
     origin = None if source is None else source.origin
     outside = None if origin is None else stages.outside_vocabulary(recorded, origin, explainer)
-    if layer == "prompt":
+    if stage == "prompt":
         if outside is not None and recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer:
             return Explanation(comparison.verdict, None, outside)
         return conclusion(comparison, stages.prompt(recorded, observed, origin))
-    if layer == "settings":
+    if stage == "settings":
         asked = None if source is None else source.settings
         return conclusion(comparison, stages.settings(comparison, recorded, observed, asked, origin, explainer))
     part = stages.checkpoint_part(recorded, observed)
@@ -104,7 +104,7 @@ def _stage(
 
 def _broken(comparison: Comparison, explainer: Explainer[Any]) -> Difference | None:
     """Return the first number that was not finite and is now: nothing can be measured with it."""
-    numbers = (found for found in comparison.differences if found.layer == "numbers" and math.isfinite(found.observed))
+    numbers = (found for found in comparison.differences if found.stage == "numbers" and math.isfinite(found.observed))
     return next((found for found in numbers if explainer.is_broken(found)), None)
 
 

@@ -48,9 +48,9 @@ NO_RELEASE = (
 _TESTS_OWN = ("skip_special_tokens", "loss", "labels given")
 
 
-def first_layer(comparison: Comparison) -> str:
+def first_stage(comparison: Comparison) -> str:
     """Return the earliest stage that differs, in causal order."""
-    return min((difference.layer for difference in comparison.differences), key=ORDER.index)
+    return min((difference.stage for difference in comparison.differences), key=ORDER.index)
 
 
 def kind(comparison: Comparison) -> Diagnosis:
@@ -116,7 +116,7 @@ def settings(
         origin: the model; None where it is no longer in memory.
         explainer: of the records' kind.
     """
-    found = [difference for difference in comparison.differences if difference.layer == "settings"]
+    found = [difference for difference in comparison.differences if difference.stage == "settings"]
     told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
     evidence = [Evidence(f"resolved settings: {told:.300}")]
     given = [difference.what for difference in found if _is_given(difference, asked, observed, explainer)]

@@ -35,14 +35,14 @@ class Difference:
     """One thing that differs.
 
     Args:
-        layer: the stage, in causal order: `kind`, `prompt`, `settings`, `ids`, `beams`, `labels`, `numbers`, `text`.
+        stage: in causal order: `kind`, `prompt`, `settings`, `ids`, `beams`, `labels`, `numbers`, `text`.
         what: which part of it, for a reader.
         recorded: the snapshot's value.
         observed: the value now.
         position: index of the generated token, the input or the beam, where it has one.
     """
 
-    layer: str
+    stage: str
     what: str
     recorded: Any
     observed: Any
@@ -55,7 +55,7 @@ class Comparison:
 
     Args:
         verdict: see `Verdict`.
-        differences: the first names the layer that a reader should look at.
+        differences: the first names the stage that a reader should look at.
         drift: the largest movement of a compared number at positions that have the same prefix, nats or logits.
         tolerance: what was allowed.
         notes: worth saying, failing nothing.
@@ -87,7 +87,7 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
         return Comparison(Verdict.CHANGED, (difference,), 0.0, tolerance, notes)
     drift, numbers = _numbers(kind.numbers(recorded, observed), tolerance)
     found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
-    differences = tuple(sorted(found, key=lambda difference: STAGES.index(difference.layer)))
+    differences = tuple(sorted(found, key=lambda difference: STAGES.index(difference.stage)))
     near_tie = kind.is_near_tie(recorded, observed, differences)
     return Comparison(_verdict(differences, near_tie=near_tie), differences, drift, tolerance, notes)
 
@@ -103,7 +103,7 @@ def first_divergence(recorded: Sequence[int], observed: Sequence[int]) -> int | 
 def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     if not differences:
         return Verdict.SAME
-    if all(difference.layer == "numbers" for difference in differences):
+    if all(difference.stage == "numbers" for difference in differences):
         return Verdict.DRIFT
     return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
 

@@ -50,7 +50,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Swap:
+class Ablation:
     """One thing that was exchanged, and how far the recorded tokens' numbers then were from what was recorded.
 
     Args:
@@ -75,7 +75,7 @@ class Explanation:
         cause: one of `CAUSES`, or None where it cannot be told.
         sentence: the cause in words, or why there is none.
         evidence: the evidence, the strongest first.
-        swapped: the ablations that were tried, in order.
+        ablations: the ablations that were tried, in order.
         block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
             `block 2 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of rules that differ in the recording release and explain the difference.
@@ -87,7 +87,7 @@ class Explanation:
     cause: str | None
     sentence: str
     evidence: tuple[Evidence, ...] = ()
-    swapped: tuple[Swap, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
     block: str | None = None
     rules: tuple[str, ...] = ()
     package: str | None = None

@@ -29,7 +29,7 @@ from pytest_hfmodels.verdicts import severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.reports.results import Compared, Excerpt, Made, Results, Steps, TestResult, TokenPair
+    from pytest_hfmodels.reports.results import Compared, Excerpt, ProvenanceView, Results, Steps, TestResult, TokenPair
 
 SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
 _OPEN = 3  # of the gravest tests, opened from the start
@@ -183,7 +183,7 @@ class _Page:
             "about": found,
             "alike": found.recorded is not None and texts[0] == texts[1],
             "texts": texts,
-            "differences": [difference for difference in found.differences if difference.layer not in _DRAWN],
+            "differences": [difference for difference in found.differences if difference.stage not in _DRAWN],
             "tokens": [_pair(pair, found.steps) for pair in found.tokens if self._is_near(pair, found.steps)],
             "plot": plot(found.steps, found.tolerance, most=self._points),
             "moved": [(what, then, now) for what, then, now, differs in _made(found) if differs],
@@ -269,7 +269,7 @@ def _made(found: Compared) -> Iterator[tuple[str, str, str, bool]]:
         yield _row(what, _field(before, what), getattr(now, what) or "–")
 
 
-def _field(made: Made | None, what: str) -> str:
+def _field(made: ProvenanceView | None, what: str) -> str:
     return "–" if made is None else str(getattr(made, what) or "–")
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pytest_hfmodels.errors import HFModelsError
 from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict
 
-FORMAT = 2
+FORMAT = 3
 VERDICTS = BY_SEVERITY
 
 _FIGURE = float | None
@@ -91,7 +91,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Made:
+class ProvenanceView:
     """What made one side: its provenance, and the checkpoint with a digest a part."""
 
     engine: str
@@ -118,7 +118,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Swap:
+class Ablation:
     """One thing that was exchanged to find the cause: movement before and after, and whether that ended it."""
 
     what: str
@@ -131,7 +131,7 @@ class Swap:
 class Difference:
     """One thing that differs, as `snapshots.compare` found it, its values in words."""
 
-    layer: str
+    stage: str
     what: str
     position: int | None
     recorded: str
@@ -149,7 +149,7 @@ class Compared:
         why: the same in a sentence, or why it is not known; None where nothing was to be explained.
         block: the first part of the model whose output differs, or None: see docs/explain.md.
         evidence: what the cause rests on, the weightiest first.
-        swapped: what was exchanged to find it, in turn.
+        ablations: what was exchanged to find it, in turn.
         suggests: commands that would tell more.
         headline: the verdict in a sentence; empty for `same`.
         drift: the largest movement of a number, the first recorded token that differs included; None where there are
@@ -158,7 +158,7 @@ class Compared:
         ledger: the entry that put a variant in force, or None.
         base: what the comparison with the base said, where a variant stood for it.
         notes: worth saying, failing nothing.
-        differences: the first names the layer to look at.
+        differences: the first names the stage to look at.
         shows: what the two texts are: `text`, `returned beam 2`, `labels`.
         recorded: text of the snapshot, or None where there is no file.
         observed: text of this run.
@@ -176,7 +176,7 @@ class Compared:
     why: str | None
     block: str | None
     evidence: tuple[Evidence, ...]
-    swapped: tuple[Swap, ...]
+    ablations: tuple[Ablation, ...]
     suggests: tuple[str, ...]
     headline: str
     drift: float | None
@@ -190,8 +190,8 @@ class Compared:
     observed: Excerpt
     tokens: tuple[TokenPair, ...]
     steps: Steps
-    recorded_by: Made | None
-    observed_by: Made
+    recorded_by: ProvenanceView | None
+    observed_by: ProvenanceView
     pending: str | None
     writer: str
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.kinds.comparison import Verdict, common_prefix
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reports.results import (
+    Ablation,
     Compared,
     Difference,
     Evidence,
     Excerpt,
-    Made,
+    ProvenanceView,
     Steps,
-    Swap,
     Token,
     TokenPair,
 )
@@ -98,7 +98,7 @@ def _headline(outcome: Outcome) -> str:
 
 def _explained(found: Explanation | None) -> dict[str, Any]:
     if found is None:
-        return {"cause": None, "why": None, "block": None, "evidence": (), "swapped": (), "suggests": ()}
+        return {"cause": None, "why": None, "block": None, "evidence": (), "ablations": (), "suggests": ()}
     return {
         "cause": found.cause,
         "why": _sentence(found.sentence),
@@ -107,8 +107,9 @@ def _explained(found: Explanation | None) -> dict[str, Any]:
             Evidence(_sentence(one.what), {name: _figure(value) for name, value in one.figures.items()})
             for one in found.evidence
         ),
-        "swapped": tuple(
-            Swap(_sentence(one.what), _figure(one.before), _figure(one.after), one.returns) for one in found.swapped
+        "ablations": tuple(
+            Ablation(_sentence(one.what), _figure(one.before), _figure(one.after), one.returns)
+            for one in found.ablations
         ),
         "suggests": tuple(map(clean, found.suggests)),
     }
@@ -121,7 +122,7 @@ def _drift(outcome: Outcome) -> float | None:
 
 def _difference(found: Any) -> Difference:
     return Difference(
-        found.layer, _cut_to(_VALUE, found.what), found.position, _value(found.recorded), _value(found.observed)
+        found.stage, _cut_to(_VALUE, found.what), found.position, _value(found.recorded), _value(found.observed)
     )
 
 
@@ -145,9 +146,9 @@ def _figure(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _made(record: Record) -> Made:
+def _made(record: Record) -> ProvenanceView:
     made, seen = record.provenance, record.checkpoint
-    return Made(
+    return ProvenanceView(
         engine=made.engine,
         implementation=made.implementation,
         dtype=made.dtype,
@@ -175,7 +176,7 @@ def course_of(outcome: Outcome) -> Course | None:
 def movement(outcome: Outcome) -> float | None:
     """Return how far the numbers of a comparison moved at most; None if none can be compared."""
     recorded = outcome.recorded
-    stages = {difference.layer for difference in outcome.comparison.differences}
+    stages = {difference.stage for difference in outcome.comparison.differences}
     if recorded is None or {"kind", "prompt"} & stages:
         return None
     moved: float | None = kind_of(recorded).movement(recorded, outcome.observed, outcome.comparison)

@@ -35,7 +35,7 @@ def mismatch(outcome: Outcome, *, verbose: bool) -> list[str]:
 
     Args:
         outcome: what the comparison said.
-        verbose: tell every layer, all of the evidence and what made both sides (`-vv`). Without, the lines fit into
+        verbose: tell every stage, all of the evidence and what made both sides (`-vv`). Without, the lines fit into
             the 8 lines and 640 characters that pytest shows of an explanation.
     """
     recorded, file = outcome.recorded, relpath(outcome.path)
@@ -169,18 +169,18 @@ def first_difference(comparison: Comparison) -> str:
     first = comparison.differences[0]
     if comparison.verdict is Verdict.DRIFT:
         return f"the same output, but numbers moved beyond tolerance, first the {first.what}{_place(first)}"
-    if first.layer == "ids":
+    if first.stage == "ids":
         return f"generated token {_ordinal(first)} differs"
     several = first.what.startswith(_SEVERAL)
     return f"{_cut(visible_line(first.what), _WHAT)} {'differ' if several else 'differs'}"
 
 
 def _movement(comparison: Comparison) -> str:
-    layers = {difference.layer for difference in comparison.differences}
-    if layers & {"kind", "prompt"}:
+    stages = {difference.stage for difference in comparison.differences}
+    if stages & {"kind", "prompt"}:
         return "numbers are not comparable"
-    where = "up to there" if "ids" in layers else "in all"
-    if any(difference.layer == "ids" and difference.position == 0 for difference in comparison.differences):
+    where = "up to there" if "ids" in stages else "in all"
+    if any(difference.stage == "ids" and difference.position == 0 for difference in comparison.differences):
         return "no numbers before it to compare"
     return f"numbers {where} moved by at most {comparison.drift:.2g} (tolerance {comparison.tolerance.absolute:.2g})"
 
@@ -208,18 +208,18 @@ def _more(differences: int) -> str:
 
 
 def _describe(difference: Difference, recorded: Record, observed: Record) -> Iterator[str]:
-    detail = None if difference.layer == "kind" else kind_of(recorded).detail(difference, recorded, observed)
+    detail = None if difference.stage == "kind" else kind_of(recorded).detail(difference, recorded, observed)
     if detail is not None:
         yield from _detail(detail)
-    elif difference.layer == "text":
+    elif difference.stage == "text":
         yield from _texts(difference.recorded, difference.observed)
-    elif difference.layer == "numbers":
+    elif difference.stage == "numbers":
         yield (
             f"{difference.what}{_place(difference)}: recorded {difference.recorded:.9g}, "
             f"now {difference.observed:.9g} (moved by {abs(difference.recorded - difference.observed):.2g})"
         )
     else:
-        tokens = difference.layer == "prompt" and difference.position is not None
+        tokens = difference.stage == "prompt" and difference.position is not None
         where = f" (first at {(difference.position or 0) + 1})" if tokens else ""
         values = [
             _value(value, difference.position if tokens else None)

@@ -167,8 +167,8 @@ def test_another_dtype(model: HFModel, models: ModelCache) -> None:
     found = ask(stored(generate(model)), generate(half))
 
     assert found.cause == "dtype"
-    assert found.swapped[0].returns
-    assert found.swapped[0].after < 1e-7 < found.swapped[0].before
+    assert found.ablations[0].returns
+    assert found.ablations[0].after < 1e-7 < found.ablations[0].before
 
 
 def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models: ModelCache) -> None:
@@ -225,7 +225,7 @@ def test_going_back_to_the_earlier_dtype_is_explained(model: HFModel, models: Mo
     found = ask(load(after, Path("a.toml")), generate(model))
 
     assert found.cause == "dtype"
-    assert found.swapped[0].after < 1e-7
+    assert found.ablations[0].after < 1e-7
 
 
 @pytest.mark.parametrize("amount", [0.01, 1.0])
@@ -238,7 +238,7 @@ def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount:
 
     assert (found.cause, found.block) == ("forward", "block 2")
     share = re.search(r"float32 explains (\d+) % of the movement; the rest remains", told(found))
-    swap = found.swapped[0]
+    swap = found.ablations[0]
     assert share is not None
     assert int(share[1]) == max(0, round(100 * (1 - swap.after / swap.before)))
     assert found.sentence.endswith("the forward pass differs, starting at block 2")
@@ -275,7 +275,7 @@ def test_another_attention_kernel_within_the_noise_floor(
     found = ask(stored(generate(model, **settings)), generate(sdpa, **settings), tolerance=2e-8)
 
     assert (found.verdict, found.cause) == ("drift", "attention")
-    assert found.swapped[0].what == "eager attention instead of sdpa"
+    assert found.ablations[0].what == "eager attention instead of sdpa"
     assert "the noise floor of 2e-05" in told(found)
 
 
@@ -295,7 +295,7 @@ def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.Mon
 
     assert found.cause == "attention"
     assert found.sentence.endswith("something in this run may replace it")
-    assert found.swapped[0].what == "sdpa attention instead of eager"
+    assert found.ablations[0].what == "sdpa attention instead of eager"
 
 
 @needs_sdpa
@@ -352,7 +352,7 @@ def test_arithmetic_that_is_less_exact(model: HFModel, monkeypatch: pytest.Monke
     found = ask(recorded, generate(model))
 
     assert found.cause == "backend"
-    assert found.swapped[-1].what == "float64 instead of float32"
+    assert found.ablations[-1].what == "float64 instead of float32"
 
 
 @needs_both_engines
@@ -384,7 +384,7 @@ def test_a_fault_in_the_second_block_of_any_size(model: HFModel, amount: float, 
 
     assert (found.cause, found.block) == ("forward", "block 2")
     assert found.verdict in ("drift", "changed")
-    assert all(not swap.returns for swap in found.swapped)
+    assert all(not swap.returns for swap in found.ablations)
     assert found.suggests[0].endswith(f"-- '{TEST}'")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import forward_pass
-from pytest_hfmodels.explain.ablation import AblationResult, Measured, Movement, ablate
+from pytest_hfmodels.explain.ablation import AblationResult, DriftProbe, Measured, ablate
 from pytest_hfmodels.kinds import Block, LiveLogits
 from pytest_hfmodels.kinds.generation import teacher
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass
@@ -39,8 +39,8 @@ def passes(*returned: Any, altered: tuple[str, ...] = ()) -> Any:
     return SimpleNamespace(origin=origin, asked=asked)
 
 
-def ablated(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, Movement]:
-    found = Movement(before, FLOOR, lambda _: Measured(after))
+def ablated(before: float, model: Any, recorded: Any, observed: Any, after: float = 1.0) -> tuple[Any, DriftProbe]:
+    found = DriftProbe(before, FLOOR, lambda _: Measured(after))
     return ablate(found, recorded, observed, model), found
 
 
@@ -56,18 +56,18 @@ def ablated(before: float, model: Any, recorded: Any, observed: Any, after: floa
     ],
 )
 def test_an_exchange_counts_if_it_leaves_little_of_the_movement(before: float, after: float, returns: bool) -> None:
-    found = Movement(before, FLOOR, lambda _: Measured(after))
+    found = DriftProbe(before, FLOOR, lambda _: Measured(after))
     loaded: Any = object()
 
     assert found.reproduced_by("this instead of that", lambda: loaded) is returns
-    assert (found.swapped[0].what, found.swapped[0].returns) == ("this instead of that", returns)
+    assert (found.ablations[0].what, found.ablations[0].returns) == ("this instead of that", returns)
 
 
 def test_an_exchange_that_cannot_be_made_is_told() -> None:
     def broken() -> Any:
         raise RuntimeError("no such kernel\nand more")
 
-    found = Movement(1.0, FLOOR, lambda _: Measured(0.0))
+    found = DriftProbe(1.0, FLOOR, lambda _: Measured(0.0))
 
     assert not found.reproduced_by("flash attention", broken)
     assert not found.reproduced_by("float64", lambda: None)
@@ -75,7 +75,7 @@ def test_an_exchange_that_cannot_be_made_is_told() -> None:
         "flash attention could not be tried: RuntimeError: no such kernel",
         "float64 was not tried: the model cannot be loaded a second time",
     ]
-    assert found.swapped == []
+    assert found.ablations == []
 
 
 def test_what_is_exchanged_and_in_which_order() -> None:
@@ -113,7 +113,7 @@ def test_without_a_control_nothing_is_ablated() -> None:
 
     found, movement = ablated(1.0, model, recorded, generation(), after=0.0)
 
-    assert (found, model.asked, movement.swapped) == (None, [{}], [])
+    assert (found, model.asked, movement.ablations) == (None, [{}], [])
     assert "cannot be loaded a second time" in movement.evidence[0].what
 
 
@@ -122,14 +122,14 @@ def test_a_fresh_load_that_reproduces_the_numbers_blames_the_test_even_if_nothin
 
     assert found.cause == "test"
     assert "something changed the model in memory; the plugin cannot find what" in found.sentence
-    assert [swap.returns for swap in movement.swapped] == [True]
+    assert [swap.returns for swap in movement.ablations] == [True]
 
 
 @pytest.mark.parametrize(("floor", "known"), [(FLOOR, True), (FLOOR / 10, False)])
 def test_the_rest_of_a_movement_may_be_rounding(floor: float, known: bool) -> None:
     recorded = generation(provenance=replace(provenance(dtype="float64"), cpu="AVX2"))
     left = iter([1.0, 1e-4, 1e-4])
-    found = Movement(1.0, floor, lambda _: Measured(next(left)))
+    found = DriftProbe(1.0, floor, lambda _: Measured(next(left)))
 
     proven = ablate(found, recorded, generation(), passes(1, 2, 3))
 

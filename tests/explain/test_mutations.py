@@ -57,7 +57,7 @@ def test_a_hook_is_why_and_no_release(model: HFModel, settings: dict[str, Any]) 
         "the test has changed the model in memory, so that it is no longer the checkpoint's: "
         "forward hooks of transformer.h.1: added"
     )
-    assert [(swap.what, swap.returns) for swap in found.swapped] == [
+    assert [(swap.what, swap.returns) for swap in found.ablations] == [
         ("the checkpoint loaded again instead of the model in memory", True)
     ]
 
@@ -121,7 +121,7 @@ def test_another_digest_is_not_why_where_a_fresh_load_reproduces_the_numbers(
 
     assert found.cause == "test"
     assert "eps of transformer.ln_f: " in found.sentence
-    assert [swap.returns for swap in found.swapped] == [True]
+    assert [swap.returns for swap in found.ablations] == [True]
 
 
 def test_a_classifier_s_other_digest_is_not_why_where_a_fresh_load_reproduces_the_numbers(models: ModelCache) -> None:
@@ -164,7 +164,7 @@ def test_other_weights_alone_give_the_same_numbers_when_they_are_loaded_again(
 
     found = ask(stored(generate(model)), generate(models.load(folder)))
 
-    assert (found.cause, found.swapped) == ("checkpoint:weights", ())
+    assert (found.cause, found.ablations) == ("checkpoint:weights", ())
     assert "loading the checkpoint again gives the same numbers as this test" in told(found)
 
 
@@ -191,7 +191,7 @@ def test_settings_that_were_changed_are_not_why_the_forward_pass_is_another(
         found = ask(recorded, generate(model))
 
     assert (found.cause, found.block) == ("forward", "block 1")
-    assert found.swapped[-1].what == "float64 instead of float32"
+    assert found.ablations[-1].what == "float64 instead of float32"
     assert "in memory" not in told(found)
 
 
@@ -400,7 +400,7 @@ def test_an_adopted_model_is_not_ablated(models: ModelCache, monkeypatch: pytest
     with unwatched(monkeypatch):
         found = ask(recorded, generate(adopted))
 
-    assert (found.cause, found.swapped) == ("forward", ())
+    assert (found.cause, found.ablations) == ("forward", ())
     assert "the checkpoint loaded again instead of the model in memory was not tried" in told(found)
 
 

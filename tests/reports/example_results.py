@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.explain import Evidence, Explanation, Swap
+from pytest_hfmodels.explain import Ablation, Evidence, Explanation
 from pytest_hfmodels.kinds import Beam, GenerationRecord, Prompt, Step
 from pytest_hfmodels.reports import results as reported
 from pytest_hfmodels.reports.results import FORMAT, Results, Run, TestResult, count_verdicts
@@ -92,7 +92,7 @@ WHY = Explanation(
             "the recorded tokens' log-probabilities moved by at most 0.001", {"drift": 1e-3, "noise": float("nan")}
         ),
     ),
-    (Swap("sdpa attention instead of eager", 1e-3, 1e-3, returns=False),),
+    (Ablation("sdpa attention instead of eager", 1e-3, 1e-3, returns=False),),
     "block 2",
     suggests=("hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 -- 'test_it.py::test_a[torch]'",),
 )
@@ -149,7 +149,7 @@ def hostile() -> Results:
                 why=f"why: {HOSTILE}",
                 block=HOSTILE,
                 evidence=(reported.Evidence(f"the evidence: {HOSTILE}", {}),),
-                swapped=(reported.Swap(f"a swap: {HOSTILE}", 1.0, None, returns=False),),
+                ablations=(reported.Ablation(f"a swap: {HOSTILE}", 1.0, None, returns=False),),
                 suggests=(f"a command: {HOSTILE}",),
                 notes=(f"a note: {HOSTILE}",),
                 differences=(reported.Difference("settings", f"a difference: {HOSTILE}", 0, HOSTILE, HOSTILE),),

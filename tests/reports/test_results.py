@@ -24,12 +24,12 @@ TABLES = {
     "A test": module.TestResult,
     "A comparison": module.Compared,
     "A piece of evidence": module.Evidence,
-    "An exchange": module.Swap,
+    "An exchange": module.Ablation,
     "A text": module.Excerpt,
     "A token": module.TokenPair,
     "`steps`": module.Steps,
     "A difference": module.Difference,
-    "What made a side": module.Made,
+    "What made a side": module.ProvenanceView,
 }
 
 
@@ -103,7 +103,7 @@ def test_a_cause_is_told_with_what_it_rests_on() -> None:
     assert (found.cause, found.block, found.why) == ("forward", "block 2", examples.WHY.sentence)
     assert found.headline == "generated token 2 differs"
     assert found.evidence[0].figures == {"drift": 1e-3, "noise": None}
-    assert found.swapped[0].returns is False
+    assert found.ablations[0].returns is False
     assert found.suggests == examples.WHY.suggests
     assert load(dump(examples.results(examples.result(found)))).tests[0].comparisons[0] == found
 

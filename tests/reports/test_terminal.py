@@ -9,7 +9,7 @@ from unicodedata import east_asian_width
 import pytest
 
 from pytest_hfmodels.control_chars import UNSEEN as UNSEEN_CHARACTERS
-from pytest_hfmodels.explain import Evidence, Explanation, Swap
+from pytest_hfmodels.explain import Ablation, Evidence, Explanation
 from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import header, mismatch
@@ -196,7 +196,7 @@ WHY = Explanation(
     "forward",
     "the forward pass differs, starting at block 2",
     (Evidence("the recorded tokens' log-probabilities moved by at most 0.5", {"drift": 0.5}), Evidence("and so on")),
-    (Swap("eager attention instead of sdpa", 0.5, 0.5, returns=False),),
+    (Ablation("eager attention instead of sdpa", 0.5, 0.5, returns=False),),
     "block 2",
     suggests=("hfmodels bisect transformers --good 4.49.0 --bad 4.57.6 -- 'test_it.py::test_a[torch]'",),
 )

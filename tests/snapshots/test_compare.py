@@ -19,8 +19,8 @@ TOLERANCE = Tolerance(0.125)
 OTHER = Step(14, " but", -0.5, -0.5, 1.5, 13, " and")
 
 
-def layers(comparison: Comparison) -> list[tuple[str, int | None]]:
-    return [(difference.layer, difference.position) for difference in comparison.differences]
+def stages(comparison: Comparison) -> list[tuple[str, int | None]]:
+    return [(difference.stage, difference.position) for difference in comparison.differences]
 
 
 @pytest.mark.parametrize("record", [generation(), beams(), classification(), generation(())], ids=repr)
@@ -114,13 +114,13 @@ def test_what_changed_is_named_in_causal_order(changes: dict[str, Any], found: l
     comparison = compare(generation(), observed, TOLERANCE)
 
     assert comparison.verdict is Verdict.CHANGED
-    assert layers(comparison) == found
+    assert stages(comparison) == found
 
 
 def test_numbers_after_a_divergence_are_not_compared() -> None:
     observed = generation((STEPS[0], OTHER, replace(STEPS[2], log_probability=-9.0)), text=generation().text)
 
-    assert layers(compare(generation(), observed, TOLERANCE)) == [("ids", 1)]
+    assert stages(compare(generation(), observed, TOLERANCE)) == [("ids", 1)]
 
 
 def test_two_kinds_of_record_are_never_compared_further() -> None:
@@ -139,16 +139,16 @@ def test_returned_beams_are_compared_by_ids_and_their_scores_within_tolerance() 
     fewer = compare(beams(), beams(beams=(first,)), TOLERANCE)
 
     assert moved_score.verdict is Verdict.SAME
-    assert (far_score.verdict, layers(far_score)) == (Verdict.DRIFT, [("numbers", 1)])
-    assert (other.verdict, layers(other)) == (Verdict.CHANGED, [("beams", 1)])
-    assert (fewer.verdict, layers(fewer)) == (Verdict.CHANGED, [("beams", None)])
+    assert (far_score.verdict, stages(far_score)) == (Verdict.DRIFT, [("numbers", 1)])
+    assert (other.verdict, stages(other)) == (Verdict.CHANGED, [("beams", 1)])
+    assert (fewer.verdict, stages(fewer)) == (Verdict.CHANGED, [("beams", None)])
 
 
 def test_the_first_beam_is_compared_where_the_steps_are_equal() -> None:
     first, second = beams().beams
     other = compare(beams(), beams(beams=(Beam((11, 13, 16), 999.0, first.text), second)), TOLERANCE)
 
-    assert (other.verdict, layers(other)) == (Verdict.CHANGED, [("beams", 0)])
+    assert (other.verdict, stages(other)) == (Verdict.CHANGED, [("beams", 0)])
 
 
 def test_classifications_are_compared_by_layer() -> None:
@@ -156,7 +156,7 @@ def test_classifications_are_compared_by_layer() -> None:
     dog, bad = recorded.inputs
 
     def against(*inputs: ClassifiedInput, **changes: Any) -> list[tuple[str, int | None]]:
-        return layers(compare(recorded, replace(recorded, inputs=inputs, **changes), TOLERANCE))
+        return stages(compare(recorded, replace(recorded, inputs=inputs, **changes), TOLERANCE))
 
     assert against(dog, bad) == []
     assert against(dog, replace(bad, logits=(-1.5, -0.5, 0.8))) == []
@@ -274,7 +274,7 @@ def test_texts_of_equal_ids_are_compared() -> None:
     dog, bad = classification().inputs
 
     def against(recorded: Record, observed: Record) -> list[tuple[str, int | None]]:
-        return layers(compare(recorded, observed, TOLERANCE))
+        return stages(compare(recorded, observed, TOLERANCE))
 
     assert against(generation(), generation(prompt=Prompt("My names", (5, 6, 7)))) == [("prompt", None)]
     respelt = generation(swapped(1, replace(STEPS[1], text=" und")))
@@ -298,4 +298,4 @@ def test_a_file_does_not_widen_the_floor_of_a_tie() -> None:
 def test_a_switch_is_no_number(before: object, now: object) -> None:
     recorded, observed = (generation(effective={**EFFECTIVE, "early_stopping": value}) for value in (before, now))
 
-    assert layers(compare(recorded, observed, TOLERANCE)) == [("settings", None)]
+    assert stages(compare(recorded, observed, TOLERANCE)) == [("settings", None)]

@@ -51,7 +51,7 @@ def are_near_ties(
     recorded: ClassificationRecord, observed: ClassificationRecord, differences: Sequence[Difference]
 ) -> bool:
     """Return whether every label that differs was close to another label, or to one half."""
-    if any(difference.layer != "labels" for difference in differences):
+    if any(difference.stage != "labels" for difference in differences):
         return False
     ties = label_ties(recorded, observed)
     return bool(ties) and all(tie.proven for tie in ties)

@@ -49,7 +49,7 @@ def _output(
     part = stages.checkpoint_part(recorded, observed)
     if (
         moved <= floor
-        and any(difference.layer == "labels" for difference in comparison.differences)
+        and any(difference.stage == "labels" for difference in comparison.differences)
         and (tie is None or not tie.proven)
     ):
         return conclusion(comparison, _reading(recorded, observed, part, close))
@@ -67,7 +67,7 @@ def _output(
     ):  # the recorded margin contradicts the recorded logits
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         return Explanation(comparison.verdict, None, differs_sentence(beyond), (told, *close))
-    answer, evidence, swapped = numbers.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
+    answer, evidence, ablations = numbers.explain_numbers(recorded, observed, passes, floor, comparison.tolerance)
     cause, sentence, block = answer.cause, answer.sentence, answer.block
     if comparison.verdict is Verdict.DRIFT and cause is None and moved <= floor:
         sentence = within_the_floor(comparison, floor)
@@ -76,12 +76,12 @@ def _output(
     evidence = [
         *(close if comparison.verdict is Verdict.NEAR_TIE else []),
         *evidence[:1],
-        *as_evidence_of_ablations(swapped),
+        *as_evidence_of_ablations(ablations),
         *evidence[1:],
     ]
     if comparison.verdict is not Verdict.NEAR_TIE:
         evidence += close
-    return Explanation(comparison.verdict, cause, sentence, tuple(evidence), tuple(swapped), block, answer.rules)
+    return Explanation(comparison.verdict, cause, sentence, tuple(evidence), tuple(ablations), block, answer.rules)
 
 
 def _reading(

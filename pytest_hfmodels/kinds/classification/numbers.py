@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.ablation import Measured, Movement, ablate, not_separated
+from pytest_hfmodels.explain.ablation import DriftProbe, Measured, ablate, not_separated
 from pytest_hfmodels.explain.forward_pass import from_there_on, largest, measured, where
 from pytest_hfmodels.kinds.evidence import fingerprint
-from pytest_hfmodels.kinds.explanation import Evidence, Swap
+from pytest_hfmodels.kinds.explanation import Ablation, Evidence
 from pytest_hfmodels.reference import Rules, classifier_loss, pooled_positions
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def logits_moved(recorded: ClassificationRecord, logits: Any) -> float:
     )
 
 
-def movement(moved: float, recorded: ClassificationRecord, live: LiveBatch, passes: Passes, floor: float) -> Movement:
+def movement(moved: float, recorded: ClassificationRecord, live: LiveBatch, passes: Passes, floor: float) -> DriftProbe:
     """Return logits that moved, for ablations over the same batch.
 
     Args:
@@ -67,7 +67,7 @@ def movement(moved: float, recorded: ClassificationRecord, live: LiveBatch, pass
         seen = passes.classify(live.ids, live.mask, None, loaded)
         return Measured(logits_moved(recorded, seen.logits), fingerprint(seen.hidden_states, live.mask))
 
-    return Movement(moved, floor, measure)
+    return DriftProbe(moved, floor, measure)
 
 
 def explain_numbers(
@@ -76,7 +76,7 @@ def explain_numbers(
     passes: Passes,
     floor: float,
     tolerance: Tolerance,
-) -> tuple[Answer, list[Evidence], list[Swap]]:
+) -> tuple[Answer, list[Evidence], list[Ablation]]:
     """Explain why logits or a loss differ from the recorded ones although texts and settings are the same.
 
     Args:
@@ -117,7 +117,7 @@ def explain_numbers(
         evidence += found.evidence
         said = "the numbers moved within the noise floor; none of the ablations explains it"
         answer = Answer(None, said) if proven is None else Answer(proven.cause, proven.sentence, None, proven.rules)
-        return answer, evidence, found.swapped
+        return answer, evidence, found.ablations
     base = found.base if proven is None else None  # the load in which to look for the rest of the movement
     block, told = where(
         recorded.blocks,
@@ -130,10 +130,10 @@ def explain_numbers(
     told += [] if shares is None or proven is not None else [Evidence(shares)]
     evidence += [*found.evidence, *told]
     if proven is not None:
-        return Answer(proven.cause, proven.sentence, block, proven.rules), evidence, found.swapped
+        return Answer(proven.cause, proven.sentence, block, proven.rules), evidence, found.ablations
     evidence += _alone(recorded, observed, passes)
     said = found.forward(f"the forward pass differs{from_there_on(block)}")
-    return Answer("forward", said, block), evidence, found.swapped
+    return Answer("forward", said, block), evidence, found.ablations
 
 
 def _loss(recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Evidence]:

@@ -56,7 +56,7 @@ def is_near_tie(recorded: GenerationRecord, observed: GenerationRecord, differen
     over the recorded one, at most twice that floor.
     """
     split = first_divergence(recorded.ids, observed.ids)
-    if split is None or any(difference.layer in ("kind", "prompt", "settings") for difference in differences):
+    if split is None or any(difference.stage in ("kind", "prompt", "settings") for difference in differences):
         return False
     tie = token_tie(recorded, observed, split)
     return tie is not None and tie.proven

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import effective_settings, given_settings, wanted_length
 from pytest_hfmodels.explain import mutations, stages
-from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, Measured, Movement, ablate, control, not_separated
+from pytest_hfmodels.explain.ablation import ALIKE, AblationResult, DriftProbe, Measured, ablate, control, not_separated
 from pytest_hfmodels.explain.conclusions import (
     as_evidence_of_ablations,
     checkpoint_finding,
@@ -23,7 +23,7 @@ from pytest_hfmodels.explain.explainer import Explainer
 from pytest_hfmodels.explain.forward_pass import as_evidence, from_there_on, largest, machine, where
 from pytest_hfmodels.explain.near_tie import proof
 from pytest_hfmodels.explain.releases import moved_versions
-from pytest_hfmodels.explain.stages import Diagnosis, first_layer, of_the_tokenizer
+from pytest_hfmodels.explain.stages import Diagnosis, first_stage, of_the_tokenizer
 from pytest_hfmodels.kinds.comparison import Verdict, first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.generation import search
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 def _output(
     comparison: Comparison, recorded: GenerationRecord, observed: GenerationRecord, passes: Passes | None
 ) -> Explanation:
-    if first_layer(comparison) == "text":
+    if first_stage(comparison) == "text":
         origin = None if passes is None else passes.origin
         return conclusion(comparison, decoding(recorded, observed, origin))
     return _beside_the_scores(_of_generation(comparison, recorded, observed, passes), recorded, observed)
@@ -222,10 +222,10 @@ def _in_memory(
         return None
     found = _movement(drift, recorded, observed, passes)
     proven = control(found, recorded, observed, passes.origin)
-    if proven is None or not any(swap.returns for swap in found.swapped):
+    if proven is None or not any(swap.returns for swap in found.ablations):
         return None
-    evidence = [*as_evidence_of_ablations(found.swapped), *evidence, *found.evidence]
-    return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.swapped))
+    evidence = [*as_evidence_of_ablations(found.ablations), *evidence, *found.evidence]
+    return Explanation(comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.ablations))
 
 
 def _teacher(
@@ -264,10 +264,10 @@ def _forward(
         )
     shares = found.shares_sentence()
     told += [] if shares is None or proven is not None else [Evidence(shares)]
-    evidence = [evidence[0], *told, *as_evidence_of_ablations(found.swapped), *evidence[1:], *found.evidence]
+    evidence = [evidence[0], *told, *as_evidence_of_ablations(found.ablations), *evidence[1:], *found.evidence]
     said = proven or AblationResult("forward", found.forward(f"the forward pass differs{from_there_on(block)}"))
     return Explanation(
-        comparison.verdict, said.cause, said.sentence, tuple(evidence), tuple(found.swapped), block, said.rules
+        comparison.verdict, said.cause, said.sentence, tuple(evidence), tuple(found.ablations), block, said.rules
     )
 
 
@@ -284,7 +284,7 @@ def _small(
     then, now = recorded.provenance, observed.provenance
     other = then.dtype != now.dtype or then.attention != now.attention or bool(list(machine(recorded, observed)))
     proven = ablate(found, recorded, observed, passes, surroundings=other)
-    evidence = [*evidence, *as_evidence_of_ablations(found.swapped), *found.evidence]
+    evidence = [*evidence, *as_evidence_of_ablations(found.ablations), *found.evidence]
     if proven is None:
         near = comparison.verdict is Verdict.NEAR_TIE
         sentence = (
@@ -292,18 +292,18 @@ def _small(
             if near
             else within_the_floor(comparison, found.floor)
         )
-        return Explanation(comparison.verdict, None, sentence, tuple(evidence), tuple(found.swapped))
+        return Explanation(comparison.verdict, None, sentence, tuple(evidence), tuple(found.ablations))
     return Explanation(
-        comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.swapped), rules=proven.rules
+        comparison.verdict, proven.cause, proven.sentence, tuple(evidence), tuple(found.ablations), rules=proven.rules
     )
 
 
-def _movement(drift: float, recorded: GenerationRecord, observed: GenerationRecord, passes: Passes) -> Movement:
+def _movement(drift: float, recorded: GenerationRecord, observed: GenerationRecord, passes: Passes) -> DriftProbe:
     def measure(other: LoadedModel) -> Measured:
         teacher = teacher_forced(passes, recorded, other)
         return Measured(largest(teacher.moved(recorded)), teacher.blocks)
 
-    return Movement(drift, floor_of(recorded, observed), measure)
+    return DriftProbe(drift, floor_of(recorded, observed), measure)
 
 
 def _beam_scores(comparison: Comparison) -> bool:

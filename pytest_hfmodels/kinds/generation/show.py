@@ -52,9 +52,9 @@ def movement(recorded: GenerationRecord, observed: GenerationRecord, comparison:
 
 def detail(difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Detail | None:
     """Return a token or a beam that differs, within the text around it."""
-    if difference.layer == "ids":
+    if difference.stage == "ids":
         return _token(difference, recorded, observed)
-    if difference.layer == "beams" and not isinstance(difference.recorded, int):
+    if difference.stage == "beams" and not isinstance(difference.recorded, int):
         return _beam(difference.position or 0, difference.recorded, difference.observed)
     return None
 
