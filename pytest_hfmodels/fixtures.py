@@ -14,6 +14,7 @@ from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.model_request import ModelRequest, UnavailableModel
 from pytest_hfmodels.options import Options
+from pytest_hfmodels.stash import CACHE, CALL, COMPARED, SNAPSHOT
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
@@ -96,12 +97,6 @@ def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
             transfo_xl=Options.of(config).transfo_xl,
         )
     return config.stash[CACHE]
-
-
-CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
-SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
-CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
-COMPARED: pytest.StashKey[int] = pytest.StashKey()  # the number of comparisons when the test function ended
 
 
 def discard_earlier_run(item: pytest.Item) -> None:

@@ -27,7 +27,7 @@ MARKERS = (
 _CHOICES = {
     "checkpoints": ("bundled", "hub"),
     "near_tie": ("fail", "warn"),
-    "dirty": ("warn", "error"),
+    "on_mutation": ("warn", "error"),
     "transfo_xl": ("auto", "transformers", "pytest-hfmodels"),
 }
 # Those of properties.profiles, and the variable that it reads: importing that room would cost every start.
@@ -47,7 +47,7 @@ class Options:
         same_engine: absolute tolerance for numbers from one engine, or None for the dtype's default.
         cross_engine: the same for numbers from two engines.
         near_tie: whether a near-tie fails a test or warns.
-        dirty: whether a test that changes a cached model is warned about or fails.
+        on_mutation: whether a test that changes a cached model is warned about or fails.
         transfo_xl: whose Transformer-XL runs: `auto` takes upstream's where its forward pass works, ours elsewhere.
         allow_update: whether snapshots may be written where the environment says `CI`.
         baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
@@ -67,7 +67,7 @@ class Options:
     same_engine: float | None
     cross_engine: float | None
     near_tie: Literal["fail", "warn"]
-    dirty: Literal["warn", "error"]
+    on_mutation: Literal["warn", "error"]
     transfo_xl: TransfoXLChoice
     allow_update: bool
     baseline: bool
@@ -121,7 +121,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="what a near-tie does: 'fail' (default) or 'warn'",
     )
     group.addoption(
-        "--hfmodels-dirty",
+        "--hfmodels-on-mutation",
         metavar="ACTION",
         help="what a test that changes a shared model gets: 'warn' (default) or 'error'",
     )
@@ -208,7 +208,7 @@ def _read(config: pytest.Config) -> Options:
         same_engine=tolerance.get("same_engine"),
         cross_engine=tolerance.get("cross_engine"),
         near_tie=cast("Literal['fail', 'warn']", _choice(config, "near_tie")),
-        dirty=cast("Literal['warn', 'error']", _choice(config, "dirty")),
+        on_mutation=cast("Literal['warn', 'error']", _choice(config, "on_mutation")),
         transfo_xl=cast("TransfoXLChoice", _choice(config, "transfo_xl")),
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
@@ -334,7 +334,7 @@ def tolerance_value(value: Any, *, source: str) -> float:
 
 
 def _explicit(config: pytest.Config) -> bool:
-    names = ("engines", "require", "checkpoints", "near_tie", "dirty", "transfo_xl")
+    names = ("engines", "require", "checkpoints", "near_tie", "on_mutation", "transfo_xl")
     return any(config.getoption(f"--hfmodels-{name.replace('_', '-')}") is not None for name in names) or any(
         config.getini(f"hfmodels_{name}") for name in (*names, "snapshots", "tolerance")
     )

@@ -19,10 +19,6 @@ from pytest_hfmodels import collection
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.fixtures import (
-    CACHE,
-    CALL,
-    COMPARED,
-    SNAPSHOT,
     discard_earlier_run,
     gpt2,
     hf_model,
@@ -33,6 +29,7 @@ from pytest_hfmodels.fixtures import (
 )
 from pytest_hfmodels.model_request import uses_models, uses_snapshot
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
+from pytest_hfmodels.stash import CACHE, CALL, COMPARED, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -189,7 +186,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if changed:
         text = f"A shared model changed in this session, but it is not known which test changed it: {changed}"
         session.config.stash[_LATE] = text
-        if Options.of(session.config).dirty == "error":
+        if Options.of(session.config).on_mutation == "error":
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -410,7 +407,7 @@ def _report_mutation(config: pytest.Config, text: str) -> None:
     from pytest_hfmodels.models import DirtyModelWarning
 
     text = visible_line(text)  # a test's id may contain any character
-    if Options.of(config).dirty == "error":
+    if Options.of(config).on_mutation == "error":
         pytest.fail(text, pytrace=False)
     try:
         warnings.warn(text, DirtyModelWarning, stacklevel=1)

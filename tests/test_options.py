@@ -63,7 +63,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         ("hfmodels_engines = tensorflow", "--hfmodels-engines=torch", "engines", ("tensorflow",), ("torch",)),
         ("hfmodels_checkpoints = hub", "--hfmodels-checkpoints=bundled", "checkpoints", "hub", "bundled"),
         ("hfmodels_near_tie = warn", "--hfmodels-near-tie=fail", "near_tie", "warn", "fail"),
-        ("hfmodels_on_mutation = error", "--hfmodels-dirty=warn", "dirty", "error", "warn"),
+        ("hfmodels_on_mutation = error", "--hfmodels-on-mutation=warn", "on_mutation", "error", "warn"),
         (
             "hfmodels_transfo_xl = transformers",
             "--hfmodels-transfo-xl=pytest-hfmodels",
@@ -149,7 +149,7 @@ def test_an_unknown_engine_is_refused(bare_project: Project, ini: str, arguments
         ("hfmodels_checkpoints = all", [], "the ini key hfmodels_checkpoints is 'all'.", "bundled, hub"),
         ("", ["--hfmodels-near-tie=pass"], "--hfmodels-near-tie is 'pass'.", "fail, warn"),
         ("hfmodels_near_tie = pass", [], "the ini key hfmodels_near_tie is 'pass'.", "fail, warn"),
-        ("", ["--hfmodels-dirty=fatal"], "--hfmodels-dirty is 'fatal'.", "warn, error"),
+        ("", ["--hfmodels-on-mutation=fatal"], "--hfmodels-on-mutation is 'fatal'.", "warn, error"),
         ("hfmodels_on_mutation = fatal", [], "the ini key hfmodels_on_mutation is 'fatal'.", "warn, error"),
     ],
 )

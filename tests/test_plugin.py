@@ -46,7 +46,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-require",
         "--hfmodels-checkpoints",
         "--hfmodels-near-tie",
-        "--hfmodels-dirty",
+        "--hfmodels-on-mutation",
         "--hfmodels-transfo-xl",
         "--hfmodels-allow-update",
         "--hfmodels-baseline",
@@ -311,10 +311,10 @@ def test_it(bot, request):
 def test_a_project_may_call_it_an_error(project: Project) -> None:
     project.write(CHANGING.format(change="hf_model.config.n_inner = 7"))
 
-    by_option = project.run("--hfmodels-dirty", "error")
+    by_option = project.run("--hfmodels-on-mutation", "error")
     project.ini("hfmodels_on_mutation = error")
     by_ini = project.run()
-    overruled = project.run("--hfmodels-dirty", "warn")
+    overruled = project.run("--hfmodels-on-mutation", "warn")
 
     for result in (by_option, by_ini):
         result.assert_outcomes(passed=3, errors=1)
@@ -348,7 +348,7 @@ def test_look(hf_model):
 """
     )
 
-    result = project.run("--snapshot-update", "--hfmodels-dirty", "error")
+    result = project.run("--snapshot-update", "--hfmodels-on-mutation", "error")
 
     result.assert_outcomes(passed=3)
     result.stdout.no_fnmatch_line("*changed a shared model*")
@@ -364,7 +364,7 @@ def test_data(hf_model):
 """)
 
     warned = project.run()
-    refused = project.run("--hfmodels-dirty", "error")
+    refused = project.run("--hfmodels-on-mutation", "error")
 
     for result in (warned, refused):
         result.assert_outcomes(passed=1)

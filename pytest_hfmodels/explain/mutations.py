@@ -10,8 +10,8 @@ from pytest_hfmodels.engines.module_state import is_set_by_upstream
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.explain.releases import moved_versions
+from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.models.fingerprint import IN_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DIRECTIONS = 4  # a single direction could be orthogonal to a fault
 NORMALIZED = _DIRECTIONS + 1
+# How `LiveModel.altered` words a change that only a digest of the tensors shows.
+IN_PLACE = "weights or buffers were written in place"
 NOT_COMPARABLE = 'No snapshot can compare that: check the weights, or load the model with dtype="float32".'
 
 

@@ -24,9 +24,10 @@ from pytest_hfmodels.checkpoints import (
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task, TransfoXLChoice, architectures, upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
+from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.cached_model import Entry
-from pytest_hfmodels.models.fingerprint import IN_PLACE, Fingerprint, digest_of
+from pytest_hfmodels.models.fingerprint import Fingerprint, digest_of
 from pytest_hfmodels.models.handle import HFModel
 from pytest_hfmodels.models.memory import free_memory, reachable_ids
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.models.fingerprint import IN_PLACE, Fingerprint, digest_of
+from pytest_hfmodels.kinds.evidence import IN_PLACE
+from pytest_hfmodels.models.fingerprint import Fingerprint, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

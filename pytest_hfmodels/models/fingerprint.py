@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines import module_state
+from pytest_hfmodels.kinds.evidence import IN_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +76,6 @@ class Fingerprint:
         return found
 
 
-IN_PLACE = "weights or buffers were written in place"
 _ABSENT = "(absent)"
 _BACKEND = "tokenizer's backend"
 _ADDED = "tokenizer's added token"

@@ -22,7 +22,6 @@ from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_report
-from pytest_hfmodels.fixtures import COMPARED, SNAPSHOT
 from pytest_hfmodels.model_request import request_of, uses_models
 from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports import patch_session
@@ -39,6 +38,7 @@ from pytest_hfmodels.reports.results import (
     read,
 )
 from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
+from pytest_hfmodels.stash import COMPARED, SNAPSHOT
 from pytest_hfmodels.verdicts import Verdict, severity
 
 if TYPE_CHECKING:

@@ -1,15 +1,11 @@
 """Deciding what is pending: into the base, or with the old or the new output kept as a variant; or dropping it.
 
-Accepting is all or nothing, and git alone undoes it: files are written and none is removed, but for the pending changes
-that were decided.
+Nothing is written unless every change can be accepted. git is the undo: no file is removed, except pending changes that
+were decided. If a write fails or the command is killed, accepting again writes the rest.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path, PurePath
@@ -27,7 +23,7 @@ from pytest_hfmodels.snapshots.pending import current, digest_of, forget
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
@@ -65,7 +61,7 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         variation: which side is kept as a variant, or None where the new output replaces the old.
 
     Raises:
-        SnapshotError: one is stale, or a file cannot be written; nothing has changed then.
+        SnapshotError: one is stale, and nothing has changed; or a file cannot be written.
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
@@ -296,81 +292,15 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
 
 
 def _write_all(contents: Mapping[Path, str]) -> None:
-    """Write all files, or put back what was there."""
-    before = {path: _text(path) if path.exists() else None for path in contents}
-    written: list[Path] = []
-    made = {folder for path in contents for folder in path.parents if not folder.exists()}
-    try:
-        with _ended_by_signals():
-            for path, text in contents.items():
-                written.append(path)
-                write_atomically(path, text)
-    except BaseException as error:
-        with _undisturbed():
-            lost = _put_back({path: before[path] for path in reversed(written)})
-            for folder in sorted(made, reverse=True):  # the inner ones first
-                with suppress(OSError):
-                    folder.rmdir()
-        if lost:
-            raise SnapshotError(
-                f"{written[-1]} cannot be written ({error}), and these files could not be restored: "
-                f"{', '.join(map(str, lost))}.",
-                hint=f"Make room, and restore them: {command('git', 'checkout', '--', *map(str, lost))}",
-            ) from error
-        if not isinstance(error, OSError):
-            raise
-        raise SnapshotError(
-            f"{written[-1]} cannot be written: {error.strerror or error}. What was there is untouched.",
-            hint="Make room, or the folder writable, and accept again.",
-        ) from error
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let a terminating signal be an exception, so that what was written is put back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let nobody interrupt: a second Ctrl-C would leave half of the files changed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _put_back(before: Mapping[Path, str | None]) -> list[Path]:
-    """Restore files, the last written first, since they may need its room; return those that could not be."""
-    lost = []
-    for path, text in before.items():
+    for number, (path, text) in enumerate(contents.items()):
         try:
-            if text is None:
-                path.unlink(missing_ok=True)
-            elif _text(path) != text:
-                write_atomically(path, text)
-        except OSError:
-            if text is not None or os.path.lexists(path):  # otherwise it never came to be
-                lost.append(path)
-    return lost
+            write_atomically(path, text)
+        except OSError as error:
+            written = "No file was written" if not number else f"{number} of {len(contents)} files were written"
+            raise SnapshotError(
+                f"{path} cannot be written: {error.strerror or error}. {written}.",
+                hint="Make room, or make the folder writable, and accept again; that writes the rest.",
+            ) from error
 
 
 def _text(path: Path) -> str:

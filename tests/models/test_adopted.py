@@ -99,7 +99,7 @@ def test_a_change_is_named_in_the_test_that_made_it(project: Project, change: st
     project.write(ADOPTING.replace("{change}", change))
 
     warned = project.run()
-    refused = project.run("--hfmodels-dirty", "error")
+    refused = project.run("--hfmodels-on-mutation", "error")
 
     warned.assert_outcomes(passed=3, warnings=1)
     warned.stdout.fnmatch_lines(

@@ -234,7 +234,7 @@ def test_a_change_through_a_kept_reference_is_reported_at_the_end(project: Proje
     project.write(KEEPING)
 
     result = project.run()
-    refused = project.run("--hfmodels-dirty", "error")
+    refused = project.run("--hfmodels-on-mutation", "error")
 
     result.assert_outcomes(passed=3, warnings=0)
     result.stdout.fnmatch_lines(
