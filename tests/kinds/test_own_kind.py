@@ -75,3 +75,17 @@ def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="another kind of record named 'classification'"):
         registry.register_kind(other)
     assert registry.kind_named("classification") is CLASSIFICATION
+
+
+def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "words-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nword-counts = words:KIND\n")
+    (tmp_path / "words.py").write_text("from pytest_hfmodels.kinds.classification.kind import KIND\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_KINDS", {})
+
+    assert registry.kind_named("word-counts") is CLASSIFICATION
+    assert registry.kind_named("nothing") is None
+    assert registry.kind_names() == ["classification", "generation", "word-counts"]
