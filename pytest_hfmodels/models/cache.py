@@ -269,7 +269,8 @@ class ModelCache:
     def _evict(self, checkpoint: Checkpoint) -> None:
         """Remove the models of a checkpoint, except those that the running test uses."""
         for key, entry in list(self._entries.items()):
-            if entry.checkpoint is checkpoint and not entry.requested:
+            own = replace(entry.checkpoint, overrides=checkpoint.overrides)  # an entry's has those of its test
+            if own == checkpoint and not entry.requested:
                 self._unattributed += self._look(key, entry, "")
                 self._entries.pop(key, None)
 
