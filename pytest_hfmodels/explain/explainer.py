@@ -28,8 +28,8 @@ def _is_asked(difference: Difference, asked: Mapping[str, Any], _observed: Any) 
     return difference.what in asked
 
 
-def _other_settings(_recorded: Any, _observed: Any, names: str, evidence: list[Evidence]) -> Diagnosis:
-    return Diagnosis("settings", f"the settings differ from the recorded ones: {names}", evidence)
+def _other_settings(_recorded: Any, _observed: Any, names: Sequence[str], evidence: list[Evidence]) -> Diagnosis:
+    return Diagnosis("settings", f"the settings differ from the recorded ones: {', '.join(names)}", evidence)
 
 
 def _is_not_finite(difference: Difference) -> bool:
@@ -59,6 +59,6 @@ class Explainer(Generic[R]):
     output: Callable[[Comparison, R, R, Passes | None], Explanation] = unexplained
     output_ids: Callable[[R], Iterable[Sequence[int]]] = _no_tokens
     is_given: Callable[[Difference, Mapping[str, Any], R], bool] = _is_asked
-    settings: Callable[[R, R, str, list[Evidence]], Diagnosis] = _other_settings
+    settings: Callable[[R, R, Sequence[str], list[Evidence]], Diagnosis] = _other_settings
     is_broken: Callable[[Difference], bool] = _is_not_finite
     contradictions: Callable[[R, R], Iterable[Evidence]] = _consistent

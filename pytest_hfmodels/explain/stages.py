@@ -139,7 +139,7 @@ def settings(
         return Diagnosis("test", mutations.sentence(changes), evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
-    finding: Diagnosis = explainer.settings(recorded, observed, names, evidence)
+    finding: Diagnosis = explainer.settings(recorded, observed, not_given, evidence)
     return finding
 
 

@@ -56,10 +56,10 @@ def settings(**changes: Any) -> Explanation:
 
 
 def test_settings_of_a_release_beside_the_test_s_own() -> None:
-    found = settings(suppress_tokens=[3], num_beams=4)
+    found = settings(suppress_tokens=[3], early_stopping=True)
 
     assert found.cause == "generation-defaults"
-    assert found.sentence == "the release's defaults have changed: num_beams"
+    assert found.sentence == "the release's defaults have changed: early_stopping"
     assert found.suggests
 
 

@@ -27,6 +27,8 @@ from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.near_ties import floor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.classification.record import ClassificationRecord
     from pytest_hfmodels.kinds.comparison import Comparison
@@ -109,9 +111,10 @@ def _reading(
 
 
 def _settings(
-    _recorded: ClassificationRecord, _observed: ClassificationRecord, names: str, evidence: list[Evidence]
+    _recorded: ClassificationRecord, _observed: ClassificationRecord, names: Sequence[str], evidence: list[Evidence]
 ) -> Diagnosis:
-    return Diagnosis("settings", f"the classifier's settings differ from the recorded ones: {names}", evidence)
+    said = f"the classifier's settings differ from the recorded ones: {', '.join(names)}"
+    return Diagnosis("settings", said, evidence)
 
 
 EXPLAINER: Explainer[ClassificationRecord] = Explainer(output=_output, settings=_settings)
