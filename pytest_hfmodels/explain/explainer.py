@@ -24,8 +24,8 @@ def _no_tokens(_record: Any) -> tuple[()]:
     return ()
 
 
-def _is_asked(difference: Difference, asked: Mapping[str, Any], _observed: Any) -> bool:
-    return difference.what in asked
+def _is_asked(difference: Difference, asked: Mapping[str, Any] | None, _observed: Any) -> bool:
+    return asked is not None and difference.what in asked
 
 
 def _other_settings(_recorded: Any, _observed: Any, names: Sequence[str], evidence: list[Evidence]) -> Diagnosis:
@@ -48,8 +48,8 @@ class Explainer(Generic[R]):
         output: of the comparison, both records and the model (None if it is no longer in memory): why numbers, ids,
             labels or texts differ, after the same prompt with the same settings.
         output_ids: of a record: token ids that the model must have, besides those of the prompt.
-        is_given: of a setting that differs, what the test asked for and the observed record: whether the test asks
-            for the observed value.
+        is_given: of a setting that differs, what the test asked for (None if unknown) and the observed record:
+            whether the test asks for the observed value.
         settings: of both records, the names of other settings that the test does not ask for, and evidence: the
             cause, if neither the checkpoint nor the test is it.
         is_broken: of a number that differs: whether the recorded one is not finite although it must be.
@@ -58,7 +58,7 @@ class Explainer(Generic[R]):
 
     output: Callable[[Comparison, R, R, Passes | None], Explanation] = unexplained
     output_ids: Callable[[R], Iterable[Sequence[int]]] = _no_tokens
-    is_given: Callable[[Difference, Mapping[str, Any], R], bool] = _is_asked
+    is_given: Callable[[Difference, Mapping[str, Any] | None, R], bool] = _is_asked
     settings: Callable[[R, R, Sequence[str], list[Evidence]], Diagnosis] = _other_settings
     is_broken: Callable[[Difference], bool] = _is_not_finite
     contradictions: Callable[[R, R], Iterable[Evidence]] = _consistent

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.explain.explainer import Explainer
     from pytest_hfmodels.kinds import Record
-    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.comparison import Comparison
     from pytest_hfmodels.kinds.evidence import LiveModel
 
 
@@ -119,7 +119,7 @@ def settings(
     found = [difference for difference in comparison.differences if difference.stage == "settings"]
     told = ", ".join(f"{name.what} {name.recorded!r} -> {name.observed!r}" for name in found)
     evidence = [Evidence(f"resolved settings: {told:.300}")]
-    given = [difference.what for difference in found if _is_given(difference, asked, observed, explainer)]
+    given = [difference.what for difference in found if explainer.is_given(difference, asked, observed)]
     if len(given) == len(found):
         return Diagnosis(
             "test", f"the test asks for settings that differ from the recorded ones: {', '.join(given)}", evidence
@@ -201,13 +201,9 @@ def _token(ids: tuple[int, ...], position: int, tokenizer: Any) -> str:
     return f"{text}(id {ids[position]})"
 
 
-def _is_given(
-    difference: Difference, asked: Mapping[str, Any] | None, observed: Record, explainer: Explainer[Any]
-) -> bool:
-    """Return whether the test itself requests the value that differs, as a keyword or in a `generation_config`."""
-    if difference.what in _TESTS_OWN or difference.what not in _LISTED:
-        return True  # what upstream resolves by itself has a name in every record
-    return asked is not None and explainer.is_given(difference, asked, observed)
+def is_of_the_test(name: str) -> bool:
+    """Return whether a setting is always the test's own: upstream resolves only the names that every record has."""
+    return name in _TESTS_OWN or name not in _LISTED
 
 
 _LISTED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})

@@ -138,6 +138,8 @@ class Kind(Generic[R]):
         tables: of a record: what a snapshot stores besides provenance, checkpoint and blocks: TOML's types, in order.
         load: of a file and of `provenance`, `checkpoint` and `blocks` as keywords: the record that `tables` stored.
             Raises `SnapshotError` (`reader.error`) if a table is not what `tables` makes.
+        tolerant: names of the tables, or `table.key`, whose numbers are compared within the tolerance. In a rewritten
+            file they keep their digits if they are still within it; all others are written anew.
         differences: of a recorded and an observed record: what differs, except numbers and settings.
         numbers: of both: the numbers that are compared within the tolerance: what, position, recorded, observed.
         summary: of a record: the output on one line, for a terminal.
@@ -159,6 +161,7 @@ class Kind(Generic[R]):
     summary: Callable[[R], str]
     texts: Callable[[R], dict[str, str]]
     inputs: Callable[[R], list[tuple[str, tuple[int, ...]]]] = _no_inputs
+    tolerant: tuple[str, ...] = ()
     is_near_tie: Callable[[R, R, Sequence[Difference]], bool] = _never
     contradiction: Callable[[R, Tolerance], str | None] = _nothing
     course: Callable[[R | None, R], Course | None] = _nothing

@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.errors import SnapshotError
+
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Kind, Record
 
@@ -15,6 +17,7 @@ _OURS = {
     "classification": "pytest_hfmodels.kinds.classification.kind",
 }
 _KINDS: dict[str, Kind[Any]] = {}
+_FILES: dict[str, str] = {}  # where a project's own kinds come from
 
 
 def register_kind(kind: Kind[Any]) -> None:
@@ -24,23 +27,61 @@ def register_kind(kind: Kind[Any]) -> None:
     `pytest_hfmodels.kinds`.
 
     Raises:
-        ValueError: another kind has its name.
+        ValueError: another file has registered a kind of its name.
     """
     known = kind_named(kind.name)
-    if known is not None and known.load.__module__ != kind.load.__module__:  # a module may be imported twice
-        raise ValueError(f"There is another kind of record named {kind.name!r}, of {known.load.__module__}.")
-    _KINDS[kind.name] = kind
+    file = _file(kind)
+    if known is not None and _FILES.get(kind.name) != file:  # a file may be imported twice
+        where = _FILES.get(kind.name, "this plugin")
+        raise ValueError(f"There is another kind of record named {kind.name!r}, of {where}; this one is of {file}.")
+    _add(kind)
 
 
 def kind_named(name: str) -> Kind[Any] | None:
-    """Return a kind by its name; None if nobody registered it."""
+    """Return a kind by its name; None if nobody registered it.
+
+    Raises:
+        SnapshotError: several packages have registered it, or it cannot be imported.
+    """
     if name not in _KINDS:
         if name in _OURS:  # imported when it is needed: a kind may need NumPy
             _KINDS[name] = import_module(_OURS[name]).KIND
         else:
-            for found in entry_points(group=GROUP, name=name):
-                _KINDS[name] = found.load()
+            _load_entry_point(name)
     return _KINDS.get(name)
+
+
+def is_ours(kind: Kind[Any]) -> bool:
+    """Return whether a kind is part of this plugin."""
+    return kind.name in _OURS
+
+
+def _load_entry_point(name: str) -> None:
+    found = entry_points(group=GROUP, name=name)
+    if len({point.value for point in found}) > 1:
+        raise SnapshotError(
+            f"Several packages register a kind of record named {name!r}: {', '.join(point.value for point in found)}.",
+            hint="Uninstall all but one.",
+        )
+    for point in found:
+        try:
+            _add(point.load())
+        except Exception as error:
+            raise SnapshotError(
+                f"The kind of record {name!r} cannot be imported from {point.value}: {type(error).__name__}: {error}.",
+                hint="Install its package again.",
+            ) from error
+
+
+def _add(kind: Kind[Any]) -> None:
+    from pytest_hfmodels.kinds.guard import guarded  # only a project with a kind of its own needs it
+
+    _KINDS[kind.name], _FILES[kind.name] = guarded(kind), _file(kind)
+
+
+def _file(kind: Kind[Any]) -> str:
+    code = getattr(kind.load, "__code__", None)
+    return kind.load.__module__ if code is None else code.co_filename
 
 
 def kind_names() -> list[str]:

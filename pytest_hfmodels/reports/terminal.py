@@ -199,8 +199,16 @@ def _version_changes(recorded: Record, observed: Record) -> Iterator[str]:
 def _place(difference: Difference) -> str:
     if difference.position is None or difference.what == "loss":
         return ""
-    kind = {"beam score": "beam", "logit": "text", "number of logits": "text"}.get(difference.what, "token")
-    return f" of {kind} {difference.position + 1}"
+    unit = _UNITS.get(difference.what)
+    return f" {difference.position + 1}" if unit is None else f" of {unit} {difference.position + 1}"
+
+
+# What the position of a number counts.
+_UNITS = {
+    **dict.fromkeys(("log-probability", "processed log-probability", "margin"), "token"),
+    **dict.fromkeys(("logit", "margin of its labels"), "text"),
+    "beam score": "beam",
+}
 
 
 def _more(differences: int) -> str:

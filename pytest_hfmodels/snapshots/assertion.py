@@ -17,7 +17,8 @@ from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.kinds.comparison import Comparison, Verdict, compare
 from pytest_hfmodels.kinds.explanation import Explanation
-from pytest_hfmodels.kinds.registry import is_record, kind_of
+from pytest_hfmodels.kinds.guard import require_readable
+from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.model_request import request_of
 from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
@@ -162,6 +163,9 @@ class HFSnapshot:
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
             comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False
+        kind = kind_of(observed)
+        if not is_ours(kind):
+            require_readable(kind, observation.recorded, observed, comparison)
         refused = not may_write and update_requested(self.item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
         self.outcomes.append(

@@ -38,19 +38,18 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
+    kind = kind_of(record)
     tables = {
         "format": FORMAT,
         "kind": record.kind,
         "provenance": _provenance(record.provenance),
         "checkpoint": _checkpoint(record.checkpoint),
-        **kind_of(record).tables(record),
+        **kind.tables(record),
         "forward": _blocks(record.blocks),
     }
     if earlier is not None and keep is not None and _computed_alike(earlier, tables):
-        tables = {
-            name: value if name == "provenance" else keep_digits(earlier.get(name), value, keep)
-            for name, value in tables.items()
-        }
+        for name in (*kind.tolerant, "forward"):
+            _keep_digits_of(tables, earlier, name.split("."), keep)
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
     for name, value in tables.items():
@@ -80,7 +79,10 @@ def load(text: str, path: Path) -> Record:
     kind = kind_named(name)
     if kind is None:
         raise reader.error(
-            ("kind",), f"unknown kind {name!r}: it is one of {', '.join(kind_names())}", snapshot_hint(path)
+            ("kind",),
+            f"the kind {name!r} is not registered; there is {', '.join(kind_names())}",
+            f"If it is a kind of the project's own, register it in the conftest.py of the root or of the test's folder "
+            f"(docs/own-kinds.md). {snapshot_hint(path)}",
         )
     shared = {
         "provenance": _load_provenance(reader),
@@ -104,6 +106,17 @@ def parse(text: str, path: Path) -> dict[str, Any]:
             f"The snapshot {path} is not valid TOML: {error}.",
             hint=snapshot_hint(path),
         ) from error
+
+
+def _keep_digits_of(now: dict[str, Any], earlier: Mapping[str, Any], path: Sequence[str], keep: Any) -> None:
+    """Replace what stands at `path` by the same with the earlier digits, if both sides have it."""
+    name, *rest = path
+    if name not in now or not isinstance(earlier, dict) or name not in earlier:
+        return
+    if rest:
+        _keep_digits_of(now[name], earlier[name], rest, keep)
+    else:
+        now[name] = keep_digits(earlier[name], now[name], keep)
 
 
 def keep_digits(earlier: Any, now: Any, keep: Any) -> Any:

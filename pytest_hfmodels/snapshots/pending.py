@@ -317,6 +317,11 @@ def _invalid_reason(text: str, name: str) -> str | None:
     return None
 
 
+def forget_validity() -> None:
+    """Check texts again: kinds of records have been registered since."""
+    _invalid_reason.cache_clear()
+
+
 def _verdict_of(pending: Pending) -> str:
     return pending.verdict
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.snapshots.collected import run_quietly
 from pytest_hfmodels.snapshots.location import snapshots_folder
-from pytest_hfmodels.snapshots.pending import pending_folder
+from pytest_hfmodels.snapshots.pending import forget_validity, pending_folder, read_pending
 
 if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import PendingFolder
@@ -44,7 +44,18 @@ def find_project() -> Project:
             "Nothing can be pending here: pytest's cache, where pending changes are kept, is switched off.",
             hint="Take `-p no:cacheprovider` out of addopts (or PYTEST_ADDOPTS), and run the tests again.",
         )
+    _register_kinds(seen.root, seen.pending)
     return Project(seen.root, seen.snapshots, seen.pending)
+
+
+def _register_kinds(root: Path, folder: PendingFolder) -> None:
+    """Let pytest read the `conftest.py` beside each test whose change cannot be read: it may register the kind."""
+    found = read_pending(folder)
+    files = {root / pending.test.partition("::")[0] for pending in found if pending.invalid_reason() is not None}
+    names = sorted(str(file) for file in files if file.is_file())
+    if names:
+        run_quietly(_Configured(), *names)
+        forget_validity()
 
 
 def find_snapshots() -> Path:

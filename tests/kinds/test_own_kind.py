@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ def example(bare_project: Project) -> Iterator[Project]:
     run(bare_project, "--snapshot-update").assert_outcomes(passed=1)
     yield bare_project
     registry._KINDS.pop("word-counts", None)
+    registry._FILES.pop("word-counts", None)
     sys.modules.pop("word_counts", None)
 
 
@@ -70,7 +72,7 @@ def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    other: Kind[Any] = Kind(**{**vars(CLASSIFICATION), "load": lambda *_: None})
+    other: Kind[Any] = Kind(**vars(CLASSIFICATION))
 
     with pytest.raises(ValueError, match="another kind of record named 'classification'"):
         registry.register_kind(other)
@@ -82,10 +84,51 @@ def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypa
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nword-counts = words:KIND\n")
-    (tmp_path / "words.py").write_text("from pytest_hfmodels.kinds.classification.kind import KIND\n")
+    shutil.copy(EXAMPLE / "word_counts.py", tmp_path / "words.py")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_KINDS", {})
 
-    assert registry.kind_named("word-counts") is CLASSIFICATION
+    found = registry.kind_named("word-counts")
+    assert found is not None
+    assert found.tolerant == ()
     assert registry.kind_named("nothing") is None
     assert registry.kind_names() == ["classification", "generation", "word-counts"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("texts=lambda record: {}", "`texts` of the kind 'word-counts' failed: it does not return a dict"),
+        ("summary=lambda record: 1 / 0", "`summary` of the kind 'word-counts' failed: ZeroDivisionError"),
+        ("differences=lambda *_: [1]", "`differences` of the kind 'word-counts' failed: it yields 1, not a Difference"),
+        ("movement=lambda *_: [][0]", "`movement` of the kind 'word-counts' failed: IndexError"),
+        ("load=lambda *_: {}['count']", "`load` of the kind 'word-counts' failed: KeyError"),
+    ],
+    ids=["texts", "summary", "differences", "movement", "load"],
+)
+def test_a_mistake_of_a_kind_fails_its_test_and_no_other(example: Project, broken: str, said: str) -> None:
+    name = broken.partition("=")[0]
+    path = example.path / "word_counts.py"
+    source = path.read_text(encoding="utf-8").replace("KIND: Kind[WordCounts] = Kind(", "WHOLE = dict(")
+    path.write_text(f"{source}\nWHOLE[{name!r}] = {broken.partition('=')[2]}\nKIND = Kind(**WHOLE)\n", encoding="utf-8")
+    registry._KINDS.pop("word-counts")
+    registry._FILES.pop("word-counts")
+    example.write("def test_other(): pass", "test_zz.py")
+
+    result = run(example, "--hfmodels-json=report.json", "--hfmodels-html=report.html")
+
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines([f"*{said}*"])
+
+
+def test_a_kind_of_a_subfolder_can_be_accepted(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in EXAMPLE.glob("*.py"):
+        bare_project.write(file.read_text(encoding="utf-8"), f"inner/{file.name}")
+    run(bare_project).assert_outcomes(failed=1)
+    registry._KINDS.pop("word-counts")
+    registry._FILES.pop("word-counts")
+
+    assert main(["accept"]) == 0, capsys.readouterr().err
+    run(bare_project).assert_outcomes(passed=1)
+    registry._KINDS.pop("word-counts", None)
+    registry._FILES.pop("word-counts", None)

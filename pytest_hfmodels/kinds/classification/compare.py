@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.kinds.comparison import Difference
+from pytest_hfmodels.kinds.comparison import Difference, first_divergence
 from pytest_hfmodels.kinds.near_ties import Tie, floor_of_tie
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def differences(recorded: ClassificationRecord, observed: ClassificationRecord) 
         yield Difference("prompt", "number of texts", len(recorded.inputs), len(observed.inputs))
     for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
         if before.ids != now.ids:
-            yield Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, position)
+            token = first_divergence(before.ids, now.ids)
+            yield Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, token)
         elif before.text != now.text:
             yield Difference("prompt", "classified text", before.text, now.text, position)
         if len(before.logits) != len(now.logits):
@@ -42,7 +43,7 @@ def numbers(recorded: ClassificationRecord, observed: ClassificationRecord) -> I
         if len(before.logits) == len(now.logits):
             for value, value_now in zip(before.logits, now.logits, strict=True):
                 yield "logit", position, value, value_now
-            yield "margin", position, before.margin, now.margin
+            yield "margin of its labels", position, before.margin, now.margin
     if recorded.loss and observed.loss:
         yield "loss", 0, recorded.loss.value, observed.loss.value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain import mutations, stages
 from pytest_hfmodels.explain.conclusions import (
@@ -27,11 +27,11 @@ from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.near_ties import floor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.classification.record import ClassificationRecord
-    from pytest_hfmodels.kinds.comparison import Comparison
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference
 
 
 def _output(
@@ -65,7 +65,7 @@ def _output(
         return without_model(comparison, recorded, observed, close)
     beyond = first_beyond(comparison, 2 * floor)
     if (
-        moved <= floor and beyond is not None and beyond.what == "margin"
+        moved <= floor and beyond is not None and beyond.what == "margin of its labels"
     ):  # the recorded margin contradicts the recorded logits
         told = Evidence(f"the logits moved by at most {moved:.2g} (noise floor {floor:.2g})", {"drift": moved})
         return Explanation(comparison.verdict, None, differs_sentence(beyond), (told, *close))
@@ -117,4 +117,8 @@ def _settings(
     return Diagnosis("settings", said, evidence)
 
 
-EXPLAINER: Explainer[ClassificationRecord] = Explainer(output=_output, settings=_settings)
+def _is_given(difference: Difference, asked: Mapping[str, Any] | None, _observed: ClassificationRecord) -> bool:
+    return stages.is_of_the_test(difference.what) or (asked is not None and difference.what in asked)
+
+
+EXPLAINER: Explainer[ClassificationRecord] = Explainer(output=_output, is_given=_is_given, settings=_settings)

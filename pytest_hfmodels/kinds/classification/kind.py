@@ -24,6 +24,7 @@ KIND: Kind[ClassificationRecord] = Kind(
     name="classification",
     tables=tables.tables,
     load=tables.load,
+    tolerant=("inputs", "loss.value"),
     differences=compare.differences,
     numbers=compare.numbers,
     summary=show.summary,

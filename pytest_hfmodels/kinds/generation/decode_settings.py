@@ -74,11 +74,11 @@ def _with_rule(found: Setting, recorded: GenerationRecord, observed: GenerationR
     if found.name != CLEAN_UP:
         return found
     then, now = (Rules.of(side.provenance.versions.get("transformers", "5.23")) for side in (recorded, observed))
-    if (then.spaces_cleaned_up, now.spaces_cleaned_up) == (found.recorded, not found.recorded):
+    of_files = (getattr(tokenizer, "init_kwargs", None) or {}).get(CLEAN_UP)  # then no default decides
+    if of_files is None and (then.spaces_cleaned_up, now.spaces_cleaned_up) == (found.recorded, not found.recorded):
         words = " (the default is True through transformers 4.45.0 and False from 4.45.1 on)"
         return Setting(found.name, found.recorded, "spaces_cleaned_up", words)
-    asked_for = bool(getattr(tokenizer, CLEAN_UP, False))  # in the checkpoint's files: the default is False by now
-    if asked_for and (then.bpe_keeps_spaces, now.bpe_keeps_spaces) == (not found.recorded, found.recorded):
+    if of_files and (then.bpe_keeps_spaces, now.bpe_keeps_spaces) == (not found.recorded, found.recorded):
         words = ", in effect (from transformers 5.7 on True does nothing for byte-level BPE)"
         return Setting(found.name, found.recorded, "bpe_keeps_spaces", words)
     return found

@@ -23,6 +23,7 @@ KIND: Kind[GenerationRecord] = Kind(
     name="generation",
     tables=tables.tables,
     load=tables.load,
+    tolerant=("steps", "beams", "frontier"),
     differences=compare.differences,
     numbers=compare.numbers,
     summary=lambda record: repr(record.text),
