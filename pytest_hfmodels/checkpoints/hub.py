@@ -88,7 +88,7 @@ def _list_files(repo_id: str, revision: str) -> set[str]:
     timeout = int(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 10)
     api = _client().HfApi(endpoint=_endpoint())
     info = api.model_info(repo_id, revision=revision, timeout=timeout)
-    return {sibling.rfilename for sibling in info.engines_in_session or ()}
+    return {sibling.rfilename for sibling in info.siblings or ()}
 
 
 def _weight_format(names: set[str], repo_id: str, revision: str) -> folders.WeightFormat:

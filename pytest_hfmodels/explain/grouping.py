@@ -30,6 +30,8 @@ class TestSummary:
         tokens: how many generated tokens are others.
     """
 
+    __test__ = False  # pytest would collect it where somebody imports it
+
     test: str
     verdict: str
     cause: str | None

@@ -1,4 +1,4 @@
-"""Which Transformer-XL works here: upstream's or ours. TestSummary by a forward pass, not by a version.
+"""Which Transformer-XL works here: upstream's or ours. Decided by a forward pass, not by a version.
 
 For whatever loads one; imports nothing heavy by itself.
 """

@@ -126,7 +126,7 @@ def loss(labels: tuple[tuple[int, ...], ...] = PROMPTS, **given: Any) -> object:
 def classified(
     prompts: tuple[tuple[int, ...], ...] = RIGHT_PADDED, labels: Any = None, dtype: str | None = None, **changes: Any
 ) -> object:
-    """Return logits and loss of GPT-2's classifier, and the problem type that it inference_mode on; or its error."""
+    """Return logits and loss of GPT-2's classifier, and the problem type that it settled on; or its error."""
     import torch
 
     model = gpt2("GPT2ForSequenceClassification", **{"num_labels": 3, **changes})

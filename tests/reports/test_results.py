@@ -37,7 +37,7 @@ def test_what_is_written_is_what_is_read() -> None:
     results = examples.one_of_each()
 
     assert load(dump(results)) == results
-    assert json.loads(dump(results))["format"] == 2
+    assert json.loads(dump(results))["format"] == 3
     assert len(dump(results).splitlines()) == 4 + len(results.tests)
 
 
@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_named(change: Any, said: str) -> None:
 
 @pytest.mark.parametrize("text", ['{"format": 1}', "[]", "{}"])
 def test_another_format_is_refused(text: str) -> None:
-    with pytest.raises(ReportError, match="this release reads 2"):
+    with pytest.raises(ReportError, match="this release reads 3"):
         load(text)
 
 

@@ -297,7 +297,7 @@ def test_a_disk_that_is_full_is_said_and_the_question_stands(changed: Project, m
     assert walk(terminal) == 2
 
     said = " ".join(terminal.text.split())  # folded where the path ends
-    assert "cannot be written: No space left on device. What was there is untouched." in said
+    assert "cannot be written: No space left on device. No file was written." in said
     assert changed.snapshots == before
 
 

@@ -1,4 +1,4 @@
-"""Which numbers keep their digits when a file is rewritten: those that are compared within the tolerance, and no other."""
+"""Which numbers keep their digits in a rewritten file: those that are compared within the tolerance, and no others."""
 
 from __future__ import annotations
 
