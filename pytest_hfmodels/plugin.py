@@ -206,7 +206,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for line in causes(waiting):
             terminalreporter.write_line(line)
     if waiting and config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
-        terminalreporter.write_line(_waiting(config, waiting))
+        line = _waiting(config, waiting)
+        if line is not None:
+            terminalreporter.write_line(line)
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
@@ -266,16 +268,20 @@ def _colorize(config: pytest.Config) -> None:
         paint(terminal.getreports("failed"))
 
 
-def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str:
+def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
     from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
 
     noun = "test waits" if len(reports) == 1 else "tests wait"
     said = f"{len(reports)} {noun} for a decision: "
     from pytest_hfmodels.shell import command
+    from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 
     offered = offer(config, reports)
     if offered is not None:
         return said + offered
+    folder = pending_folder(config)
+    if folder is None or not read_pending(folder):  # a repetition of the test has passed since
+        return None
     there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
     return f"{said}hfmodels review walks through them, hfmodels accept takes them in{there}"
 

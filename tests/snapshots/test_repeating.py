@@ -92,3 +92,16 @@ def test_a_parameter_that_looks_like_a_repetition_is_kept(bare_project: Project)
     bare_project.run("--snapshot-update").assert_outcomes(passed=2)
 
     assert list(bare_project.snapshots) == ["test_it/test_reply[1-2].toml", "test_it/test_reply[2-2].toml"]
+
+
+def test_a_repetition_that_passes_leaves_nothing_to_decide(bare_project: Project) -> None:
+    source = REPEATED.replace("[3, 4]", "[3]").replace("len(tries) >", "len(tries) ==")
+    bare_project.write(source.format(by=0.0, after=1))
+    run(bare_project, "--snapshot-update")
+    bare_project.write(source.format(by=0.5, after=1))
+
+    result = run(bare_project, "--count", "2")
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert pending(bare_project) == {}
+    result.stdout.no_fnmatch_line("*for a decision*")
