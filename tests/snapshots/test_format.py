@@ -208,7 +208,7 @@ def complaint(text: str) -> str:
         ("format = 1", 'format = "1"', "format = ", "format: '1' is not an integer"),
         ("format = 1", "format = true", "format = ", "format: True is not an integer"),
         ("format = 1\n", "", None, "format: is missing"),
-        ('kind = "generation"', 'kind = "poem"', "kind = ", "kind: unknown kind 'poem'"),
+        ('kind = "generation"', 'kind = "poem"', "kind = ", "kind: the kind 'poem' is not registered"),
         ('text = "My name is"', "text = 3", "text = 3", "prompt.text: 3 is not a string"),
         ("ids = [5, 6, 7]", 'ids = [5, "6", 7]', "ids = [5", "prompt.ids.1: '6' is not an integer"),
         ("ids = [5, 6, 7]", "ids = 5", "ids = 5", "prompt.ids: 5 is not an array"),
