@@ -575,6 +575,7 @@ def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
 def test_a_release_that_stopped_cleaning_up_spaces_for_bpe(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As from 5.7 on, if the checkpoint's files set it."""
     monkeypatch.setattr(model.tokenizer, "clean_up_tokenization_spaces", True)
+    monkeypatch.setitem(model.tokenizer.init_kwargs, "clean_up_tokenization_spaces", True)
     plain = type(model.tokenizer).decode
     monkeypatch.setattr(
         type(model.tokenizer),

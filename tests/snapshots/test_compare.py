@@ -163,7 +163,7 @@ def test_classifications_are_compared_by_layer() -> None:
     assert against(dog, replace(bad, logits=(-1.5, -0.5, 1.75))) == [("numbers", 1)]
     assert against(dog, replace(bad, label="calm")) == [("labels", 1)]
     assert against(replace(dog, labels=("calm",)), bad) == [("labels", 0)]
-    assert against(replace(dog, ids=(1, 3)), bad) == [("prompt", 0)]
+    assert against(replace(dog, ids=(1, 3)), bad) == [("prompt", 1)]
     assert against(dog) == [("prompt", None)]
     assert against(dog, bad, loss=Loss(1.5, (0, 2))) == [("numbers", 0)]
     assert against(dog, bad, loss=Loss(0.875, (0, 1))) == [("settings", None)]
