@@ -52,7 +52,8 @@ def test_a_margin_that_differs_is_named(models: ModelCache) -> None:
     found = ask(recorded, observed)
 
     assert found.cause is None
-    assert found.sentence.startswith(f"the margin of its labels differs: the file records {first.margin + 1:.6g}; now it is ")
+    said = f"the margin of its labels differs: the file records {first.margin + 1:.6g}; now it is "
+    assert found.sentence.startswith(said)
     assert "noise floor" not in found.sentence
 
 
