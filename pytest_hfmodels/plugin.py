@@ -206,9 +206,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for line in causes(waiting):
             terminalreporter.write_line(line)
     if waiting and config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
-        line = _waiting(config, waiting)
-        if line is not None:
-            terminalreporter.write_line(line)
+        announced = _waiting(config, waiting)
+        if announced is not None:
+            terminalreporter.write_line(announced)
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
