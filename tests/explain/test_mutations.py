@@ -231,7 +231,7 @@ def test_a_search_that_the_test_has_replaced(
 
     found = ask(recorded, generate(model))
 
-    assert found.cause == ("test" if release is None else "search")
+    assert found.cause == ("test" if release is None else None)
     assert "attribute generate of the model: added" in told(found)
 
 

@@ -198,6 +198,7 @@ def _of_generation(
     evidence = [*found.evidence, *_unrecorded(observed), *evidence, *close]
     if changes:
         evidence.insert(0, mutations.as_evidence(changes))
+        found = _beside_a_mutation(found)
     found = _beside_the_configuration(found, recorded, observed)
     if found.tie or (found.alike and found.cause is None):
         small = _small(comparison, recorded, observed, passes, drift, evidence)
@@ -205,6 +206,14 @@ def _of_generation(
     if found.cause is None and part == "weights" and drift > 0:
         return conclusion(comparison, checkpoint_finding(part, evidence, observed))
     return Explanation(comparison.verdict, found.cause, found.sentence, tuple(evidence), rules=found.rules)
+
+
+def _beside_a_mutation(found: search.Found) -> search.Found:
+    """Return what the reference proves if the model in memory was changed: that may be why the search differs."""
+    if found.cause != "search" or found.rules:
+        return found
+    said = f"{found.sentence}; the model in memory has changed, too, so the library may not be the reason"
+    return replace(found, cause=None, sentence=said)
 
 
 def _beside_the_configuration(found: search.Found, recorded: Record, observed: Record) -> search.Found:
