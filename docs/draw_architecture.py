@@ -69,7 +69,7 @@ def draw(graph: dict[str, set[str]]) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">',
-            "<title>The rooms of pytest_hfmodels, each above those that it imports</title>",
+            "<title>The rooms of pytest_hfmodels; each imports only rooms below it</title>",
             f"<style>{style}</style>",
             '<rect width="100%" height="100%" style="fill:#fff;stroke:none"/>',
             *lines,

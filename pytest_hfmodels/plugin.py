@@ -271,8 +271,7 @@ def _colorize(config: pytest.Config) -> None:
 def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
     from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
 
-    noun = "test waits" if len(reports) == 1 else "tests wait"
-    said = f"{len(reports)} {noun} for a decision: "
+    said = f"{len(reports)} {'test' if len(reports) == 1 else 'tests'} to review: "
     from pytest_hfmodels.shell import command
     from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 
@@ -283,7 +282,7 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
     if folder is None or not read_pending(folder):  # a repetition of the test has passed since
         return None
     there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
-    return f"{said}hfmodels review walks through them, hfmodels accept takes them in{there}"
+    return f"{said}hfmodels review; or accept all of them: hfmodels accept{there}"
 
 
 def _is_found_from_here(config: pytest.Config) -> bool:
@@ -379,7 +378,7 @@ def _is_users(entry: Any) -> bool:
 
 
 def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
-    """Return the changed models: after a test those that it may have changed, at the session's end all of them."""
+    """Return the changed models, in words. After a test, look only at models that it may have changed."""
     cache = config.stash[CACHE]
     found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
     return "; ".join(

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "pending",
-        help="list the snapshot changes that wait for a decision",
+        help="list the snapshot changes to review",
         description="List the snapshot changes that failing tests left behind. `hfmodels review` walks through them; "
         "`hfmodels accept` and `hfmodels reject` decide without asking.",
     )

@@ -63,7 +63,7 @@ class Part:
 
     Args:
         margin: by how much it was taken.
-        id: of a token; None where a decision is none.
+        id: the token's; None if the decision is not a token.
         text: of the token.
         log_probability: of the token, nats.
     """

@@ -118,7 +118,7 @@ class LiveLogits:
         made_by: the model, and what the test gave it; None for records that no model made.
         plain_scores: whether one forward pass should give the same scores; False if unknown.
         processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
-            those that the test set.
+            the test's own.
     """
 
     logits: FloatArray

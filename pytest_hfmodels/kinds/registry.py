@@ -1,4 +1,4 @@
-"""Finds the kind of a record: ours, those that packages register by an entry point, and a project's own."""
+"""Finds the kind of a record: a built-in one, one of another package (by entry point), or the project's own."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ class ModelCache:
             return self._checkpoints[key]
 
     def _evict(self, checkpoint: Checkpoint) -> None:
-        """Remove the models of a checkpoint, except those that the running test uses."""
+        """Remove a checkpoint's models that the running test does not use."""
         for key, entry in list(self._entries.items()):
             own = replace(entry.checkpoint, overrides=checkpoint.overrides)  # an entry's has those of its test
             if own == checkpoint and not entry.requested:

@@ -293,7 +293,7 @@ def _read(data: dict[str, Any], pending: dict[str, str]) -> Compared:
 
 
 def _pending(config: pytest.Config) -> dict[str, str]:
-    """Return the snapshots that wait for a decision, each by the file that it was compared with."""
+    """Return the pending snapshots by the file that each was compared with."""
     folder = pending_folder(config)
     if folder is None or Options.of(config).baseline:
         return {}

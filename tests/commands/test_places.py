@@ -103,7 +103,7 @@ def test_a_run_of_another_root_names_the_folder_to_go_to(
 
     result = run(below, "below")
 
-    result.stdout.fnmatch_lines(["1 test waits for a decision: *hfmodels accept* (after cd below)"])
+    result.stdout.fnmatch_lines(["1 test to review: hfmodels review; *hfmodels accept (after cd below)"])
     main(["reject", "."])
     capsys.readouterr()
     assert main(["pending"]) == 0

@@ -204,9 +204,9 @@ def test_where_the_cache_cannot_be_written_a_patch_is_offered(
 
     result = run(bare_project, *arguments)
 
-    (line,) = (line for line in result.outlines if "wait for a decision" in line)
+    (line,) = (line for line in result.outlines if "tests to review: " in line)
     (patch,) = tmp_path.glob("hfmodels-*.patch")
-    assert line.startswith("2 tests wait for a decision: nothing is pending, because ")
+    assert line.startswith("2 tests to review: nothing is pending, because ")
     assert f"git apply {patch} (--hfmodels-patch FILE chooses the file)" in line
     apply(patch.read_text(), bare_project.path)
     run(bare_project).assert_outcomes(passed=3)
@@ -233,10 +233,10 @@ def test_a_patch_is_offered_if_only_the_write_shows_that_the_cache_cannot_be_wri
 
     result = run(bare_project)
 
-    (line,) = (line for line in result.outlines if "wait for a decision" in line)
+    (line,) = (line for line in result.outlines if "tests to review: " in line)
     (patch,) = tmp_path.glob("hfmodels-*.patch")
     count = "1 of them could not be saved" if what == "one of two" else "nothing is pending"
-    assert line.startswith(f"2 tests wait for a decision: {count}, because ")
+    assert line.startswith(f"2 tests to review: {count}, because ")
     assert ("test_reply.toml" in patch.read_text()) == (what != "one of two")
     assert "test_other.toml" in patch.read_text()
 
@@ -249,7 +249,7 @@ def test_a_patch_that_was_asked_for_is_written_where_the_cache_cannot_be(bare_pr
 
     result = run(bare_project, "--hfmodels-patch=out.patch")
 
-    result.stdout.fnmatch_lines(["2 tests wait for a decision: nothing is pending, because * cannot be written"])
+    result.stdout.fnmatch_lines(["2 tests to review: nothing is pending, because * cannot be written"])
     result.stdout.fnmatch_lines(["patch of 2 snapshots: out.patch*"])
 
 
@@ -337,7 +337,7 @@ def test_a_device_is_never_replaced(tmp_path: Path) -> None:
         os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # discards what is written
         device.open("wb").close()
     except OSError:
-        pytest.skip("needs the right to make and open a device")
+        pytest.skip("needs the right to make a device: run it as root")
 
     write_report(device, "text")
     with pytest.raises(OSError, match="not a regular file"):

@@ -66,7 +66,7 @@ def git(project: Project, *arguments: str) -> str:
 def test_a_failing_run_says_that_something_is_pending(changed: Project) -> None:
     result = run(changed)
 
-    result.stdout.fnmatch_lines(["2 tests wait for a decision: hfmodels review walks through them, *"])
+    result.stdout.fnmatch_lines(["2 tests to review: hfmodels review; *"])
 
 
 def test_pending_lists_what_failed(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:

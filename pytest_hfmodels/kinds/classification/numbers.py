@@ -87,7 +87,7 @@ def explain_numbers(
         tolerance: what the test allows.
     """
     live = observed.live
-    assert live is not None, "the caller checked that there is a model"
+    assert live is not None, "the caller asks only if the model is in memory"
     moved = logits_moved(recorded, observed.logits)
     evidence = [
         Evidence(

@@ -135,7 +135,7 @@ def observe_generation(
         origin: what a mismatch may ask again, see `ModelRef`.
 
     Raises:
-        EngineError: the prompt is none or does not fit, or the model returned NaN or infinite logits.
+        EngineError: the prompt is not valid or too long, or the model returned NaN or infinite logits.
     """
     import numpy as np
 
