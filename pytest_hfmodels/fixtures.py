@@ -175,10 +175,9 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
         from pytest_hfmodels.shell import command, operand
 
         number = f"{len(unread)} more file{'' if len(unread) == 1 else 's'}"
-        hint = f"Compare them again, or delete them: {command('rm', *map(operand, unread))}"
         _warn(
-            visible_line(f"{item.nodeid} has {number} of earlier comparisons, which it no longer makes. {hint}"),
-            hint=hint,
+            f"{item.nodeid} has {number} of earlier comparisons, which it no longer makes.",
+            hint=f"Compare them again, or delete them: {command('rm', *map(operand, unread))}",
         )
 
 
@@ -191,9 +190,9 @@ def _warn(said: str, *, hint: str) -> None:
     from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
 
     try:
-        warnings.warn(said, UnusedSnapshotWarning, stacklevel=2)
+        warnings.warn(visible_line(f"{said} {hint}"), UnusedSnapshotWarning, stacklevel=2)
     except UnusedSnapshotWarning:
-        raise SnapshotError(said.removesuffix(hint).rstrip(), hint=hint) from None
+        raise SnapshotError(said, hint=hint) from None
 
 
 def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | UnavailableModel:

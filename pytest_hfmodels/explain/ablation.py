@@ -152,9 +152,7 @@ def ablate(
     then, now, again = recorded.provenance, observed.provenance, passes.origin.again
     if found.before <= ALIKE:  # no load can come closer, so a load proves nothing
         return _engine(found, recorded, observed) if then.engine != now.engine else _machine(found, recorded, observed)
-    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
-        found, recorded, observed, passes.origin
-    )
+    proven = changed_by_the_test(found, recorded, observed, passes.origin)
     if proven is not None or not surroundings:
         return proven
     if then.engine != now.engine:
@@ -206,7 +204,14 @@ def control(found: DriftProbe, recorded: Record, observed: Record, origin: LiveM
     return AblationResult(None, f"{said.what}; either this or a new package version is the reason")
 
 
-def with_recorded_overrides(
+def changed_by_the_test(
+    found: DriftProbe, recorded: Record, observed: Record, origin: LiveModel
+) -> AblationResult | None:
+    """Blame what the test did to the model, in memory or at load, if undoing it reproduces the recorded numbers."""
+    return control(found, recorded, observed, origin) or _with_recorded_overrides(found, recorded, observed, origin)
+
+
+def _with_recorded_overrides(
     found: DriftProbe, recorded: Record, observed: Record, origin: LiveModel
 ) -> AblationResult | None:
     """Load the model with the recorded overrides of its configuration, then also in the recorded dtype and attention.

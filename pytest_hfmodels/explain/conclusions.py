@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.explain import stages
-from pytest_hfmodels.explain.ablation import control, with_recorded_overrides
+from pytest_hfmodels.explain.ablation import changed_by_the_test
 from pytest_hfmodels.explain.stages import Diagnosis
 from pytest_hfmodels.kinds.comparison import Verdict
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
@@ -71,9 +71,7 @@ def of_the_checkpoint(
     evidence: list[Evidence],
 ) -> Explanation:
     """Blame another checkpoint, unless loading it again reproduces the recorded numbers: then the test changed it."""
-    proven = control(found, recorded, observed, passes.origin) or with_recorded_overrides(
-        found, recorded, observed, passes.origin
-    )
+    proven = changed_by_the_test(found, recorded, observed, passes.origin)
     evidence = [*evidence, *as_evidence_of_ablations(found.ablations), *found.evidence]
     ablations = tuple(found.ablations)
     if proven is not None and any(ablation.returns for ablation in ablations):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.explain.final_norm import FINAL_NORM, apart, separate_final_norm
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ _OF_FLOOR = 0.1
 _CARRIED_ON = 1e-3  # of the largest difference: less may be rounding from earlier blocks
 _JUMP = 20  # a block is at fault if its difference is this many times larger than any before it
 _SHORTLY = "at or shortly before "
-NOISE_FLOOR = 2e-5  # nats, of float32
+NOISE_FLOOR = noise_floor("float32", same_engine=True)  # nats
 
 
 def largest(values: Sequence[float]) -> float:

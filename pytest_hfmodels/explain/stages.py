@@ -40,6 +40,7 @@ class Diagnosis:
     package: str | None = None
 
 
+# By cause: numbers decide about ids. `comparison.STAGES` is the order for a reader, who looks at the ids first.
 ORDER = ("kind", "prompt", "settings", "numbers", "ids", "beams", "labels", "text")
 NO_RELEASE = (
     "but neither the release nor the checkpoint's configuration has changed: the test no longer gives the recorded "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
 
-# In causal order: a kind's differences are of these.
+# A kind's differences are of these, in the order for a reader; `explain.stages.ORDER` is the order of causes.
 STAGES = ("kind", "prompt", "settings", "ids", "beams", "labels", "numbers", "text")
 
 
