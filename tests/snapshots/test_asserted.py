@@ -208,7 +208,7 @@ def test_a_snapshot_that_is_never_compared_warns(bare_project: Project) -> None:
     refused = bare_project.run("-W", "error::pytest_hfmodels.snapshots.UnusedSnapshotWarning")
 
     warned.assert_outcomes(passed=1, warnings=1)
-    warned.stdout.fnmatch_lines(["*test_it.py::test_reply asked for hf_snapshot and compared nothing with it."])
+    warned.stdout.fnmatch_lines(["*test_it.py::test_reply asked for hf_snapshot and compared nothing with it. Write *"])
     refused.assert_outcomes(passed=1, errors=1)
 
 
