@@ -25,7 +25,7 @@ from benchmarks.pairs import Command, progress, verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_hfmodels.reports.results import Compared, Results, TestResult
+    from pytest_hfmodels.results.model import Compared, Results, TestResult
 
 MEGABYTES, SECONDS = 15.0, 2.0
 _USABLE = """new Promise((done) => {
@@ -117,7 +117,7 @@ def real_results(folder: Path) -> tuple[Results, list[TestResult], str]:
 
 def told(name: str, project: Path, expected: int, *arguments: str, fault: str = "") -> tuple[Results, str]:
     """Run the project's tests, and return what the JSON report and the patch say."""
-    from pytest_hfmodels.reports.results import load
+    from pytest_hfmodels.results.model import load
 
     progress(name)
     report, patch = project / "report.json", project / "report.patch"
@@ -129,7 +129,7 @@ def told(name: str, project: Path, expected: int, *arguments: str, fault: str = 
 
 def large(green: Results, failing: Sequence[TestResult], count: int, wanted: int) -> Results:
     """Return the results of so many tests, of which some fail."""
-    from pytest_hfmodels.reports.results import count_verdicts
+    from pytest_hfmodels.results.model import count_verdicts
 
     chosen = [*islice(cycle(failing), wanted), *islice(cycle(green.tests), count - wanted)]
     words = sorted({word for test in chosen[:1000] for found in test.comparisons for word in _said(found)})
@@ -143,7 +143,7 @@ def _said(found: Compared) -> list[str]:
 
 def another(test: TestResult, number: int, words: Sequence[str]) -> TestResult:
     """Return a test like another: its words in the place of other words, its figures a little moved."""
-    from pytest_hfmodels.reports.results import TestResult, read
+    from pytest_hfmodels.results.model import TestResult, read
 
     chance = random.Random(number)
     mapping = dict(zip(words, chance.sample(words, len(words)), strict=True))

@@ -68,15 +68,16 @@ def skip_removed(item: pytest.Item) -> None:
 
 
 def apply_break(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Mark the failure that a break describes as expected; make every other outcome a failure that names the break.
-
-    If an entry decides the outcome, the report gets the entry's name as a property.
-    """
+    """Mark the failure that a break describes as expected; make every other outcome a failure that names the break."""
     entry = item.stash.get(ENTRY, None)
     if isinstance(entry, Break) and not item.config.getoption("runxfail") and not item.stash.get(_ACTED, False):
         _judge_break(item, entry, call, report)
-    if entry is not None and item.stash.get(_ACTED, False):
-        report.user_properties.append(("hfmodels_ledger", entry.name))
+
+
+def deciding_entry(item: pytest.Item) -> str | None:
+    """Return the name of the entry that decided a test's outcome so far, or None."""
+    entry = item.stash.get(ENTRY, None)
+    return entry.name if entry is not None and item.stash.get(_ACTED, False) else None
 
 
 def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -14,10 +14,11 @@ from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
 from pytest_hfmodels.model_request import ModelRequest, UnavailableModel
 from pytest_hfmodels.options import Options
-from pytest_hfmodels.stash import CACHE, CALL, COMPARED, SNAPSHOT
+from pytest_hfmodels.session import CACHE, CALL, COMPARED, SNAPSHOT
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
+    from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots import HFSnapshot
 
 
@@ -129,6 +130,14 @@ def require_asserted(item: pytest.Item) -> None:
             _require_asserted(one, one.stash[SNAPSHOT])
 
 
+def mismatch_lines(config: pytest.Config, found: Compared) -> list[str]:
+    """Return the lines that stand in pytest's output for a comparison that differs."""
+    from pytest_hfmodels.reports.terminal import mismatch  # imported late: only a failing test needs it
+
+    verbose = config.get_verbosity() > 1
+    return mismatch(found, root=config.rootpath, here=config.invocation_params.dir, verbose=verbose)
+
+
 def _require_assertions(nodeid: str) -> None:
     """Refuse to compare if Python skips `assert`: pytest's rewriting keeps it only in test files.
 
@@ -151,11 +160,9 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
     """
     if snapshot.errors:
         raise snapshot.errors[0]
-    differing = [outcome for outcome in snapshot.outcomes if not outcome.equal]
+    differing = [found for found in snapshot.compared if not found.equal]
     if differing:
-        from pytest_hfmodels.reports.terminal import mismatch  # imported late: only a failing test needs it
-
-        lines = mismatch(differing[0], verbose=item.config.get_verbosity() > 1)
+        lines = mismatch_lines(item.config, differing[0])
         raise SnapshotError(
             f"{item.nodeid} compared a record that differs from its snapshot, and passed: nothing asserted it.",
             hint="\n  ".join(
@@ -165,7 +172,7 @@ def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
                 ]
             ),
         )
-    if not snapshot.outcomes:
+    if not snapshot.compared:
         _warn(
             f"{item.nodeid} asked for hf_snapshot and compared nothing with it.",
             hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments.",

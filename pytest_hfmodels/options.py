@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,15 +25,102 @@ MARKERS = (
     "a strict expected failure on that engine",
 )
 
-_CHOICES = {
-    "checkpoints": ("bundled", "hub"),
-    "near_tie": ("fail", "warn"),
-    "on_mutation": ("warn", "error"),
-    "transfo_xl": ("auto", "transformers", "pytest-hfmodels"),
-}
 # Those of properties.profiles, and the variable that it reads: importing that room would cost every start.
 PROFILES = ("dev", "ci", "nightly")
 PROFILE_VARIABLE = "HFMODELS_PROFILE"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option; the parser, the ini keys and docs/options.md follow from it.
+
+    Args:
+        name: of the field in `Options`; `near_tie` is `--hfmodels-near-tie` and the ini key `hfmodels_near_tie`.
+        meaning: what it does, in a few words; it may hold Markdown.
+        value: what follows it on the command line; None for a flag, empty for an ini key alone.
+        ini: pytest's type of the ini key; None where there is none.
+        default: in words.
+        choices: the values that it may have; the first is what it has where nobody says anything.
+    """
+
+    name: str
+    meaning: str
+    value: str | None = None
+    ini: Literal["string", "args"] | None = None
+    default: str = "none"
+    choices: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--hfmodels-{self.name.replace('_', '-')}"
+
+    @property
+    def key(self) -> str:
+        """Its name in an ini file."""
+        return f"hfmodels_{self.name}"
+
+    @property
+    def help(self) -> str:
+        """What `pytest --help` says of it."""
+        said = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", self.meaning).replace("`", "")
+        return said if self.value is None else f"{said} (default: {self.default.replace('`', '')})"
+
+
+OPTIONS = (
+    Option("engines", "engines to run on: `torch`, `tensorflow`", "NAMES", "args", "those installed"),
+    Option("require", "engines that must be there: a missing one is an error instead of a skip", "NAMES", "args"),
+    Option(
+        "checkpoints",
+        "`hub` allows downloads, at pinned revisions",
+        "SOURCE",
+        "string",
+        "`bundled`",
+        ("bundled", "hub"),
+    ),
+    Option("near_tie", "`warn` lets near-ties through with a warning", "ACTION", "string", "`fail`", ("fail", "warn")),
+    Option(
+        "on_mutation",
+        "`error` fails a test that changes a shared model",
+        "ACTION",
+        "string",
+        "`warn`",
+        ("warn", "error"),
+    ),
+    Option(
+        "transfo_xl",
+        "whose Transformer-XL runs: `transformers`, `pytest-hfmodels`, or upstream's where its forward pass works",
+        "IMPLEMENTATION",
+        "string",
+        "`auto`",
+        ("auto", "transformers", "pytest-hfmodels"),
+    ),
+    Option("allow_update", "lets `--snapshot-update` write where `CI` is set", default="off"),
+    Option(
+        "baseline",
+        "compare with a folder of this run's own, without the ledger: `record:FOLDER` fills it, `compare:FOLDER` "
+        "compares with it",
+        "MODE:FOLDER",
+    ),
+    Option("json", "write what model tests compared as JSON; see [reports](reports.md)", "FILE"),
+    Option("html", "write it as one HTML page (needs jinja2)", "FILE"),
+    Option("markdown", "write it as Markdown, and append it to the CI's step summary", "FILE"),
+    Option(
+        "patch",
+        "write what `hfmodels accept` would take in as a patch for `git apply`; see "
+        "[review](review.md#in-a-read-only-ci)",
+        "FILE",
+    ),
+    Option(
+        "profile",
+        "how many examples [properties](properties.md) see: `dev`, `ci` or `nightly`",
+        "NAME",
+        default="`ci` where `CI` is set, else `dev`",
+    ),
+    Option("snapshots", "folder of the snapshots, relative to the root", "", "string", "`snapshots`"),
+    Option("tolerance", "`same_engine=1e-4`, `cross_engine=2e-4`", "", "args", "by dtype"),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -57,7 +145,7 @@ class Options:
         markdown: file of the Markdown report, or None.
         patch: file of the patch with what would be accepted, or None.
         profile: how many examples properties see, or None for what the environment says.
-        explicit: whether the project or the person has set anything of ours.
+        explicit: whether the project or the person has set anything of ours but reports.
     """
 
     engines: tuple[EngineName, ...] | None
@@ -82,7 +170,7 @@ class Options:
     @property
     def reports(self) -> dict[str, str]:
         """The files of the reports that were asked for, by the name of their option."""
-        files = {"json": self.json, "html": self.html, "markdown": self.markdown}
+        files = {"json": self.json, "html": self.html, "markdown": self.markdown, "patch": self.patch}
         return {kind: file for kind, file in files.items() if file is not None}
 
     @classmethod
@@ -100,86 +188,13 @@ class Options:
 def add_options(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
     group = parser.getgroup("hfmodels", "Hugging Face model regression (pytest-hfmodels)")
-    group.addoption(
-        "--hfmodels-engines",
-        metavar="NAMES",
-        help="engines to run model tests on, comma-separated: torch, tensorflow (default: those installed)",
-    )
-    group.addoption(
-        "--hfmodels-require",
-        metavar="NAMES",
-        help="engines that must be there: a missing or broken one is an error instead of a skip",
-    )
-    group.addoption(
-        "--hfmodels-checkpoints",
-        metavar="SOURCE",
-        help="'hub' may download checkpoints at their pinned revisions; 'bundled' (default) uses this machine's only",
-    )
-    group.addoption(
-        "--hfmodels-near-tie",
-        metavar="ACTION",
-        help="what a near-tie does: 'fail' (default) or 'warn'",
-    )
-    group.addoption(
-        "--hfmodels-on-mutation",
-        metavar="ACTION",
-        help="what a test that changes a shared model gets: 'warn' (default) or 'error'",
-    )
-    group.addoption(
-        "--hfmodels-transfo-xl",
-        metavar="IMPLEMENTATION",
-        help="whose Transformer-XL runs: 'transformers', 'pytest-hfmodels', or 'auto' (default, what works)",
-    )
-    group.addoption(
-        "--hfmodels-allow-update",
-        action="store_true",
-        default=False,
-        help="allow --snapshot-update to write model snapshots although the environment says CI",
-    )
-    group.addoption(
-        "--hfmodels-baseline",
-        metavar="MODE:FOLDER",
-        help="compare model snapshots with a folder of this run's own, without the ledger: 'record:FOLDER' fills it, "
-        "'compare:FOLDER' compares with it (what `hfmodels bisect` uses)",
-    )
-    group.addoption(
-        "--hfmodels-json",
-        metavar="FILE",
-        help="write what model tests compared, as JSON (docs/reports.md tells its format)",
-    )
-    group.addoption(
-        "--hfmodels-html",
-        metavar="FILE",
-        help="write it as one HTML page that needs nothing else (needs jinja2)",
-    )
-    group.addoption(
-        "--hfmodels-markdown",
-        metavar="FILE",
-        help="write it as Markdown, and append it to the CI's step summary where the CI names one",
-    )
-    group.addoption(
-        "--hfmodels-patch",
-        metavar="FILE",
-        help="write what `hfmodels accept` would take in as a patch for `git apply`",
-    )
-    group.addoption(
-        "--hfmodels-profile",
-        metavar="NAME",
-        help="how many examples properties see: 'dev' few, 'ci' always the same ones, 'nightly' many "
-        "(default: $HFMODELS_PROFILE, else 'ci' where CI is set, else 'dev')",
-    )
-    parser.addini("hfmodels_engines", "engines to run model tests on", type="args")
-    parser.addini("hfmodels_require", "engines that must be there", type="args")
-    parser.addini("hfmodels_checkpoints", "'bundled' or 'hub'")
-    parser.addini("hfmodels_snapshots", "folder of the model snapshots, relative to the root (default: snapshots)")
-    parser.addini(
-        "hfmodels_tolerance",
-        "absolute tolerances for numbers: same_engine=1e-4 cross_engine=2e-4",
-        type="args",
-    )
-    parser.addini("hfmodels_near_tie", "what a near-tie does: 'fail' or 'warn'")
-    parser.addini("hfmodels_transfo_xl", "whose Transformer-XL runs: 'auto', 'transformers' or 'pytest-hfmodels'")
-    parser.addini("hfmodels_on_mutation", "what a test that changes a shared model gets: 'warn' or 'error'")
+    for option in OPTIONS:
+        if option.value:
+            group.addoption(option.flag, metavar=option.value, help=option.help)
+        elif option.value is None:
+            group.addoption(option.flag, action="store_true", default=False, help=option.help)
+        if option.ini is not None:
+            parser.addini(option.key, option.help, type=option.ini)
 
 
 def update_requested(config: pytest.Config) -> bool:
@@ -196,30 +211,29 @@ def in_ci() -> bool:
 
 
 def _read(config: pytest.Config) -> Options:
-    engines, engines_source = _given(config, "engines")
-    require, require_source = _given(config, "require")
-    tolerance = _tolerances(_ini_list(config, "hfmodels_tolerance"))
+    tolerance = _tolerances(_ini_list(config, _BY_NAME["tolerance"]))
     mode, folder = _baseline(config)
     return Options(
-        engines=_engines(engines, engines_source) or None,
-        require=_engines(require, require_source),
-        checkpoints=cast("Literal['bundled', 'hub']", _choice(config, "checkpoints")),
+        engines=_engines(config, _BY_NAME["engines"]) or None,
+        require=_engines(config, _BY_NAME["require"]),
+        checkpoints=cast("Literal['bundled', 'hub']", _choice(config, _BY_NAME["checkpoints"])),
         snapshots=folder or str(config.getini("hfmodels_snapshots") or "snapshots"),
         same_engine=tolerance.get("same_engine"),
         cross_engine=tolerance.get("cross_engine"),
-        near_tie=cast("Literal['fail', 'warn']", _choice(config, "near_tie")),
-        on_mutation=cast("Literal['warn', 'error']", _choice(config, "on_mutation")),
-        transfo_xl=cast("TransfoXLChoice", _choice(config, "transfo_xl")),
+        near_tie=cast("Literal['fail', 'warn']", _choice(config, _BY_NAME["near_tie"])),
+        on_mutation=cast("Literal['warn', 'error']", _choice(config, _BY_NAME["on_mutation"])),
+        transfo_xl=cast("TransfoXLChoice", _choice(config, _BY_NAME["transfo_xl"])),
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
         recording=mode == "record",
-        json=_file(config, "json"),
-        html=_file(config, "html"),
-        markdown=_file(config, "markdown"),
-        patch=_file(config, "patch"),
+        **{kind: _file(config, kind) for kind in ("json", "html", "markdown", "patch")},
         profile=_profile(config),
-        explicit=_explicit(config),
+        explicit=any(_is_set(config, option) for option in OPTIONS if option.ini is not None),
     )
+
+
+def _is_set(config: pytest.Config, option: Option) -> bool:
+    return bool(config.getini(option.key)) or (bool(option.value) and config.getoption(option.flag) is not None)
 
 
 def _baseline(config: pytest.Config) -> tuple[str, str]:
@@ -265,29 +279,13 @@ def _profile(config: pytest.Config) -> str | None:
     return value
 
 
-def _given(config: pytest.Config, name: str) -> tuple[list[str], str]:
-    """Return a list option as a person gave it, and where."""
-    value = config.getoption(f"--hfmodels-{name}")
+def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
+    value, source = config.getoption(option.flag), option.flag
     if value is None:
-        return _split(_ini_list(config, f"hfmodels_{name}")), f"the ini key hfmodels_{name}"
+        value, source = ",".join(map(str, _ini_list(config, option))), f"the ini key {option.key}"
+    elif not _split([value]):  # an empty variable in a CI script must not mean "all that there are"
+        raise OptionError(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
     names = _split([value])
-    if not names:  # an empty variable in a CI script must not mean "all that there are"
-        raise OptionError(f"--hfmodels-{name} names no engine.", hint="Name some, or leave the option out.")
-    return names, f"--hfmodels-{name}"
-
-
-def _ini_list(config: pytest.Config, key: str) -> list[Any]:
-    try:
-        return list(config.getini(key))
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"The ini key {key} is no list: {error}.", hint=f'Write {key} = ["…"].') from error
-
-
-def _split(values: Sequence[object]) -> list[str]:
-    return [name for value in values for part in str(value).split(",") if (name := part.strip())]
-
-
-def _engines(names: list[str], source: str) -> tuple[EngineName, ...]:
     if not names:
         return ()
     from pytest_hfmodels.engines.availability import require_known  # 10 ms: only where somebody names engines
@@ -295,13 +293,24 @@ def _engines(names: list[str], source: str) -> tuple[EngineName, ...]:
     return require_known(names, source=source)
 
 
-def _choice(config: pytest.Config, name: str) -> str:
-    option = f"--hfmodels-{name.replace('_', '-')}"
-    value = config.getoption(option)
-    source = option if value is not None else f"the ini key hfmodels_{name}"
-    value = str(value or config.getini(f"hfmodels_{name}") or _CHOICES[name][0])
-    if value not in _CHOICES[name]:
-        raise OptionError(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(_CHOICES[name])}.")
+def _ini_list(config: pytest.Config, option: Option) -> list[Any]:
+    try:
+        return list(config.getini(option.key))
+    except (TypeError, ValueError) as error:
+        key = option.key
+        raise OptionError(f"The ini key {key} is no list: {error}.", hint=f'Write {key} = ["…"].') from error
+
+
+def _split(values: Sequence[object]) -> list[str]:
+    return [name for value in values for part in str(value).split(",") if (name := part.strip())]
+
+
+def _choice(config: pytest.Config, option: Option) -> str:
+    value = config.getoption(option.flag)
+    source = option.flag if value is not None else f"the ini key {option.key}"
+    value = str(value or config.getini(option.key) or option.choices[0])
+    if value not in option.choices:
+        raise OptionError(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(option.choices)}.")
     return value
 
 
@@ -331,13 +340,6 @@ def tolerance_value(value: Any, *, source: str) -> float:
     if not 0 <= number < float("inf"):
         raise OptionError(f"{source} has a tolerance of {value!r}.", hint="It is a number that is 0 or more.")
     return number
-
-
-def _explicit(config: pytest.Config) -> bool:
-    names = ("engines", "require", "checkpoints", "near_tie", "on_mutation", "transfo_xl")
-    return any(config.getoption(f"--hfmodels-{name.replace('_', '-')}") is not None for name in names) or any(
-        config.getini(f"hfmodels_{name}") for name in (*names, "snapshots", "tolerance")
-    )
 
 
 _KEY = pytest.StashKey[Options]()

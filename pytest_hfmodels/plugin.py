@@ -24,17 +24,19 @@ from pytest_hfmodels.fixtures import (
     hf_model,
     hf_models,
     hf_snapshot,
+    mismatch_lines,
     require_asserted,
     transfo_xl,
 )
 from pytest_hfmodels.model_request import uses_models, uses_snapshot
 from pytest_hfmodels.options import MARKERS, Options, add_options, use_profile
-from pytest_hfmodels.stash import CACHE, CALL, COMPARED, SNAPSHOT
+from pytest_hfmodels.session import CACHE, CALL, COMPARED, SNAPSHOT, Session
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.results.model import TestResult
 
 __all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot", "transfo_xl"]
 
@@ -55,14 +57,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
             require_own_root(config)
         use_profile(config)
+        session = Session.of(config)
+        if hasattr(config, "workerinput"):  # its controller gathers
+            return
+        config.pluginmanager.register(session, "hfmodels-session")
         if Options.of(config).reports:
-            from pytest_hfmodels.reports.session import register  # only runs that are asked for a report pay for one
+            from pytest_hfmodels.reports.writing import ReportWriter  # only runs that are asked for one pay for it
 
-            register(config)
-        if Options.of(config).patch is not None:
-            from pytest_hfmodels.reports.patch_session import register as register_patch
-
-            register_patch(config)
+            session.gather_everything()
+            config.pluginmanager.register(ReportWriter(config, session.gatherer), "hfmodels-reporter")
     except OptionError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -93,9 +96,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         collection.refuse_markers_of_parameters(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
-            from pytest_hfmodels.reports.patch_session import attach_unsaved  # imports what a snapshot will
-
-            attach_unsaved(config)
         if collection.has_ledger(config, items):
             from pytest_hfmodels.expectations import apply_ledger  # only projects with a ledger pay for reading one
 
@@ -149,8 +149,6 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the plugin's errors as sentences below the test's own lines, without the plugin's traceback."""
-    if call.when in ("call", "teardown"):
-        _add_properties(item, call.when)
     report = yield
     if call.when == "call":
         item.stash[CALL] = report
@@ -162,6 +160,8 @@ def pytest_runtest_makereport(
         _expectations().apply_break(item, call, report)
     if report.skipped and SNAPSHOT in item.stash:  # the test was skipped, or expected to fail
         item.stash[SNAPSHOT].uncount_failures()
+    if uses_models(item) or Session.of(item.config).attaches_everything:
+        _attach(item, call, report)
     return report
 
 
@@ -195,17 +195,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _LATE in config.stash:
         terminalreporter.write_sep("-", "hfmodels")
         terminalreporter.write_line(visible_line(config.stash[_LATE]))
+    results = Session.of(config).results()
     if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
-        for line in _ledger_lines(terminalreporter):
+        for line in _ledger_lines(results):
             terminalreporter.write_line(line)
-    failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
-    waiting = list({report.nodeid: report for report in failed if _is_waiting(report)}.values())
-    if waiting:
-        from pytest_hfmodels.reports.causes import causes  # a failing run can wait for an import
+    waiting = [test for test in results if test.failed and any(found.waits for found in test.comparisons)]
+    if not waiting:
+        return
+    from pytest_hfmodels.reports.causes import causes  # a failing run can wait for an import
 
-        for line in causes(waiting):
-            terminalreporter.write_line(line)
-    if waiting and config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
+    for line in causes(waiting):
+        terminalreporter.write_line(line)
+    if config.pluginmanager.has_plugin("cacheprovider") and not Options.of(config).baseline:
         announced = _waiting(config, waiting)
         if announced is not None:
             terminalreporter.write_line(announced)
@@ -219,9 +220,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
     snapshot = next((side for side in (left, right) if isinstance(side, module.HFSnapshot)), None)
     if snapshot is None or snapshot.last is None:
         return None
-    from pytest_hfmodels.reports.terminal import mismatch  # a failing test can wait for an import
-
-    return mismatch(snapshot.last, verbose=config.get_verbosity() > 1)
+    return mismatch_lines(config, snapshot.last)
 
 
 _LATE = pytest.StashKey[str]()
@@ -233,27 +232,26 @@ def _expectations() -> Any:
     return sys.modules.get("pytest_hfmodels.expectations")
 
 
-def _add_properties(item: pytest.Item, when: str) -> None:
-    """Add the verdict of a test's comparisons for JUnit XML and report logs; replace it if a teardown compared too."""
-    outcomes = item.stash[SNAPSHOT].outcomes if SNAPSHOT in item.stash else []
-    if when == "call":
-        item.stash[COMPARED] = len(outcomes)
-    earlier = [] if when == "call" else outcomes[: item.stash.get(COMPARED, 0)]
-    if len(outcomes) == len(earlier):
-        return
-    from pytest_hfmodels.reports.properties import properties  # imports what the snapshot has imported already
+def _attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Attach what this phase adds to the test's result; the same as properties, for JUnit XML and report logs."""
+    from pytest_hfmodels.reports.junit import properties  # imports what a test with a model has imported
+    from pytest_hfmodels.results.gather import attach
 
-    before = [*properties(earlier)] if earlier else []
-    item.user_properties[:] = [said for said in item.user_properties if said not in before]
-    item.user_properties += properties(outcomes)
+    compared = item.stash[SNAPSHOT].compared if SNAPSHOT in item.stash else []
+    first = item.stash.get(COMPARED, 0)
+    item.stash[COMPARED] = len(compared)
+    entry = None if _expectations() is None else _expectations().deciding_entry(item)
+    failed = report.failed and call.excinfo is not None
+    raises = f"{call.excinfo.typename} in {call.when}" if failed and call.excinfo is not None else None
+    attach(report, item, compared[first:], entry=entry, raises=raises)
+    report.user_properties += properties(compared, entry)
 
 
-def _ledger_lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
-    """Yield the line with the number of tests that ledger entries affected, from the reports of xdist's workers."""
+def _ledger_lines(results: Sequence[TestResult]) -> Iterator[str]:
+    """Yield the line with the number of tests that ledger entries affected."""
     said = []
     for outcome, words in (("xfailed", "expected to fail"), ("skipped", "skipped")):
-        reports = terminalreporter.getreports(outcome)
-        count = sum("hfmodels_ledger" in dict(getattr(report, "user_properties", ())) for report in reports)
+        count = sum(test.outcome == outcome and test.entry is not None for test in results)
         if count:
             said.append(f"{count} test{'' if count == 1 else 's'} {words}")
     if said:
@@ -262,24 +260,30 @@ def _ledger_lines(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
 
 def _colorize(config: pytest.Config) -> None:
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is not None and terminal.hasmarkup and any(map(_is_waiting, terminal.getreports("failed"))):
-        from pytest_hfmodels.reports.colours import paint  # every other report has been told by now
+    if terminal is not None and terminal.hasmarkup:
+        differing = {test.id for test in Session.of(config).results() if any(one.waits for one in test.comparisons)}
+        reports = [report for report in terminal.getreports("failed") if report.nodeid in differing]
+        if reports:
+            from pytest_hfmodels.reports.colours import paint  # every other report has been told by now
 
-        paint(terminal.getreports("failed"))
+            paint(reports)
 
 
-def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
-    from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
-
-    said = f"{len(reports)} {'test' if len(reports) == 1 else 'tests'} to review: "
+def _waiting(config: pytest.Config, waiting: Sequence[TestResult]) -> str | None:
+    from pytest_hfmodels.reports.patch import offer  # a failing run can wait for an import
     from pytest_hfmodels.shell import command
-    from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
+    from pytest_hfmodels.snapshots.pending import pending_folder
 
-    offered = offer(config, reports)
-    if offered is not None:
-        return said + offered
+    said = f"{len(waiting)} {'test' if len(waiting) == 1 else 'tests'} to review: "
     folder = pending_folder(config)
-    if folder is None or not read_pending(folder):  # a repetition of the test has passed since
+    unsaved = [one.pending for test in waiting for one in test.comparisons if one.pending is not None and not one.saved]
+    if folder is None:
+        return None
+    if unsaved:
+        return said + offer(
+            unsaved, len(waiting), folder.path, config.rootpath, asked=Options.of(config).patch is not None
+        )
+    if not folder.read():  # a repetition of the test has passed since
         return None
     there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
     return f"{said}hfmodels review; or accept all of them: hfmodels accept{there}"
@@ -289,12 +293,6 @@ def _is_found_from_here(config: pytest.Config) -> bool:
     """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
     here, root = config.invocation_params.dir, config.rootpath
     return here == root or (root in here.parents and config.inipath is not None)
-
-
-def _is_waiting(report: Any) -> bool:
-    """Return whether a snapshot made a test fail, also at teardown. Under xdist only the report is available."""
-    said = dict(report.user_properties) if getattr(report, "when", "") in ("call", "teardown") else {}
-    return said.get("hfmodels_verdict", "same") != "same" and said.get("hfmodels_base") != "same"
 
 
 def _refuse(config: pytest.Config, error: HFModelsError) -> None:
@@ -356,11 +354,9 @@ def _explained(item: pytest.Item) -> list[tuple[str, str]]:
     """Return the explanation that `--assert=plain` leaves out of an assertion."""
     snapshot = item.stash.get(SNAPSHOT, None)
     last = None if snapshot is None else snapshot.last
-    if last is None or last.comparison.verdict == "same":
+    if last is None or last.verdict == "same":
         return []
-    from pytest_hfmodels.reports.terminal import mismatch
-
-    return [("hfmodels", "\n".join(mismatch(last, verbose=item.config.get_verbosity() > 1)))]
+    return [("hfmodels", "\n".join(mismatch_lines(item.config, last)))]
 
 
 def _sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:

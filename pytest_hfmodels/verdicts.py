@@ -1,15 +1,27 @@
-"""The verdicts by severity, for everything that ranks, sorts or counts them. Every package may import this."""
+"""The verdicts by severity, for everything that ranks, sorts or counts them. Every room may import this."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-# The verdicts of a test, most serious first. `broken`: it failed for a reason other than a comparison.
-Verdict = Literal["changed", "broken", "missing", "near-tie", "drift", "same"]
-
-BY_SEVERITY: tuple[Verdict, ...] = get_args(Verdict)
+from enum import StrEnum
 
 
-def severity(verdict: str) -> int:
-    """Return a verdict's rank: 0 for the most serious. Other strings rank last."""
-    return BY_SEVERITY.index(verdict) if verdict in BY_SEVERITY else len(BY_SEVERITY)
+class Verdict(StrEnum):
+    """What a test or a comparison comes to, most serious first; everything but `same` fails a test.
+
+    `broken` is a test's alone: it failed for a reason other than a comparison.
+    """
+
+    CHANGED = "changed"
+    BROKEN = "broken"
+    MISSING = "missing"
+    NEAR_TIE = "near-tie"
+    DRIFT = "drift"
+    SAME = "same"
+
+
+BY_SEVERITY = tuple(Verdict)
+
+
+def severity(verdict: str | None) -> int:
+    """Return a verdict's rank: 0 for the most serious. None and other strings rank last."""
+    return BY_SEVERITY.index(Verdict(verdict)) if verdict in BY_SEVERITY else len(BY_SEVERITY)

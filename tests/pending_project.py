@@ -7,13 +7,14 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.snapshots.pending import Pending, keep, read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from pytest_hfmodels.results.pending import Pending
 
     from .project import Project
 
@@ -66,14 +67,14 @@ def change(project: Project, tests: str = TESTS, **now: str) -> pytest.RunResult
 def pending(project: Project) -> dict[str, Pending]:
     """What is pending, by the test's name. The current folder is the project's."""
     del project
-    return {found.test.partition("::")[2]: found for found in read_pending(find_project().pending)}
+    return {found.test.partition("::")[2]: found for found in find_project().pending.read()}
 
 
 def explained(project: Project, test: str, **changes: Any) -> Pending:
     """Give a pending change a cause and reasons, as the run that left it might have done."""
     folder, found = find_project().pending, pending(project)[test]
     changed = replace(found, **changes)
-    keep(folder, changed)
+    folder.save(changed)
     return changed
 
 

@@ -14,7 +14,6 @@ from pytest_hfmodels.reports import grid_terminal
 from pytest_hfmodels.reports.bisect_terminal import answer_lines
 from pytest_hfmodels.reports.grid_progress import GridProgress
 from pytest_hfmodels.review.loop import Walk
-from pytest_hfmodels.snapshots.pending import keep, read_pending
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.versions.bisect import Answer, Question
 from pytest_hfmodels.versions.bisection import Found, Judged, Judgement
@@ -130,11 +129,11 @@ def test_control_characters_in_a_pending_file_are_named(
         why=(f"why{EVIL}",),
         entry=f"entry{EVIL}",
     )
-    keep(folder, found)
+    folder.save(found)
     terminal = Scripted("d", "s", "s")
     capsys.readouterr()
 
-    Walk(find_project(), read_pending(folder), terminal).run()
+    Walk(find_project(), folder.read(), terminal).run()
     for command in ("pending", "diff", "accept", "reject"):
         main([command])
     main(["pending", "--cause", EVIL])

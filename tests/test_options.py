@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import runpy
 from dataclasses import astuple
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,3 +287,10 @@ def test_a_tolerance_without_a_name_in_a_pyproject_is_refused(bare_project: Proj
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*hfmodels_tolerance has '1e-05'*"])
+
+
+def test_the_documentation_lists_every_option() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "options.md").read_text(encoding="utf-8")
+    script = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "write_options.py"))
+
+    assert script["written"](page) == page

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.pending import Pending, Problem
+    from pytest_hfmodels.results.pending import Pending
+    from pytest_hfmodels.snapshots.pending import Problem
     from pytest_hfmodels.snapshots.project import Project
 
 _PRINT = "-"
@@ -42,11 +43,12 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 1 where something is pending, and 2 where a snapshot cannot be read, so that nobody can tell."""
+    from pytest_hfmodels.snapshots.pending import problem
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
     chosen = selected(project, options)
-    found = [(pending, pending.trouble(project.root)) for pending in chosen]
+    found = [(pending, problem(pending, project.root)) for pending in chosen]
     if options.patch:
         _write_patch(options.patch, found, project)
     elif options.json:
@@ -82,9 +84,9 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Problem | None]], pro
 
     from pytest_hfmodels.errors import SnapshotError
     from pytest_hfmodels.files import write_report
-    from pytest_hfmodels.reports.patch import apply_command, is_text, patch_of
+    from pytest_hfmodels.reports.patch import apply_command, patch_of
 
-    kept = [pending for pending, trouble in found if trouble is None and is_text(pending)]
+    kept = [pending for pending, trouble in found if trouble is None and pending.is_text()]
     text, taken = patch_of(kept, project.root), set(kept)
     for pending, trouble in found:
         if pending not in taken:

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     reject(project, chosen)
     for pending in chosen:
-        print(visible_line(f"dropped what {pending.test} observed; {pending.remains(project.root)}"))
+        print(visible_line(f"dropped what {pending.test} observed; {pending.after_reject(project.root)}"))
     failing = not all(pending.is_gone(project.root) for pending in chosen)
     print(f"{len(chosen)} rejected{': their tests fail until what they test is mended' if failing else ''}")
     return 0

@@ -10,7 +10,7 @@ from pytest_hfmodels.control_chars import visible
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
 
 
@@ -41,12 +41,12 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     """
     from pytest_hfmodels.errors import SnapshotError
     from pytest_hfmodels.snapshots.accepting import refusal
-    from pytest_hfmodels.snapshots.pending import read_pending, select, unreadable
+    from pytest_hfmodels.snapshots.pending import select
 
-    problems = unreadable(project.pending)
+    problems = project.pending.unreadable()
     found: list[Pending] = []
     refused: list[SnapshotError] = []
-    for pending in read_pending(project.pending):
+    for pending in project.pending.read():
         problem = refusal(project, pending)
         if problem is None:
             found.append(pending)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.ablation import changed_by_the_test
 from pytest_hfmodels.explain.stages import Diagnosis
-from pytest_hfmodels.kinds.comparison import Verdict
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def without_model(comparison: Comparison, recorded: Record, observed: Record, cl
 def as_evidence_of_ablations(ablations: list[Ablation]) -> Iterator[Evidence]:
     """Yield what each ablation did to the movement."""
     for ablation in ablations:
-        before, after = f"{ablation.before:.2g}", f"{ablation.after:.2g}"
+        before, after = (f"{math.nan if moved is None else moved:.2g}" for moved in (ablation.before, ablation.after))
         told = f"the movement stays at {after}" if before == after else f"the movement is {after} instead of {before}"
         yield Evidence(
             f"with {ablation.what} {told}",

@@ -62,16 +62,16 @@ class Part:
     """One decision that a record consists of: a token, a classified text.
 
     Args:
-        margin: by how much it was taken.
+        margin: by how much it was taken. This and `log_probability` are None in a JSON report if they are not finite.
         id: the token's; None if the decision is not a token.
         text: of the token.
         log_probability: of the token, nats.
     """
 
-    margin: float
+    margin: float | None
     id: int | None = None
     text: str = ""
-    log_probability: float = math.nan
+    log_probability: float | None = math.nan
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,15 @@ class Course:
         recorded: the parts of the snapshot.
         observed: the parts of this run.
         drift: how far the numbers of each part moved; None where that is unknown.
+        start: parts left out before these, in a report.
     """
 
     unit: str
     divergence: int | None
-    recorded: Sequence[Part]
-    observed: Sequence[Part]
-    drift: Sequence[float | None]
+    recorded: tuple[Part, ...]
+    observed: tuple[Part, ...]
+    drift: tuple[float | None, ...]
+    start: int = 0
 
 
 @dataclass(frozen=True)

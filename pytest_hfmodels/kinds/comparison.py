@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.kinds.base import Detail
 from pytest_hfmodels.kinds.registry import kind_of
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,16 +21,6 @@ if TYPE_CHECKING:
 STAGES = ("kind", "prompt", "settings", "ids", "beams", "labels", "numbers", "text")
 
 
-class Verdict(StrEnum):
-    """What a comparison says; everything but `same` fails a test."""
-
-    SAME = "same"
-    DRIFT = "drift"
-    NEAR_TIE = "near-tie"
-    MISSING = "missing"
-    CHANGED = "changed"
-
-
 @dataclass(frozen=True)
 class Difference:
     """One thing that differs.
@@ -40,6 +31,7 @@ class Difference:
         recorded: the snapshot's value.
         observed: the value now.
         position: index of the generated token, the input or the beam, where it has one.
+        detail: both sides for a reader, in a report.
     """
 
     stage: str
@@ -47,6 +39,7 @@ class Difference:
     recorded: Any
     observed: Any
     position: int | None = None
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class Comparison:
     """A verdict, what differs in causal order, and how far numbers moved.
 
     Args:
-        verdict: see `Verdict`.
+        verdict: any but `broken`.
         differences: the first names the stage that a reader should look at.
         drift: the largest movement of a compared number at positions that have the same prefix, nats or logits.
         tolerance: what was allowed.

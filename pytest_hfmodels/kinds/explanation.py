@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # In causal order; what each means is told in docs/explain.md.
 CAUSES = (
@@ -42,11 +38,11 @@ class Evidence:
 
     Args:
         what: a sentence, with its figures.
-        figures: the same figures by name, for programs.
+        figures: the same figures by name, for programs; None in a JSON report if it is not finite.
     """
 
     what: str
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,14 @@ class Ablation:
 
     Args:
         what: in place of what (`eager attention instead of sdpa`).
-        before: the largest movement as the test ran.
+        before: the largest movement as the test ran. Like `after`, None in a JSON report if it is not finite.
         after: the largest movement with the exchange.
         returns: whether that brought the recorded numbers back.
     """
 
     what: str
-    before: float
-    after: float
+    before: float | None
+    after: float | None
     returns: bool
 
 

@@ -16,7 +16,8 @@ from pytest_hfmodels.verdicts import severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.reports.results import Results, TestResult
+    from pytest_hfmodels.kinds.base import Course
+    from pytest_hfmodels.results.model import Results, TestResult
 
 MOST = 10  # GitHub shows no more of a step
 _TEXT = 120  # characters of each side
@@ -51,15 +52,21 @@ def _said(test: TestResult) -> str:
     lines = [test.headline or "the test failed"]
     compared = next((found for found in test.comparisons if found.headline == test.headline), None)
     if compared is not None:
-        for pair in compared.tokens:
-            if pair.position == compared.steps.divergence:
-                sides = [repr(side.text) if side else "the end" for side in (pair.recorded, pair.observed)]
-                lines.append(f"recorded {sides[0]:.{_TEXT}}, now {sides[1]:.{_TEXT}}")
-        if compared.why:
-            lines.append(compared.why[:_WHY])
-        if compared.pending:
+        lines += _tokens(compared.course)
+        if compared.explanation is not None:
+            lines.append(compared.explanation.sentence[:_WHY])
+        if compared.saved:
             lines.append(f"accept it: {command('hfmodels', 'accept', operand(compared.writer))}")
     return "\n".join(lines)
+
+
+def _tokens(course: Course | None) -> Iterator[str]:
+    if course is not None and course.divergence is not None:
+        place = course.divergence - course.start
+        sides = [
+            repr(parts[place].text) if place < len(parts) else "the end" for parts in (course.recorded, course.observed)
+        ]
+        yield f"recorded {sides[0]:.{_TEXT}}, now {sides[1]:.{_TEXT}}"
 
 
 def _message(text: str) -> str:

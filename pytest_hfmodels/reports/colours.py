@@ -24,10 +24,8 @@ _WHY = re.compile(r"^(E +)(why:|-) (.*)$")
 
 
 def paint(reports: Iterable[Any]) -> None:
-    """Colour the lines that stand for a mismatch in the reports of failed tests."""
+    """Colour the lines that stand for a mismatch in the reports of tests that failed by one."""
     for report in reports:
-        if dict(getattr(report, "user_properties", ())).get("hfmodels_verdict", "same") == "same":
-            continue
         trace = getattr(report.longrepr, "reprtraceback", None)
         for entry in getattr(trace, "reprentries", ()):
             entry.lines = painted(entry.lines)

@@ -8,6 +8,7 @@ and need script.
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections import Counter
 from hashlib import sha256
@@ -29,14 +30,16 @@ from pytest_hfmodels.verdicts import severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels.reports.results import Compared, Excerpt, ProvenanceView, Results, Steps, TestResult, TokenPair
+    from pytest_hfmodels.kinds.base import Course, Part
+    from pytest_hfmodels.results.model import Compared, Excerpt, Results, Side, TestResult
 
 SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
 _OPEN = 3  # of the gravest tests, opened from the start
 # What all texts and all drawings of a page may take together; with few tests, each shows all that the results hold.
 _CHARACTERS, _MOST_CHARACTERS, _LEAST_CHARACTERS = 5_000_000, 4000, 250
 _POINTS, _MOST_POINTS, _LEAST_POINTS = 600_000, 512, 40
-_MANY, _NEAREST = 1000, 1  # with more comparisons than that, only the nearest tokens on each side of a divergence
+# Tokens on each side of a divergence; with many comparisons only the nearest.
+_NEAR, _MANY, _NEAREST = 3, 1000, 1
 _DETAILS = 2000
 _PAGE = 14_000_000  # bytes; one of thousands of tests can still be sent and opened
 _PLAIN = 6_000_000  # of details that are not packed
@@ -124,7 +127,7 @@ class _Page:
         count = max(1, sum(len(test.comparisons) for test in self.tests))
         self._characters = max(_LEAST_CHARACTERS, min(_MOST_CHARACTERS, _CHARACTERS // (2 * count)))
         self._points = max(_LEAST_POINTS, min(_MOST_POINTS, _POINTS // (3 * count)))
-        self._reach = _NEAREST if count > _MANY else _MANY
+        self._reach = _NEAREST if count > _MANY else _NEAR
         self._opened = 0
 
     def overview(self) -> list[dict[str, Any]]:
@@ -156,7 +159,7 @@ class _Page:
         verdict = test.verdict or "none"
         opened = verdict not in ("same", "none") and self._opened < _OPEN
         self._opened += opened
-        drifts = [found.drift for found in test.comparisons if found.drift is not None]
+        drifts = [found.drift for found in test.comparisons if found.drift is not None and math.isfinite(found.drift)]
         return {
             "id": test.id,
             "engine": test.engine or "",
@@ -173,33 +176,33 @@ class _Page:
         }
 
     def _body(self, test: TestResult) -> Markup:
+        verdict = test.verdict or "none"
         comparisons = [self._comparison(found) for found in test.comparisons]
-        details = test.details[-_DETAILS:]
+        details = test.details[-_DETAILS:] if verdict == "broken" else ""
         return Markup(self._template.render(test=test, comparisons=comparisons, details=details))
 
     def _comparison(self, found: Compared) -> dict[str, Any]:
-        texts = _texts(found.recorded, found.observed, self._characters)
+        recorded = None if found.recorded is None else found.recorded.text
+        texts = _texts(recorded, found.observed.text, self._characters)
         return {
             "about": found,
-            "alike": found.recorded is not None and texts[0] == texts[1],
+            "why": found.explanation,
+            "alike": recorded is not None and texts[0] == texts[1],
             "texts": texts,
             "differences": [difference for difference in found.differences if difference.stage not in _DRAWN],
-            "tokens": [_pair(pair, found.steps) for pair in found.tokens if self._is_near(pair, found.steps)],
-            "plot": plot(found.steps, found.tolerance, most=self._points),
+            "tokens": [] if found.course is None else list(_tokens(found.course, self._reach)),
+            "plot": None if found.course is None else plot(found.course, found.tolerance, most=self._points),
             "moved": [(what, then, now) for what, then, now, differs in _made(found) if differs],
             "pair": self._pair(found),
             "accept": command("hfmodels", "accept", operand(found.writer)),
         }
-
-    def _is_near(self, pair: TokenPair, steps: Steps) -> bool:
-        return steps.divergence is None or abs(pair.position - steps.divergence) <= self._reach
 
     def _pair(self, found: Compared) -> int:
         """Return the number of the table that tells what made both sides: one for all tests that share it."""
         rows = list(_made(found))
         number = self._numbers.setdefault(repr(rows), len(self.pairs) + 1)
         if number > len(self.pairs):
-            self.pairs.append({"number": number, "rows": rows, "recorded": found.recorded_by is not None})
+            self.pairs.append({"number": number, "rows": rows, "recorded": found.recorded is not None})
         return number
 
 
@@ -235,42 +238,47 @@ def _left_out(count: int) -> Markup:
     return Markup("<small>… {} characters …</small>").format(f"{count:,}") if count else Markup()
 
 
-def _pair(pair: TokenPair, steps: Steps) -> dict[str, Any]:
+def _tokens(course: Course, reach: int) -> Iterator[dict[str, Any]]:
+    """Yield the decisions on both sides of a divergence."""
+    if course.divergence is None:
+        return
+    split = course.divergence - course.start
+    last = min(max(len(course.recorded), len(course.observed)), split + reach + 1)
+    for place in range(max(0, split - reach), last):
+        sides = [_token(parts[place]) if place < len(parts) else None for parts in (course.recorded, course.observed)]
+        yield {"number": course.start + place + 1, "here": place == split, "sides": sides}
+
+
+def _token(part: Part) -> dict[str, Any]:
     return {
-        "number": pair.position + 1,
-        "here": pair.position == steps.divergence,
-        "sides": [
-            None
-            if token is None
-            else {
-                "text": shown(token.text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")),
-                "id": token.id,
-                "log_probability": _figure(token.log_probability),
-                "margin": _figure(token.margin),
-            }
-            for token in (pair.recorded, pair.observed)
-        ],
+        "text": shown(part.text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")),
+        "id": "–" if part.id is None else part.id,
+        "log_probability": _figure(part.log_probability),
+        "margin": _figure(part.margin),
     }
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _made(found: Compared) -> Iterator[tuple[str, str, str, bool]]:
     """Yield what made both sides: of what, recorded, now, whether they differ."""
-    before, now = found.recorded_by, found.observed_by
     for what in ("engine", "implementation", "dtype", "attention", "device", "cpu"):
-        yield _row(what, _field(before, what), getattr(now, what))
-    known = {} if before is None else before.versions
-    for package in sorted({*known, *now.versions}):
-        yield _row(package, known.get(package, "–"), now.versions.get(package, "–"))
-    for what in ("checkpoint", "origin", "revision", "weights", "config", "tokenizer"):
-        yield _row(what, _field(before, what), getattr(now, what) or "–")
+        yield _row(what, *(_field(side, "provenance", what) for side in (found.recorded, found.observed)))
+    known = {} if found.recorded is None else found.recorded.provenance.versions
+    now = found.observed.provenance.versions
+    for package in sorted({*known, *now}):
+        yield _row(package, known.get(package, "–"), now.get(package, "–"))
+    for what, name in (("checkpoint", "name"), *((part, part) for part in _PARTS)):
+        yield _row(what, *(_field(side, "checkpoint", name) for side in (found.recorded, found.observed)))
 
 
-def _field(made: ProvenanceView | None, what: str) -> str:
-    return "–" if made is None else str(getattr(made, what) or "–")
+_PARTS = ("origin", "revision", "weights", "config", "tokenizer")
+
+
+def _field(side: Side | None, of: str, what: str) -> str:
+    return "–" if side is None else str(getattr(getattr(side, of), what) or "–")
 
 
 def _row(what: str, before: str, now: str) -> tuple[str, str, str, bool]:

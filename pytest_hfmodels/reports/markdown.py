@@ -16,7 +16,7 @@ from pytest_hfmodels.verdicts import severity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_hfmodels.reports.results import Compared, Excerpt, Results, TestResult
+    from pytest_hfmodels.results.model import Compared, Excerpt, Results, TestResult
 
 MOST = 1024 * 1024  # bytes: GitHub takes no more of summary a step, and shows none of a larger one
 SHOWN = 50  # tests with their texts
@@ -110,7 +110,7 @@ def _test(test: TestResult) -> Iterator[str]:
     for found in test.comparisons:
         if found.verdict != "same":
             yield from _comparison(found)
-    if test.details:
+    if test.details and test.verdict == "broken":
         yield from _fenced(visible(test.details), "")
     yield from ("</details>", "")
 
@@ -118,30 +118,30 @@ def _test(test: TestResult) -> Iterator[str]:
 def _comparison(found: Compared) -> Iterator[str]:
     yield f"{code(found.snapshot)}, {found.shows}:"
     yield ""
-    if found.recorded == found.observed:
+    recorded, observed = None if found.recorded is None else found.recorded.text, found.observed.text
+    if recorded == observed:
         yield "the same on both sides."
         yield ""
     else:
-        lines = [] if found.recorded is None else [f"- {line}" for line in _side(found.recorded, found).splitlines()]
-        lines += [f"+ {line}" for line in _side(found.observed, found).splitlines()]
+        lines = [] if recorded is None else [f"- {line}" for line in _side(recorded, observed).splitlines()]
+        lines += [f"+ {line}" for line in _side(observed, recorded or observed).splitlines()]
         yield from _fenced("\n".join(lines), "diff")
     if found.drift is not None:
         yield f"Numbers moved by at most {found.drift:.2g} (tolerance {found.tolerance:.2g})."
-    if found.why:
-        yield f"Why: {escape(found.why)}."
-    yield from (f"- {escape(evidence.what)}" for evidence in found.evidence[:_EVIDENCE])
-    if found.suggests:
-        yield ""
-    yield from (f"Find the release: {code(suggested)}" for suggested in found.suggests)
-    if found.pending:
+    if found.explanation is not None:
+        yield f"Why: {escape(found.explanation.sentence)}."
+        yield from (f"- {escape(evidence.what)}" for evidence in found.explanation.evidence[:_EVIDENCE])
+        if found.explanation.suggests:
+            yield ""
+        yield from (f"Find the release: {code(suggested)}" for suggested in found.explanation.suggests)
+    if found.saved:
         yield ""
         yield f"Accept it: {code(command('hfmodels', 'accept', operand(found.writer)))}"
     yield ""
 
 
-def _side(side: Excerpt, found: Compared) -> str:
+def _side(side: Excerpt, other: Excerpt) -> str:
     """Return the part of a text where the sides part."""
-    other = found.observed if side is found.recorded else found.recorded or side
     first = 0 if side.text == other.text else max(0, common_prefix(side.text, other.text) - _BEFORE)
     last = first + _TEXT
     before, after = ("…" if side.start + first else ""), ("…" if side.end + len(side.text[last:]) else "")

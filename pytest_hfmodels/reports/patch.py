@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
 
 
 def apply_command(file: str, root: Path) -> str:
@@ -29,6 +31,33 @@ def apply_command(file: str, root: Path) -> str:
     return command("git", "-C", top, "apply", operand(os.path.relpath(file, top)))
 
 
+def offer(pendings: Sequence[Pending], tests: int, folder: Path, root: Path, *, asked: bool) -> str:
+    """Write a patch that nobody asked for, as the cache folder cannot be written; return what to print.
+
+    Args:
+        pendings: the changes that could not be saved.
+        tests: that failed.
+        folder: in which they would have been saved.
+        root: of the project.
+        asked: whether a patch is written anyway.
+    """
+    unsaved = len({pending.test for pending in pendings})
+    count = "nothing is pending" if unsaved == tests else f"{unsaved} of them could not be saved"
+    said = f"{count}, because {folder} cannot be written"
+    if asked:
+        return said
+    try:
+        patch = patch_of(pendings, root)
+        if not patch:
+            return said
+        handle, file = tempfile.mkstemp(prefix="hfmodels-", suffix=".patch")
+        os.close(handle)
+        write_atomically(Path(file), patch)
+    except (OSError, SnapshotError):
+        return f"{said}; --hfmodels-patch FILE writes the changes that hfmodels accept would accept"
+    return f"{said}; apply it: {apply_command(file, root)} (--hfmodels-patch FILE chooses the file)"
+
+
 def patch_of(pendings: Iterable[Pending], root: Path) -> str:
     """Return what accepting would write, as text to be kept in UTF-8 with its line ends as they are.
 
@@ -40,18 +69,9 @@ def patch_of(pendings: Iterable[Pending], root: Path) -> str:
         SnapshotError: a snapshot lies outside of that repository, or cannot be read.
     """
     top = repository(root)
-    told = (pending for pending in pendings if is_text(pending) and not pending.is_stale(root))
+    told = (pending for pending in pendings if pending.is_text() and not pending.is_stale(root))
     ordered = sorted(told, key=lambda pending: pending.compared)
     return "".join(f"{line}\n" for pending in ordered for line in _file(pending, root, top))
-
-
-def is_text(pending: Pending) -> bool:
-    """Tell whether a file can hold it: a record that was made by hand may have a lone surrogate in it."""
-    try:
-        pending.text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def repository(root: Path) -> Path:

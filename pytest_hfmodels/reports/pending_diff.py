@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.shell import is_command
+from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_hfmodels.reports.tint import Tint
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
 
 LONGEST = 1000  # characters of a line
 
@@ -31,7 +32,7 @@ def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) 
         SnapshotError: the file cannot be read.
     """
     earlier = pending.earlier(root)
-    trouble, compared = pending.trouble(root), visible_line(pending.compared)
+    trouble, compared = problem(pending, root), visible_line(pending.compared)
     what = f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}"
     yield tint.bold(visible_line(what))
     for line in pending.why:

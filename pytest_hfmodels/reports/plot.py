@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.reports.results import Steps
+    from pytest_hfmodels.kinds.base import Course
 
 WIDTH, HEIGHT = 400, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 394, 6, 132
@@ -42,40 +42,48 @@ class Plot:
     summary: str
 
 
-def plot(steps: Steps, tolerance: float, *, most: int) -> Plot | None:
+def plot(course: Course, tolerance: float, *, most: int) -> Plot | None:
     """Return a drawing, or None where there is nothing to draw.
 
     Args:
-        steps: the figures.
+        course: the figures.
         tolerance: a line to hold the drift against.
         most: points of a series; those around the divergence are taken.
     """
-    count = max(len(steps.recorded_margin), len(steps.observed_margin), len(steps.drift))
-    focus = 0 if steps.divergence is None else steps.divergence - steps.start
+    series = _series(course)
+    count = max(map(len, series.values()))
+    focus = 0 if course.divergence is None else course.divergence - course.start
     start = max(0, min(focus - most // 2, count - most))
-    shown = slice(start, start + most)
-    series = {
-        "margin": steps.recorded_margin[shown],
-        "now": steps.observed_margin[shown],
-        "drift": steps.drift[shown],
-    }
+    series = {name: values[start : start + most] for name, values in series.items()}
     drawn = max(map(len, series.values()))
     figures = [figure for values in series.values() for figure in values if figure is not None and figure > 0]
     if not figures:
         return None
     low, high = _range([*figures, tolerance])
     scale = _Scale(low, high, drawn)
-    inside = steps.divergence is not None and 0 <= focus - start < drawn
+    inside = course.divergence is not None and 0 <= focus - start < drawn
     return Plot(
         lines=tuple((name, path) for name, values in series.items() if (path := "".join(scale.path(values)))),
         grid="".join(f"M{_LEFT} {scale.height(10.0**power)}H{_RIGHT}" for power in _powers(low, high)),
         ticks=tuple((scale.height(10.0**power), f"1e{power}") for power in _powers(low, high)),
         divergence=scale.place(focus - start) if inside else None,
         tolerance=scale.height(tolerance) if tolerance > 0 else None,
-        first=steps.start + start + 1,
-        last=steps.start + start + drawn,
-        summary=_summary(steps, tolerance),
+        first=course.start + start + 1,
+        last=course.start + start + drawn,
+        summary=_summary(course, tolerance),
     )
+
+
+def _series(course: Course) -> dict[str, list[float | None]]:
+    return {
+        "margin": _drawable(part.margin for part in course.recorded),
+        "now": _drawable(part.margin for part in course.observed),
+        "drift": _drawable(course.drift),
+    }
+
+
+def _drawable(values: Iterable[float | None]) -> list[float | None]:
+    return [value if value is not None and math.isfinite(value) else None for value in values]
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,15 @@ def _powers(low: int, high: int) -> range:
     return range(high, low - 1, -max(1, math.ceil((high - low) / _TICKS)))
 
 
-def _summary(steps: Steps, tolerance: float) -> str:
-    told = []
+def _summary(course: Course, tolerance: float) -> str:
+    told, series = [], _series(course)
     for name, values, wanted in (
-        ("smallest recorded margin", steps.recorded_margin, min),
-        ("smallest margin now", steps.observed_margin, min),
-        ("largest drift", steps.drift, max),
+        ("smallest recorded margin", series["margin"], min),
+        ("smallest margin now", series["now"], min),
+        ("largest drift", series["drift"], max),
     ):
         known = [(value, step) for step, value in enumerate(values) if value is not None]
         if known:
             value, step = wanted(known)
-            told.append(f"{name} {value:.3g} at {steps.unit} {steps.start + step + 1}")
+            told.append(f"{name} {value:.3g} at {course.unit} {course.start + step + 1}")
     return f"{', '.join(told)}; tolerance {tolerance:.2g}" if told else ""

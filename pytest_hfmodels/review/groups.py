@@ -12,7 +12,7 @@ from pytest_hfmodels.verdicts import severity
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from pytest_hfmodels.review.releases import old_releases, why_no_variant
 from pytest_hfmodels.review.screen import change_lines
 from pytest_hfmodels.review.wrap import fold, fold_all
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
-from pytest_hfmodels.snapshots.pending import current
+from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.review.groups import Group
     from pytest_hfmodels.review.terminal import Terminal
-    from pytest_hfmodels.snapshots.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
 
 
@@ -78,7 +78,7 @@ class Walk:
 
     def _answer(self, shown: Pending, group: Group) -> Pending | None:
         """Return None where it is decided or skipped, and else what to show."""
-        trouble = shown.trouble(self._root)
+        trouble = problem(shown, self._root)
         keys = self._keys(shown, group, in_order=trouble is None)
         self._terminal.say(*fold_all((f"{key} {what}" for key, what in keys.items()), self._terminal.width))
         while True:
@@ -93,7 +93,7 @@ class Walk:
                 self._page(shown)
             elif key in keys:
                 now = self._now(shown)
-                if now != shown or shown.trouble(self._root) != trouble:
+                if now != shown or problem(shown, self._root) != trouble:
                     return now
                 if self._decide(key, shown, group):
                     return None
@@ -125,7 +125,7 @@ class Walk:
         try:
             if key == "r":
                 reject(self._project, [shown])
-                self._tell("rejected", [shown], f"rejected; {shown.remains(self._root)}")
+                self._tell("rejected", [shown], f"rejected; {shown.after_reject(self._root)}")
             elif key == "a":
                 self._accept([shown])
             elif key == "g":
@@ -153,7 +153,7 @@ class Walk:
             now = self._now(change)
             if now != change:
                 continue
-            trouble = change.trouble(self._root)
+            trouble = problem(change, self._root)
             if trouble is None:
                 same.append(change)
             else:
@@ -190,7 +190,7 @@ class Walk:
             self._lost = True
             self._say(f"{folder.path} was deleted meanwhile, and what was pending with it. Run the tests again.")
             raise _Left
-        now = current(folder, change.snapshot)
+        now = folder.current(change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
             self._say("", f"decided elsewhere meanwhile: {change.test}")

@@ -12,7 +12,7 @@ from pytest_hfmodels.snapshots.format import parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
 
 _PACKAGES = ("transformers", "torch", "tensorflow")  # in the order in which a difference is likely to come from them
 

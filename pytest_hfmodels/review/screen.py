@@ -13,12 +13,13 @@ from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.review.wrap import fold
 from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load
+from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hfmodels.reports.tint import Tint
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
 
 _LEAD = 100  # characters of what both texts begin with
 _SHOWN = 300  # characters of each text from there on
@@ -38,7 +39,7 @@ def change_lines(change: Pending, root: Path, width: int, tint: Tint, *, place: 
         tint: the colours.
         place: where in the review it stands: `3 of 14`.
     """
-    trouble = change.trouble(root)
+    trouble = problem(change, root)
     what = change.verdict if change.cause is None else f"{change.verdict}: {change.cause}"
     yield from (tint.bold(line) for line in fold(visible_line(f"[{place}] {what}"), width))
     yield from fold(visible_line(change.test), width)

@@ -5,9 +5,10 @@ May import records; explain, reports and fixtures stand on it. Nothing here runs
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.kinds.comparison import Comparison, Difference, Verdict, compare
+from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
 from pytest_hfmodels.kinds.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
 from pytest_hfmodels.snapshots.format import dump, load
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.assertion import (

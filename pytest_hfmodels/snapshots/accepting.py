@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Literal
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError, SnapshotError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.destination import why_no_ledger_written, why_not_written
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER
-from pytest_hfmodels.snapshots.pending import current, digest_of, forget
+from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_hfmodels.snapshots.pending import Pending
+    from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
 
 
@@ -73,10 +74,10 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
                 f"The test {pending.test} no longer exists, so its output cannot be accepted.",
                 hint="Reject it. If the test does exist, run its whole test file.",
             )
-        invalid_reason = pending.invalid_reason()
-        if invalid_reason is not None:
+        reason = invalid_reason(pending)
+        if reason is not None:
             raise SnapshotError(
-                f"The pending change of {pending.test} cannot be accepted: {invalid_reason}.",
+                f"The pending change of {pending.test} cannot be accepted: {reason}.",
                 hint=f"Reject it, and run the test again: {command('hfmodels', 'reject', pending.test)}",
             )
         stale = pending.staleness(project.root)
@@ -94,7 +95,7 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     contents = {path: text for path, text in contents.items() if not (path.exists() and _text(path) == text)}
     _write_all(contents)
     for pending in chosen:
-        forget(project.pending, pending.snapshot)
+        project.pending.delete(pending.snapshot)
     return list(contents)
 
 
@@ -111,7 +112,7 @@ def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
 
 def _is_listed(project: Project, pending: Pending) -> bool:
     try:
-        return current(project.pending, pending.snapshot) == pending  # another is of a run that has ended since
+        return project.pending.current(pending.snapshot) == pending  # another is of a run that has ended since
     except SnapshotError:
         return True
 
@@ -157,8 +158,8 @@ def reject(project: Project, chosen: Sequence[Pending]) -> None:
         SnapshotError: the folder they are in cannot be written.
     """
     for pending in chosen:
-        forget(project.pending, pending.snapshot)
-        if current(project.pending, pending.snapshot) is not None:
+        project.pending.delete(pending.snapshot)
+        if project.pending.current(pending.snapshot) is not None:
             raise SnapshotError(
                 f"What {pending.test} left pending cannot be dropped: {project.pending.path} cannot be written.",
                 hint="Let it be written to, and reject again.",

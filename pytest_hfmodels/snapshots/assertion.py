@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from os.path import relpath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
-from pytest_hfmodels.kinds.comparison import Comparison, Verdict, compare
+from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.kinds.guard import require_readable
 from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
@@ -23,14 +24,17 @@ from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.model_request import request_of
 from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
+from pytest_hfmodels.results.describe import describe
+from pytest_hfmodels.results.pending import Pending, digest_of
 from pytest_hfmodels.snapshots.destination import why_not_written
 from pytest_hfmodels.snapshots.format import dump, load, parse
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, snapshots_folder
-from pytest_hfmodels.snapshots.pending import Pending, digest_of, forget, keep, pending_folder
+from pytest_hfmodels.snapshots.pending import pending_folder
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
 from pytest_hfmodels.snapshots.toml_reader import read_file
 from pytest_hfmodels.snapshots.variants import variant_of
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots.variants import Variant
 
     Explain = Callable[..., Explanation]
@@ -54,39 +59,6 @@ class UnusedSnapshotWarning(UserWarning):
 
 class InconsistentRecordWarning(UserWarning):
     """A new record contradicts itself: `generate` and a forward pass of the same model gave different numbers."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a snapshot comparison, for the reports.
-
-    Args:
-        writer: the node id of the test on the engine that writes the file.
-        to_type: the same id, from the folder in which pytest was started.
-        path: the file.
-        recorded: what it held, or None where there was no file.
-        observed: what was compared with it.
-        comparison: the verdict and what differs.
-        refused: whether an update was asked for, and this engine may not write the file.
-        variant: that stood for the base, or None.
-        from_base: what the comparison with the base says, where a variant stood for it.
-        explanation: why the two differ; None where they are the same, or the file has been rewritten.
-        equal: the result that the test got from the comparison.
-        repeated: whether an update was requested, but an earlier run of the test in this session wrote the file.
-    """
-
-    writer: str
-    to_type: str
-    path: Path
-    recorded: Record | None
-    observed: Record
-    comparison: Comparison
-    refused: bool
-    variant: Variant | None = None
-    from_base: Comparison | None = None
-    explanation: Explanation | None = None
-    equal: bool = True
-    repeated: bool = False
 
 
 class HFSnapshot:
@@ -107,14 +79,14 @@ class HFSnapshot:
         self._name: str | None = None
         self._used: set[str] = set()
         self._written = item.config.stash.setdefault(_WRITTEN, {})
-        self.outcomes: list[Outcome] = []
+        self.compared: list[Compared] = []
         self._numbered: set[Path] = set()  # the files of comparisons without a name
         self.errors: list[Exception] = []  # raised by comparisons; a test may have caught them
 
     @property
-    def last(self) -> Outcome | None:
+    def last(self) -> Compared | None:
         """What the last comparison said."""
-        return self.outcomes[-1] if self.outcomes else None
+        return self.compared[-1] if self.compared else None
 
     def __call__(self, *, name: str) -> HFSnapshot:
         """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
@@ -166,26 +138,22 @@ class HFSnapshot:
         kind = kind_of(observed)
         if not is_ours(kind):
             require_readable(kind, observation.recorded, observed, comparison)
-        refused = not may_write and update_requested(self.item.config)
         from_base = None if variant is None else self._from_base(variant, observation)
-        self.outcomes.append(
-            Outcome(
-                self._writer(),
-                id_to_type(self._writer(), self.item.config),
-                path,
-                observation.recorded,
-                observed,
-                comparison,
-                refused,
-                variant,
-                from_base,
-                explanation,
-                equal,
-                repeated,
-            )
+        found = describe(
+            observation.recorded,
+            observed,
+            comparison,
+            explanation,
+            snapshot=self._named(path),
+            equal=equal,
+            entry=None if variant is None else variant.entry.name,
+            base=None if from_base is None else from_base.verdict,
+            writer=self._writer(),
+            refusal=self._refusal(observation, variant, from_base, repeated=repeated, may_write=may_write),
         )
+        self.compared.append(found)  # before anything can fail: the test's report has it
         if may_write:
-            self._keep_pending(observation, base, variant, equal=equal)
+            self.compared[-1] = self._keep_pending(found, observation, base)
         if observation.recorded is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if comparison.verdict is Verdict.NEAR_TIE and equal:
@@ -220,7 +188,7 @@ class HFSnapshot:
     def __repr__(self) -> str:
         if self.last is None:
             return f"<HFSnapshot of {self.item.nodeid}>"
-        return f"<HFSnapshot {self.last.path.name}: {self.last.comparison.verdict}>"
+        return f"<HFSnapshot {PurePath(self.last.snapshot).name}: {self.last.verdict}>"
 
     def _require_consistent(self, observation: Observation) -> None:
         """Warn if a record contradicts itself when it is recorded or would have been."""
@@ -307,39 +275,64 @@ class HFSnapshot:
         expectations = sys.modules.get("pytest_hfmodels.expectations")  # not imported: the project has no ledger
         return expectations is not None and isinstance(self.item.stash.get(expectations.ENTRY, None), Break)
 
-    def _keep_pending(self, observation: Observation, base: Path, variant: Variant | None, *, equal: bool) -> None:
+    def _refusal(
+        self,
+        observation: Observation,
+        variant: Variant | None,
+        from_base: Comparison | None,
+        *,
+        repeated: bool,
+        may_write: bool,
+    ) -> str | None:
+        """Return why an update does not write the file, or None where it does."""
+        if variant is not None and from_base is not None and from_base.verdict is Verdict.SAME:
+            return (
+                f"the base snapshot matches here, so {variant.entry.name} covers too many releases: narrow `when` at "
+                f"{variant.entry.place}"
+            )
+        if repeated:
+            return "not updated: an earlier run of this test in this session recorded a different output"
+        if may_write or not update_requested(self.item.config):
+            return None
+        if observation.recorded is None:
+            return "torch must record this file first: run the test on torch"
+        made, now = observation.recorded.provenance, observation.record.provenance
+        if made.implementation != now.implementation:
+            whose = f"{made.implementation}'s model recorded this file, and {now.implementation}'s must agree"
+            return f"not updated: {whose}"
+        return f"not updated: {made.engine} recorded this file, and every engine must match it"
+
+    def _keep_pending(self, found: Compared, observation: Observation, base: Path) -> Compared:
         """Save what an update would write, for `hfmodels accept`; or delete the change of a test that passes now."""
         config, path = self.item.config, observation.path
-        folder = pending_folder(config)
-        if folder is None or Options.of(config).baseline:
-            return
-        root = config.rootpath
-        snapshot = relpath(base, root)
-        told = self.outcomes[-1].from_base
-        if equal or (told is not None and told.verdict is Verdict.SAME):  # the base's own output is no variant of it
-            forget(folder, snapshot)
-            return
+        if Options.of(config).baseline:
+            return found
+        folder, snapshot = pending_folder(config), self._named(base)
+        if found.equal or found.base is Verdict.SAME:  # the base's own output is no variant of it
+            if folder is not None:
+                folder.delete(snapshot)
+            return found
         with suppress(OSError):
-            config.cache.mkdir("hfmodels-pending")  # so that pytest makes its folder, and keeps git away from it
+            if folder is not None:  # so that pytest makes its folder, and keeps git away from it
+                config.cache.mkdir("hfmodels-pending")
         earlier = read_file(path)
         kept = parse(earlier, path) if earlier is not None else None
         accepts = None if observation.recorded is None else observation.tolerance(observation.recorded).accepts
-        last = self.outcomes[-1]
-        explained = last.explanation
-        keep(
-            folder,
-            Pending(
-                test=self._writer(),
-                verdict=last.comparison.verdict,
-                snapshot=snapshot,
-                compared=relpath(path, root),
-                entry=None if variant is None else variant.entry.name,
-                digest=digest_of(path),
-                text=dump(observation.record, earlier=kept, keep=accepts),
-                cause=None if explained is None else explained.cause,
-                why=() if explained is None else _why(explained),
-            ),
+        pending = Pending(
+            test=self._writer(),
+            verdict=found.verdict,
+            snapshot=snapshot,
+            compared=self._named(path),
+            entry=found.entry,
+            digest=digest_of(path),
+            text=dump(observation.record, earlier=kept, keep=accepts),
+            cause=found.cause,
+            why=() if found.explanation is None else _why(found.explanation),
         )
+        return replace(found, pending=pending, saved=folder is not None and folder.save(pending))
+
+    def _named(self, path: Path) -> str:
+        return PurePath(relpath(path, self.item.config.rootpath)).as_posix()
 
     def _writer(self) -> str:
         request, nodeid = request_of(self.item), stable_nodeid(self.item)

@@ -11,7 +11,7 @@ import pytest
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.snapshots.collected import run_quietly
 from pytest_hfmodels.snapshots.location import snapshots_folder
-from pytest_hfmodels.snapshots.pending import forget_validity, pending_folder, read_pending
+from pytest_hfmodels.snapshots.pending import forget_validity, invalid_reason, pending_folder
 
 if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import PendingFolder
@@ -50,8 +50,8 @@ def find_project() -> Project:
 
 def _register_kinds(root: Path, folder: PendingFolder) -> None:
     """Let pytest read the `conftest.py` beside each test whose change cannot be read: it may register the kind."""
-    found = read_pending(folder)
-    files = {root / pending.test.partition("::")[0] for pending in found if pending.invalid_reason() is not None}
+    found = folder.read()
+    files = {root / pending.test.partition("::")[0] for pending in found if invalid_reason(pending) is not None}
     names = sorted(str(file) for file in files if file.is_file())
     if names:
         run_quietly(_Configured(), *names)

@@ -15,10 +15,11 @@ import pytest
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.snapshots.collected import belongs
 from pytest_hfmodels.snapshots.location import snapshot_file
-from pytest_hfmodels.snapshots.pending import mark, pending_folder
+from pytest_hfmodels.snapshots.pending import pending_folder
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.snapshots.pending import Pending, PendingFolder
+    from pytest_hfmodels.results.pending import Pending
+    from pytest_hfmodels.snapshots.pending import PendingFolder
 
 
 def watch(config: pytest.Config) -> None:
@@ -62,7 +63,7 @@ class _Census:
     @pytest.hookimpl(tryfirst=True)  # before an xdist worker says that it has collected, and tests begin
     def pytest_collection_finish(self) -> None:
         """Note it."""
-        mark(self._folder, self._is_gone)
+        self._folder.flag(self._is_gone)
 
     def _is_gone(self, pending: Pending) -> bool | None:
         snapshot = self._named(self._root / pending.snapshot)

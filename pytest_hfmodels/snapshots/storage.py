@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
 
     from pytest_hfmodels.kinds import Record
-    from pytest_hfmodels.kinds.comparison import Verdict
     from pytest_hfmodels.kinds.tolerance import Tolerance
+    from pytest_hfmodels.verdicts import Verdict
 
 
 @dataclass

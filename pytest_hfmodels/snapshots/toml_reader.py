@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import read_bytes
+from pytest_hfmodels.results.pending import LARGEST
 from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LARGEST = 32 << 20  # bytes of a snapshot
 LARGEST_ID = 2**63 - 1  # both engines take ids of 64 bits
 DEEPEST = 32  # nested tables and arrays; the plugin's own files have 4 levels
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.kinds.comparison import Verdict, compare
+from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.tolerance import tolerance_for
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import Break, Change, Ledger, Removal, matches_test
 from pytest_hfmodels.snapshots.toml_reader import read_file
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

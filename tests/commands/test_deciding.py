@@ -13,7 +13,6 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.snapshots import accepting
-from pytest_hfmodels.snapshots.pending import keep
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import BUT, OTHER, REPLY, change, explained, pending, record, run
@@ -264,7 +263,7 @@ def test_characters_that_command_a_terminal_are_shown_by_name(
     changed: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = replace(pending(changed)["test_other"], test=f"{OTHER}[\x1b[31m\x07\u202e]")
-    keep(find_project().pending, odd)
+    find_project().pending.save(odd)
     capsys.readouterr()
 
     for command in (["pending"], ["diff"], ["accept", "test_it.py::test_other[\x1b]"], ["reject"]):

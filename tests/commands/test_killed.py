@@ -11,7 +11,6 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.review.lock import alone
 from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
-from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, record, run
@@ -63,7 +62,7 @@ def entire(project: Project) -> dict[str, str]:
 
 def accepting(variation: Variation | None) -> Callable[[Places], None]:
     def action(places: Places) -> None:
-        found = read_pending(places.pending)
+        found = places.pending.read()
         if found:
             accept(places, found, variation)
 
@@ -71,7 +70,7 @@ def accepting(variation: Variation | None) -> Callable[[Places], None]:
 
 
 def rejecting(places: Places) -> None:
-    reject(places, read_pending(places.pending))
+    reject(places, places.pending.read())
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -134,7 +133,7 @@ def test_typing_a_killed_reject_again_finishes_it(bare_project: Project, number:
 
 
 def reviewing(places: Places, answers: Sequence[str]) -> None:
-    found = read_pending(places.pending)
+    found = places.pending.read()
     if found:
         with alone(places.pending.path):
             Walk(places, found, Scripted(*answers[-len(found) :])).run()
@@ -183,7 +182,7 @@ def test_accept_works_if_the_base_already_holds_the_new_output(
     record(bare_project)
     change(bare_project)
     before = bare_project.snapshots
-    found = read_pending(find_project().pending)
+    found = find_project().pending.read()
     for one in found:
         bare_project.write(one.text, one.compared)
     after = bare_project.snapshots

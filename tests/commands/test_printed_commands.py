@@ -23,7 +23,6 @@ from pytest_hfmodels.review.terminal import Terminal
 from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import read_ledger
-from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.versions.grid import Grid
 
@@ -148,7 +147,8 @@ def test_commands_in_json(hostile: Project, shells: Shells) -> None:
     run(hostile, "--hfmodels-json=report.json")
 
     results = json.loads((hostile.path / "report.json").read_text(encoding="utf-8"))
-    found = [line for test in results["tests"] for one in test["comparisons"] for line in one["suggests"]]
+    explained = [one["explanation"] for test in results["tests"] for one in test["comparisons"]]
+    found = [line for one in explained for line in one["suggests"]]
     meant(shells, found, *BISECT)
 
 
@@ -167,7 +167,7 @@ def test_commands_in_a_review_and_a_diff(hostile: Project, shells: Shells, capsy
     project = find_project()
     terminal = Scripted(*["s"] * len(NAMES), width=60)
 
-    Walk(project, read_pending(project.pending), terminal).run()
+    Walk(project, project.pending.read(), terminal).run()
 
     assert isinstance(terminal, Terminal)
     meant(shells, [line.strip() for line in terminal.lines if line.startswith("  hfmodels ")], *BISECT)

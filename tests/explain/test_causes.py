@@ -169,7 +169,10 @@ def test_another_dtype(model: HFModel, models: ModelCache) -> None:
 
     assert found.cause == "dtype"
     assert found.ablations[0].returns
-    assert found.ablations[0].after < 1e-7 < found.ablations[0].before
+    after, before = found.ablations[0].after, found.ablations[0].before
+    assert after is not None
+    assert before is not None
+    assert after < 1e-7 < before
 
 
 def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models: ModelCache) -> None:
@@ -226,7 +229,7 @@ def test_going_back_to_the_earlier_dtype_is_explained(model: HFModel, models: Mo
     found = ask(load(after, Path("a.toml")), generate(model))
 
     assert found.cause == "dtype"
-    assert found.ablations[0].after < 1e-7
+    assert (found.ablations[0].after or 0) < 1e-7
 
 
 @pytest.mark.parametrize("amount", [0.01, 1.0])
@@ -241,7 +244,7 @@ def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount:
     share = re.search(r"float32 explains (\d+) % of the movement; the rest remains", told(found))
     swap = found.ablations[0]
     assert share is not None
-    assert int(share[1]) == max(0, round(100 * (1 - swap.after / swap.before)))
+    assert int(share[1]) == max(0, round(100 * (1 - (swap.after or 0) / (swap.before or 1))))
     assert found.sentence.endswith("the forward pass differs, starting at block 2")
     assert found.suggests == () or "bisect" in found.suggests[0]
 

@@ -13,7 +13,6 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.kinds import Kind, registry
 from pytest_hfmodels.kinds.classification.kind import KIND as CLASSIFICATION
 from pytest_hfmodels.review.loop import Walk
-from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import run
@@ -63,7 +62,7 @@ def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
 
     terminal = Scripted("a")
     project = find_project()
-    assert Walk(project, read_pending(project.pending), terminal).run() == 0
+    assert Walk(project, project.pending.read(), terminal).run() == 0
     assert "counts" in terminal.text
     page = (example.path / "report.html").read_text(encoding="utf-8")
     assert "count of" in page

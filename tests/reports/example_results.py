@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain import Ablation, Evidence, Explanation
 from pytest_hfmodels.kinds import Beam, GenerationRecord, Prompt, Step
-from pytest_hfmodels.reports import results as reported
-from pytest_hfmodels.reports.results import FORMAT, Results, Run, TestResult, count_verdicts
-from pytest_hfmodels.reports.summary import compared
-from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
-from pytest_hfmodels.snapshots.assertion import Outcome
+from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
+from pytest_hfmodels.kinds.tolerance import Tolerance
+from pytest_hfmodels.results.describe import describe
+from pytest_hfmodels.results.model import FORMAT, Results, Run, TestResult, count_verdicts
+from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.verdicts import Verdict
 
 from ..example_records import beams, classification, generation, live, moved, provenance, swapped
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds import Record
-    from pytest_hfmodels.reports.results import Compared
+    from pytest_hfmodels.results.model import Compared
 
-ROOT = Path("project").absolute()
 TOLERANCE = Tolerance(1e-4)
 BUT = Step(14, " but", -0.125, -0.125, 1.25, 13, " and")
 HOSTILE = (
@@ -29,18 +28,24 @@ HOSTILE = (
 )
 
 
-def outcome(recorded: Record | None, observed: Record, *, name: str = "test_a", **about: Any) -> Outcome:
+def told(recorded: Record | None, observed: Record, *, name: str = "test_a", **about: Any) -> Compared:
     comparison = (
         Comparison(Verdict.MISSING, (), 0.0, TOLERANCE) if recorded is None else compare(recorded, observed, TOLERANCE)
     )
-    path = ROOT / "snapshots" / "test_it" / f"{name}.toml"
-    test = about.pop("writer", f"test_it.py::{name}[torch]")
-    told: dict[str, Any] = {"writer": test, "to_type": test, "comparison": comparison, "refused": False, **about}
-    return Outcome(path=path, recorded=recorded, observed=observed, **told)
+    known: dict[str, Any] = {
+        "snapshot": f"snapshots/test_it/{name}.toml",
+        "writer": f"test_it.py::{name}[torch]",
+        "equal": comparison.verdict is Verdict.SAME,
+        "entry": None,
+        "base": None,
+    }
+    explanation = about.pop("explanation", None)
+    return describe(recorded, observed, comparison, explanation, **{**known, **about})
 
 
-def told(recorded: Record | None, observed: Record, **about: Any) -> Compared:
-    return compared(outcome(recorded, observed, **about), ROOT)
+def pending(name: str = "test_a") -> Pending:
+    file = f"snapshots/test_it/{name}.toml"
+    return Pending(f"test_it.py::{name}[torch]", "changed", file, file, None, None, "text")
 
 
 def result(*comparisons: Compared, name: str = "test_a", **about: Any) -> TestResult:
@@ -53,10 +58,11 @@ def result(*comparisons: Compared, name: str = "test_a", **about: Any) -> TestRe
         "engine": "torch",
         "outcome": "passed" if verdict is None else "failed",
         "verdict": verdict or ("same" if comparisons else None),
-        "cause": None,
+        "cause": next((found.cause for found in comparisons if found.cause), None),
         "headline": next((found.headline for found in comparisons if found.headline), ""),
         "details": "",
-        "ledger": None,
+        "raises": None,
+        "entry": None,
         "seconds": 0.25,
         "comparisons": comparisons,
     }
@@ -97,6 +103,8 @@ WHY = Explanation(
     suggests=("hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 -- 'test_it.py::test_a[torch]'",),
 )
 
+WEIGHTS = Explanation("changed", "checkpoint:weights", "the weights are others")
+
 
 def newer() -> Any:
     return replace(provenance(), versions={"transformers": "5.0.0", "torch": "2.0.0"}, attention="sdpa")
@@ -108,20 +116,20 @@ def one_of_each() -> Results:
     other = beams(beams=(first, Beam((11, 13, 17), -0.75, "My name is Ada and we")))
     row = classification().inputs[1]
     labels = classification(inputs=(classification().inputs[0], replace(row, label="calm")))
-    waiting = replace(changed(explanation=WHY), pending="snapshots/test_it/test_a.toml")
-    near = replace(changed(name="test_near"), verdict="near-tie", headline="generated token 2 differs")
+    waiting = replace(changed(explanation=WHY), pending=pending(), saved=True)
+    near = replace(changed(name="test_near"), verdict=Verdict.NEAR_TIE, equal=True)
     return results(
         result(told(generation(), generation()), name="test_same"),
-        result(waiting, name="test_changed", cause="forward"),
+        result(waiting, name="test_changed"),
         result(told(generation(), generation()), told(beams(), other, name="test_beam.1"), name="test_beam"),
-        result(told(classification(), labels), name="test_labels", cause="checkpoint:weights"),
-        result(told(generation(), generation(moved(1, by=0.25))), name="test_drift", ledger="moved"),
+        result(told(classification(), labels, explanation=WEIGHTS), name="test_labels"),
+        result(told(generation(), generation(moved(1, by=0.25))), name="test_drift", entry="moved"),
         result(told(None, generation()), name="test_missing"),
         result(near, name="test_near", outcome="passed"),
         result(
             name="test_broken",
             outcome="error",
-            verdict="broken",
+            verdict=Verdict.BROKEN,
             headline="TypeError: type_as() missing 1 required positional argument",
             details="E   TypeError: type_as() missing 1 required positional argument",
         ),
@@ -143,22 +151,26 @@ def hostile() -> Results:
         result(
             replace(
                 found,
-                pending=HOSTILE,
-                cause=HOSTILE,
+                pending=pending(HOSTILE),
+                saved=True,
                 snapshot=HOSTILE,
-                why=f"why: {HOSTILE}",
-                block=HOSTILE,
-                evidence=(reported.Evidence(f"the evidence: {HOSTILE}", {}),),
-                ablations=(reported.Ablation(f"a swap: {HOSTILE}", 1.0, None, returns=False),),
-                suggests=(f"a command: {HOSTILE}",),
+                explanation=Explanation(
+                    "changed",
+                    HOSTILE,
+                    f"why: {HOSTILE}",
+                    (Evidence(f"the evidence: {HOSTILE}"),),
+                    (Ablation(f"a swap: {HOSTILE}", 1.0, None, returns=False),),
+                    HOSTILE,
+                    suggests=(f"a command: {HOSTILE}",),
+                ),
                 notes=(f"a note: {HOSTILE}",),
-                differences=(reported.Difference("settings", f"a difference: {HOSTILE}", 0, HOSTILE, HOSTILE),),
+                differences=(Difference("settings", f"a difference: {HOSTILE}", HOSTILE, HOSTILE, 0),),
             ),
             name=f"test_a[{HOSTILE}\n::error::ran,x:y%]",
             headline=f"{HOSTILE} **bold** `x` | \u202e\n::error::ran",
-            cause=HOSTILE,
+            verdict=Verdict.BROKEN,
             details=f"```\n{HOSTILE}\n````",
-            ledger=HOSTILE,
+            entry=HOSTILE,
         ),
         stopped=HOSTILE,
         versions={"torch": HOSTILE},

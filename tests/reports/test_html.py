@@ -4,9 +4,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.kinds.base import Course, Part
 from pytest_hfmodels.reports.html import render
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.results import Results, Steps
 
 from ..example_records import generation
 from . import example_results as examples
@@ -14,6 +14,8 @@ from .test_grid_html import Page
 
 if TYPE_CHECKING:
     import pytest
+
+    from pytest_hfmodels.results.model import Results
 
 
 def page(results: Results) -> Page:
@@ -136,8 +138,12 @@ def test_a_patch_that_is_too_long_for_a_page_is_told_of() -> None:
     assert "data:" not in text
 
 
+def parts(*margins: float | None) -> tuple[Part, ...]:
+    return tuple(map(Part, margins))
+
+
 class TestPlot:
-    STEPS = Steps("token", 10, 4, 12, (2.0, 1.0, 0.5, -1.0), (2.0, None, 0.25), (0.0, 1e-6, 0.01))
+    STEPS = Course("token", 12, parts(2.0, 1.0, 0.5, -1.0), parts(2.0, None, 0.25), (0.0, 1e-6, 0.01), start=10)
 
     def test_the_figures_are_told_in_words_too(self) -> None:
         drawn = plot(self.STEPS, 1e-4, most=100)
@@ -166,7 +172,7 @@ class TestPlot:
         assert re.fullmatch(r" \d+-\d+", rest)
 
     def test_long_series_are_cut_around_the_divergence(self) -> None:
-        many = Steps("token", 0, 400, 300, (1.0,) * 400, (1.0,) * 400, (1e-6,) * 300)
+        many = Course("token", 300, parts(*[1.0] * 400), parts(*[1.0] * 400), (1e-6,) * 300)
 
         drawn = plot(many, 1e-4, most=40)
 
@@ -175,4 +181,4 @@ class TestPlot:
         assert drawn.divergence is not None
 
     def test_there_is_no_drawing_of_nothing(self) -> None:
-        assert plot(Steps("token", 0, 0, None, (), (), ()), 1e-4, most=100) is None
+        assert plot(Course("token", None, (), (), ()), 1e-4, most=100) is None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from pytest_hfmodels.reports.results import Results
+    from pytest_hfmodels.results.model import Results
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=MISSING)
 PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-Ada\r\n+Ad\u00e8le \u202e <b>\r\n"

@@ -17,7 +17,7 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import remove_leftovers, write_atomically, write_report
 from pytest_hfmodels.reports.patch import patch_of
-from pytest_hfmodels.snapshots.pending import Pending, digest_of
+from pytest_hfmodels.results.pending import Pending, digest_of
 
 from ..pending_project import NOW, TESTS, change, git, pending, record, run
 
@@ -148,7 +148,7 @@ def test_a_run_s_patch_makes_its_tests_pass(bare_project: Project) -> None:
 
     result.stdout.fnmatch_lines(
         [
-            "*- hfmodels patch -*",
+            "*- hfmodels reports -*",
             "patch of 2 snapshots: out/hfmodels.patch (apply it: git apply out/hfmodels.patch)",
         ]
     )
@@ -364,13 +364,15 @@ def test_a_patch_that_cannot_be_is_refused_before_anything_runs(
     result.stderr.fnmatch_lines([said])
 
 
-def test_without_a_cache_a_patch_is_refused(bare_project: Project) -> None:
-    bare_project.write("def test_nothing(): pass")
+def test_a_patch_needs_no_cache(bare_project: Project) -> None:
+    record(bare_project)
+    change(bare_project)
+    main(["reject"])
 
-    result = bare_project.run("--hfmodels-patch=out.patch")
+    bare_project.run("-p", "no:cacheprovider", "--hfmodels-patch=out.patch")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--hfmodels-patch needs pytest's cacheprovider*"])
+    apply((bare_project.path / "out.patch").read_text(encoding="utf-8"), bare_project.path)
+    bare_project.run().assert_outcomes(passed=3)
 
 
 def test_pending_writes_the_same_patch(bare_project: Project, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

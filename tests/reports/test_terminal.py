@@ -13,17 +13,15 @@ from pytest_hfmodels.explain import Ablation, Evidence, Explanation
 from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import header, mismatch
-from pytest_hfmodels.snapshots import Comparison, Tolerance, Verdict, compare
-from pytest_hfmodels.snapshots.assertion import Outcome
 
 from ..example_records import PROMPT, STEPS, beams, classification, generation, live, moved, swapped
+from . import example_results as examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels.kinds import Record
 
-TOLERANCE = Tolerance(1e-4)
 OTHER = Step(14, " but", -0.125, -0.125, 1.25, 13, " and")
 
 
@@ -32,22 +30,8 @@ def _in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def lines(recorded: Record | None, observed: Record, *, verbose: bool = True, **changes: Any) -> list[str]:
-    comparison = (
-        Comparison(Verdict.MISSING, (), 0.0, TOLERANCE) if recorded is None else compare(recorded, observed, TOLERANCE)
-    )
-    path = Path.cwd() / "snapshots" / "test_it" / "test_a.toml"
-    outcome: dict[str, Any] = {
-        "writer": "test_it.py::test_a[torch]",
-        "to_type": changes.get("writer", "test_it.py::test_a[torch]"),
-        "path": path,
-        "recorded": recorded,
-        "observed": observed,
-        "comparison": comparison,
-        "refused": False,
-        **changes,
-    }
-    return mismatch(Outcome(**outcome), verbose=verbose)
+def lines(recorded: Record | None, observed: Record, *, verbose: bool = True, **about: Any) -> list[str]:
+    return mismatch(examples.told(recorded, observed, **about), root=Path.cwd(), here=Path.cwd(), verbose=verbose)
 
 
 def test_the_first_token_that_differs_comes_first_with_its_figures() -> None:
@@ -169,17 +153,17 @@ def test_checkpoints_that_differ_are_noted() -> None:
 def test_a_missing_snapshot_shows_what_was_seen() -> None:
     assert lines(None, generation()) == [
         "missing: there is no snapshot snapshots/test_it/test_a.toml yet",
-        "  observed: 'My name is Ada and I'",
+        "  observed: My name is Ada and I",
         "  record it: pytest 'test_it.py::test_a[torch]' --snapshot-update",
     ]
-    assert lines(None, classification())[1] == "  observed: 'Good dog.': calm, 'Bad dog.': cross"
-    assert lines(None, generation(), refused=True)[2].startswith("  torch must record this file first: ")
+    assert lines(None, classification())[1].startswith("  observed: Good dog.: calm (")
+    assert lines(None, generation(), refusal="torch first")[2].startswith("  torch first (pytest ")
 
 
 def test_an_engine_that_may_not_write_says_whose_file_it_is() -> None:
-    told = lines(generation(), generation(moved(0, by=1.0), engine="tensorflow"), refused=True)
+    told = lines(generation(), generation(moved(0, by=1.0), engine="tensorflow"), refusal="not updated: torch")
 
-    assert told[-1] == "  not updated: torch recorded this file, and every engine must match it"
+    assert told[-1] == "  not updated: torch"
     assert any("(torch, float32, eager, AVX512)" in line for line in told)
     assert any("(tensorflow, float32, eager, AVX512)" in line for line in told)
 
@@ -280,7 +264,7 @@ def test_whatever_is_cut_or_left_out_is_said_to_be_told_with_vv() -> None:
 def test_a_test_whose_name_is_longer_than_everything_else_leaves_room_for_what_matters() -> None:
     steps = swapped(1, OTHER)
 
-    named = {"writer": f"test_it.py::test_a[{'x' * 500}]", "path": Path.cwd() / f"{'x' * 500}.toml"}
+    named = {"writer": f"test_it.py::test_a[{'x' * 500}]", "name": "x" * 500}
 
     told = lines(generation(), generation(steps), verbose=False, **named)
 

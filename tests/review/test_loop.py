@@ -13,7 +13,7 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.review.lock import alone
 from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.review.wrap import columns
-from pytest_hfmodels.snapshots.pending import keep, read_pending
+from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import BUT, OTHER, REPLY, change, explained, git, pending, record, run
@@ -49,7 +49,7 @@ def changed(bare_project: Project) -> Project:
 
 def walk(terminal: Scripted) -> int:
     project = find_project()
-    return Walk(project, read_pending(project.pending), terminal).run()
+    return Walk(project, project.pending.read(), terminal).run()
 
 
 def touched(project: Project) -> list[str]:
@@ -423,7 +423,7 @@ def test_a_new_snapshot_that_is_rejected_is_not_said_to_stay(bare_project: Proje
 
 
 def test_what_is_accepted_and_stays_listed_is_said(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.forget", lambda *_: None)
+    monkeypatch.setattr(PendingFolder, "delete", lambda *_: None)
     terminal = Scripted("a", "q", width=400)
 
     walk(terminal)
@@ -434,7 +434,7 @@ def test_what_is_accepted_and_stays_listed_is_said(changed: Project, monkeypatch
 
 def test_characters_that_command_a_terminal_are_shown_by_name(changed: Project) -> None:
     odd = replace(pending(changed)["test_other"], test=f"{OTHER}[\x1b[31m]")
-    keep(find_project().pending, odd)
+    find_project().pending.save(odd)
     terminal = Scripted("d", lambda: "r" if main(["reject", OTHER]) == 0 else "", "q")
 
     walk(terminal)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.review.releases import old_releases
 from pytest_hfmodels.snapshots.format import dump
-from pytest_hfmodels.snapshots.pending import Pending
 
 from ..example_records import generation, provenance
 

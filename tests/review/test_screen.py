@@ -10,10 +10,10 @@ import pytest
 from pytest_hfmodels.control_chars import UNSEEN
 from pytest_hfmodels.reports.pending_diff import diff_lines
 from pytest_hfmodels.reports.tint import Tint, tint_for
+from pytest_hfmodels.results.pending import Pending, digest_of
 from pytest_hfmodels.review.screen import change_lines
 from pytest_hfmodels.review.wrap import columns
 from pytest_hfmodels.snapshots.format import dump
-from pytest_hfmodels.snapshots.pending import Pending, digest_of
 
 from ..example_records import PROMPT, beams, classification, generation, moved
 

@@ -14,7 +14,6 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots import accepting
 from pytest_hfmodels.snapshots.accepting import accept
-from pytest_hfmodels.snapshots.pending import read_pending
 from pytest_hfmodels.snapshots.project import find_project
 
 if TYPE_CHECKING:
@@ -355,7 +354,7 @@ def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys
 
 def test_the_output_of_a_test_that_is_gone_is_not_written(changed: Project) -> None:
     before, project = changed.snapshots, find_project()
-    found = [replace(one, gone=True) for one in read_pending(project.pending)]
+    found = [replace(one, gone=True) for one in project.pending.read()]
 
     with pytest.raises(SnapshotError, match=r"The test test_it.py::test_other no longer exists"):
         accept(project, found)

@@ -11,17 +11,8 @@ import pytest
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.snapshots.pending import (
-    FORMAT,
-    Pending,
-    PendingFolder,
-    forget,
-    keep,
-    mark,
-    read_pending,
-    select,
-    unreadable,
-)
+from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.snapshots.pending import FORMAT, PendingFolder, select
 
 from ..pending_project import NOW, REPLY, TESTS, change, explained, pending, pending_files, record, run
 
@@ -63,9 +54,9 @@ def folder(tmp_path: Path) -> PendingFolder:
 def test_what_is_kept_can_be_read_with_cause_and_reasons(folder: PendingFolder) -> None:
     change = Pending("t::a", "changed", "s.toml", "v.toml", "e", "d", "text ‮\n", "forward", ("block 2", "4e-3"))
 
-    keep(folder, change)
+    folder.save(change)
 
-    assert read_pending(folder) == [change]
+    assert folder.read() == [change]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +75,12 @@ def test_what_is_kept_can_be_read_with_cause_and_reasons(folder: PendingFolder) 
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_hides_nothing(folder: PendingFolder, content: str, said: str) -> None:
-    keep(folder, a_change())
+    folder.save(a_change())
     other = folder.path / "other.json"
     other.write_text(content)
 
-    assert [found.test for found in read_pending(folder)] == ["tests/test_it.py::test_a"]
-    (problem,) = unreadable(folder)
+    assert [found.test for found in folder.read()] == ["tests/test_it.py::test_a"]
+    (problem,) = folder.unreadable()
     assert f"other.json {said}" in str(problem)
     assert "Run the tests again" in str(problem)
     assert other.read_text() == content
@@ -317,35 +308,35 @@ def test_a_pending_file_cannot_have_something_written_outside_of_the_project(
 def test_what_has_lost_its_test_is_marked_and_kept_until_the_test_is_back(folder: PendingFolder) -> None:
     lost, there, unknown = a_change("lost"), a_change("there"), replace(a_change("unknown"), gone=True)
     for one in (lost, there, unknown):
-        keep(folder, one)
+        folder.save(one)
     told = {lost.test: True, there.test: False}
 
-    mark(folder, lambda one: told.get(one.test))
-    marked = read_pending(folder)
-    mark(folder, lambda _: False)
+    folder.flag(lambda one: told.get(one.test))
+    marked = folder.read()
+    folder.flag(lambda _: False)
 
     assert marked == [replace(lost, gone=True), there, unknown]
-    assert not any(one.gone for one in read_pending(folder))
+    assert not any(one.gone for one in folder.read())
 
 
 def test_a_mark_that_is_no_truth_value_is_no_pending_change(folder: PendingFolder) -> None:
-    keep(folder, replace(a_change(), gone=True))
+    folder.save(replace(a_change(), gone=True))
     (file,) = folder.path.iterdir()
     file.write_text(file.read_text().replace("true", '"yes"'))
 
-    assert read_pending(folder) == []
-    assert "is no pending change" in str(unreadable(folder)[0])
+    assert folder.read() == []
+    assert "is no pending change" in str(folder.unreadable()[0])
 
 
 def test_a_name_that_is_no_text_is_kept_and_forgotten(folder: PendingFolder) -> None:
     odd = a_change("test_\udcff")
 
-    keep(folder, odd)
-    kept = read_pending(folder)
-    forget(folder, odd.snapshot)
+    folder.save(odd)
+    kept = folder.read()
+    folder.delete(odd.snapshot)
 
     assert kept == [odd]
-    assert read_pending(folder) == []
+    assert folder.read() == []
 
 
 @pytest.mark.parametrize("place", ["{link}/test_it.py::test_reply", "{link}", "{link}/test_link.py"])
@@ -381,8 +372,8 @@ def test_a_test_file_that_is_a_link_has_its_own_name(
 
 
 def test_a_pending_change_may_begin_with_a_byte_order_mark(folder: PendingFolder) -> None:
-    keep(folder, a_change())
+    folder.save(a_change())
     (file,) = folder.path.iterdir()
     file.write_bytes(file.read_text().encode("utf-8-sig"))
 
-    assert read_pending(folder) == [a_change()]
+    assert folder.read() == [a_change()]

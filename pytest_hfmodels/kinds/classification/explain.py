@@ -22,9 +22,9 @@ from pytest_hfmodels.explain.near_tie import proof
 from pytest_hfmodels.explain.stages import Diagnosis
 from pytest_hfmodels.kinds.classification import numbers
 from pytest_hfmodels.kinds.classification.compare import least_close
-from pytest_hfmodels.kinds.comparison import Verdict
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.near_ties import floor_of
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -32,8 +32,8 @@ def course(recorded: ClassificationRecord | None, observed: ClassificationRecord
     return Course(
         unit="input",
         divergence=None,
-        recorded=[Part(row.margin) for row in before],
-        observed=[Part(row.margin) for row in observed.inputs],
+        recorded=tuple(Part(row.margin) for row in before),
+        observed=tuple(Part(row.margin) for row in observed.inputs),
         drift=tuple(_drift(before, observed.inputs)),
     )
 

@@ -24,7 +24,7 @@ from pytest_hfmodels.explain.forward_pass import as_evidence, from_there_on, lar
 from pytest_hfmodels.explain.near_tie import proof
 from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.explain.stages import Diagnosis, first_stage, of_the_tokenizer
-from pytest_hfmodels.kinds.comparison import Verdict, first_divergence
+from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.generation import search
 from pytest_hfmodels.kinds.generation.compare import token_tie
@@ -34,6 +34,7 @@ from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_m
 from pytest_hfmodels.kinds.near_ties import floor_of
 from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

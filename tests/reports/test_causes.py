@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain.grouping import TestSummary, grouped
+from pytest_hfmodels.kinds.explanation import Explanation
+from pytest_hfmodels.reports.causes import grouped
+
+from . import example_results as examples
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.results.model import Compared
+
+CHANGED = examples.changed()
 
 
-def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> TestSummary:
-    return TestSummary(f"test_{number}", "drift", cause, why, number * 1e-7, tokens)
+def told(number: int, cause: str | None = "attention", why: str = "the kernel", *, tokens: int = 0) -> Compared:
+    return replace(CHANGED, explanation=Explanation("drift", cause, why), drift=number * 1e-7, changed=tokens)
 
 
 def test_where_nothing_can_be_compared_no_drift_is_told() -> None:
@@ -39,7 +48,7 @@ def test_tests_that_share_a_cause_are_one_line() -> None:
 def test_one_cause_for_two_reasons_is_two_groups_the_larger_first() -> None:
     groups = grouped([told(1), told(2, why="another"), told(3, why="another", tokens=1)])
 
-    assert [(group.why, len(group.tests)) for group in groups] == [("another", 2), ("the kernel", 1)]
+    assert [(group.why, len(group.comparisons)) for group in groups] == [("another", 2), ("the kernel", 1)]
     assert groups[0].sentence == "2 tests: attention: max drift 3e-07, 1 token changed"
     assert groups[1].sentence.startswith("1 test: ")
 
@@ -56,4 +65,4 @@ def test_shares_of_a_movement_do_not_split_a_group() -> None:
 
     (group,) = grouped([told(1, "forward", why.format(80)), told(2, "forward", why.format(7))])
 
-    assert (len(group.tests), group.why) == (2, why.format(80))
+    assert (len(group.comparisons), group.why) == (2, why.format(80))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.reports.results import Results, TestResult, load
+from pytest_hfmodels.results.model import Results, TestResult, load
 
 from ..versions.test_last_grid import keep
 
@@ -197,12 +197,13 @@ def test_what_was_pending_is_named(failing: Project) -> None:
 
     tests = named(load((failing.path / "report.json").read_text(encoding="utf-8")))
 
-    assert tests["test_changed"].comparisons[0].pending == "snapshots/test_it/test_changed.toml"
-    assert [found.pending for found in tests["test_two"].comparisons] == [
-        None,
-        "snapshots/test_it/test_two[moved].toml",
-    ]
-    assert tests["test_same"].comparisons[0].pending is None
+    (changed,) = tests["test_changed"].comparisons
+    same, moved = tests["test_two"].comparisons
+    assert changed.pending is not None
+    assert moved.pending is not None
+    assert (changed.pending.snapshot, changed.saved) == ("snapshots/test_it/test_changed.toml", True)
+    assert (moved.pending.snapshot, moved.saved) == ("snapshots/test_it/test_two[moved].toml", True)
+    assert (same.pending, tests["test_same"].comparisons[0].pending) == (None, None)
 
 
 def test_an_interrupted_run_reports_what_it_knows(failing: Project) -> None:
@@ -248,7 +249,7 @@ def test_an_option_that_cannot_be_followed_stops_the_run_before_it_starts(bare_p
 
 def test_a_page_without_jinja2_says_how_to_install_it(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not there
-    monkeypatch.setattr("pytest_hfmodels.reports.session.find_spec", lambda _: None)
+    monkeypatch.setattr("pytest_hfmodels.reports.writing.find_spec", lambda _: None)
 
     result = bare_project.run("--hfmodels-html=report.html")
 
@@ -283,7 +284,7 @@ def test_a_break_that_the_ledger_foretells_is_told_with_its_entry(bare_project: 
 
     test = named(report(bare_project))["test_forward"]
 
-    assert (test.outcome, test.verdict, test.ledger) == ("xfailed", "broken", "type-as")
+    assert (test.outcome, test.verdict, test.entry) == ("xfailed", "broken", "type-as")
     assert test.headline == "type-as: every forward pass raises"
 
 

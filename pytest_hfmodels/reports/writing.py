@@ -1,0 +1,193 @@
+"""Writes the reports that options ask for, when the session ends: each a view of the same results.
+
+`plugin` registers it only where an option asks for a report; nobody else pays for it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.errors import OptionError, SnapshotError
+from pytest_hfmodels.files import write_report
+from pytest_hfmodels.options import Options
+from pytest_hfmodels.reports.patch import apply_command, patch_of
+from pytest_hfmodels.results.gather import first_line
+from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_hfmodels.results.gather import Gatherer
+    from pytest_hfmodels.results.pending import Pending
+
+# Outputs depend on these. Nothing else of the machine goes into a report, the environment variables least of all.
+PACKAGES = (
+    *("pytest-hfmodels", "pytest", "pytest-xdist", "syrupy"),
+    *("transformers", "tokenizers", "torch", "tensorflow", "tf-keras", "numpy", "safetensors", "huggingface-hub"),
+)
+
+
+class ReportWriter:
+    """Writes what was asked for.
+
+    Args:
+        config: of the run.
+        gatherer: of all tests of the run.
+
+    Raises:
+        OptionError: one of the reports cannot be written, and a run would be for nothing.
+    """
+
+    def __init__(self, config: pytest.Config, gatherer: Gatherer) -> None:
+        self._config, self._gatherer = config, gatherer
+        self._began = time.time()
+        self._results: Results | None = None
+        self._said: list[str] = []
+        options = Options.of(config)
+        if options.html is not None and find_spec("jinja2") is None:
+            raise OptionError(
+                "--hfmodels-html needs jinja2, which is not installed.",
+                hint='Install it: python -m pip install "pytest-hfmodels[versions]"',
+            )
+        for kind, file in options.reports.items():
+            if self._path(file).is_dir():
+                raise OptionError(f"--hfmodels-{kind} is {file}, which is a folder.", hint="Name a file.")
+
+    @pytest.hookimpl(trylast=True)  # after xdist has heard the last of its workers
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write everything that was asked for, also of a run that was stopped."""
+        if self._config.option.collectonly:
+            return
+        self._results = results = self._gather(session)
+        render: dict[str, Callable[[Results], str]] = {
+            "json": dump,
+            "html": self._page,
+            "markdown": _markdown,
+            "patch": self._patch,
+        }
+        for kind, file in Options.of(self._config).reports.items():
+            self._write(kind, file, render[kind], results)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the reports are, and annotate lines where GitHub listens."""
+        if self._results is None:
+            return
+        terminalreporter.write_sep("-", "hfmodels reports")
+        for line in self._said:
+            terminalreporter.write_line(visible(line))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from pytest_hfmodels.reports.annotations import commands
+
+            for line in commands(self._results, prefix=_inside_checkout(self._config.rootpath)):
+                terminalreporter.write_line(line)
+
+    def _gather(self, session: pytest.Session) -> Results:
+        tests = tuple(sorted(self._gatherer.results(), key=lambda test: (test.file, test.line or 0, test.id)))
+        run = Run(
+            started=datetime.fromtimestamp(self._began, UTC).isoformat(timespec="seconds"),
+            seconds=round(time.time() - self._began, 2),
+            exit_status=int(session.exitstatus),
+            stopped=_stopped(session),
+            versions=_versions(),
+            verdicts=count_verdicts(tests),
+            others=self._gatherer.others(),
+        )
+        return Results(FORMAT, run, tests)
+
+    def _write(self, kind: str, file: str, render: Callable[[Results], str], results: Results) -> None:
+        try:
+            text = render(results)
+            write_report(self._path(file), text if kind == "patch" else clean(text))
+        except SnapshotError as error:
+            self._said.append(f"--hfmodels-{kind}: {error}")
+        except OSError as error:
+            self._said.append(f"--hfmodels-{kind}: {file} could not be written: {error.strerror or error}")
+        else:
+            self._said.append(self._told_patch(file, results) if kind == "patch" else f"{kind}: {file}")
+        summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+        if kind == "markdown" and summary:
+            self._append(Path(summary), text)
+
+    def _page(self, results: Results) -> str:
+        """Return the HTML page, with the last matrix of the project, and what would be accepted as a patch."""
+        from pytest_hfmodels.reports.grid_html import grid_section
+        from pytest_hfmodels.reports.html import render
+        from pytest_hfmodels.versions.last_grid import last_grid
+
+        found = last_grid(self._config.rootpath, lambda text: self._said.append(f"html: {text}"))
+        grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
+        try:
+            patch = self._patch(results)
+        except (SnapshotError, OSError):  # --hfmodels-patch says what is wrong
+            patch = ""
+        return render(results, grid=grid, patch=patch)
+
+    def _patch(self, results: Results) -> str:
+        return patch_of(_pending(results), self._config.rootpath)
+
+    def _told_patch(self, file: str, results: Results) -> str:
+        pending = _pending(results)
+        written = sum(one.is_text() for one in pending)
+        left_out = f"{len(pending) - written} left out: the output contains a lone surrogate and is not valid text"
+        if not written:
+            return f"patch: {file} is empty, {f'with {left_out}' if pending else 'because no snapshot differs'}"
+        apply = apply_command(file, self._config.rootpath)
+        told = f"patch of {written} snapshot{'' if written == 1 else 's'}: {file} (apply it: {apply})"
+        return f"{told}; {left_out}" if written < len(pending) else told
+
+    def _append(self, summary: Path, text: str) -> None:
+        from pytest_hfmodels.reports.markdown import MOST
+
+        try:
+            if summary.exists() and summary.stat().st_size + len(text.encode("utf-8", "backslashreplace")) >= MOST:
+                self._said.append("the CI's step summary is full: nothing was added to it")
+                return
+            with summary.open("a", encoding="utf-8") as page:
+                page.write(f"{clean(text)}\n")
+        except OSError as error:
+            self._said.append(f"the CI's step summary could not be written: {error.strerror or error}")
+
+    def _path(self, file: str) -> Path:
+        return Path(self._config.invocation_params.dir, Path(os.path.expandvars(file)).expanduser())
+
+
+def _markdown(results: Results) -> str:
+    from pytest_hfmodels.reports.markdown import render
+
+    return render(results)
+
+
+def _pending(results: Results) -> list[Pending]:
+    found = (one.pending for test in results.tests for one in test.comparisons)
+    return [pending for pending in found if pending is not None]
+
+
+def _stopped(session: pytest.Session) -> str | None:
+    reasons = {pytest.ExitCode.INTERRUPTED: "interrupted", pytest.ExitCode.INTERNAL_ERROR: "an internal error"}
+    early = session.shouldfail or session.shouldstop
+    if isinstance(early, str):
+        return first_line(early)
+    return reasons.get(pytest.ExitCode(session.exitstatus)) if session.exitstatus in set(pytest.ExitCode) else None
+
+
+def _versions() -> dict[str, str]:
+    found = {package: version for package in PACKAGES if (version := installed(package)) is not None}
+    return {"python": platform.python_version(), **found}
+
+
+def _inside_checkout(root: Path) -> str:
+    """Return where the project lies inside of the checkout that GitHub shows files of."""
+    checkout = os.environ.get("GITHUB_WORKSPACE", "")
+    if checkout and root.is_relative_to(checkout):
+        return root.relative_to(checkout).as_posix()
+    return "."

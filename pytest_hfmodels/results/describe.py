@@ -1,0 +1,232 @@
+"""From two live records and their comparison to the plain result. Runs where the test ran: on xdist's workers too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, is_dataclass, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_hfmodels.kinds.base import Course, Detail, Passage
+from pytest_hfmodels.kinds.comparison import common_prefix
+from pytest_hfmodels.kinds.registry import kind_of
+from pytest_hfmodels.results.model import Compared, Excerpt, Side
+from pytest_hfmodels.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.kinds.base import Record
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.explanation import Explanation
+
+T = TypeVar("T")
+
+# A report holds what a person looks at; the snapshot and the pending change hold everything.
+TEXT = 4000  # characters of each text
+STEPS = 512
+SENTENCE = 500  # characters; what a sentence quotes may be long
+_DIFFERENCES = 20
+_VALUE = 160  # characters of a value that differs
+_AROUND = 200  # characters of a passage that differs, and on each side of it
+_NAME = 80  # characters of what differs: a classified text may be in it
+_SEVERAL = "prompt ids", "ids of ", "labels of ", "labels given"  # names of what is plural
+
+
+def describe(
+    recorded: Record | None,
+    observed: Record,
+    comparison: Comparison,
+    explanation: Explanation | None,
+    *,
+    snapshot: str,
+    **about: Any,
+) -> Compared:
+    """Return the result of a comparison.
+
+    Args:
+        recorded: the snapshot's record, or None where there is no file.
+        observed: this run's.
+        comparison: of the two.
+        explanation: why they differ.
+        snapshot: the file, relative to the project's root.
+        about: the other fields of `Compared`: `equal`, `entry`, `base`, `writer`, `refusal`.
+    """
+    kind, first = kind_of(observed), comparison.differences[:_DIFFERENCES]
+    shows, before, now = _texts(recorded, observed)
+    course = kind.course(recorded if recorded is not None and recorded.kind == kind.name else None, observed)
+    return Compared(
+        snapshot=snapshot,
+        verdict=comparison.verdict,
+        headline=_headline(comparison, snapshot, exists=recorded is not None),
+        differences=tuple(_difference(found, recorded, observed) for found in first),
+        hidden=len(comparison.differences) - len(first),
+        explanation=None if explanation is None else _explained(explanation),
+        drift=_drift(recorded, observed, comparison),
+        before=_figure(comparison.drift),
+        tolerance=comparison.tolerance.absolute,
+        notes=plain(comparison.notes),
+        shows=shows,
+        recorded=None if recorded is None else _side(recorded, before, now),
+        observed=_side(observed, now, before),
+        course=None if course is None else plain(_window(course)),
+        changed=_changed(course),
+        **about,
+    )
+
+
+def _explained(found: Explanation) -> Explanation:
+    return replace(plain(found), suggests=found.suggests)  # uncut: half a command would be another command
+
+
+def plain(value: T) -> T:
+    """Return data that JSON can hold and a person reads: sentences cut, figures of six digits."""
+    found: Any = value
+    if isinstance(value, str) and not isinstance(value, Verdict):
+        found = _cut(value, SENTENCE)
+    elif isinstance(value, float):
+        found = _figure(value)
+    elif isinstance(value, tuple):
+        found = tuple(map(plain, value))
+    elif isinstance(value, dict):
+        found = {name: plain(one) for name, one in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = replace(value, **{field.name: plain(getattr(value, field.name)) for field in fields(value)})
+    return found  # type: ignore[no-any-return]
+
+
+def excerpt(text: str, other: str | None, size: int) -> Excerpt:
+    """Return a text, or `size` characters of it around the first that differs from another's."""
+    start = 0 if other is None or text == other else max(0, common_prefix(text, other) - size // 2)
+    return Excerpt(text[start : start + size], start, len(text[start:]) + start)
+
+
+def _headline(comparison: Comparison, snapshot: str, *, exists: bool) -> str:
+    if comparison.verdict is Verdict.SAME or (exists and not comparison.differences):
+        return ""
+    if not exists:
+        return f"there is no snapshot {snapshot} yet"
+    first = comparison.differences[0]
+    what = _cut(first.what, _NAME)
+    if comparison.verdict is Verdict.DRIFT:
+        return f"the same output, but numbers moved beyond tolerance, first the {what}{place(first)}"
+    if first.stage == "ids":
+        return f"generated token {'?' if first.position is None else first.position + 1} differs"
+    return f"{what} {'differ' if first.what.startswith(_SEVERAL) else 'differs'}"
+
+
+# What the position of a number counts.
+_UNITS = {
+    **dict.fromkeys(("log-probability", "processed log-probability", "margin"), "token"),
+    **dict.fromkeys(("logit", "margin of its labels"), "text"),
+    "beam score": "beam",
+}
+
+
+def place(difference: Difference) -> str:
+    """Return where a number stands (` of token 2`), to go behind its name."""
+    if difference.position is None or difference.what == "loss":
+        return ""
+    unit = _UNITS.get(difference.what)
+    return f" {difference.position + 1}" if unit is None else f" of {unit} {difference.position + 1}"
+
+
+def _difference(found: Difference, recorded: Record | None, observed: Record) -> Difference:
+    """Return a difference with its values in words, or as numbers where they are compared as such."""
+    detail = None
+    if found.stage == "text":
+        detail = _passages(found.recorded, found.observed)
+    elif recorded is not None and found.stage != "kind":
+        detail = kind_of(recorded).detail(found, recorded, observed)
+    focus = found.position if found.stage == "prompt" else None
+    values = [
+        value if found.stage == "numbers" and math.isfinite(value) else _value(value, focus)
+        for value in (found.recorded, found.observed)
+    ]
+    shown = None if detail is None else _shortened(detail)
+    return replace(found, what=_cut(found.what, _VALUE), recorded=values[0], observed=values[1], detail=shown)
+
+
+def _value(value: Any, focus: int | None) -> str:
+    """Return a value in words, cut to what surrounds a position of it."""
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    if focus is not None and isinstance(value, tuple) and len(value) > 20:
+        start = max(0, focus - 3)
+        return f"…{list(value[start : start + 8])}…, {len(value)} in all"
+    return _cut(repr(value), _VALUE)
+
+
+def _passages(recorded: str, observed: str) -> Detail:
+    """Return the parts of two texts that differ."""
+    split = common_prefix(recorded, observed)
+    rest = min(len(recorded), len(observed)) - split
+    end = min(rest, common_prefix(recorded[split:][::-1], observed[split:][::-1]))
+
+    def passage(text: str) -> Passage:
+        return Passage(text[:split], text[split : len(text) - end], text[len(text) - end :])
+
+    return Detail(passage(recorded), passage(observed))
+
+
+def _shortened(detail: Detail) -> Detail:
+    def passage(side: Passage) -> Passage:
+        before, different, after = side.before[-_AROUND:], side.different[:_AROUND], side.after[:_AROUND]
+        return Passage(before, different, after, side.label)
+
+    sides = passage(detail.recorded), passage(detail.observed)
+    return Detail(*sides, detail.title, plain(detail.figures))
+
+
+def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:
+    """Return how far numbers moved at most; None if none can be compared."""
+    stages = {difference.stage for difference in comparison.differences}
+    if recorded is None or {"kind", "prompt"} & stages:
+        return None
+    moved: float | None = kind_of(recorded).movement(recorded, observed, comparison)
+    return None if moved is None else _figure(moved)
+
+
+def _figure(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[:size]}…"
+
+
+def _side(record: Record, text: str | None, other: str | None) -> Side:
+    return Side(excerpt(text or "", other, TEXT), plain(record.provenance), plain(record.checkpoint))
+
+
+def _texts(recorded: Record | None, observed: Record) -> tuple[str, str | None, str]:
+    """Return the name of the first text that differs, and both sides of it."""
+    now = kind_of(observed).texts(observed)
+    before = {} if recorded is None else kind_of(recorded).texts(recorded)
+    differs = (name for name in now if name in before and now[name] != before[name])
+    name = next(differs, next(iter(now)))
+    return name, before.get(name, next(iter(before.values()), None)), now[name]
+
+
+def _window(course: Course) -> Course:
+    """Return at most STEPS parts: those around the divergence, or around the largest drift."""
+    focus = course.divergence
+    if focus is None:
+        moved = [-1.0 if value is None else value for value in course.drift]
+        focus = moved.index(max(moved)) if moved else 0
+    count = max(len(course.recorded), len(course.observed))
+    start = max(0, min(focus - STEPS // 2, count - STEPS))
+    shown = slice(start, start + STEPS)
+    return replace(
+        course,
+        recorded=course.recorded[shown],
+        observed=course.observed[shown],
+        drift=course.drift[shown],
+        start=start,
+    )
+
+
+def _changed(course: Course | None) -> int:
+    """Return how many decisions differ; an output that ends early or late counts."""
+    if course is None or course.divergence is None:
+        return 0
+    pairs = zip_longest(course.recorded, course.observed)
+    return sum(before is None or now is None or before.id != now.id for before, now in pairs)

@@ -1,0 +1,161 @@
+"""Gathers the results of tests from pytest's reports: in one process, and from the workers of xdist."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.model_request import request_of
+from pytest_hfmodels.results.model import Compared, Outcome, PhaseResult, TestResult, decode, encode
+from pytest_hfmodels.verdicts import Verdict, severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+_ATTRIBUTE = "hfmodels"  # of reports; pytest sends what it does not know along to an xdist controller
+_HEADLINE = 300  # characters
+_DETAILS = 6000
+
+
+def attach(
+    report: pytest.TestReport,
+    item: pytest.Item,
+    comparisons: Iterable[Compared],
+    *,
+    entry: str | None,
+    raises: str | None,
+) -> None:
+    """Attach to a report what its phase adds to the test's result.
+
+    Args:
+        report: of the phase.
+        item: the test.
+        comparisons: made since the phase before.
+        entry: the ledger entry that decided the outcome, or None.
+        raises: the exception that failed the phase; None if it did not fail.
+    """
+    request, made = request_of(item), tuple(comparisons)
+    engine = request.engine if request is not None else made[0].observed.provenance.engine if made else None
+    report.__dict__[_ATTRIBUTE] = encode(PhaseResult(engine, entry, raises, made))
+
+
+def is_attached(report: pytest.TestReport) -> bool:
+    """Return whether a report is of a test that uses this plugin."""
+    return _ATTRIBUTE in report.__dict__
+
+
+@dataclass
+class _Test:
+    """What has been told of a test so far."""
+
+    report: pytest.TestReport
+    outcome: Outcome = "passed"
+    reason: str = ""
+    details: str = ""
+    seconds: float = 0.0
+    ours: bool = False
+    phases: list[PhaseResult] = field(default_factory=list)
+
+
+class Gatherer:
+    """The results of the tests whose reports it has seen; of a test that ran again, those of the last run."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, _Test] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Add one phase of a test."""
+        if report.when == "setup" or report.nodeid not in self._tests:
+            self._tests[report.nodeid] = _Test(report)
+        test = self._tests[report.nodeid]
+        test.seconds += report.duration
+        if is_attached(report):
+            test.phases.append(decode(report.__dict__[_ATTRIBUTE], PhaseResult, f"The result of {report.nodeid}"))
+        died = str(report.when) == "???"  # what xdist says of a test whose worker died: perhaps it was ours
+        test.ours = test.ours or died or is_attached(report)
+        _judge(test, report)
+
+    def results(self) -> list[TestResult]:
+        """Return the results of the tests that use this plugin, in the order in which they began."""
+        return [_result(nodeid, test) for nodeid, test in self._tests.items() if test.ours]
+
+    def result(self, nodeid: str) -> TestResult | None:
+        """Return the result of one test so far, of whatever sort it is; None if no report of it has come."""
+        return _result(nodeid, self._tests[nodeid]) if nodeid in self._tests else None
+
+    def others(self) -> dict[str, int]:
+        """Return the outcomes of the other tests."""
+        return dict(sorted(Counter(test.outcome for test in self._tests.values() if not test.ours).items()))
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message, cut to what a reader wants of it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:_HEADLINE] if lines else ""
+
+
+def _judge(test: _Test, report: pytest.TestReport) -> None:
+    """Let one phase say what became of the test."""
+    expected = getattr(report, "wasxfail", None)
+    if report.failed:
+        test.outcome = "failed" if report.when == "call" else "error"
+        test.reason, test.details = _crash(report), str(report.longrepr)[-_DETAILS:]
+    elif report.skipped:
+        test.outcome = "skipped" if expected is None else "xfailed"
+        test.reason = first_line(_skip_reason(report) if expected is None else expected)
+    elif expected is not None:
+        test.outcome, test.reason = "xpassed", first_line(expected)
+
+
+def _result(nodeid: str, test: _Test) -> TestResult:
+    comparisons = tuple(found for phase in test.phases for found in phase.comparisons)
+    gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
+    entry = _last(phase.entry for phase in test.phases)
+    verdict = _verdict(test, comparisons, gravest, entry)
+    spoken = gravest if gravest is not None and gravest.verdict == verdict else None
+    file, line, _ = test.report.location
+    return TestResult(
+        id=nodeid,
+        file=PurePath(file).as_posix(),
+        line=None if line is None else line + 1,
+        engine=_last(phase.engine for phase in test.phases),
+        outcome=test.outcome,
+        verdict=verdict,
+        cause=None if spoken is None else spoken.cause,
+        headline=("" if spoken is None else spoken.headline) or test.reason,
+        details=test.details,
+        raises=_last(phase.raises for phase in test.phases),
+        entry=entry or _last(found.entry for found in comparisons),
+        seconds=round(test.seconds, 3),
+        comparisons=comparisons,
+    )
+
+
+def _verdict(
+    test: _Test, comparisons: tuple[Compared, ...], gravest: Compared | None, entry: str | None
+) -> Verdict | None:
+    failed = test.outcome in ("failed", "error") or (test.outcome == "xfailed" and entry is not None)
+    if failed and all(found.equal for found in comparisons):  # it failed for another reason
+        return Verdict.BROKEN
+    return None if gravest is None else gravest.verdict
+
+
+def _last(values: Iterable[str | None]) -> str | None:
+    return next((value for value in reversed([*values]) if value is not None), None)
+
+
+def _crash(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = crash.message if crash is not None else str(report.longrepr)
+    return re.sub(r"^pytest_hfmodels\.errors\.\w+: ", "", first_line(said))  # a sentence already
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return str(report.longrepr)

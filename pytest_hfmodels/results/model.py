@@ -1,0 +1,302 @@
+"""The result of a test, of its comparisons and of a run: plain data that every report is a view of.
+
+docs/reports.md tells each field. Whoever changes one raises FORMAT.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.kinds.base import Course
+from pytest_hfmodels.kinds.comparison import Difference
+from pytest_hfmodels.kinds.explanation import Explanation
+from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
+from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMAT = 4
+
+Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
+T = TypeVar("T")
+
+
+class ReportError(HFModelsError):
+    """A report that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text, or the part of a long one around the first difference.
+
+    Args:
+        text: as it is, control characters and all.
+        start: characters left out before it.
+        length: characters of the whole.
+    """
+
+    text: str
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """Characters left out after it."""
+        return self.length - self.start - len(self.text)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The recorded or the observed side of a comparison.
+
+    Args:
+        text: the first text that differs, or the most important one.
+        provenance: the environment that made it.
+        checkpoint: the checkpoint, with a digest for each part.
+    """
+
+    text: Excerpt
+    provenance: Provenance
+    checkpoint: CheckpointSeen
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison of a test with a snapshot.
+
+    Args:
+        snapshot: the file that it was compared with, relative to the project's root.
+        verdict: of the comparison.
+        equal: whether the comparison let the test pass: `same`, or a near-tie that only warns.
+        headline: what differs first, in a line; empty for `same`.
+        differences: at most 20, in causal order: the first names the stage to look at.
+        hidden: how many more there are.
+        explanation: why it differs; None where nothing was to be explained.
+        drift: the largest movement of a number, the first recorded token that differs included; None where there are
+            none to compare.
+        before: the same without that token.
+        tolerance: how far numbers may move, absolutely.
+        notes: worth saying, failing nothing.
+        entry: the ledger entry that put a variant in force, or None.
+        base: what the comparison with the base said, where a variant stood for it.
+        shows: what the two texts are: `text`, `returned beam 2`, `labels`.
+        recorded: the snapshot, or None where there is no file.
+        observed: this run.
+        course: both sides decision by decision, at most 512 of them; None if the kind has no decisions.
+        changed: how many decisions differ.
+        writer: the test that `hfmodels accept` and `--snapshot-update` take.
+        refusal: why an update does not write the file, or None where it does.
+        pending: what `hfmodels accept` would write, or None.
+        saved: whether that is kept in pytest's cache.
+    """
+
+    snapshot: str
+    verdict: Verdict
+    equal: bool
+    headline: str
+    differences: tuple[Difference, ...]
+    hidden: int
+    explanation: Explanation | None
+    drift: float | None
+    before: float | None
+    tolerance: float
+    notes: tuple[str, ...]
+    entry: str | None
+    base: Verdict | None
+    shows: str
+    recorded: Side | None
+    observed: Side
+    course: Course | None
+    changed: int
+    writer: str
+    refusal: str | None = None
+    pending: Pending | None = None
+    saved: bool = False
+
+    @property
+    def cause(self) -> str | None:
+        """Why it differs, where that is known."""
+        return None if self.explanation is None else self.explanation.cause
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has to decide about it: it differs, and not only because a variant fits worse."""
+        return self.verdict is not Verdict.SAME and self.base is not Verdict.SAME
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What one phase of a test adds to its result; attached to pytest's report of that phase.
+
+    Args:
+        engine: that the test ran on, or None.
+        entry: the ledger entry that decided the outcome, or None.
+        raises: the exception that failed it, and the phase: `TypeError in call`; None if it did not fail.
+        comparisons: made since the phase before.
+    """
+
+    engine: str | None = None
+    entry: str | None = None
+    raises: str | None = None
+    comparisons: tuple[Compared, ...] = ()
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test that uses a model, a snapshot or a ledger entry.
+
+    Args:
+        id: its node id.
+        file: relative to the project's root.
+        line: of the test, from 1, or None where pytest does not know it.
+        engine: that it ran on, or None.
+        outcome: what pytest made of it.
+        verdict: of its most serious comparison; `broken` if it failed for another reason; None if it compared nothing.
+        cause: of its most serious comparison, unless it failed for another reason.
+        headline: why it is not the same, in a line; for a skipped test the reason.
+        details: what pytest printed of a test that failed.
+        raises: the exception that failed it, and the phase: `TypeError in call`; None if it did not fail.
+        entry: the ledger entry that decided about it, or None.
+        seconds: what it took, with its fixtures.
+        comparisons: in the order in which the test made them.
+    """
+
+    __test__ = False  # pytest would collect it where somebody imports it
+
+    id: str
+    file: str
+    line: int | None
+    engine: str | None
+    outcome: Outcome
+    verdict: Verdict | None
+    cause: str | None
+    headline: str
+    details: str
+    raises: str | None
+    entry: str | None
+    seconds: float
+    comparisons: tuple[Compared, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the test turned the run red."""
+        return self.outcome in ("failed", "error")
+
+    @property
+    def gravest(self) -> Compared | None:
+        """Its most serious comparison."""
+        return min(self.comparisons, key=lambda found: BY_SEVERITY.index(found.verdict), default=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is true of the run as a whole.
+
+    Args:
+        started: in UTC, ISO 8601, to the second.
+        seconds: what it took.
+        exit_status: pytest's.
+        stopped: why it ended early, or None.
+        versions: of the packages that outputs depend on, and of nothing else.
+        verdicts: how many tests of each; the gravest first.
+        others: outcomes of the tests that use nothing of this plugin.
+    """
+
+    started: str
+    seconds: float
+    exit_status: int
+    stopped: str | None
+    versions: dict[str, str]
+    verdicts: dict[str, int]
+    others: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole report."""
+
+    format: int
+    run: Run
+    tests: tuple[TestResult, ...]
+
+
+def count_verdicts(tests: Iterable[TestResult]) -> dict[str, int]:
+    """Return how many tests there are of each verdict that occurs, the gravest first; `none` last."""
+    counted: Counter[str] = Counter(test.verdict or "none" for test in tests)
+    return {verdict: counted[verdict] for verdict in (*map(str, BY_SEVERITY), "none") if counted[verdict]}
+
+
+def encode(result: Any) -> str:
+    """Return any of these as Python's JSON, for another process: in ASCII, as a pending text may hold half a surrogate.
+
+    A figure that is not finite stays what it is, which strict JSON cannot say.
+    """
+    import msgspec  # only a run with models pays for it
+
+    return json.dumps(msgspec.to_builtins(result))
+
+
+def decode(text: str | bytes, kind: type[T], where: str = "The report") -> T:
+    """Return what `encode` was given.
+
+    Args:
+        text: the JSON.
+        kind: the class.
+        where: what is read, for messages.
+
+    Raises:
+        ReportError: it is no JSON, or not of this class.
+    """
+    import msgspec
+
+    try:
+        return msgspec.convert(json.loads(text), kind)
+    except (ValueError, RecursionError) as error:  # msgspec's errors name the field, and are ValueErrors
+        raise ReportError(f"{where} cannot be read: {error}.", hint="Write it anew: --hfmodels-json FILE") from error
+
+
+def dump(results: Results) -> str:
+    """Return the JSON file's text, a test a line; a figure that is not finite is null."""
+    tests = ",".join(f"\n{_line(test)}" for test in results.tests)
+    return f'{{"format": {results.format},\n"run": {_line(results.run)},\n"tests": [{tests}\n]}}\n'
+
+
+def _line(part: Run | TestResult) -> str:
+    import msgspec
+
+    return clean(json.dumps(_finite(msgspec.to_builtins(part)), ensure_ascii=False, allow_nan=False))
+
+
+def clean(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load(text: str) -> Results:
+    """Return what `dump` was given.
+
+    Raises:
+        ReportError: it is of another format version, or no report.
+    """
+    found = decode(text, dict[str, Any]).get("format")
+    if found != FORMAT:
+        raise ReportError(
+            f"The report has the format {found!r}; this release reads {FORMAT}.",
+            hint="Write it anew with --hfmodels-json, or read it with the release that wrote it.",
+        )
+    return decode(text, Results)

@@ -1,0 +1,117 @@
+"""A pending change: what a failing comparison would have written, and what has become of the file since."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.files import read_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST = 32 << 20  # bytes of a snapshot
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One snapshot that a test would change.
+
+    Args:
+        test: its node id.
+        verdict: of the comparison.
+        snapshot: the base file, relative to the project's root.
+        compared: the file that it was compared with: the base or a variant, relative to the root.
+        entry: the ledger entry that put the variant in force, or None.
+        digest: SHA-256 of `compared` as it was, or None where there was no file.
+        text: what the file would hold.
+        cause: why it differs, or None where nobody can tell.
+        why: the same in words, a line each, and what it rests on.
+        gone: whether a run that collected the whole of its test's file did not find the test.
+    """
+
+    test: str
+    verdict: str
+    snapshot: str
+    compared: str
+    entry: str | None
+    digest: str | None
+    text: str
+    cause: str | None = None
+    why: tuple[str, ...] = ()
+    gone: bool = False
+
+    def is_stale(self, root: Path) -> bool:
+        """Return whether the file it was compared with has changed since."""
+        return self.staleness(root) is not None
+
+    def staleness(self, root: Path) -> str | None:
+        """Return what happened to the file since the comparison (`was deleted`), or None if it is unchanged.
+
+        A file that already holds the text counts as unchanged: an earlier accept was killed after writing it.
+        """
+        found = digest_of(root / self.compared)
+        if found == self.digest or self.is_written(root):
+            return None
+        return "was deleted" if found is None else "was created" if self.digest is None else "has changed"
+
+    def is_gone(self, root: Path) -> bool:
+        """Return whether there is no such test any more: a run did not find it, or its file is not there."""
+        return self.gone or not os.path.exists(root / self.test.partition("::")[0])  # noqa: PTH110 - any text will do
+
+    def is_written(self, root: Path) -> bool:
+        """Return whether the file already holds the text."""
+        return self.earlier(root) == self.content(root)
+
+    def is_text(self) -> bool:
+        """Return whether a file can hold the text: a record that was made by hand may have a lone surrogate in it."""
+        try:
+            self.text.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def after_reject(self, root: Path) -> str:
+        """Return what becomes of its file where it is rejected."""
+        there = os.path.lexists(root / self.compared)
+        return f"{self.compared} stays as it is" if there else f"there is still no {self.compared}"
+
+    def content(self, root: Path) -> str:
+        """Return what the file shall hold: `text`, with the line ends that the file has."""
+        earlier = self.earlier(root)
+        crlf = earlier is not None and "\r\n" in earlier and earlier.count("\n") == earlier.count("\r\n")
+        return self.text.replace("\n", "\r\n") if crlf else self.text
+
+    def earlier(self, root: Path) -> str | None:
+        """Return what the file holds, line ends as they are, or None where there is none.
+
+        Raises:
+            SnapshotError: it cannot be read.
+        """
+        content = _content(root / self.compared)
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError as error:
+            raise SnapshotError(f"{root / self.compared} cannot be read: {error}.", hint="See what it is.") from error
+
+
+def digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or None where there is none.
+
+    Raises:
+        SnapshotError: it cannot be read.
+    """
+    content = _content(path)
+    return None if content is None else sha256(content).hexdigest()
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_bytes(path, largest=LARGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be read: {error.strerror or error}.", hint="See what it is.") from error
