@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _nothing(_folder: Path) -> None:
+def _nothing(_: object) -> None:
     return None
 
 
@@ -31,8 +31,8 @@ class Architecture:
         config: the class of its configuration.
         tokenizer: the class of its tokenizer; empty for the one that the checkpoint's files name.
         base: its class without a head, for checkpoints that name that one.
-        check: of a checkpoint's folder. Raises `CheckpointError` if its configuration contradicts itself.
-        check_tokenizer: the same for its vocabulary.
+        check: of a checkpoint's `config.json`. Raises `CheckpointError` if it contradicts itself.
+        check_tokenizer: of a checkpoint's folder. Raises `CheckpointError` if its vocabulary is damaged.
         implementation: of the choice: whose code runs and why, for the run's header; None if there is one only.
         cannot_generate: engine -> why it cannot generate with this architecture.
     """
@@ -43,7 +43,7 @@ class Architecture:
     config: str
     tokenizer: str = ""
     base: str = ""
-    check: Callable[[Path], None] = _nothing
+    check: Callable[[dict[str, Any]], None] = _nothing
     check_tokenizer: Callable[[Path], None] = _nothing
     implementation: Callable[[str], str] | None = None
     cannot_generate: Mapping[str, str] = field(default_factory=dict)

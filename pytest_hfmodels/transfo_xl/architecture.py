@@ -32,12 +32,11 @@ def _find(name: str, choice: str) -> Any:
         ) from error
 
 
-def _check(folder: Path) -> None:
+def _check(config: dict[str, Any]) -> None:
     """Refuse a configuration that contradicts itself; upstream's message is about a negative dimension."""
-    from pytest_hfmodels.checkpoints import read_configuration
     from pytest_hfmodels.transfo_xl.configuration import TransfoXLConfig, check_configuration
 
-    check_configuration(TransfoXLConfig.from_dict(read_configuration(folder)))
+    check_configuration(TransfoXLConfig.from_dict(config))
 
 
 def _check_tokenizer(folder: Path) -> None:
