@@ -9,10 +9,11 @@ and shown what a first filter leaves, counted from the start of the navigation: 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -45,17 +46,13 @@ _RAISED = 'TypeError: type_as() missing 1 required positional arguments: "other"
 _TRACEBACK = "\n".join(f"E       {_RAISED} in line {number} of some module" for number in range(40))
 _MISSING: dict[str, Any] = {
     "verdict": "missing",
-    "cause": None,
-    "why": None,
-    "block": None,
-    "evidence": (),
-    "ablations": (),
     "headline": "there is no snapshot yet",
-    "drift": None,
     "differences": (),
+    "explanation": None,
+    "drift": None,
     "recorded": None,
-    "tokens": (),
-    "recorded_by": None,
+    "course": None,
+    "changed": 0,
 }
 # Where a fault is, pytest's exit code is 1.
 _RUNNER = "import sys, pytest; sys.exit(9 if pytest.main(sys.argv[2:]) != int(sys.argv[1]) else 0)"
@@ -138,12 +135,13 @@ def large(green: Results, failing: Sequence[TestResult], count: int, wanted: int
 
 
 def _said(found: Compared) -> list[str]:
-    return _WORDS.findall(found.observed.text)
+    return _WORDS.findall(found.observed.text.text)
 
 
 def another(test: TestResult, number: int, words: Sequence[str]) -> TestResult:
     """Return a test like another: its words in the place of other words, its figures a little moved."""
-    from pytest_hfmodels.results.model import TestResult, read
+    from pytest_hfmodels.results.model import TestResult, decode, encode
+    from pytest_hfmodels.verdicts import Verdict
 
     chance = random.Random(number)
     mapping = dict(zip(words, chance.sample(words, len(words)), strict=True))
@@ -159,13 +157,13 @@ def another(test: TestResult, number: int, words: Sequence[str]) -> TestResult:
             return _WORDS.sub(lambda found: mapping.get(found[0], found[0]), value)
         return value
 
-    made: TestResult = read(TestResult, varied(asdict(test)))
+    made = decode(json.dumps(varied(json.loads(encode(test)))), TestResult)
     found = replace(made, id=f"{test.id.rstrip(']')} prompt {number}]")
     if test.failed and number % 10 == 0:
-        return replace(found, verdict="broken", cause=None, comparisons=(), headline=_RAISED, details=_TRACEBACK)
+        return replace(found, verdict=Verdict.BROKEN, cause=None, comparisons=(), headline=_RAISED, details=_TRACEBACK)
     if test.failed and number % 10 == 1:
         only = replace(found.comparisons[0], **_MISSING)
-        return replace(found, verdict="missing", cause=None, headline=only.headline, comparisons=(only,))
+        return replace(found, verdict=Verdict.MISSING, cause=None, headline=only.headline, comparisons=(only,))
     return found
 
 

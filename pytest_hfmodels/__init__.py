@@ -8,15 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_hfmodels.architecture import Architecture, register_architecture
     from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.engines.availability import Engine, register_engine
     from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
     from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
 _HOMES = {
+    "Architecture": "pytest_hfmodels.architecture",
     "Checkpoint": "pytest_hfmodels.checkpoints",
     "CheckpointError": "pytest_hfmodels.errors",
+    "Engine": "pytest_hfmodels.engines.availability",
     "EngineError": "pytest_hfmodels.errors",
     "HFModelsError": "pytest_hfmodels.errors",
     "SnapshotError": "pytest_hfmodels.errors",
@@ -25,12 +29,16 @@ _HOMES = {
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
+    "register_architecture": "pytest_hfmodels.architecture",
+    "register_engine": "pytest_hfmodels.engines.availability",
 }
 
 __all__ = [
+    "Architecture",
     "Checkpoint",
     "CheckpointError",
     "ClassificationRecord",
+    "Engine",
     "EngineError",
     "GenerationRecord",
     "HFModel",
@@ -38,6 +46,8 @@ __all__ = [
     "HFSnapshot",
     "ModelCache",
     "SnapshotError",
+    "register_architecture",
+    "register_engine",
 ]
 
 

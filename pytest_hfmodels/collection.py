@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.files import read_bytes
 from pytest_hfmodels.model_request import (
     BUNDLED_FIXTURES,
     MODEL_FIXTURES,
@@ -40,32 +42,30 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     wanted = [name for name in MODEL_FIXTURES if _is_ours(metafunc, name)]
     if not wanted:
         return
-    marker = metafunc.definition.get_closest_marker("hf_model")
+    from pytest_hfmodels.engines.availability import missing  # a run without models imports no engine's description
+
+    definition = metafunc.definition
     try:
-        checkpoint, keywords, asked = _read_marker(marker, metafunc.definition.nodeid)
-        engines = _engines(wanted, asked, Options.of(metafunc.config))
-    except OptionError as error:
-        _report_at_setup(metafunc, wanted, error)
-        return
-    runnable = tuple(name for name in engines if _skip_reason(name) is None)
-    metafunc.parametrize(
-        wanted,
-        [
+        marked = _read_marker(definition.get_closest_marker("hf_model"), definition.nodeid)
+        engines = _engines(wanted, marked, Options.of(metafunc.config))
+    except OptionError as error:  # fails its own test, not the collection of the whole file
+        parameters = [_unavailable(wanted, UnavailableModel("error", error))]
+    else:
+        reasons = {name: missing(name) for name in engines}
+        runnable = tuple(name for name in engines if reasons[name] is None)
+        parameters = [
             pytest.param(
-                *(_request(fixture, checkpoint, engine, runnable, keywords) for fixture in wanted),
+                *(_request(fixture, marked, engine, runnable) for fixture in wanted),
                 id=engine,
-                marks=_skip_marks(_skip_reason(engine)),
+                marks=() if reason is None else pytest.mark.skip(f"the {engine} engine is not available: {reason}"),
             )
-            for engine in engines
-        ]
-        or [_nothing_selected(wanted, asked or ["torch"], metafunc.config)],
-        indirect=True,
-        scope="session",
-    )
+            for engine, reason in reasons.items()
+        ] or [_nothing_selected(wanted, marked, metafunc.config)]
+    metafunc.parametrize(wanted, parameters, indirect=True, scope="session")
 
 
 def _is_ours(metafunc: pytest.Metafunc, name: str) -> bool:
-    """Tell whether a test's `gpt2` is our fixture: a project may have one of its own, or parametrise the name."""
+    """Return whether a test's `gpt2` is our fixture: a project may have one of its own, or parametrise the name."""
     if name not in metafunc.fixturenames:
         return False
     for marker in metafunc.definition.iter_markers("parametrize"):
@@ -96,27 +96,16 @@ def default_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
     Raises:
         OptionError: it is `hf_model`, and the test's marker is missing or invalid.
     """
-    from pytest_hfmodels.engines import usable
-
-    if fixture not in BUNDLED_FIXTURES:
-        return _marked_request(fixture, config, item)
-    engines = Options.of(config).engines or usable() or ("torch",)
-    return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engines[0], engines_in_session=engines[:1])
-
-
-def _marked_request(fixture: str, config: pytest.Config, item: pytest.Item | None) -> ModelRequest | UnavailableModel:
-    marker = None if item is None else item.get_closest_marker("hf_model")
-    if item is None or marker is None:
-        name = "a test" if item is None else item.nodeid
+    nodeid = "a test" if item is None else item.nodeid
+    marker = None if item is None or fixture in BUNDLED_FIXTURES else item.get_closest_marker("hf_model")
+    if marker is None and fixture not in BUNDLED_FIXTURES:
         raise OptionError(
-            f"{name} asked for hf_model, but it has no hf_model marker.",
+            f"{nodeid} asked for hf_model, but it has no hf_model marker.",
             hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
         )
-    checkpoint, keywords, asked = _read_marker(marker, item.nodeid)
-    engines = _engines([fixture], asked, Options.of(config))
-    if not engines:
-        return UnavailableModel("unselected")
-    return _request(fixture, checkpoint, engines[0], engines[:1], keywords)
+    marked = _read_marker(marker, nodeid)
+    engines = _engines([fixture], marked, Options.of(config))
+    return _request(fixture, marked, engines[0], engines[:1]) if engines else UnavailableModel("unselected")
 
 
 def apply_engine_limits(items: Iterable[pytest.Item]) -> None:
@@ -149,7 +138,7 @@ def refuse_markers_of_parameters(items: Iterable[pytest.Item]) -> None:
 
 
 def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]:
-    from pytest_hfmodels.engines.availability import require_known
+    from pytest_hfmodels.engines.availability import require_known  # see `parametrize`
 
     keywords = dict(marker.kwargs)
     engine = marker.args[0] if len(marker.args) == 1 else keywords.pop("engine", None)
@@ -163,16 +152,14 @@ def _read_limit(marker: pytest.Mark, nodeid: str) -> tuple[EngineName, str, Any]
 
 
 def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
-    """Tell whether this project keeps a ledger of ours: a file of that name may be somebody else's."""
-    from pytest_hfmodels.snapshots.location import ledger_file
+    """Return whether this project keeps a ledger of ours: a file of that name may be somebody else's."""
+    from pytest_hfmodels.snapshots.location import ledger_file  # costs every idle run 26 ms
 
     path = ledger_file(config)
     if not os.path.lexists(path):
         return False
     if Options.of(config).explicit or any(map(uses_models, items)):
         return True
-    from pytest_hfmodels.files import read_bytes
-
     try:
         content = read_bytes(path, largest=1 << 20)
     except OSError:
@@ -187,7 +174,7 @@ def refuse_shared_files(items: Iterable[pytest.Item]) -> None:
     Raises:
         OptionError: naming both.
     """
-    from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, test_name
+    from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, test_name  # see `has_ledger`
 
     owners: dict[object, tuple[object, str, Path]] = {}
     for item in items:
@@ -228,27 +215,33 @@ def refuse_update_in_ci(config: pytest.Config, nodeids: Sequence[str]) -> None:
 
 def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
     """Return the engines that these tests run on, or that were selected."""
-    from pytest_hfmodels.engines.base import ENGINE_NAMES
+    from pytest_hfmodels.engines.availability import ENGINES  # see `parametrize`
 
-    used = {request.engine for item in items if (request := request_of(item)) is not None and not _skipped(item)}
+    running = [item for item in items if item.get_closest_marker("skip") is None]
+    used = {request.engine for item in running if (request := request_of(item)) is not None}
     used |= set(Options.of(config).engines or ())
-    return tuple(name for name in ENGINE_NAMES if name in used)
+    return tuple(name for name in ENGINES.names() if name in used)
 
 
 def engines_for_header(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple[EngineName, ...]:
     """Return the engines for the run's header: all usable ones if a test chooses its engine while it runs."""
-    from pytest_hfmodels.engines.availability import usable
+    from pytest_hfmodels.engines.availability import usable  # see `parametrize`
 
     items = list(items)
     chosen_late = any(uses_models(item) and request_of(item) is None for item in items)
     return usable() if chosen_late else engines_in_use(config, items)
 
 
-def named_fixtures(item: pytest.Item) -> set[str]:
-    """Return the fixtures that a test can reach: named by it, by its own fixtures, or by fixtures that those name.
+def may_hold_models(item: pytest.Item) -> bool:
+    """Return whether a test can reach a model of the cache without our handle, through its own fixtures.
 
     An autouse fixture of the session is in every test's list, even if nothing in the test names it.
     """
+    return not {*MODEL_FIXTURES, "hf_models"}.isdisjoint(named_fixtures(item))
+
+
+def named_fixtures(item: pytest.Item) -> set[str]:
+    """Return the fixtures that a test can reach: named by it, by its own fixtures, or by fixtures that those name."""
     info: Any = getattr(item, "_fixtureinfo", None)  # pytest has no public way to it
     if info is None:  # a doctest, or another plugin's item
         return set(getattr(item, "fixturenames", ()))
@@ -267,10 +260,18 @@ def named_fixtures(item: pytest.Item) -> set[str]:
 _WIDE = ("session", "package")
 
 
-def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, dict[str, Any], list[str] | None]:
-    """Return the checkpoint, the keywords for `ModelCache.load` and the engines that a marker names."""
+@dataclass(frozen=True)
+class _Marked:
+    """What an `hf_model` marker says: the arguments of `ModelCache.load`, and its engines; None without a marker."""
+
+    checkpoint: str = ""
+    keywords: dict[str, Any] = field(default_factory=dict)
+    engines: list[str] | None = None
+
+
+def _read_marker(marker: pytest.Mark | None, nodeid: str) -> _Marked:
     if marker is None:
-        return None, {}, None
+        return _Marked()
     keywords = dict(marker.kwargs)
     engines = keywords.pop("engines", ("torch",))
     engines = [engines] if isinstance(engines, str) else engines
@@ -288,61 +289,35 @@ def _read_marker(marker: pytest.Mark | None, nodeid: str) -> tuple[str | None, d
             f"The hf_model marker of {nodeid} names its engines in a way that is not understood.",
             hint='It reads like this: engines=["torch"], or ["torch", "tensorflow"].',
         )
-    return checkpoint, keywords, list(engines)
+    return _Marked(checkpoint, keywords, list(engines))
 
 
-def _engines(wanted: Sequence[str], asked: list[str] | None, options: Options) -> tuple[EngineName, ...]:
+def _engines(wanted: Sequence[str], marked: _Marked, options: Options) -> tuple[EngineName, ...]:
     """Return the engines that a test runs on: those its marker names, or else those selected or installed."""
-    from pytest_hfmodels.engines.availability import require_known, usable
+    from pytest_hfmodels.engines.availability import require_known, usable  # see `parametrize`
 
-    if "hf_model" in wanted and asked is None:
+    if "hf_model" in wanted and marked.engines is None:
         raise OptionError(
             "hf_model needs a marker that names its checkpoint.",
             hint='Write it above the test: @pytest.mark.hf_model("./models/mine").',
         )
-    if asked is None and not {*wanted} & {*TORCH_ONLY}:
+    if marked.engines is None and not {*wanted} & {*TORCH_ONLY}:
         return options.engines or usable() or ("torch",)
-    asked = ["torch"] if asked is None else asked
-    named = require_known(asked, source="The hf_model marker")
+    named = require_known(marked.engines or ["torch"], source="The hf_model marker")
     return named if options.engines is None else tuple(name for name in named if name in options.engines)
 
 
-def _request(
-    fixture: str,
-    checkpoint: str | None,
-    engine: EngineName,
-    engines_in_session: tuple[EngineName, ...],
-    keywords: dict[str, Any],
-) -> ModelRequest:
+def _request(fixture: str, marked: _Marked, engine: EngineName, runnable: tuple[EngineName, ...]) -> ModelRequest:
     if fixture in BUNDLED_FIXTURES:
-        return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engine, engines_in_session)
-    return ModelRequest(fixture, checkpoint or "", engine, engines_in_session, keywords)
+        return ModelRequest(fixture, BUNDLED_FIXTURES[fixture], engine, runnable)
+    return ModelRequest(fixture, marked.checkpoint, engine, runnable, marked.keywords)
 
 
-def _skip_reason(engine: EngineName) -> str | None:
-    from pytest_hfmodels.engines.availability import missing
-
-    reason = missing(engine)
-    return None if reason is None else f"the {engine} engine is not available: {reason}"
-
-
-def _skip_marks(reason: str | None) -> tuple[pytest.MarkDecorator, ...]:
-    return () if reason is None else (pytest.mark.skip(reason=reason),)
-
-
-def _skipped(item: pytest.Item) -> bool:
-    return item.get_closest_marker("skip") is not None
-
-
-def _nothing_selected(wanted: Sequence[str], asked: list[str], config: pytest.Config) -> Any:
+def _nothing_selected(wanted: Sequence[str], marked: _Marked, config: pytest.Config) -> Any:
     selected = ", ".join(Options.of(config).engines or ())
-    reason = f"runs on {', '.join(asked)} only, and the selected engines are {selected}"
-    unserved = UnavailableModel("unselected")
-    return pytest.param(*(unserved for _ in wanted), id=unserved.segment, marks=pytest.mark.skip(reason=reason))
+    reason = f"runs on {', '.join(marked.engines or ['torch'])} only, and the selected engines are {selected}"
+    return _unavailable(wanted, UnavailableModel("unselected"), pytest.mark.skip(reason=reason))
 
 
-def _report_at_setup(metafunc: pytest.Metafunc, wanted: Sequence[str], error: OptionError) -> None:
-    """Let one wrong marker fail its own test, not the collection of the whole file."""
-    unserved = UnavailableModel("error", error)
-    values = pytest.param(*(unserved for _ in wanted), id=unserved.segment)
-    metafunc.parametrize(wanted, [values], indirect=True, scope="session")
+def _unavailable(wanted: Sequence[str], model: UnavailableModel, *marks: pytest.MarkDecorator) -> Any:
+    return pytest.param(*(model for _ in wanted), id=model.segment, marks=marks)

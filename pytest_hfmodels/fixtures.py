@@ -66,10 +66,12 @@ def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
     syrupy's `--snapshot-update`. If the record differs and the test passes all the same, the test fails at teardown.
     """
     item = request.node
-    refuse_update_in_ci(
-        request.config, [item.nodeid]
-    )  # not checked earlier if a test requests the fixture while running
-    _require_assertions(item.nodeid)
+    refuse_update_in_ci(request.config, [item.nodeid])  # the first check, if a test requests the fixture while it runs
+    if not __debug__:  # pytest's rewriting keeps `assert` only in test files
+        raise OptionError(
+            f"{item.nodeid} cannot compare snapshots: Python runs without assertions (-O or PYTHONOPTIMIZE).",
+            hint="Run pytest without -O, and with PYTHONOPTIMIZE unset.",
+        )
     try:
         snapshot = request.getfixturevalue("snapshot")
     except pytest.FixtureLookupError:
@@ -88,14 +90,16 @@ def hf_snapshot(request: pytest.FixtureRequest) -> HFSnapshot:
 
 def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
     """Return the process's model cache, made on first use."""
-    from pytest_hfmodels.models import ModelCache  # light itself, but only runs with models need it
+    # Only runs with models need them.
+    from pytest_hfmodels.engines.availability import need_tensorflow
+    from pytest_hfmodels.models import ModelCache
 
     if CACHE not in config.stash:
         config.stash[CACHE] = ModelCache(
             config.rootpath,
             may_fetch=Options.of(config).checkpoints == "hub",
-            with_tensorflow="tensorflow" in engines_in_use(config, session.items),
-            transfo_xl=Options.of(config).transfo_xl,
+            with_tensorflow=need_tensorflow(engines_in_use(config, session.items)),
+            implementation=Options.of(config).transfo_xl,
         )
     return config.stash[CACHE]
 
@@ -104,11 +108,10 @@ def discard_earlier_run(item: pytest.Item) -> None:
     """Remove what an earlier run of this test left, if a plugin reruns it."""
     if SNAPSHOT in item.stash:
         item.stash[SNAPSHOT].uncount_failures()
-        del item.stash[SNAPSHOT]
-    if CALL in item.stash:
-        del item.stash[CALL]
-    if COMPARED in item.stash:
-        del item.stash[COMPARED]
+    keys: tuple[pytest.StashKey[Any], ...] = (SNAPSHOT, CALL, COMPARED)
+    for key in keys:
+        if key in item.stash:
+            del item.stash[key]
 
 
 def require_asserted(item: pytest.Item) -> None:
@@ -136,19 +139,6 @@ def mismatch_lines(config: pytest.Config, found: Compared) -> list[str]:
 
     verbose = config.get_verbosity() > 1
     return mismatch(found, root=config.rootpath, here=config.invocation_params.dir, verbose=verbose)
-
-
-def _require_assertions(nodeid: str) -> None:
-    """Refuse to compare if Python skips `assert`: pytest's rewriting keeps it only in test files.
-
-    Raises:
-        OptionError: Python runs with -O.
-    """
-    if not __debug__:
-        raise OptionError(
-            f"{nodeid} cannot compare snapshots: Python runs without assertions (-O or PYTHONOPTIMIZE).",
-            hint="Run pytest without -O, and with PYTHONOPTIMIZE unset.",
-        )
 
 
 def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:

@@ -65,10 +65,10 @@ def request_of(item: pytest.Item) -> ModelRequest | None:
 
 
 def uses_models(item: pytest.Item) -> bool:
-    """Tell whether a test uses any of our fixtures."""
+    """Return whether a test uses any of our fixtures."""
     return request_of(item) is not None or bool({"hf_models", "hf_snapshot"} & {*getattr(item, "fixturenames", ())})
 
 
 def uses_snapshot(item: pytest.Item) -> bool:
-    """Tell whether a test compares with a model snapshot."""
+    """Return whether a test compares with a model snapshot."""
     return "hf_snapshot" in getattr(item, "fixturenames", ())

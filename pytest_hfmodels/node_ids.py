@@ -8,7 +8,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.engines.base import ENGINE_NAMES
+from pytest_hfmodels.engines.availability import ENGINES
 
 if TYPE_CHECKING:
     import pytest
@@ -49,7 +49,7 @@ def id_spellings(nodeid: str) -> tuple[str, ...]:
     """Return an id as pytest prints it, and also without the engine that this plugin puts first in the brackets."""
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
-    if not bracket or engine not in ENGINE_NAMES:
+    if not bracket or engine not in ENGINES.names():
         return (nodeid,)
     return nodeid, f"{function}[{rest}]" if rest else function
 

@@ -14,7 +14,7 @@ from pytest_hfmodels.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_hfmodels.engines.base import EngineName, TransfoXLChoice
+    from pytest_hfmodels.engines.base import EngineName
 
 MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
@@ -156,7 +156,7 @@ class Options:
     cross_engine: float | None
     near_tie: Literal["fail", "warn"]
     on_mutation: Literal["warn", "error"]
-    transfo_xl: TransfoXLChoice
+    transfo_xl: str
     allow_update: bool
     baseline: bool
     recording: bool
@@ -222,7 +222,7 @@ def _read(config: pytest.Config) -> Options:
         cross_engine=tolerance.get("cross_engine"),
         near_tie=cast("Literal['fail', 'warn']", _choice(config, _BY_NAME["near_tie"])),
         on_mutation=cast("Literal['warn', 'error']", _choice(config, _BY_NAME["on_mutation"])),
-        transfo_xl=cast("TransfoXLChoice", _choice(config, _BY_NAME["transfo_xl"])),
+        transfo_xl=_choice(config, _BY_NAME["transfo_xl"]),
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
         recording=mode == "record",

@@ -321,10 +321,10 @@ def _require_engines(options: Options) -> None:
 
 
 def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
-    from pytest_hfmodels.engines.availability import installed, usable
+    from pytest_hfmodels.engines.availability import ENGINES, described, installed, usable
     from pytest_hfmodels.reports.terminal import header
 
-    packages = ("transformers", "torch", "tensorflow")
+    packages = ("transformers", *(described(name).packages[0] for name in ENGINES.names()))
     versions = [(package, version) for package in packages if (version := installed(package)) is not None]
     source = (
         "bundled and local, hub downloads allowed"
@@ -335,19 +335,17 @@ def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
 
 
 def _whose_transfo_xl(config: pytest.Config, items: Sequence[pytest.Item]) -> str:
-    choice = Options.of(config).transfo_xl
-    if choice != "auto":
-        return f"transfo-xl: implementation: {choice} (chosen)"
+    from pytest_hfmodels.architecture import ARCHITECTURES
     from pytest_hfmodels.engines import missing, upstream
-    from pytest_hfmodels.transfo_xl import working_implementation
+    from pytest_hfmodels.engines.availability import need_tensorflow
 
-    reason = missing("torch")
-    if reason is not None:
+    choice, reason = Options.of(config).transfo_xl, missing("torch")
+    architecture = ARCHITECTURES.get("transfo-xl")
+    if architecture is None or architecture.implementation is None or (choice == "auto" and reason is not None):
         return f"transfo-xl: {reason}"
-    # The tests that follow import the same, and with the same choice of TensorFlow.
-    upstream.transformers(with_tensorflow="tensorflow" in collection.engines_in_use(config, items))
-    found = working_implementation()
-    return f"transfo-xl: implementation: {found.name} ({found.reason})"
+    if choice == "auto":  # the tests that follow import the same, and with the same choice of TensorFlow
+        upstream.transformers(with_tensorflow=need_tensorflow(collection.engines_in_use(config, items)))
+    return f"transfo-xl: implementation: {architecture.implementation(choice)}"
 
 
 def _explained(item: pytest.Item) -> list[tuple[str, str]]:
@@ -376,23 +374,14 @@ def _is_users(entry: Any) -> bool:
 def _changes(config: pytest.Config, item: pytest.Item | None = None) -> str:
     """Return the changed models, in words. After a test, look only at models that it may have changed."""
     cache = config.stash[CACHE]
-    found = cache.dirty(weights=True) if item is None else cache.dirty(test=item.nodeid, holders=_holders(item))
+    if item is None:
+        found = cache.dirty(weights=True)
+    else:
+        found = cache.dirty(test=item.nodeid, handed_out=collection.may_hold_models(item))
     return "; ".join(
         f"{model}: {', '.join(changes[:_SHOWN])}{f' and {len(changes) - _SHOWN} more' if len(changes) > _SHOWN else ''}"
         for model, changes in found
     )
-
-
-def _holders(item: pytest.Item) -> list[object]:
-    """Return the objects through which a test may reach a model, besides its handle.
-
-    The value of a session fixture counts only if the test or a fixture that runs for it names it: with autouse, every
-    test of a project has it.
-    """
-    values: dict[str, object] = getattr(item, "funcargs", None) or {}
-    named = collection.named_fixtures(item)
-    own = (getattr(item, name, None) for name in ("instance", "cls", "module"))
-    return [*(value for name, value in values.items() if name in named), *own]
 
 
 def _require_unchanged(item: pytest.Item) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import EngineUnavailable
-from pytest_hfmodels.models.cached_model import Entry
+from pytest_hfmodels.models.cached_model import CachedModel
 
 from .surroundings import needs_both_engines
 
@@ -175,7 +175,7 @@ def test_a_marker_passes_load_s_arguments(project: Project) -> None:
     project.write("""
 import pytest
 
-@pytest.mark.hf_model("./model", task="text-classification", num_labels=5, head="new", pad_token_id=7)
+@pytest.mark.hf_model("./model", task="text-classification", num_labels=5, head="fixed", pad_token_id=7)
 def test_head(hf_model):
     assert hf_model.task == "text-classification"
     assert hf_model.classify(["a", "bc"]).effective["num_labels"] == 5
@@ -321,12 +321,12 @@ def test_a_session_fixture_that_no_test_names_costs_them_nothing(
 ) -> None:
     looks: list[str] = []
 
-    def look(self: Entry, test: str, *, weights: bool) -> list[str]:
+    def look(self: CachedModel, test: str, *, weights: bool) -> list[str]:
         del self, weights
         looks.append(test)
         return []
 
-    monkeypatch.setattr(Entry, "new_changes", look)
+    monkeypatch.setattr(CachedModel, "new_changes", look)
     project.write(HELD)
 
     project.run().assert_outcomes(passed=4)

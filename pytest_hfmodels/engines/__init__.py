@@ -1,79 +1,62 @@
 """What runs a checkpoint: torch or TensorFlow behind one small interface, deterministically.
 
-`base` says what an engine gives, `availability` which ones this environment has (without importing
-any of them), `upstream` imports transformers the right way. Above it: models, records.
+`availability` describes the engines without importing them, `upstream` imports transformers the right way. Above it:
+kinds and models.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.availability import missing, require_known, usable
-from pytest_hfmodels.engines.base import (
-    ENGINE_NAMES,
-    Classification,
+from pytest_hfmodels.engines.availability import (
     Engine,
-    EngineName,
-    ForwardPass,
-    Generation,
-    LoadedModel,
-    LoadOptions,
-    Task,
-    TransfoXLChoice,
+    EngineModule,
+    described,
+    missing,
+    register_engine,
+    require_known,
+    usable,
 )
+from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass, Generation, LoadOptions, Task
 from pytest_hfmodels.errors import EngineUnavailable
 
+if TYPE_CHECKING:  # it imports NumPy
+    from pytest_hfmodels.engines.loaded_model import LoadedModel as LoadedModel
+
 __all__ = [
-    "ENGINE_NAMES",
     "Classification",
     "Engine",
     "EngineName",
     "ForwardPass",
     "Generation",
     "LoadOptions",
-    "LoadedModel",
     "Task",
-    "TransfoXLChoice",
     "engine",
     "missing",
+    "register_engine",
     "require_known",
     "usable",
 ]
 
 
-def engine(name: EngineName, *, with_tensorflow: bool) -> Engine:
-    """Import and return the engine `name`.
+def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
+    """Import and return the module of the engine `name`.
 
     Args:
         name: which one.
-        with_tensorflow: whether this run uses TensorFlow at all; without, transformers is imported without it.
+        with_tensorflow: whether another engine of this run needs TensorFlow: transformers is imported once.
 
     Raises:
         EngineUnavailable: it is not installed, or importing it fails (a broken build, a missing library).
     """
-    reason = missing(name)
+    wanted, reason = described(name), missing(name)
     if reason is not None:
-        raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=_INSTALL[name])
+        raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=wanted.install)
     try:
-        # Seconds of import each: only here, when a test has really asked for a model.
-        upstream.transformers(with_tensorflow=with_tensorflow)
-        if name == "torch":
-            from pytest_hfmodels.engines.torch import TorchEngine
-
-            return TorchEngine()
-        from pytest_hfmodels.engines.tensorflow import TensorFlowEngine
-
-        return TensorFlowEngine()
+        upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
+        return cast("EngineModule", import_module(wanted.module))
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
-            f"The {name} engine is installed but cannot be imported: {_first_line(error)}.",
-            hint=f"Try `python -c 'import {name}, transformers'`, mend that, and run again.",
+            f"The {name} engine is installed but cannot be imported: {upstream.error_text(error).splitlines()[0]}.",
+            hint=f"Try `python -c 'import {wanted.packages[0]}, transformers'`, fix that, and run again.",
         ) from error
-
-
-_INSTALL: dict[EngineName, str] = {
-    "torch": 'Install it with `python -m pip install "pytest-hfmodels[torch]"`.',
-    "tensorflow": 'Install it with `python -m pip install "pytest-hfmodels[tensorflow]"` (transformers 5 has none).',
-}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

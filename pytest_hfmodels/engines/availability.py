@@ -1,37 +1,138 @@
-"""Which engines this environment has, told from metadata alone: nothing heavy is imported here."""
+"""The registered engines, and which of them this environment has, from metadata alone: nothing heavy is imported."""
 
-from importlib.metadata import PackageNotFoundError, version
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
-from typing import get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_hfmodels.engines.base import ENGINE_NAMES, EngineName
 from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
+    from pytest_hfmodels.engines.loaded_model import LoadedModel
+
+PRIMARY = "torch"  # the engine that records snapshots where a test runs on several
 
 
-def installed(package: str) -> str | None:
-    """Return the installed version of `package` as its metadata says it, or None."""
+class EngineModule(Protocol):
+    """The module of an engine."""
+
+    def load(self, folder: Path, task: Task, options: LoadOptions) -> LoadedModel:
+        """Load the safetensors checkpoint in `folder` for `task`.
+
+        Raises:
+            CheckpointError: weights are missing or do not fit the configuration.
+            EngineError: this engine has no such architecture.
+        """
+        ...
+
+    def adopt(self, model: Any) -> LoadedModel:
+        """Take in a model that the user loaded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs models, described without importing it.
+
+    Args:
+        name: as in `--hfmodels-engines` and in a test's id.
+        module: dotted name of its `EngineModule`, imported when a test asks for a model.
+        packages: the distributions that a record's numbers depend on, the main one first.
+        models: top-level packages of the classes of its models, for `adopt`.
+        install: what to type if it is missing.
+        misfit: why it cannot run although its main package is installed, or could be; None if it can.
+        with_tensorflow: whether transformers is to be imported with TensorFlow.
+    """
+
+    name: EngineName
+    module: str
+    packages: tuple[str, ...]
+    models: frozenset[str]
+    install: str
+    misfit: Callable[[], str | None] = lambda: None
+    with_tensorflow: bool = False
+
+
+ENGINES: Registry[Engine] = Registry(
+    "pytest_hfmodels.engines",
+    "engine",
+    {
+        "torch": "pytest_hfmodels.engines.availability:TORCH",
+        "tensorflow": "pytest_hfmodels.engines.availability:TENSORFLOW",
+    },
+)
+
+
+def register_engine(engine: Engine) -> None:
+    """Let tests run on an engine of one's own.
+
+    A project calls this in its `conftest.py`; a package names its `Engine` as an entry point of the group
+    `pytest_hfmodels.engines`.
+
+    Raises:
+        ValueError: another module has registered its name.
+    """
+    ENGINES.add(engine.name, engine, source=engine.module)
+
+
+def described(name: EngineName) -> Engine:
+    """Return a registered engine.
+
+    Raises:
+        OptionError: there is none of that name.
+    """
+    found = ENGINES.get(name)
+    if found is None:
+        raise OptionError(f"Unknown engine {name!r}.", hint=f"The engines are {' and '.join(ENGINES.names())}.")
+    return found
+
+
+def engine_of(model: Any) -> EngineName | None:
+    """Return the engine that runs a model of this class; None if no engine does."""
+    bases = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    return next((name for name in ENGINES.names() if described(name).models & bases), None)
+
+
+def need_tensorflow(names: Iterable[EngineName]) -> bool:
+    """Return whether transformers is to be imported with TensorFlow for these engines."""
+    return any(described(name).with_tensorflow for name in names)
+
+
+def installed_distribution(package: str) -> Distribution | None:
+    """Return the installed distribution of a package, or of its build for the CPU."""
     for name in (package, f"{package}-cpu", f"{package}_cpu"):
         try:
-            return version(name)
+            return distribution(name)
         except PackageNotFoundError:
             continue
     return None
 
 
+def installed(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
+    found = installed_distribution(package)
+    return None if found is None else found.version
+
+
 def missing(name: EngineName) -> str | None:
-    """Say why the engine `name` cannot run here, or return None where it can."""
+    """Return why the engine `name` cannot run here; None if it can."""
     if find_spec("transformers") is None:
         return "transformers is not installed"
-    if name == "tensorflow" and (reason := _removed()) is not None:  # nothing that could be installed would help
-        return reason
-    if find_spec(name) is None:
-        return f"{name} is not installed"
-    return _tensorflow_misfit() if name == "tensorflow" else None
+    wanted = described(name)
+    absent = None if find_spec(wanted.packages[0]) else f"{wanted.packages[0]} is not installed"
+    return wanted.misfit() or absent
 
 
 def usable() -> tuple[EngineName, ...]:
     """Return the engines that are installed here and fit together, torch first."""
-    return tuple(name for name in ENGINE_NAMES if missing(name) is None)
+    return tuple(name for name in ENGINES.names() if missing(name) is None)
 
 
 def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:
@@ -44,26 +145,40 @@ def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:
     Raises:
         OptionError: one of them is no engine.
     """
-    unknown = [name for name in names if name not in get_args(EngineName)]
+    known = ENGINES.names()
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise OptionError(
-            f"{source} names an unknown engine: {', '.join(unknown)}.",
-            hint=f"The engines are {' and '.join(ENGINE_NAMES)}.",
+            f"{source} names an unknown engine: {', '.join(unknown)}.", hint=f"The engines are {' and '.join(known)}."
         )
-    return tuple(name for name in ENGINE_NAMES if name in names)
-
-
-def _removed() -> str | None:
-    from packaging.version import Version  # 10 ms: only for runs that consider TensorFlow
-
-    transformers = Version(installed("transformers") or "0")
-    return f"transformers {transformers} has no TensorFlow models (removed in 5.0)" if transformers.major >= 5 else None
+    return tuple(name for name in known if name in names)
 
 
 def _tensorflow_misfit() -> str | None:
-    from packaging.version import Version  # see above
+    from packaging.version import Version  # 10 ms: only for runs that consider TensorFlow
 
+    transformers = Version(installed("transformers") or "0")
+    if transformers.major >= 5:
+        return f"transformers {transformers} has no TensorFlow models (removed in 5.0)"
     tensorflow = installed("tensorflow")
     if tensorflow is not None and Version(tensorflow) >= Version("2.16") and find_spec("tf_keras") is None:
         return f"tensorflow {tensorflow} needs tf-keras for transformers' models"
     return None
+
+
+TORCH = Engine(
+    name="torch",
+    module="pytest_hfmodels.engines.torch",
+    packages=("torch",),
+    models=frozenset({"torch"}),
+    install='Install it with `python -m pip install "pytest-hfmodels[torch]"`.',
+)
+TENSORFLOW = Engine(
+    name="tensorflow",
+    module="pytest_hfmodels.engines.tensorflow",
+    packages=("tensorflow", "tf-keras"),
+    models=frozenset({"tensorflow", "keras", "tf_keras"}),
+    install='Install it with `python -m pip install "pytest-hfmodels[tensorflow]"` (transformers 5 has none).',
+    misfit=_tensorflow_misfit,
+    with_tensorflow=True,
+)

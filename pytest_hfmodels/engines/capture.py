@@ -1,84 +1,157 @@
-"""What a `generate` chooses from at every step: listened to where the library hands it to the logits processors.
-
-For `explain`, on both engines and every release: the processors are a list that is called with all sequences so far
-and their next tokens' scores, before any of them has changed a score.
-"""
+"""Listens to `generate` where upstream makes its logits processors: what it resolves, and what it chooses from."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_hfmodels.engines.settings import SETTINGS, plain_or_none
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-_PLACE = "_get_logits_processor"
-
 StepScores = dict[tuple[int, ...], "NDArray[Any]"]
+
+_METHOD = "_get_logits_processor"
+_CLASSES = {
+    "transformers.generation.utils": "GenerationMixin",
+    "transformers.generation.tf_utils": "TFGenerationMixin",
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The settings of one `generate` as the library resolved them.
+
+    Args:
+        config: the generation configuration with resolved lengths and special tokens.
+        plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
+            is on, and the model keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
+        processors: see `active_processors`; None if unknown.
+    """
+
+    config: Any
+    plain_scores: bool
+    processors: Mapping[str, Any] | None = None
 
 
 @contextmanager
-def capture_scores(model: Any) -> Iterator[StepScores]:
-    """Yield a table that a `generate` within fills: ids so far, prompt included -> scores of the next token, (V,).
+def resolved_settings() -> Iterator[list[Resolved]]:
+    """Capture what each `generate` in the block resolves; the list stays empty for a `generate` that is not upstream's.
 
-    They are logits in greedy search and log-probabilities in beam search. The table stays empty for a model that does
-    not make its processors where upstream's do.
+    Releases resolve lengths and special tokens at different moments. Every one from 4.30 to 5.23, in both engines,
+    hands the result to the method that makes the logits processors.
     """
-    heard: StepScores = {}
-    original = getattr(model, _PLACE, None)
-    if original is None:
-        yield heard
-        return
-    model = getattr(original, "__self__", model)  # what a wrapper hands on (PEFT's do) is the inner model's to call
-    own = {name: value for name, value in vars(model).items() if name == _PLACE}
-    listener: Any = _TensorFlow if _is_tensorflow(model) else _Torch
+    caught: list[Resolved] = []
 
-    def listen(*arguments: Any, **keywords: Any) -> Any:
-        processors = original(*arguments, **keywords)
-        processors.insert(0, listener(heard))
+    def hear(model: Any, processors: Any, config: Any) -> None:
+        if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
+            off = isinstance(processors, list) and not processors and getattr(config, "dola_layers", None) is None
+            whole = not getattr(getattr(model, "config", None), "mem_len", None)
+            caught.append(Resolved(config, off and whole, active_processors(processors, config)))
+
+    with _listening(hear):
+        yield caught
+
+
+@contextmanager
+def captured_scores() -> Iterator[StepScores]:
+    """Yield a table that a `generate` in the block fills: prompt and ids so far -> scores of the next token, (V,).
+
+    They are logits in greedy search and log-probabilities in beam search, before any processor has changed them.
+    """
+    steps: StepScores = {}
+
+    def keep(input_ids: Any, scores: Any, length: Any = None) -> Any:
+        """A logits processor that changes nothing; TensorFlow also passes the number of ids that count."""
+        if length is None:
+            seen = scores.detach().cpu()
+            rows, values = input_ids.tolist(), (seen.float() if seen.element_size() < 4 else seen).numpy()  # bfloat16
+        else:
+            rows, values = input_ids.numpy()[:, : int(length)].tolist(), scores.numpy()
+        for ids, row in zip(rows, values, strict=True):
+            steps.setdefault(tuple(ids), np.array(row))  # a beam search starts with the prompt several times
+        return scores
+
+    with _listening(lambda _, processors, __: processors.insert(0, _Processor(keep))):
+        yield steps
+
+
+class _Processor:
+    """Upstream looks at the signature of a processor's `__call__`: TensorFlow's has three arguments."""
+
+    def __init__(self, keep: Callable[..., Any]) -> None:
+        self._keep = keep
+
+    def __call__(self, input_ids: Any, scores: Any, cur_len: Any = None) -> Any:
+        return self._keep(input_ids, scores, cur_len)
+
+
+def active_processors(processors: Any, config: Any) -> dict[str, Any] | None:
+    """Return the settings of the logits processors that are on, whoever set them: the caller or the model.
+
+    A processor whose setting is unknown is returned by its class name.
+
+    Args:
+        processors: the library's list; anything else returns None.
+        config: the generation configuration as the library resolved it.
+    """
+    if not isinstance(processors, list):
+        return None
+    found: dict[str, Any] = {}
+    for processor in processors:
+        kind = type(processor).__name__.removeprefix("TF")
+        setting = _PROCESSORS.get(kind, kind)
+        if setting not in SETTINGS:  # `effective_settings` has those
+            value = plain_or_none(getattr(config, setting, None))
+            found[setting] = True if value is None else value
+    return found
+
+
+# The setting that turns a logits processor on.
+_PROCESSORS: Mapping[str, str] = {
+    "ExponentialDecayLengthPenalty": "exponential_decay_length_penalty",
+    "ForcedBOSTokenLogitsProcessor": "forced_bos_token_id",
+    "ForcedEOSTokenLogitsProcessor": "forced_eos_token_id",
+    "InfNanRemoveLogitsProcessor": "remove_invalid_values",
+    "LogitNormalization": "renormalize_logits",
+    "MinLengthLogitsProcessor": "min_length",
+    "MinNewTokensLengthLogitsProcessor": "min_length",  # a record counts the prompt, too
+    "NoBadWordsLogitsProcessor": "bad_words_ids",
+    "NoRepeatNGramLogitsProcessor": "no_repeat_ngram_size",
+    "RepetitionPenaltyLogitsProcessor": "repetition_penalty",
+    "SequenceBiasLogitsProcessor": "sequence_bias",
+    "SuppressTokensAtBeginLogitsProcessor": "begin_suppress_tokens",
+    "SuppressTokensLogitsProcessor": "suppress_tokens",
+}
+
+
+@contextmanager
+def _listening(hear: Callable[[Any, Any, Any], object]) -> Iterator[None]:
+    """Call `hear` with the model, its logits processors and the resolved configuration of each `generate`.
+
+    Upstream's class is patched, not a model, so that a wrapper's inner model is heard too. Hold `base.PROCESS_LOCK`.
+    """
+    with ExitStack() as stack:
+        for module, name in _CLASSES.items():
+            kind = getattr(sys.modules.get(module), name, None)
+            original = getattr(kind, _METHOD, None)
+            if original is not None:
+                setattr(kind, _METHOD, _heard(original, hear))
+                stack.callback(setattr, kind, _METHOD, original)
+        yield
+
+
+def _heard(original: Any, hear: Callable[[Any, Any, Any], object]) -> Any:
+    def listen(model: Any, *arguments: Any, **keywords: Any) -> Any:
+        processors = original(model, *arguments, **keywords)
+        hear(model, processors, keywords.get("generation_config", arguments[0] if arguments else None))
         return processors
 
-    object.__setattr__(model, _PLACE, listen)
-    try:
-        yield heard
-    finally:
-        object.__delattr__(model, _PLACE)
-        for name, value in own.items():
-            object.__setattr__(model, name, value)
-
-
-class _Torch:
-    """A logits processor that changes nothing."""
-
-    def __init__(self, heard: StepScores) -> None:
-        self._heard = heard
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        seen = scores.detach().cpu()
-        # NumPy knows no bfloat16.
-        _keep(self._heard, input_ids.tolist(), (seen.float() if seen.element_size() < 4 else seen).numpy())
-        return scores
-
-
-class _TensorFlow:
-    """The same, with the number of ids that count."""
-
-    def __init__(self, heard: StepScores) -> None:
-        self._heard = heard
-
-    def __call__(self, input_ids: Any, scores: Any, cur_len: Any) -> Any:
-        _keep(self._heard, input_ids.numpy()[:, : int(cur_len)].tolist(), scores.numpy())
-        return scores
-
-
-def _keep(heard: StepScores, rows: Sequence[Sequence[int]], scores: NDArray[Any]) -> None:
-    for ids, row in zip(rows, scores, strict=True):
-        heard.setdefault(tuple(ids), np.array(row))  # the first step of a beam search has the prompt several times
-
-
-def _is_tensorflow(model: Any) -> bool:
-    return any(base.__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow") for base in type(model).__mro__)
+    return listen

@@ -44,10 +44,10 @@ _LONGEST = 100  # entries of a collection
 
 
 def hooks(part: Any, name: str) -> Iterator[tuple[str, object]]:
-    """Yield (words, mark) for every kind of hook on a torch module; upstream's own, put on in passing, left out."""
+    """Yield (words, mark) for every kind of hook on a torch module, without upstream's own."""
     for attribute, words in _HOOKS.items():
-        own = getattr(part, attribute, None) or {}
-        mark = tuple(id(hook) for hook in own.values() if not _is_upstreams(hook))
+        own = (getattr(part, attribute, None) or {}).values()
+        mark = tuple(id(hook) for hook in own if not str(getattr(hook, "__module__", "")).startswith("transformers."))
         if mark:
             yield f"{words} of {name}", mark
 
@@ -59,21 +59,18 @@ def attributes(part: Any, name: str) -> Iterator[tuple[str, object]]:
     are skipped.
     """
     for attribute, value in vars(part).items():
-        if attribute in _ELSEWHERE or is_set_by_upstream(attribute, part):
+        # Upstream fills in some None at the first call; a number that a test sets to None loses its mark.
+        if value is None or attribute in _ELSEWHERE or is_set_by_upstream(attribute, part):
             continue
         if is_exchanged_by_upstream(part) and not callable(value):
-            continue
-        if value is None:  # upstream fills some in at the first call; a number that a test sets to None loses its mark
             continue
         text = _text(value)
         if attribute == "config":  # only the model's own one is compared by its settings
             yield f"attribute config of {name}", id(value)
         elif text is not None:
             yield f"attribute {attribute} of {name}", text
-        elif callable(value) and not _is_the_class_s(part, attribute, value):
-            hides = hasattr(type(part), attribute)
-            if hides or isinstance(value, _FUNCTIONS):
-                yield f"attribute {attribute} of {name}", id(value)
+        elif _is_own_callable(part, attribute, value):
+            yield f"attribute {attribute} of {name}", id(value)
 
 
 def tokenizer_attributes(tokenizer: Any) -> Iterator[tuple[str, object]]:
@@ -108,7 +105,7 @@ def rescaled_weights(model: Any) -> frozenset[str]:
     """Return the names of the weights that upstream divides in place at a model's first inference: RWKV's."""
     return frozenset(
         name
-        for prefix, module in _named_modules(model)
+        for prefix, module in (model.named_modules() if hasattr(model, "named_modules") else ())
         if "layers_are_rescaled" in vars(module)
         for name, _ in module.named_parameters(prefix=prefix)
         if name.endswith(("attention.output.weight", "feed_forward.value.weight"))
@@ -119,39 +116,30 @@ def _text(value: Any) -> str | None:
     """Return a plain value, or a small collection of them, as text; None for everything else."""
     if isinstance(value, _PLAIN) or type(value).__name__ in _PLAIN_TYPES:
         return repr(value)
-    if isinstance(value, dict) and len(value) <= _LONGEST:
+    if not isinstance(value, dict | list | tuple | set | frozenset) or len(value) > _LONGEST:
+        return None
+    if isinstance(value, dict):
         pairs = [(repr(key), _text(entry)) for key, entry in value.items()]
         return None if any(text is None for _, text in pairs) else f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}"
-    if isinstance(value, list | tuple | set | frozenset) and len(value) <= _LONGEST:
-        texts = [text for entry in value if (text := _text(entry)) is not None]
-        if len(texts) < len(value):
-            return None
-        if isinstance(value, set | frozenset):
-            texts.sort()
-        # PEFT writes 'default' or ['default'] for the same adapter.
-        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return None
+    texts = [text for entry in value if (text := _text(entry)) is not None]
+    if len(texts) < len(value):
+        return None
+    if isinstance(value, set | frozenset):
+        texts.sort()
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"  # PEFT writes 'default' or ['default']
 
 
-def _is_upstreams(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).split(".")[0] == "transformers"
-
-
-def _is_the_class_s(part: Any, attribute: str, value: Any) -> bool:
-    """Return whether an attribute equals what the object's class provides anyway.
+def _is_own_callable(part: Any, attribute: str, value: Any) -> bool:
+    """Return whether an attribute is a function, or hides one of the class, that the class does not provide anyway.
 
     Upstream wraps a module's forward for one call and restores the bound method as an attribute. PEFT's `generate`
     sets a method of the inner model on a wrapper whose class has no such method.
     """
-    if not isinstance(value, MethodType) or getattr(type(value.__self__), attribute, None) is not value.__func__:
+    hides = hasattr(type(part), attribute)
+    if not callable(value) or not (hides or isinstance(value, _FUNCTIONS)):
         return False
-    owner = value.__self__
-    return owner is part or (not hasattr(type(part), attribute) and any(owner is one for one in _modules(part)))
-
-
-def _modules(part: Any) -> Iterator[Any]:
-    return iter(part.modules()) if hasattr(part, "modules") else iter(())
-
-
-def _named_modules(model: Any) -> Iterator[tuple[str, Any]]:
-    return iter(model.named_modules()) if hasattr(model, "named_modules") else iter(())
+    owner = getattr(value, "__self__", None)
+    if not isinstance(value, MethodType) or getattr(type(owner), attribute, None) is not value.__func__:
+        return True
+    inner = () if hides or not hasattr(part, "modules") else part.modules()
+    return not (owner is part or any(owner is one for one in inner))

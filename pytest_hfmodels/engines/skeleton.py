@@ -1,26 +1,24 @@
-"""Builds a model without weights from a configuration, and compares it with the weight files.
+"""Compares a model with the weight files: sizes before loading, missing and unused tensors after it.
 
-For the engines. It is built on torch's meta device, which allocates nothing; building stops as soon as the model has
-more than the files hold. Sizes are checked before loading, unused tensors after it.
+For the engines. Sizes come from a model that is built on torch's meta device, which allocates nothing.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pytest_hfmodels.checkpoints import read_configuration, same_bytes, stored_headers
-from pytest_hfmodels.engines import architectures, upstream
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from types import ModuleType
 
     from pytest_hfmodels.checkpoints import StoredTensor
 
@@ -28,21 +26,21 @@ if TYPE_CHECKING:
 _COMPUTED = re.compile(
     r"(^|\.)(attn\.bias|masked_bias|causal_mask|inv_freq|position_ids|token_type_ids|decoder\.version)$"
 )
-# Heads of tasks that transformers has no class for: pretraining heads of DeBERTa, TRL's value head, a Trainer's loss.
-_OTHER_HEADS = re.compile(r"(lm_predictions|mask_predictions|v_head|loss_fct)\.")
+# Heads of transformers' classes for other tasks, TRL's value head and a Trainer's loss; a pooler is a head as well,
+# because classes of one architecture build their base with or without it.
+_HEADS = re.compile(
+    r"(lm_heads?|lm_loss|score|head|cls|crit|loss_fct|v_head|embed_out|output_projection|pred_layer|logits_proj|"
+    r"(\w+_)?classifier|classification_head|multiple_choice_head|sequence_summary|qa_outputs|answer_class|"
+    r"(start|end)_logits|(\w+_)?predictions|generator_lm_head|vocab_(transform|layer_norm|projector))\.|(.*\.)?pooler\."
+)
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's attention_types contains repetition counts
 _COUNTS_LAYERS = re.compile(r"n_?layers?|\w*_n?layers?|\w*experts")
 # A configuration may describe this much more than the files hold, for example a new head.
 _FACTOR = 4
-_MORE_TENSORS, _MORE_NUMBERS, _MORE_BUFFERS = 1_000, 10_000_000, 200_000_000
-_MORE_LAYERS = 10_000
+_MORE_NUMBERS, _MORE_BUFFERS, _MORE_LAYERS = 10_000_000, 200_000_000, 10_000
 _SAVE_AGAIN = "Save the model again, so that config.json fits the weights: model.save_pretrained(folder)."
-
-
-class _TooLargeError(Exception):
-    """The model has more parts than the files hold."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,39 @@ class Skeleton:
 
     Args:
         shapes: the shapes of its parameters, by name.
-        buffers: names of its other tensors, stored or not.
+        buffers: sizes of its other tensors, stored or not.
         tied: groups of parameter names that share one tensor.
         prefix: the prefix of its base's tensor names, in a model with a head.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    buffers: frozenset[str]
+    buffers: Mapping[str, int]
     tied: tuple[tuple[str, ...], ...]
     prefix: str
+
+    @classmethod
+    def of(cls, build: Callable[[], Any]) -> Skeleton:
+        """Build a model on the meta device and describe it."""
+        import torch  # TensorFlow's engine may run without it
+
+        with torch.device("meta"):
+            model = build()
+        names: dict[int, list[str]] = {}
+        shapes = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+            shapes[name] = tuple(parameter.shape)
+        return cls(
+            shapes=shapes,
+            buffers={name: buffer.numel() for name, buffer in model.named_buffers(remove_duplicate=False)},
+            tied=tuple(tuple(group) for group in names.values() if len(group) > 1),
+            prefix=f"{getattr(model, 'base_model_prefix', '')}.",
+        )
+
+    def stored_name(self, name: str, stored: Mapping[str, StoredTensor]) -> str:
+        """Return the name of a model's tensor in the files, with or without the prefix of the base."""
+        candidates = (name, name.removeprefix(self.prefix), self.prefix + name)
+        return next((one for one in candidates if one in stored), name)
 
 
 def require_plausible(folder: Path) -> None:
@@ -88,90 +110,108 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
         The model's tensors; None if it cannot be built on the meta device.
 
     Raises:
-        CheckpointError: the message names the tensors.
+        CheckpointError: the message names the tensors, or the files hold different values for a tied tensor.
     """
     stored = stored_headers(folder)
     try:
-        skeleton = _build(build, stored)
-    except _TooLargeError as error:
-        raise CheckpointError(
-            f"The configuration of {folder} describes more than its weights hold ({len(stored)} tensors).",
-            hint=_SAVE_AGAIN,
-        ) from error
+        skeleton = Skeleton.of(build)
     except Exception:
         return None  # loading reports the reason, or the model reads values while it is built
-    found = {name: stored.get(_stored_name(name, stored, skeleton)) for name in skeleton.shapes}
+    found = {name: stored.get(skeleton.stored_name(name, stored)) for name in skeleton.shapes}
     _require_dtype(folder, (tensor for tensor in found.values() if tensor and tensor.dtype not in _FLOATS))
-    total = sum(_size(shape) for shape in skeleton.shapes.values())
-    if total > _FACTOR * sum(tensor.size for tensor in stored.values()) + _MORE_NUMBERS:
-        upstream.check_loaded(
+    size = _FACTOR * sum(tensor.size for tensor in stored.values())
+    if sum(map(prod, skeleton.shapes.values())) > size + _MORE_NUMBERS:
+        pairs = [(name, tensor.shape, skeleton.shapes[name]) for name, tensor in found.items() if tensor is not None]
+        check_loaded(
             folder,
             missing=[name for name, tensor in found.items() if tensor is None],
-            mismatched=[
-                (name, tensor.shape, skeleton.shapes[name])
-                for name, tensor in found.items()
-                if tensor is not None and tensor.shape != skeleton.shapes[name]
-            ],
+            mismatched=[pair for pair in pairs if pair[1] != pair[2]],
             head=head,
         )
+    if sum(skeleton.buffers.values()) > size + _MORE_BUFFERS:
+        raise CheckpointError(f"The configuration of {folder} describes more than its weights hold.", hint=_SAVE_AGAIN)
+    for group in skeleton.tied:
+        _require_tied(folder, sorted({name for own in group if (name := skeleton.stored_name(own, stored)) in stored}))
     return skeleton
 
 
-def require_tied(folder: Path, skeleton: Skeleton) -> None:
-    """Refuse files that hold different values for a tied tensor.
-
-    Raises:
-        CheckpointError: the message names both tensors.
-    """
-    stored = stored_headers(folder)
-    for group in skeleton.tied:
-        names = sorted({name for name in (_stored_name(own, stored, skeleton) for own in group) if name in stored})
-        if len(names) > 1 and not same_bytes(folder, names):
-            raise CheckpointError(
-                f"The checkpoint {folder} holds different weights in {' and '.join(map(ascii, names))}, "
-                "but the model ties them into one tensor.",
-                hint='Set "tie_word_embeddings": false in config.json if they should differ, or save the model again.',
-            )
-
-
-def require_used(
-    transformers: ModuleType,
-    folder: Path,
-    unused: Iterable[str],
-    skeleton: Skeleton | None,
-    build: Callable[[str], Any],
-    expected: Sequence[str],
-) -> None:
-    """Refuse files with tensors that the model did not use, except heads of other tasks on the same base.
-
-    A pooler counts as a head, because classes of one architecture build their base with or without it.
+def require_used(folder: Path, unused: Iterable[str], skeleton: Skeleton | None, expected: Sequence[str]) -> None:
+    """Refuse files with tensors that the model did not use, except heads of other tasks.
 
     Args:
-        transformers: the installed release.
         folder: the checkpoint.
         unused: names in the files that neither the loaded model uses nor the release ignores.
         skeleton: the loaded model's.
-        build: builds a model of the class with that name.
         expected: see `LoadOptions.unused`.
 
     Raises:
         CheckpointError: the message names the tensors.
     """
-    own = skeleton.buffers | skeleton.shapes.keys() if skeleton else frozenset[str]()
-    left = {name for name in unused if name not in own and not _is_known(name, expected)}
-    if left and find_spec("torch") is None:
-        left = _beside_used(left, stored_headers(folder).keys() - set(unused))
-    for name in architectures.possible_classes(transformers, folder) if left else ():
-        left -= _heads(lambda name=name: build(name), left)  # type: ignore[misc] # bound at once
-        if not left:
-            break
+    own = {*skeleton.buffers, *skeleton.shapes} if skeleton else set()
+    left = sorted(
+        name
+        for name in unused
+        if not (name in own or _COMPUTED.search(name) or _HEADS.match(name))
+        and not any(fnmatchcase(name, pattern) for pattern in expected)
+    )
     if left:
-        shown = sorted(left)
         raise CheckpointError(
-            f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, shown[:5]))}"
-            f"{' …' if len(shown) > 5 else ''}.",
+            f"The checkpoint {folder} has weights that the model does not use: {', '.join(map(ascii, left[:5]))}"
+            f"{' …' if len(left) > 5 else ''}.",
             hint="Correct the number of layers or `architectures` in config.json, or save the model again. "
-            f"If the model should leave them out, name them: unused=[{shown[0]!a}]; * matches any text.",
+            f"If the model should leave them out, name them: unused=[{left[0]!a}]; * matches any text.",
+        )
+
+
+def check_loaded(
+    folder: object, *, missing: Iterable[str], mismatched: Iterable[tuple[str, Any, Any]], head: str
+) -> None:
+    """Refuse a model with tensors that did not come from its checkpoint.
+
+    Raises:
+        CheckpointError: naming the tensors, the expected and the found shape.
+    """
+    fixed = head == "fixed"
+    absent = sorted(name for name in missing if not (fixed and is_head(name)))
+    if absent:
+        raise CheckpointError(
+            f"The checkpoint {folder} lacks weights that the model needs: {', '.join(absent[:5])}"
+            f"{' …' if len(absent) > 5 else ''}.",
+            hint="Use a checkpoint trained for this task"
+            + (
+                '; head="fixed" fills only the last layer.'
+                if fixed
+                else ', or load with head="fixed" to test shapes only.'
+            ),
+        )
+    misfits = [
+        f"{name} (expected {list(wanted)}, found {list(found)})"
+        for name, found, wanted in mismatched
+        if not (fixed and is_head(name))
+    ]
+    if misfits:
+        raise CheckpointError(
+            f"The checkpoint {folder} does not fit the model: {'; '.join(misfits)}.",
+            hint='Load it with its own configuration, or with head="fixed" to test shapes only.',
+        )
+
+
+def is_head(name: str) -> bool:
+    """Return whether a tensor belongs to a classification head (`score`, `classifier`), by either engine's name."""
+    return not {"score", "classifier"}.isdisjoint(name.replace("/", ".").split("."))
+
+
+def new_head(shape: tuple[int, ...]) -> Any:
+    """Return the fixed numbers of a head without training: no library's initialisation, the same everywhere."""
+    return (0.02 * np.sin(np.arange(1, prod(shape) + 1, dtype=np.float64))).reshape(shape).astype(np.float32)
+
+
+def _require_tied(folder: Path, names: list[str]) -> None:
+    if len(names) > 1 and not same_bytes(folder, names):
+        raise CheckpointError(
+            f"The checkpoint {folder} holds different weights in {' and '.join(map(ascii, names))}, "
+            "but the model ties them into one tensor.",
+            hint='Set "tie_word_embeddings": false in config.json if they should differ, or save the model again.',
         )
 
 
@@ -184,32 +224,6 @@ def _require_dtype(folder: Path, wrong: Iterable[StoredTensor]) -> None:
             hint="Save the model again in one of these, or load a quantized one yourself and pass it in: "
             "hf_models.adopt(model, tokenizer).",
         )
-
-
-def _is_known(name: str, expected: Sequence[str]) -> bool:
-    known = _COMPUTED.search(name) or _OTHER_HEADS.match(name)
-    return known is not None or any(fnmatchcase(name, pattern) for pattern in expected)
-
-
-def _beside_used(unused: set[str], used: Iterable[str]) -> set[str]:
-    """Return the unused names that cannot belong to a head, because a used name has the same first part.
-
-    For runs without torch, which cannot build other classes to get the names of their heads.
-    """
-    modules = {name.partition(".")[0] for name in used}
-    return {name for name in unused if name.partition(".")[0] in modules}
-
-
-def _heads(build: Callable[[], Any], names: set[str]) -> set[str]:
-    """Return the names that belong to the head of a model."""
-    try:
-        skeleton = _build(build, None)
-    except Exception:  # a class that needs more than a configuration; skip it
-        return set()
-    known, prefix = skeleton.shapes.keys() | skeleton.buffers, f"{skeleton.prefix}."
-    heads = {name for name in names if name in known and not name.startswith(prefix)}
-    poolers = {name for name in names if "pooler" in name.split(".") and name.removeprefix(prefix) in known}
-    return heads | poolers
 
 
 def _check_counts(folder: Path, value: Any, layers: int, rows: int, field: str = "") -> None:
@@ -236,71 +250,3 @@ def _check_epsilon(folder: Path, name: str, value: object) -> None:
             f"The configuration of {folder} sets {name!a} to {value!a:.60}; it must be a number.",
             hint="Correct it in config.json, or save the model again.",
         )
-
-
-def _build(build: Callable[[], Any], stored: Mapping[str, StoredTensor] | None) -> Skeleton:
-    import torch
-
-    with torch.device("meta"), _limited(stored):
-        model = build()
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    names: dict[int, list[str]] = {}
-    for name, parameter in parameters.items():
-        names.setdefault(id(parameter), []).append(name)
-    return Skeleton(
-        shapes={name: tuple(parameter.shape) for name, parameter in parameters.items()},
-        buffers=frozenset(name for name, _ in model.named_buffers(remove_duplicate=False)),
-        tied=tuple(tuple(group) for group in names.values() if len(group) > 1),
-        prefix=str(getattr(model, "base_model_prefix", "")),
-    )
-
-
-@contextmanager
-def _limited(stored: Mapping[str, StoredTensor] | None) -> Iterator[None]:
-    """Stop building if the model gets many more parameters, modules or numbers than the files hold."""
-    if stored is None:
-        yield
-        return
-    from torch.nn.modules import module as registration
-
-    tensors = _FACTOR * len(stored) + _MORE_TENSORS
-    size = sum(tensor.size for tensor in stored.values())
-    left = {"modules": 20 * tensors, "parameters": tensors, "buffers": 10 * tensors}
-    numbers = {"buffers": _FACTOR * size + _MORE_BUFFERS}  # parameters are compared at the end
-
-    def count(kind: str) -> Callable[[Any, str, Any], None]:
-        def registered(_module: Any, _name: str, tensor: Any) -> None:
-            left[kind] -= 1
-            if kind in numbers and tensor is not None:
-                numbers[kind] -= tensor.numel()
-            if left[kind] < 0 or numbers.get(kind, 0) < 0:
-                raise _TooLargeError
-
-        return registered
-
-    hooks = [
-        registration.register_module_module_registration_hook(count("modules")),
-        registration.register_module_parameter_registration_hook(count("parameters")),
-        registration.register_module_buffer_registration_hook(count("buffers")),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _stored_name(name: str, stored: Mapping[str, StoredTensor], skeleton: Skeleton) -> str:
-    """Return the name of a model's tensor in the files, with or without the prefix of the base."""
-    prefix = f"{skeleton.prefix}."
-    for candidate in (name, name.removeprefix(prefix), prefix + name):
-        if candidate in stored:
-            return candidate
-    return name
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    product = 1
-    for length in shape:
-        product *= length
-    return product

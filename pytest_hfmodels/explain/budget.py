@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.engines.base import PROCESS_LOCK
-from pytest_hfmodels.engines.capture import capture_scores
+from pytest_hfmodels.engines.capture import captured_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class Passes:
             raise OutOfPassesError
         self.generates_left -= 1
         loaded = self.origin.loaded
-        with PROCESS_LOCK, loaded.lock, capture_scores(loaded.model) as heard:
+        with PROCESS_LOCK, captured_scores() as heard:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
         return heard
 

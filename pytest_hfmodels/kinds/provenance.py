@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.engines.availability import described, installed
 from pytest_hfmodels.engines.base import EngineName
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Provenance:
     """The environment that made a record.
 
     Args:
-        engine: `torch` or `tensorflow`.
+        engine: `torch`, `tensorflow` or a registered one.
         implementation: whose code the model is: `transformers`, `pytest-hfmodels`, or an adopted model's package.
         dtype: of the weights, such as `float32`.
         attention: the attention implementation, such as `eager`.
@@ -38,7 +38,7 @@ class Provenance:
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
-        packages = ("transformers", "tokenizers", loaded.engine)
+        packages = ("transformers", "tokenizers", described(loaded.engine).packages[0])
         versions = {package: found for package in packages if (found := installed(package)) is not None}
         return cls(
             engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()

@@ -1,20 +1,31 @@
-"""What a test hands to `load` and `adopt`, checked before anything is looked for.
-
-For `cache` alone.
-"""
+"""What a test hands to `load` and `adopt`, checked before anything is looked for. For `cache` alone."""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, get_args
 
-from pytest_hfmodels.engines import EngineName, Task, architectures
-from pytest_hfmodels.errors import EngineError, OptionError
+from pytest_hfmodels.engines import Task, architectures
+from pytest_hfmodels.engines.availability import described, engine_of
+from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-_DTYPES = ("float32", "float64", "float16", "bfloat16")
+    from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.engines import EngineName
+
+_KNOWN = {
+    "task": get_args(Task),
+    "dtype": (None, "float32", "float64", "float16", "bfloat16"),
+    "head": ("trained", "fixed"),
+}
+_TEXTS = {
+    "revision": "Give the full commit, 40 hexadecimal digits, in quotes.",
+    "digest": "Write it as 'sha256:' and 64 hexadecimal digits.",
+    "attention": 'Write attention="eager" or "sdpa".',
+}
 _INSTEAD = {
     "torch_dtype": 'Use dtype="float32" and the like.',
     "attn_implementation": 'Use attention="sdpa" and the like.',
@@ -23,50 +34,10 @@ _INSTEAD = {
     "subfolder": "Name the folder itself: ./models/bot/subfolder.",
     "trust_remote_code": "Load the model yourself, and hand it over: hf_models.adopt(model, tokenizer).",
 }
-# Keywords of upstream's `from_pretrained` that are no field of a configuration.
-_UPSTREAMS = (
-    "adapter_kwargs",
-    "adapter_name",
-    "cache_dir",
-    "code_revision",
-    "device_map",
-    "dduf_entries",
-    "force_download",
-    "from_flax",
-    "from_tf",
-    "generation_config",
-    "gguf_file",
-    "ignore_mismatched_sizes",
-    "key_mapping",
-    "load_in_4bit",
-    "load_in_8bit",
-    "local_files_only",
-    "low_cpu_mem_usage",
-    "max_memory",
-    "mirror",
-    "offload_buffers",
-    "offload_folder",
-    "offload_state_dict",
-    "output_loading_info",
-    "pretrained_model_name_or_path",
-    "proxies",
-    "quantization_config",
-    "resume_download",
-    "return_unused_kwargs",
-    "state_dict",
-    "token",
-    "tp_plan",
-    "tp_size",
-    "use_auth_token",
-    "use_kernels",
-    "use_safetensors",
-    "variant",
-    "weights_only",
-)
 
 
 def checkpoint_name(checkpoint: object) -> str:
-    """Return a checkpoint as `resolve` takes it; a path is a folder, also where it is relative.
+    """Return a checkpoint as `resolve` takes it; a path is a folder, also if it is relative.
 
     Raises:
         OptionError: it is neither text nor a path.
@@ -82,6 +53,33 @@ def checkpoint_name(checkpoint: object) -> str:
     return checkpoint
 
 
+def require_known(**arguments: object) -> None:
+    """Refuse an unknown task, dtype or head.
+
+    Raises:
+        OptionError: the message names the argument, the hint what it may be.
+    """
+    for name, value in arguments.items():
+        if value not in _KNOWN[name]:
+            known = ", ".join(word for word in _KNOWN[name] if word)
+            raise OptionError(f"Unknown {name} {value!r:.60}.", hint=f"Give one of these, as text: {known}.")
+
+
+def require_options(engine: EngineName, pin: object, unused: object, overrides: Mapping[str, Any]) -> None:
+    """Refuse other arguments of `load` that are of a wrong kind.
+
+    Raises:
+        OptionError: the message names the argument and shows its value.
+    """
+    described(engine)
+    if not isinstance(pin, bool):
+        raise OptionError(f"pin={pin!r:.60} is neither True nor False.", hint="Pin a dtype with dtype=.")
+    if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
+        raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
+    for name in overrides.keys() & _INSTEAD.keys():
+        raise OptionError(f"{name}= is no field of a model's configuration.", hint=_INSTEAD[name])
+
+
 def require_texts(**arguments: object) -> None:
     """Refuse an optional argument that is neither None nor text.
 
@@ -90,72 +88,29 @@ def require_texts(**arguments: object) -> None:
     """
     for name, value in arguments.items():
         if value is not None and (not isinstance(value, str) or not value):
-            raise OptionError(f"{name}={value!r:.60} is no text.", hint=_EXAMPLES[name])
+            raise OptionError(f"{name}={value!r:.60} is no text.", hint=_TEXTS[name])
 
 
-def require_patterns(unused: object) -> None:
-    """Refuse names of unused weights that are not a list of texts.
-
-    Raises:
-        OptionError: the message shows the value.
-    """
-    if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
-        raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
-
-
-def require_pinning(pin: object, dtype: str | None) -> None:
-    """Refuse a `pin` that is no truth value, and a dtype that the plugin does not run.
-
-    Raises:
-        OptionError: naming the argument.
-    """
-    if not isinstance(pin, bool):
-        raise OptionError(f"pin={pin!r:.60} is neither True nor False.", hint="Pin a dtype with dtype=.")
-    if dtype is not None and dtype not in _DTYPES:
-        raise OptionError(f"Unknown dtype {dtype!r}.", hint=f"It is one of {', '.join(_DTYPES)}, as text.")
-
-
-def require_known(task: object, engine: object = "torch", head: object = "trained") -> None:
-    """Refuse an unknown task, engine or head.
-
-    Raises:
-        OptionError: the message names the known ones.
-    """
-    if task not in get_args(Task):
-        raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")
-    if engine not in get_args(EngineName):
-        raise OptionError(f"Unknown engine {engine!r}.", hint=f"The engines are {' and '.join(get_args(EngineName))}.")
-    if head not in ("trained", "new"):
-        raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "new".')
-
-
-def require_fields(overrides: Mapping[str, Any]) -> None:
-    """Refuse overrides that are upstream's keywords for loading, and no fields of a configuration.
-
-    Raises:
-        OptionError: naming the keyword, and ours where there is one.
-    """
-    for name in overrides:
-        if name in _INSTEAD or name in _UPSTREAMS:
-            raise OptionError(
-                f"{name}= is no field of a model's configuration, and how a checkpoint is loaded is the plugin's part.",
-                hint=_INSTEAD.get(name, "Leave it out, or load the model yourself and hand it to hf_models.adopt."),
-            )
-
-
-def require_adoptable(model: Any, tokenizer: Any, name: object) -> None:
-    """Refuse what `adopt` could not describe or run.
+def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:
+    """Return the engine of a model; refuse what `adopt` could not describe or run.
 
     Raises:
         EngineError: naming what is wrong with it.
+        OptionError: the name is no text.
     """
-    own = type(model).__name__
+    own, engine = type(model).__name__, engine_of(model)
+    if engine is None:
+        raise EngineError(
+            f"adopt() takes a torch or a Keras model, not {own}.",
+            hint="Pass the model object that has .generate or the classifier's forward.",
+        )
     if not hasattr(getattr(model, "config", None), "to_dict"):
         raise EngineError(
             f"adopt() takes a model with upstream's interface, and {own} has no configuration.",
             hint="Pass the transformers model itself (or PEFT's wrapper), whose .config is a PretrainedConfig.",
         )
-    architectures.refuse_encoder_decoder(model)
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise EngineError(f"{own} is an encoder-decoder and cannot be adopted.", hint=architectures.SUPPORTED)
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
         raise EngineError(
             f"adopt() needs the model's tokenizer, not {'None' if tokenizer is None else type(tokenizer).__name__}.",
@@ -163,19 +118,32 @@ def require_adoptable(model: Any, tokenizer: Any, name: object) -> None:
         )
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise OptionError(f"name={name!r:.60} is no name.", hint="Give what snapshots are to call it, or leave it out.")
-    if any(getattr(tensor, "is_meta", False) for tensor in _parameters(model)):
+    parameters = model.parameters() if hasattr(model, "parameters") else ()
+    if any(getattr(tensor, "is_meta", False) for tensor in parameters):
         raise EngineError(
             f"adopt() takes a model with weights, and {own} has some on torch's meta device, which holds none.",
             hint="Load it without device_map or low_cpu_mem_usage, or move it: model.to_empty(device='cpu').",
         )
+    return engine
 
 
-def _parameters(model: Any) -> list[Any]:
-    return [*model.parameters()] if hasattr(model, "parameters") else []
+def infer_task(checkpoint: Checkpoint) -> Task:
+    """Return what the checkpoint's configuration says it was made for (`architectures`).
+
+    Raises:
+        CheckpointError: it says so in no list of names.
+    """
+    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.name!r}: architectures in its config.json "
+            f"is no list of class names: {names!r:.60}.",
+            hint='Write it as in ["GPT2LMHeadModel"], or name the task: task="text-generation".',
+        )
+    return task_of(names)
 
 
-_EXAMPLES = {
-    "revision": "Give the full commit, 40 hexadecimal digits, in quotes.",
-    "digest": "Write it as 'sha256:' and 64 hexadecimal digits.",
-    "attention": 'Write attention="eager" or "sdpa".',
-}
+def task_of(names: Sequence[str]) -> Task:
+    """Return the task of classes: classification if a name says so."""
+    return "text-classification" if any("SequenceClassification" in name for name in names) else "text-generation"

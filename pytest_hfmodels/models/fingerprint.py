@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.checkpoints import ordered_weights_digest
 from pytest_hfmodels.engines import module_state
+from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pytest_hfmodels.engines import LoadedModel
 
@@ -49,26 +51,23 @@ class Fingerprint:
                 for a model whose weights upstream rescales at the first inference.
             with_vocabulary: also serialise the tokenizer, which takes a third of a second for 50,000 words.
         """
-        with loaded.lock:  # a call in another thread may have patched the model
+        with PROCESS_LOCK:  # a call in another thread may have patched the model
             parts = {
                 **_settings("config", getattr(loaded.model, "config", None)),
                 **_settings("generation_config", getattr(loaded.model, "generation_config", None)),
                 **_tokenizer(tokenizer),
                 **loaded.modes(),
             }
-            buffers = digest_of(loaded.unsaved_buffers()) if with_weights else None
+            buffers = ordered_weights_digest(loaded.unsaved_buffers()) if with_weights else None
             with_weights = with_weights and not module_state.rescaled_weights(loaded.model)
-            weights = digest_of(loaded.weights()) if with_weights else None
+            weights = ordered_weights_digest(loaded.weights()) if with_weights else None
             return cls(parts, weights, _vocabulary(tokenizer) if with_vocabulary else None, buffers)
 
     def changes(self, now: Fingerprint) -> list[str]:
-        """Say what differs in `now`, in words; empty if nothing does."""
-        names = sorted({*self.parts, *now.parts})
-        differing = [name for name in names if self.parts.get(name, _ABSENT) != now.parts.get(name, _ABSENT)]
-        found = [
-            _describe(name, self.parts.get(name, _ABSENT), now.parts.get(name, _ABSENT))
-            for name in _outermost(differing)
-        ]
+        """Return what differs in `now`, in words; empty if nothing does."""
+        pairs = {name: (self.parts.get(name, _ABSENT), now.parts.get(name, _ABSENT)) for name in _names(self, now)}
+        differing = [name for name, (before, after) in pairs.items() if before != after]
+        found = [_describe(name, *pairs[name]) for name in _outermost(differing)]
         if not found and _differ(self.vocabulary, now.vocabulary):
             found.append(_describe(_BACKEND, None, None))
         if not found and (_differ(self.weights, now.weights) or _differ(self.buffers, now.buffers)):
@@ -78,23 +77,22 @@ class Fingerprint:
 
 _ABSENT = "(absent)"
 _BACKEND = "tokenizer's backend"
-_ADDED = "tokenizer's added token"
+
+
+def _names(before: Fingerprint, now: Fingerprint) -> list[str]:
+    return sorted({*before.parts, *now.parts})
 
 
 def _settings(prefix: str, config: Any) -> dict[str, object]:
+    """Return the fields of a configuration, and the attention kernels in it, which `to_dict` leaves out."""
     if config is None:
         return {}
-    # As JSON text: values may be nested lists that a test mutates in place.
-    values = {**config.to_dict(), **_attention(config)}
-    return {f"{prefix}.{name}": json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
-
-
-def _attention(config: Any) -> dict[str, object]:
-    """Return the attention kernel of a configuration and of those inside it, which `to_dict` leaves out."""
     own = "_attn_implementation"
-    inner = getattr(config, "sub_configs", None) or {}
-    parts = {own: config, **{f"{name}.{own}": getattr(config, name, None) for name in inner}}
-    return {name: kernel for name, part in parts.items() if (kernel := getattr(part, own, None)) is not None}
+    inner = {f"{name}.{own}": getattr(config, name, None) for name in getattr(config, "sub_configs", None) or {}}
+    kernels = {name: getattr(part, own, None) for name, part in {own: config, **inner}.items()}
+    values = {**config.to_dict(), **{name: kernel for name, kernel in kernels.items() if kernel is not None}}
+    # As JSON text: values may be nested lists that a test mutates in place.
+    return {f"{prefix}.{name}": json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, object]:
@@ -104,13 +102,11 @@ def _tokenizer(tokenizer: Any) -> dict[str, object]:
     found |= {f"tokenizer.{name}": getattr(tokenizer, name, None) for name in ("padding_side", "truncation_side")}
     # Not by attribute: older releases log an error for every special token that is not set.
     found |= {f"tokenizer.{name}": str(value) for name, value in tokenizer.special_tokens_map.items()}
-    return {**found, **_added(tokenizer), **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
-
-
-def _added(tokenizer: Any) -> dict[str, object]:
-    """Return the added tokens, which split a text before the model does, even if its vocabulary has them anyway."""
-    added = getattr(tokenizer, "added_tokens_decoder", None)  # from transformers 4.34 on
-    return {f"{_ADDED} {str(token)!r}": repr(token) for token in added.values()} if isinstance(added, dict) else {}
+    # They split a text before the model does, even if its vocabulary has them anyway; from transformers 4.34 on.
+    added = getattr(tokenizer, "added_tokens_decoder", None)
+    if isinstance(added, dict):
+        found |= {f"tokenizer's added token {str(token)!r}": repr(token) for token in added.values()}
+    return {**found, **_backend(tokenizer), "tokenizer's vocabulary size": len(tokenizer)}
 
 
 def _backend(tokenizer: Any) -> dict[str, object]:
@@ -132,6 +128,8 @@ _MODEL_SETTINGS = (
     *("dropout", "unk_token", "unk_id", "byte_fallback", "ignore_merges", "fuse_unk"),
     *("continuing_subword_prefix", "end_of_word_suffix", "max_input_chars_per_word"),
 )
+# Letters in the order of their frequency, and English words: most vocabularies have merges for these.
+_TEXT = "etaoinshrdlucmfwypvbgkjqxz0123456789thehelloworldinformationother"
 
 
 def _split(model: Any) -> list[int] | None:
@@ -142,10 +140,6 @@ def _split(model: Any) -> list[int] | None:
         return [token.id for token in model.tokenize(_TEXT)]
     except Exception:  # a model without unknown tokens, or one written in Python; see `_state`
         return None
-
-
-# Letters in the order of their frequency, and English words: most vocabularies have merges for these.
-_TEXT = "etaoinshrdlucmfwypvbgkjqxz0123456789thehelloworldinformationother"
 
 
 def _state(part: Any) -> bytes:
@@ -194,22 +188,9 @@ def _describe(name: str, before: object, now: object) -> str:
     if name.startswith(("module ", "forward ", "backward ")) or (
         name.startswith(("attribute ", "tokenizer.")) and not any(isinstance(mark, str) for mark in marks)
     ):  # the marks are addresses
-        return f"{name}: {_happened(before, now)}"
+        return f"{name}: {'added' if before == _ABSENT else 'removed' if now == _ABSENT else 'replaced'}"
     return f"{name}: {_shown(before)} -> {_shown(now)}"
 
 
 def _shown(mark: object) -> object:
     return "a function" if isinstance(mark, int) and not isinstance(mark, bool) else mark
-
-
-def _happened(before: object, now: object) -> str:
-    if before == _ABSENT:
-        return "added"
-    return "removed" if now == _ABSENT else "replaced"
-
-
-def digest_of(tensors: Iterator[tuple[str, str, tuple[int, ...], memoryview]]) -> str:
-    """Return a digest of tensors, as `LoadedModel.weights` yields them."""
-    from pytest_hfmodels.checkpoints import ordered_weights_digest
-
-    return ordered_weights_digest(tensors)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import EngineError
 from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
+from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 
@@ -15,8 +18,8 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
-    from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.models.cached_model import Entry
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.models.cached_model import CachedModel
 
 
 class HFModel:
@@ -28,7 +31,7 @@ class HFModel:
     kept.
     """
 
-    def __init__(self, fetch: Callable[[], Entry]) -> None:
+    def __init__(self, fetch: Callable[[], CachedModel]) -> None:
         self._fetch = fetch
 
     @property
@@ -39,7 +42,7 @@ class HFModel:
     @property
     def tokenizer(self) -> Any:
         """Upstream's tokenizer."""
-        return self._fetch().tokenizer
+        return self._hand_out().tokenizer
 
     @property
     def config(self) -> Any:
@@ -53,8 +56,8 @@ class HFModel:
 
     @property
     def engine(self) -> EngineName:
-        """`torch` or `tensorflow`."""
-        return self.loaded.engine
+        """`torch`, `tensorflow` or a registered one."""
+        return self._fetch().loaded.engine
 
     @property
     def task(self) -> Task:
@@ -64,12 +67,12 @@ class HFModel:
     @property
     def loaded(self) -> LoadedModel:
         """The engine's side of the model: NumPy arrays in and out."""
-        return self._fetch().loaded
+        return self._hand_out().loaded
 
     @property
     def return_tensors(self) -> str:
         """What to pass to the tokenizer's `return_tensors` for this engine: `pt` or `tf`."""
-        return self.loaded.tensors
+        return self._fetch().loaded.tensors
 
     def generate(
         self, prompt: str | Sequence[int], *, skip_special_tokens: bool = False, **settings: Any
@@ -85,17 +88,15 @@ class HFModel:
             EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
                 setting, or the model is no language model.
         """
-        self._require_task("text-generation", "generate")
-        require_repeatable(settings, getattr(self.model, "generation_config", None))
+        entry = self._generator(settings)
         require_recordable(settings)
-        entry = self._fetch()
-        with unknown_named(self.model, settings):
+        with unknown_named(entry.loaded.model, settings):
             return observe_generation(
                 entry.checkpoint,
                 entry.loaded,
                 entry.tokenizer,
                 prompt,
-                with_pad(self.model.generation_config, settings),
+                with_pad(entry.loaded.model.generation_config, settings),
                 skip_special_tokens=skip_special_tokens,
                 origin=entry,
             )
@@ -106,21 +107,16 @@ class HFModel:
         Raises:
             EngineError: the prompts have different lengths or do not fit the model, or sampling was asked for.
         """
-        import numpy as np
-
-        self._require_task("text-generation", "generate")
-        require_repeatable(settings, getattr(self.model, "generation_config", None))
-        rows = require_rows(prompts, vocabulary_size(self.config))
-        if len({len(row) for row in rows}) != 1 or not rows[0]:
-            raise EngineError(
-                "generate_batch takes one or more prompts of one length, with at least one token.",
-                hint="Group prompts by length: padding would change what n-gram blocking reads.",
-            )
-        require_room(self.model, len(rows[0]), wanted_length(settings, len(rows[0])))
-        with unknown_named(self.model, settings):
-            return self.loaded.generate(
-                np.asarray(rows, dtype=np.int64), None, with_pad(self.model.generation_config, settings)
-            )
+        loaded = self._generator(settings).loaded
+        ids = _one_length(
+            loaded,
+            prompts,
+            "generate_batch takes one or more prompts",
+            hint="Group prompts by length: padding would change what n-gram blocking reads.",
+        )
+        require_room(loaded.model, ids.shape[1], wanted_length(settings, ids.shape[1]))
+        with unknown_named(loaded.model, settings):
+            return loaded.generate(ids, None, with_pad(loaded.model.generation_config, settings))
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
         """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.
@@ -128,21 +124,18 @@ class HFModel:
         Raises:
             EngineError: the rows have different lengths, or more tokens than the model has positions.
         """
-        import numpy as np
-
-        rows = require_rows(ids, vocabulary_size(self.config))
-        if len({len(row) for row in rows}) != 1 or not rows[0]:
-            raise EngineError(
-                "forward takes one or more rows of token ids of one length, with at least one token.",
-                hint="Write them as in forward([[72, 105], [66, 121]]).",
-            )
-        require_length(self.model, len(rows[0]), "A row")
-        return self.loaded.forward(np.asarray(rows, dtype=np.int64))
+        loaded = self._fetch().loaded
+        rows = _one_length(
+            loaded,
+            ids,
+            "forward takes one or more rows of token ids",
+            hint="Write them as in forward([[72, 105], [66, 121]]).",
+        )
+        require_length(loaded.model, rows.shape[1], "A row")
+        return loaded.forward(rows)
 
     def log_probabilities(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return the log-probability of every vocabulary entry after every token of `ids`, (B, L, V)."""
-        from pytest_hfmodels.kinds.evidence import log_softmax
-
         return log_softmax(self.forward(ids).logits)
 
     def classify(
@@ -167,12 +160,24 @@ class HFModel:
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"
 
+    def _hand_out(self) -> CachedModel:
+        entry = self._fetch()
+        entry.handed_out = True
+        return entry
+
+    def _generator(self, settings: dict[str, Any]) -> CachedModel:
+        self._require_task("text-generation", "generate")
+        entry = self._fetch()
+        require_repeatable(settings, getattr(entry.loaded.model, "generation_config", None))
+        return entry
+
     def _require_task(self, task: Task, method: str) -> None:
         if self.task == task:
             return
-        name = type(self.model).__name__
+        model = self._fetch().loaded.model
+        name = type(model).__name__
         # A base in its files may get another head, but a classifier has no language model's.
-        if task == "text-generation" and name in (getattr(self.config, "architectures", None) or [name]):
+        if task == "text-generation" and name in (getattr(model.config, "architectures", None) or [name]):
             raise EngineError(
                 f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
                 hint="Use classify().",
@@ -182,3 +187,10 @@ class HFModel:
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
             hint=f'Use {own}, or load it with task="{task}".',
         )
+
+
+def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *, hint: str) -> IntArray:
+    ids = require_rows(rows, vocabulary_size(loaded.model.config))
+    if len({len(row) for row in ids}) != 1 or not ids[0]:
+        raise EngineError(f"{what} of one length, with at least one token.", hint=hint)
+    return np.asarray(ids, dtype=np.int64)

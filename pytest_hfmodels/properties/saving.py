@@ -60,7 +60,7 @@ def check_reloaded(model: HFModel | LoadedModel, reloaded: Any, ids: Sequence[Se
     from pytest_hfmodels import engines
 
     before = _loaded(model)
-    after = engines.engine(before.engine, with_tensorflow=before.engine == "tensorflow").adopt(reloaded)
+    after = engines.engine(before.engine).adopt(reloaded)
     what = _modes(after) if before.engine == "torch" else None
     if what is not None:
         return SavingFault("mode", what)

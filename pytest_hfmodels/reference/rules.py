@@ -81,7 +81,7 @@ class Rules:
     pooling: Literal["count", "first-padding", "right-most"] = "right-most"
 
     @classmethod
-    def of(cls, version: str, engine: Literal["torch", "tensorflow"] = "torch") -> Rules:
+    def of(cls, version: str, engine: str = "torch") -> Rules:
         """Return the rules of a release of transformers.
 
         Args:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines.availability import ENGINES, described
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.kinds.evidence import NORMALIZED, Block
 from pytest_hfmodels.kinds.layout import rounded
@@ -151,16 +152,16 @@ def _load_provenance(reader: Reader) -> Provenance:
     versions = {name: str(value) for name, value in table.table("versions").values.items()}
     names = ("implementation", "dtype", "attention", "device", "cpu")
     engine = own.string("engine")
-    if engine not in ("torch", "tensorflow"):
-        raise own.error(("engine",), f"unknown engine {engine!r}", "It is torch or tensorflow.")
-    other = "tensorflow" if engine == "torch" else "torch"
-    if other in versions and engine not in versions:  # a record lists the version of its own engine
+    if engine not in ENGINES.names():
+        raise own.error(("engine",), f"unknown engine {engine!r}", f"It is {' or '.join(ENGINES.names())}.")
+    other = next((name for name in ENGINES.names() if name != engine and name in versions), None)
+    if other and described(engine).packages[0] not in versions:  # a record lists the version of its own engine
         raise own.error(
             ("engine",),
             f"{engine!r} contradicts the versions, which list only {other}",
         )
     return Provenance(
-        engine="torch" if engine == "torch" else "tensorflow",
+        engine=engine,
         versions=versions,
         **{name: own.string(name) for name in names},
     )

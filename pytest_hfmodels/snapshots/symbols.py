@@ -6,17 +6,18 @@ import json
 import site
 import sysconfig
 from importlib import import_module
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from pytest_hfmodels.engines.availability import installed_distribution
 from pytest_hfmodels.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from importlib.metadata import Distribution
 
 
 def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
@@ -50,7 +51,7 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
     """
     package = dotted.partition(".")[0]
     named = " and ".join(distributions)
-    owners = [found for name in distributions if (found := _distribution(name)) and _provides(found, package)]
+    owners = [found for name in distributions if (found := installed_distribution(name)) and _provides(found, package)]
     if not owners:
         raise LedgerError(
             f"{dotted} does not belong to {named}, the package in `when`.",
@@ -68,15 +69,6 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
                 f"{dotted} would be imported from {place}, not from the installed {named}.",
                 hint="Rename that file or folder, or take it off Python's path.",
             )
-
-
-def _distribution(name: str) -> Distribution | None:
-    for wanted in (name, f"{name}-cpu", f"{name}_cpu"):  # as `engines.availability.installed`
-        try:
-            return distribution(wanted)
-        except PackageNotFoundError:
-            continue
-    return None
 
 
 def _provides(found: Distribution, package: str) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,13 +22,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Environment], None
     """Set what is installed: modules, each with the version that its metadata says."""
 
     def simulate(packages: Environment) -> None:
-        def version(name: str) -> str:
+        def distribution(name: str) -> object:
             if name not in packages:
                 raise PackageNotFoundError(name)
-            return packages[name]
+            return SimpleNamespace(version=packages[name])
 
         monkeypatch.setattr(availability, "find_spec", lambda name: object() if name in packages else None)
-        monkeypatch.setattr(availability, "version", version)
+        monkeypatch.setattr(availability, "distribution", distribution)
 
     return simulate
 

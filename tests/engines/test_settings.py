@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.settings import NotPlainError, effective_settings, plain, resolved_settings
+from pytest_hfmodels.engines.settings import NotPlainError, effective_settings, plain
 
 from ..surroundings import needs_both_engines
 
@@ -39,9 +39,13 @@ def test_settings_are_told_in_one_form() -> None:
 def test_a_model_is_listened_to_for_one_call_only(models: ModelCache) -> None:
     handle = models.load("./model")
 
+    def method() -> Any:
+        return type(handle.model)._get_logits_processor
+
+    before = method()
     record = handle.generate("Hi", num_beams=2, max_new_tokens=3, length_penalty=2.0, early_stopping=True)
 
-    assert "_get_logits_processor" not in vars(handle.model)
+    assert method() is before
     effective = record.effective
     assert (effective["max_length"], effective["num_beams"]) == (5, 2)
     assert (effective["length_penalty"], effective["early_stopping"]) == (2.0, True)
@@ -98,68 +102,26 @@ def test_the_least_number_of_new_tokens_is_told_as_a_length(models: ModelCache, 
     assert "min_new_tokens" not in record.effective
 
 
-def test_a_listener_of_the_test_s_own_is_put_back(models: ModelCache) -> None:
-    model = models.load("./model").model
-    called: list[Any] = []
-
-    def own(*arguments: Any, **keywords: Any) -> Any:
-        called.append(arguments)
-        return type(model)._get_logits_processor(model, *arguments, **keywords)
-
-    model._get_logits_processor = own
-    try:
-        with resolved_settings(model) as caught:
-            models.load("./model").generate("Hi", max_new_tokens=1)
-        assert model._get_logits_processor is own
-        assert called
-        assert caught
-    finally:
-        del model._get_logits_processor
-
-
 ASKED: list[dict[str, Any]] = [
-    {},
     {"max_new_tokens": 4},
     {"max_length": 12},
     {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 2.0, "early_stopping": True, "max_new_tokens": 4},
     {"min_new_tokens": 3, "max_new_tokens": 6, "no_repeat_ngram_size": 2, "repetition_penalty": 1.3},
     {"eos_token_id": [65, 66], "pad_token_id": 0, "max_new_tokens": 3},
-    {"generation_config": {"num_beams": 2, "max_new_tokens": 3}},
-    {"generation_config": {"no_repeat_ngram_size": 1}, "max_length": 9},
 ]
 
 
-@pytest.mark.parametrize("own", [{}, {"num_beams": 2, "max_new_tokens": 5}], ids=["defaults", "own"])
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
 def test_settings_that_cannot_be_captured_are_the_requested_ones(
-    models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any
 ) -> None:
-    from transformers import GenerationConfig
-
     bot = models.load("./model", engine=engine)
-    for name, value in own.items():
-        monkeypatch.setattr(bot.model.generation_config, name, value)
-    for asked in ASKED:
-        given = {**asked}
-        if "generation_config" in given:
-            given["generation_config"] = GenerationConfig(**given["generation_config"])
-        capture_scores = bot.generate("Hello", **given)
-        with monkeypatch.context() as patch:
-            patch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
-            overlaid = bot.generate("Hello", **given)
+    monkeypatch.setattr(bot.model.generation_config, "length_penalty", 2.0)
+    captured = [bot.generate("Hello", **asked) for asked in ASKED]
+    monkeypatch.setattr("pytest_hfmodels.engines.capture._METHOD", "_renamed_in_a_later_release")
 
-        assert overlaid == capture_scores, asked
-
-
-def test_a_default_length_ends_with_the_model_s_positions(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    bot = models.load("./model")
-    prompt = [65] * (bot.config.n_positions - (10 if upstream.release_at_least("4.49") else 0))
-    if len(prompt) == bot.config.n_positions:
-        pytest.skip("this release's default length is 20 in all")
-    capture_scores = bot.generate(prompt).effective["max_length"]
-    monkeypatch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
-
-    assert bot.generate(prompt).effective["max_length"] == capture_scores == bot.config.n_positions
+    assert [bot.generate("Hello", **asked) for asked in ASKED] == captured
+    assert bot.generate("Hello").effective["max_length"] is None
 
 
 @pytest.mark.parametrize("has_the_method", [True, False])
@@ -237,6 +199,6 @@ def test_only_plain_scores_are_compared_with_a_forward_pass(
     assert not plain(no_repeat_ngram_size=2)
     monkeypatch.setattr(bot.config, "mem_len", 8, raising=False)
     assert not plain()
-    monkeypatch.setattr("pytest_hfmodels.engines.settings._LISTENED", "_renamed_in_a_later_release")
+    monkeypatch.setattr("pytest_hfmodels.engines.capture._METHOD", "_renamed_in_a_later_release")
     monkeypatch.setattr(bot.config, "mem_len", 0)
     assert not plain()

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pytest_hfmodels import CheckpointError, ModelCache
-from pytest_hfmodels.engines import skeleton, usable
+from pytest_hfmodels.engines import usable
 
 from ..other_checkpoints import edit_json, save_model
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
@@ -97,23 +97,6 @@ def test_unused_weights_of_other_architectures_are_an_error(cache: ModelCache, t
 
     with pytest.raises(CheckpointError, match=r"does not use: .*model\.layers\.0"):
         ModelCache(tmp_path).load("./bot")
-
-
-@pytest.mark.skipif("tensorflow" not in usable(), reason="needs the tensorflow engine: pip install tensorflow tf-keras")
-def test_without_torch_a_head_is_still_told_from_a_layer(
-    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_torch(*_: object) -> None:
-        raise ImportError("No module named 'torch'")
-
-    monkeypatch.setattr(skeleton, "find_spec", lambda _: None)
-    monkeypatch.setattr(skeleton, "_build", no_torch)
-    write_checkpoint(tmp_path / "head", weights={**tiny_weights(), "score.weight": np.ones((2, 8), np.float32)})
-    write_checkpoint(tmp_path / "layers", config={"n_layer": 1})
-
-    assert cache.load("./head", engine="tensorflow").engine == "tensorflow"
-    with pytest.raises(CheckpointError, match=r"does not use: .*'transformer\.h\.1\."):
-        cache.load("./layers", engine="tensorflow")
 
 
 @every_engine

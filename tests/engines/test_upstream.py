@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pytest_hfmodels.engines import LoadOptions, upstream
+from pytest_hfmodels.engines import LoadOptions, skeleton, upstream
 from pytest_hfmodels.errors import CheckpointError
 
 from ..surroundings import needs_both_engines
@@ -90,22 +90,22 @@ def test_random_states_are_restored() -> None:
     ],
 )
 def test_which_tensors_are_a_head(name: str, head: bool) -> None:
-    assert upstream.is_head(name) is head
+    assert skeleton.is_head(name) is head
 
 
 def test_tensors_that_did_not_come_from_the_checkpoint_are_refused() -> None:
     many = [f"block.{number}" for number in range(7)]
 
-    upstream.check_loaded("./a", missing=(), mismatched=(), head="trained")
-    upstream.check_loaded("./a", missing=["score.weight"], mismatched=[("score.weight", (3, 2), (5, 2))], head="new")
+    skeleton.check_loaded("./a", missing=(), mismatched=(), head="trained")
+    skeleton.check_loaded("./a", missing=["score.weight"], mismatched=[("score.weight", (3, 2), (5, 2))], head="fixed")
     with pytest.raises(CheckpointError, match=r"lacks .*: block.0, block.1, block.2, block.3, block.4 …\."):
-        upstream.check_loaded("./a", missing=many, mismatched=(), head="new")
+        skeleton.check_loaded("./a", missing=many, mismatched=(), head="fixed")
     with pytest.raises(CheckpointError, match=r"wte \(expected \[5, 2\], found \[3, 2\]\)"):
-        upstream.check_loaded("./a", missing=(), mismatched=[("wte", (3, 2), (5, 2))], head="new")
+        skeleton.check_loaded("./a", missing=(), mismatched=[("wte", (3, 2), (5, 2))], head="fixed")
 
 
 def test_a_new_head_is_never_drawn() -> None:
-    head = upstream.new_head((2, 3))
+    head = skeleton.new_head((2, 3))
 
     assert head.shape == (2, 3)
     assert head.dtype == np.float32

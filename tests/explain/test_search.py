@@ -235,7 +235,7 @@ def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(
 
     monkeypatch.setattr(torch, "topk", worse)
     observed = generate(model, **BEAMS)
-    monkeypatch.setattr("pytest_hfmodels.explain.budget.capture_scores", deaf)
+    monkeypatch.setattr("pytest_hfmodels.explain.budget.captured_scores", deaf)
 
     found = ask(recorded, observed)
 

@@ -25,8 +25,8 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
         ({"torch_dtype": "float16"}, "torch_dtype= is no field of a model's configuration", 'Use dtype="float32"'),
         ({"attn_implementation": "sdpa"}, "attn_implementation= is no field", 'Use attention="sdpa"'),
         ({"config": {}}, "config= is no field", "num_labels=3"),
-        ({"cache_dir": "x"}, "cache_dir= is no field", "hf_models.adopt"),
-        ({"weights_only": False}, "weights_only= is no field", "hf_models.adopt"),
+        ({"cache_dir": "x"}, "has no field cache_dir.", "hf_models.adopt"),
+        ({"weights_only": False}, "has no field weights_only.", "hf_models.adopt"),
         ({"trust_remote_code": True}, "trust_remote_code= is no field", "hf_models.adopt(model, tokenizer)"),
         ({"subfolder": "x"}, "subfolder= is no field", "Name the folder itself"),
         (
@@ -46,7 +46,7 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
         ({"attention": True}, "attention=True is no text.", '"eager"'),
         ({"revision": 5}, "revision=5 is no text.", "40 hexadecimal digits"),
         ({"digest": b"x"}, "digest=b'x' is no text.", "sha256:"),
-        ({"task": ""}, "Unknown task ''.", "text-generation and text-classification"),
+        ({"task": ""}, "Unknown task ''.", "text-generation, text-classification"),
     ],
 )
 def test_an_argument_of_another_kind_is_refused(

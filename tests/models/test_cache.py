@@ -13,7 +13,7 @@ from weakref import ref
 import pytest
 
 from pytest_hfmodels import CheckpointError, EngineError, HFModelsError, ModelCache
-from pytest_hfmodels.models.cache import infer_task
+from pytest_hfmodels.models.arguments import infer_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,33 +104,6 @@ def test_a_missing_tokenizer_is_named(cache: ModelCache, tmp_path: Path) -> None
     assert "tokenizer.save_pretrained(folder)" in raised.value.hint
 
 
-def test_an_adopted_wrapper_s_settings_are_the_inner_model_s(cache: ModelCache) -> None:
-    """As PEFT's wrappers do it: attributes are handed on, and `generate` is the inner model's."""
-    import torch
-
-    class Wrapper(torch.nn.Module):
-        def __init__(self, module: Any) -> None:
-            super().__init__()
-            self.module = module
-
-        def __getattr__(self, name: str) -> Any:
-            try:
-                return super().__getattr__(name)
-            except AttributeError:
-                return getattr(self.module, name)
-
-        def forward(self, *arguments: Any, **keywords: Any) -> Any:
-            return self.module(*arguments, **keywords)
-
-    bare = cache.load("./model")
-    wrapped = cache.adopt(Wrapper(bare.model), bare.tokenizer)
-
-    record = wrapped.generate("Hello", max_new_tokens=6)
-
-    assert record.effective == bare.generate("Hello", max_new_tokens=6).effective
-    assert "_get_logits_processor" not in vars(bare.model)
-
-
 def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
     handle = cache.load("./model", task="text-classification")
 
@@ -159,18 +132,22 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_model_that_a_test_did_not_request_is_not_inspected(cache: ModelCache, seen: list[str]) -> None:
-    handle, adopted = cache.load("./model"), cache.adopt(cache.load("./model").model, cache.load("./model").tokenizer)
+def test_only_models_that_a_test_requested_or_may_hold_are_inspected(cache: ModelCache, seen: list[str]) -> None:
+    handle = cache.load("./model")
+    handle.generate("Hi", max_new_tokens=1)
     list(cache.dirty())
     seen.clear()
 
-    for _ in range(3):
-        list(cache.dirty())
-
+    list(cache.dirty(handed_out=True))
     assert seen == []
-    assert adopted.model is handle.model
+    model = handle.model
     list(cache.dirty())
-    assert seen != []
+    seen.clear()
+    list(cache.dirty())
+    assert seen == []
+    model.config.n_inner = 7
+
+    assert list(cache.dirty(handed_out=True)) == [("./model (text-generation, torch)", ["config.n_inner: null -> 7"])]
 
 
 def test_tests_without_a_model_inspect_nothing(project: Project, seen: list[str]) -> None:
@@ -334,35 +311,6 @@ def test_threads_that_ask_together_load_once(cache: ModelCache) -> None:
 
     assert len({id(model) for model in found}) == 1
     assert cache.loads == 1
-
-
-def test_nested_models_share_a_lock(cache: ModelCache) -> None:
-    import torch
-
-    handle = cache.load("./model")
-    wrapper = torch.nn.Sequential(handle.model)
-    wrapper.config = handle.config
-
-    same, within = (cache.adopt(model, handle.tokenizer).loaded for model in (handle.model, wrapper))
-
-    assert same.lock is within.lock is handle.loaded.lock
-    assert cache.load("./model", task="text-classification").loaded.lock is not handle.loaded.lock
-
-
-def test_models_share_a_lock_whichever_is_adopted_first(cache: ModelCache) -> None:
-    import copy
-
-    import torch
-
-    handle = cache.load("./model")
-    one, other = copy.deepcopy(handle.model), copy.deepcopy(handle.model)
-    wrapper, both = torch.nn.Sequential(one), torch.nn.Sequential(one, other)
-    wrapper.config = both.config = handle.config
-
-    adopted = [cache.adopt(model, handle.tokenizer).loaded for model in (wrapper, one, other, both)]
-
-    assert len({id(loaded.lock) for loaded in adopted}) == 1
-    assert adopted[0].lock is not handle.loaded.lock
 
 
 def test_two_models_in_two_threads_leave_the_warning_filters_as_they_were(

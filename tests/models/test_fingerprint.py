@@ -24,7 +24,7 @@ def look(handle: HFModel, *, weights: bool = True) -> Fingerprint:
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
 def test_a_model_that_was_only_used_has_not_changed(models: ModelCache, engine: str) -> None:
-    handle = models.load("./model", engine=engine)  # type: ignore[arg-type]
+    handle = models.load("./model", engine=engine)
     before = look(handle)
 
     handle.generate("Hi", max_new_tokens=2, num_beams=2)

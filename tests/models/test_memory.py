@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.models.memory import free_memory, reachable_ids
+from pytest_hfmodels.models.cache import free_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,27 +51,3 @@ def test_free_memory_is_what_machine_and_container_leave(
     folder = write(tmp_path, files)
 
     assert free_memory(meminfo=folder / "meminfo", cgroups=folder) == free
-
-
-class Holder:
-    def __init__(self, held: Any) -> None:
-        self.held = held
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} was asked for")
-
-
-def test_objects_are_found_a_few_steps_away() -> None:
-    wanted = object()
-
-    for holder in (wanted, [wanted], (0, wanted), {"a": wanted}, Holder(wanted), [Holder({"a": wanted})]):
-        assert id(wanted) in reachable_ids([holder])
-    for holder in ([[[[wanted]]]], [*range(200), wanted], lambda found=wanted: found):
-        assert id(wanted) not in reachable_ids([holder])
-
-
-def test_an_object_that_refers_to_itself_does_not_loop() -> None:
-    circle: list[Any] = []
-    circle.append(circle)
-
-    assert reachable_ids([circle]) == {id(circle)}

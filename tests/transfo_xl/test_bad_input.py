@@ -22,7 +22,7 @@ TINY = BUNDLED / "tiny-transfo-xl"
 def cache(tmp_path: Path, request: pytest.FixtureRequest) -> ModelCache:
     """A cache over a copy of `tiny-transfo-xl` in `./model`, which tests damage; `auto` may run upstream's."""
     shutil.copytree(TINY, tmp_path / "model")
-    return ModelCache(tmp_path, transfo_xl=request.param)
+    return ModelCache(tmp_path, implementation=request.param)
 
 
 def configure(folder: Path, **changes: Any) -> None:
@@ -77,7 +77,7 @@ def test_another_number_of_labels(cache: ModelCache) -> None:
     message = refused(cache, task="text-classification", num_labels=3)
 
     assert "score.weight (expected [3, 96], found [8, 96])" in message
-    assert 'head="new"' in message
+    assert 'head="fixed"' in message
 
 
 @pytest.mark.parametrize("cache", ["pytest-hfmodels"], indirect=True)  # the test calls the model itself

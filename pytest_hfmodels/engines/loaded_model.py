@@ -1,0 +1,177 @@
+"""One model in memory and the calls that every engine answers; an engine of its own subclasses `LoadedModel`."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from pytest_hfmodels.architecture import ARCHITECTURES
+from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation
+from pytest_hfmodels.engines.capture import resolved_settings
+from pytest_hfmodels.engines.generation_config import inherited_named
+from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
+from pytest_hfmodels.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray
+
+    StoredTensors = Iterator[tuple[str, str, tuple[int, ...], memoryview]]
+
+
+# Names of dtypes in digests: safetensors' own.
+DTYPES = {f"torch.{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)}
+DTYPES |= {"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"}
+
+
+class LoadedModel(ABC):
+    """One model in memory and the engine that runs it. One thread at a time runs or patches models.
+
+    Args:
+        model: upstream's own object.
+    """
+
+    engine: ClassVar[EngineName]
+    tensors: ClassVar[str]  # for the tokenizer's `return_tensors`
+    call: ClassVar[str]  # the method of upstream's model whose arguments count
+    ids: ClassVar[type[np.integer[Any]]] = np.int64
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
+        """Run the library's `generate` once, without sampling, on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1.
+
+        Raises:
+            EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
+                why upstream's `generate` failed.
+        """
+        self._require_generation()
+        with (
+            PROCESS_LOCK,
+            self.running(),
+            inherited_named(self.model.generation_config, settings),
+            without_advice(settings),
+            resolved_settings() as caught,
+        ):
+            output = self.model.generate(
+                self.tensor(ids.astype(self.ids)),
+                **self._mask(np.ones_like(ids) if mask is None else mask),
+                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
+            )
+        resolved, length = caught[-1] if caught else None, ids.shape[1]
+        config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
+        sequence_scores = getattr(output, "sequences_scores", None)
+        return Generation(
+            sequences=self.integers(output.sequences),
+            scores=np.stack([self.floats(step) for step in output.scores]),
+            beam_indices=self.beam_indices(output),
+            sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
+            effective=effective_settings(config, settings, length),
+            plain_scores=resolved is not None and resolved.plain_scores,
+            processors=None if resolved is None else resolved.processors,
+        )
+
+    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
+        """Run the model once over `ids` (B, L) int64."""
+        output = self._run(ids, mask)
+        logits = getattr(output, "logits", None)
+        if logits is None:  # TensorFlow's Transformer-XL
+            logits = output.prediction_scores
+        return ForwardPass(self.floats(logits), self._hidden(output))
+
+    def classify(
+        self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """Run a classifier once over `ids` (B, L) int64; `labels` are (B,) int64, or (B, num_labels) float."""
+        given = None if labels is None else self.labels(labels)
+        with self.set_problem_type(problem_type):
+            output = self._run(ids, mask, labels=given)
+        loss = None if output.loss is None else float(np.mean(self.floats(output.loss)))
+        return Classification(self.class_logits(self.floats(output.logits)), loss, self._hidden(output))
+
+    @abstractmethod
+    def tensor(self, values: Any) -> Any:
+        """Return `values` (nested lists or an array) as a tensor of this engine."""
+
+    @abstractmethod
+    def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
+        """Call upstream's model on tensors, without dropout."""
+
+    @abstractmethod
+    def floats(self, tensor: Any) -> FloatArray:
+        """Return a tensor as float64."""
+
+    @abstractmethod
+    def weights(self) -> StoredTensors:
+        """Yield every parameter as (name, dtype, shape, bytes), sorted by name and copied one at a time."""
+
+    @abstractmethod
+    def modes(self) -> Mapping[str, object]:
+        """Return what a test may leave changed beside values: training flags, tensor identities and versions."""
+
+    @abstractmethod
+    def environment(self) -> Mapping[str, str]:
+        """Return what numbers depend on beside the versions: dtype, attention, device, CPU capability."""
+
+    def unsaved_buffers(self) -> StoredTensors:
+        """Yield the buffers that the model uses but never saves (masks, rotary frequencies), as `weights` does."""
+        return iter(())
+
+    def integers(self, tensor: Any) -> IntArray:
+        """Return a tensor as int64."""
+        return self.floats(tensor).astype(np.int64)
+
+    def labels(self, labels: IntArray | FloatArray) -> Any:
+        """Return labels as a tensor that the loss takes."""
+        return self.tensor(labels)
+
+    def class_logits(self, logits: FloatArray) -> FloatArray:
+        """Return a classifier's logits, (B, labels)."""
+        return logits
+
+    def beam_indices(self, output: Any) -> IntArray | None:
+        """Return `Generation.beam_indices` of upstream's output."""
+        found = getattr(output, "beam_indices", None)
+        return None if found is None else self.integers(found)
+
+    def running(self) -> AbstractContextManager[None]:
+        """Set up what a call of upstream's model needs."""
+        return nullcontext()
+
+    def set_problem_type(self, problem_type: str | None) -> AbstractContextManager[None]:
+        """Set the kind of loss for one call."""
+        del problem_type
+        return nullcontext()
+
+    @property
+    def implementation(self) -> str:
+        """Whose code the model is: `transformers`, `pytest-hfmodels`, or the package of an adopted model's class."""
+        return str(type(self.model).__module__).split(".")[0].replace("_", "-")
+
+    def _run(self, ids: IntArray, mask: IntArray | None, **keywords: Any) -> Any:
+        with PROCESS_LOCK, self.running():
+            return self.run(self.tensor(ids.astype(self.ids)), self._mask(mask), **keywords)
+
+    def _mask(self, mask: IntArray | None) -> dict[str, Any]:
+        # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
+        if mask is None or "attention_mask" not in inspect.signature(getattr(self.model, self.call)).parameters:
+            return {}
+        return {"attention_mask": self.tensor(mask.astype(self.ids))}
+
+    def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
+        return tuple(self.floats(state) for state in output.hidden_states or ())
+
+    def _require_generation(self) -> None:
+        kind = str(getattr(self.model.config, "model_type", ""))
+        architecture = ARCHITECTURES.get(kind)
+        if architecture is not None and self.engine in architecture.cannot_generate:
+            raise EngineError(
+                f"A {kind} model cannot generate with {self.engine}: {architecture.cannot_generate[self.engine]}.",
+                hint='Generate with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
+            )

@@ -1,0 +1,117 @@
+"""Loading a checkpoint: the checks and steps that engines share, around what each builds in its own way."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.checkpoints import fill_private_copy
+from pytest_hfmodels.engines import architectures, skeleton, upstream
+from pytest_hfmodels.engines.generation_config import require_settings
+from pytest_hfmodels.errors import EngineError, HFModelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
+
+HEADS: dict[Task, str] = {"text-generation": "ForCausalLM", "text-classification": "ForSequenceClassification"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an engine is to build.
+
+    Args:
+        transformers: the installed release.
+        folder: the checkpoint, for messages and for its weights.
+        files: the private copy that upstream reads.
+        task: what for.
+        options: how.
+        config: the configuration with the overrides.
+        loader: the torch class, or transformers' auto class.
+    """
+
+    transformers: ModuleType
+    folder: Path
+    files: Path
+    task: Task
+    options: LoadOptions
+    config: Any
+    loader: Any
+
+    def torch_model(self) -> Any:
+        """Build the torch model of the configuration, without the checkpoint's weights."""
+        config = deepcopy(self.config)
+        return self.loader(config) if hasattr(self.loader, "config_class") else self.loader.from_config(config)
+
+
+def load(
+    engine: EngineName,
+    folder: Path,
+    task: Task,
+    options: LoadOptions,
+    build: Callable[[Plan], tuple[Any, list[str]]],
+) -> Any:
+    """Load a checkpoint.
+
+    Args:
+        engine: whose, for messages.
+        folder: the checkpoint.
+        task: what for.
+        options: how.
+        build: returns upstream's model with the checkpoint's weights, and the names that it does not use.
+
+    Raises:
+        CheckpointError: weights are missing, left over or do not fit the configuration.
+        EngineError: the engine has no such architecture, or transformers cannot load the checkpoint.
+    """
+    transformers = upstream.transformers(with_tensorflow=False)
+    architectures.require_loadable(transformers, folder, task)
+    skeleton.require_plausible(folder)
+    with TemporaryDirectory(prefix="hfmodels-") as private_copy, upstream.quiet(), upstream.random_state_kept():
+        files = Path(private_copy)
+        fill_private_copy(folder, files)
+        require_settings(transformers, folder, files)
+        try:
+            loader = architectures.model_class(transformers, folder, task, options.implementation)
+            config = _configuration(transformers, folder, files, options)
+            plan = Plan(transformers, folder, files, task, options, config, loader)
+            expected = skeleton.require_fit(folder, plan.torch_model, options.head)
+            model, unused = build(plan)
+        except HFModelsError:  # ours says it better already
+            raise
+        except Exception as error:  # upstream and Keras raise any kind of exception
+            raise EngineError(
+                f"transformers cannot load {folder} for {task} with {engine}: {upstream.error_text(error)}",
+                hint="Check model_type and the sizes in the checkpoint's config.json, and the overrides given at load.",
+            ) from error
+    upstream.set_checkpoint_name(model, folder)
+    skeleton.require_used(folder, unused, expected, options.unused)
+    _give_special_tokens(model, options)
+    return model
+
+
+def _configuration(transformers: ModuleType, folder: Path, files: Path, options: LoadOptions) -> Any:
+    reader = architectures.config_class(transformers, folder, options.implementation)
+    closed = {"trust_remote_code": False} if reader is transformers.AutoConfig else {}
+    if options.overrides:
+        plain = reader.from_pretrained(str(files), local_files_only=True, **closed)
+        upstream.require_config_fields(transformers, plain, options.overrides)
+    return reader.from_pretrained(str(files), local_files_only=True, **closed, **options.overrides)
+
+
+def _give_special_tokens(model: Any, options: LoadOptions) -> None:
+    """Let special tokens that were given at load reach generation too.
+
+    If the checkpoint has a generation_config.json, upstream sets them in the configuration only, and then says at
+    every `generate` that it sets pad to eos.
+    """
+    generation_config = getattr(model, "generation_config", None)
+    for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        if name in options.overrides and generation_config is not None:
+            setattr(generation_config, name, options.overrides[name])

@@ -1,0 +1,83 @@
+"""Finds what the plugin, other packages (by entry points) and projects (by a call) register under a name.
+
+For kinds of records, engines and architectures. Nothing is imported before somebody asks for its name.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pytest_hfmodels.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Values of one sort by their names.
+
+    Args:
+        group: the entry points' group, such as `pytest_hfmodels.engines`.
+        what: the sort in words, such as `engine`.
+        built_in: the plugin's own, written as entry points are: name -> `module:attribute`.
+    """
+
+    def __init__(self, group: str, what: str, built_in: Mapping[str, str]) -> None:
+        self._group = group
+        self._what = what
+        self._built_in = EntryPoints(EntryPoint(name, value, group) for name, value in built_in.items())
+        self._values: dict[str, T] = {}
+        self._sources: dict[str, str] = {}
+
+    def add(self, name: str, value: T, *, source: str) -> None:
+        """Register a value; a file that is imported twice may do so twice.
+
+        Raises:
+            ValueError: another source has registered the name.
+        """
+        if self.get(name) is not None and self._sources.get(name) != source:
+            where = self._sources.get(name, "this plugin")
+            raise ValueError(f"There is another {self._what} named {name!r}, of {where}; this one is of {source}.")
+        self._values[name], self._sources[name] = value, source
+
+    def get(self, name: str) -> T | None:
+        """Return the value of a name; None if nobody registered it.
+
+        Raises:
+            OptionError: several packages have registered it, or it cannot be imported.
+        """
+        if name not in self._values:
+            points = self._built_in.select(name=name) or self._installed.select(name=name)
+            if len({point.value for point in points}) > 1:
+                raise OptionError(
+                    f"Several packages register a {self._what} named {name!r}: "
+                    f"{', '.join(point.value for point in points)}.",
+                    hint="Uninstall all but one.",
+                )
+            for point in points:
+                self._values[name] = self._load(point)
+        return self._values.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names: the plugin's own first, then the others in alphabetical order."""
+        own = [point.name for point in self._built_in]
+        return (*own, *sorted({*self._values, *self._installed.names} - {*own}))
+
+    @cached_property
+    def _installed(self) -> EntryPoints:
+        return entry_points(group=self._group)
+
+    def _load(self, point: EntryPoint) -> T:
+        try:
+            value: T = point.load()
+        except Exception as error:
+            raise OptionError(
+                f"The {self._what} {point.name!r} cannot be imported from {point.value}: "
+                f"{type(error).__name__}: {error}.",
+                hint="Install its package again.",
+            ) from error
+        return value
