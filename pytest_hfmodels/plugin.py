@@ -272,6 +272,7 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
     from pytest_hfmodels.reports.patch_session import offer  # a failing run can wait for an import
 
     said = f"{len(reports)} {'test' if len(reports) == 1 else 'tests'} to review: "
+    from pytest_hfmodels.rootdir import is_found_from_here
     from pytest_hfmodels.shell import command
     from pytest_hfmodels.snapshots.pending import pending_folder, read_pending
 
@@ -281,14 +282,8 @@ def _waiting(config: pytest.Config, reports: Sequence[Any]) -> str | None:
     folder = pending_folder(config)
     if folder is None or not read_pending(folder):  # a repetition of the test has passed since
         return None
-    there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
+    there = "" if is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
     return f"{said}hfmodels review; or accept all of them: hfmodels accept{there}"
-
-
-def _is_found_from_here(config: pytest.Config) -> bool:
-    """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
-    here, root = config.invocation_params.dir, config.rootpath
-    return here == root or (root in here.parents and config.inipath is not None)
 
 
 def _is_waiting(report: Any) -> bool:
