@@ -10,11 +10,6 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked, and temporary files of killed writers stay
-    fcntl = None  # type: ignore[assignment]
-
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` through a temporary file beside it and `os.replace`.
@@ -35,7 +30,9 @@ def write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     target = Path(os.path.realpath(path))  # a symbolic link stays one; `resolve` fails on a looping one
     remove_leftovers(target)
-    temporary, handle, lock = _temporary(target)
+    temporary = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -48,22 +45,6 @@ def write_atomically(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _temporary(target: Path) -> tuple[Path, int, int | None]:
-    """Open a new file beside `target`; return its path, its handle, and a handle that keeps it locked if possible."""
-    while True:
-        path = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-        # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        lock = _lock(handle, wait=True)
-        if lock is None or os.fstat(handle).st_nlink:
-            return path, handle, lock
-        os.close(lock)  # another writer took it for a leftover before it was locked
-        os.close(handle)
 
 
 def write_report(path: Path, text: str) -> None:
@@ -78,7 +59,8 @@ def write_report(path: Path, text: str) -> None:
     Raises:
         OSError: it is a folder, or cannot be written.
     """
-    if not path.exists() or (path.is_file() and not _is_stream(path)):
+    is_stream = os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100 - links stay
+    if not path.exists() or (path.is_file() and not is_stream):
         write_atomically(path, text)
         return
     handle = os.open(path, os.O_WRONLY | os.O_APPEND)  # neither created nor truncated; fails for a folder
@@ -86,41 +68,30 @@ def write_report(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _is_stream(path: Path) -> bool:
-    """Return whether a path is a name of an open file of this process, like `/dev/stdout` or `/dev/fd/3`."""
-    absolute = os.path.abspath(path)  # noqa: PTH100 - links stay
-    return absolute.startswith(("/dev/", "/proc/"))
-
-
 def remove_leftovers(target: Path) -> None:
-    """Remove temporary files of killed writers. A writer that is still running holds a lock on its file.
+    """Remove temporary files of killed writers; their names hold the writer's process id.
 
     Args:
         target: the file that they were writing, links resolved.
     """
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        with suppress(OSError):
-            handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-            lock = None
-            try:
-                lock = _lock(handle)
-                if lock is not None:
-                    os.unlink(path)  # noqa: PTH108
-            finally:
-                os.close(handle)
-                if lock is not None:
-                    os.close(lock)
+    prefix = f".{target.name}."
+    for path in target.parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        writer = path.name.removeprefix(prefix).partition("-")[0]
+        if writer.isdecimal() and not _is_running(int(writer)):
+            with suppress(OSError):
+                path.unlink()
 
 
-def _lock(handle: int, *, wait: bool = False) -> int | None:
-    """Lock an open file until the returned handle is closed; None if it is already locked or cannot be locked."""
-    if fcntl is None:
-        return None
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere the question could end the process
+        return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # also a file system without locks
-        return None
-    return os.dup(handle)
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's, or no process id
+        return True
+    return True
 
 
 def read_bytes(path: Path, *, largest: int) -> bytes:

@@ -271,6 +271,7 @@ def _colorize(config: pytest.Config) -> None:
 
 def _waiting(config: pytest.Config, waiting: Sequence[TestResult]) -> str | None:
     from pytest_hfmodels.reports.patch import offer  # a failing run can wait for an import
+    from pytest_hfmodels.rootdir import is_found_from_here
     from pytest_hfmodels.shell import command
     from pytest_hfmodels.snapshots.pending import pending_folder
 
@@ -285,14 +286,8 @@ def _waiting(config: pytest.Config, waiting: Sequence[TestResult]) -> str | None
         )
     if not folder.read():  # a repetition of the test has passed since
         return None
-    there = "" if _is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
+    there = "" if is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
     return f"{said}hfmodels review; or accept all of them: hfmodels accept{there}"
-
-
-def _is_found_from_here(config: pytest.Config) -> bool:
-    """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
-    here, root = config.invocation_params.dir, config.rootpath
-    return here == root or (root in here.parents and config.inipath is not None)
 
 
 def _refuse(config: pytest.Config, error: HFModelsError) -> None:

@@ -1,43 +1,71 @@
-"""Whether pytest has taken an option's value for an argument, and with it another root for the project.
-
-Before plugins are loaded pytest does not know their options. Of `--hfmodels-json /tmp/report.json` it then reads the
-value as a path that is to be tested, if there is such a file, and looks for the root where that and the tests meet.
-"""
+"""Where the project's root is, as pytest finds it. For `versions`, which starts pytest, and for `plugin`."""
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import pytest
 
-_NAMES = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml")
-_SECTIONS = {"pyproject.toml": "[tool.pytest", "tox.ini": "[pytest]", "setup.cfg": "[tool:pytest]"}
+# What pytest is configured in: the file, and the section that makes it so.
+_INI_FILES = {
+    "pytest.toml": "",
+    ".pytest.toml": "",
+    "pytest.ini": "",
+    ".pytest.ini": "",
+    "pyproject.toml": r"^\s*\[\s*tool\s*\.\s*pytest\s*[.\]]",
+    "tox.ini": r"^\[pytest\]",
+    "setup.cfg": r"^\[tool:pytest\]",
+}
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the root of the project around `start`, or around the current folder; without one, that folder."""
+    start = start or Path.cwd()
+    return configured_root(start) or start
+
+
+def configured_root(start: Path) -> Path | None:
+    """Return the nearest folder with pytest's settings, or else with a project's files; None if there is none."""
+    folders = (start, *start.parents)
+    configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
+    built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())
+    return next(configured, None) or next(built, None)
+
+
+def is_found_from_here(config: pytest.Config) -> bool:
+    """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
+    here, root = config.invocation_params.dir, config.rootpath
+    return here == root or (root in here.parents and config.inipath is not None)
 
 
 def require_own_root(config: pytest.Config) -> None:
-    """Refuse a run whose root is elsewhere because of a value: it would find none of its snapshots.
+    """Refuse a run whose root is elsewhere because of an option's value: it would find none of its snapshots.
+
+    Before plugins are loaded, pytest does not know their options. It takes the value of `--hfmodels-json /tmp/a.json`
+    for a path to be tested if that file exists, and looks for a root above it and the tests.
 
     Raises:
-        OptionError: an option of ours was given apart from its value, and that has moved the root.
+        OptionError: the message names the option.
     """
-    arguments, folder = config.invocation_params.args, config.invocation_params.dir
     if hasattr(config, "workerinput"):  # an xdist worker has its controller's root
         return
     if config.getoption("rootdir", default=None) or config.getoption("inifilename", default=None):
         return
-    for option, value in _apart([str(argument) for argument in arguments]):
+    folder = config.invocation_params.dir
+    for option, value in pairwise(map(str, config.invocation_params.args)):
+        if not option.startswith("--hfmodels-") or "=" in option or value.startswith("-"):
+            continue
         path = folder / value
         if not path.exists() or path.resolve().is_relative_to(folder.resolve()):
             continue
-        if config.inipath is None or any(map(_is_ini, _between(folder, config.inipath.parent))):
+        if config.inipath is None or project_root(folder) != config.rootpath:
             raise OptionError(
                 f"pytest takes {value}, the file of {option}, for a path to be tested, and with it "
                 f"{config.rootpath} for the project's root.",
@@ -45,24 +73,10 @@ def require_own_root(config: pytest.Config) -> None:
             )
 
 
-def _apart(arguments: list[str]) -> Iterator[tuple[str, str]]:
-    for option, value in pairwise(arguments):
-        if option.startswith("--hfmodels-") and "=" not in option and not value.startswith("-"):
-            yield option, value
-
-
-def _between(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield a folder and those above it, up to but without the one that holds the ini file."""
-    for place in (folder, *folder.parents):
-        if place == root:
-            return
-        yield place
-
-
-def _is_ini(folder: Path) -> bool:
-    if any((folder / name).is_file() for name in _NAMES):
-        return True
-    return any(
-        (folder / name).is_file() and section in (folder / name).read_text(encoding="utf-8", errors="replace")
-        for name, section in _SECTIONS.items()
-    )
+def _configures(file: Path) -> bool:
+    try:
+        return file.is_file() and bool(
+            re.search(_INI_FILES[file.name], file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        )
+    except OSError:
+        return False

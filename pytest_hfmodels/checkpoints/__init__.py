@@ -12,7 +12,6 @@ from pytest_hfmodels.checkpoints.digests import (
     overrides_text,
     same_content,
     tokenizer_digest,
-    weights_digest,
 )
 from pytest_hfmodels.checkpoints.folders import read_configuration
 from pytest_hfmodels.checkpoints.private_copy import fill_private_copy
@@ -36,5 +35,4 @@ __all__ = [
     "same_content",
     "stored_headers",
     "tokenizer_digest",
-    "weights_digest",
 ]

@@ -5,23 +5,30 @@ For `engines` and above, through the package.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_hfmodels.checkpoints import bundled_files, folders, hub
-from pytest_hfmodels.checkpoints.catalogue import PUBLISHED, Bundled, Catalogue
+from pytest_hfmodels.checkpoints import folders, hub
+from pytest_hfmodels.checkpoints.bundled_files import bundled_checkpoint, bundled_names
 from pytest_hfmodels.checkpoints.conversion import safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
 from pytest_hfmodels.checkpoints.private_copy import refuse_adapter
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Origin = Literal["bundled", "local", "hub", "adopted"]
 
+# Repos on the Hub that need no revision: their commit, and their short name.
+PUBLISHED = {
+    "openai-community/gpt2": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+    "transfo-xl/transfo-xl-wt103": "40a186da79458c9f9de846edfaea79c412137f97",
+}
+ALIASES = {repo_id.partition("/")[2]: repo_id for repo_id in PUBLISHED}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 
@@ -69,6 +76,7 @@ def resolve(
     Raises:
         CheckpointNotCached: it is on the Hub only, and may not be fetched.
         CheckpointError: it cannot be found, read or trusted.
+        EngineUnavailable: no engine is installed, or one that its weights need.
     """
     try:
         if digest is not None and not is_digest(digest):
@@ -87,6 +95,11 @@ def resolve(
         # Named here once, because only here the reader's own spelling is known.
         message = f"Checkpoint {name!r}: {error.message}"
         raise type(error)(message, hint=error.hint) from error.__cause__
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"Checkpoint {name!r} cannot be read without an engine: {error}.",
+            hint="Run: pip install 'pytest-hfmodels[torch]'",
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"Checkpoint {name!r} has a file that cannot be read: {error}.",
@@ -109,15 +122,11 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
         return None
     try:
         with os.scandir(folders.local_folder(name, rootdir)) as files:
-            return tuple(sorted(_stamp(file) for file in files if file.is_file()))
+            found = [(file.name, file.stat()) for file in files if file.is_file()]
     except (CheckpointError, OSError):
         return None
-
-
-def _stamp(file: os.DirEntry[str]) -> tuple[str, int, int, int, int]:
-    said = file.stat()
     # A copy may keep size and modification time, and a file system may use an inode again.
-    return file.name, said.st_size, said.st_ino, said.st_mtime_ns, said.st_ctime_ns
+    return tuple(sorted((name, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns) for name, at in found))
 
 
 def _is_local(name: str) -> bool:
@@ -127,45 +136,31 @@ def _is_local(name: str) -> bool:
 def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Checkpoint:
     if _is_local(name):
         _refuse_revision(revision, "a local folder")
-        return _local(name, rootdir)
-    catalogue = Catalogue(bundled=bundled_files.bundled_names(bundled_files.BUNDLED), published=PUBLISHED)
-    entry = catalogue.find(name)
-    if isinstance(entry, Bundled):
+        found = folders.local_folder(name, rootdir)
+        folders.read_configuration(found)
+        return _converted(name, "local", found, None)
+    if name in bundled_names():
         _refuse_revision(revision, "bundled with the plugin")
-        folder, digests = bundled_files.bundled_checkpoint(name, bundled_files.BUNDLED)
+        folder, digests = bundled_checkpoint(name)
         return Checkpoint(name, "bundled", folder, None, digests)
-    if entry is not None:
-        commit = entry.revision if revision is None else _full_commit(revision)
-        return _from_hub(name, entry.repo_id, commit, may_fetch)
-    if _REPO_ID.fullmatch(name):
-        if revision is None:
-            raise _unpinned(name, rootdir)
-        return _from_hub(name, name, _full_commit(revision), may_fetch)
-    raise _unknown(name, rootdir, catalogue)
-
-
-def _local(name: str, rootdir: Path) -> Checkpoint:
-    folder = folders.local_folder(name, rootdir)
-    folders.read_json_object(folder / folders.CONFIG)
-    refuse_adapter(folder)
-    folder = safe_folder(folder)
-    return Checkpoint(name, "local", folder, None, folder_digests(folder))
-
-
-def _from_hub(name: str, repo_id: str, commit: str, may_fetch: bool) -> Checkpoint:
-    fetched = hub.snapshot(repo_id, commit, may_fetch=may_fetch)
-    refuse_adapter(fetched)
-    folder = safe_folder(fetched)
-    return Checkpoint(name, "hub", folder, commit, folder_digests(folder))
-
-
-def _full_commit(revision: str) -> str:
+    repo_id = ALIASES.get(name, name)
+    if not _REPO_ID.fullmatch(repo_id):
+        raise _unknown(name, rootdir)
+    revision = PUBLISHED.get(repo_id) if revision is None else revision
+    if revision is None:
+        raise _unpinned(name, rootdir)
     if not _COMMIT.fullmatch(revision):
         raise CheckpointError(
             f"revision {revision!r} does not pin it: a branch or a tag can move.",
             hint="Give the full commit, 40 hexadecimal digits, from the repo's history.",
         )
-    return revision
+    return _converted(name, "hub", hub.snapshot(repo_id, revision, may_fetch=may_fetch), revision)
+
+
+def _converted(name: str, origin: Origin, folder: Path, revision: str | None) -> Checkpoint:
+    refuse_adapter(folder)
+    safe = safe_folder(folder)
+    return Checkpoint(name, origin, safe, revision, folder_digests(safe))
 
 
 def _refuse_revision(revision: str | None, what: str) -> None:
@@ -183,9 +178,9 @@ def _unpinned(name: str, rootdir: Path) -> CheckpointError:
     return CheckpointError("it is a repo on the Hub, and nothing pins its revision.", hint=hint)
 
 
-def _unknown(name: str, rootdir: Path, catalogue: Catalogue) -> CheckpointError:
-    nearest = " or ".join(repr(near) for near in catalogue.nearest(name))
-    hint = f"Did you mean {nearest}? " if nearest else ""
+def _unknown(name: str, rootdir: Path) -> CheckpointError:
+    nearest = difflib.get_close_matches(name, [*bundled_names(), *PUBLISHED, *ALIASES], n=3)
+    hint = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
     if (rootdir / name).is_dir():
         hint += f"For the folder of that name, write './{name}'."
     else:

@@ -1,7 +1,7 @@
 """Pickles, read without running what they hold, kept as safetensors and text in our cache.
 
-They are PyTorch's `.bin` weights, and the `vocab.pkl` of a published Transformer-XL, which
-`transfo_xl.vocabulary` reads: it stands on nothing but the standard library. For `checkpoint`, inside this room.
+They are PyTorch's `.bin` weights, and the `vocab.pkl` of a published Transformer-XL. For `checkpoint`, and
+`cache_folder` for `versions`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints import folders, weights
+from pytest_hfmodels.checkpoints.pickled_words import JSON_FILE, TEXT_FILE, read_pickled_words, write_words
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
 CACHE_VARIABLE = "PYTEST_HFMODELS_CACHE"
-_CONVERSION = "conversion 1"  # raise it when the same files have to be converted differently
+_CONVERSION = "conversion 2"  # raise it when the same files have to be converted differently
 # Before 2.6, torch's weights-only reader could be made to run code (CVE-2025-32434).
 _SAFE_TORCH = (2, 6)
-_CHUNK = 1 << 20
 
 
 def safe_folder(folder: Path) -> Path:
@@ -33,17 +34,19 @@ def safe_folder(folder: Path) -> Path:
     The copy is found by the content of the files it is made from, and made once.
 
     Raises:
-        CheckpointError: weights are missing, weights hold anything but tensors, or a vocabulary
-            anything but words; nothing of them ran.
+        CheckpointError: weights are missing, weights hold anything but tensors, or a vocabulary anything but words;
+            nothing of them ran.
     """
-    sources = _Sources.of(folder)
-    if sources.form is folders.SAFETENSORS and sources.vocabulary is None:
+    names = folders.file_names(folder)
+    form = folders.weight_format(names, folder)
+    files = folders.weight_files(folder, form)
+    pickled = folder / folders.PICKLED_WORDS if folders.has_pickled_words(folder, names) else None
+    if form is folders.SAFETENSORS and pickled is None:
         return folder
-    target = cache_folder() / "converted" / _content_key(sources.all)
-    if _is_whole(target):
-        return target
+    sidecars = folders.read_sidecars(folder)
+    target = cache_folder() / "converted" / _content_key([*files, *([pickled] if pickled else [])], sidecars)
     try:
-        _convert(sources, target)
+        _convert(target, sidecars, files, pickled)
     except OSError as error:
         raise CheckpointError(
             f"the converted checkpoint cannot be kept in {target.parent}: {error}.",
@@ -62,143 +65,58 @@ def cache_folder() -> Path:
     return user_cache_path("pytest-hfmodels", appauthor=False)
 
 
-@dataclass(frozen=True)
-class _Sources:
-    """The files that a copy is made from."""
-
-    form: folders.WeightFormat
-    weights: tuple[Path, ...]
-    sidecars: tuple[Path, ...]
-    vocabulary: Path | None  # a pickle
-
-    @classmethod
-    def of(cls, folder: Path) -> _Sources:
-        form = folders.weight_format(folder)
-        pickled = folders.has_pickled_vocabulary(folder, {path.name for path in folder.iterdir() if path.is_file()})
-        return cls(
-            form,
-            folders.weight_files(folder, form),
-            tuple(folders.sidecar_files(folder)),
-            folder / folders.PICKLED_VOCABULARY if pickled else None,
-        )
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        return (*self.weights, *self.sidecars, *([self.vocabulary] if self.vocabulary else []))
-
-
-def _convert(sources: _Sources, target: Path) -> None:
+def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], pickled: Path | None) -> None:
     # Needed for a conversion only.
     from filelock import FileLock
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        if _is_whole(target):  # another process made it while this one waited
+        if _is_whole(target):
             return
         shutil.rmtree(target, ignore_errors=True)
-        building = Path(tempfile.mkdtemp(dir=target.parent, prefix=".building-"))
-        try:
-            for path in sources.sidecars:
-                shutil.copyfile(path, building / path.name)
-            if sources.vocabulary is not None:
-                _keep_words(sources.vocabulary, building)
-            _keep_weights(sources, building)
-            building.replace(target)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as building:
+            for name, content in sidecars.items():
+                Path(building, name).write_bytes(content)
+            # Where there is text already, the pickle is not even read, as by our tokenizer.
+            if pickled is not None and sidecars.keys().isdisjoint({TEXT_FILE, JSON_FILE}):
+                write_words(read_pickled_words(pickled), Path(building))
+            if files[0].suffix == ".bin":
+                _write_safetensors(_read_bins(files), Path(building, folders.SAFETENSORS.single))
+            else:
+                for file in files:
+                    shutil.copyfile(file, Path(building, file.name))
+            Path(building).replace(target)
+            Path(building).mkdir()  # for the context to remove
 
 
-def _keep_words(pickled: Path, building: Path) -> None:
-    """Write a vocabulary as text; where there is text already, the pickle is not even read, as by our tokenizer."""
-    # Only a Transformer-XL has one.
-    from pytest_hfmodels.transfo_xl.vocabulary import JSON_FILE, TEXT_FILE, read_vocabulary, write_vocabulary
-
-    if not any((building / name).is_file() for name in (TEXT_FILE, JSON_FILE)):
-        write_vocabulary(read_vocabulary(pickled), building)
-
-
-def _keep_weights(sources: _Sources, building: Path) -> None:
-    if sources.form is folders.PICKLED:
-        _write_safetensors(_read_all(sources.weights), building / folders.SAFETENSORS.single)
-        return
-    for path in sources.weights:
-        shutil.copyfile(path, building / path.name)
-    if sources.weights[0].name != folders.SAFETENSORS.single:
-        index = sources.weights[0].with_name(folders.SAFETENSORS.index)
-        shutil.copyfile(index, building / index.name)
-
-
-def _read_all(sources: tuple[Path, ...]) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
-    for path in sources:
-        _gather(_load_weights_only(path), "", path, tensors)
-    if not tensors:
-        raise CheckpointError(f"{sources[0]} holds no tensors.", hint=folders.SAVE_AGAIN)
-    return tensors
-
-
-def _load_weights_only(path: Path) -> object:
-    _check_torch(path)
+def _read_bins(files: Sequence[Path]) -> dict[str, torch.Tensor]:
+    # Seconds to import, and needed for .bin weights only.
     import torch
 
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    # The reader fails in as many ways as a damaged or hostile file can be built.
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), "")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _SAFE_TORCH:
         raise CheckpointError(
-            f"{path} was refused, and nothing in it was run: torch's weights-only reader cannot "
-            f"read it ({type(error).__name__}: {reason}).",
-            hint=f"Get it again from where you trust it. {folders.SAVE_AGAIN}",
-        ) from error
-
-
-def _check_torch(path: Path) -> None:
-    try:
-        # Seconds to import, and needed for .bin weights only.
-        import torch
-    except ImportError as error:
-        raise CheckpointError(
-            f"{path} can only be read with torch, which cannot be imported ({error}).",
-            hint=f"Install torch. Or, where it is installed: {folders.SAVE_AGAIN}",
-        ) from error
-    release = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    if release < _SAFE_TORCH:
-        raise CheckpointError(
-            f"{path} was not read: torch {torch.__version__} has no weights-only reader that is "
-            "safe from files that run code.",
+            f"{files[0]} was not read: torch {torch.__version__} has no weights-only reader that is safe from files "
+            "that run code.",
             hint=f"Install torch>=2.6. Or: {folders.SAVE_AGAIN}",
         )
-
-
-def _gather(value: object, prefix: str, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    import torch
-
-    if isinstance(value, torch.Tensor) and prefix:
-        if prefix in tensors:
-            raise CheckpointError(f"{path} has a second {prefix!r}.", hint=folders.SAVE_AGAIN)
-        tensors[prefix] = _plain(value, prefix, path)
-    elif isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        for key, item in value.items():
-            _gather(item, f"{prefix}.{key}" if prefix else key, path, tensors)
-    else:
-        raise CheckpointError(
-            f"{path} was refused: {prefix or 'its content'} is a {type(value).__name__}, and only "
-            "named tensors are read.",
-            hint=folders.SAVE_AGAIN,
-        )
-
-
-def _plain(tensor: torch.Tensor, name: str, path: Path) -> torch.Tensor:
-    import torch
-
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-        raise CheckpointError(
-            f"{path} was refused: {name!r} is a sparse, quantized or empty tensor.",
-            hint="Save the model with dense float weights.",
-        )
-    # safetensors refuses shared memory, and tied weights share theirs: each name gets its own.
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+    tensors: dict[str, torch.Tensor] = {}
+    for file in files:
+        try:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+        # The reader fails in as many ways as a damaged or hostile file can be built.
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), "")
+            raise CheckpointError(
+                f"{file} was refused, and nothing in it was run: torch's weights-only reader cannot "
+                f"read it ({type(error).__name__}: {reason}).",
+                hint=f"Get it again from where you trust it. {folders.SAVE_AGAIN}",
+            ) from error
+        if not (isinstance(found, dict) and found and all(isinstance(value, torch.Tensor) for value in found.values())):
+            raise CheckpointError(
+                f"{file} was refused: it holds something else than named tensors.", hint=folders.SAVE_AGAIN
+            )
+        tensors |= found
+    return tensors
 
 
 def _write_safetensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -206,27 +124,29 @@ def _write_safetensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     from safetensors.torch import save_file
 
     try:
+        # safetensors refuses shared and transposed memory, and tied weights share theirs: each name gets its own.
+        own = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
         # transformers reads no safetensors file that does not say which framework wrote it.
-        save_file(tensors, path, metadata={"format": "pt"})
-    except (SafetensorError, KeyError, ValueError) as error:
+        save_file(own, path, metadata={"format": "pt"})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, no name
         raise CheckpointError(
-            f"its weights cannot be kept as safetensors: {error}.", hint=folders.SAVE_AGAIN
+            f"its weights cannot be kept as safetensors: {error}.", hint="Save the model with dense float weights."
         ) from error
 
 
 def _is_whole(target: Path) -> bool:
     try:
-        weights.weight_files(target)
+        weights.stored_headers(target)
     except (CheckpointError, OSError):
         return False
     return True
 
 
-def _content_key(paths: tuple[Path, ...]) -> str:
+def _content_key(files: Sequence[Path], sidecars: dict[str, bytes]) -> str:
     digest = hashlib.sha256(_CONVERSION.encode())
-    for path in paths:
-        digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(f"\n{file.name} ".encode() + hashlib.file_digest(content, "sha256").digest())
+    for name, text in sidecars.items():
+        digest.update(f"\n{name} ".encode() + hashlib.sha256(text).digest())
     return digest.hexdigest()

@@ -1,7 +1,6 @@
 """What a checkpoint is, as three digests: weights, config, tokenizer.
 
-For `checkpoint` and the digest record in this room; the pure functions also for rooms that adopt a
-loaded model.
+For this room; the pure functions also for `models`, which adopts models that are loaded already.
 """
 
 from __future__ import annotations
@@ -33,28 +32,16 @@ class Digests:
 
 
 def is_digest(text: str) -> bool:
-    """Say whether `text` has the form `sha256:<64 hex digits>`."""
+    """Return whether `text` has the form `sha256:<64 hex digits>`."""
     return _DIGEST.fullmatch(text) is not None
 
 
-def weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
-    """Digest tensors independently of their file format, their order and the engine.
-
-    Args:
-        tensors: name; dtype as safetensors spells it ("F32", "BF16", "I64", "BOOL", ...); shape;
-            the values as raw little-endian bytes in C order.
-
-    Raises:
-        ValueError: two tensors have the same name.
-    """
-    return ordered_weights_digest(sorted(tensors, key=lambda tensor: tensor[0]))
-
-
 def ordered_weights_digest(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
-    """Return the digest of tensors sorted by name; holds one of them in memory at a time.
+    """Digest tensors independently of their file format and the engine; holds one of them in memory at a time.
 
     Args:
-        tensors: as for `weights_digest`, which returns the same digest.
+        tensors: sorted by name. Name; dtype as safetensors spells it ("F32", "BF16", "I64", "BOOL", ...); shape; the
+            values as raw little-endian bytes in C order.
 
     Raises:
         ValueError: two tensors have the same name, or they are not sorted.
@@ -105,11 +92,6 @@ def same_content(recorded: str, observed: str) -> bool | None:
     return any(before[source] == now[source] for source in common) if common else None
 
 
-def _by_source(digests: str) -> dict[str, str]:
-    found = (one.partition(" of ") for one in digests.split(", "))
-    return {source: digest for digest, _, source in found}
-
-
 def tokenizer_digest(files: Mapping[str, bytes]) -> str:
     """Digest tokenizer files by name and content; no files at all is the digest of nothing."""
     digest = hashlib.sha256()
@@ -125,14 +107,11 @@ def folder_digests(folder: Path) -> Digests:
     Raises:
         CheckpointError: a file is missing or damaged; it is named.
     """
-    generation = folder / folders.GENERATION_CONFIG
+    config, generation = folders.read_configuration(folder), folder / folders.GENERATION_CONFIG
     return Digests(
-        config=config_digest(
-            folders.read_json_object(folder / folders.CONFIG),
-            folders.read_json_object(generation) if folders.is_file(generation) else None,
-        ),
-        weights=weights_digest(weights.stored_tensors(folder)),
-        tokenizer=tokenizer_digest({path.name: path.read_bytes() for path in folders.tokenizer_files(folder)}),
+        config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
+        weights=ordered_weights_digest(sorted(weights.stored_tensors(folder), key=lambda tensor: tensor[0])),
+        tokenizer=tokenizer_digest(folders.read_sidecars(folder, folders.TOKENIZER_FILES)),
     )
 
 
@@ -143,3 +122,8 @@ def _without_provenance(value: object) -> object:
     if isinstance(value, list):
         return [_without_provenance(item) for item in value]
     return value
+
+
+def _by_source(digests: str) -> dict[str, str]:
+    found = (one.partition(" of ") for one in digests.split(", "))
+    return {source: digest for digest, _, source in found}

@@ -1,49 +1,34 @@
 """A checkpoint's folder: which files make one, and which of them hold the weights.
 
-For this room only. It reads JSON and looks at names; it never opens weights.
+For this room. It reads JSON and looks at names; it never opens weights.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels import files
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_FILES = (
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spm.model",
-    "source.spm",
-    "target.spm",
-    "bpe.codes",
-    "chat_template.jinja",
+    *("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "spm.model"),
+    *("source.spm", "target.spm", "bpe.codes", "chat_template.jinja"),
 )
 # The words of a published Transformer-XL. It is fetched and converted, never handed on.
-PICKLED_VOCABULARY = "vocab.pkl"
-# Everything but the weights.
-SIDECARS = (CONFIG, GENERATION_CONFIG, *TOKENIZER_FILES)
-
-_VOCABULARIES = ("vocab.txt", "vocab.json", PICKLED_VOCABULARY)
-
+PICKLED_WORDS = "vocab.pkl"
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
+
 _LAYOUT = "A checkpoint folder is what model.save_pretrained() and tokenizer.save_pretrained() write."
-_LARGEST, _LARGEST_JSON = 256 << 20, 8 << 20  # bytes; vocabularies of 250,000 words take 30 MB, configurations 0.1
+_LARGEST, _LARGEST_CONFIG = 256 << 20, 8 << 20  # bytes; vocabularies of 250,000 words take 30 MB, configurations 0.1
 _DEEPEST = 50  # real files nest five levels deep; upstream reads them recursively
 _FOREIGN_SUFFIXES = (
     *(".h5", ".msgpack", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".index", ".bin"),
@@ -56,22 +41,17 @@ class WeightFormat:
     """How one format names its files: a single one, or an index of shards."""
 
     single: str
-    index: str
 
     @property
-    def suffix(self) -> str:
-        """What the name of each of its files ends in."""
-        return Path(self.single).suffix
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """The two files one of which is there if the format is."""
-        return (self.single, self.index)
+    def index(self) -> str:
+        """The file that names the shards."""
+        return f"{self.single}.index.json"
 
 
-SAFETENSORS = WeightFormat("model.safetensors", "model.safetensors.index.json")
-PICKLED = WeightFormat("pytorch_model.bin", "pytorch_model.bin.index.json")
-FORMATS = (SAFETENSORS, PICKLED)  # the first one present is the one that is read
+SAFETENSORS = WeightFormat("model.safetensors")
+PICKLED = WeightFormat("pytorch_model.bin")
+# Everything but the weights.
+SIDECARS = (CONFIG, GENERATION_CONFIG, SAFETENSORS.index, *TOKENIZER_FILES)
 
 
 def local_folder(name: str, rootdir: Path) -> Path:
@@ -87,34 +67,35 @@ def local_folder(name: str, rootdir: Path) -> Path:
         raise CheckpointError("there is no such home folder.", hint="Give a full path.") from error
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise CheckpointError(
-            f"{folder} {what}.",
-            hint=f"A local checkpoint is a folder, looked up from {rootdir}.",
-        )
+        raise CheckpointError(f"{folder} {what}.", hint=f"A local checkpoint is a folder, looked up from {rootdir}.")
     return folder
 
 
-def weight_format(folder: Path) -> WeightFormat:
-    """Return the format that holds the folder's weights: safetensors, else PyTorch's `.bin`.
+def weight_format(names: Collection[str], where: object) -> WeightFormat:
+    """Return the format that holds the weights: safetensors, else PyTorch's `.bin`.
+
+    Args:
+        names: of the files in a folder or a repo.
+        where: the folder or repo, for messages.
 
     Raises:
         CheckpointError: there are no weights, or only ones in another format.
     """
-    for candidate in FORMATS:
-        if any((folder / name).is_file() for name in candidate.names):
+    for candidate in (SAFETENSORS, PICKLED):
+        if candidate.single in names or candidate.index in names:
             return candidate
-    foreign = foreign_weights(path.name for path in folder.iterdir())
+    foreign = sorted(name for name in names if name.endswith(_FOREIGN_SUFFIXES) and name != PICKLED_WORDS)
     if foreign:
         raise CheckpointError(
-            f"{folder} has its weights in {', '.join(foreign)}, which this plugin does not read.",
-            hint=SAVE_AGAIN,
+            f"{where} has its weights in {', '.join(foreign)}, which this plugin does not read.",
+            hint=f"{SAVE_AGAIN} Or name a revision that has {SAFETENSORS.single}.",
         )
-    raise CheckpointError(f"{folder} holds no weights: no {SAFETENSORS.single}.", hint=_LAYOUT)
+    raise CheckpointError(f"{where} holds no weights: no {SAFETENSORS.single}.", hint=_LAYOUT)
 
 
-def foreign_weights(names: Iterable[str]) -> list[str]:
-    """Return those file names that look like weights in a format nobody here reads."""
-    return sorted(name for name in names if name.endswith(_FOREIGN_SUFFIXES) and name != PICKLED_VOCABULARY)
+def file_names(folder: Path) -> set[str]:
+    """Return the names of the regular files in a folder."""
+    return {path.name for path in folder.iterdir() if path.is_file()}
 
 
 def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
@@ -125,86 +106,76 @@ def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
     """
     if (folder / form.single).is_file():
         return (folder / form.single,)
-    index = folder / form.index
-    files = tuple(folder / name for name in sorted(set(shard_map(index, form).values())))
-    for file in files:
-        if not file.is_file():
+    shards = tuple(folder / name for name in sorted(set(shard_map(folder, form).values())))
+    for shard in shards:
+        if not shard.is_file():
             raise CheckpointError(
-                f"{index.name} names the shard {file.name}, which is not in {folder}.",
+                f"{form.index} names the shard {shard.name}, which is not in {folder}.",
                 hint="Copy or download the missing shard.",
             )
-    return files
+    return shards
 
 
-def shard_map(index: Path, form: WeightFormat) -> dict[str, str]:
+def shard_map(folder: Path, form: WeightFormat) -> dict[str, str]:
     """Read an index: tensor name to shard, every shard a plain file name beside the index.
 
     Raises:
         CheckpointError: it is no index, or it leads out of the folder.
     """
+    index = folder / form.index
     entries = read_json_object(index).get("weight_map")
     if not isinstance(entries, dict) or not entries:
         raise CheckpointError(f"{index} has no weight_map.", hint=SAVE_AGAIN)
     for name in entries.values():
-        if not isinstance(name, str) or not _is_plain_file_name(name):
+        # Windows' rules see more separators and drives than POSIX's, so they guard on both.
+        if not isinstance(name, str) or PureWindowsPath(name).name != name or name in {"", ".", ".."}:
             raise CheckpointError(
                 f"{index} names {name!r}, which is not a file beside it; nothing was read.",
                 hint="Do not use this checkpoint unless you know who wrote that index.",
             )
-        if not name.endswith(form.suffix):
-            raise CheckpointError(f"{index} names {name!r}, which is not a {form.suffix} file.", hint=SAVE_AGAIN)
+        if PurePath(name).suffix != PurePath(form.single).suffix:
+            raise CheckpointError(f"{index} names {name!r}, which is not a {form.single} shard.", hint=SAVE_AGAIN)
     return entries
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether the config, all files of one weight format and a Transformer-XL's words are there (unread)."""
-    if not (folder / CONFIG).is_file():
-        return False
+    """Return whether the config, all files of one weight format and a Transformer-XL's words are there (unread)."""
+    names = file_names(folder)
     try:
-        weight_files(folder, weight_format(folder))
+        weight_files(folder, weight_format(names, folder))
     except CheckpointError:
         return False
-    return not _is_transfo_xl(folder) or any((folder / name).is_file() for name in _VOCABULARIES)
+    has_words = not names.isdisjoint({"vocab.txt", "vocab.json", PICKLED_WORDS})
+    return CONFIG in names and (has_words or not has_pickled_words(folder, {PICKLED_WORDS}))
 
 
-def has_pickled_vocabulary(folder: Path, names: Iterable[str]) -> bool:
-    """Say whether `vocab.pkl` is among the names and holds words: it does for a Transformer-XL.
+def has_pickled_words(folder: Path, names: Collection[str]) -> bool:
+    """Return whether `vocab.pkl` is among the names and holds words: it does for a Transformer-XL.
 
     Args:
         folder: holds the config files, which say what the checkpoint is.
         names: of the folder's files, or of its repo's.
     """
-    return PICKLED_VOCABULARY in names and _is_transfo_xl(folder)
+    if PICKLED_WORDS not in names:
+        return False
+    config, tokenizer = _fields(folder / CONFIG), _fields(folder / "tokenizer_config.json")
+    # transformers loads the tokenizer that either file names, whatever the model.
+    classes = (str(fields.get("tokenizer_class")) for fields in (config, tokenizer))
+    return config.get("model_type") == "transfo-xl" or any(name.startswith("TransfoXLTokenizer") for name in classes)
 
 
-def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the tokenizer files that exist.
+def read_sidecars(folder: Path, names: Collection[str] = SIDECARS) -> dict[str, bytes]:
+    """Return the content of the config and tokenizer files that exist, by name.
 
     Raises:
-        CheckpointError: one of them is not a regular file (a folder, a pipe, a device).
+        CheckpointError: one of them is not a regular file (a folder, a pipe, a device), or is too large.
     """
-    return [folder / name for name in TOKENIZER_FILES if is_file(folder / name)]
-
-
-def sidecar_files(folder: Path) -> list[Path]:
-    """Return the config and tokenizer files that exist; see `tokenizer_files`."""
-    return [folder / name for name in SIDECARS if is_file(folder / name)]
+    return {name: _read(folder / name) for name in names if is_file(folder / name)}
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is a regular file.
-
-    Raises:
-        CheckpointError: it exists but is not a regular file (reading a pipe would never end), or it is too large.
-    """
-    if path.is_file():
-        limit = _LARGEST_JSON if path.name in (CONFIG, GENERATION_CONFIG) else _LARGEST
-        if path.stat().st_size > limit:
-            raise CheckpointError(f"{path} is larger than {limit >> 20} MiB, the limit for such a file.", hint=_LAYOUT)
-        return True
-    if path.exists():
-        raise CheckpointError(f"{path} is not a regular file.", hint=_LAYOUT)
-    return False
+    """Return whether a file exists; what reads it refuses one that is not regular."""
+    return path.exists()
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -213,18 +184,18 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, is not a regular file, or holds something else.
     """
-    if not is_file(path):
-        raise CheckpointError(f"{path} is missing.", hint=_LAYOUT)
+    content: Any = None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_read(path).decode())
+        too_deep = _is_deeper(content, _DEEPEST)
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: {error}.", hint=_LAYOUT) from error
-    except RecursionError as error:
-        raise _too_deep(path) from error
+    except RecursionError:
+        too_deep = True
+    if too_deep:
+        raise CheckpointError(f"{path} nests lists and objects more than {_DEEPEST} levels deep.", hint=_LAYOUT)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is JSON, but not an object.", hint=_LAYOUT)
-    if _is_deeper(content, _DEEPEST):
-        raise _too_deep(path)
     return content
 
 
@@ -237,33 +208,25 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     return read_json_object(folder / CONFIG)
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return files.read_bytes(path, largest=_LARGEST_CONFIG if path.name in (CONFIG, GENERATION_CONFIG) else _LARGEST)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing.", hint=_LAYOUT) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}.",
+            hint="Make it readable for the user who runs pytest, or copy the checkpoint again.",
+        ) from error
+
+
 def _is_deeper(content: object, limit: int) -> bool:
-    """Return whether lists and objects nest deeper than `limit`. Not recursive, to avoid a RecursionError."""
-    level: list[Any] = [content]
-    for _ in range(limit):
-        nested = [item.values() if isinstance(item, dict) else item for item in level]
-        level = [inner for items in nested for inner in items if isinstance(inner, dict | list)]
-    return bool(level)
+    inner = content.values() if isinstance(content, dict) else content if isinstance(content, list) else None
+    return inner is not None and (limit == 0 or any(_is_deeper(item, limit - 1) for item in inner))
 
 
-def _too_deep(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path} nests lists and objects more than {_DEEPEST} levels deep.", hint=_LAYOUT)
-
-
-def _is_transfo_xl(folder: Path) -> bool:
-    config, tokenizer = _said(folder / CONFIG), _said(folder / "tokenizer_config.json")
-    # transformers loads the tokenizer that either file names, whatever the model.
-    named = (said.get("tokenizer_class") for said in (config, tokenizer))
-    return config.get("model_type") == "transfo-xl" or any(str(name).startswith("TransfoXLTokenizer") for name in named)
-
-
-def _said(path: Path) -> dict[str, Any]:
+def _fields(path: Path) -> dict[str, Any]:
     try:
         return read_json_object(path)
     except CheckpointError:
-        return {}  # whoever needs what it says will say what is wrong with it
-
-
-def _is_plain_file_name(name: str) -> bool:
-    # Windows' rules see more separators and drives than POSIX's, so they guard on both.
-    return name not in {"", ".", ".."} and PureWindowsPath(name).name == name
+        return {}  # what needs its fields reports what is wrong with it

@@ -12,7 +12,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import folders, weights
+from pytest_hfmodels.checkpoints import folders
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _OUTSIDE_FIELDS = re.compile(
 # Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
 _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")
 _WORD = re.compile(r"\w+", re.ASCII)
+_READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json")
+_CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
 _PARTS = ("vocab", "merges")  # transformers 5 takes the path of a file for either
 
 
@@ -38,19 +40,16 @@ def fill_private_copy(folder: Path, target: Path) -> None:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    for path in folders.sidecar_files(folder):
-        if path.suffix == ".json" and path.name in _READ_FIELDS:
-            fields = _without_outside_fields(folders.read_json_object(path))
-            (target / path.name).write_text(json.dumps(fields), encoding="utf-8")
-        else:
-            if path.name == _FAST_TOKENIZER:
-                _refuse_broken_normalizer(path)
-            shutil.copyfile(path, target / path.name)
-    files = weights.weight_files(folder)
-    for path in files:
+    for name, content in folders.read_sidecars(folder).items():
+        if name in _READ_FIELDS:
+            fields = _without_outside_fields(folders.read_json_object(folder / name))
+            (target / name).write_text(json.dumps(fields), encoding="utf-8")
+            continue
+        if name == "tokenizer.json":
+            _refuse_broken_normalizer(folder / name, content)
+        (target / name).write_bytes(content)
+    for path in folders.weight_files(folder, folders.SAFETENSORS):
         _link(path, target / path.name)
-    if files[0].name != folders.SAFETENSORS.single:
-        shutil.copyfile(folder / folders.SAFETENSORS.index, target / folders.SAFETENSORS.index)
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -66,28 +65,21 @@ def refuse_adapter(folder: Path) -> None:
         )
 
 
-_FAST_TOKENIZER = "tokenizer.json"
-_CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
-
-
-def _refuse_broken_normalizer(path: Path) -> None:
+def _refuse_broken_normalizer(path: Path, content: bytes) -> None:
     """Refuse a SentencePiece character map with a false length: tokenizers would allocate that much memory.
 
     The first four bytes are the little-endian length of the trie that follows.
     """
-    for found in _CHARSMAP.finditer(path.read_bytes()):
+    for found in _CHARSMAP.finditer(content):
         try:
-            content = base64.b64decode(found[1])
+            charsmap = base64.b64decode(found[1])
         except ValueError:  # tokenizers refuses it without allocating memory
             continue
-        if len(content) >= 4 and int.from_bytes(content[:4], "little") > len(content) - 4:
+        if len(charsmap) >= 4 and int.from_bytes(charsmap[:4], "little") > len(charsmap) - 4:
             raise CheckpointError(
                 f"{path} has a broken normalizer: its precompiled_charsmap is cut off.",
                 hint="Save the tokenizer again: tokenizer.save_pretrained(folder).",
             )
-
-
-_READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json")
 
 
 def _without_outside_fields(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Reading safetensors files: the header checked first, then the tensors, always read-only.
+"""Reads safetensors files: the library checks their headers, the tensors are mapped read-only.
 
-For this room; `read_weights` for `engines`.
+For this room, `engines` and the suites.
 """
 
 from __future__ import annotations
@@ -20,25 +20,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000  # the format's own limit
-_ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
-_ITEM_BYTES |= {"U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4}
-_ITEM_BYTES |= {"U64": 8, "I64": 8, "F64": 8, "C64": 8}
-_NUMPY_DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2"}
-_NUMPY_DTYPES |= {"U32": "<u4", "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8"}
-_NUMPY_DTYPES |= {"F64": "<f8", "C64": "<c8"}
-_GET_AGAIN = "Copy or download the file again."
+_NUMPY_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "F16": "<f2",
+    "U32": "<u4",
+    "I32": "<i4",
+    "F32": "<f4",
+    "U64": "<u8",
+    "I64": "<i8",
+    "F64": "<f8",
+    "C64": "<c8",
+}
 _GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where one tensor lies in its file; `start` and `stop` count bytes from the file's start."""
+    """Where one tensor lies: `start` and `stop` count bytes from the start of its file."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    file: Path
     start: int
     stop: int
 
@@ -51,9 +58,8 @@ class StoredTensor:
 def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
     """Read every tensor of a folder's safetensors file or shards.
 
-    The arrays are copies in this process's memory: writing to one changes no file. BF16, which
-    NumPy lacks, is widened to float32; each of its values is one exactly. Digests are taken from
-    the stored bytes, not from these arrays.
+    The arrays are copies in this process's memory: writing to one changes no file. BF16, which NumPy lacks, is widened
+    to float32; each of its values is one exactly. Digests are taken from the stored bytes, not from these arrays.
 
     Args:
         folder: `Checkpoint.folder`.
@@ -61,7 +67,7 @@ def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
     Raises:
         CheckpointError: a file is missing, damaged, or holds a dtype that NumPy cannot.
     """
-    return {tensor.name: _as_array(tensor, raw, path) for path in weight_files(folder) for tensor, raw in _mapped(path)}
+    return {tensor.name: _as_array(tensor, raw) for tensor, raw in _mapped(folder)}
 
 
 def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
@@ -70,18 +76,32 @@ def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], me
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    for path in weight_files(folder):
-        for tensor, raw in _mapped(path):
-            yield tensor.name, tensor.dtype, tensor.shape, raw
+    return ((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in _mapped(folder))
 
 
 def stored_headers(folder: Path) -> dict[str, StoredTensor]:
     """Return every tensor's entry in the files' headers, by name; reads no tensor.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: a file is missing or damaged, or index and shards disagree.
     """
-    return {tensor.name: tensor for path in weight_files(folder) for tensor in read_header(path)}
+    found: dict[str, StoredTensor] = {}
+    for file in folders.weight_files(folder, folders.SAFETENSORS):
+        for tensor in _header(file):
+            if tensor.name in found:
+                raise CheckpointError(
+                    f"{tensor.name!r} is in both {found[tensor.name].file.name} and {file.name} of {folder}.",
+                    hint=folders.SAVE_AGAIN,
+                )
+            found[tensor.name] = tensor
+    if not (folder / folders.SAFETENSORS.single).is_file():
+        for name, shard in folders.shard_map(folder, folders.SAFETENSORS).items():
+            if name not in found or found[name].file.name != shard:
+                raise CheckpointError(
+                    f"{folder / folders.SAFETENSORS.index} says that {name!r} is in {shard}, and it is not.",
+                    hint="Copy or download the index and all its shards again.",
+                )
+    return found
 
 
 def same_bytes(folder: Path, names: Collection[str]) -> bool:
@@ -90,117 +110,47 @@ def same_bytes(folder: Path, names: Collection[str]) -> bool:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    first: tuple[str, tuple[int, ...], memoryview] | None = None
-    for name, dtype, shape, raw in stored_tensors(folder):
-        if name not in names:
-            continue
-        if first is None:
-            first = (dtype, shape, raw)
-        elif (dtype, shape) != first[:2] or raw != first[2]:
-            return False
-    return True
+    found = [tensor[1:] for tensor in stored_tensors(folder) if tensor[0] in names]
+    return all(tensor == found[0] for tensor in found)
 
 
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the folder's safetensors files after checking their headers and their index.
+def _header(file: Path) -> Iterator[StoredTensor]:
+    # The library comes with an engine, and commands that read no weights need none.
+    from safetensors import SafetensorError, safe_open
 
-    Raises:
-        CheckpointError: a file is missing or damaged, or index and shards disagree.
-    """
-    files = folders.weight_files(folder, folders.SAFETENSORS)
-    found: dict[str, str] = {}
-    for path in files:
-        for tensor in read_header(path):
-            if tensor.name in found:
-                raise CheckpointError(
-                    f"{tensor.name!r} is in both {found[tensor.name]} and {path.name} of {folder}.",
-                    hint=folders.SAVE_AGAIN,
-                )
-            found[tensor.name] = path.name
-    if not (folder / folders.SAFETENSORS.single).is_file():
-        _check_index(folder / folders.SAFETENSORS.index, found)
-    return files
-
-
-def read_header(path: Path) -> tuple[StoredTensor, ...]:
-    """Read and check a safetensors header: the tensors must fill the file exactly.
-
-    Raises:
-        CheckpointError: the file is cut off, or is no safetensors file.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(len(_GIT_LFS_POINTER))
-        if start == _GIT_LFS_POINTER:
-            raise CheckpointError(f"{path} is a Git LFS pointer, not the weights.", hint="Run: git lfs pull")
-        length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-        if len(start) < _LENGTH_BYTES or length > _LONGEST_HEADER or start[8:9] not in (b"{", b""):
-            raise CheckpointError(f"{path} is not a safetensors file.", hint=folders.SAVE_AGAIN)
-        data_start = _LENGTH_BYTES + length
-        if data_start > size:
+    with file.open("rb") as content:
+        if content.read(len(_GIT_LFS_POINTER)) == _GIT_LFS_POINTER:
+            raise CheckpointError(f"{file} is a Git LFS pointer, not the weights.", hint="Run: git lfs pull")
+        try:
+            # It checks the whole header: the tensors fill the file without gaps, overlaps or wrong sizes.
+            with safe_open(file, framework="numpy"):
+                pass
+        except SafetensorError as error:
             raise CheckpointError(
-                f"{path} is cut off: its header alone needs {data_start} bytes, it has {size}.",
-                hint=_GET_AGAIN,
-            )
-        file.seek(_LENGTH_BYTES)
-        tensors = _parse_header(file.read(length), data_start, path)
-    _check_coverage(tensors, data_start, size, path)
-    return tensors
+                f"{file} is cut off, damaged, or not a safetensors file: {error}.",
+                hint=f"Copy or download the file again. Or: {folders.SAVE_AGAIN}",
+            ) from error
+        content.seek(0)
+        data_start = 8 + int.from_bytes(content.read(8), "little")
+        header = json.loads(content.read(data_start - 8))
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
+            shape = tuple(entry["shape"])
+            yield StoredTensor(name, entry["dtype"], shape, file, data_start + start, data_start + stop)
 
 
-def _parse_header(text: bytes, data_start: int, path: Path) -> tuple[StoredTensor, ...]:
-    try:
-        header = json.loads(text, object_pairs_hook=_without_repeats)
-        return tuple(
-            _stored_tensor(name, entry, data_start) for name, entry in header.items() if name != "__metadata__"
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} has a header that no safetensors file has: {error}.", hint=_GET_AGAIN) from error
+def _mapped(folder: Path) -> Iterator[tuple[StoredTensor, memoryview]]:
+    views: dict[Path, memoryview] = {}
+    for tensor in stored_headers(folder).values():
+        if tensor.file not in views:
+            with tensor.file.open("rb") as file:
+                # Left open on purpose: it closes with the last memoryview into it.
+                views[tensor.file] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        yield tensor, views[tensor.file][tensor.start : tensor.stop]
 
 
-def _stored_tensor(name: str, entry: dict[str, Any], data_start: int) -> StoredTensor:
-    dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    if dtype not in _ITEM_BYTES:
-        raise ValueError(f"{name!r} has the unknown dtype {dtype!r}")
-    if any(type(number) is not int or number < 0 for number in (*shape, start, stop)):
-        raise ValueError(f"{name!r} has a shape or offsets that are not sizes")
-    if stop - start != math.prod(shape) * _ITEM_BYTES[dtype]:
-        raise ValueError(f"{name!r} is {stop - start} bytes, which is not {dtype} {list(shape)}")
-    return StoredTensor(name, dtype, shape, data_start + start, data_start + stop)
-
-
-def _check_coverage(tensors: tuple[StoredTensor, ...], data_start: int, size: int, path: Path) -> None:
-    end = data_start
-    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.stop)):
-        if tensor.start != end:
-            raise CheckpointError(
-                f"{path} is damaged: {tensor.name!r} does not start where the one before it ends.",
-                hint=_GET_AGAIN,
-            )
-        end = tensor.stop
-    if end != size:
-        what = "is cut off" if end > size else "has bytes that belong to no tensor"
-        raise CheckpointError(f"{path} {what}: its tensors end at byte {end}, the file at {size}.", hint=_GET_AGAIN)
-
-
-def _check_index(index: Path, found: dict[str, str]) -> None:
-    for name, shard in folders.shard_map(index, folders.SAFETENSORS).items():
-        if found.get(name) != shard:
-            raise CheckpointError(
-                f"{index} says that {name!r} is in {shard}, and it is not.",
-                hint="Copy or download the index and all its shards again.",
-            )
-
-
-def _mapped(path: Path) -> Iterator[tuple[StoredTensor, memoryview]]:
-    with path.open("rb") as file:
-        # Left open on purpose: it closes with the last memoryview into it.
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    for tensor in read_header(path):
-        yield tensor, view[tensor.start : tensor.stop]
-
-
-def _as_array(tensor: StoredTensor, raw: memoryview, path: Path) -> NDArray[Any]:
+def _as_array(tensor: StoredTensor, raw: memoryview) -> NDArray[Any]:
     # NumPy costs a tenth of a second, and a session may never read a weight.
     import numpy as np
 
@@ -209,14 +159,7 @@ def _as_array(tensor: StoredTensor, raw: memoryview, path: Path) -> NDArray[Any]
         return wide.view("<f4").reshape(tensor.shape)
     if tensor.dtype not in _NUMPY_DTYPES:
         raise CheckpointError(
-            f"{path} stores {tensor.name!r} as {tensor.dtype}, which NumPy does not have.",
+            f"{tensor.file} stores {tensor.name!r} as {tensor.dtype}, which NumPy does not have.",
             hint="Save the checkpoint in float32, float16 or bfloat16.",
         )
     return np.frombuffer(raw, _NUMPY_DTYPES[tensor.dtype]).reshape(tensor.shape).copy()
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        raise ValueError("a name appears twice")
-    return entries

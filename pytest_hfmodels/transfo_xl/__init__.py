@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.transfo_xl.registration import register
     from pytest_hfmodels.transfo_xl.segments import segment_log_probabilities
     from pytest_hfmodels.transfo_xl.tokenizer import TransfoXLTokenizer
-    from pytest_hfmodels.transfo_xl.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+    from pytest_hfmodels.transfo_xl.vocabulary import Vocabulary, read_vocabulary
 
 _HOMES = {
     "Implementation": "probe",
@@ -31,7 +31,6 @@ _HOMES = {
     "register": "registration",
     "segment_log_probabilities": "segments",
     "working_implementation": "probe",
-    "write_vocabulary": "vocabulary",
 }
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "register",
     "segment_log_probabilities",
     "working_implementation",
-    "write_vocabulary",
 ]
 
 

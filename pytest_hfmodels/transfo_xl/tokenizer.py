@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizer
 
+from pytest_hfmodels.checkpoints.pickled_words import JSON_FILE, TEXT_FILE, write_words
 from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
-from pytest_hfmodels.transfo_xl.vocabulary import (
-    JSON_FILE,
-    PICKLED_FILE,
-    TEXT_FILE,
-    Vocabulary,
-    read_vocabulary,
-    write_vocabulary,
-)
+from pytest_hfmodels.transfo_xl.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +49,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transform
     vocab_files_names = {  # noqa: RUF012 - the parent's form
         "vocab_file": TEXT_FILE,
         "vocab_json_file": JSON_FILE,
-        "pretrained_vocab_file": PICKLED_FILE,
+        "pretrained_vocab_file": "vocab.pkl",
     }
     model_input_names = ["input_ids"]  # noqa: RUF012 - the parent's form
 
@@ -158,7 +152,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transform
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str]:
         """Write the vocabulary as text, or as JSON where a word has a space; never as a pickle."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        return (str(write_vocabulary(self._vocabulary, Path(save_directory), prefix=prefix)),)
+        return (str(write_words(self._vocabulary.words, Path(save_directory), prefix=prefix)),)
 
     def _convert_token_to_id(self, token: str) -> int:
         return self._vocabulary.ids.get(token, self._vocabulary.unknown)
@@ -231,12 +225,10 @@ def _read_first(*files: str | None, eos_token: str) -> Vocabulary:
     found = next((file for file in files if file is not None), None)
     if found is None:
         raise CheckpointError(
-            f"The Transformer-XL tokenizer has no vocabulary: expected {TEXT_FILE}, {JSON_FILE} or {PICKLED_FILE}.",
+            f"The Transformer-XL tokenizer has no vocabulary: expected {TEXT_FILE}, {JSON_FILE} or vocab.pkl.",
             hint="Put one of them beside the checkpoint's config.json.",
         )
-    vocabulary = read_vocabulary(Path(found))
-    vocabulary.require(eos_token, source=found)
-    return vocabulary
+    return read_vocabulary(Path(found), end=eos_token)
 
 
 def _moses(language: str) -> tuple[Any, Any, Any]:
@@ -256,7 +248,7 @@ def _moses(language: str) -> tuple[Any, Any, Any]:
 
 
 def _special_or_raw(token: Any) -> bool:
-    """Tell whether a word that somebody added is looked for as it stands, not in lower case."""
+    """Return whether a word that somebody added is looked for as it stands, not in lower case."""
     if isinstance(token, str):  # through 4.33
         return False
     return bool(token.special or not token.normalized)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.rootdir import configured_root, project_root
 from pytest_hfmodels.versions.environments import file_stamp, source_files
-from pytest_hfmodels.versions.paths import configured_root, project_root
 from pytest_hfmodels.versions.results import RowResult
 from pytest_hfmodels.versions.rows import requirement_path
 from pytest_hfmodels.versions.running import added_options

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_hfmodels.checkpoints import bundled_files, bundled_names, resolve
 from pytest_hfmodels.checkpoints.digests import folder_digests
-from pytest_hfmodels.checkpoints.record_digests import record_digests
 from pytest_hfmodels.errors import CheckpointError
 
 from .tiny_checkpoint import checkpoint_files, safetensors_bytes, write_files
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER_DIGEST = f"sha256:{'0' * 64}"
-HEAVY = "torch tensorflow transformers numpy huggingface_hub safetensors platformdirs filelock tomlkit"
+HEAVY = "torch tensorflow transformers huggingface_hub platformdirs filelock tomlkit"
 
 
 @pytest.fixture
@@ -29,7 +26,8 @@ def bot(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_files(tmp_path / "package" / "tiny-bundled", checkpoint_files())
-    record_digests(folder.parent)
+    lines = [f"{part} = '{digest}'\n" for part, digest in vars(folder_digests(folder)).items()]
+    (folder.parent / "digests.toml").write_text("".join(["[tiny-bundled]\n", *lines]))
     monkeypatch.setattr(bundled_files, "BUNDLED", folder.parent)
     return folder
 
@@ -126,18 +124,39 @@ def test_a_folder_does_not_take_a_bundled_name(tiny: Path, tmp_path: Path) -> No
     assert resolve("./tiny-bundled", rootdir=tmp_path).folder == decoy
 
 
-def test_a_damaged_bundled_checkpoint(tiny: Path, tmp_path: Path) -> None:
-    write_files(tiny, {"model.safetensors": b""})
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("tiny-bundled/config.json", b'{"n_layer": 3}', "the installed files are damaged: the config of"),
+        ("tiny-bundled/vocab.json", b"{}", "the tokenizer of"),
+        ("tiny-bundled/model.safetensors", safetensors_bytes()[:-1] + b"\x00", "the weights of"),
+        ("tiny-bundled/model.safetensors", safetensors_bytes()[:-1], "is cut off"),
+        ("tiny-bundled/config.json", None, "config.json is missing"),
+        ("digests.toml", b"tiny = ", "digests.toml is damaged"),
+        ("digests.toml", b"[tiny]\nsizes = 1", "digests.toml is damaged"),
+        ("digests.toml", None, "digests.toml is damaged"),
+    ],
+)
+def test_a_damaged_installation(tiny: Path, tmp_path: Path, file: str, content: bytes | None, said: str) -> None:
+    path = tiny.parent / file
+    path.unlink() if content is None else path.write_bytes(content)
 
     message = refused("tiny-bundled", tmp_path)
 
-    assert "the installed files are damaged" in message
-    assert "pip install --force-reinstall" in message
+    assert said in message
+    assert "pip install --force-reinstall --no-deps pytest-hfmodels" in message
 
 
 @pytest.mark.parametrize("name", bundled_names())
 def test_what_ships_is_what_was_recorded(name: str, tmp_path: Path) -> None:
     assert resolve(name, rootdir=tmp_path).origin == "bundled"
+
+
+def test_the_training_script_writes_the_record_as_it_is() -> None:
+    script = Path(__file__).parents[2] / "training" / "record_digests.py"
+    text = runpy.run_path(str(script))["digests_text"]()
+
+    assert text == (bundled_files.BUNDLED / "digests.toml").read_text()
 
 
 @pytest.mark.usefixtures("tiny")

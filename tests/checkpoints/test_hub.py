@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +30,6 @@ def find(name: str = REPO, *, revision: str | None = COMMIT, may_fetch: bool = F
 
 def fetch(name: str = REPO, *, revision: str | None = COMMIT) -> Checkpoint:
     return find(name, revision=revision, may_fetch=True)
-
-
-def cached_snapshot(cache: Path, files: dict[str, bytes]) -> Path:
-    return write_files(cache / "models--tests--tiny" / "snapshots" / COMMIT, files)
 
 
 def test_what_may_not_be_fetched_is_not_asked_for(hub: HubStandIn) -> None:
@@ -96,42 +89,38 @@ def test_a_published_name_brings_its_commit(hub: HubStandIn) -> None:
 
 
 @pytest.mark.usefixtures("hub")
-def test_an_unknown_commit() -> None:
-    with pytest.raises(CheckpointError, match=f"tests/tiny has no revision {OTHER_COMMIT} on the Hub") as raised:
-        fetch(revision=OTHER_COMMIT)
+@pytest.mark.parametrize(
+    ("name", "revision", "cause"),
+    [(REPO, OTHER_COMMIT, "RevisionNotFoundError"), ("tests/tinny", COMMIT, "RepositoryNotFoundError")],
+)
+def test_a_repo_and_a_commit_that_the_hub_does_not_have(name: str, revision: str, cause: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"{revision} of {name} was not downloaded \({cause}: ") as raised:
+        fetch(name, revision=revision)
 
-    assert type(raised.value.__cause__).__name__ == "RevisionNotFoundError"
-
-
-@pytest.mark.usefixtures("hub")
-def test_an_unknown_repo() -> None:
-    with pytest.raises(CheckpointError, match="the Hub has no model tests/tinny, or it is private") as raised:
-        fetch("tests/tinny")
-
-    assert "Check the spelling" in raised.value.hint
-    assert type(raised.value.__cause__).__name__ == "RepositoryNotFoundError"
+    assert "Check the spelling, the commit" in raised.value.hint
+    assert type(raised.value.__cause__).__name__ == cause
 
 
 def test_a_gated_repo(hub: HubStandIn) -> None:
     hub.gated_repos.add(REPO)
 
-    with pytest.raises(CheckpointError, match="tests/tiny is gated") as raised:
+    with pytest.raises(CheckpointError, match=r"of tests/tiny was not downloaded \(GatedRepoError: ") as raised:
         fetch()
 
-    assert "Ask for access" in raised.value.hint
+    assert "log in" in raised.value.hint
 
 
 def test_a_server_error(hub: HubStandIn) -> None:
     hub.answer_status = 500
 
-    with pytest.raises(CheckpointError, match=r"the Hub refused to give tests/tiny .*500"):
+    with pytest.raises(CheckpointError, match=r"of tests/tiny was not downloaded \(HfHubHTTPError: .*500"):
         fetch()
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "vocab.json"])
 def test_an_interrupted_download_is_no_checkpoint_until_it_is_finished(hub: HubStandIn, file: str) -> None:
     hub.cut_files.add(file)
-    with pytest.raises(CheckpointError, match="the download broke off") as raised:
+    with pytest.raises(CheckpointError, match="was not downloaded") as raised:
         fetch()
     with pytest.raises(CheckpointNotCached):
         find()
@@ -139,17 +128,17 @@ def test_an_interrupted_download_is_no_checkpoint_until_it_is_finished(hub: HubS
 
     checkpoint = fetch()
 
-    assert "run again: finished files are kept" in raised.value.hint
+    assert "finished files are kept" in raised.value.hint
     assert (checkpoint.folder / file).read_bytes() == checkpoint_files()[file]
 
 
 def test_no_network(hub: HubStandIn) -> None:
     hub.stop()
 
-    with pytest.raises(CheckpointError, match="the Hub cannot be reached") as raised:
+    with pytest.raises(CheckpointError, match="was not downloaded") as raised:
         fetch()
 
-    assert "Check the network and HF_ENDPOINT" in raised.value.hint
+    assert "the network" in raised.value.hint
     assert not isinstance(raised.value, CheckpointNotCached)
     assert raised.value.__cause__ is not None
 
@@ -157,42 +146,27 @@ def test_no_network(hub: HubStandIn) -> None:
 def test_a_hub_that_goes_away_after_the_listing(hub: HubStandIn) -> None:
     hub.answers = 1
 
-    with pytest.raises(CheckpointError, match="the download broke off") as raised:
+    with pytest.raises(CheckpointError, match="was not downloaded") as raised:
         fetch()
 
     assert "LocalEntryNotFoundError" not in raised.value.message
 
 
 def test_a_hub_that_does_not_answer(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 1)
     hub.answer_after = 1.5
 
-    with pytest.raises(CheckpointError, match="the Hub did not answer in time"):
+    with pytest.raises(CheckpointError, match=r"\(\w*Timeout"):
         fetch()
 
 
-@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_offline_is_respected(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    monkeypatch.setenv(variable, "1")
+def test_offline_is_respected(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     with pytest.raises(CheckpointNotCached, match="HF_HUB_OFFLINE forbids downloading it") as raised:
         fetch()
 
     assert "Unset HF_HUB_OFFLINE" in raised.value.hint
-    assert hub.requests == []
-
-
-def test_a_client_that_was_imported_offline_stays_offline(hub: HubStandIn) -> None:
-    code = (
-        "import os, pathlib; from pytest_hfmodels.checkpoints import resolve\n"
-        "os.environ['HF_HUB_OFFLINE'] = '1'; import huggingface_hub.constants; del os.environ['HF_HUB_OFFLINE']\n"
-        f"resolve({REPO!r}, rootdir=pathlib.Path(), revision={COMMIT!r}, may_fetch=True)"
-    )
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
-
-    assert "CheckpointNotCached: Checkpoint 'tests/tiny'" in done.stderr
-    assert "HF_HUB_OFFLINE forbids downloading it" in done.stderr
     assert hub.requests == []
 
 
@@ -208,57 +182,37 @@ def test_a_client_that_was_imported_offline_stays_offline(hub: HubStandIn) -> No
 )
 def test_a_partly_cached_checkpoint_counts_as_not_cached(tmp_path: Path, there: tuple[str, ...]) -> None:
     files = checkpoint_files() | sharded_files() | {"tf_model.h5": b""}
-    cached_snapshot(tmp_path / "hf-home" / "hub", {name: files[name] for name in there})
+    snapshot = tmp_path / "hub" / "models--tests--tiny" / "snapshots" / COMMIT
+    write_files(snapshot, {name: files[name] for name in there})
 
     with pytest.raises(CheckpointNotCached):
         find()
 
 
-@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
-def test_the_cache_is_where_the_client_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    inside = {"HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}.get(variable, "")
-    monkeypatch.delenv("HF_HOME")
-    monkeypatch.setenv(variable, str(tmp_path / "chosen"))
-    snapshot = cached_snapshot(tmp_path / "chosen" / inside, checkpoint_files())
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"model.safetensors": b""}, f"revision {COMMIT} of tests/tiny has no config.json"),
+        (
+            {"config.json": b"{}", "tf_model.h5": b"", "flax_model.msgpack": b""},
+            "has its weights in flax_model.msgpack, tf_model.h5, which this plugin does not read",
+        ),
+        (
+            {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"w": "../../w.safetensors"}}'},
+            "names '../../w.safetensors', which is not a file beside it",
+        ),
+    ],
+    ids=["no config", "other weights", "index"],
+)
+def test_a_repo_that_is_no_checkpoint(hub: HubStandIn, files: dict[str, bytes], said: str) -> None:
+    hub.publish(REPO, COMMIT, files)
 
-    assert find().folder == snapshot
-
-
-def test_hf_hub_cache_wins_over_hf_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "chosen"))
-    cached_snapshot(tmp_path / "hf-home" / "hub", checkpoint_files())
-
-    with pytest.raises(CheckpointNotCached):
-        find()
-
-
-def test_a_repo_without_a_config(hub: HubStandIn) -> None:
-    hub.publish(REPO, COMMIT, {"model.safetensors": b""})
-
-    with pytest.raises(CheckpointError, match=f"revision {COMMIT} of tests/tiny has no config.json"):
-        fetch()
-
-
-def test_a_repo_whose_weights_nobody_here_reads(hub: HubStandIn) -> None:
-    hub.publish(REPO, COMMIT, {"config.json": b"{}", "tf_model.h5": b"", "flax_model.msgpack": b""})
-
-    with pytest.raises(CheckpointError, match=r"has its weights in flax_model.msgpack, tf_model.h5, which this"):
-        fetch()
-
-
-def test_an_index_that_leads_out_of_the_repo(hub: HubStandIn) -> None:
-    hub.publish(
-        REPO,
-        COMMIT,
-        {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"w": "../../w.safetensors"}}'},
-    )
-
-    with pytest.raises(CheckpointError, match=r"names '../../w.safetensors', which is not a file beside it"):
+    with pytest.raises(CheckpointError, match=said):
         fetch()
 
 
 def test_a_name_that_no_repo_can_have() -> None:
-    with pytest.raises(CheckpointError, match=r"tests/two\.\.dots is not the name of a repo"):
+    with pytest.raises(CheckpointError, match="is not the name of a repo"):
         fetch("tests/two..dots")
 
 

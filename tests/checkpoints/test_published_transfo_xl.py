@@ -128,7 +128,7 @@ def test_a_malicious_vocabulary_is_refused_and_not_run(
 
     assert raised.value.message.startswith(f"Checkpoint '{REPO}': ")
     assert "vocab.pkl was refused, and nothing in it was run: it names posix.system." in raised.value.message
-    assert "Save the vocabulary as text" in raised.value.hint
+    assert "Save the vocabulary as vocab.txt" in raised.value.hint
     assert not (tmp_path / "touched").exists()
     converted = tmp_path / "plugin-cache" / "converted"
     assert [path for path in converted.glob("*") if path.suffix != ".lock"] == []
@@ -136,7 +136,7 @@ def test_a_malicious_vocabulary_is_refused_and_not_run(
 
 def test_an_interrupted_download_lacks_the_vocabulary_until_it_is_finished(hub: HubStandIn) -> None:
     hub.cut_files.add("vocab.pkl")
-    with pytest.raises(CheckpointError, match="the download broke off"):
+    with pytest.raises(CheckpointError, match="was not downloaded"):
         fetch()
     hub.cut_files.clear()
 
@@ -145,7 +145,7 @@ def test_an_interrupted_download_lacks_the_vocabulary_until_it_is_finished(hub: 
 
 def test_a_cached_copy_without_its_words_counts_as_not_cached(hub: HubStandIn, tmp_path: Path) -> None:
     files = published_files()
-    snapshot = tmp_path / "hf-home" / "hub" / "models--transfo-xl--transfo-xl-wt103" / "snapshots" / COMMIT
+    snapshot = tmp_path / "hub" / "models--transfo-xl--transfo-xl-wt103" / "snapshots" / COMMIT
     write_files(snapshot, {name: files[name] for name in ("config.json", "pytorch_model.bin")})
 
     with pytest.raises(CheckpointNotCached, match="pytest --hfmodels-checkpoints hub"):
@@ -223,10 +223,9 @@ def test_changed_words_are_another_checkpoint(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"sym2idx": None}, "has no sym2idx, as a published vocab.pkl has"),
-        ({"unk_idx": 5}, "unknown word is .*, and in text it would be '<unk>'"),
-        ({"sym2idx": {"<eos>": 0}, "idx2sym": ["<eos>"]}, "of 1 words lacks <unk>"),
+        ({"unk_idx": 5}, "unknown word of .* has the id 5"),
     ],
-    ids=["no words", "another unknown word", "no unknown word"],
+    ids=["no words", "another unknown word"],
 )
 def test_a_vocabulary_that_is_none_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(CheckpointError, match=said):
