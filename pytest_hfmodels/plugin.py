@@ -266,7 +266,7 @@ def _colorize(config: pytest.Config) -> None:
         if reports:
             from pytest_hfmodels.reports.colours import paint  # every other report has been told by now
 
-            paint(reports)
+            paint(reports, config.get_terminal_writer().markup)
 
 
 def _waiting(config: pytest.Config, waiting: Sequence[TestResult]) -> str | None:

@@ -30,17 +30,18 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 1 where something differs, 0 where nothing is pending, 2 where a snapshot cannot be read."""
+    from rich.console import Console
+
     from pytest_hfmodels.reports.pending_diff import diff_lines
-    from pytest_hfmodels.reports.tint import tint_for
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
     chosen = selected(project, options)
-    unread = False
+    console, unread = Console(highlight=False, soft_wrap=True), False
     for pending in chosen:
         try:
-            for line in diff_lines(pending, project.root, tint_for(sys.stdout), full=options.full):
-                print(line)
+            for line in diff_lines(pending, project.root, full=options.full):
+                console.print(line)
         except SnapshotError as error:  # one says nothing of the others
             unread = True
             print(f"hfmodels: {visible(str(error))}", file=sys.stderr)

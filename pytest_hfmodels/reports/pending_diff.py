@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.shell import is_command
@@ -13,19 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_hfmodels.reports.tint import Tint
     from pytest_hfmodels.results.pending import Pending
 
 LONGEST = 1000  # characters of a line
 
 
-def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) -> Iterator[str]:
+def diff_lines(pending: Pending, root: Path, *, full: bool = False) -> Iterator[Text]:
     """Yield the lines of a diff between the file that a change is about, and what it would hold.
 
     Args:
         pending: the change. Where the file has changed since, the diff is with what it holds now.
         root: of the project.
-        tint: the colours.
         full: whether long lines are not cut.
 
     Raises:
@@ -34,20 +34,18 @@ def diff_lines(pending: Pending, root: Path, tint: Tint, *, full: bool = False) 
     earlier = pending.earlier(root)
     trouble, compared = problem(pending, root), visible_line(pending.compared)
     what = f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}"
-    yield tint.bold(visible_line(what))
+    yield Text(visible_line(what), style="bold")
     for line in pending.why:
-        yield f"  {visible_line(line if full or is_command(line) else _cut(line))}"
+        yield Text(f"  {visible_line(line if full or is_command(line) else _cut(line))}")
     if trouble is not None:
-        yield f"  {visible_line(trouble.what)}"
-    yield tint.bold(f"--- {compared if earlier is not None else 'no snapshot yet'}")
-    yield tint.bold(f"+++ {compared}")
+        yield Text(f"  {visible_line(trouble.what)}")
+    yield Text(f"--- {compared if earlier is not None else 'no snapshot yet'}", style="bold")
+    yield Text(f"+++ {compared}", style="bold")
     for line in hunks(_shown(earlier or ""), _shown(pending.text)):
-        cut = line if full else _cut(line)
-        yield tint.red(cut) if line[0] == "-" else tint.green(cut) if line[0] == "+" else _quiet(cut, tint)
+        yield Text(line if full else _cut(line), style=_STYLES.get(line[0], ""))
 
 
-def _quiet(line: str, tint: Tint) -> str:
-    return tint.cyan(line) if line.startswith("@@") else line
+_STYLES = {"-": "red", "+": "green", "@": "cyan"}
 
 
 def _shown(text: str) -> str:

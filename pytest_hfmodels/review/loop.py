@@ -12,8 +12,7 @@ from pytest_hfmodels.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
 from pytest_hfmodels.review.groups import groups
 from pytest_hfmodels.review.releases import old_releases, why_no_variant
-from pytest_hfmodels.review.screen import change_lines
-from pytest_hfmodels.review.wrap import fold, fold_all
+from pytest_hfmodels.review.screen import change_lines, fold
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import problem
 
@@ -74,13 +73,13 @@ class Walk:
 
     def _show(self, change: Pending) -> None:
         place, terminal = f"{self._number} of {self._count}", self._terminal
-        terminal.say("", *change_lines(change, self._root, terminal.width, terminal.tint, place=place), "")
+        terminal.say("", *change_lines(change, self._root, terminal.width, place=place), "")
 
     def _answer(self, shown: Pending, group: Group) -> Pending | None:
         """Return None where it is decided or skipped, and else what to show."""
         trouble = problem(shown, self._root)
         keys = self._keys(shown, group, in_order=trouble is None)
-        self._terminal.say(*fold_all((f"{key} {what}" for key, what in keys.items()), self._terminal.width))
+        self._say("  ".join(f"{key} {what}" for key, what in keys.items()))
         while True:
             key = self._terminal.ask("> ").strip().lower()
             if key == "q":
@@ -104,7 +103,7 @@ class Walk:
 
     def _page(self, shown: Pending) -> None:
         try:
-            self._terminal.page(list(diff_lines(shown, self._root, self._terminal.tint)))
+            self._terminal.page(list(diff_lines(shown, self._root)))
         except SnapshotError as error:
             self._complain(error)
 
@@ -203,7 +202,7 @@ class Walk:
 
     def _say(self, *texts: str) -> None:
         """Print texts, each broken into lines."""
-        self._terminal.say(*(line for text in texts for line in fold(visible_line(text), self._terminal.width)))
+        self._terminal.say(*(line for text in texts for line in fold(text, self._terminal.width)))
 
     def _complain(self, error: HFModelsError) -> None:
         self._say(*str(error).splitlines())

@@ -6,19 +6,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
 from pytest_hfmodels.control_chars import visible, visible_line
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reports.diff import hunks
-from pytest_hfmodels.review.wrap import fold
 from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from pytest_hfmodels.reports.tint import Tint
     from pytest_hfmodels.results.pending import Pending
 
 _LEAD = 100  # characters of what both texts begin with
@@ -29,84 +31,100 @@ _CHANGED = 6  # lines of a diff, where the texts are the same
 _LABEL = 6  # columns of `was`, `now`
 
 
-def change_lines(change: Pending, root: Path, width: int, tint: Tint, *, place: str) -> Iterator[str]:
+def change_lines(change: Pending, root: Path, width: int, *, place: str) -> Iterator[Text]:
     """Yield what somebody needs to decide.
 
     Args:
         change: the pending change.
         root: of the project.
         width: columns of the terminal.
-        tint: the colours.
         place: where in the review it stands: `3 of 14`.
     """
     trouble = problem(change, root)
     what = change.verdict if change.cause is None else f"{change.verdict}: {change.cause}"
-    yield from (tint.bold(line) for line in fold(visible_line(f"[{place}] {what}"), width))
-    yield from fold(visible_line(change.test), width)
+    yield from fold(f"[{place}] {what}", width, style="bold")
+    yield from fold(change.test, width)
     variant = "" if change.entry is None else f" (the variant of {change.entry})"
-    yield from (tint.cyan(line) for line in fold(visible_line(f"{change.compared}{variant}"), width))
+    yield from fold(f"{change.compared}{variant}", width, style="cyan")
     if trouble is not None:
-        yield from (tint.red(line) for line in fold(visible_line(trouble.what), width))
+        yield from fold(trouble.what, width, style="red")
     for line in change.why[:_WHY]:
         yield from _reason(line, width)
     if len(change.why) > _WHY:
-        yield f"  {len(change.why) - _WHY} more lines: d"
+        yield Text(f"  {len(change.why) - _WHY} more lines: d")
     if trouble is None or trouble.is_stale:
-        yield ""
-        yield from _texts(change, root, width, tint)
+        yield Text()
+        yield from _texts(change, root, width)
 
 
-def _texts(change: Pending, root: Path, width: int, tint: Tint) -> Iterator[str]:
+def fold(text: str, width: int, *, style: str = "", label: str = "") -> Iterator[Text]:
+    """Yield lines of at most `width` columns; unseen characters are spelt out.
+
+    Args:
+        text: what to break into lines, after spaces where there are some.
+        width: columns.
+        style: of the text.
+        label: what the first line begins with, and the others leave room for.
+    """
+    lines = Text(visible_line(text)).wrap(_CONSOLE, max(1, width - cell_len(label)), overflow="fold")
+    for number, line in enumerate(lines or [Text()]):
+        line.rstrip()
+        line.style = style
+        yield Text.assemble(" " * cell_len(label) if number else label, line)
+
+
+_CONSOLE = Console()  # measures; it prints nothing
+
+
+def _texts(change: Pending, root: Path, width: int) -> Iterator[Text]:
     try:
         earlier = change.earlier(root)
         before = None if earlier is None else load(earlier, root / change.compared)
         now = load(change.text, Path(change.snapshot))
     except SnapshotError as error:
-        yield from fold(visible_line(error.message), width)
+        yield from fold(error.message, width)
         return
     if before is None:
-        yield from _labelled("now", next(iter(kind_of(now).texts(now).values())), width, tint.green)
+        yield from _labelled("now", next(iter(kind_of(now).texts(now).values())), width, "green")
         return
     texts = kind_of(before).texts(before)
     for name, here in kind_of(now).texts(now).items():
         then = texts.get(name, here)
         if then != here:
-            yield from _parting(name, then, here, width, tint)
+            yield from _parting(name, then, here, width)
             return
-    yield "the texts are the same; the first lines that differ:"
+    yield Text("the texts are the same; the first lines that differ:")
     found = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
     for line in islice(found, _CHANGED):
-        cut = next(fold(visible(line).replace("\t", "⇥"), width - 2))
-        yield f"  {tint.red(cut) if line[0] == '-' else tint.green(cut)}"
+        cut = next(fold(visible(line), width - 2, style="red" if line[0] == "-" else "green"))
+        yield Text.assemble("  ", cut)
 
 
-def _parting(what: str, before: str, now: str, width: int, tint: Tint) -> Iterator[str]:
+def _parting(what: str, before: str, now: str, width: int) -> Iterator[Text]:
     split = _split(before, now)
     if split:
         yield from fold(f"{what}: the first {split:,} characters are the same", width)
         lead = before[max(0, split - _LEAD) : split]
         yield from _labelled("both", f"{'…' if split > _LEAD else ''}{lead}", width)
     else:
-        yield f"{what}:"
-    yield from _labelled("was", before[split:], width, tint.red)
-    yield from _labelled("now", now[split:], width, tint.green)
+        yield Text(f"{what}:")
+    yield from _labelled("was", before[split:], width, "red")
+    yield from _labelled("now", now[split:], width, "green")
 
 
-def _labelled(label: str, text: str, width: int, colour: Callable[[str], str] = str) -> Iterator[str]:
+def _labelled(label: str, text: str, width: int, style: str = "") -> Iterator[Text]:
     """Yield a text behind a word: letters that run from left to right, whatever the text's do."""
-    shown = visible_line(text[:_SHOWN]) if text else "(nothing more)"
-    lines = fold(shown, width, first=f"{label:<{_LABEL}}", rest=" " * _LABEL)
-    yield from (line[:_LABEL] + colour(line[_LABEL:]) for line in lines)
+    yield from fold(text[:_SHOWN] or "(nothing more)", width, style=style, label=f"{label:<{_LABEL}}")
     if len(text) > _SHOWN:
-        yield f"{'':<{_LABEL}}… {len(text) - _SHOWN:,} more characters: d"
+        yield Text(f"{'':<{_LABEL}}… {len(text) - _SHOWN:,} more characters: d")
 
 
-def _reason(line: str, width: int) -> Iterator[str]:
+def _reason(line: str, width: int) -> Iterator[Text]:
     """Yield the lines of a reason; a command stays on one line, so that it can be copied."""
     if is_command(line):
-        yield f"  {visible_line(line)}"
+        yield Text(f"  {visible_line(line)}")
     else:
-        yield from fold(visible_line(_cut(line)), width, first="  ", rest="  ")
+        yield from fold(_cut(line), width, label="  ")
 
 
 def _cut(line: str) -> str:

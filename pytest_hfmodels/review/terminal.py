@@ -10,7 +10,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.tint import tint_for
+from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,17 +23,17 @@ class Terminal:
     """The terminal that the process was started in."""
 
     def __init__(self) -> None:
-        self.tint = tint_for(sys.stdout)
+        self._console = Console(highlight=False, soft_wrap=True)
 
     @property
     def width(self) -> int:
         """How many columns it has now: people resize."""
         return max(_NARROWEST, shutil.get_terminal_size().columns)
 
-    def say(self, *lines: str) -> None:
+    def say(self, *lines: str | Text) -> None:
         """Print lines."""
         for line in lines:
-            print(line)
+            self._console.print(Text(line) if isinstance(line, str) else line)
 
     def ask(self, question: str) -> str:
         """Return what somebody types.
@@ -43,14 +44,15 @@ class Terminal:
         sys.stdout.flush()
         return input(question)
 
-    def page(self, lines: Iterable[str]) -> None:
+    def page(self, lines: Iterable[Text]) -> None:
         """Show lines in the pager that the environment names (`PAGER`, else less), or print them."""
         pager = _pager()
         if not sys.stdout.isatty() or shutil.which(pager[0]) is None:
             self.say(*lines)
             return
-        sys.stdout.flush()
-        text = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+        with self._console.capture() as captured:
+            self.say(*lines)
+        text = captured.get().encode(errors="backslashreplace")
         environment = {"LESS": "FRX", "LV": "-c", **os.environ}  # colours; and no page for what fits the screen
         with subprocess.Popen(pager, stdin=subprocess.PIPE, env=environment) as process:
             # Closed early, because somebody has read enough; an interrupt is the pager's, which knows what to do.

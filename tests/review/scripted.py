@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.tint import Tint
 from pytest_hfmodels.review.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from rich.text import Text
 
 
 class Scripted(Terminal):
@@ -21,7 +22,6 @@ class Scripted(Terminal):
 
     def __init__(self, *answers: str | Callable[[], str], width: int = 80) -> None:
         super().__init__()
-        self.tint = Tint(on=False)
         self._answers, self._width = list(answers), width
         self.lines: list[str] = []
         self.asked: list[str] = []
@@ -35,8 +35,8 @@ class Scripted(Terminal):
     def text(self) -> str:
         return "\n".join(self.lines)
 
-    def say(self, *lines: str) -> None:
-        self.lines += lines
+    def say(self, *lines: str | Text) -> None:
+        self.lines += map(str, lines)
 
     def ask(self, question: str) -> str:
         self.asked.append(question)
@@ -45,5 +45,5 @@ class Scripted(Terminal):
         answer = self._answers.pop(0)
         return answer if isinstance(answer, str) else answer()
 
-    def page(self, lines: Iterable[str]) -> None:
-        self.paged += lines
+    def page(self, lines: Iterable[Text]) -> None:
+        self.paged += map(str, lines)

@@ -12,7 +12,6 @@ from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.review.lock import alone
 from pytest_hfmodels.review.loop import Walk
-from pytest_hfmodels.review.wrap import columns
 from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 
@@ -307,7 +306,7 @@ def test_at_sixty_columns_no_line_is_wider(changed: Project) -> None:
 
     walk(terminal)
 
-    assert max(map(columns, terminal.lines)) == 60
+    assert max(map(cell_len, terminal.lines)) == 60
 
 
 def test_two_reviews_at_once_are_one_too_many(changed: Project) -> None:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from pytest_hfmodels.control_chars import UNSEEN
 from pytest_hfmodels.reports.pending_diff import diff_lines
-from pytest_hfmodels.reports.tint import Tint, tint_for
 from pytest_hfmodels.results.pending import Pending, digest_of
 from pytest_hfmodels.review.screen import change_lines
-from pytest_hfmodels.review.wrap import columns
 from pytest_hfmodels.snapshots.format import dump
 
 from ..example_records import PROMPT, beams, classification, generation, moved
@@ -36,8 +35,8 @@ def changed(root: Path, before: Record | None, now: Record, **fields: Any) -> Pe
     return replace(change, **fields)
 
 
-def seen(change: Pending, root: Path, *, width: int = 60, on: bool = False) -> list[str]:
-    return list(change_lines(change, root, width, Tint(on), place="3 of 14"))
+def seen(change: Pending, root: Path, *, width: int = 60) -> list[str]:
+    return [line.plain for line in change_lines(change, root, width, place="3 of 14")]
 
 
 def test_verdict_and_cause_come_first_then_why_then_where_the_texts_part(tmp_path: Path) -> None:
@@ -120,9 +119,9 @@ def test_whatever_a_model_says_fits_the_terminal_and_shows(tmp_path: Path, text:
     change = changed(tmp_path, generation(text=f"so {text} and so"), generation(text=f"so {text} or not"), why=(text,))
 
     lines = seen(change, tmp_path, width=width)
-    diff = list(diff_lines(change, tmp_path, Tint(on=False)))
+    diff = [line.plain for line in diff_lines(change, tmp_path)]
 
-    assert all(columns(line) <= width for line in lines)
+    assert all(cell_len(line) <= width for line in lines)
     assert not any(UNSEEN.search(line) for line in [*lines, *diff])
     assert len(lines) < 100
     assert not any("\n" in line for line in [*lines, *diff])
@@ -132,8 +131,8 @@ def test_whatever_a_model_says_fits_the_terminal_and_shows(tmp_path: Path, text:
 def test_megabytes_are_cut_and_say_how_to_see_them(tmp_path: Path) -> None:
     change = changed(tmp_path, generation(text="x" * 1_000_000), generation(text="y" * 1_000_000))
 
-    lines, diff = seen(change, tmp_path), list(diff_lines(change, tmp_path, Tint(on=False)))
-    full = list(diff_lines(change, tmp_path, Tint(on=False), full=True))
+    lines = seen(change, tmp_path)
+    diff, full = ([line.plain for line in diff_lines(change, tmp_path, full=full)] for full in (False, True))
 
     assert lines[-1] == "      … 999,700 more characters: d"
     assert any(line.endswith(" more characters: hfmodels diff --full") for line in diff)
@@ -141,36 +140,14 @@ def test_megabytes_are_cut_and_say_how_to_see_them(tmp_path: Path) -> None:
     assert max(map(len, full)) > 1_000_000
 
 
-def test_without_colour_nothing_but_text_is_printed_and_with_it_the_same_text(tmp_path: Path) -> None:
+def test_both_sides_have_colours_of_their_own(tmp_path: Path) -> None:
     change = changed(tmp_path, generation(), generation(text=BUT), cause="forward", why=("because",))
 
-    plain, coloured = seen(change, tmp_path), seen(change, tmp_path, on=True)
+    styled = {
+        line.plain: {str(span.style) for span in line.spans} for line in change_lines(change, tmp_path, 60, place="")
+    }
 
-    assert "\x1b" not in "".join(plain)
-    assert "now   \x1b[32mbut you\x1b[0m" in coloured
-    stripped = [line.replace("\x1b[0m", "") for line in coloured]
-    for code in ("1", "31", "32", "36"):
-        stripped = [line.replace(f"\x1b[{code}m", "") for line in stripped]
-    assert stripped == plain
-
-
-@pytest.mark.parametrize(
-    ("environment", "terminal", "on"),
-    [({}, True, True), ({}, False, False), ({"NO_COLOR": "1"}, True, False), ({"TERM": "dumb"}, True, False)],
-)
-def test_colours_are_for_terminals_that_want_them(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], terminal: bool, on: bool
-) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    class Stream:
-        def isatty(self) -> bool:
-            return terminal
-
-    assert tint_for(Stream()).on is on  # type: ignore[arg-type]
+    assert (styled["was   and I"], styled["now   but you"]) == ({"red"}, {"green"})
 
 
 def test_a_snapshot_that_was_deleted_is_said(tmp_path: Path) -> None:

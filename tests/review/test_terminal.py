@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.text import Text
 
 from pytest_hfmodels.review.terminal import Terminal
 
@@ -41,7 +42,7 @@ def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 def test_a_terminal_gets_its_pager_with_colours_on(
     pager: Path, terminal: Callable[[], Terminal], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal().page(LINES)
+    terminal().page(map(Text, LINES))
 
     assert pager.read_text() == "one\nzwei ünd\nlone \\ud800\n"
     assert pager.with_suffix(".how").read_text() == "--option FRX\n"
@@ -53,7 +54,7 @@ def test_a_pager_that_stops_reading_is_no_error(
 ) -> None:
     monkeypatch.setenv("PAGER", "true")
 
-    terminal().page(["x" * 100] * 100_000)
+    terminal().page([Text("x" * 100)] * 100_000)
 
     assert not pager.exists()
 
@@ -69,14 +70,14 @@ def test_without_a_pager_the_lines_are_printed(
     monkeypatch.setenv("PAGER", name)
     monkeypatch.setenv("PATH", "")
 
-    terminal().page(LINES[:2])
+    terminal().page(map(Text, LINES[:2]))
 
     assert capsys.readouterr().out == "one\nzwei ünd\n"
     assert not pager.exists()
 
 
 def test_what_is_no_terminal_gets_the_lines(pager: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal().page(LINES[:2])
+    Terminal().page(map(Text, LINES[:2]))
 
     assert capsys.readouterr().out == "one\nzwei ünd\n"
     assert not pager.exists()
