@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
 
 from pytest_hfmodels.cli import main
 from pytest_hfmodels.errors import SnapshotError
