@@ -55,11 +55,7 @@ SIDECARS = (CONFIG, GENERATION_CONFIG, SAFETENSORS.index, *TOKENIZER_FILES)
 
 
 def local_folder(name: str, rootdir: Path) -> Path:
-    """Return the folder that a name such as `./models/bot` or `~/bot` stands for.
-
-    Raises:
-        CheckpointError: there is no such folder.
-    """
+    """Return the folder that a name such as `./models/bot` or `~/bot` stands for."""
     try:
         # Not resolved: a folder reached through a link stays where the user put it.
         folder = rootdir / Path(name).expanduser()
@@ -72,15 +68,7 @@ def local_folder(name: str, rootdir: Path) -> Path:
 
 
 def weight_format(names: Collection[str], where: object) -> WeightFormat:
-    """Return the format that holds the weights: safetensors, else PyTorch's `.bin`.
-
-    Args:
-        names: of the files in a folder or a repo.
-        where: the folder or repo, for messages.
-
-    Raises:
-        CheckpointError: there are no weights, or only ones in another format.
-    """
+    """Return the format of the weights among the files of `where`: safetensors, else PyTorch's `.bin`."""
     for candidate in (SAFETENSORS, PICKLED):
         if candidate.single in names or candidate.index in names:
             return candidate
@@ -99,11 +87,7 @@ def file_names(folder: Path) -> set[str]:
 
 
 def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
-    """Return the file or the shards that hold the weights, in a fixed order.
-
-    Raises:
-        CheckpointError: a shard is missing, or the index is not to be trusted.
-    """
+    """Return the file or the shards that hold the weights, in a fixed order."""
     if (folder / form.single).is_file():
         return (folder / form.single,)
     shards = tuple(folder / name for name in sorted(set(shard_map(folder, form).values())))
@@ -117,11 +101,7 @@ def weight_files(folder: Path, form: WeightFormat) -> tuple[Path, ...]:
 
 
 def shard_map(folder: Path, form: WeightFormat) -> dict[str, str]:
-    """Read an index: tensor name to shard, every shard a plain file name beside the index.
-
-    Raises:
-        CheckpointError: it is no index, or it leads out of the folder.
-    """
+    """Read an index: tensor name to shard, every shard a plain file name beside the index."""
     index = folder / form.index
     entries = read_json_object(index).get("weight_map")
     if not isinstance(entries, dict) or not entries:
@@ -150,12 +130,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def has_pickled_words(folder: Path, names: Collection[str]) -> bool:
-    """Return whether `vocab.pkl` is among the names and holds words: it does for a Transformer-XL.
-
-    Args:
-        folder: holds the config files, which say what the checkpoint is.
-        names: of the folder's files, or of its repo's.
-    """
+    """Return whether `vocab.pkl` is among the files of a folder or its repo, and holds a Transformer-XL's words."""
     if PICKLED_WORDS not in names:
         return False
     config, tokenizer = _fields(folder / CONFIG), _fields(folder / "tokenizer_config.json")
@@ -165,11 +140,7 @@ def has_pickled_words(folder: Path, names: Collection[str]) -> bool:
 
 
 def read_sidecars(folder: Path, names: Collection[str] = SIDECARS) -> dict[str, bytes]:
-    """Return the content of the config and tokenizer files that exist, by name.
-
-    Raises:
-        CheckpointError: one of them is not a regular file (a folder, a pipe, a device), or is too large.
-    """
+    """Return the content of the config and tokenizer files that exist, by name."""
     return {name: _read(folder / name) for name in names if is_file(folder / name)}
 
 

@@ -197,7 +197,7 @@ def test_a_branch_a_tag_and_a_short_commit_pin_nothing(tmp_path: Path, name: str
     message = refused(name, tmp_path, revision=revision)
 
     assert f"revision {revision!r} does not pin it: a branch or a tag can move." in message
-    assert "Give the full commit, 40 hexadecimal digits" in message
+    assert "full commit, 40 hexadecimal digits" in message
 
 
 @pytest.mark.parametrize("name", ["./models/bot", "tiny-bundled"])
