@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TEXT_FILE, JSON_FILE = "vocab.txt", "vocab.json"
 UNKNOWN = ("<UNK>", "<unk>")  # the unknown word's names, in the order in which upstream looks for them in a text
 
-_LARGEST = 256 << 20  # bytes; the published one has 9 MB
+_LARGEST = 32 << 20  # bytes; the published one has 9 MB
 _MOST_CALLS = 50  # tuples, and calls that make a mapping; the published one has a handful
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}

@@ -35,7 +35,7 @@ class TransfoXLPreTrainedModel(PreTrainedModel):  # type: ignore[misc] # transfo
 
     config_class = TransfoXLConfig
     base_model_prefix = "transformer"
-    # transformers 4 reads the keys, when it saves; 5 wants the mapping. Which are tied is said by `tied_weights`.
+    # transformers 4 reads the keys, when it saves; 5 wants the mapping. `tied_weights` says which are tied.
     _tied_weights_keys = {  # noqa: RUF012 - the parent's form
         r"layers\.\d+\.dec_attn\.r_w_bias": "r_w_bias",
         r"layers\.\d+\.dec_attn\.r_r_bias": "r_r_bias",

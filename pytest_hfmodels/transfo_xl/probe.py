@@ -36,7 +36,7 @@ def working_implementation() -> Implementation:
     release = f"transformers {transformers.__version__}"
     try:
         problem = _try_forward()
-    # Whatever is wrong with it, the answer is the same; the reason keeps what it was.
+    # Any fault gives the same answer; the reason names it.
     except Exception as error:
         problem = f"raises {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
     if problem is None:
@@ -76,7 +76,7 @@ def register() -> bool:
 
 
 def _try_forward() -> str | None:
-    """Run the smallest model there is, of upstream's class, and leave no trace; return what is wrong with it."""
+    """Run the smallest model there is, of upstream's class, and leave no trace; return its fault, or None."""
     try:
         from transformers import TransfoXLConfig, TransfoXLModel
     except ImportError:
