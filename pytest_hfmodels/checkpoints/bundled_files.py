@@ -18,11 +18,7 @@ def bundled_names() -> tuple[str, ...]:
 
 
 def bundled_checkpoint(name: str) -> tuple[Path, Digests]:
-    """Return a bundled checkpoint's folder and digests, after comparing them with the record.
-
-    Raises:
-        CheckpointError: a file is missing, damaged or changed.
-    """
+    """Return a bundled checkpoint's folder and digests, after comparing them with the record."""
     folder, recorded = BUNDLED / name, _recorded()[name]
     try:
         found = folder_digests(folder)

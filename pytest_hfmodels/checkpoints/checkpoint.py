@@ -145,15 +145,16 @@ def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Ch
         return Checkpoint(name, "bundled", folder, None, digests)
     repo_id = ALIASES.get(name, name)
     if not _REPO_ID.fullmatch(repo_id):
-        raise _unknown(name, rootdir)
+        nearest = difflib.get_close_matches(name, [*bundled_names(), *PUBLISHED, *ALIASES])
+        hint = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
+        hint += "A folder must start with './'; a repo on the Hub is written 'org/name'."
+        raise _not_found(name, rootdir, "no bundled or published checkpoint has that name.", hint)
+    commit = "Give revision= its full commit, 40 hexadecimal digits, from the repo's history."
     revision = PUBLISHED.get(repo_id) if revision is None else revision
     if revision is None:
-        raise _unpinned(name, rootdir)
+        raise _not_found(name, rootdir, "it is a repo on the Hub, and nothing pins its revision.", commit)
     if not _COMMIT.fullmatch(revision):
-        raise CheckpointError(
-            f"revision {revision!r} does not pin it: a branch or a tag can move.",
-            hint="Give the full commit, 40 hexadecimal digits, from the repo's history.",
-        )
+        raise CheckpointError(f"revision {revision!r} does not pin it: a branch or a tag can move.", hint=commit)
     return _converted(name, "hub", hub.snapshot(repo_id, revision, may_fetch=may_fetch), revision)
 
 
@@ -171,18 +172,7 @@ def _refuse_revision(revision: str | None, what: str) -> None:
         )
 
 
-def _unpinned(name: str, rootdir: Path) -> CheckpointError:
-    hint = "Give revision= its full commit, 40 hexadecimal digits, from the repo's history."
+def _not_found(name: str, rootdir: Path, what: str, hint: str) -> CheckpointError:
     if (rootdir / name).is_dir():
-        hint = f"For the folder of that name, write './{name}'. For the repo: {hint}"
-    return CheckpointError("it is a repo on the Hub, and nothing pins its revision.", hint=hint)
-
-
-def _unknown(name: str, rootdir: Path) -> CheckpointError:
-    nearest = difflib.get_close_matches(name, [*bundled_names(), *PUBLISHED, *ALIASES], n=3)
-    hint = f"Did you mean {' or '.join(map(repr, nearest))}? " if nearest else ""
-    if (rootdir / name).is_dir():
-        hint += f"For the folder of that name, write './{name}'."
-    else:
-        hint += "A folder must start with './'; a repo on the Hub is written 'org/name'."
-    return CheckpointError("no bundled or published checkpoint has that name.", hint=hint)
+        hint = f"For the folder of that name, write './{name}'. {hint}"
+    return CheckpointError(what, hint=hint)

@@ -1,4 +1,4 @@
-"""Pickles, read without running what they hold, kept as safetensors and text in our cache.
+"""Converts pickles into safetensors and text in our cache, without running what they hold.
 
 They are PyTorch's `.bin` weights, and the `vocab.pkl` of a published Transformer-XL. For `checkpoint`, and
 `cache_folder` for `versions`.
@@ -49,7 +49,7 @@ def safe_folder(folder: Path) -> Path:
         _convert(target, sidecars, files, pickled)
     except OSError as error:
         raise CheckpointError(
-            f"the converted checkpoint cannot be kept in {target.parent}: {error}.",
+            f"the converted checkpoint cannot be written to {target.parent}: {error}.",
             hint=f"Set {CACHE_VARIABLE} to a folder that can be written to.",
         ) from error
     return target
@@ -86,7 +86,6 @@ def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], 
                 for file in files:
                     shutil.copyfile(file, Path(building, file.name))
             Path(building).replace(target)
-            Path(building).mkdir()  # for the context to remove
 
 
 def _read_bins(files: Sequence[Path]) -> dict[str, torch.Tensor]:
@@ -130,7 +129,7 @@ def _write_safetensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         save_file(own, path, metadata={"format": "pt"})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:  # sparse, quantized, no name
         raise CheckpointError(
-            f"its weights cannot be kept as safetensors: {error}.", hint="Save the model with dense float weights."
+            f"its weights cannot be saved as safetensors: {error}.", hint="Save the model with dense float weights."
         ) from error
 
 

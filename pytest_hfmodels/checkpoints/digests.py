@@ -102,11 +102,7 @@ def tokenizer_digest(files: Mapping[str, bytes]) -> str:
 
 
 def folder_digests(folder: Path) -> Digests:
-    """Digest the three parts of a checkpoint folder whose weights are safetensors.
-
-    Raises:
-        CheckpointError: a file is missing or damaged; it is named.
-    """
+    """Digest the three parts of a checkpoint folder whose weights are safetensors."""
     config, generation = folders.read_configuration(folder), folder / folders.GENERATION_CONFIG
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),

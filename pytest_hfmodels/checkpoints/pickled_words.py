@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TEXT_FILE, JSON_FILE = "vocab.txt", "vocab.json"
 UNKNOWN = ("<UNK>", "<unk>")  # the unknown word's names, in the order in which upstream looks for them in a text
 
-_LARGEST = 256 << 20  # bytes; the published one has 9 MB
+_LARGEST = 32 << 20  # bytes; the published one has 9 MB
 _MOST_CALLS = 50  # tuples, and calls that make a mapping; the published one has a handful
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
@@ -74,11 +74,7 @@ def read_pickled_words(path: Path) -> list[str]:
 
 
 def write_words(words: Sequence[str], folder: Path, *, prefix: str = "") -> Path:
-    """Write words as text, or as JSON where text would lose a word with a space; return the file.
-
-    Raises:
-        CheckpointError: a word holds half a character, which no text file can.
-    """
+    """Write words as text, or as JSON where text would lose a word with a space; return the file."""
     # Some editors begin a text with a mark that belongs to no word.
     lossless = all(word.split() == [word] for word in words) and not words[0].startswith("\ufeff")
     path = folder / f"{prefix}{TEXT_FILE if lossless else JSON_FILE}"
@@ -91,15 +87,7 @@ def write_words(words: Sequence[str], folder: Path, *, prefix: str = "") -> Path
 
 
 def in_order(ids: dict[str, Any], path: Path) -> list[str]:
-    """Return words by their ids.
-
-    Args:
-        ids: the id of each word.
-        path: the file that holds them, for the message.
-
-    Raises:
-        CheckpointError: the ids do not run from 0 without gaps.
-    """
+    """Return the words of a file in the order of their ids, which must run from 0 without gaps."""
     words = {
         number: word
         for word, number in ids.items()

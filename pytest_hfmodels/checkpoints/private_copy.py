@@ -53,11 +53,7 @@ def fill_private_copy(folder: Path, target: Path) -> None:
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Refuse a folder with an adapter, because the plugin does not apply adapters.
-
-    Raises:
-        CheckpointError: the folder has an adapter.
-    """
+    """Refuse a folder with an adapter, because the plugin does not apply adapters."""
     if (folder / ADAPTER).exists():
         raise CheckpointError(
             f"{folder} holds {ADAPTER}: the plugin does not apply adapters, so it would test other weights.",

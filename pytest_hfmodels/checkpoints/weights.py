@@ -71,11 +71,7 @@ def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-    """Yield name, dtype, shape and raw bytes of every tensor, the bytes mapped read-only.
-
-    Raises:
-        CheckpointError: a file is missing or damaged.
-    """
+    """Yield name, dtype, shape and raw bytes of every tensor, the bytes mapped read-only."""
     return ((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in _mapped(folder))
 
 

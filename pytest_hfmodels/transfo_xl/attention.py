@@ -6,8 +6,13 @@ n heads of d channels; i runs over queries and j over keys, as in the paper.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.transfo_xl.configuration import TransfoXLConfig
 
 
 class PositionalEncoding(nn.Module):
@@ -42,36 +47,20 @@ class RelativeAttention(nn.Module):
     `r_w_bias` is u and `r_r_bias` is v.
 
     Args:
-        d_model: C.
-        n_head: n.
-        d_head: d.
-        dropout: of what leaves the sublayer.
-        dropatt: of the attention weights.
-        pre_lnorm: normalise what enters instead of what leaves.
-        layer_norm_epsilon: what layer normalisation adds to the variance.
+        config: for the widths, the dropouts and the layer normalisation.
         biases: u and v, (n, d) each, where all layers share theirs; None for a layer's own.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        n_head: int,
-        d_head: int,
-        dropout: float,
-        dropatt: float,
-        *,
-        pre_lnorm: bool,
-        layer_norm_epsilon: float,
-        biases: tuple[nn.Parameter, nn.Parameter] | None,
-    ) -> None:
+    def __init__(self, config: TransfoXLConfig, biases: tuple[nn.Parameter, nn.Parameter] | None) -> None:
         super().__init__()
-        self.n_head, self.d_head, self.pre_lnorm = n_head, d_head, pre_lnorm
+        self.n_head, self.d_head, self.pre_lnorm = config.n_head, config.d_head, config.pre_lnorm
+        d_model, n_head, d_head = config.d_model, config.n_head, config.d_head
         self.qkv_net = nn.Linear(d_model, 3 * n_head * d_head, bias=False)
         self.r_net = nn.Linear(d_model, n_head * d_head, bias=False)
         self.o_net = nn.Linear(n_head * d_head, d_model, bias=False)
-        self.layer_norm = nn.LayerNorm(d_model, eps=layer_norm_epsilon)
-        self.drop = nn.Dropout(dropout)
-        self.dropatt = nn.Dropout(dropatt)
+        self.layer_norm = nn.LayerNorm(d_model, eps=config.layer_norm_epsilon)
+        self.drop = nn.Dropout(config.dropout)
+        self.dropatt = nn.Dropout(config.dropatt)
         self.r_w_bias, self.r_r_bias = biases or (new_bias(n_head, d_head), new_bias(n_head, d_head))
 
     def forward(

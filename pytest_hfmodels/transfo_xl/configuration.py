@@ -41,7 +41,7 @@ class TransfoXLConfig(PretrainedConfig):  # type: ignore[misc]
         proj_share_all_but_first: tie the projections of the softmax to the embedding's, the first one's excepted.
         attn_type: 0, the paper's relative attention; the others were never published.
         sample_softmax: 0 or less; sampling was never published either.
-        adaptive: kept as found; every published model is adaptive.
+        adaptive: ignored; every published model is adaptive.
         dropout: dropout probability of everything but attention.
         dropatt: dropout probability of the attention weights.
         untie_r: each layer has its own `u` and `v` (section 3.3), instead of one pair for all.

@@ -83,19 +83,11 @@ class TransfoXLLMHeadModel(TransfoXLPreTrainedModel, GenerationMixin):  # type: 
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> TransfoXLLMHeadModelOutput | tuple[Any, ...]:
-        """Run one segment; arguments not named here are `TransfoXLModel.forward`'s.
+        """Run one segment; see `TransfoXLModel.forward` for all but labels and tuples.
 
-        Args:
-            input_ids: the words, (B, L) int64.
-            mems: the segments before.
-            head_mask: factors of the heads' weights.
-            inputs_embeds: vectors in the words' place.
-            labels: the words themselves, (B, L) int64: they are shifted here. -100 is ignored. Where the first row
-                ignores all, upstream makes its second label `eos_token_id`, and so do we, on a copy.
-            output_attentions: whether to return attention weights.
-            output_hidden_states: whether to return every layer's input.
-            return_dict: False for upstream's tuple: (losses, scores, ..., loss), or with `trainer_compatible`
-                (loss, scores, losses, ...).
+        `labels` are the words themselves, (B, L) int64: they are shifted here. -100 is ignored. Where the first row
+        ignores all, upstream makes its second label `eos_token_id`, and so do we, on a copy. With `return_dict=False`
+        the tuple is upstream's: (losses, scores, ..., loss), or with `trainer_compatible` (loss, scores, losses, ...).
 
         Raises:
             CheckpointError: the text is empty, `mems` do not fit, or labels were given for a single word.
@@ -205,19 +197,11 @@ class TransfoXLForSequenceClassification(TransfoXLPreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> TransfoXLSequenceClassifierOutput | tuple[Any, ...]:
-        """Classify texts; arguments not named here are `TransfoXLModel.forward`'s.
+        """Classify texts; see `TransfoXLModel.forward` for all but labels.
 
-        Args:
-            input_ids: the words, (B, L) int64.
-            mems: the segments before.
-            head_mask: factors of the heads' weights.
-            inputs_embeds: vectors in the words' place.
-            labels: (B,) int64 for a single label, (B, num_labels) float for several, (B,) float for a regression.
-                `problem_type` decides; unset, the labels' dtype and `num_labels` do, call by call (upstream keeps
-                its first guess in the configuration).
-            output_attentions: whether to return attention weights.
-            output_hidden_states: whether to return every layer's input.
-            return_dict: False for a tuple of what there is.
+        `labels` are (B,) int64 for a single label, (B, num_labels) float for several, (B,) float for a regression.
+        `problem_type` decides; unset, the labels' dtype and `num_labels` do, call by call (upstream keeps its first
+        guess in the configuration).
 
         Raises:
             CheckpointError: the text is empty, `mems` do not fit, or a batch of several has no `pad_token_id`.

@@ -53,16 +53,7 @@ class Layer(nn.Module):
 
     def __init__(self, config: TransfoXLConfig, biases: tuple[nn.Parameter, nn.Parameter] | None) -> None:
         super().__init__()
-        self.dec_attn = RelativeAttention(
-            config.d_model,
-            config.n_head,
-            config.d_head,
-            config.dropout,
-            config.dropatt,
-            pre_lnorm=config.pre_lnorm,
-            layer_norm_epsilon=config.layer_norm_epsilon,
-            biases=biases,
-        )
+        self.dec_attn = RelativeAttention(config, biases)
         self.pos_ff = FeedForward(config)
 
     def forward(

@@ -18,14 +18,13 @@ from pytest_hfmodels.transfo_xl.configuration import TransfoXLConfig, check_conf
 from pytest_hfmodels.transfo_xl.layer import Layer
 from pytest_hfmodels.transfo_xl.memory import Memory, blank_memory, check_memory, remember, unseen
 from pytest_hfmodels.transfo_xl.outputs import TransfoXLModelOutput
-from pytest_hfmodels.transfo_xl.shape_mismatch import misfit_error, misfits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class TransfoXLPreTrainedModel(PreTrainedModel):  # type: ignore[misc] # transformers has no types
-    """How every Transformer-XL is loaded, initialised and tied.
+    """How every Transformer-XL is initialised and tied.
 
     Args:
         config: the settings.
@@ -36,7 +35,7 @@ class TransfoXLPreTrainedModel(PreTrainedModel):  # type: ignore[misc] # transfo
 
     config_class = TransfoXLConfig
     base_model_prefix = "transformer"
-    # transformers 4 reads the keys, when it saves; 5 wants the mapping. Which are tied is said by `tied_weights`.
+    # transformers 4 reads the keys, when it saves; 5 wants the mapping. `tied_weights` says which are tied.
     _tied_weights_keys = {  # noqa: RUF012 - the parent's form
         r"layers\.\d+\.dec_attn\.r_w_bias": "r_w_bias",
         r"layers\.\d+\.dec_attn\.r_r_bias": "r_r_bias",
@@ -45,24 +44,6 @@ class TransfoXLPreTrainedModel(PreTrainedModel):  # type: ignore[misc] # transfo
     def __init__(self, config: TransfoXLConfig) -> None:
         check_configuration(config)
         super().__init__(config)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint as `PreTrainedModel.from_pretrained` does.
-
-        Raises:
-            CheckpointError: a tensor has another shape than the configuration says (not with
-                `ignore_mismatched_sizes=True`).
-        """
-        with_report = kwargs.pop("output_loading_info", False)
-        wanted_anyway = kwargs.pop("ignore_mismatched_sizes", False)
-        model, report = super().from_pretrained(
-            pretrained_model_name_or_path, *inputs, **kwargs, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-        report["mismatched_keys"] = misfits(model, report["mismatched_keys"], pretrained_model_name_or_path)
-        if report["mismatched_keys"] and not wanted_anyway:
-            raise misfit_error(report["mismatched_keys"], pretrained_model_name_or_path)
-        return (model, report) if with_report else model
 
     def tied_weights(self) -> dict[str, str]:
         """Return the parameters that are one and the same tensor, as {name: name of the one that counts}."""

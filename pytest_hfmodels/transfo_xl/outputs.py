@@ -1,4 +1,8 @@
-"""What the models return, by upstream's names. For the models, inside this room."""
+"""What the models return, by upstream's names. For the models, inside this room.
+
+`mems` is the next segment's memory, (M, B, C) a layer, or None without memory. Where asked for, `hidden_states` holds
+what entered each layer and what left the last, (B, L, C) each, and `attentions` each layer's weights, (B, n, L, M + L).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TransfoXLModelOutput(ModelOutput):  # type: ignore[misc] # transformers has no types
-    """What the layers make of a segment.
-
-    Args:
-        last_hidden_state: (B, L, C).
-        mems: the next segment's memory, (M, B, C) a layer; None without memory.
-        hidden_states: what entered each layer and what left the last, (B, L, C) each, where asked for.
-        attentions: each layer's attention weights, (B, n, L, M + L), where asked for.
-    """
+    """The layers' output; `last_hidden_state` is (B, L, C)."""
 
     last_hidden_state: torch.Tensor | None = None
     mems: list[torch.Tensor] | None = None
@@ -30,15 +27,15 @@ class TransfoXLModelOutput(ModelOutput):  # type: ignore[misc] # transformers ha
 
 @dataclass
 class TransfoXLLMHeadModelOutput(ModelOutput):  # type: ignore[misc] # transformers has no types
-    """What the language model says about a segment.
+    """The language model's output.
 
     Args:
         losses: negative log-probability of each label but the first of a row, (B, L - 1), where labels were given;
             in the order of `AdaptiveSoftmax.losses`, which is not the reading order.
         prediction_scores: log-probabilities of the next word, (B, L, V); empty where labels were given.
-        mems: see `TransfoXLModelOutput`.
-        hidden_states: see `TransfoXLModelOutput`.
-        attentions: see `TransfoXLModelOutput`.
+        mems: see the module.
+        hidden_states: see the module.
+        attentions: see the module.
         loss: mean of the losses that are not 0, where labels were given.
     """
 
@@ -57,15 +54,7 @@ class TransfoXLLMHeadModelOutput(ModelOutput):  # type: ignore[misc] # transform
 
 @dataclass
 class TransfoXLSequenceClassifierOutput(ModelOutput):  # type: ignore[misc] # transformers has no types
-    """What the classifier says about each text.
-
-    Args:
-        loss: mean loss, where labels were given.
-        logits: (B, num_labels).
-        mems: see `TransfoXLModelOutput`.
-        hidden_states: see `TransfoXLModelOutput`.
-        attentions: see `TransfoXLModelOutput`.
-    """
+    """The classifier's output: `logits` is (B, num_labels), `loss` their mean loss where labels were given."""
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None

@@ -1,6 +1,6 @@
-"""Which Transformer-XL works here: upstream's or ours. Decided by a forward pass, not by a version.
+"""Which Transformer-XL works here, upstream's or ours, and ours behind the auto classes.
 
-For whatever loads one; imports nothing heavy by itself.
+A forward pass decides, not a version. For `architecture`; imports nothing heavy by itself.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
-
-ImplementationName = Literal["transformers", "pytest-hfmodels"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,13 @@ class Implementation:
         reason: what decided it, for a report header.
     """
 
-    name: ImplementationName
+    name: Literal["transformers", "pytest-hfmodels"]
     reason: str
 
 
 @cache
 def working_implementation() -> Implementation:
-    """Return upstream's where its torch forward pass runs, ours otherwise; asked once a process.
+    """Return upstream's where its torch forward pass runs, ours otherwise; probed once a process.
 
     Upstream's works through 4.37.2, raises on every forward pass from 4.38 (`type_as()` without its argument), and is
     gone from 5.0. Importing torch and transformers takes seconds where nobody has yet.
@@ -37,17 +35,48 @@ def working_implementation() -> Implementation:
 
     release = f"transformers {transformers.__version__}"
     try:
-        trouble = _try_forward()
-    # Whatever is wrong with it, the answer is the same; the reason keeps what it was.
+        problem = _try_forward()
+    # Any fault gives the same answer; the reason names it.
     except Exception as error:
-        trouble = f"raises {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-    if trouble is None:
+        problem = f"raises {type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    if problem is None:
         return Implementation("transformers", f"{release}'s forward pass works")
-    return Implementation("pytest-hfmodels", f"{release} {trouble}")
+    return Implementation("pytest-hfmodels", f"{release} {problem}")
+
+
+def register() -> bool:
+    """Let `AutoConfig`, `AutoTokenizer` and the auto models resolve `transfo-xl` through our classes.
+
+    Upstream's stay where their forward pass works; a second call changes nothing. Between 4.38 and 4.57 `AutoTokenizer`
+    still finds upstream's tokenizer where tokenizer_config.json names the class, because upstream's works with a
+    text vocabulary; `pytest_hfmodels.transfo_xl.TransfoXLTokenizer` is always ours.
+
+    Returns:
+        Whether ours are registered now.
+    """
+    if working_implementation().name == "transformers":
+        return False
+    import transformers
+
+    from pytest_hfmodels.transfo_xl.configuration import MODEL_TYPE, TransfoXLConfig
+    from pytest_hfmodels.transfo_xl.heads import TransfoXLForSequenceClassification, TransfoXLLMHeadModel
+    from pytest_hfmodels.transfo_xl.model import TransfoXLModel
+    from pytest_hfmodels.transfo_xl.tokenizer import TransfoXLTokenizer
+
+    # `exist_ok`: a second call, or upstream's own broken class.
+    transformers.AutoConfig.register(MODEL_TYPE, TransfoXLConfig, exist_ok=True)
+    transformers.AutoTokenizer.register(TransfoXLConfig, slow_tokenizer_class=TransfoXLTokenizer, exist_ok=True)
+    for auto, model in (
+        (transformers.AutoModel, TransfoXLModel),
+        (transformers.AutoModelForCausalLM, TransfoXLLMHeadModel),
+        (transformers.AutoModelForSequenceClassification, TransfoXLForSequenceClassification),
+    ):
+        auto.register(TransfoXLConfig, model, exist_ok=True)
+    return True
 
 
 def _try_forward() -> str | None:
-    """Run the smallest model there is, of upstream's class, and leave no trace; return what is wrong with it."""
+    """Run the smallest model there is, of upstream's class, and leave no trace; return its fault, or None."""
     try:
         from transformers import TransfoXLConfig, TransfoXLModel
     except ImportError:

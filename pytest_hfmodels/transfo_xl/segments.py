@@ -34,22 +34,7 @@ def segment_log_probabilities(
     Raises:
         CheckpointError: the text is empty, or longer than the memory, so that its start would be forgotten.
     """
-    require_within_memory(ids.shape[1], model.config.mem_len)
-    parts, carried = [], mems
-    with torch.no_grad():
-        for words in torch.split(ids, segment, dim=1):
-            output = model(words, mems=carried, return_dict=True)
-            carried = output.mems if carry else mems
-            parts.append(output.prediction_scores)
-    return torch.cat(parts, dim=1)[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)
-
-
-def require_within_memory(length: int, mem_len: int) -> None:
-    """Check that a text of `length` words is one that a memory of `mem_len` words holds.
-
-    Raises:
-        CheckpointError: it is empty, or longer.
-    """
+    length, mem_len = ids.shape[1], model.config.mem_len
     if length < 1:
         raise CheckpointError("The text is empty: there is nothing to read in segments.", hint="Give it a word.")
     if length > mem_len:
@@ -58,3 +43,10 @@ def require_within_memory(length: int, mem_len: int) -> None:
             "are forgotten before its end is read.",
             hint="Shorten the text, or load the model with a longer mem_len.",
         )
+    parts, carried = [], mems
+    with torch.no_grad():
+        for words in torch.split(ids, segment, dim=1):
+            output = model(words, mems=carried, return_dict=True)
+            carried = output.mems if carry else mems
+            parts.append(output.prediction_scores)
+    return torch.cat(parts, dim=1)[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)

@@ -114,8 +114,8 @@ class TransfoXLTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transform
 
     def _lowered(self, text: str) -> str:
         added = self.added_tokens_decoder.values()
-        kept = {*self.all_special_tokens, *(str(token) for token in added if not _special_or_raw(token))}
-        pattern = "|".join(re.escape(token) for token in kept)
+        unchanged = {*self.all_special_tokens, *(str(token) for token in added if not _special_or_raw(token))}
+        pattern = "|".join(re.escape(token) for token in unchanged)
         # Character by character as upstream does: a whole word in Greek would end in another sigma.
         return re.sub(rf"({pattern})|(.)", lambda found: found[1] or found[2].lower(), text)
 
@@ -170,7 +170,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transform
         spaces_between_special_tokens: bool = True,
         **_: Any,
     ) -> str:
-        # Here, because what is done with added words changed over the releases.
+        # Here, because releases treat added words differently.
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
         added = self._added_words()
         parts: list[str] = []

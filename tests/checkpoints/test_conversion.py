@@ -4,8 +4,7 @@ import json
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -15,21 +14,14 @@ from pytest_hfmodels.checkpoints.conversion import cache_folder, safe_folder
 from pytest_hfmodels.checkpoints.digests import folder_digests
 from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
 
-from .tiny_checkpoint import checkpoint_files, write_files
+from .tiny_checkpoint import TouchesAFile, checkpoint_files, write_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 torch: Any = pytest.importorskip("torch")
 
 SIDECARS = {name: content for name, content in checkpoint_files().items() if name != "model.safetensors"}
-
-
-class TouchesAFile:
-    """What a hostile pickle does: run something while it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 def bin_folder(folder: Path, state: object) -> Path:
@@ -177,7 +169,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(
 def test_anything_but_named_tensors_is_refused(tmp_path: Path, state: object) -> None:
     message = refused(bin_folder(tmp_path / "bin", state))
 
-    assert "something else than named tensors" in message or "cannot be kept as safetensors" in message
+    assert "something else than named tensors" in message or "cannot be saved as safetensors" in message
     assert "safe_serialization=True" in message or "dense float weights" in message
 
 
@@ -213,7 +205,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 
     message = refused(folder)
 
-    assert "the converted checkpoint cannot be kept in" in message
+    assert "the converted checkpoint cannot be written to" in message
     assert "Set PYTEST_HFMODELS_CACHE to a folder that can be written to." in message
 
 

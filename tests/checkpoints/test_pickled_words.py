@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import subprocess
@@ -17,6 +16,8 @@ from hypothesis import strategies as st
 
 from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words, write_words
 from pytest_hfmodels.errors import CheckpointError
+
+from .tiny_checkpoint import TouchesAFile
 
 WORDS = ["<eos>", "the", "<unk>", "dog"]
 REFUSED = "refused, and nothing in it was run: "
@@ -42,16 +43,6 @@ def read(folder: Path, data: Any, protocol: int = 4) -> list[str]:
     return read_pickled_words(file)
 
 
-class Harmful:
-    """Makes a file as soon as the pickle machine builds it."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.system, (f"touch {self.trace}",))
-
-
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_published_vocabulary(protocol: int, tmp_path: Path) -> None:
     assert read(tmp_path, published(), protocol) == WORDS
@@ -71,7 +62,7 @@ def test_a_malicious_pickle_runs_nothing(
     monkeypatch.setenv("TRUST_REMOTE_CODE", trust)
 
     with pytest.raises(CheckpointError, match=rf"{REFUSED}it names (posix|nt)\.system"):
-        read(tmp_path, published(counter=Harmful(tmp_path / "trace")), protocol)
+        read(tmp_path, published(counter=TouchesAFile(tmp_path / "trace")), protocol)
 
     assert not (tmp_path / "trace").exists()
 

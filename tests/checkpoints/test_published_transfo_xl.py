@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from pytest_hfmodels.checkpoints import Checkpoint, resolve
 from pytest_hfmodels.errors import CheckpointNotCached
 
 from .published_transfo_xl import COMMIT, REPO, TINY, pickled_vocabulary, published_files, words
-from .tiny_checkpoint import write_files
+from .tiny_checkpoint import TouchesAFile, write_files
 
 if TYPE_CHECKING:
     from .hub_stand_in import HubStandIn
@@ -26,16 +25,6 @@ pytest.importorskip("sacremoses")
 
 pytestmark = pytest.mark.usefixtures("models")  # which imports transformers with TensorFlow, for all later tests
 TEXT = "My name is Hasnain and I am a software engineer."
-
-
-class TouchesAFile:
-    """What a hostile pickle does: run something while it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.system, (f"touch {self.path}",)
 
 
 @pytest.fixture
@@ -72,19 +61,9 @@ def test_it_loads_and_computes_what_its_weights_say(
     assert ids == same.tokenizer.encode(TEXT)
     np.testing.assert_array_equal(model.forward([ids]).logits, same.forward([ids]).logits)
     assert model.generate(TEXT, max_new_tokens=5).text == same.generate(TEXT, max_new_tokens=5).text
-    assert hub.requests
-
-
-def test_afterwards_it_needs_no_hub(hub: HubStandIn, tmp_path: Path) -> None:
-    fetch()
-    asked = list(hub.requests)
-    hub.stop()
-
-    model = ModelCache(tmp_path).load(REPO)
-
-    assert model.tokenizer.encode("My name is Hasnain") == [16, 42, 13, 79]
-    assert model.forward([[16, 42]]).logits.shape == (1, 2, len(words()))
-    assert hub.requests == asked
+    asked = len(hub.requests)
+    assert ModelCache(tmp_path).load(REPO).tokenizer.encode(TEXT) == ids
+    assert len(hub.requests) == asked > 0
 
 
 def test_it_classifies_into_as_many_labels_as_are_asked_for(hub: HubStandIn, tmp_path: Path) -> None:
@@ -126,7 +105,6 @@ def test_a_malicious_vocabulary_is_refused_and_not_run(
     with pytest.raises(CheckpointError) as raised:
         ModelCache(tmp_path, may_fetch=True).load(REPO)
 
-    assert raised.value.message.startswith(f"Checkpoint '{REPO}': ")
     assert "vocab.pkl was refused, and nothing in it was run: it names posix.system." in raised.value.message
     assert "Save the vocabulary as vocab.txt" in raised.value.hint
     assert not (tmp_path / "touched").exists()
@@ -204,7 +182,7 @@ def test_a_tokenizer_named_beside_another_architecture_is_refused_too(tmp_path: 
 def test_words_are_no_weights(tmp_path: Path) -> None:
     files = {"config.json": b'{"model_type": "transfo-xl"}', "vocab.pkl": pickled_vocabulary()}
 
-    with pytest.raises(CheckpointError, match=r"holds no weights: no model\.safetensors"):
+    with pytest.raises(CheckpointError, match="holds no weights that this plugin reads"):
         local(tmp_path / "model", files)
 
 
@@ -217,16 +195,3 @@ def test_changed_words_are_another_checkpoint(tmp_path: Path) -> None:
     assert after.folder != before.folder
     assert after.digests.tokenizer != before.digests.tokenizer
     assert after.digests.weights == before.digests.weights
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"sym2idx": None}, "has no sym2idx, as a published vocab.pkl has"),
-        ({"unk_idx": 5}, "unknown word of .* has the id 5"),
-    ],
-    ids=["no words", "another unknown word"],
-)
-def test_a_vocabulary_that_is_none_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(CheckpointError, match=said):
-        local(tmp_path / "model", published_files(**changes))

@@ -6,6 +6,7 @@ For the tests of this folder.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,16 @@ TENSORS: Tensors = {
     "ln.bias": ("F32", (2,), struct.pack("<2f", -1.5, 2.5)),
     "mask": ("BOOL", (3,), b"\x01\x00\x01"),
 }
+
+
+class TouchesAFile:
+    """What a hostile pickle does: run something while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch {self.path}",)
 
 
 def safetensors_bytes(tensors: Tensors = TENSORS, *, order: Mapping[str, int] | None = None) -> bytes:

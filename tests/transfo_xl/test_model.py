@@ -147,24 +147,6 @@ def test_missing_weights_start_as_the_configuration_says(tmp_path: Path) -> None
     torch.testing.assert_close(loaded.crit.out_layers[0].bias, model.crit.out_layers[0].bias)
 
 
-def test_weights_that_do_not_fit_are_named_with_both_shapes(tmp_path: Path) -> None:
-    language_model().save_pretrained(tmp_path)
-
-    with pytest.raises(CheckpointError, match=r"emb_layers\.2\.weight \(expected \[14, 2\], found \[8, 2\]\)"):
-        transfo_xl.TransfoXLLMHeadModel.from_pretrained(tmp_path, vocab_size=30)
-
-
-def test_weights_that_do_not_fit_can_be_wanted(tmp_path: Path) -> None:
-    classifier().save_pretrained(tmp_path)
-
-    loaded, report = transfo_xl.TransfoXLForSequenceClassification.from_pretrained(
-        tmp_path, num_labels=5, ignore_mismatched_sizes=True, output_loading_info=True
-    )
-
-    assert report["mismatched_keys"] == [("score.weight", (2, 8), (5, 8))]
-    assert loaded(text(1, 3)).logits.shape == (1, 5)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
