@@ -1,6 +1,6 @@
 """What a matrix costs beside its tests, and an environment beside the first: `python -m benchmarks.matrix`.
 
-Environments are built one after the other into an empty cache: seconds, and how much of each is new on the disk. Then
+Environments are built one after the other into an empty cache of uv's: seconds, and what each adds to the disk. Then
 `hfmodels matrix` over them, against the sum of its rows' own pytest time divided by the parallel jobs (limit 1.15), and
 against the same rows as plain sessions, `nox -s row -- transformers==…`, one after the other; in pairs, after one
 untimed run of each. Torch only, as those sessions are. Needs nox, a package index and some 3 GB of disk.
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,11 +35,11 @@ MIB = 1024.0 * 1024.0
 
 @dataclass(frozen=True)
 class Built:
-    """An environment that was built: its seconds, its size alone, and what it added to the disk, in bytes."""
+    """An environment that was built: its seconds, then those of getting it again, and the bytes that it added."""
 
     row: str
     seconds: float
-    size: int
+    again: float
     added: int
 
 
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     pairs = options.pairs or (1 if options.quick else 3)
     with TemporaryDirectory(prefix="hfmodels-matrix-", dir=options.folder) as name:
         folder = Path(name)
-        os.environ |= {"PYTEST_HFMODELS_CACHE": str(folder / "rows"), "UV_CACHE_DIR": str(folder / "uv")}
+        os.environ["UV_CACHE_DIR"] = str(folder / "uv")
         report_environments(list(build(rows, folder)))
         report_pairs(list(time_pairs(rows, tests, jobs, pairs, folder)), len(rows), jobs, tests)
     return 0
@@ -81,14 +82,18 @@ def build(rows: Sequence[str], folder: Path) -> Iterator[Built]:
     from pytest_hfmodels.versions.environments import prepare
     from pytest_hfmodels.versions.installed import read_installed
     from pytest_hfmodels.versions.rows import parse_rows
+    from pytest_hfmodels.versions.running import Processes
 
     installed, before = read_installed(), used(folder)
     for row in parse_rows(rows, without=WITHOUT):
-        environment = prepare(row, installed)
+        begin = time.monotonic()
+        prepare(row, installed, folder / "row", Processes())
+        built = time.monotonic()
+        prepare(row, installed, folder / "row", Processes())
+        again = time.monotonic()
         after = used(folder)
-        size = used(environment.python.parent.parent)
-        progress(f"{row.name}: built in {environment.seconds:.1f} s, {(after - before) / MIB:.0f} MiB more")
-        yield Built(row.name, environment.seconds, size, after - before)
+        progress(f"{row.name}: built in {built - begin:.1f} s, {(after - before) / MIB:.0f} MiB more")
+        yield Built(row.name, built - begin, again - built, after - before)
         before = after
 
 
@@ -138,17 +143,8 @@ def time_sessions(rows: Sequence[str], tests: Sequence[str], folder: Path) -> fl
 def report_environments(built: Sequence[Built]) -> None:
     """Print what each environment cost."""
     print("\nenvironments, one after the other, from an empty cache; hard links count once\n")
-    lines = [
-        (
-            one.row,
-            f"{one.seconds:.1f}",
-            f"{one.size / MIB:.0f}",
-            f"{one.added / MIB:.0f}",
-            f"{one.added / one.size:.0%}",
-        )
-        for one in built
-    ]
-    print(table(("environment", "s", "MiB alone", "MiB new, cache and all", "of its size"), lines))
+    lines = [(one.row, f"{one.seconds:.1f}", f"{one.again:.1f}", f"{one.added / MIB:.0f}") for one in built]
+    print(table(("environment", "s", "s again", "MiB new, cache and all"), lines))
 
 
 def report_pairs(pairs: Sequence[Pair], rows: int, jobs: int, tests: Sequence[str]) -> None:

@@ -15,11 +15,10 @@ from pytest_hfmodels.reports.bisect_terminal import answer_lines
 from pytest_hfmodels.reports.grid_progress import GridProgress
 from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.project import find_project
-from pytest_hfmodels.versions.bisect import Answer, Question
-from pytest_hfmodels.versions.bisection import Found, Judged, Judgement
+from pytest_hfmodels.versions.bisect import BisectAnswer, Question
+from pytest_hfmodels.versions.bisection import Bracket, Judged, Judgement
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.index import Package
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 from .pending_project import change, explained, record, run
@@ -184,10 +183,10 @@ def test_control_characters_in_a_row_are_named(monkeypatch: pytest.MonkeyPatch) 
         progress.begins(f"row{EVIL}", f"doing{EVIL}")
         progress.ends(f"row{EVIL}", f"done{EVIL}")
     good, bad = Judged("1", Judgement.GOOD, f"good{EVIL}"), Judged("2", Judgement.BAD, f"bad{EVIL}")
-    found = Found(good, bad, (Judged("1.5", Judgement.UNTESTABLE, EVIL),), (good, bad))
+    found = Bracket(good, bad, (Judged("1.5", Judgement.UNTESTABLE, EVIL),), (good, bad))
     whole = RowResult("1", {"b": "1"}, cells={f"test{EVIL}": Cell(State.SAME)})
-    answer = Answer(
-        Question(Package("lib"), "1", "2"),
+    answer = BisectAnswer(
+        Question("lib", "1", "2"),
         found,
         {"1": whole, "2": RowResult("2", {"b": f"2{EVIL}"}, cells={f"test{EVIL}": cell})},
     )

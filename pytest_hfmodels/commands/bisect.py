@@ -16,24 +16,29 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "bisect",
         help="find the first release of a package with which tests fail or outputs differ",
-        description="Find the first release of a package with which tests fail, or model snapshots are others than "
-        "with the good release. Every release gets an environment of its own; other packages are held still.",
+        description="Find the first release of a package with which tests fail, or model outputs differ from those of "
+        "the good release. Every release gets an environment of its own; other packages keep their versions.",
         usage="hfmodels bisect PACKAGE --good VERSION --bad VERSION [options] [-- pytest arguments]",
     )
     parser.add_argument("package", help="whose releases; extras may follow in brackets")
-    parser.add_argument("--good", required=True, metavar="VERSION", help="a release that is as it should be")
-    parser.add_argument("--bad", required=True, metavar="VERSION", help="a release that is not; it may be the older")
-    parser.add_argument("--pre", action="store_true", help="look at pre-releases, too")
+    parser.add_argument("--good", required=True, metavar="VERSION", help="a release with which the tests pass")
     parser.add_argument(
-        "--with", action="append", default=[], dest="with_", metavar="REQUIREMENT", help="what every environment gets"
+        "--bad",
+        required=True,
+        metavar="VERSION",
+        help="a release with which they fail or differ; it may be the older one",
+    )
+    parser.add_argument("--pre", action="store_true", help="try pre-releases, too")
+    parser.add_argument(
+        "--with", action="append", default=[], dest="with_", metavar="REQUIREMENT", help="add to every environment"
     )
     parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", help="what no environment gets, e.g. tensorflow"
+        "--without", action="append", default=[], metavar="NAME", help="leave out of every environment, e.g. tensorflow"
     )
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="how long the tests may take with a release (default: 3600)"
     )
-    parser.add_argument("--restart", action="store_true", help="judge anew what an interrupted run has judged")
+    parser.add_argument("--restart", action="store_true", help="do not continue an interrupted run")
     parser.add_argument("--json", metavar="FILE", help="also write the answer to a file; - prints it, and nothing else")
     parser.set_defaults(run=run)
 
@@ -46,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
     from pytest_hfmodels.reports.grid_progress import GridProgress
     from pytest_hfmodels.versions.bisect import Question, bisect
-    from pytest_hfmodels.versions.index import Package
+    from pytest_hfmodels.versions.package_index import parse_package
     from pytest_hfmodels.versions.running import TIMEOUT
 
     question = Question(
-        Package.parse(options.package),
+        parse_package(options.package),
         options.good,
         options.bad,
         tuple(options.passed_on),
@@ -64,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         with GridProgress() as progress:
             answer = bisect(question, progress)
     except KeyboardInterrupt:
-        print("Interrupted. What is judged is kept; the same command goes on from there.", file=sys.stderr)
+        print("Interrupted. The judged releases are saved; the same command continues from there.", file=sys.stderr)
         return 130
     if options.json != "-":
         print("\n".join(answer_lines(answer)))

@@ -24,13 +24,13 @@ _WRITABLE = "Name a file in a folder that can be written to."
 _EPILOG = """\
 rows:
   transformers==4.57.6,5.23.0   one row a release
-  'transformers>=5'             any requirement that the installer takes, an address too
+  'transformers>=5'             any requirement that the installer takes, also an address
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
-  current                       the environment that this runs in
+  current                       the environment that you are in
 
 exit codes: 0 every cell is the same, skipped or explained by the ledger; 1 something is not; 2 it could not be done;
-130 interrupted (the same command goes on)
+130 interrupted (the same command continues)
 """
 
 
@@ -54,9 +54,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="how long a row's tests may take (default: 3600)"
     )
-    parser.add_argument("--restart", action="store_true", help="do not go on with an interrupted run")
+    parser.add_argument("--restart", action="store_true", help="do not continue an interrupted run")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="a line for every test, also where nothing is to be seen"
+        "-v", "--verbose", action="store_true", help="a line for every test, also if there is nothing to see"
     )
     for name in _REPORTS:
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write the grid as {name}; - prints it instead")
@@ -94,8 +94,8 @@ def run(options: argparse.Namespace) -> int:
     if grid.interrupted:
         done = sum(row.built for row in grid.rows)
         print(
-            f"Interrupted: {done} of {len(grid.rows)} rows are done. The same command goes on; "
-            "with --restart it begins again.",
+            f"Interrupted: {done} of {len(grid.rows)} rows are done. The same command continues; "
+            "with --restart it starts over.",
             file=sys.stderr,
         )
     return grid.exit_code

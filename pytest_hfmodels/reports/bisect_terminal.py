@@ -6,6 +6,8 @@ import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.versions.bisection import Judgement
 from pytest_hfmodels.versions.results import State
@@ -13,7 +15,7 @@ from pytest_hfmodels.versions.results import State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_hfmodels.versions.bisect import Answer
+    from pytest_hfmodels.versions.bisect import BisectAnswer
     from pytest_hfmodels.versions.bisection import Judged
     from pytest_hfmodels.versions.environments import ChangedPackage
     from pytest_hfmodels.versions.results import Cell
@@ -22,13 +24,13 @@ _LINES = 24  # of one test's explanation
 _TESTS = 5  # that are explained
 
 
-def answer_lines(answer: Answer) -> Iterator[str]:
+def answer_lines(answer: BisectAnswer) -> Iterator[str]:
     """Yield the lines of the answer, with control characters escaped."""
     return map(visible_line, _lines(answer))
 
 
-def _lines(answer: Answer) -> Iterator[str]:
-    package, found = answer.question.package.name, answer.found
+def _lines(answer: BisectAnswer) -> Iterator[str]:
+    package, found = answer.question.name, answer.found
     yield from _headline(package, answer)
     yield ""
     yield f"With {found.bad.version}, against what {answer.question.good} gives:"
@@ -48,12 +50,12 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield from _judged_lines(answer, judged)
 
 
-def answer_data(answer: Answer) -> dict[str, Any]:
+def answer_data(answer: BisectAnswer) -> dict[str, Any]:
     """Return the answer as plain data for JSON."""
     found = answer.found
     return {
-        "format": 1,
-        "package": answer.question.package.name,
+        "format": 2,
+        "package": answer.question.name,
         "arguments": list(answer.question.arguments),
         "good": answer.question.good,
         "bad": answer.question.bad,
@@ -95,7 +97,7 @@ def explanation(cell: Cell) -> list[str]:
     return [*shown, *(["…"] if len(told) > len(shown) else [])] or [cell.reason]
 
 
-def _headline(package: str, answer: Answer) -> Iterator[str]:
+def _headline(package: str, answer: BisectAnswer) -> Iterator[str]:
     found = answer.found
     good, bad = found.good.version, found.bad.version
     if not found.exact:
@@ -103,13 +105,13 @@ def _headline(package: str, answer: Answer) -> Iterator[str]:
         yield from (f"  {judged.version}: {judged.reason}" for judged in found.between)
     elif not answer.separated:
         yield from _not_separated(package, answer)
-    elif _is_newer(answer.question.bad, answer.question.good):
+    elif Version(answer.question.bad) > Version(answer.question.good):
         yield f"{package}: the first bad release is {bad}; {good} is good."
     else:
         yield f"{package}: the last bad release is {bad}; {good} is good."
 
 
-def _not_separated(package: str, answer: Answer) -> Iterator[str]:
+def _not_separated(package: str, answer: BisectAnswer) -> Iterator[str]:
     good, bad = answer.found.good.version, answer.found.bad.version
     others, (first, *more) = " and ".join(one.name for one in answer.moved), answer.separating
     moves = ", ".join(f"{one.before} -> {one.after or 'none'}" for one in answer.moved)
@@ -124,21 +126,15 @@ def _not_separated(package: str, answer: Answer) -> Iterator[str]:
         yield f"  {command}"
 
 
-def _is_newer(one: str, other: str) -> bool:
-    from packaging.version import Version
-
-    return Version(one) > Version(other)
-
-
-def _judged_lines(answer: Answer, judged: Judged) -> Iterator[str]:
-    yield f"  {judged.version:10} {judged.judgement:10} {judged.reason}"
+def _judged_lines(answer: BisectAnswer, judged: Judged) -> Iterator[str]:
+    yield f"  {judged.version:10} {judged.judgement:13} {judged.reason}"
     moved = _moved_in(answer, judged)
     if moved and judged.judgement in (Judgement.GOOD, Judgement.BAD):
         other = "the current environment" if judged.version == answer.question.good else answer.question.good
-        yield f"  {'':21} unlike {other}: {_moves(moved)}"
+        yield f"  {'':24} unlike {other}: {_moves(moved)}"
 
 
-def _moved_in(answer: Answer, judged: Judged) -> tuple[ChangedPackage, ...]:
+def _moved_in(answer: BisectAnswer, judged: Judged) -> tuple[ChangedPackage, ...]:
     return answer.results[judged.version].moved if judged.version in answer.results else ()
 
 

@@ -1,11 +1,11 @@
-"""How states and rows are called, the same in every report of a grid."""
+"""The names of states and rows, the same in every report of a grid."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.versions.grid import UNRUN, labels, short_names
+from pytest_hfmodels.versions.grid import INTERRUPTED, labels, short_names
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid, Line, Note
 
 KNOWN = "†"
-# A sign and a letter each, so that nothing rests on colour, and nothing on a font.
+# A sign and a letter each: no state depends on colour or on a font.
 SIGNS = {
     State.SAME: ("✓", "s"),
     State.DRIFT: ("≈", "D"),
@@ -24,32 +24,30 @@ SIGNS = {
     State.BROKEN: ("!", "B"),
     State.REMOVED: ("−", "R"),
     State.SKIPPED: ("○", "k"),
-    State.ABSENT: ("·", "a"),
-    State.UNBUILT: ("/", "U"),
+    State.NOT_RUN: ("·", "n"),
+    State.BUILD_FAILED: ("/", "F"),
     State.CRASHED: ("*", "X"),
-    State.HUNG: ("%", "H"),
+    State.TIMEOUT: ("%", "T"),
 }
-_TESTS = 3  # named in a line before it counts the rest
 
 
 def word(cell: Cell) -> str:
     """Return `✗ changed†`."""
-    return f"{SIGNS[cell.state][0]} {cell.state}{mark(cell)}"
+    return f"{SIGNS[cell.state][0]} {cell.state}{_mark(cell)}"
 
 
 def code(cell: Cell) -> str:
     """Return `✗C†`."""
-    return f"{''.join(SIGNS[cell.state])}{mark(cell)}"
+    return f"{''.join(SIGNS[cell.state])}{_mark(cell)}"
 
 
-def mark(cell: Cell) -> str:
-    """Return what marks a cell that the ledger explains."""
+def _mark(cell: Cell) -> str:
     return "" if cell.known is None else KNOWN
 
 
 def states(grid: Grid) -> list[State]:
     """Return the states that are in a grid."""
-    found = {grid.cell(test, row).state for test in grid.tests for row in grid.rows}
+    found = {cell.state for cells in grid.cells.values() for cell in cells}
     return [state for state in State if state in found]
 
 
@@ -64,10 +62,11 @@ def name(line: Line) -> str:
 
 def all_alike(lines: Sequence[Line]) -> str:
     """Return `22 tests, all same` for a file whose tests do one thing everywhere; otherwise nothing."""
-    if len(lines) != 1 or not lines[0].folded or lines[0].state is None:
+    states = {cell.state for line in lines for cell in line.cells}
+    if len(lines) != 1 or not lines[0].folded or len(states) != 1:
         return ""
     count = len(lines[0].tests)
-    return f"{_count(count, 'test')}, {'all ' if count > 1 else ''}{lines[0].state}"
+    return f"{_count(count, 'test')}, {'all ' if count > 1 else ''}{states.pop()}"
 
 
 def all_told(lines: Sequence[Line]) -> str:
@@ -77,28 +76,26 @@ def all_told(lines: Sequence[Line]) -> str:
 
 
 def headline(grid: Grid) -> str:
-    """Return what came of it in a line."""
-    cells = [grid.cell(test, row) for test in grid.tests for row in grid.rows]
-    known = sum(cell.known is not None for cell in cells)
-    parts = [f"{_count(len(grid.tests), 'test')} in {_count(len(grid.rows), 'row')}"]
-    if grid.tests:
-        parts.append(f"{_count(grid.unexplained, 'cell')} to look at" if grid.unexplained else "nothing unexplained")
-    if known:
-        parts.append(f"{known} explained by the ledger ({KNOWN})")
-    unrun = sum(row.problem == UNRUN for row in grid.rows)
-    troubled = sum(row.problem is not None for row in grid.rows) - unrun
-    if troubled:
-        parts.append(f"{_count(troubled, 'row')} not whole")
-    if unrun:
-        parts.append(f"{_count(unrun, 'row')} did not run")
-    return "; ".join(parts)
+    """Return the outcome in a line."""
+    known = sum(cell.known is not None for cells in grid.cells.values() for cell in cells)
+    unrun = sum(row.problem == INTERRUPTED for row in grid.rows)
+    incomplete = sum(row.problem is not None for row in grid.rows) - unrun
+    seen = f"{_count(grid.unexplained, 'cell')} to look at" if grid.unexplained else "nothing unexplained"
+    parts = {
+        f"{_count(len(grid.tests), 'test')} in {_count(len(grid.rows), 'row')}": True,
+        seen: grid.tests,
+        f"{known} explained by the ledger ({KNOWN})": known,
+        f"{_count(incomplete, 'row')} incomplete": incomplete,
+        f"{_count(unrun, 'row')} did not run": unrun,
+    }
+    return "; ".join(part for part, shown in parts.items() if shown)
 
 
 def moves(row: RowResult) -> str:
     """Return what else is different in a row: `tokenizers 0.22.2 -> 0.13.3; without requests`."""
-    moved = [f"{entry.name} {entry.before} -> {entry.after}" for entry in row.moved if entry.after is not None]
-    gone = [entry.name for entry in row.moved if entry.after is None]
-    return "; ".join([*([", ".join(moved)] if moved else []), *([f"without {', '.join(gone)}"] if gone else [])])
+    moved = ", ".join(f"{entry.name} {entry.before} -> {entry.after}" for entry in row.moved if entry.after is not None)
+    left_out = ", ".join(entry.name for entry in row.moved if entry.after is None)
+    return "; ".join(part for part in (moved, left_out and f"without {left_out}") if part)
 
 
 def moved_lines(grid: Grid) -> Iterator[tuple[str, str]]:
@@ -113,29 +110,27 @@ def moved_lines(grid: Grid) -> Iterator[tuple[str, str]]:
 
 
 def note_lines(grid: Grid, quote: Callable[[str], str] = str) -> Iterator[tuple[Note, str, str, str]]:
-    """Yield every distinct reason with its rows, its tests (`quote`d) and itself in words."""
+    """Yield every distinct reason with its rows, its tests (`quote`d) and its words."""
     named = labels(grid.rows)
     for note in grid.notes:
         rows = "every row" if len(note.rows) == len(grid.rows) > 1 else _listed([named[row] for row in note.rows], 6)
         known = f" ({KNOWN} {note.known})" if note.known else ""
-        yield note, rows, named_tests(grid, note.tests, quote), f"{note.reason or note.state}{known}"
+        yield note, rows, named_tests(grid, note.tests, quote, most=3), f"{note.reason or note.state}{known}"
 
 
-def trouble(row: RowResult) -> str:
+def problem(row: RowResult) -> str:
     """Return what is wrong with a row as a whole."""
-    return f"{'is not whole' if row.built else 'could not be built'}: {row.problem}"
+    return f"{'is incomplete' if row.built else 'could not be built'}: {row.problem}"
 
 
 def problems(grid: Grid) -> list[RowResult]:
-    """Return the rows that are not whole for a reason that none of their cells tells."""
-    told = {note.reason for note in grid.notes}
-    return [row for row in grid.rows if row.problem not in (None, UNRUN, *told)]
+    """Return the rows with a problem that is not the reason of any of their cells."""
+    reasons = {note.reason for note in grid.notes}
+    return [row for row in grid.rows if row.problem not in (None, INTERRUPTED, *reasons)]
 
 
-def named_tests(
-    grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str, *, most: int | None = _TESTS
-) -> str:
-    """Return `test_a, test_b, test_c and 4 more`, or all of them where `most` is None."""
+def named_tests(grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str, *, most: int | None = None) -> str:
+    """Return `test_a, test_b, test_c and 4 more`, or all of them if `most` is None."""
     if len(tests) == len(grid.tests) > 1:
         return "every test"
     short = short_names(grid.tests)

@@ -11,10 +11,10 @@ from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_hfmodels.snapshots.ledger import Entry
-    from pytest_hfmodels.versions.grid import Grid, Note
+    from pytest_hfmodels.versions.grid import Grid
 
 
 def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold: bool = True) -> str:
@@ -22,31 +22,22 @@ def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold
 
     Args:
         grid: what to show.
-        entries: the ledger's; what a cell is explained by is told in their words.
+        entries: the ledger's; what they explain is said in their words.
         command: what wrote the page.
-        fold: whether tests that nobody has to look at share a line.
+        fold: whether tests with nothing to look at share a line.
     """
-    return "\n".join(_lines(grid, entries, command, fold)).rstrip() + "\n"
-
-
-def _lines(grid: Grid, entries: Sequence[Entry], command: str, fold: bool) -> Iterator[str]:
-    yield f"# {_title(grid)}"
-    yield ""
-    if command:
-        yield f"Written by {markdown.code(portable(command))}."
-        yield ""
-    yield f"{escape(grid_labels.headline(grid)).capitalize()}."
-    yield ""
-    if grid.tests:
-        yield from _table(grid, fold)
-        yield ""
-        yield ", ".join(f"{grid_labels.SIGNS[state][0]} {state}" for state in grid_labels.states(grid))
-        yield ""
-    told = {entry.name for entry in entries}
-    yield from _section("Changes first in", _changes(grid))
-    yield from _section("Reasons", _reasons(grid, told))
-    yield from _section(f"Explained by the ledger ({grid_labels.KNOWN})", _known(grid, entries))
-    yield from _section("What else moved", _moved(grid))
+    paragraphs = [
+        f"# {_title(grid)}",
+        f"Written by {markdown.code(portable(command))}." if command else "",
+        f"{escape(grid_labels.headline(grid)).capitalize()}.",
+        "\n".join(_table(grid, fold)) if grid.tests else "",
+        ", ".join(f"{grid_labels.SIGNS[state][0]} {state}" for state in grid_labels.states(grid)),
+        *_section("Changes first in", _changes(grid)),
+        *_section("Reasons", _reasons(grid, {entry.name for entry in entries})),
+        *_section(f"Explained by the ledger ({grid_labels.KNOWN})", _known(grid, entries)),
+        *_section("What else moved", (f"**{_text(rows)}**: {_text(what)}" for rows, what in _moved(grid))),
+    ]
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
 def _title(grid: Grid) -> str:
@@ -58,74 +49,65 @@ def _title(grid: Grid) -> str:
 
 def _table(grid: Grid, fold: bool) -> Iterator[str]:
     short = labels(grid.rows)
-    yield _row(["test", *(_plain(short[row.name]) for row in grid.rows)])
+    yield _row(["test", *(_text(short[row.name]) for row in grid.rows)])
     yield _row(["---"] * (len(grid.rows) + 1))
     for file, lines in grid.lines(fold=fold).items():
         alike = grid_labels.all_alike(lines)
-        if alike:
-            words = [escape(grid_labels.word(cell)) for cell in lines[0].cells]
-            yield _row([f"**{code(file)}**: {alike}", *words])
-            continue
-        yield _row([f"**{code(file)}**", *("" for _ in grid.rows)])
+        if not alike:
+            yield _row([f"**{code(file)}**", *("" for _ in grid.rows)])
         for line in lines:
             name = grid_labels.name(line)
             named = len(line.tests) == 1 and "::" in line.tests[0]
-            yield _row(
-                [code(name) if named else escape(name), *(escape(grid_labels.word(cell)) for cell in line.cells)]
-            )
+            first = f"**{code(file)}**: {alike}" if alike else code(name) if named else escape(name)
+            yield _row([first, *(escape(grid_labels.word(cell)) for cell in line.cells)])
 
 
 def _changes(grid: Grid) -> Iterator[str]:
     for row, tests in grid.changes.items():
-        yield f"**{_plain(row)}**: {grid_labels.named_tests(grid, tests, code, most=None)}"
+        yield f"**{_text(row)}**: {grid_labels.named_tests(grid, tests, code)}"
 
 
-def _reasons(grid: Grid, told: set[str]) -> Iterator[str]:
+def _reasons(grid: Grid, said: set[str]) -> Iterator[str]:
     for note, rows, tests, reason in grid_labels.note_lines(grid, code):
-        if note.known not in told:
+        if note.known not in said:
             sign = escape(grid_labels.SIGNS[note.state][0])
-            yield f"{sign} **{_plain(rows)}**: {tests}: {_plain(reason)}"
+            yield f"{sign} **{_text(rows)}**: {tests}: {_text(reason)}"
     for row in grid_labels.problems(grid):
-        yield f"**{_plain(row.name)}** {_plain(grid_labels.trouble(row))}"
+        yield f"**{_text(row.name)}** {_text(grid_labels.problem(row))}"
 
 
 def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield each entry that explains a cell, in the ledger's order, with the tests and rows it does so in."""
+    """Yield each entry that explains a cell, in the ledger's order, with the tests and rows where it does."""
     named = labels(grid.rows)
     for entry in entries:
         notes = [note for note in grid.notes if note.known == entry.name]
         if notes:
-            rows = ", ".join(_plain(named[row.name]) for row in grid.rows if _speaks_of(notes, row.name))
+            rows = ", ".join(
+                _text(named[row.name]) for row in grid.rows if any(row.name in note.rows for note in notes)
+            )
             tests = [test for test in grid.tests if any(test in note.tests for note in notes)]
             yield (
                 f"**{escape(entry.name)}** ({entry.kind}, {code(entry.versions)}): {escape(entry.sentence)}. "
-                f"In {rows}: {grid_labels.named_tests(grid, tests, code, most=None)}"
+                f"In {rows}: {grid_labels.named_tests(grid, tests, code)}"
             )
 
 
-def _speaks_of(notes: Sequence[Note], row: str) -> bool:
-    return any(row in note.rows for note in notes)
+def _moved(grid: Grid) -> Iterator[tuple[str, str]]:
+    yield from grid_labels.moved_lines(grid)
+    yield from ((row.name, row.note) for row in grid.rows if row.note)
 
 
-def _moved(grid: Grid) -> Iterator[str]:
-    for rows, what in grid_labels.moved_lines(grid):
-        yield f"**{_plain(rows)}**: {_plain(what)}"
-    for row in grid.rows:
-        if row.note:
-            yield f"**{_plain(row.name)}**: {_plain(row.note)}"
-
-
-def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
-    items = list(lines)
-    if items:
-        yield from (f"## {title}", "", *(f"- {line}" for line in items), "")
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    if found := "\n".join(f"- {line}" for line in lines):
+        yield f"## {title}"
+        yield found
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
+def _text(text: str) -> str:
     return escape(portable(text))
 
 
@@ -138,7 +120,4 @@ def escape(text: str) -> str:
 
 def code(text: str) -> str:
     """Return text in a code span that may be inside a table."""
-    text = visible(" ".join(text.split())).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}"
+    return markdown.code(text).replace("|", "\\|")

@@ -1,7 +1,4 @@
-"""The search for the first bad release: pure, it knows no package, environment or test.
-
-Only `bisect` stands on it, and hands in what judges one release.
-"""
+"""The search for the first bad release. Pure: it knows no package, environment or test."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ class Judgement(StrEnum):
     GOOD = "good"
     BAD = "bad"
     UNTESTABLE = "untestable"
-    OTHERWISE = "otherwise"  # it fails, but not in the way that the bad end does
+    OTHER_FAILURE = "other-failure"  # it fails, but not as the bad end does
 
 
 @dataclass(frozen=True)
@@ -32,14 +29,14 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Found:
+class Bracket:
     """Where the change lies.
 
     Args:
         good: the last release known to be good.
         bad: the first release known to be bad.
-        between: the releases between the two, in order; none of them could be judged.
-        judged: every release that was looked at, in the order of looking.
+        between: the releases between the two, in order; none of them is good or bad.
+        judged: every release that was judged, in that order.
     """
 
     good: Judged
@@ -57,7 +54,7 @@ class EndMisjudged(Exception):
     """An end of the range is not good or bad as stated, so there is nothing to search.
 
     Args:
-        expected: what it was said to be.
+        expected: what the user said that it is.
         judged: what it is.
     """
 
@@ -67,60 +64,36 @@ class EndMisjudged(Exception):
         self.judged = judged
 
 
-def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Found:
+def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Bracket:
     """Return where good turns into bad.
 
     Each release is judged at most once. Beyond the two ends it takes about log2 of their number, and one more for
     every release that turns out to be neither good nor bad.
 
     Args:
-        candidates: two or more releases, the one that is said to be good first, the one said to be bad last.
-        judge: judges a release; its second argument is how many further ones will follow at most, as long as none is
-            untestable.
+        candidates: two or more releases, from the good end to the bad one.
+        judge: judges a release; its second argument is how many more will follow at most, if all can be tested.
 
     Raises:
         EndMisjudged: the first is not good, or the last not bad.
     """
-    steps = _Steps(judge)
+    judged: dict[str, Judged] = {}
     low, high = 0, len(candidates) - 1
     inside = list(range(1, high))
-    # Both ends first: what follows from a wrong end is worth nothing, and each test run costs minutes.
-    steps.verify(candidates[low], Judgement.GOOD, left=1 + _halvings(len(inside)))
-    steps.verify(candidates[high], Judgement.BAD, left=_halvings(len(inside)))
+    # Both ends first: nothing follows from a wrong end, and each test run costs minutes.
+    for end, expected, follows in ((low, Judgement.GOOD, 1), (high, Judgement.BAD, 0)):
+        found = judged[candidates[end]] = judge(candidates[end], follows + len(inside).bit_length())
+        if found.judgement is not expected:
+            raise EndMisjudged(expected, found)
     while inside:
         middle = inside[len(inside) // 2]
         lower, upper = [at for at in inside if at < middle], [at for at in inside if at > middle]
-        judgement = steps.take(candidates[middle], left=_halvings(max(len(lower), len(upper)))).judgement
-        if judgement is Judgement.GOOD:
+        found = judged[candidates[middle]] = judge(candidates[middle], max(len(lower), len(upper)).bit_length())
+        if found.judgement is Judgement.GOOD:
             low, inside = middle, upper
-        elif judgement is Judgement.BAD:
+        elif found.judgement is Judgement.BAD:
             high, inside = middle, lower
         else:
             inside = lower + upper
-    return steps.found(candidates[low : high + 1])
-
-
-class _Steps:
-    """What has been judged so far."""
-
-    def __init__(self, judge: Callable[[str, int], Judged]) -> None:
-        self._judge = judge
-        self._judged: dict[str, Judged] = {}
-
-    def take(self, version: str, left: int) -> Judged:
-        self._judged[version] = self._judge(version, left)
-        return self._judged[version]
-
-    def verify(self, version: str, expected: Judgement, left: int) -> None:
-        judged = self.take(version, left)
-        if judged.judgement is not expected:
-            raise EndMisjudged(expected, judged)
-
-    def found(self, bracket: Sequence[str]) -> Found:
-        good, *between, bad = (self._judged[version] for version in bracket)
-        return Found(good, bad, tuple(between), tuple(self._judged.values()))
-
-
-def _halvings(count: int) -> int:
-    """Return how many judgements find one place among `count` releases."""
-    return count.bit_length()
+    good, *between, bad = (judged[version] for version in candidates[low : high + 1])
+    return Bracket(good, bad, tuple(between), tuple(judged.values()))

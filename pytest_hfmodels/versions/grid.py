@@ -1,4 +1,4 @@
-"""The grid: tests down, rows across. Pure: from what the rows said to what the reports show."""
+"""The grid: tests down, rows across. Pure: from what the rows did to what the reports show."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.versions.results import RowResult
 
-FORMAT = 1
-UNRUN = "the run was interrupted before this row was done"
-# What says nothing of how the library behaves, so that no change is told from it.
-_SILENT = (State.ABSENT, State.UNBUILT, State.SKIPPED)
+FORMAT = 2  # 1 had other words for three states
+INTERRUPTED = "the run was interrupted before this row was done"
+# These say nothing about how the library behaves.
+_SILENT = (State.NOT_RUN, State.BUILD_FAILED, State.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Note:
 
     Args:
         state: of the cells.
-        reason: why, in a line.
+        reason: in a line.
         known: the ledger entry that explains them.
         rows: names of the rows, in their order.
         tests: node ids, in their order.
@@ -43,23 +43,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the grid: a test, or several of a file that nobody has to look at one by one.
+    """A line of the grid: a test, or several of a file with nothing to look at.
 
     Args:
         tests: node ids; several do the same in every row.
         cells: by row.
-        folded: whether names of tests do not matter.
+        folded: whether the names of the tests do not matter.
     """
 
     tests: tuple[str, ...]
     cells: tuple[Cell, ...]
     folded: bool = False
-
-    @property
-    def state(self) -> State | None:
-        """The state of all cells; None where there are several."""
-        states = {cell.state for cell in self.cells}
-        return states.pop() if len(states) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class Grid:
     """What every test did in every row.
 
     Args:
-        rows: the results, in the order in which the rows were asked for.
+        rows: the results, in the order in which the rows were typed.
         arguments: what pytest was given.
         interrupted: whether some rows did not run because a person stopped it.
     """
@@ -77,26 +71,20 @@ class Grid:
     interrupted: bool = False
 
     @cached_property
-    def tests(self) -> tuple[str, ...]:
-        """The node ids: tests, and files that could not be collected in any row."""
+    def cells(self) -> dict[str, tuple[Cell, ...]]:
+        """A cell a row for each test, and for each file that no row could collect; tests of one file together."""
         files: dict[str, dict[str, None]] = {}
         for row in self.rows:
             for test in row.cells:
                 files.setdefault(test.partition("::")[0], {})[test] = None
-        order = [test for tests in files.values() for test in tests]
-        collectors = {ancestor for test in order for ancestor in _ancestors(test)}
-        return tuple(test for test in order if test not in collectors)
+        tests = [test for several in files.values() for test in several]
+        collectors = {ancestor for test in tests for ancestor in _ancestors(test)}
+        return {test: tuple(_cell(test, row) for row in self.rows) for test in tests if test not in collectors}
 
-    def cell(self, test: str, row: RowResult) -> Cell:
-        """Return what a test did in a row; what a row says of a file holds for the tests in it."""
-        for nodeid in (test, *_ancestors(test)):
-            if nodeid in row.cells:
-                return row.cells[nodeid]
-        if row.problem == UNRUN:
-            return Cell(State.ABSENT, UNRUN)
-        if not row.built:
-            return Cell(State.UNBUILT, row.problem or "")
-        return Cell(State.ABSENT, f"did not run: {row.problem}" if row.problem else "not collected in this row")
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The node ids."""
+        return tuple(self.cells)
 
     def lines(self, *, fold: bool) -> dict[str, tuple[Line, ...]]:
         """Return the lines by file.
@@ -105,67 +93,61 @@ class Grid:
             fold: whether tests that are the same wherever they are not skipped share a line, at the end of their file.
         """
         listed: dict[str, list[Line]] = {}
-        quiet: dict[str, dict[tuple[State, ...], list[Line]]] = {}
-        for test in self.tests:
+        folded: dict[str, dict[tuple[State, ...], Line]] = {}
+        for test, cells in self.cells.items():
             file = test.partition("::")[0]
-            line = Line((test,), tuple(self.cell(test, row) for row in self.rows))
-            listed.setdefault(file, [])
-            if fold and all(map(_is_quiet, line.cells)):
-                alike = tuple(cell.state for cell in line.cells)
-                quiet.setdefault(file, {}).setdefault(alike, []).append(line)
+            lines = listed.setdefault(file, [])
+            if fold and all(map(_is_quiet, cells)):
+                same = folded.setdefault(file, {})
+                states = tuple(cell.state for cell in cells)
+                tests = (*same[states].tests, test) if states in same else (test,)
+                same[states] = Line(tests, cells, folded=True)
             else:
-                listed[file].append(line)
-        return {
-            file: (*lines, *(_folded(several) for several in quiet.get(file, {}).values()))
-            for file, lines in listed.items()
-        }
+                lines.append(Line((test,), cells))
+        return {file: (*lines, *folded.get(file, {}).values()) for file, lines in listed.items()}
 
     def since(self, test: str) -> str | None:
         """Return the first row where a test does something else than in the row before it, or None.
 
-        Rows in which it was not built, collected or run say nothing, and are passed over.
+        Rows in which it was skipped, not run or not built say nothing.
         """
         before: tuple[State, str | None] | None = None
-        for row in self.rows:
-            cell = self.cell(test, row)
-            if cell.state in _SILENT:
-                continue
-            now = (cell.state, cell.known)
-            if before is not None and now != before:
-                return row.name
-            before = now
+        for row, cell in zip(self.rows, self.cells[test], strict=True):
+            if cell.state not in _SILENT:
+                now = (cell.state, cell.known)
+                if before not in (None, now):
+                    return row.name
+                before = now
         return None
 
     @cached_property
     def changes(self) -> dict[str, tuple[str, ...]]:
         """The tests that change, by the row in which they first do."""
-        found: dict[str, list[str]] = {row.name: [] for row in self.rows}
-        for test in self.tests:
-            row = self.since(test)
-            if row is not None:
-                found[row].append(test)
-        return {row: tuple(tests) for row, tests in found.items() if tests}
+        since = {test: self.since(test) for test in self.tests}
+        changes = {row.name: tuple(test for test in self.tests if since[test] == row.name) for row in self.rows}
+        return {row: tests for row, tests in changes.items() if tests}
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """Every distinct reason, in the order of the tests; what is plainly the same needs none."""
-        found: dict[tuple[State, str, str | None], tuple[dict[str, None], dict[str, None]]] = {}
-        for test in self.tests:
-            for row in self.rows:
-                cell = self.cell(test, row)
+        """Every distinct reason, in the order of the tests; a cell that is plainly the same needs none."""
+        found: dict[tuple[State, str, str | None], dict[tuple[str, str], None]] = {}
+        for test, cells in self.cells.items():
+            for row, cell in zip(self.rows, cells, strict=True):
                 if cell.state is not State.SAME or cell.known is not None:
-                    rows, tests = found.setdefault((cell.state, cell.reason, cell.known), ({}, {}))
-                    rows[row.name], tests[test] = None, None
-        order = [row.name for row in self.rows]
+                    found.setdefault((cell.state, cell.reason, cell.known), {})[row.name, test] = None
         return tuple(
-            Note(state, reason, known, tuple(sorted(rows, key=order.index)), tuple(tests))
-            for (state, reason, known), (rows, tests) in found.items()
+            Note(
+                *about,
+                tuple(row.name for row in self.rows if any(row.name == name for name, _ in places)),
+                tuple(dict.fromkeys(test for _, test in places)),
+            )
+            for about, places in found.items()
         )
 
     @property
     def unexplained(self) -> int:
         """How many cells somebody has to look at."""
-        return sum(not self.cell(test, row).explained for test in self.tests for row in self.rows)
+        return sum(not cell.explained for cells in self.cells.values() for cell in cells)
 
     @property
     def exit_code(self) -> int:
@@ -177,7 +159,7 @@ class Grid:
         return 1 if self.unexplained or any(row.problem for row in self.rows) else 0
 
     def to_data(self) -> dict[str, Any]:
-        """Return it as plain data for JSON. A changed meaning gets another `format`."""
+        """Return it as plain data for JSON. If a meaning changes, so does `format`."""
         return {
             "format": FORMAT,
             "arguments": list(self.arguments),
@@ -188,21 +170,20 @@ class Grid:
         }
 
     def _test_data(self, test: str) -> dict[str, Any]:
-        cells = {row.name: self.cell(test, row) for row in self.rows}
-        return {
-            "test": test,
-            "since": self.since(test),
-            "cells": {
-                name: {
-                    "state": str(cell.state),
-                    "reason": cell.reason,
-                    "known": cell.known,
-                    "seconds": round(cell.seconds, 3),
-                    "details": cell.details,
-                }
-                for name, cell in cells.items()
-            },
-        }
+        cells = {row.name: _cell_data(cell) for row, cell in zip(self.rows, self.cells[test], strict=True)}
+        return {"test": test, "since": self.since(test), "cells": cells}
+
+
+def _cell(test: str, row: RowResult) -> Cell:
+    """Return what a test did in a row; what a row says about a file holds for the tests in it."""
+    for nodeid in (test, *_ancestors(test)):
+        if nodeid in row.cells:
+            return row.cells[nodeid]
+    if row.problem == INTERRUPTED:
+        return Cell(State.NOT_RUN, INTERRUPTED)
+    if not row.built:
+        return Cell(State.BUILD_FAILED, row.problem or "")
+    return Cell(State.NOT_RUN, f"did not run: {row.problem}" if row.problem else "not collected in this row")
 
 
 def _row_data(row: RowResult) -> dict[str, Any]:
@@ -210,15 +191,16 @@ def _row_data(row: RowResult) -> dict[str, Any]:
     return {key: data[key] for key in ("name", "versions", "moved", "problem", "note", "seconds", "exit_code")}
 
 
+def _cell_data(cell: Cell) -> dict[str, Any]:
+    data = {"state": str(cell.state), "reason": cell.reason, "known": cell.known}
+    return {**data, "seconds": round(cell.seconds, 3), "details": cell.details}
+
+
 def _is_quiet(cell: Cell) -> bool:
-    """Tell whether a cell is nothing to look at, beyond what its whole row tells."""
-    if cell.reason == UNRUN:
+    """Return whether a cell is nothing to look at, beyond what its whole row says."""
+    if cell.reason == INTERRUPTED:
         return True
-    return cell.known is None and cell.state in (State.SAME, State.SKIPPED, State.UNBUILT)
-
-
-def _folded(lines: Sequence[Line]) -> Line:
-    return Line(tuple(test for line in lines for test in line.tests), lines[0].cells, folded=True)
+    return cell.known is None and cell.state in (State.SAME, State.SKIPPED, State.BUILD_FAILED)
 
 
 def _ancestors(test: str) -> Iterator[str]:
@@ -235,9 +217,9 @@ def _ancestors(test: str) -> Iterator[str]:
 
 
 def labels(rows: Sequence[RowResult]) -> dict[str, str]:
-    """Return short names for rows: what they have in common, `transformers==`, is left out.
+    """Return short names for rows, without `transformers==` if all have it in common.
 
-    Where they are of one package, the current environment tells its release of it: `current (4.57.6)`.
+    Beside rows of one package, the current environment shows its release of it: `current (4.57.6)`.
     """
     packages = {name.partition("==")[0] for row in rows if "==" in (name := row.name)}
     only = f"{packages.pop()}==" if len(packages) == 1 else ""
@@ -248,7 +230,7 @@ def labels(rows: Sequence[RowResult]) -> dict[str, str]:
 
 
 def short_names(tests: Iterable[str]) -> Mapping[str, str]:
-    """Return node ids without their file, where that tells them apart."""
+    """Return node ids without their file, unless two tests would have the same name."""
     tests = list(tests)
     bare = [test.partition("::")[2] for test in tests]
     return {test: short if short and bare.count(short) == 1 else test for test, short in zip(tests, bare, strict=True)}

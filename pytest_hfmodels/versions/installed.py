@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,14 +43,10 @@ class Installed:
 
 
 def require_extra() -> None:
-    """Make sure that what this room stands on is installed.
-
-    Raises:
-        VersionsError: naming what is not.
-    """
-    absent = [name for name in ("rich", "jinja2", "platformdirs", "filelock") if find_spec(name) is None]
-    if absent:
-        raise VersionsError(f"Runs over several versions need {', '.join(absent)}.", hint=INSTALL_HINT)
+    """Raise VersionsError if a library that this room needs is not installed."""
+    missing = [name for name in ("rich", "jinja2", "filelock") if find_spec(name) is None]
+    if missing:
+        raise VersionsError(f"Runs over several versions need {', '.join(missing)}.", hint=INSTALL_HINT)
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
@@ -64,26 +59,24 @@ def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
     for distribution in distributions() if found is None else found:
         name = distribution.metadata["Name"]
         if name:  # a folder that a broken installation left has none
-            by_name.setdefault(canonicalize_name(name), distribution)  # the first on the path is what is imported
+            by_name.setdefault(canonicalize_name(name), distribution)  # the first on the path is imported
     requires = {name: _requirements(distribution) & by_name.keys() for name, distribution in by_name.items()}
     lines = {name: line for name, distribution in by_name.items() if (line := _source_line(distribution))}
     if OURSELVES in by_name and OURSELVES not in lines:
         lines[OURSELVES] = f"{OURSELVES}=={by_name[OURSELVES].version}"  # rows run the same release of the plugin
     wanted = {name: lines.get(name, name) for name in sorted({*_roots(requires), *lines})}
-    versions = {name: by_name[name].version for name in sorted(by_name)}
-    return Installed(wanted, versions, requires)
+    return Installed(wanted, {name: by_name[name].version for name in sorted(by_name)}, requires)
 
 
 def _requirements(distribution: Distribution) -> frozenset[str]:
-    """Return the names that a distribution requires here, its extras left out."""
+    """Return the names that a distribution requires here, without its extras."""
     names = set()
-    environment = {**default_environment(), "extra": ""}
     for line in distribution.requires or ():
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:  # old metadata; what it names is then wanted for itself
+        except InvalidRequirement:  # old metadata
             continue
-        if requirement.marker is None or requirement.marker.evaluate({key: str(v) for key, v in environment.items()}):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             names.add(canonicalize_name(requirement.name))
     return frozenset(names)
 
@@ -91,30 +84,29 @@ def _requirements(distribution: Distribution) -> frozenset[str]:
 def _roots(requires: Mapping[str, frozenset[str]]) -> list[str]:
     """Return the distributions that lead to all others: those nobody requires, and one of each circle of the rest."""
     required = {name for owner, names in requires.items() for name in names if name != owner}
-    roots = sorted(requires.keys() - required)
-    covered = _reached(roots, requires)
-    for name in sorted(requires):
-        if name not in covered:
+    roots: list[str] = []
+    for name in sorted(requires, key=lambda name: (name in required, name)):
+        if name not in required or name not in _reached(roots, requires):
             roots.append(name)
-            covered |= _reached([name], requires)
     return roots
 
 
 def _reached(names: Iterable[str], requires: Mapping[str, frozenset[str]]) -> frozenset[str]:
     found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
+    left = list(names)
+    while left:
+        name = left.pop()
         if name not in found:
             found.add(name)
-            waiting += requires.get(name, ())
+            left += requires.get(name, ())
     return frozenset(found)
 
 
 def _source_line(distribution: Distribution) -> str | None:
-    """Return the line that installs from where this was installed from; None where that is an index, or is gone.
+    """Return the line that installs from the same address or folder; None if that is an index, or no longer exists.
 
-    The file that says so is described at https://packaging.python.org/en/latest/specifications/direct-url/.
+    A folder is installed as an editable one: uv would keep what it built from it once.
+    `direct_url.json` is described at https://packaging.python.org/en/latest/specifications/direct-url/.
     """
     try:
         direct = json.loads(distribution.read_text("direct_url.json") or "null")
@@ -122,15 +114,15 @@ def _source_line(distribution: Distribution) -> str | None:
         return None
     if not isinstance(direct, dict) or not isinstance(direct.get("url"), str):
         return None
-    name, url = distribution.metadata["Name"], direct["url"]
+    url = direct["url"]
     if url.startswith("file:"):
         path = Path(unquote(urlsplit(url).path))
         if not path.exists():
             return None
-        if direct.get("dir_info", {}).get("editable"):
+        if path.is_dir():
             return f"-e {path}"
     if version_control := direct.get("vcs_info"):
         url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
     if subfolder := direct.get("subdirectory"):
         url = f"{url}#subdirectory={subfolder}"
-    return f"{name} @ {url}"
+    return f"{distribution.metadata['Name']} @ {url}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_hfmodels.versions.environments import ChangedPackage
-    from pytest_hfmodels.versions.running import Run
+    from pytest_hfmodels.versions.running import PytestRun
 
 _REASON = 300  # characters of a reason
 _DETAILS = 6000  # characters of a failure's text
@@ -39,10 +39,10 @@ class State(StrEnum):
     CHANGED = "changed"
     REMOVED = "removed"
     SKIPPED = "skipped"
-    ABSENT = "absent"
-    UNBUILT = "unbuilt"
+    NOT_RUN = "not-run"
+    BUILD_FAILED = "build-failed"
     CRASHED = "crashed"
-    HUNG = "hung"
+    TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class RowResult:
         return cls(**{**whole, "cells": cells, "moved": moved})
 
 
-def read_run(name: str, run: Run, **about: Any) -> RowResult:
+def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
     """Return what a run says, however it ended.
 
     Args:
@@ -155,7 +155,7 @@ def read_run(name: str, run: Run, **about: Any) -> RowResult:
     failed = any(report.get("outcome") == "failed" for report in reports)
     problem = _problem(run, finished=finished and not run.timed_out, empty=not cells, failed=failed)
     if run.timed_out or not finished:
-        state = State.HUNG if run.timed_out else State.CRASHED
+        state = State.TIMEOUT if run.timed_out else State.CRASHED
         culprit = _culprit(events, reports)
         if culprit is not None:
             cells[culprit] = Cell(state, problem or "", details=_tail(run.log))
@@ -245,7 +245,7 @@ def _why(said: Mapping[str, str]) -> str:
 # -- rows that are not whole -----------------------------------------------------------------------------------------
 
 
-def _problem(run: Run, *, finished: bool, empty: bool, failed: bool) -> str | None:
+def _problem(run: PytestRun, *, finished: bool, empty: bool, failed: bool) -> str | None:
     if run.timed_out:
         return f"timed out after {run.timeout:g} s"
     if not finished:
@@ -278,7 +278,7 @@ def _culprit(events: Iterable[Mapping[str, Any]], reports: Iterable[Mapping[str,
 
 def _never_ran(events: Iterable[Mapping[str, Any]], cells: Mapping[str, Cell], problem: str | None) -> dict[str, Cell]:
     reason = f"did not run: {problem}" if problem else "did not run: pytest stopped before it"
-    return {nodeid: Cell(State.ABSENT, reason) for nodeid in _collected(events) if nodeid not in cells}
+    return {nodeid: Cell(State.NOT_RUN, reason) for nodeid in _collected(events) if nodeid not in cells}
 
 
 def _collected(events: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -1,26 +1,28 @@
-"""What an interrupted command left, so that the same command goes on; for `matrix` and `bisect`.
+"""What an interrupted command saved, so that the same command continues; for `matrix` and `bisect`.
 
-It lies below `.pytest_cache` whatever the project calls pytest's cache: to be told, pytest would have to start here,
-and with it a conftest that may take seconds, or load in the rows only.
+It lies below `.pytest_cache`, whatever the project calls pytest's cache: to learn that name, pytest would have to start
+here, with a conftest that may take seconds, or load only in the rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from pytest_hfmodels.errors import VersionsError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.files import read_bytes, write_atomically
 from pytest_hfmodels.rootdir import configured_root, project_root
-from pytest_hfmodels.versions.environments import file_stamp, source_files
 from pytest_hfmodels.versions.results import RowResult
 from pytest_hfmodels.versions.rows import requirement_path
 from pytest_hfmodels.versions.running import added_options
@@ -30,39 +32,40 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.versions.installed import Installed
 
-BEGINS_AGAIN = "The project or what is installed has changed since the interrupted run: it begins again."
+STARTS_OVER = "The project or the installed packages changed since the interrupted run: it starts over."
+STATE, RESULTS = "run.json", "results"  # in the folder of a command
+_LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
+_FOLDER_OPTIONS = ("--rootdir", "--config-file", "--confcutdir")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The folder of one command, and the data in it by name. Threads may keep different names at once.
+class SavedRun:
+    """The folder of one command, and what it has saved there. Threads may save different names at once.
 
     Args:
-        folder: where.
-        fingerprint: of what the data depend on.
-        void: whether an interrupted run kept some that hold no longer.
+        folder: of the command.
+        fingerprint: of everything that the results depend on.
+        outdated: whether an interrupted run saved results that no longer hold.
     """
 
     folder: Path
     fingerprint: str
-    void: bool = False
+    outdated: bool = False
 
     @classmethod
     @contextmanager
-    def locked(cls, command: str, identity: object, fingerprint: str, *, restart: bool = False) -> Iterator[Kept]:
+    def open(cls, command: str, identity: object, fingerprint: str, *, restart: bool) -> Iterator[SavedRun]:
         """Open the folder of a command for this process alone.
 
         Args:
             command: its name.
-            identity: plain data; the same for the same command.
-            fingerprint: another one than the interrupted run's makes what that kept void.
-            restart: whether to begin again all the same.
+            identity: plain data; equal for equal commands.
+            fingerprint: if the interrupted run had another one, its results are deleted.
+            restart: whether to delete them all the same.
 
         Raises:
-            VersionsError: another process has it, or it cannot be written.
+            VersionsError: another process has it open, or it cannot be written.
         """
-        from filelock import FileLock, Timeout
-
         folder = project_root() / ".pytest_cache" / "hfmodels" / command / _digest(identity)[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -76,84 +79,98 @@ class Kept:
             raise VersionsError(f"The same {command} is running already.", hint="Wait for it, or end it.") from None
         except OSError as error:
             raise VersionsError(
-                f"What hfmodels {command} leaves cannot be kept in {folder}: {error}.",
-                hint="Make room there, or let the folder be written to.",
+                f"The results of hfmodels {command} cannot be saved in {folder}: {error}.",
+                hint="Make room there, or make the folder writable.",
             ) from error
 
     @classmethod
-    def _opened(cls, folder: Path, fingerprint: str, *, restart: bool) -> Kept:
-        before = _read_json(folder / _STATE)
-        kept = cls(folder, fingerprint)
-        if restart or before != kept._state(finished=False):
-            unfinished = isinstance(before, dict) and before.get("finished") is False and kept.any
-            kept = cls(folder, fingerprint, void=unfinished and not restart)
-            for file in kept._files():
+    def _opened(cls, folder: Path, fingerprint: str, *, restart: bool) -> SavedRun:
+        saved = cls(folder, fingerprint)
+        before = None
+        with suppress(OSError, ValueError, RecursionError):
+            before = read_json(folder / STATE)
+        if restart or before != saved._state(finished=False):
+            interrupted = isinstance(before, dict) and before.get("finished") is False and saved.any
+            for file in saved._files():
                 file.unlink(missing_ok=True)
-            kept._write(finished=False)
-        return kept
+            saved = cls(folder, fingerprint, outdated=interrupted and not restart)
+            saved._write_state(finished=False)
+        return saved
 
     @property
     def any(self) -> bool:
-        """Whether something is kept."""
+        """Whether something is saved."""
         return any(True for _ in self._files())
 
-    def recall(self, name: str) -> object:
-        """Return what is kept under a name; None where nothing is."""
-        return _read_json(self._file(name))
+    @property
+    def message(self) -> str:
+        """What to tell the user about an interrupted run, if there was one."""
+        if self.outdated:
+            return STARTS_OVER
+        return "Continuing an interrupted run (--restart starts over)." if self.any else ""
 
-    def result(self, name: str) -> RowResult | None:
-        """Return the row's result that is kept under a name; None where there is none, or another release's of ours."""
-        data = self.recall(name)
-        try:
-            return RowResult.from_data(data) if isinstance(data, dict) else None
-        except ValueError:
-            return None
+    def load(self, name: str) -> object:
+        """Return what is saved under a name; None if nothing is."""
+        with suppress(OSError, ValueError, RecursionError):
+            return read_json(self._file(name))
+        return None
 
-    def keep(self, name: str, data: object) -> None:
-        """Keep plain data until the command has finished."""
+    def result(self, row: str) -> RowResult | None:
+        """Return the saved result of a row; None if there is none, or another release of the plugin saved it."""
+        with suppress(ValueError):
+            return RowResult.from_data(self.load(row))
+        return None
+
+    def save(self, name: str, data: object) -> None:
+        """Save plain data until the command has finished."""
         write_atomically(self._file(name), json.dumps(data))
 
     def finish(self) -> None:
-        """Let the next run start from the beginning; what runs left stays."""
-        self._write(finished=True)
+        """Let the next run start over. What this one left stays."""
+        self._write_state(finished=True)
 
-    def place(self, name: str) -> Path:
-        """Return a folder for what a run leaves, by a name that may hold anything."""
-        readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[-60:]
-        return self.folder / f"{readable}-{_digest(name)[:8]}"
+    def row_folder(self, row: str) -> Path:
+        """Return a folder for what a row leaves; its name may hold any character."""
+        readable = re.sub(r"[^A-Za-z0-9.]+", "-", row).strip("-")[-60:]
+        return self.folder / f"{readable}-{_digest(row)[:8]}"
 
     def _file(self, name: str) -> Path:
-        return self.folder / _KEPT / f"{_digest(name)[:16]}.json"
+        return self.folder / RESULTS / f"{_digest(name)[:16]}.json"
 
     def _files(self) -> Iterator[Path]:
-        return (self.folder / _KEPT).glob("*.json")
+        return (self.folder / RESULTS).glob("*.json")
 
     def _state(self, *, finished: bool) -> dict[str, object]:
         return {"fingerprint": self.fingerprint, "finished": finished}
 
-    def _write(self, *, finished: bool) -> None:
-        write_atomically(self.folder / _STATE, json.dumps(self._state(finished=finished)))
+    def _write_state(self, *, finished: bool) -> None:
+        write_atomically(self.folder / STATE, json.dumps(self._state(finished=finished)))
+
+
+def read_json(file: Path) -> object:
+    """Return the JSON in a regular file of limited size.
+
+    Raises:
+        OSError, ValueError, RecursionError: it is not such a file, or cannot be read.
+    """
+    return json.loads(read_bytes(file, largest=_LARGEST))
 
 
 def fingerprint(
-    arguments: Sequence[str], installed: Installed, outputs: Sequence[Path] = (), requirements: Sequence[str] = ()
+    arguments: Sequence[str], installed: Installed, requirements: Sequence[str] = (), outputs: Sequence[Path] = ()
 ) -> str:
-    """Return what changes when tests could come out differently: the project's files, and what is installed.
+    """Return a digest that changes if tests could come out differently: of the project's files, and what is installed.
 
     Args:
-        arguments: for pytest; the files that they name count wherever they are, with the project that they are in.
-        installed: the current environment; the trees that it has editable count with their files.
-        outputs: files that the command itself writes; that they change says nothing of the tests.
-        requirements: what the rows ask for; the trees and files that they name count.
+        arguments: for pytest; files and folders that they name count, with the projects that those are in.
+        installed: the current environment; the files of its editable installs count.
+        requirements: of the rows; the trees and files that they name count.
+        outputs: files that the command itself writes; they do not count.
     """
-    editable = [line for line in installed.wanted.values() if line.startswith("-e ")]
-    trees = [path for line in (*editable, *requirements) if (path := requirement_path(line))]
+    trees = [path for line in (*installed.wanted.values(), *requirements) if (path := requirement_path(line))]
     folders = [project_root(), *_named(arguments), *trees]
-    files = {
-        path.absolute(): None for folder in folders for path in ([folder] if folder.is_file() else source_files(folder))
-    }
-    written = {path.absolute() for path in outputs}
-    stamps = [[str(path), *file_stamp(path)] for path in files if path not in written]
+    files = {file.absolute() for folder in folders for file in _source_files(folder)}
+    stamps = [_stamp(file) for file in sorted(files - {path.absolute() for path in outputs})]
     return _digest([stamps, sorted(installed.wanted.items()), sorted(installed.versions.items())])
 
 
@@ -162,15 +179,46 @@ def _named(arguments: Sequence[str]) -> Iterator[Path]:
     for argument in (*arguments, *shlex.split(added_options())):
         option, _, value = argument.partition("=")
         path = Path(value if option in _FOLDER_OPTIONS else argument.partition("::")[0])
-        if (option in _FOLDER_OPTIONS or not argument.startswith("-")) and path.exists():
+        if not str(path).startswith("-") and path.exists():
             yield path
             if root := configured_root(path.absolute()):
                 yield root
 
 
+def _source_files(path: Path) -> Iterator[Path]:
+    """Yield a file, or the files below a folder without hidden ones, caches, builds and environments."""
+    if path.is_file():
+        yield path
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = [] if real in seen else [name for name in folders if not _is_generated(Path(parent, name))]
+        if real not in seen:
+            yield from (Path(parent, name) for name in files if not name.startswith("."))
+        seen.add(real)
+
+
+def _is_generated(folder: Path) -> bool:
+    name = folder.name
+    return (
+        name.startswith(".") or name.endswith(".egg-info") or name == "__pycache__" or (folder / "pyvenv.cfg").exists()
+    )
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    with suppress(OSError):
+        status = file.stat()
+        return str(file), status.st_mtime_ns, status.st_size
+    return str(file), 0, 0
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let what ends this process raise KeyboardInterrupt: the processes it started have groups of their own."""
+    """Raise KeyboardInterrupt for each signal that ends this process: its children have process groups of their own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -184,20 +232,3 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _read_json(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _digest(data: object) -> str:
-    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
-
-
-# What may say where the tests' project is.
-_FOLDER_OPTIONS = ("--rootdir", "--config-file", "--confcutdir")
-# In the folder of a command: how far it is, and its data.
-_STATE, _KEPT = "run.json", "kept"

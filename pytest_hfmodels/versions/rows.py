@@ -38,11 +38,11 @@ class Row:
     """One environment of a matrix.
 
     Args:
-        name: how it is called in the grid.
-        requirements: what it asks for beyond what the current environment has, as lines of a requirements file; paths
-            are absolute.
-        current: whether it is the running environment, which is taken as it is.
-        without: distributions of the current environment that it goes without, by canonical name.
+        name: its name in the grid.
+        requirements: what it asks for beyond the current environment, as lines of a requirements file with absolute
+            paths.
+        current: whether it is the running environment itself.
+        without: distributions of the current environment that it leaves out, by canonical name.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Row:
 
     @property
     def asked(self) -> frozenset[str]:
-        """The canonical names of the distributions that the row itself speaks of."""
+        """The canonical names of the distributions that it asks for."""
         return frozenset(name for line in self.requirements if (name := requirement_name(line)))
 
     @property
-    def exact(self) -> bool:
-        """Whether every requirement names one release, so that the row means the same tomorrow."""
-        return all(map(_is_exact, self.requirements))
+    def named(self) -> frozenset[str]:
+        """The canonical names of the distributions that it asks for or leaves out."""
+        return self.asked | {*self.without}
 
 
 def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Sequence[str] = ()) -> list[Row]:
@@ -67,11 +67,11 @@ def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Seq
     Args:
         arguments: `name==v1,v2,v3` (one row a version), a requirement, a path to a source tree, sdist or wheel, a
             requirements file (`rows/4.30.2.txt`: the row is called `4.30.2`), or `current`.
-        with_: requirements that every row gets.
-        without: names of distributions that the current environment has and the rows do not get.
+        with_: requirements that are added to every row.
+        without: names of distributions that every row leaves out.
 
     Raises:
-        VersionsError: one that is not understood, or two rows of one name.
+        VersionsError: one cannot be understood, or two rows have the same name.
     """
     added = tuple(_requirement(line) for line in with_)
     dropped = tuple(canonicalize_name(_distribution_name(name)) for name in without)
@@ -87,33 +87,26 @@ def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Seq
 
 
 def requirement_name(line: str) -> str | None:
-    """Return the canonical name of the distribution that a requirement line is about; None for an option."""
-    line = line.strip()
+    """Return the canonical name of the distribution that a requirement line asks for; None for an option."""
     if line.startswith("-e "):
-        return canonicalize_name(tree_name(Path(line[3:].strip())))
-    if line.startswith("-"):
-        return None
-    return canonicalize_name(Requirement(line).name)
+        return canonicalize_name(tree_name(Path(line[3:])))
+    return None if line.startswith("-") else canonicalize_name(Requirement(line).name)
 
 
 def requirement_path(line: str) -> Path | None:
-    """Return the file or folder on this machine that a requirement line installs; None where it names none."""
+    """Return the file or folder on this machine that a requirement line installs; None if it installs none."""
     if line.startswith("-e "):
-        return Path(line[3:].strip())
-    if line.startswith("-"):
-        return None
-    url = Requirement(line).url
-    if url is None or not url.startswith("file:"):
-        return None
-    return Path(unquote(urlsplit(url).path))
+        return Path(line[3:])
+    url = None if line.startswith("-") else Requirement(line).url
+    return Path(unquote(urlsplit(url).path)) if url is not None and url.startswith("file:") else None
 
 
 def tree_name(folder: Path) -> str:
     """Return the name of the distribution in a source tree, without running anything of it."""
-    with_project = folder / "pyproject.toml"
+    project = folder / "pyproject.toml"
     try:
-        if with_project.is_file():
-            name = tomllib.loads(with_project.read_text(encoding="utf-8")).get("project", {}).get("name")
+        if project.is_file():
+            name = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("name")
             if isinstance(name, str):
                 return name
         config = configparser.ConfigParser()
@@ -134,36 +127,29 @@ def _rows(argument: str) -> Iterator[Row]:
             line = f"{listed['package']}=={_version(version, argument)}"
             yield Row(line, (line,))
     elif argument.endswith((".txt", ".in")):
-        yield _file_row(Path(argument))
+        yield Row(Path(argument).stem, tuple(_lines(Path(argument))))
     else:
-        line = _requirement(argument)
-        yield Row(argument.strip(), (line,))
+        yield Row(argument.strip(), (_requirement(argument),))
 
 
 def _version(text: str, argument: str) -> str:
     try:
         Version(text.removesuffix(".*"))
     except InvalidVersion:
-        raise VersionsError(f"{argument!r} names no version where {text!r} stands.", hint=_EXAMPLES) from None
+        raise VersionsError(f"{argument!r} has {text!r} in place of a version.", hint=_EXAMPLES) from None
     return text
 
 
-def _file_row(path: Path) -> Row:
-    return Row(path.stem, tuple(_lines(path)))
-
-
 def _lines(path: Path) -> Iterator[str]:
-    """Yield a requirements file's lines, those of the files that it includes too, with paths made absolute."""
+    """Yield the lines of a requirements file and of the files that it includes, with absolute paths."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise VersionsError(f"The row {path} cannot be read: {error}.", hint=_EXAMPLES) from error
     for raw in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
-        option, _, value = line.replace("=", " ", 1).partition(" ") if line.startswith("--") else line.partition(" ")
-        value = value.strip()
-        if not line:
-            continue
+        option, *rest = re.split(r"[\s=]+", line, maxsplit=1)
+        value = rest[0] if rest else ""
         if option in ("-r", "--requirement"):
             yield from _lines(path.parent / value)
         elif option in ("-c", "--constraint"):
@@ -172,28 +158,28 @@ def _lines(path: Path) -> Iterator[str]:
             yield f"--find-links {(path.parent / value).resolve()}"
         elif line.startswith("-") and option not in ("-e", "--editable"):
             yield line
-        else:
+        elif line:
             yield _requirement(line, folder=path.parent)
 
 
 def _requirement(text: str, *, folder: Path = Path()) -> str:
-    """Return a requirement as a line that means the same in any folder."""
-    text = re.sub(r"^--editable[ =]", "-e ", text.strip())
-    editable, text = text.startswith("-e "), text.removeprefix("-e ").strip()
+    """Return a requirement as a line that means the same in any folder. A source tree is installed as an editable."""
+    text = text.strip()
+    bare = re.sub(r"^(-e|--editable)[ =]\s*", "", text)
     try:
-        if not editable and not _is_path(text):
+        if bare == text and not _is_path(text):
             Requirement(text)
             return text
     except InvalidRequirement as error:
         detail = str(error).splitlines()[0].rstrip(".")
-        raise VersionsError(f"{text!r} is no requirement: {detail}.", hint=_EXAMPLES) from None
-    path = _existing(folder / Path(text).expanduser())
-    return f"-e {path}" if editable else f"{_name_of(path)} @ {path.as_uri()}"
+        raise VersionsError(f"{text!r} is not a requirement: {detail}.", hint=_EXAMPLES) from None
+    path = _existing(folder / Path(bare).expanduser())
+    return f"-e {path}" if path.is_dir() else f"{_file_name(path)} @ {path.as_uri()}"
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise VersionsError(f"There is no {path.resolve()}, which a row names.", hint=_EXAMPLES)
+        raise VersionsError(f"A row names {path.resolve()}, which does not exist.", hint=_EXAMPLES)
     return path.resolve()
 
 
@@ -201,29 +187,18 @@ def _is_path(text: str) -> bool:
     return text.startswith((".", "/", "~")) or "/" in text.partition("@")[0].partition(";")[0]
 
 
-def _name_of(path: Path) -> str:
-    if path.is_dir():
-        return tree_name(path)
-    for parse in (parse_wheel_filename, parse_sdist_filename):
-        try:
-            return str(parse(path.name)[0])
-        except (InvalidWheelFilename, InvalidSdistFilename):
-            continue
-    raise VersionsError(f"{path} is neither a source tree nor a wheel or sdist.", hint=_EXAMPLES)
+def _file_name(path: Path) -> str:
+    try:
+        parse = parse_wheel_filename if path.suffix == ".whl" else parse_sdist_filename
+        return str(parse(path.name)[0])
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        raise VersionsError(f"{path} is neither a source tree nor a wheel or sdist.", hint=_EXAMPLES) from None
 
 
 def _distribution_name(text: str) -> str:
     try:
         return Requirement(text).name
     except InvalidRequirement:
-        raise VersionsError(f"{text!r} is no distribution's name.", hint="Name one: --without tensorflow.") from None
-
-
-def _is_exact(line: str) -> bool:
-    if line.startswith("-e "):
-        return False
-    if line.startswith("-"):
-        return True
-    requirement = Requirement(line)
-    pins = [clause for clause in requirement.specifier if clause.operator in ("==", "===")]
-    return requirement.url is None and any(not clause.version.endswith("*") for clause in pins)
+        raise VersionsError(
+            f"{text!r} is not the name of a distribution.", hint="Name one: --without tensorflow."
+        ) from None

@@ -1,37 +1,138 @@
-"""pytest in the environment of a row: a process that leaves a report, and reads snapshots only."""
+"""pytest in a row's environment: a process that leaves a report log and its output, and only reads snapshots."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import sys
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from pytest_hfmodels.errors import VersionsError
-from pytest_hfmodels.versions.processes import Processes
+from pytest_hfmodels.versions.package_index import uv_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-TIMEOUT = 3600.0  # seconds that a row may take
+TIMEOUT = 3600.0  # seconds that a row's tests may take
 UPDATE_FLAGS = ("--snapshot-update", "--snapshot-update-new-only", "--hfmodels-allow-update")
 _EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
-# Files of a run, in its folder.
-_REPORT, _EVENTS, _LOG = "report.jsonl", "events.jsonl", "pytest.log"
+_GRACE = 5.0  # seconds between asking a process to end and killing it
+
+
+class Stopped(Exception):
+    """Another thread stopped the processes of this command."""
+
+
+class Ended(NamedTuple):
+    """How a process ended: its exit code (negative for a signal), its seconds, and whether its time ran out."""
+
+    code: int
+    seconds: float
+    timed_out: bool
+
+
+class Processes:
+    """The processes of one command, which any thread may start and stop. Each has a process group of its own."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(
+        self, command: Sequence[str], *, output: Path, environment: Mapping[str, str], timeout: float | None = None
+    ) -> Ended:
+        """Run a command to its end, and kill what it leaves running.
+
+        Args:
+            command: the program and its arguments.
+            output: the file for everything that it prints.
+            environment: its environment.
+            timeout: seconds that it may take.
+
+        Raises:
+            Stopped: `stop` was called.
+            OSError: it cannot be started, or the file cannot be written.
+        """
+        begin = time.monotonic()
+        with output.open("wb") as printed:
+            process = self._start(command, printed, environment)
+            timed_out = False
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                _end(process, signal.SIGINT)  # lets pytest write where it was
+            finally:
+                _end(process, signal.SIGTERM)
+                with self._lock:
+                    self._running.discard(process)
+        if self._stopped:
+            raise Stopped
+        return Ended(process.returncode, time.monotonic() - begin, timed_out)
+
+    def stop(self) -> None:
+        """End every process that runs, and start no other."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            _signal(process, signal.SIGTERM)
+        for process in running:
+            _end(process, signal.SIGTERM)
+
+    def _start(
+        self, command: Sequence[str], printed: IO[bytes], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Ask a process to end, unless it has; then kill everything in its group."""
+    if process.poll() is None:
+        _signal(process, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+# -- pytest ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a pytest run left.
+class PytestRun:
+    """What a row's pytest left.
 
     Args:
         exit_code: of the process; negative for a signal.
-        seconds: how long it ran.
-        timed_out: whether it was ended because its time was over.
+        seconds: that it ran.
+        timed_out: whether it was ended because its time ran out.
         folder: where its files are.
-        timeout: the seconds it had.
+        timeout: the seconds that it had.
     """
 
     exit_code: int
@@ -43,103 +144,84 @@ class Run:
     @property
     def report(self) -> Path:
         """The report log: a JSON object a line."""
-        return self.folder / _REPORT
+        return self.folder / "report.jsonl"
 
     @property
     def events(self) -> Path:
-        """What was collected and what has begun: a JSON object a line."""
-        return self.folder / _EVENTS
+        """Which tests were collected and have begun: a JSON object a line."""
+        return self.folder / "events.jsonl"
 
     @property
     def log(self) -> Path:
         """What pytest printed."""
-        return self.folder / _LOG
+        return self.folder / "pytest.log"
 
 
 def run_pytest(
-    python: Path,
-    arguments: Sequence[str],
-    folder: Path,
-    *,
-    timeout: float = TIMEOUT,
-    processes: Processes | None = None,
-) -> Run:
-    """Run pytest in the current folder with another interpreter.
-
-    It has a pytest cache and a hypothesis database of its own, which stay in `folder` for the next run there.
+    python: Sequence[str], arguments: Sequence[str], folder: Path, *, timeout: float, processes: Processes
+) -> PytestRun:
+    """Run pytest in the current folder with another interpreter, a cache and a hypothesis database of its own.
 
     Args:
-        python: the interpreter.
+        python: the command that starts the interpreter.
         arguments: for pytest.
-        folder: for what it leaves; files of an earlier run there are replaced.
-        timeout: seconds after which it is ended.
-        processes: runs it, so that it can be stopped from another thread.
+        folder: for what it leaves; files of an earlier run are replaced.
+        timeout: seconds that it may take.
+        processes: runs it, so that another thread can stop it.
 
     Raises:
-        VersionsError: the arguments ask for an update, or for a report log.
         Stopped: `processes` was stopped.
         OSError: the folder cannot be written, or the interpreter cannot be started.
     """
-    check_arguments(arguments)
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (_REPORT, _EVENTS, _LOG):
-        (folder / name).unlink(missing_ok=True)
+    run = PytestRun(0, 0.0, False, folder, timeout)
+    for file in (run.report, run.events, run.log):
+        file.unlink(missing_ok=True)
     command = [
-        # As `pytest` does, and unlike `python -m pytest` alone: a folder here must not hide what the row installed.
-        *(str(python), "-P", "-m", "pytest"),
-        *("-p", "pytest_hfmodels.versions.row_plugin"),
+        # -P: a folder in the project must not hide a package of the row.
+        *(*python, "-P", "-m", "pytest", "-p", "pytest_hfmodels.versions.row_plugin"),
         *_own_cache(arguments, folder),
-        f"--report-log={folder / _REPORT}",
+        f"--report-log={run.report}",
         "--continue-on-collection-errors",
         *arguments,
     ]
-    environment = _environment(python, folder)
-    finished = (processes or Processes()).run(command, output=folder / _LOG, environment=environment, timeout=timeout)
-    return Run(finished.code, finished.seconds, finished.timed_out, folder, timeout)
+    variables = {
+        **uv_environment(),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+        _EVENTS_VARIABLE: str(run.events),
+    }
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"):  # set if a test runs this
+        variables.pop(name, None)
+    ended = processes.run(command, output=run.log, environment=variables, timeout=timeout)
+    # uv adds 128 to a signal, as a shell does.
+    code = 128 - ended.code if ended.code > 128 else ended.code
+    return PytestRun(code, ended.seconds, ended.timed_out, folder, timeout)
 
 
 def _own_cache(arguments: Sequence[str], folder: Path) -> tuple[str, ...]:
-    # Without the cache's plugin nobody knows the ini key, which pytest may be strict about.
+    # Without the cache's plugin its ini key is unknown, and --strict-config refuses it.
     typed = (*arguments, *shlex.split(added_options()))
     without = any(argument.removeprefix("-p") == "no:cacheprovider" for argument in typed)
     return () if without else ("-o", f"cache_dir={folder / 'cache'}")
 
 
 def added_options() -> str:
-    """Return what pytest is given by the environment."""
+    """Return the options that the environment adds to pytest's."""
     return os.environ.get("PYTEST_ADDOPTS", "")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse what would write snapshots, for every row would write the same files; and what takes a row's report away.
-
-    Raises:
-        VersionsError: naming the flag.
-    """
+    """Raise VersionsError for flags that would update snapshots, which all rows share, or redirect the report log."""
     typed = [*arguments, *shlex.split(added_options())]
     for flag in UPDATE_FLAGS:
         if flag in typed:
             raise VersionsError(
-                f"Rows only read snapshots: {flag} does not go together with several versions.",
+                f"Rows only read snapshots, so {flag} cannot be used with several versions.",
                 hint="Leave it out here, and update in the default environment: pytest --snapshot-update.",
             )
     if any(argument.partition("=")[0] == "--report-log" for argument in arguments):
         raise VersionsError(
-            "What a row's tests say is read from a report log of its own: --report-log does not go together with that.",
-            hint="Leave it out here; hfmodels matrix --json FILE writes what every test said.",
+            "Each row has a report log of its own, so --report-log cannot be used with several versions.",
+            hint="Leave it out here; hfmodels matrix --json FILE writes the result of every test.",
         )
-
-
-def _environment(python: Path, folder: Path) -> Mapping[str, str]:
-    """Return the variables that a row's pytest sees."""
-    variables = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
-    variables[_EVENTS_VARIABLE] = str(folder / _EVENTS)
-    for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"):  # when a test runs us
-        variables.pop(name, None)
-    if python != Path(sys.executable):
-        # What a test starts by name is the row's, too.
-        variables["VIRTUAL_ENV"] = str(python.parent.parent)
-        variables["PATH"] = os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])
-        variables.pop("PYTHONHOME", None)
-    return variables

@@ -68,7 +68,7 @@ def matrices(folder: Path) -> None:
     @given(st.lists(changed(), min_size=1, max_size=3))
     def check(rows: list[Any]) -> None:
         for number, row in enumerate(rows):
-            (folder / "kept" / f"{9 - number}.json").write_text(json.dumps(row))
+            (folder / "results" / f"{9 - number}.json").write_text(json.dumps(row))
         found = last_grid(folder.parents[3], print)
         if found is not None:
             grid_section(found[0], "title")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_hfmodels.versions.environments import ChangedPackage
-from pytest_hfmodels.versions.grid import UNRUN, Grid
+from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 SAME = Cell(State.SAME)
@@ -34,11 +34,11 @@ def one_of_each() -> Grid:
     }
     middle = dict.fromkeys(old, SAME) | {
         greedy: of(State.CRASHED, "crashed with SIGSEGV"),
-        loss: of(State.ABSENT, "did not run: crashed with SIGSEGV"),
+        loss: of(State.NOT_RUN, "did not run: crashed with SIGSEGV"),
         "suites/xl.py::test_near": of(State.SKIPPED, "no TensorFlow here"),
     }
-    hung = dict.fromkeys(old, SAME) | {
-        greedy: of(State.HUNG, "timed out after 60 s"),
+    late = dict.fromkeys(old, SAME) | {
+        greedy: of(State.TIMEOUT, "timed out after 60 s"),
         "suites/xl.py::test_new": of(State.BROKEN, "TypeError: 'builtins.safe_open' object is not iterable"),
     }
     moved = (ChangedPackage("tokenizers", "0.22.2", "0.13.3"), ChangedPackage("requests", "2.34.2", None))
@@ -46,7 +46,7 @@ def one_of_each() -> Grid:
         (
             row("4.30.2", old, moved=moved, exit_code=1),
             row("4.49.0", middle, problem="crashed with SIGSEGV", exit_code=-11),
-            row("4.57.6", hung, problem="timed out after 60 s", exit_code=-9),
+            row("4.57.6", late, problem="timed out after 60 s", exit_code=-9),
             RowResult("transformers==9.9", problem="uv cannot build transformers==9.9: there is no such version"),
         ),
         ("suites",),
@@ -77,7 +77,7 @@ def hostile() -> Grid:
 def interrupted() -> Grid:
     """A run that was stopped after its first row."""
     done = row("4.57.6", {"test_it.py::test_a": SAME})
-    return Grid((done, RowResult("transformers==5.23.0", problem=UNRUN)), interrupted=True)
+    return Grid((done, RowResult("transformers==5.23.0", problem=INTERRUPTED)), interrupted=True)
 
 
 def mostly_the_same() -> Grid:

@@ -16,7 +16,7 @@ def test_the_table_has_tests_down_and_rows_across() -> None:
 
     assert "| test | 4.30.2 | 4.49.0 | 4.57.6 | 9.9 |" in lines
     assert "| **`suites/gpt2/test_beam.py`** |  |  |  |  |" in lines
-    assert "| `test_beam[torch]` | ✗ changed† | ✓ same | ✓ same | / unbuilt |" in lines
+    assert "| `test_beam[torch]` | ✗ changed† | ✓ same | ✓ same | / build-failed |" in lines
 
 
 def test_below_stand_the_first_changes_the_reasons_and_what_else_moved() -> None:
@@ -60,8 +60,8 @@ def test_the_page_says_which_command_wrote_it_and_tells_the_ledger_s_entries_in_
 
 def test_a_page_names_no_place_on_this_machine() -> None:
     reason = "uv cannot build it: no space in /home/me/.cache/hfmodels"
-    unbuilt = RowResult("/home/me/tree", problem=reason, note="resolved in /tmp/some/where")
-    text = render(Grid((grids.row("1.0", {"test_it.py::test_a": grids.SAME}), unbuilt)), command="x /home/me/tree")
+    failed = RowResult("/home/me/tree", problem=reason, note="resolved in /tmp/some/where")
+    text = render(Grid((grids.row("1.0", {"test_it.py::test_a": grids.SAME}), failed)), command="x /home/me/tree")
 
     assert "/home" not in text
     assert "/tmp" not in text

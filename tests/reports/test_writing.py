@@ -431,12 +431,12 @@ def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
 )
 def test_an_invalid_matrix_file_is_reported_and_the_page_has_no_grid(failing: Project, content: str) -> None:
     folder = keep(failing.path, "a", "current")
-    (folder / "kept" / "9.json").write_text(content)
+    (folder / "results" / "9.json").write_text(content)
 
     result = failing.run("--hfmodels-html=report.html")
 
     assert "INTERNALERROR" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["html: *kept/9.json is left out of the matrix: *", "html: report.html"])
+    result.stdout.fnmatch_lines(["html: *results/9.json is left out of the matrix: *", "html: report.html"])
     assert (failing.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -39,8 +39,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uv")
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def installed() -> Installed:
 
 
 @dataclass
-class StepScores:
+class WrittenProgress:
     """Progress that is written down."""
 
     lines: list[str] = field(default_factory=list)
@@ -75,10 +75,11 @@ class LibProject:
     path: Path
     index: Path
     installed: Installed
-    heard: StepScores = field(default_factory=StepScores)
+    heard: WrittenProgress = field(default_factory=WrittenProgress)
 
     def write(self, source: str, name: str = "test_lib.py") -> Path:
         file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source, encoding="utf-8")
         return file
 
@@ -90,17 +91,13 @@ class LibProject:
 
 @pytest.fixture
 def lib_project(
-    tmp_path: Path, index: Path, installed: Installed, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, index: Path, installed: Installed, uv_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> LibProject:
     """An empty project in the current folder."""
     (tmp_path / "uv.toml").write_text("no-index = true\n")
-    for name, value in {
-        "UV_CONFIG_FILE": str(tmp_path / "uv.toml"),
-        "UV_FIND_LINKS": str(index),
-        "UV_CACHE_DIR": str(shared_cache / "uv"),
-        "PYTEST_HFMODELS_CACHE": str(shared_cache / "hfmodels"),
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setenv("UV_FIND_LINKS", str(index))
+    monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     folder = tmp_path / "project"
     folder.mkdir()
@@ -110,27 +107,23 @@ def lib_project(
 
 
 @pytest.fixture
-def own_cache(lib_project: LibProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that nothing has been built in yet, instead of the one that `lib_project` shares."""
-    del lib_project  # it sets the same variable
-    folder = tmp_path / "own-cache"
-    monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(folder))
-    return folder
+def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uv is not installed."""
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setenv("PATH", "")
 
 
 @pytest.fixture
-def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Put a program in uv's place; returns the file that holds its calls."""
+def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a program in uv's place; it may call `uv()` to do what uv does."""
 
-    def install(source: str) -> Path:
-        program, calls = tmp_path / "uv.py", tmp_path / "uv-calls.txt"
-        calls.touch()
+    def install(source: str) -> None:
+        program, real = tmp_path / "uv.py", environments.find_uv()
         program.write_text(
-            f"#!{sys.executable}\nimport sys, os\nfrom pathlib import Path\narguments = sys.argv[1:]\n"
-            f"with open({str(calls)!r}, 'a') as calls:\n    print(*arguments, file=calls)\n{source}"
+            f"#!{sys.executable}\nimport sys, os\narguments = sys.argv[1:]\n"
+            f"def uv():\n    os.execv({real!r}, [{real!r}, *arguments])\n{source}"
         )
         program.chmod(0o755)
         monkeypatch.setattr(environments, "find_uv", lambda: str(program))
-        return calls
 
     return install

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_hfmodels.versions.grid import UNRUN, Grid, labels, short_names
+from pytest_hfmodels.versions.grid import INTERRUPTED, Grid, labels, short_names
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 SAME, DRIFT = Cell(State.SAME), Cell(State.DRIFT, "moved")
@@ -25,7 +25,7 @@ def test_since_is_the_first_row_that_differs_from_the_one_before_it() -> None:
 
 
 def test_rows_that_say_nothing_are_passed_over() -> None:
-    silent = [Cell(state) for state in (State.SKIPPED, State.ABSENT, State.UNBUILT)]
+    silent = [Cell(state) for state in (State.SKIPPED, State.NOT_RUN, State.BUILD_FAILED)]
 
     assert grid_of(SAME, *silent, SAME).since(A) is None
     assert grid_of(SAME, *silent, DRIFT).since(A) == "lib==4"
@@ -45,7 +45,7 @@ def test_tests_of_one_file_stay_together_whatever_row_they_are_in() -> None:
     grid = Grid((row("1", {A: SAME, other: SAME}), row("2", {B: SAME, other: SAME})))
 
     assert grid.tests == (A, B, other)
-    assert grid.cell(B, grid.rows[0]) == Cell(State.ABSENT, "not collected in this row")
+    assert grid.cells[B][0] == Cell(State.NOT_RUN, "not collected in this row")
 
 
 @pytest.mark.parametrize("collector", ["test_it.py", "test_it.py::TestIt", "folder"])
@@ -55,7 +55,7 @@ def test_what_a_row_says_of_a_file_holds_for_the_tests_that_others_found_in_it(c
     grid = Grid((row("1", {collector: failed}), row("2", {test[collector]: SAME})))
 
     assert grid.tests == (test[collector],)
-    assert grid.cell(test[collector], grid.rows[0]) == failed
+    assert grid.cells[test[collector]][0] == failed
 
 
 def test_a_file_that_no_row_can_collect_is_a_line_of_its_own() -> None:
@@ -67,7 +67,7 @@ def test_a_file_that_no_row_can_collect_is_a_line_of_its_own() -> None:
 def test_a_row_that_could_not_be_built_is_a_column_with_its_reason() -> None:
     grid = Grid((row("1", {A: SAME}), row("9", {}, problem="there is no such version", code=None)))
 
-    assert grid.cell(A, grid.rows[1]) == Cell(State.UNBUILT, "there is no such version")
+    assert grid.cells[A][1] == Cell(State.BUILD_FAILED, "there is no such version")
     assert grid.exit_code == 1
 
 
@@ -80,7 +80,7 @@ def test_a_row_that_could_not_be_built_is_a_column_with_its_reason() -> None:
         (Cell(State.CHANGED, "beams", "beams"), 0),
         (Cell(State.CHANGED, "beams"), 1),
         (Cell(State.NEAR_TIE, "flips"), 1),
-        (Cell(State.ABSENT, "not collected"), 1),
+        (Cell(State.NOT_RUN, "not collected"), 1),
     ],
 )
 def test_only_what_is_unexplained_fails(cell: Cell, code: int) -> None:
@@ -91,7 +91,7 @@ def test_exit_codes_of_what_could_not_be_done() -> None:
     nothing = row("9", {}, problem="there is no such version", code=None)
 
     assert Grid((nothing,)).exit_code == 2
-    assert Grid((row("1", {A: SAME}), row("2", {}, problem=UNRUN, code=None)), interrupted=True).exit_code == 130
+    assert Grid((row("1", {A: SAME}), row("2", {}, problem=INTERRUPTED, code=None)), interrupted=True).exit_code == 130
     assert Grid((row("1", {A: SAME}, problem="timed out after 1 s"),)).exit_code == 1
 
 
@@ -110,7 +110,6 @@ def test_tests_that_do_the_same_everywhere_share_a_line_at_the_end_of_their_file
 
     a, b, c, d, e = tests
     assert [(line.tests, line.folded) for line in lines] == [((d,), False), ((a, c), True), ((b, e), True)]
-    assert [line.state for line in lines] == [None, State.SAME, None]
     assert [cell.state for cell in lines[2].cells] == [State.SAME, State.SKIPPED]
 
 
@@ -121,7 +120,7 @@ def test_tests_that_do_the_same_everywhere_share_a_line_at_the_end_of_their_file
         (Cell(State.SKIPPED, "no TensorFlow"), True),
         (Cell(State.SAME, "", "beams"), False),
         (Cell(State.REMOVED, "gone", "gone"), False),
-        (Cell(State.ABSENT, "not collected in this row"), False),
+        (Cell(State.NOT_RUN, "not collected in this row"), False),
         (Cell(State.NEAR_TIE, "flips"), False),
     ],
 )
@@ -133,17 +132,17 @@ def test_only_a_test_with_nothing_to_look_at_is_folded(cell: Cell, folded: bool)
 
 
 def test_a_row_that_did_not_run_or_could_not_be_built_unfolds_nothing() -> None:
-    missing = [row("8", {}, problem=UNRUN, code=None), row("9", {}, problem="there is no such version", code=None)]
+    missing = [row(name, {}, problem=why, code=None) for name, why in (("8", INTERRUPTED), ("9", "no such version"))]
     (line,) = Grid((row("1", {A: SAME, B: SAME}), *missing)).lines(fold=True)["test_it.py"]
 
     assert line.tests == (A, B)
-    assert [cell.state for cell in line.cells] == [State.SAME, State.ABSENT, State.UNBUILT]
+    assert [cell.state for cell in line.cells] == [State.SAME, State.NOT_RUN, State.BUILD_FAILED]
 
 
 def test_data_for_json_say_their_format_and_every_cell() -> None:
     data = json.loads(json.dumps(grid_of(SAME, DRIFT).to_data()))
 
-    assert data["format"] == 1
+    assert data["format"] == 2
     assert [row["name"] for row in data["rows"]] == ["lib==0", "lib==1"]
     assert data["tests"][0]["since"] == "lib==1"
     assert data["tests"][0]["cells"]["lib==1"]["reason"] == "moved"

@@ -60,7 +60,7 @@ def test_what_came_from_an_address_or_a_folder_comes_from_there_again(tmp_path: 
         install(tmp_path, "app", "lib", "mine"),
     ) == {
         "app": "app",
-        "copied": f"copied @ {tree.as_uri()}",
+        "copied": f"-e {tree}",
         "lib": "lib @ git+https://example.org/lib@abc#subdirectory=py",
         "mine": f"-e {tree}",
         "wheel": "wheel",

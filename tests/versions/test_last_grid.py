@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.reports.grid_html import grid_section
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.last_grid import last_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 def keep(root: Path, run: str, *names: str, finished: bool = True, at: float = 1_000_000.0) -> Path:
     """Leave what a matrix leaves, a row a second."""
     folder = root / ".pytest_cache" / "hfmodels" / "matrix" / run
-    (folder / "kept").mkdir(parents=True)
+    (folder / "results").mkdir(parents=True)
     for number, name in enumerate(names):
-        file = folder / "kept" / f"{9 - number}.json"
+        file = folder / "results" / f"{9 - number}.json"
         file.write_text(json.dumps(RowResult(name, cells={"test_it.py::test": Cell(State.SAME)}).to_data()))
         os.utime(file, (at + number, at + number))
     (folder / "run.json").write_text(json.dumps({"fingerprint": "f", "finished": finished}))
@@ -54,7 +55,7 @@ def test_other_rows_stand_in_the_order_in_which_they_ended(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", ["{", "[]", '{"name": "x"}'])
 def test_what_cannot_be_read_is_no_grid(tmp_path: Path, content: str) -> None:
     folder = keep(tmp_path, "a", "current")
-    (folder / "kept" / "9.json").write_text(content)
+    (folder / "results" / "9.json").write_text(content)
 
     assert last_grid(tmp_path, str) is None
 
@@ -81,11 +82,9 @@ def damaged() -> Iterator[tuple[str, Any]]:
 
 
 def test_a_row_with_invalid_fields_is_left_out_and_reported(tmp_path: Path) -> None:
-    from pytest_hfmodels.reports.grid_html import grid_section
-
     folder = keep(tmp_path, "a", "current", "transformers==5.0.0")
     for what, data in damaged():
-        (folder / "kept" / "9.json").write_text(json.dumps(data))
+        (folder / "results" / "9.json").write_text(json.dumps(data))
         problems: list[str] = []
 
         found = last_grid(tmp_path, problems.append)
@@ -100,7 +99,7 @@ def test_a_row_with_invalid_fields_is_left_out_and_reported(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", ["deep", "large", "fifo", "folder", "link", "time", "digits"])
 def test_a_file_that_is_not_a_row_is_left_out_and_reported(tmp_path: Path, kind: str) -> None:
     folder = keep(tmp_path, "a", "current", "transformers==5.0.0")
-    file = folder / "kept" / "9.json"
+    file = folder / "results" / "9.json"
     file.unlink()
     if kind == "deep":
         file.write_text("[" * 100_000)

@@ -8,7 +8,7 @@ import pytest
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
-from pytest_hfmodels.versions.running import Run
+from pytest_hfmodels.versions.running import PytestRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def said(**properties: str) -> list[list[str]]:
 
 def read(folder: Path, reports: list[dict[str, Any]], *, code: int = 0, **run: Any) -> RowResult:
     events = run.pop("events", [{"collected": [TEST]}, {"began": TEST}])
-    made = Run(code, 3.0, run.pop("timed_out", False), folder, run.pop("timeout", 60))
+    made = PytestRun(code, 3.0, run.pop("timed_out", False), folder, run.pop("timeout", 60))
     for path, lines in ((made.report, reports), (made.events, events)):
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     made.log.write_text(run.pop("log", ""))
@@ -160,7 +160,7 @@ def test_a_test_whose_process_died_has_crashed_and_what_followed_did_not_run(tmp
     found = read(tmp_path, phases(), code=-11, events=events, log="Fatal Python error: Segmentation fault\n")
 
     assert found.problem == "crashed with SIGSEGV: Fatal Python error: Segmentation fault"
-    assert [cell.state for cell in found.cells.values()] == [State.SAME, State.CRASHED, State.ABSENT]
+    assert [cell.state for cell in found.cells.values()] == [State.SAME, State.CRASHED, State.NOT_RUN]
     assert found.cells["test_it.py::test_c"].reason == f"did not run: {found.problem}"
 
 
@@ -168,10 +168,10 @@ def test_a_process_that_left_by_itself_in_the_middle_has_crashed(tmp_path: Path)
     assert read(tmp_path, phases()[:1], code=0).problem == "crashed with exit code 0"
 
 
-def test_a_test_whose_time_was_over_hung(tmp_path: Path) -> None:
+def test_a_test_that_ran_out_of_time_is_a_timeout(tmp_path: Path) -> None:
     found = read(tmp_path, [FINISHED], code=2, timed_out=True)
 
-    assert (found.problem, found.cells[TEST].state) == ("timed out after 60 s", State.HUNG)
+    assert (found.problem, found.cells[TEST].state) == ("timed out after 60 s", State.TIMEOUT)
 
 
 def test_what_xdist_says_of_a_worker_that_died_is_a_crash(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_pytest_that_is_not_content_though_no_test_failed_makes_the_row_a_prob
 
 
 def test_half_a_line_of_a_process_that_died_is_passed_over(tmp_path: Path) -> None:
-    run = Run(-9, 1.0, False, tmp_path)
+    run = PytestRun(-9, 1.0, False, tmp_path)
     run.report.write_text("".join(f"{json.dumps(line)}\n" for line in phases()) + '{"$report_type": "Test')
 
     assert read_run("lib==1.0", run).cells[TEST].state is State.SAME
