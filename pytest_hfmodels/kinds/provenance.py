@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.engines.base import EngineName  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
-    from pytest_hfmodels.engines import EngineName, LoadedModel
+    from pytest_hfmodels.engines import LoadedModel
 
 
 @dataclass(frozen=True)

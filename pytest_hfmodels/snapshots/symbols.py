@@ -9,14 +9,15 @@ from importlib import import_module
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pytest_hfmodels.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
@@ -31,14 +32,18 @@ def has_symbol(dotted: str, distributions: Sequence[str], root: Path) -> bool:
         LedgerError: the name belongs to another package, or the package cannot be imported.
     """
     require_symbol_of(dotted, distributions, root)
-    package, *names = dotted.split(".")
-    found: Any = _imported(package, dotted)
-    trail = package
-    for name in names:
-        trail = f"{trail}.{name}"
-        if not _has(found, name) and not _is_submodule(trail, dotted):
-            return False
-        found = getattr(found, name)
+    package = dotted.partition(".")[0]
+    try:
+        import_module(package)
+    except Exception as error:  # a broken installation raises anything
+        raise LedgerError(
+            f"Cannot check whether {dotted} still exists: {package} cannot be imported ({error}).",
+            hint="Repair its installation, or correct the entry's `symbol`.",
+        ) from error
+    try:
+        resolve_name(dotted)
+    except Exception:  # a package may import a name only now, and fail: transformers, torch.classes
+        return False
     return True
 
 
@@ -48,24 +53,23 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
     Raises:
         LedgerError: the name belongs to another package, or the project has a module with the package's name.
     """
-    package = dotted.partition(".")[0]
-    named = " and ".join(distributions)
+    package, named = dotted.partition(".")[0], " and ".join(distributions)
     owners = [found for name in distributions if (found := _distribution(name)) and _provides(found, package)]
     if not owners:
         raise LedgerError(
             f"{dotted} does not belong to {named}, the package in `when`.",
-            hint="Correct `gone` or `when` in the entry: both must be about the same package.",
+            hint="Correct `symbol` or `when` in the entry: both must be about the same package.",
         )
-    places = list(_places(package))
-    if not places:
+    paths = _paths(package)
+    if not paths:
         raise LedgerError(
-            f"Cannot check whether {dotted} is gone: {package} cannot be imported.",
-            hint=f"Install it: pip install {owners[0].name}; or correct the entry's `gone`.",
+            f"Cannot check whether {dotted} still exists: {package} cannot be imported.",
+            hint=f"Install it: pip install {owners[0].name}; or correct the entry's `symbol`.",
         )
-    for place in places:
-        if not any(_installed_there(owner, place) for owner in owners) or _is_project_file(root, place):
+    for path in paths:
+        if not _in_libraries(path) and (path.is_relative_to(root.resolve()) or not _in_folder_of(owners, path)):
             raise LedgerError(
-                f"{dotted} would be imported from {place}, not from the installed {named}.",
+                f"{dotted} would be imported from {path}, not from the installed {named}.",
                 hint="Rename that file or folder, or take it off Python's path.",
             )
 
@@ -88,58 +92,33 @@ def _provides(found: Distribution, package: str) -> bool:
     return any(package in (file.parts[0], Path(file.parts[0]).stem) for file in found.files or ())
 
 
-def _places(package: str) -> Iterator[Path]:
-    """Yield the file of a top-level module or the folders of a package, without importing anything."""
+def _paths(package: str) -> list[Path]:
+    """Return the file of a top-level module or the folders of a package, without importing anything."""
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):  # a module without a spec, such as __main__
-        return
-    for place in () if spec is None else spec.submodule_search_locations or [spec.origin or ""]:
-        yield Path(place).resolve()
+        spec = None
+    return (
+        []
+        if spec is None
+        else [Path(path).resolve() for path in spec.submodule_search_locations or [spec.origin or ""]]
+    )
 
 
-def _installed_there(found: Distribution, place: Path) -> bool:
-    if place.is_relative_to(Path(str(found.locate_file(""))).resolve()):
-        return True
-    try:
-        source = json.loads(found.read_text("direct_url.json") or "{}")
-        editable, url = source.get("dir_info", {}).get("editable"), urlsplit(source.get("url", ""))
-    except (ValueError, AttributeError):
-        return False
-    return bool(editable) and url.scheme == "file" and place.is_relative_to(Path(url2pathname(url.path)).resolve())
+def _in_libraries(path: Path) -> bool:
+    """Return whether a file is installed, perhaps into a virtual environment below the project's root."""
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
+    return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
-def _is_project_file(root: Path, place: Path) -> bool:
-    """Return whether a file belongs to the project itself, not to a virtual environment in its folder."""
-    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
-    if any(place.is_relative_to(Path(library).resolve()) for library in libraries):
-        return False
-    return place.is_relative_to(root.resolve())
-
-
-def _imported(module: str, dotted: str) -> Any:
-    try:
-        return import_module(module)
-    except Exception as error:  # a broken installation raises anything
-        raise LedgerError(
-            f"Cannot check whether {dotted} is gone: {module} cannot be imported ({error}).",
-            hint="Repair its installation, or correct the entry's `gone`.",
-        ) from error
-
-
-def _has(owner: Any, name: str) -> bool:
-    try:
-        return hasattr(owner, name)
-    except Exception:  # a package may import a name only now, and fail: transformers, torch.classes
-        return False
-
-
-def _is_submodule(module: str, dotted: str) -> bool:
-    try:
-        _imported(module, dotted)
-    except LedgerError as error:
-        missing = error.__cause__
-        if isinstance(missing, ModuleNotFoundError) and missing.name is not None and module.startswith(missing.name):
-            return False
-        raise
-    return True
+def _in_folder_of(owners: Sequence[Distribution], path: Path) -> bool:
+    """Return whether a file lies where a distribution does, or in the source of an editable one."""
+    for owner in owners:
+        folders = [str(owner.locate_file(""))]
+        source = json.loads(owner.read_text("direct_url.json") or "{}")
+        url = urlsplit(source.get("url", ""))
+        if source.get("dir_info", {}).get("editable") and url.scheme == "file":
+            folders.append(url2pathname(url.path))
+        if any(path.is_relative_to(Path(folder).resolve()) for folder in folders):
+            return True
+    return False
