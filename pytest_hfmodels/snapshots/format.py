@@ -55,11 +55,7 @@ class _Shared(msgspec.Struct):
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
-    """Read a snapshot; None if there is none.
-
-    Raises:
-        SnapshotError: see `load`; or it cannot be read.
-    """
+    """Read a snapshot; None if there is none. Raises as `load`, or if it cannot be read."""
     file = read_toml(path, hint=snapshot_hint(path))
     return None if file is None else Snapshot(file, _record(file))
 
@@ -84,11 +80,7 @@ def parse_snapshot(text: str, path: Path) -> Snapshot:
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:
-    """Return a snapshot as plain data, unchecked.
-
-    Raises:
-        SnapshotError: it is not TOML.
-    """
+    """Return a snapshot as plain data, unchecked. Raises SnapshotError if it is not TOML."""
     return parse_toml(text, path, hint=snapshot_hint(path)).values
 
 

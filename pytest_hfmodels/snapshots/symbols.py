@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import site
 import sysconfig
+from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from pytest_hfmodels.errors import LedgerError
 
@@ -54,42 +52,28 @@ def require_symbol_of(dotted: str, distributions: Sequence[str], root: Path) -> 
         LedgerError: the name belongs to another package, or the project has a module with the package's name.
     """
     package, named = dotted.partition(".")[0], " and ".join(distributions)
-    owners = [found for name in distributions if (found := _distribution(name)) and _provides(found, package)]
-    if not owners:
+    if not any(_provides(name, package) for name in distributions):
         raise LedgerError(
             f"{dotted} does not belong to {named}, the package in `when`.",
             hint="Correct `symbol` or `when` in the entry: both must be about the same package.",
         )
-    paths = _paths(package)
-    if not paths:
-        raise LedgerError(
-            f"Cannot check whether {dotted} still exists: {package} cannot be imported.",
-            hint=f"Install it: pip install {owners[0].name}; or correct the entry's `symbol`.",
-        )
-    for path in paths:
-        if not _in_libraries(path) and (path.is_relative_to(root.resolve()) or not _in_folder_of(owners, path)):
+    for path in _paths(package):
+        if path.is_relative_to(root.resolve()) and not _in_libraries(path):
             raise LedgerError(
                 f"{dotted} would be imported from {path}, not from the installed {named}.",
                 hint="Rename that file or folder, or take it off Python's path.",
             )
 
 
-def _distribution(name: str) -> Distribution | None:
-    for wanted in (name, f"{name}-cpu", f"{name}_cpu"):  # as `engines.availability.installed`
-        try:
-            return distribution(wanted)
-        except PackageNotFoundError:
-            continue
-    return None
-
-
-def _provides(found: Distribution, package: str) -> bool:
+def _provides(name: str, package: str) -> bool:
     """Return whether a distribution provides a package: by its own name, a declared one, or its files."""
-    if package == found.name.replace("-", "_").replace(".", "_"):
-        return True
-    if package in (found.read_text("top_level.txt") or "").split():
-        return True
-    return any(package in (file.parts[0], Path(file.parts[0]).stem) for file in found.files or ())
+    for wanted in (name, f"{name}-cpu", f"{name}_cpu"):  # as `engines.availability.installed`
+        with suppress(PackageNotFoundError):
+            found = distribution(wanted)
+            declared = (found.read_text("top_level.txt") or "").split()
+            files = (Path(file.parts[0]).stem for file in found.files or ())
+            return package in {name.replace("-", "_"), *declared, *files}
+    return False
 
 
 def _paths(package: str) -> list[Path]:
@@ -97,28 +81,12 @@ def _paths(package: str) -> list[Path]:
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):  # a module without a spec, such as __main__
-        spec = None
-    return (
-        []
-        if spec is None
-        else [Path(path).resolve() for path in spec.submodule_search_locations or [spec.origin or ""]]
-    )
+        return []
+    folders = [] if spec is None else spec.submodule_search_locations or [spec.origin or ""]
+    return [Path(folder).resolve() for folder in folders]
 
 
 def _in_libraries(path: Path) -> bool:
     """Return whether a file is installed, perhaps into a virtual environment below the project's root."""
     folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
     return any(path.is_relative_to(Path(folder).resolve()) for folder in folders)
-
-
-def _in_folder_of(owners: Sequence[Distribution], path: Path) -> bool:
-    """Return whether a file lies where a distribution does, or in the source of an editable one."""
-    for owner in owners:
-        folders = [str(owner.locate_file(""))]
-        source = json.loads(owner.read_text("direct_url.json") or "{}")
-        url = urlsplit(source.get("url", ""))
-        if source.get("dir_info", {}).get("editable") and url.scheme == "file":
-            folders.append(url2pathname(url.path))
-        if any(path.is_relative_to(Path(folder).resolve()) for folder in folders):
-            return True
-    return False

@@ -52,7 +52,7 @@ class TomlFile:
             SnapshotError: it does not fit.
         """
         try:
-            return msgspec.convert(self.values if values is None else values, wanted, dec_hook=_parsed)
+            return msgspec.convert(self.values if values is None else values, wanted, dec_hook=_parse)
         except (msgspec.ValidationError, RecursionError) as error:
             # msgspec gives the place only as a part of its message.
             what, _, place = str(error).partition(" - at `$")
@@ -67,16 +67,10 @@ class TomlFile:
 def read_toml(
     path: Path, *, hint: str, raises: type[SnapshotError] = SnapshotError, largest: int = LARGEST
 ) -> TomlFile | None:
-    """Read and parse a file; None if there is none.
-
-    Args:
-        path: the file.
-        hint: what to do if it is invalid.
-        raises: the class of all errors about it.
-        largest: the largest size allowed, bytes.
+    """Read and parse a file of at most `largest` bytes; None if there is none.
 
     Raises:
-        SnapshotError: it cannot be read, or is not TOML.
+        SnapshotError: it cannot be read, or is not TOML. It is of the class `raises`, with the hint.
     """
     try:
         text = read_bytes(path, largest=largest).decode("utf-8-sig")
@@ -88,11 +82,7 @@ def read_toml(
 
 
 def parse_toml(text: str, path: Path, *, hint: str, raises: type[SnapshotError] = SnapshotError) -> TomlFile:
-    """Parse a text as the content of a file; arguments as for `read_toml`.
-
-    Raises:
-        SnapshotError: it is not TOML.
-    """
+    """Parse a text as the content of a file; see `read_toml`."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         if _LONG_KEY.search(_STRING.sub('""', text)):
@@ -100,6 +90,11 @@ def parse_toml(text: str, path: Path, *, hint: str, raises: type[SnapshotError] 
         return TomlFile(path, text, tomllib.loads(text), hint, raises)
     except (ValueError, RecursionError) as error:
         raise raises(f"{path} is not valid TOML: {error}.", hint=hint) from error
+
+
+def _parse(wanted: Any, value: Any) -> Any:
+    """Parse a value of a type that msgspec does not know, by the type's own `parse`."""
+    return wanted.parse(value)
 
 
 def snapshot_hint(path: Path) -> str:
@@ -119,12 +114,15 @@ def line_of(text: str, trail: tuple[str, ...]) -> int:
     """
     lines, found = text.splitlines(), 0
     for part in trail:
-        if part.isdigit():
-            same = [number for number in range(found, len(lines)) if _is_sibling(lines[found].strip(), lines[number])]
+        name, start = re.escape(part), lines[found].strip() if lines else ""
+        if not part.isdigit():
+            wanted = rf"\s*(\[\[?{name}\]\]?\s*$|\"?{name}\"?\s*=)|.*[{{,]\s*{name}\s*="
+        elif start.startswith("[["):  # the next tables have the same header
+            wanted = re.escape(start)
         else:
-            name = re.escape(part)
-            key = re.compile(rf"\s*(\[\[?{name}\]\]?\s*$|\"?{name}\"?\s*=)|.*[{{,]\s*{name}\s*=")
-            same = [number for number in range(found, len(lines)) if key.match(lines[number])]
+            wanted = r"\s" if start.endswith("[") else "(?!)"  # an array in one line has no rows
+        pattern = re.compile(wanted)
+        same = [number for number in range(found, len(lines)) if pattern.match(lines[number])]
         index = int(part) if part.isdigit() else 0
         if index >= len(same):
             break
@@ -132,15 +130,6 @@ def line_of(text: str, trail: tuple[str, ...]) -> int:
     return found + 1
 
 
-def _is_sibling(start: str, line: str) -> bool:
-    """Return whether a line is a table of the array with the header `start`, or a row below the key `start`."""
-    return line.strip() == start if start.startswith("[[") else start.endswith("[") and line[:1].isspace()
-
-
-def _parsed(wanted: Any, value: Any) -> Any:
-    return wanted.parse(value)
-
-
-# tomllib takes quadratic time for keys of many parts.
+# tomllib takes quadratic time for keys of many parts. Every character is read once.
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*+"')
-_LONG_KEY = re.compile(r"(?:[^\s.,=\[\]{}]++\s*+\.\s*+){100}")
+_LONG_KEY = re.compile(r"(?<![^\s.,=\[\]{}])(?:[^\s.,=\[\]{}]++\s*+\.\s*+){100}")

@@ -288,4 +288,4 @@ def test_a_folder_of_the_package_s_name_is_not_imported(tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
 
     with pytest.raises(LedgerError, match=r"shadowed.py"):
-        has_symbol("shadowed.there", ["scikit-learned"], tmp_path / "elsewhere")
+        has_symbol("shadowed.there", ["scikit-learned"], tmp_path)
