@@ -15,14 +15,13 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.model_request import uses_models
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.snapshots.ledger import ANY_FAULT, Break, Ledger, Removal, message_matches, read_ledger
+from pytest_hfmodels.session import VARIANTS
+from pytest_hfmodels.snapshots.ledger import ANY_ERROR, Break, Ledger, Removal, message_matches, read_ledger
 from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
-from pytest_hfmodels.snapshots.variants import activate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 _NAMED = 4  # entries in a run's header
 
@@ -33,18 +32,21 @@ def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
     Tests that use no fixture of this plugin are not changed.
 
     Raises:
-        LedgerError: the file is invalid, two entries disagree about a snapshot, or the `gone` name of a removal
-            does not belong to its package.
+        LedgerError: the file is invalid, two entries disagree about a snapshot, or the `symbol` of a removal does not
+            belong to its package.
     """
     ledger = read_ledger(ledger_file(config)).applying(installed)
-    for removal in ledger.entries:
-        if isinstance(removal, Removal):
-            _require_own_symbol(removal, config.rootpath)
-    activate(config, ledger)
+    for entry in ledger.entries:
+        if isinstance(entry, Removal):
+            try:
+                require_symbol_of(entry.symbol, _packages(entry), config.rootpath)
+            except LedgerError as error:
+                raise LedgerError(f"{entry.place}: {entry.name}: {error.message}", hint=error.hint) from None
+    config.stash[VARIANTS] = ledger.variants()
     for item in items:
-        entry = ledger.about(stable_nodeid(item)) if uses_models(item) else None
-        if entry is not None:
-            item.stash[ENTRY] = entry
+        about = ledger.about(stable_nodeid(item)) if uses_models(item) else None
+        if about is not None:
+            item.stash[ENTRY] = about
     config.stash[APPLYING] = ledger
     return ledger
 
@@ -58,9 +60,9 @@ def skip_removed(item: pytest.Item) -> None:
     entry = item.stash.get(ENTRY, None)
     if not isinstance(entry, Removal):
         return
-    if has_symbol(entry.gone, [requirement.name for requirement in entry.when], item.config.rootpath):
+    if has_symbol(entry.symbol, _packages(entry), item.config.rootpath):
         raise LedgerError(
-            f"{entry.place}: {entry.name} says that {entry.gone} is gone with {entry.versions}, but it still exists.",
+            f"{entry.place}: {entry.name} says that {entry.versions} has no {entry.symbol}, but it still exists.",
             hint="Correct the range of `when`, or remove the entry.",
         )
     item.stash[_ACTED] = True
@@ -71,7 +73,7 @@ def apply_break(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.T
     """Mark the failure that a break describes as expected; make every other outcome a failure that names the break."""
     entry = item.stash.get(ENTRY, None)
     if isinstance(entry, Break) and not item.config.getoption("runxfail") and not item.stash.get(_ACTED, False):
-        _judge_break(item, entry, call, report)
+        _apply_break(item, entry, call, report)
 
 
 def deciding_entry(item: pytest.Item) -> str | None:
@@ -80,15 +82,15 @@ def deciding_entry(item: pytest.Item) -> str | None:
     return entry.name if entry is not None and item.stash.get(_ACTED, False) else None
 
 
-def _judge_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+def _apply_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     if call.excinfo is not None and not report.skipped:
-        if _foretold(entry, call.excinfo.value):
+        if is_expected(entry, call.excinfo.value):
             item.stash[_ACTED] = True
             report.outcome, report.wasxfail = "skipped", f"{entry.name}: {entry.sentence}"
             return
-        said = f" with {entry.match!r}" if entry.match else ""
-        explained = f"{entry.place}: {entry.name} expects {entry.raises}{said}, but the test failed with another error."
-        report.sections.append(("hfmodels ledger", visible_line(explained)))
+        message = f" with {entry.match!r}" if entry.match else ""
+        other = f"{entry.place}: {entry.name} expects {entry.raises}{message}, but the test failed with another error."
+        report.sections.append(("hfmodels ledger", visible_line(other)))
     elif report.when == "call" and report.passed:
         report.outcome = "failed"
         report.longrepr = (
@@ -106,35 +108,25 @@ def applying_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[
     if len(ledger.entries) > _NAMED:
         named = f"{len(ledger.entries)} entries apply here (listed by `hfmodels ledger`)"
     counts = Counter(type(entry) for item in items if (entry := item.stash.get(ENTRY, None)) is not None)
-    said = []
-    if counts[Break]:
-        said.append(f"{_tests(counts[Break])} expected to fail")
-    if counts[Removal]:
-        said.append(f"{_tests(counts[Removal])} skipped")
-    return [f"hfmodels ledger: {named}{': ' if said else ''}{', '.join(said)}"]
+    effects = ((counts[Break], "expected to fail"), (counts[Removal], "skipped"))
+    shown = ", ".join(f"{count} test{'s'[: count != 1]} {effect}" for count, effect in effects if count)
+    return [f"hfmodels ledger: {named}{': ' if shown else ''}{shown}"]
 
 
-def _tests(count: int) -> str:
-    return "1 test" if count == 1 else f"{count} tests"
-
-
-def _require_own_symbol(entry: Removal, root: Path) -> None:
-    try:
-        require_symbol_of(entry.gone, [requirement.name for requirement in entry.when], root)
-    except LedgerError as error:
-        raise LedgerError(f"{entry.place}: {entry.name}: {error.message}", hint=error.hint) from None
-
-
-def _foretold(entry: Break, error: BaseException) -> bool:
+def is_expected(entry: Break, error: BaseException) -> bool:
+    """Return whether an error is the one that a break expects."""
     classes = [
-        kind for kind in type(error).__mro__ if issubclass(kind, BaseException) and kind.__name__ not in ANY_FAULT
+        kind for kind in type(error).__mro__ if issubclass(kind, BaseException) and kind.__name__ not in ANY_ERROR
     ]
-    kinds = {name for kind in classes for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
+    names = {name for kind in classes for name in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}")}
     try:
-        message = str(error)
+        return entry.raises in names and message_matches(entry.match, str(error))
     except Exception:  # an exception without a readable message was not expected
         return False
-    return entry.raises in kinds and message_matches(entry.match, message)
+
+
+def _packages(entry: Removal) -> list[str]:
+    return [requirement.name for requirement in entry.when]
 
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()

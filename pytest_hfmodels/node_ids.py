@@ -1,14 +1,12 @@
 """Test ids as people type them: without the engine, escapes and the repetition number that plugins add.
 
-May import `requests`; for collection, snapshots and expectations.
+For collection, snapshots and expectations.
 """
 
 from __future__ import annotations
 
 from os.path import relpath
 from typing import TYPE_CHECKING
-
-from pytest_hfmodels.engines.availability import ENGINES
 
 if TYPE_CHECKING:
     import pytest
@@ -47,6 +45,8 @@ def id_to_type(nodeid: str, config: pytest.Config) -> str:
 
 def id_spellings(nodeid: str) -> tuple[str, ...]:
     """Return an id as pytest prints it, and also without the engine that this plugin puts first in the brackets."""
+    from pytest_hfmodels.engines.availability import ENGINES  # every pytest run asks where pending changes are
+
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
     if not bracket or engine not in ENGINES.names():

@@ -83,7 +83,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
     path = pending_path(session.config)
     if path is not None and path.is_dir():
-        from pytest_hfmodels.snapshots.stale import watch  # only projects in which something is pending pay for it
+        from pytest_hfmodels.snapshots.collected import watch  # only projects in which something is pending pay for it
 
         watch(session.config)
 

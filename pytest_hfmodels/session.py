@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_hfmodels.models import ModelCache
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.model import TestResult
     from pytest_hfmodels.snapshots import HFSnapshot
+    from pytest_hfmodels.snapshots.ledger import Variant
 
 CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
+# The variants in force, by the base that each stands for.
+VARIANTS: pytest.StashKey[dict[Path, Variant]] = pytest.StashKey()
 # Of a test.
 SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
 CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()

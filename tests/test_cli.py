@@ -143,7 +143,7 @@ def test_a_file_that_cannot_be_deleted_is_one_sentence(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     module = import_module(
-        "pytest_hfmodels.snapshots.orphans"
+        "pytest_hfmodels.snapshots.unused"
     )  # by name: pytester's runs may leave another on the package
     monkeypatch.setattr(module, "find_orphans", lambda _: [Path("snapshots/a.toml")])
 

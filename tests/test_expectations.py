@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
+
+from .time_limit import time_limit
 
 if TYPE_CHECKING:
     from .project import Project
@@ -28,10 +31,10 @@ what = "every forward pass raises"
 """
 REMOVAL = """
 [[removal]]
-name = "gone"
+name = "removed"
 when = "pytest>=8"
 tests = ["test_it.py::test_forward"]
-gone = "pytest.Yield"
+symbol = "pytest.Yield"
 what = "pytest has it no longer"
 """
 CHANGE = """
@@ -79,25 +82,25 @@ def test_a_break_is_an_expected_failure_of_the_tests_it_names(bare_project: Proj
     )
 
 
-def test_a_break_that_is_mended_fails_and_names_its_line(bare_project: Project) -> None:
+def test_a_break_that_is_fixed_fails_and_names_its_line(bare_project: Project) -> None:
     result = with_ledger(bare_project, BREAK, tests="def test_forward(hf_models): pass").run()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:3: type-as says that this test fails with pytest>=8, but it passes.",
+            "*snapshots/upstream.toml:2: type-as says that this test fails with pytest>=8, but it passes.",
             "*Correct the entry's `when` or `tests`, or remove it.",
         ]
     )
 
 
 @pytest.mark.parametrize("raised", ["ValueError('type_as')", "TypeError('something else')"])
-def test_another_failure_than_the_one_foretold_stays_one(bare_project: Project, raised: str) -> None:
+def test_another_failure_than_the_expected_one_stays_one(bare_project: Project, raised: str) -> None:
     result = with_ledger(bare_project, BREAK, tests=f"def test_forward(hf_models): raise {raised}").run()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["snapshots/upstream.toml:3: type-as expects TypeError with 'type_as', but the test failed with another error."]
+        ["snapshots/upstream.toml:2: type-as expects TypeError with 'type_as', but the test failed with another error."]
     )
 
 
@@ -110,7 +113,7 @@ def test_the_class_may_be_a_parent_or_have_its_module(bare_project: Project, rai
     result.assert_outcomes(xfailed=1, passed=1)
 
 
-def test_a_break_in_a_fixture_is_foretold_too(bare_project: Project) -> None:
+def test_a_break_in_a_fixture_is_expected_too(bare_project: Project) -> None:
     tests = """
 import pytest
 
@@ -135,11 +138,11 @@ def test_an_entry_about_other_releases_changes_nothing(bare_project: Project) ->
     result.stdout.no_fnmatch_line("hfmodels ledger*")
 
 
-def test_a_test_of_something_that_is_gone_is_skipped_with_the_entry(bare_project: Project) -> None:
+def test_a_test_of_something_that_was_removed_is_skipped_with_the_entry(bare_project: Project) -> None:
     result = with_ledger(bare_project, REMOVAL).run("-rs")
 
     result.assert_outcomes(skipped=1, passed=1)
-    result.stdout.fnmatch_lines(["SKIPPED*gone: pytest has it no longer"])
+    result.stdout.fnmatch_lines(["SKIPPED*removed: pytest has it no longer"])
 
 
 def test_a_removal_of_something_that_is_there_fails_and_names_its_line(bare_project: Project) -> None:
@@ -148,7 +151,7 @@ def test_a_removal_of_something_that_is_there_fails_and_names_its_line(bare_proj
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:3: gone says that pytest.Item is gone with pytest>=8, but it still exists.",
+            "*snapshots/upstream.toml:2: removed says that pytest>=8 has no pytest.Item, but it still exists.",
             "*Correct the range of `when`, or remove the entry.",
         ]
     )
@@ -159,17 +162,17 @@ def test_a_method_and_a_submodule_are_there(bare_project: Project, there: str) -
     result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", there)).run()
 
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines([f"*gone says that {there} is gone with pytest>=8, but it still exists."])
+    result.stdout.fnmatch_lines([f"*removed says that pytest>=8 has no {there}, but it still exists."])
 
 
-def test_a_package_that_cannot_be_imported_is_not_taken_for_gone(bare_project: Project) -> None:
+def test_a_package_that_cannot_be_imported_is_not_taken_for_removed(bare_project: Project) -> None:
     result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", "pytst.Yield")).run()
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*snapshots/upstream.toml:3: gone: pytst.Yield does not belong to pytest, *"])
+    result.stderr.fnmatch_lines(["*snapshots/upstream.toml:2: removed: pytst.Yield does not belong to pytest, *"])
 
 
-def test_an_exception_that_cannot_be_read_was_not_foretold(bare_project: Project) -> None:
+def test_an_exception_that_cannot_be_read_was_not_expected(bare_project: Project) -> None:
     tests = """
 class Unreadable(TypeError):
     def __str__(self):
@@ -222,7 +225,7 @@ def test_a_variant_that_says_the_same_as_the_base_fails(bare_project: Project) -
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:3: moved says that snapshots/test_it/test_reply.toml changes with pytest>=8, "
+            "*snapshots/upstream.toml:2: moved says that snapshots/test_it/test_reply.toml changes with pytest>=8, "
             "and its variant snapshots/variants/moved/test_it/test_reply.toml says the same as the base.",
             "*Delete the variant, and the entry with its last one.",
         ]
@@ -250,7 +253,7 @@ def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         [
-            "*snapshots/upstream.toml:10: again and moved (snapshots/upstream.toml:3) both apply to the installed "
+            "*snapshots/upstream.toml:9: again and moved (snapshots/upstream.toml:2) both apply to the installed "
             "versions, and both have a variant of snapshots/test_it/test_reply.toml."
         ]
     )
@@ -259,9 +262,15 @@ def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        (CHANGE, "*upstream.toml:3: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
-        (CHANGE.replace("pytest>=8", "pytest=>8"), "*upstream.toml:4: 'pytest=>8' is no range of releases."),
-        (CHANGE.replace("[[change]]", "[[changed]]") + BREAK, "*upstream.toml has unknown tables: changed."),
+        (CHANGE, "*upstream.toml:2: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
+        (
+            CHANGE.replace("pytest>=8", "pytest=>8"),
+            "*upstream.toml:4: change.0.when: 'pytest=>8' is no range*",
+        ),
+        (
+            CHANGE.replace("[[change]]", "[[changed]]") + BREAK,
+            "*upstream.toml:1: *unknown field `changed`.",
+        ),
     ],
 )
 def test_a_ledger_that_does_not_fit_stops_the_run(bare_project: Project, entry: str, said: str) -> None:
@@ -299,7 +308,7 @@ def test_junit_xml_names_the_entry_that_decided(bare_project: Project, entry: st
     with_ledger(bare_project, entry).run("--junitxml=report.xml")
 
     found = [element.attrib for element in ElementTree.parse(bare_project.path / "report.xml").iter("property")]
-    assert found == [{"name": "hfmodels_ledger", "value": "type-as" if entry == BREAK else "gone"}]
+    assert found == [{"name": "hfmodels_ledger", "value": "type-as" if entry == BREAK else "removed"}]
 
 
 def test_workers_refuse_a_ledger_that_does_not_fit(bare_project: Project) -> None:
@@ -372,3 +381,76 @@ def test_many_entries_are_counted_in_the_header(bare_project: Project) -> None:
     result = bare_project.run()
 
     result.stdout.fnmatch_lines(["hfmodels ledger: 5 entries apply here (listed by `hfmodels ledger`)"])
+
+
+PROJECT_S_OWN = """
+def test_plain():
+    raise ValueError("a fault of the project")
+
+def test_forward(hf_models):
+    raise TypeError("type_as")
+"""
+
+
+@pytest.mark.parametrize(("entry", "outcome"), [(BREAK, "xfailed"), (REMOVAL, "skipped")])
+def test_an_entry_leaves_tests_without_our_fixtures_alone(bare_project: Project, entry: str, outcome: str) -> None:
+    ledger = entry.replace('["test_it.py::test_forward"]', '"test_it.py::*"')
+
+    with_ledger(bare_project, ledger, tests=PROJECT_S_OWN).run().assert_outcomes(**{"failed": 1, outcome: 1})
+
+
+def test_only_a_class_of_exceptions_is_what_a_break_expects(bare_project: Project) -> None:
+    tests = "class Mixin: ...\nclass Mixed(Mixin, ValueError): ...\ndef test_forward(hf_models): raise Mixed\n"
+
+    with_ledger(bare_project, BREAK.replace('"TypeError"', '"Mixin"'), tests=tests).run().assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "when", "file"),
+    [
+        ("os.nonexistent", "pytest>=8", None),
+        ("xml.dom.nonexistent", "pytest>=8", None),
+        ("pytest_hfmodels.nonexistent", "pytest>=8", None),
+        ("publish.nothing", "pytest>=8", "publish.py"),
+        ("publish.nothing", "publish>=1", "publish.py"),
+        ("test_it.nothing", "pytest>=8", "test_it.py"),
+    ],
+)
+def test_a_symbol_must_belong_to_its_package_and_nothing_of_the_project_is_imported(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch, symbol: str, when: str, file: str | None
+) -> None:
+    canary = bare_project.path / "canary"
+    with_ledger(bare_project, REMOVAL.replace("pytest.Yield", symbol).replace("pytest>=8", when))
+    if file is not None:
+        bare_project.write(f"open({str(canary)!r}, 'a').write('imported;')\ndef test_forward(hf_models): ...\n", file)
+    for name, text in {
+        "METADATA": "Metadata-Version: 2.1\nName: publish\nVersion: 1.0\n",
+        "RECORD": "publish.py,,\n",
+    }.items():
+        bare_project.write(text, f"publish-1.0.dist-info/{name}")
+    monkeypatch.syspath_prepend(bare_project.path)
+
+    result = bare_project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*snapshots/upstream.toml:2: *{symbol}*"])
+    assert canary.exists() is (file == "test_it.py")  # pytest collects it
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "dangling link"])
+def test_a_ledger_that_is_not_a_regular_file_stops_the_run(bare_project: Project, kind: str) -> None:
+    bare_project.write(RAISING)
+    path = bare_project.path / "snapshots" / "upstream.toml"
+    path.parent.mkdir()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+
+    with time_limit(20):
+        result = bare_project.run()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*upstream.toml*"])

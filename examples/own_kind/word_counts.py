@@ -13,7 +13,7 @@ from pytest_hfmodels.kinds.comparison import Difference
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_hfmodels.snapshots.toml_reader import Reader
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,24 @@ def tables(record: WordCounts) -> dict[str, Any]:
     return {"prompt": {"text": record.prompt}, "counts": dict(record.counts)}
 
 
-def load(reader: Reader, shared: Mapping[str, Any]) -> WordCounts:
-    counts = reader.table("counts")
-    return WordCounts(
-        provenance=shared["provenance"],
-        checkpoint=shared["checkpoint"],
-        prompt=reader.table("prompt").string("text"),
-        counts={word: counts.integer(word) for word in counts.values},
-    )
+@dataclass
+class Prompt:
+    """The table `prompt` of a snapshot."""
+
+    text: str
+
+
+@dataclass
+class Stored:
+    """The tables of a snapshot."""
+
+    prompt: Prompt
+    counts: dict[str, int]
+
+
+def load(file: TomlFile, shared: Mapping[str, Any]) -> WordCounts:
+    stored = file.convert(Stored)  # a table that does not fit is named with its line
+    return WordCounts(shared["provenance"], shared["checkpoint"], stored.prompt.text, stored.counts)
 
 
 def differences(recorded: WordCounts, observed: WordCounts) -> Iterator[Difference]:

@@ -35,9 +35,10 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.engines.availability import installed
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
-    from pytest_hfmodels.snapshots.project import find_root, find_snapshots  # starts pytest
+    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
-    ledger = read_ledger(find_snapshots() / LEDGER)
+    project = find_project()
+    ledger = read_ledger(project.snapshots / LEDGER)
     applying = ledger.applying(installed).entries
     for entry in ledger.entries if options.all else applying:
         print(visible_line(_line(entry, marked=options.all and entry in applying)))
@@ -47,13 +48,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"none of the ledger's {len(ledger.entries)} entries applies to the installed versions")
     if not options.check:
         return 0
-    from pytest_hfmodels.snapshots.unused_entries import idle_entries
+    from pytest_hfmodels.snapshots.unused import find_unused_entries
 
-    with chdir(find_root()):  # from a subfolder pytest would collect only that
-        idle = idle_entries(ledger)
-    for entry, reason in idle:
+    with chdir(project.root):  # from a subfolder pytest would collect only that
+        unused = find_unused_entries(ledger, project.root)
+    for entry, reason in unused:
         print(visible_line(f"{entry.place}: {entry.name} {reason}"))
-    return 1 if idle else 0
+    return 1 if unused else 0
 
 
 def _line(entry: Entry, *, marked: bool) -> str:

@@ -105,9 +105,9 @@ def _ledger() -> Sequence[Entry]:
     """Return the entries that a page tells of, before anything runs: a ledger that cannot be read is said at once."""
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
-    from pytest_hfmodels.snapshots.project import find_snapshots  # starts pytest
+    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
-    return read_ledger(find_snapshots() / LEDGER).entries
+    return read_ledger(find_project().snapshots / LEDGER).entries
 
 
 def _check(files: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 1 where there are some and they were not deleted."""
-    from pytest_hfmodels.snapshots.orphans import find_orphans  # imports pytest and collects the project
+    from pytest_hfmodels.snapshots.unused import find_orphans  # imports pytest and collects the project
 
     found = find_orphans(options.tests)
     for path in found:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
     from pytest_hfmodels.kinds.tolerance import Tolerance
-    from pytest_hfmodels.snapshots.toml_reader import Reader
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 
 class Record(Protocol):
@@ -139,7 +139,7 @@ class Kind(Generic[R]):
         name: in the snapshot's `kind`.
         tables: of a record: what a snapshot stores besides provenance, checkpoint and blocks: TOML's types, in order.
         load: of a file and of `provenance`, `checkpoint` and `blocks` as keywords: the record that `tables` stored.
-            Raises `SnapshotError` (`reader.error`) if a table is not what `tables` makes.
+            Raises `SnapshotError` (`file.convert`, `file.error`) if a table is not what `tables` makes.
         tolerant: names of the tables, or `table.key`, whose numbers are compared within the tolerance. In a rewritten
             file they keep their digits if they are still within it; all others are written anew.
         differences: of a recorded and an observed record: what differs, except numbers and settings.
@@ -157,7 +157,7 @@ class Kind(Generic[R]):
 
     name: str
     tables: Callable[[R], dict[str, Any]]
-    load: Callable[[Reader, Mapping[str, Any]], R]
+    load: Callable[[TomlFile, Mapping[str, Any]], R]
     differences: Callable[[R, R], Iterator[Difference]]
     numbers: Callable[[R, R], Iterator[tuple[str, int, float, float]]]
     summary: Callable[[R], str]

@@ -1,10 +1,14 @@
-"""How values are laid out in a snapshot: digits, sentences."""
+"""How values are laid out in a snapshot: token ids, digits, sentences. Imports msgspec."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any
+
+import msgspec
 
 DIGITS = 9
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # both engines take ids of 64 bits
 
 
 def rounded(value: Any) -> Any:
@@ -14,6 +18,4 @@ def rounded(value: Any) -> Any:
 
 def sentences(text: str) -> list[str]:
     """Split text after sentence ends and line ends, losing nothing: `"".join(sentences(text)) == text`."""
-    import re
-
     return re.findall(r".+?(?:[.!?]+\s+|\n+|\Z)", text, flags=re.DOTALL)

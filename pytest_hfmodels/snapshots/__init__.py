@@ -1,46 +1,36 @@
-"""Snapshots: the file format, the pure comparison, and their keeping by syrupy.
+"""Snapshots: the file format, where files live, keeping them by syrupy, the ledger, and what is pending.
 
-May import records; explain, reports and fixtures stand on it. Nothing here runs a model.
+May import kinds; explain, reports and fixtures stand on it. Nothing here runs a model. The public names resolve on
+first use (PEP 562): asking where something lives imports neither records nor syrupy.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
-from pytest_hfmodels.kinds.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
-from pytest_hfmodels.snapshots.format import dump, load
-from pytest_hfmodels.verdicts import Verdict
-
 if TYPE_CHECKING:
+    from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
+    from pytest_hfmodels.kinds.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
     from pytest_hfmodels.snapshots.assertion import (
         HFSnapshot,
         InconsistentRecordWarning,
         NearTieWarning,
         UnusedSnapshotWarning,
     )
+    from pytest_hfmodels.snapshots.format import dump, load
+    from pytest_hfmodels.verdicts import Verdict
 
-__all__ = [
-    "NOISE_FLOOR",
-    "Comparison",
-    "Difference",
-    "HFSnapshot",
-    "InconsistentRecordWarning",
-    "NearTieWarning",
-    "Tolerance",
-    "UnusedSnapshotWarning",
-    "Verdict",
-    "compare",
-    "dump",
-    "load",
-    "tolerance_for",
-]
-
-
-_WITH_SYRUPY = ("HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "UnusedSnapshotWarning")
+_HOMES = {
+    "kinds.comparison": ("Comparison", "Difference", "Verdict", "compare"),
+    "kinds.tolerance": ("NOISE_FLOOR", "Tolerance", "tolerance_for"),
+    "snapshots.assertion": ("HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "UnusedSnapshotWarning"),
+    "snapshots.format": ("dump", "load"),
+}
+__all__ = ["NOISE_FLOOR", "Comparison", "Difference", "Tolerance", "Verdict", "compare", "tolerance_for"]
+__all__ += ["HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "UnusedSnapshotWarning", "dump", "load"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _WITH_SYRUPY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pytest_hfmodels.snapshots import assertion  # imports syrupy, which only tests with a snapshot need
-
-    return getattr(assertion, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"pytest_hfmodels.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,10 +16,9 @@ from pytest_hfmodels.errors import LedgerError, SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.shell import command
-from pytest_hfmodels.snapshots.destination import why_no_ledger_written, why_not_written
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import LEDGER
+from pytest_hfmodels.snapshots.location import LEDGER, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -173,7 +172,7 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
             hint=f"Choose one of at most {_LONGEST}; --what has room for a sentence.",
         )
     ledger = project.snapshots / LEDGER
-    reason = why_no_ledger_written(project.root, project.snapshots)
+    reason = why_not_written(ledger, project.root, project.snapshots, is_ledger=True)
     if reason is not None:
         raise LedgerError(f"{relpath(ledger)} was not written: {reason}.", hint="Remove the link.")
     entry = f"variants/{variation.name}"

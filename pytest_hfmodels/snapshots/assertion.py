@@ -6,7 +6,6 @@ import sys
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from os.path import relpath
 from pathlib import PurePath
@@ -26,14 +25,17 @@ from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import Options, tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
-from pytest_hfmodels.snapshots.destination import why_not_written
-from pytest_hfmodels.snapshots.format import dump, load, parse
+from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break
-from pytest_hfmodels.snapshots.location import same_file_key, snapshot_file, snapshots_folder
+from pytest_hfmodels.snapshots.location import (
+    same_file_key,
+    snapshot_file,
+    snapshots_folder,
+    variant_of,
+    why_not_written,
+)
 from pytest_hfmodels.snapshots.pending import pending_folder
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
-from pytest_hfmodels.snapshots.toml_reader import read_file
-from pytest_hfmodels.snapshots.variants import variant_of
 from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.results.model import Compared
-    from pytest_hfmodels.snapshots.variants import Variant
+    from pytest_hfmodels.snapshots.format import Snapshot
+    from pytest_hfmodels.snapshots.ledger import Variant
 
     Explain = Callable[..., Explanation]
 
@@ -126,11 +129,13 @@ class HFSnapshot:
         if name is None:
             self._numbered.add(base)
         repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
-        may_write = not repeated and self._may_write(observed, path)
-        observation = Observation(observed, path, partial(self._tolerance, observed), self._accepted())
+        stored = read_snapshot(path)
+        may_write = not repeated and self._may_write(observed, stored)
+        tolerance = self._tolerance(observed, observed if stored is None else stored.record)
+        observation = Observation(observed, path, stored, tolerance, self._accepted())
         equal = self._assert(observation, name, may_write=may_write)
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
-        comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance(observed))
+        comparison = observation.comparison or Comparison(unseen, (), 0.0, tolerance)
         explanation = self._explained(observation, comparison, equal=equal)
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
@@ -193,7 +198,7 @@ class HFSnapshot:
     def _require_consistent(self, observation: Observation) -> None:
         """Warn if a record contradicts itself when it is recorded or would have been."""
         record = observation.record
-        found = kind_of(record).contradiction(record, observation.tolerance(record))
+        found = kind_of(record).contradiction(record, self._tolerance(record, record))
         if found is not None:
             text = f"{self.item.nodeid} recorded an output that contradicts itself: {found}"
             warnings.warn(text, InconsistentRecordWarning, stacklevel=4)
@@ -213,6 +218,8 @@ class HFSnapshot:
         assertion.update_new_snapshots_only = may_write and bool(
             config.getoption("update_new_snapshots_only", default=False)
         )
+        assert isinstance(assertion.extension, TomlSnapshotExtension)
+        assertion.extension.observation = observation
         equal = bool((assertion(name=name) if name else assertion) == observation)
         result = assertion.executions[assertion.num_executions - 1]
         if result.exception is not None:  # syrupy stores exceptions for its own report
@@ -221,14 +228,13 @@ class HFSnapshot:
             self._written[observation.path] = self
         return equal
 
-    def _may_write(self, observed: Record, path: Path) -> bool:
+    def _may_write(self, observed: Record, stored: Snapshot | None) -> bool:
         """Only one engine writes a file: torch, or the only one there if it also wrote what is in the file.
 
         Nor does one implementation replace what another recorded: ours is measured by upstream's Transformer-XL.
         """
         own = observed.provenance
-        text = read_file(path)
-        written = own if text is None else load(text, path).provenance
+        written = own if stored is None else stored.record.provenance
         if written.implementation != own.implementation:
             return False
         if own.engine == "torch":
@@ -242,21 +248,22 @@ class HFSnapshot:
         Raises:
             LedgerError: they are equal.
         """
-        text = read_file(variant.base)
-        if text is None:
+        stored = read_snapshot(variant.base)
+        if stored is None:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, and there is "
                 "no such snapshot.",
                 hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
             )
-        base, recorded = load(text, variant.base), observation.recorded
-        if recorded is not None and compare(base, recorded, observation.tolerance(base)).verdict is Verdict.SAME:
+        base, recorded = stored.record, observation.recorded
+        tolerance = self._tolerance(observation.record, base)
+        if recorded is not None and compare(base, recorded, tolerance).verdict is Verdict.SAME:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
                 f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
                 hint="Delete the variant, and the entry with its last one.",
             )
-        return compare(base, observation.record, observation.tolerance(base))
+        return compare(base, observation.record, tolerance)
 
     def _explained(self, observation: Observation, comparison: Comparison, *, equal: bool) -> Explanation | None:
         """Say why the two differ, while the model that made one of them is still in memory."""
@@ -315,9 +322,6 @@ class HFSnapshot:
         with suppress(OSError):
             if folder is not None:  # so that pytest makes its folder, and keeps git away from it
                 config.cache.mkdir("hfmodels-pending")
-        earlier = read_file(path)
-        kept = parse(earlier, path) if earlier is not None else None
-        accepts = None if observation.recorded is None else observation.tolerance(observation.recorded).accepts
         pending = Pending(
             test=self._writer(),
             verdict=found.verdict,
@@ -325,7 +329,7 @@ class HFSnapshot:
             compared=self._named(path),
             entry=found.entry,
             digest=digest_of(path),
-            text=dump(observation.record, earlier=kept, keep=accepts),
+            text=observation.text,
             cause=found.cause,
             why=() if found.explanation is None else _why(found.explanation),
         )

@@ -1,42 +1,45 @@
-"""A project's tests, collected without running any: for the commands that ask which test owns what."""
+"""Which tests own which snapshots: collected for commands, or watched while a run collects."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.model_request import uses_models, uses_snapshot
+from pytest_hfmodels.errors import OptionError, SnapshotError
+from pytest_hfmodels.model_request import uses_models
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.snapshots.location import snapshot_file, snapshots_folder
+from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.pending import pending_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_hfmodels.results.pending import Pending
+    from pytest_hfmodels.snapshots.pending import PendingFolder
 
-# Our package is imported already, which pytest warns about where it rewrites assertions; nothing is asserted here.
-QUIETLY = ("-q", "--assert=plain")
 
-
-def collect_project(arguments: Sequence[str] = ()) -> Collected:
+def collect_project(root: Path, arguments: Sequence[str] = ()) -> Collected:
     """Collect tests.
 
     Args:
+        root: of the project.
         arguments: what to collect, as pytest takes it; none for the whole project.
 
     Raises:
         SnapshotError: the collection fails.
     """
-    collected = Collected()
+    collected = Collected(root)
     status, output = run_quietly(collected, "--collect-only", "-p", "no:cacheprovider", *arguments)
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or not collected.folder.name:
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        tail = "\n".join(f"  {line}" for line in output.strip().splitlines()[-5:])
         raise SnapshotError(
-            f"The project's tests cannot all be collected (pytest's exit code {int(status)}), "
-            f"so it is unknown which snapshots belong to no test:\n{_tail(output)}",
+            f"The project's tests cannot all be collected (pytest's exit code {status}), "
+            f"so it is unknown which snapshots belong to no test:\n{tail}",
             hint="Correct the errors that `pytest --collect-only` prints, and try again.",
         )
     return collected
@@ -49,9 +52,11 @@ def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
         SnapshotError: the project's configuration is not UTF-8.
     """
     output = io.StringIO()
+    # Our package is imported already, which pytest warns about where it rewrites assertions; nothing is asserted here.
+    words = ["-q", "--assert=plain", *arguments]
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            return int(pytest.main([*QUIETLY, *arguments], plugins=[plugin])), output.getvalue()
+            return int(pytest.main(words, plugins=[plugin])), output.getvalue()
     except UnicodeDecodeError as error:  # pytest lets it through, without the file's name
         raise SnapshotError(
             f"pytest does not start here: a file that it reads is not UTF-8 ({error.reason}).",
@@ -59,58 +64,91 @@ def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
         ) from error
 
 
+def watch(config: pytest.Config) -> None:
+    """Let a run flag the pending changes whose tests it no longer finds: renaming a test leaves its change behind.
+
+    A run cannot tell where it collects a part of a file: what a node id names, or what failed last. What is deselected
+    later (`-k`, `-m`) has been collected.
+    """
+    folder = pending_folder(config)
+    if folder is None or config.option.collectonly:
+        return
+    if config.getoption("lf", default=False) or any("::" in argument for argument in config.args):
+        return
+    config.pluginmanager.register(_StaleMarker(config.rootpath, folder), "hfmodels-stale-marker")
+
+
 class Collected:
-    """A pytest plugin that remembers the collected tests and files."""
+    """A pytest plugin that knows which test files were collected as a whole, and which snapshots their tests own."""
 
-    def __init__(self) -> None:
-        self.root = Path()
-        self.folder = Path()
-        self.modules: set[Path] = set()
-        self.files: set[Path] = set()
-        self.others: set[Path] = set()
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.nodeids: list[str] = []
-        self.using: list[str] = []
+        self.using: list[str] = []  # the tests with a fixture of ours
+        self.owned: set[Path] = set()  # the first snapshot of each test, relative to the root
+        self._modules: set[str] = set()
+        self._collected: set[str] = set()
+        self._in_part: set[str] = set()
 
-    def pytest_collectstart(self, collector: pytest.Collector) -> None:
-        """Remember a test file."""
-        if isinstance(collector, pytest.Module):
-            self.modules.add(collector.path)
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        """Remember that a file is collected for its tests: doctests of it are reported under the same name."""
+        self._modules.add(self._named(module_path).as_posix())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Forget a test file that skipped itself."""
-        if report.skipped:  # `pytest.importorskip` at the top of a module
-            self.modules = {path for path in self.modules if not str(path).endswith(report.nodeid.split("::")[0])}
+        """Remember a test file; one that failed or skipped itself, or a class of which did, says nothing."""
+        file = report.nodeid.partition("::")[0]
+        (self._collected if report.passed else self._in_part).add(file)
 
-    @pytest.hookimpl(tryfirst=True)  # before anything is deselected
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Remember tests and their files."""
-        self.root, self.folder = config.rootpath, snapshots_folder(config)
-        self.nodeids = [stable_nodeid(item) for item in items]
-        self.using = [stable_nodeid(item) for item in items if uses_models(item)]
-        self.files = {snapshot_file(item, 0) for item in items if uses_snapshot(item)}
-        self.others = {snapshot_file(item, 0) for item in items if not uses_snapshot(item)}
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Remember a test, by the snapshot that it owns or would: it may ask for its fixture while it runs."""
+        self.nodeids.append(stable_nodeid(item))
+        if uses_models(item):
+            self.using.append(self.nodeids[-1])
+        with contextlib.suppress(OptionError):  # said where it matters
+            self.owned.add(self._named(snapshot_file(item, 0)))
 
-    def may_own(self, file: Path) -> bool:
-        """Tell whether a test could use a file: in doubt it could.
+    def has_owner(self, snapshot: Path, test_file: str) -> bool | None:
+        """Return whether a collected test owns a snapshot; None if its test file was not collected as a whole.
 
-        A collected test does; or one that names no `hf_snapshot`, which may still ask for it while it runs; or the test
-        module is there and was not collected, or skipped itself.
+        Args:
+            snapshot: its path.
+            test_file: the file of its test, relative to the root.
         """
-        module = self.root / file.parent.relative_to(self.folder).with_suffix(".py")
-        if module.exists() and module not in self.modules:
+        if any(_belongs(self._named(snapshot), own) for own in self.owned):
             return True
-        return any(belongs(file, own) for own in self.files | self.others)
+        return False if test_file in (self._collected & self._modules) - self._in_part else None
+
+    def may_own(self, snapshot: Path, folder: Path) -> bool:
+        """Return whether a test could use a snapshot in the folder of all snapshots; in doubt it could."""
+        test_file = Path(relpath(snapshot.parent, folder)).with_suffix(".py")
+        owner = self.has_owner(snapshot, test_file.as_posix())
+        return owner is not False if (self.root / test_file).exists() else bool(owner)
+
+    def _named(self, path: Path) -> Path:
+        return Path(relpath(path, self.root))
 
 
-def belongs(file: Path, own: Path) -> bool:
-    """Tell whether `file` is the first or a further snapshot (`.1`, `[name]`) of the test whose first one is `own`."""
+class _StaleMarker(Collected):
+    """Flags the stale changes as soon as everything is collected; under xdist every worker does."""
+
+    def __init__(self, root: Path, folder: PendingFolder) -> None:
+        super().__init__(root)
+        self._folder = folder
+
+    @pytest.hookimpl(tryfirst=True)  # before an xdist worker says that it has collected, and tests begin
+    def pytest_collection_finish(self) -> None:
+        self._folder.flag(self._is_gone)
+
+    def _is_gone(self, pending: Pending) -> bool | None:
+        owner = self.has_owner(self.root / pending.snapshot, pending.test.partition("::")[0])
+        return None if owner is None else not owner
+
+
+def _belongs(file: Path, own: Path) -> bool:
+    """Return whether a file is the first snapshot of a test, `own`, or a further one (`.1`, `[name]`)."""
     rest = file.stem.removeprefix(own.stem)
     return (
         file.parent == own.parent
         and file.stem.startswith(own.stem)
         and (not rest or (rest[0] == "." and rest[1:].isdigit()) or (rest[0] == "[" and rest[-1] == "]"))
     )
-
-
-def _tail(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-5:])

@@ -1,21 +1,21 @@
-"""The snapshot file: records to TOML and back, with file and line in every complaint."""
+"""The snapshot file: records to TOML and back."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pytest_hfmodels.engines.availability import ENGINES, described
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.kinds.evidence import NORMALIZED, Block
+from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import kind_named, kind_names, kind_of
-from pytest_hfmodels.snapshots.toml_reader import Reader, parse_toml, snapshot_hint
+from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, snapshot_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pytest_hfmodels.kinds.base import Record
@@ -24,7 +24,91 @@ FORMAT = 1
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
 _COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
-_BLOCKS = ("block", "mean", "rms", "probe")
+_BLOCKS = ["block", "mean", "rms", "probe"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot file and the record in it."""
+
+    file: TomlFile
+    record: Record
+
+
+class _Provenance(msgspec.Struct):
+    recorded_with: dict[str, Any]
+    versions: dict[str, Any]
+
+
+class _Forward(msgspec.Struct):
+    columns: list[str]
+    blocks: list[tuple[str, float, float, float]]
+    normalized: list[tuple[float, float, float, float, float]] | None = None  # files of earlier versions have none
+
+
+class _Shared(msgspec.Struct):
+    """What every kind stores."""
+
+    kind: str
+    provenance: _Provenance
+    checkpoint: dict[str, Any]
+    forward: _Forward
+
+
+def read_snapshot(path: Path) -> Snapshot | None:
+    """Read a snapshot; None if there is none. Raises as `load`, or if it cannot be read."""
+    file = read_toml(path, hint=snapshot_hint(path))
+    return None if file is None else Snapshot(file, _record(file))
+
+
+def load(text: str, path: Path) -> Record:
+    """Return the record that a snapshot file holds.
+
+    Args:
+        text: its content.
+        path: its name, for messages.
+
+    Raises:
+        SnapshotError: it is not TOML, has a newer format, or is not a valid record; with file and line.
+    """
+    return parse_snapshot(text, path).record
+
+
+def parse_snapshot(text: str, path: Path) -> Snapshot:
+    """Return a text as the snapshot that it is; see `load`."""
+    file = parse_toml(text, path, hint=snapshot_hint(path))
+    return Snapshot(file, _record(file))
+
+
+def parse(text: str, path: Path) -> dict[str, Any]:
+    """Return a snapshot as plain data, unchecked. Raises SnapshotError if it is not TOML."""
+    return parse_toml(text, path, hint=snapshot_hint(path)).values
+
+
+def _record(file: TomlFile) -> Record:
+    found = file.values.get("format")
+    if found != FORMAT:
+        raise file.error(
+            f"the file has format {found!r}, and this version reads {FORMAT}",
+            "format",
+            hint="Upgrade pytest-hfmodels; or delete the file and record it anew: pytest --snapshot-update.",
+        )
+    tables = file.convert(_Shared)
+    kind = kind_named(tables.kind)
+    if kind is None:
+        raise file.error(
+            f"the kind {tables.kind!r} is not registered; there is {', '.join(kind_names())}",
+            "kind",
+            hint="If it is a kind of the project's own, register it in the conftest.py of the root or of the test's "
+            f"folder (docs/own-kinds.md). {file.hint}",
+        )
+    shared = {
+        "provenance": _load_provenance(file, tables.provenance),
+        "checkpoint": _load_checkpoint(file, tables.checkpoint),
+        "blocks": _load_blocks(file, tables.forward),
+    }
+    record: Record = kind.load(file, shared)
+    return record
 
 
 def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any = None) -> str:
@@ -39,14 +123,15 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
-    kind = kind_of(record)
+    kind, own = kind_of(record), asdict(record.provenance)
+    versions = own.pop("versions")
     tables = {
         "format": FORMAT,
         "kind": record.kind,
-        "provenance": _provenance(record.provenance),
-        "checkpoint": _checkpoint(record.checkpoint),
+        "provenance": {"recorded_with": own, "versions": dict(versions)},
+        "checkpoint": {name: value for name, value in asdict(record.checkpoint).items() if value not in (None, "")},
         **kind.tables(record),
-        "forward": _blocks(record.blocks),
+        "forward": _forward(record.blocks),
     }
     if earlier is not None and keep is not None and _computed_alike(earlier, tables):
         for name in (*kind.tolerant, "forward"):
@@ -56,57 +141,6 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     for name, value in tables.items():
         document.add(name, _item(value))
     return tomlkit.dumps(document)
-
-
-def load(text: str, path: Path) -> Record:
-    """Return the record that a snapshot file holds.
-
-    Args:
-        text: its content.
-        path: its name, for messages.
-
-    Raises:
-        SnapshotError: it is not TOML, has a newer format, or is not a valid record; with file and line.
-    """
-    reader = Reader(parse(text, path), text, path)
-    found = reader.integer("format")
-    if found != FORMAT:
-        raise reader.error(
-            ("format",),
-            f"the file has format {found}, and this version reads {FORMAT}",
-            "Upgrade pytest-hfmodels; or delete the file and record it anew: pytest --snapshot-update.",
-        )
-    name = reader.string("kind")
-    kind = kind_named(name)
-    if kind is None:
-        raise reader.error(
-            ("kind",),
-            f"the kind {name!r} is not registered; there is {', '.join(kind_names())}",
-            f"If it is a kind of the project's own, register it in the conftest.py of the root or of the test's folder "
-            f"(docs/own-kinds.md). {snapshot_hint(path)}",
-        )
-    shared = {
-        "provenance": _load_provenance(reader),
-        "checkpoint": _load_checkpoint(reader),
-        "blocks": _load_blocks(reader),
-    }
-    record: Record = kind.load(reader, shared)
-    return record
-
-
-def parse(text: str, path: Path) -> dict[str, Any]:
-    """Return the TOML of a snapshot file as plain data.
-
-    Raises:
-        SnapshotError: it is not TOML (with line and column), or it is nested too deeply.
-    """
-    try:
-        return parse_toml(text)
-    except ValueError as error:
-        raise SnapshotError(
-            f"The snapshot {path} is not valid TOML: {error}.",
-            hint=snapshot_hint(path),
-        ) from error
 
 
 def _keep_digits_of(now: dict[str, Any], earlier: Mapping[str, Any], path: Sequence[str], keep: Any) -> None:
@@ -137,76 +171,45 @@ def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
 
 
-def _checkpoint(checkpoint: CheckpointSeen) -> dict[str, Any]:
-    return {name: value for name, value in asdict(checkpoint).items() if value not in (None, "")}
+def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
+    trail = ("provenance", "recorded_with")
+    found = file.convert(Provenance, {**tables.recorded_with, "versions": tables.versions}, *trail)
+    if found.engine not in ENGINES.names():
+        what = f"the engine {found.engine!r} is not one of {', '.join(ENGINES.names())}"
+        raise file.error(what, *trail, "engine")
+    others = [name for name in ENGINES.names() if name != found.engine and name in found.versions]
+    if others and described(found.engine).packages[0] not in found.versions:  # it lists that of its own engine
+        raise file.error(f"{found.engine!r} contradicts the versions, which list only {others[0]}", *trail, "engine")
+    return found
 
 
-def _provenance(provenance: Provenance) -> dict[str, Any]:
-    own = {name: value for name, value in asdict(provenance).items() if name != "versions"}
-    return {"recorded_with": own, "versions": dict(provenance.versions)}
-
-
-def _load_provenance(reader: Reader) -> Provenance:
-    table = reader.table("provenance")
-    own = table.table("recorded_with")
-    versions = {name: str(value) for name, value in table.table("versions").values.items()}
-    names = ("implementation", "dtype", "attention", "device", "cpu")
-    engine = own.string("engine")
-    if engine not in ENGINES.names():
-        raise own.error(("engine",), f"unknown engine {engine!r}", f"It is {' or '.join(ENGINES.names())}.")
-    other = next((name for name in ENGINES.names() if name != engine and name in versions), None)
-    if other and described(engine).packages[0] not in versions:  # a record lists the version of its own engine
-        raise own.error(
-            ("engine",),
-            f"{engine!r} contradicts the versions, which list only {other}",
-        )
-    return Provenance(
-        engine=engine,
-        versions=versions,
-        **{name: own.string(name) for name in names},
-    )
-
-
-def _load_checkpoint(reader: Reader) -> CheckpointSeen:
-    table = reader.table("checkpoint")
-    names = ("name", "origin", "weights", "config", "tokenizer")
-    revision = table.string("revision") if "revision" in table.values else None
-    overrides = _load_overrides(table) if "overrides" in table.values else ""
-    return CheckpointSeen(revision=revision, overrides=overrides, **{name: table.string(name) for name in names})
-
-
-def _load_overrides(table: Reader) -> str:
-    text = table.string("overrides")
+def _load_checkpoint(file: TomlFile, values: dict[str, Any]) -> CheckpointSeen:
+    found = file.convert(CheckpointSeen, {"revision": None, **values}, "checkpoint")
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise table.error(("overrides",), "it is not a JSON object of configuration fields")
-    return text
+        msgspec.json.decode(found.overrides or "{}", type=dict)
+    except (msgspec.DecodeError, RecursionError):
+        raise file.error("it is not a JSON object of configuration fields", "checkpoint", "overrides") from None
+    return found
 
 
-def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
-    found = list(blocks)
-    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.probe))] for block in found]
-    table: dict[str, Any] = {"columns": list(_BLOCKS), "blocks": rows}
-    if found and all(block.normalized for block in found):  # files of earlier versions have none
-        table["normalized"] = [[rounded(value) for value in block.normalized] for block in found]
-    return table
-
-
-def _load_blocks(reader: Reader) -> tuple[Block, ...]:
-    reader.require_columns("forward", _BLOCKS)
-    rows = list(reader.rows("forward", "blocks", (str, float, float, float)))
-    if "normalized" not in reader.table("forward").values:
+def _load_blocks(file: TomlFile, forward: _Forward) -> tuple[Block, ...]:
+    if forward.columns != _BLOCKS:
+        raise file.error(f"the columns are not {', '.join(_BLOCKS)}", "forward", "columns")
+    rows, normalized = forward.blocks, forward.normalized
+    if normalized is None:
         return tuple(Block(*row) for row in rows)
-    normalized = list(reader.rows("forward", "normalized", (float,) * NORMALIZED))
     if len(normalized) != len(rows):
-        raise reader.table("forward").error(
-            ("normalized",),
-            f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}",
-        )
-    return tuple(replace(Block(*row), normalized=tuple(more)) for row, more in zip(rows, normalized, strict=True))
+        what = f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}"
+        raise file.error(what, "forward", "normalized")
+    return tuple(replace(Block(*row), normalized=more) for row, more in zip(rows, normalized, strict=True))
+
+
+def _forward(blocks: Sequence[Block]) -> dict[str, Any]:
+    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.probe))] for block in blocks]
+    table: dict[str, Any] = {"columns": _BLOCKS, "blocks": rows}
+    if blocks and all(block.normalized for block in blocks):
+        table["normalized"] = [[rounded(value) for value in block.normalized] for block in blocks]
+    return table
 
 
 def _item(value: Any, *, inline: bool = False) -> Any:

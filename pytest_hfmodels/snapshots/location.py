@@ -1,10 +1,11 @@
-"""Which file a test's snapshot lives in: the one place that knows."""
+"""Which file a test's snapshot lives in, and which files may be written as snapshots: the one place that knows."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
 from hashlib import sha256
+from os.path import abspath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.model_request import engine_segment
 from pytest_hfmodels.node_ids import stable_id
 from pytest_hfmodels.options import Options
+from pytest_hfmodels.session import VARIANTS
 
 if TYPE_CHECKING:
     import pytest
+
+    from pytest_hfmodels.snapshots.ledger import Variant
 
 # Bytes of a test's name and of a snapshot's; file systems allow 255 in all, and temporary names need room too.
 _LONGEST = 160
@@ -34,18 +38,28 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     Raises:
         OptionError: the test file lies outside the project's root.
     """
-    config = getattr(item, "config", None)
-    if config is None:  # syrupy's stand-in for an item in an xdist controller, asked for a folder only
-        return item.path.parent / "__snapshots__" / item.path.stem / f"{item.name}.toml"
+    root = item.config.rootpath
     try:
-        mirrored = item.path.relative_to(config.rootpath).with_suffix("")
+        mirrored = item.path.relative_to(root).with_suffix("")
     except ValueError as error:
         raise OptionError(
-            f"{item.path} lies outside the project's root {config.rootpath}, where its snapshots would be kept.",
+            f"{item.path} lies outside the project's root {root}, where its snapshots would be kept.",
             hint="Run pytest with --rootdir set to the folder that holds both.",
         ) from error
     suffix = f"[{_safe(index, _LONGEST_NAME)}]" if isinstance(index, str) else f".{index}" if index else ""
-    return snapshots_folder(config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
+    return snapshots_folder(item.config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
+
+
+def variant_of(item: pytest.Item, base: Path) -> Variant | None:
+    """Return the variant that holds instead of a base, or None."""
+    return item.config.stash.get(VARIANTS, {}).get(base)
+
+
+def file_in_force(item: pytest.Item, index: int | str) -> Path:
+    """Return the file that an assertion compares with here: the base or a variant; arguments as for `snapshot_file`."""
+    base = snapshot_file(item, index)
+    variant = variant_of(item, base)
+    return base if variant is None else variant.path
 
 
 def same_file_key(path: Path) -> str:
@@ -113,3 +127,42 @@ def _safe(name: str, longest: int) -> str:
         return safe
     kept = safe.encode()[: longest - 17].decode(errors="ignore")
     return f"{kept}-{sha256(name.encode()).hexdigest()[:16]}"
+
+
+def why_not_written(path: Path, root: Path, snapshots: Path, *, is_ledger: bool = False) -> str | None:
+    """Return why a file must not be written as a snapshot or as the ledger, or None if it may be.
+
+    A snapshot is a `.toml` file below the snapshots folder, but not the ledger, and no link in its path leads out of
+    that folder.
+
+    Args:
+        path: the file; it need not exist.
+        root: the project's root.
+        snapshots: the folder of all snapshots.
+        is_ledger: whether the file is the ledger.
+    """
+    shown, folder = relpath(snapshots, root), Path(abspath(snapshots))  # noqa: PTH100 - links are checked below
+    try:
+        place = Path(abspath(path))  # noqa: PTH100
+        real_folder, real_place = folder.resolve(), path.resolve()
+        if folder.is_relative_to(root) and not real_folder.is_relative_to(root.resolve()):
+            return f"{shown} is a link that leads out of the project, to {real_folder}"
+        if not place.is_relative_to(folder):
+            return f"it is not below {shown}"
+        if not real_place.is_relative_to(real_folder):
+            return f"a link leads out of {shown}, to {real_place}"
+        names = place.relative_to(folder), real_place.relative_to(real_folder)
+        if not is_ledger and not all(map(_is_snapshot, names)):
+            return "a snapshot must be a .toml file that is not hidden"
+        occupied = next(there for there in (real_place, *real_place.parents) if os.path.lexists(there))
+        if occupied != real_place and not occupied.is_dir():
+            return f"{occupied} is not a folder"
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
+        return str(error)
+    return None
+
+
+def _is_snapshot(name: Path) -> bool:
+    """Return whether a name below the snapshots folder may be a snapshot's. File systems may ignore case."""
+    hidden = any(part.startswith(".") for part in name.parts)
+    return name.suffix == ".toml" and not hidden and str(name).casefold() != LEDGER

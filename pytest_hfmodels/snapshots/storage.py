@@ -1,96 +1,97 @@
 """How syrupy keeps our files: one TOML file a test under one folder, written atomically, never deleted.
 
 Imported only when a test uses `hf_snapshot`, because syrupy is. syrupy re-imports the extension by name in an xdist
-controller, so that it must stay a module-level class that needs no arguments.
+controller, so it must stay a module-level class that needs no arguments.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syrupy.data import SnapshotCollections
-from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.kinds.comparison import Comparison, compare
-from pytest_hfmodels.snapshots.format import dump, load, parse
-from pytest_hfmodels.snapshots.toml_reader import read_file
-from pytest_hfmodels.snapshots.variants import file_in_force
+from pytest_hfmodels.snapshots.format import dump, parse_snapshot
+from pytest_hfmodels.snapshots.location import file_in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from syrupy.data import SnapshotCollection
     from syrupy.location import PyTestLocation
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
 
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.tolerance import Tolerance
+    from pytest_hfmodels.snapshots.format import Snapshot
     from pytest_hfmodels.verdicts import Verdict
 
 
 @dataclass
 class Observation:
-    """A record on its way through syrupy, with what comparing it takes.
+    """A record and the snapshot that it is compared with.
 
     Args:
-        record: what was observed.
-        path: the file it belongs to.
-        tolerance: for numbers, against a given recorded side.
+        record: what the test observed.
+        path: the file.
+        stored: what the file holds, or None if there is no file.
+        tolerance: for numbers.
         accepted: the verdicts that pass.
-        recorded: filled in once there is a file to compare with.
-        comparison: likewise.
     """
 
     record: Record
     path: Path
-    tolerance: Callable[[Record], Tolerance]
+    stored: Snapshot | None
+    tolerance: Tolerance
     accepted: frozenset[Verdict]
-    recorded: Record | None = None
-    comparison: Comparison | None = None
+
+    @property
+    def recorded(self) -> Record | None:
+        """The record in the file."""
+        return None if self.stored is None else self.stored.record
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """The verdict and what differs; None if there is no file."""
+        return None if self.stored is None else compare(self.stored.record, self.record, self.tolerance)
+
+    @cached_property
+    def text(self) -> str:
+        """What an update writes: numbers within the tolerance keep their digits."""
+        if self.stored is None:
+            return dump(self.record)
+        return dump(self.record, earlier=self.stored.file.values, keep=self.tolerance.accepts)
 
 
 class TomlSnapshotExtension(SingleFileSnapshotExtension):
-    """Serializes an `Observation`, and compares it as a record instead of as text."""
+    """Stores and compares an `Observation`; `hf_snapshot` sets it before it lets syrupy compare."""
 
-    _write_mode = WriteMode.TEXT
     file_extension = "toml"
 
-    _observation: Observation | None = None
+    observation: Observation
 
     def serialize(self, data: SerializableData, **options: Any) -> SerializedData:
-        """Remember what is being asserted, and return its text with the recorded digits kept where they still hold."""
-        del options  # syrupy's include, exclude and matcher work on values that it prints itself
-        self._observation = data
-        earlier = read_file(data.path)
-        if earlier is None:
-            return dump(data.record)
-        recorded = load(earlier, data.path)
-        return dump(data.record, earlier=parse(earlier, data.path), keep=data.tolerance(recorded).accepts)
+        """Return what an update writes."""
+        del data, options  # syrupy's include, exclude and matcher work on values that it prints itself
+        return self.observation.text
+
+    def read_snapshot_data_from_location(self, **location: str) -> SerializableData | None:
+        """Return the text that was read; None if there is no file."""
+        del location
+        stored = self.observation.stored
+        return None if stored is None else stored.file.text
 
     def matches(self, *, serialized_data: SerializedData, snapshot_data: SerializedData) -> bool:
         """Compare records; also keeps syrupy from rewriting a file whose numbers moved within tolerance."""
         del serialized_data
-        seen = self._observation
-        assert seen is not None, "syrupy serializes before it compares"
-        seen.recorded = load(str(snapshot_data), seen.path)
-        seen.comparison = compare(seen.recorded, seen.record, seen.tolerance(seen.recorded))
-        return seen.comparison.verdict in seen.accepted
-
-    def read_snapshot_data_from_location(
-        self, *, snapshot_location: str, snapshot_name: str, session_id: str
-    ) -> SerializableData | None:
-        """Read a file, or say in a sentence why it cannot be read."""
-        del snapshot_name, session_id
-        return read_file(Path(snapshot_location))
-
-    @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """Return the folder that mirrors the test file."""
-        return str(file_in_force(test_location.item, 0).parent)
+        seen = self.observation
+        if seen.stored is None:  # before syrupy 7, an earlier run of the test in this session may not be written yet
+            seen.stored = parse_snapshot(str(snapshot_data), seen.path)
+        return seen.comparison is not None and seen.comparison.verdict in seen.accepted
 
     @classmethod
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: SnapshotIndex = 0) -> str:
@@ -103,9 +104,10 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         return str(file_in_force(test_location.item, index))
 
     @classmethod
-    def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
-        """Tell whether a file belongs to a test: several engines' items share one."""
-        return Path(snapshot_location).parent.name == file_in_force(test_location.item, 0).parent.name
+    def matches_test_location(cls, **locations: Any) -> bool:
+        """Return True: several engines' items share one file, and none of them has its name."""
+        del locations
+        return True
 
     def discover_snapshots(self, **options: Any) -> SnapshotCollections:
         """Show syrupy no files, so that it deletes none: an engine may be missing, or a test deselected."""

@@ -85,7 +85,9 @@ def _told(before: Row, now: Row, report: dict[str, Any]) -> int:
 def _known(snapshot: str, before: str, now: str) -> Iterator[Change]:
     """Yield the entries that hold for one of two releases, and that have a variant of a snapshot."""
     folder = ROOT / "snapshots"
-    for change in read_ledger(folder / "upstream.toml").changes:
+    for change in read_ledger(folder / "upstream.toml").entries:
+        if not isinstance(change, Change):
+            continue
         sides = [all(holds(requirement, release) for requirement in change.when) for release in (before, now)]
         name = snapshot.partition("/suites/")[2]
         if sides[0] != sides[1] and (folder / change.folder / "suites" / name).is_file():

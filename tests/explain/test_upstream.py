@@ -12,7 +12,7 @@ from packaging.version import Version
 from pytest_hfmodels.explain import explain
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import load
-from pytest_hfmodels.snapshots.ledger import read_ledger
+from pytest_hfmodels.snapshots.ledger import Change, read_ledger
 from suites.gpt2 import EOS, PROMPT
 
 from .expected import CAUSES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds import Record
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
-CHANGES = read_ledger(SNAPSHOTS / "upstream.toml").changes
+CHANGES = [entry for entry in read_ledger(SNAPSHOTS / "upstream.toml").entries if isinstance(entry, Change)]
 BEAM: dict[str, Any] = {"max_length": 50, "num_beams": 5, "no_repeat_ngram_size": 2, "early_stopping": True}
 BATCH = ["My name is Hasnain", PROMPT, "I was going with my dog"]
 

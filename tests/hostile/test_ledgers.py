@@ -53,7 +53,7 @@ def classes() -> dict[str, Texts]:
         "ledger-field": {
             f"{kind} {field}={value:.20}": f"[[{kind}]]\n{SHARED}{field} = {value}\n"
             for kind, fields in {
-                "removal": ("tests", "gone", "reference", "more"),
+                "removal": ("tests", "symbol", "reference", "more"),
                 "break": ("tests", "raises", "match"),
                 "change": ("snapshots", "cause"),
             }.items()
@@ -88,9 +88,9 @@ def classes() -> dict[str, Texts]:
             "unknown": "[[kind]]\nx = 1",
             "long": "#" * 10**7,
         },
-        "ledger-gone": {
-            gone: f'{REMOVAL}gone = "{gone}"\n'
-            for gone in (
+        "ledger-symbol": {
+            symbol: f'{REMOVAL}symbol = "{symbol}"\n'
+            for symbol in (
                 "os.nonexistent",
                 "publish.y",
                 "publish",
@@ -205,7 +205,7 @@ def _act(entry: Removal | Break, root: Path) -> None:
     if isinstance(entry, Removal):
         expectations.skip_removed(Item())  # type: ignore[arg-type] # it is asked for no more than it has
     else:
-        expectations._foretold(entry, TypeError("a" * 60 + "!"))
+        expectations.is_expected(entry, TypeError("a" * 60 + "!"))
 
 
 def test_no_variant_has_imported_what_it_names() -> None:

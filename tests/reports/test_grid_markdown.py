@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from packaging.requirements import Requirement
 
 from pytest_hfmodels.reports.grid_markdown import code, escape, render
-from pytest_hfmodels.snapshots.ledger import Change
+from pytest_hfmodels.snapshots.ledger import parse_ledger
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult
 
@@ -40,11 +41,22 @@ def test_tests_with_nothing_to_look_at_share_a_line_unless_all_are_asked_for() -
 
 
 def test_the_page_says_which_command_wrote_it_and_tells_the_ledger_s_entries_in_their_words() -> None:
-    known = Change(
-        "beams", (Requirement("transformers<5"),), "beams end later", "a/b#1", "upstream.toml:2", "variants/b"
-    )
-    other = Change("other", (Requirement("six<1"),), "nothing here", "", "upstream.toml:9", "variants/o")
-    text = render(grids.mostly_the_same(), [known, other], command="hfmodels matrix transformers==4.57.6,5.23.0")
+    ledger = """
+[[change]]
+name = "beams"
+when = "transformers<5"
+what = "beams end later"
+reference = "a/b#1"
+snapshots = "variants/b"
+
+[[change]]
+name = "other"
+when = "six<1"
+what = "nothing here"
+snapshots = "variants/o"
+"""
+    entries = parse_ledger(ledger, Path("upstream.toml")).entries
+    text = render(grids.mostly_the_same(), entries, command="hfmodels matrix transformers==4.57.6,5.23.0")
 
     assert text.startswith(
         "# What changes between releases of transformers\n\n"

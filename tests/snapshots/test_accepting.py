@@ -257,7 +257,7 @@ def test_a_range_that_is_too_wide_is_named_and_not_pending(changed: Project) -> 
 
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
-        ["*the base snapshot matches here, so before-8 covers too many releases: narrow `when` at *:2"]
+        ["*the base snapshot matches here, so before-8 covers too many releases: narrow `when` at *:1"]
     )
     assert main(["pending"]) == 0
 
@@ -344,10 +344,10 @@ def test_the_ledger_command_finds_entries_about_nothing(changed: Project, capsys
     assert (fine, main(["ledger", "--check"])) == (0, 1)
 
     assert capsys.readouterr().out.splitlines()[1:] == [
-        f"snapshots/upstream.toml:2: before-8 has a variant that belongs to no test: {variants}/test_gone.toml",
-        f"snapshots/upstream.toml:2: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
-        "snapshots/upstream.toml:8: b names tests that do not exist: x.py::test",
-        "snapshots/upstream.toml:8: b has no effect on tests that use no fixture of this plugin: "
+        f"snapshots/upstream.toml:1: before-8 has a variant that belongs to no test: {variants}/test_gone.toml",
+        f"snapshots/upstream.toml:1: before-8 has a variant that says the same as the base: {variants}/test_reply.toml",
+        "snapshots/upstream.toml:7: b names tests that do not exist: x.py::test",
+        "snapshots/upstream.toml:7: b has no effect on tests that use no fixture of this plugin: "
         "test_plain.py::test_plain",
     ]
 

@@ -393,7 +393,7 @@ def test_a_file_that_is_no_text_is_told(bare_project: Project, content: bytes) -
     result = bare_project.run("--snapshot-update")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*The snapshot * cannot be read: *"])
+    result.stdout.fnmatch_lines(["*test_it.toml cannot be read: *"])
     assert file.read_bytes() == content
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import re
 import time
 import tomllib
 from dataclasses import replace
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import tomlkit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,12 +17,14 @@ from pytest_hfmodels import SnapshotError
 from pytest_hfmodels.kinds import Beam, Block, ClassifiedInput, Loss, Prompt, Step
 from pytest_hfmodels.kinds.evidence import NORMALIZED
 from pytest_hfmodels.kinds.layout import sentences
-from pytest_hfmodels.snapshots import dump, load
+from pytest_hfmodels.snapshots import Tolerance, Verdict, compare, dump, load
 from pytest_hfmodels.snapshots.format import keep_digits, parse
 
-from ..example_records import STEPS, beams, classification, generation, moved, provenance
+from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, moved, provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_hfmodels.kinds import Record
 
 COMMITTED = Path(__file__).parents[2] / "snapshots"
@@ -197,99 +202,89 @@ RECORDED = dump(generation())
 def complaint(text: str) -> str:
     with pytest.raises(SnapshotError) as raised:
         load(text, FILE)
-    assert raised.value.hint
+    assert "pytest --snapshot-update" in raised.value.hint
     return raised.value.message
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "said"),
+    ("old", "new", "line", "key"),
     [
         ("format = 1", "format = 2", "format = 2", "format: the file has format 2, and this version reads 1"),
-        ("format = 1", 'format = "1"', "format = ", "format: '1' is not an integer"),
-        ("format = 1", "format = true", "format = ", "format: True is not an integer"),
-        ("format = 1\n", "", None, "format: is missing"),
+        ("format = 1", 'format = "1"', "format = ", "format: "),
+        ("format = 1\n", "", None, "format: "),
         ('kind = "generation"', 'kind = "poem"', "kind = ", "kind: the kind 'poem' is not registered"),
-        ('text = "My name is"', "text = 3", "text = 3", "prompt.text: 3 is not a string"),
-        ("ids = [5, 6, 7]", 'ids = [5, "6", 7]', "ids = [5", "prompt.ids.1: '6' is not an integer"),
-        ("ids = [5, 6, 7]", "ids = 5", "ids = 5", "prompt.ids: 5 is not an array"),
-        ('[13, " and", -0.5,', '[13, " and",', '[13, " and"', "steps.rows.1: row 1 does not have 7 columns"),
-        (
-            '[13, " and", -0.5,',
-            '[13, " and", "often",',
-            '[13, " and"',
-            "steps.rows.1: 'often' in row 1 is not a number",
-        ),
-        ("ids = [5, 6, 7]", f"ids = [5, {2**63}, 7]", "ids = [5", f"prompt.ids.1: {2**63} is too large for a token id"),
-        ('[13, " and"', f'[{10**30}, " and"', f"[{10**30}", f"steps.rows.1: {10**30} in row 1 is too large for a"),
-        ('[13, " and"', '[13.5, " and"', '[13.5, " and"', "steps.rows.1: 13.5 in row 1 is not an integer"),
-        (
-            'engine = "torch"',
-            'engine = "jax"',
-            "recorded_with",
-            "provenance.recorded_with.engine: unknown engine 'jax'",
-        ),
-        ("[output]", "[outputs]", None, "output: is missing"),
-        ('weights = "sha256:w"\n', "", "[checkpoint]", "checkpoint.weights: is missing"),
+        ('text = "My name is"', "text = 3", "text = 3", "prompt.text: "),
+        ("ids = [5, 6, 7]", 'ids = [5, "6", 7]', "ids = [5", "prompt.ids.1: "),
+        ("ids = [5, 6, 7]", "ids = [5, -6, 7]", "ids = [5", "prompt.ids.1: "),
+        ("ids = [5, 6, 7]", f"ids = [5, {2**63}, 7]", "ids = [5", "prompt.ids.1: "),
+        ("ids = [5, 6, 7]", "ids = 5", "ids = 5", "prompt.ids: "),
+        ('[13, " and", -0.5,', '[13, " and",', '[13, " and"', "steps.rows.1: "),
+        ('[13, " and", -0.5,', '[13, " and", "often",', '[13, " and"', "steps.rows.1.2: "),
+        ('[13, " and"', f'[{10**30}, " and"', f"[{10**30}", "steps.rows.1.0: "),
+        ('[13, " and"', '[13.5, " and"', '[13.5, " and"', "steps.rows.1.0: "),
+        ('engine = "torch"', 'engine = "jax"', "recorded_with", "provenance.recorded_with.engine: "),
+        ("[output]", "[outputs]", None, "object missing required field `output`"),
+        ('weights = "sha256:w"\n', "", "[checkpoint]", "checkpoint: object missing required field `weights`"),
+        ('tokenizer = "sha256:t"', 'tokenizer = "t"\noverrides = "[]"', "overrides = ", "checkpoint.overrides: "),
         ("[steps]", "steps = 4\n[stops]", None, "steps"),
+        ('columns = ["id", ', 'columns = ["ids", ', 'columns = ["ids', "steps.columns: the columns are not id, "),
+        ('columns = ["id"', 'columns = "id" # ["id"', 'columns = "id"', "steps.columns: "),
+        (
+            'columns = ["block", ',
+            "columns = [",
+            'columns = ["mean',
+            "forward.columns: the columns are not block",
+        ),
     ],
 )
-def test_an_edited_file_is_refused_with_file_and_line(old: str, new: str, line: str | None, said: str) -> None:
+def test_an_edited_file_is_refused_with_file_and_line(old: str, new: str, line: str | None, key: str) -> None:
     assert old in RECORDED
     text = RECORDED.replace(old, new, 1)
 
     message = complaint(text)
 
-    assert said in message
-    number = 1 if line is None else 1 + next(n for n, found in enumerate(text.splitlines()) if line in found)
+    assert key in message
     if line is not None:
+        number = next(number for number, found in enumerate(text.splitlines(), 1) if line in found)
         assert message.startswith(f"{FILE}:{number}: ")
-    else:
-        assert message.startswith(f"{FILE}:")
 
 
 @pytest.mark.parametrize("text", [RECORDED.replace("[prompt]", "[prompt"), "<<<<<<< HEAD\n" + RECORDED, "\0"])
 def test_a_file_that_is_no_toml_is_refused_with_its_line(text: str) -> None:
-    message = complaint(text)
-
-    assert message.startswith(f"The snapshot {FILE} is not valid TOML: ")
-    assert "line " in message
-
-
-def test_an_empty_file_is_refused() -> None:
-    assert "format: is missing" in complaint("")
-
-
-def test_a_second_table_of_beams_is_found_by_its_line() -> None:
-    text = dump(beams()).replace("score = -0.625", 'score = "low"')
-
-    number = 1 + next(n for n, line in enumerate(text.splitlines()) if 'score = "low"' in line)
-    assert complaint(text).startswith(f"{FILE}:{number}: beams.1.score: 'low' is not a number")
-
-
-def test_a_wrong_classification_is_refused() -> None:
-    text = dump(classification())
-
-    assert "inputs.1.logits.2: 'high' is not a number" in complaint(text.replace("-0.5, 0.75]", '-0.5, "high"]'))
-    assert "inputs.0.label: 1 is not a string" in complaint(text.replace('label = "calm"', "label = 1"))
-    assert "loss.labels: is missing" in complaint(text.replace("labels = [0, 2]\n", ""))
+    assert re.match(rf"{FILE} is not valid TOML: .*line \d", complaint(text))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("record", "old", "new", "key"),
     [
-        ('columns = ["id", ', 'columns = ["ids", ', "steps.columns: the columns are not id, text, log-probability"),
-        ('columns = ["id", ', "columns = [", "steps.columns: the columns are not id, text, log-probability"),
-        ('columns = ["id"', 'columns = "id" # ["id"', "steps.columns: 'id' is not an array"),
-        ('columns = ["block", ', "columns = [", "forward.columns: the columns are not block, mean, rms, probe"),
-        ("ids = [11, 13, 15]", "ids = [11, 13, 16]", "beams.0.ids: the ids of the first beam are not the ids in steps"),
-        ("score = -0.5\ntext = [", 'score = -0.5\ntext = ["x", ', "beams.0.text: the text of the first beam is not"),
+        (beams(), "score = -0.625", 'score = "low"', "beams.1.score: "),
+        (
+            beams(),
+            "ids = [11, 13, 15]",
+            "ids = [11, 13, 16]",
+            "beams.0.ids: the ids of the first beam",
+        ),
+        (
+            beams(),
+            "score = -0.5\ntext = [",
+            'score = -0.5\ntext = ["x", ',
+            "beams.0.text: the text of the first beam",
+        ),
+        (classification(), "-0.5, 0.75]", '-0.5, "high"]', "inputs.1.logits.2: "),
+        (classification(), 'label = "calm"', "label = 1", "inputs.0.label: "),
+        (classification(), "labels = [0, 2]\n", "", "loss: object missing required field `labels`"),
     ],
 )
-def test_a_file_that_contradicts_itself_is_refused(old: str, new: str, said: str) -> None:
-    text = dump(beams())
+def test_an_edited_table_of_several_is_found_by_its_line(record: Record, old: str, new: str, key: str) -> None:
+    text = dump(record)
     assert old in text
+    changed = text.replace(old, new, 1)
+    number = 1 + text[: text.index(old)].count("\n") + (old.count("\n") if "text = [" in old else 0)
 
-    assert said in complaint(text.replace(old, new, 1))
+    message = complaint(changed)
+
+    assert key in message
+    assert "loss" in key or message.startswith(f"{FILE}:{number}: ")
 
 
 def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
@@ -302,3 +297,78 @@ def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
         took.append(time.perf_counter() - start)
 
     assert took[1] < 80 * took[0]  # 20 times as long, and 400 times where each line counts those before it
+
+
+Trail = tuple[str | int, ...]
+# Fails nothing: who recorded the file, and on which checkpoint. Each has another value after every upgrade.
+SURROUNDINGS = ("provenance", "checkpoint")
+# Fails nothing: evidence, which an explanation reads after something else has failed. A runner-up may change with
+# rounding, and a gap or a fingerprint has no tolerance.
+EVIDENCE = ("frontier", "forward")
+RUNNER_UP = (5, 6)  # columns of steps.rows
+
+
+def values(found: Any, trail: Trail = ()) -> Iterator[tuple[Trail, Any]]:
+    """Yield every value of a parsed file that decides about a verdict."""
+    if isinstance(found, dict | list):
+        for name, value in found.items() if isinstance(found, dict) else enumerate(found):
+            yield from values(value, (*trail, name))
+    elif trail[0] not in (*SURROUNDINGS, *EVIDENCE) and not (trail[:2] == ("steps", "rows") and trail[3] in RUNNER_UP):
+        yield trail, found
+
+
+def edited(value: Any) -> Any:
+    """Return another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    return f"{value}x" if isinstance(value, str) else value + 1
+
+
+def is_green(text: str, record: Record) -> bool:
+    """Return whether the file can be read and agrees with the record."""
+    try:
+        recorded = load(text, FILE)
+    except SnapshotError:
+        return False
+    return compare(recorded, record, Tolerance(0.125)).verdict is Verdict.SAME
+
+
+@pytest.mark.parametrize("record", [generation(), beams(), classification()], ids=["greedy", "beams", "classification"])
+def test_no_edit_of_a_recorded_value_stays_green(record: Record) -> None:
+    whole = tomllib.loads(dump(record))
+    assert is_green(tomlkit.dumps(whole), record)
+
+    green = []
+    for trail, value in values(whole):
+        changed = copy.deepcopy(whole)
+        place: Any = changed
+        for name in trail[:-1]:
+            place = place[name]
+        place[trail[-1]] = edited(value)
+        if is_green(tomlkit.dumps(changed), record):
+            green.append(trail)
+
+    assert green == []
+
+
+def rewritten(before: Record, now: Record) -> dict[str, Any]:
+    """Return the file of `before` rewritten with `now`, under a tolerance of 0.1."""
+    text = dump(now, earlier=parse(dump(before), FILE), keep=lambda a, b: abs(a - b) <= 0.1)
+    return tomllib.loads(text)
+
+
+@pytest.mark.parametrize("name", ["repetition_penalty", "length_penalty"])
+def test_a_setting_is_written_anew(name: str) -> None:
+    before, now = (generation(effective={**EFFECTIVE, name: value}) for value in (1.3, 1.25))
+
+    assert rewritten(before, now)["effective"][name] == 1.25
+
+
+def test_a_label_that_was_given_is_written_anew() -> None:
+    before, now = (
+        replace(classification(), loss=Loss(value, ((label, 0.0), (0.0, 1.0))))
+        for value, label in ((0.5, 0.9), (0.51, 0.85))
+    )
+
+    found = rewritten(before, now)["loss"]
+    assert (found["value"], found["labels"][0][0]) == (0.5, 0.85)

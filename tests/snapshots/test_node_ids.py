@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.snapshots.ledger import parse_ledger
 from pytest_hfmodels.snapshots.pending import select
 
 from .test_pending import a_change
@@ -40,13 +39,10 @@ def selected(root: Path, name: str, typed: str) -> list[str]:
     return [pending.test.partition("::")[2] for pending in select(found, [f"{root}/tests/test_it.py::{typed}"], root)]
 
 
-@pytest.mark.parametrize(("name", "typed"), AS_PYTEST_SAYS)
-def test_a_pending_change_is_found_by_the_id_that_pytest_prints(tmp_path: Path, name: str, typed: str) -> None:
-    assert selected(tmp_path, name, typed) == [name]
-
-
-@pytest.mark.parametrize(("name", "typed"), TYPED)
-def test_a_pending_change_is_found_by_the_id_that_people_type(tmp_path: Path, name: str, typed: str) -> None:
+@pytest.mark.parametrize(("name", "typed"), [*AS_PYTEST_SAYS, *TYPED])
+def test_a_pending_change_is_found_by_the_id_that_pytest_prints_or_people_type(
+    tmp_path: Path, name: str, typed: str
+) -> None:
     assert selected(tmp_path, name, typed) == [name]
 
 
@@ -60,29 +56,3 @@ def test_an_exact_id_comes_before_one_with_an_engine(tmp_path: Path) -> None:
     found = [a_change("test_a[torch-b]"), a_change("test_a[torch-torch-b]")]
 
     assert select(found, [f"{tmp_path}/tests/test_it.py::test_a[torch-b]"], tmp_path) == found[:1]
-
-
-LEDGER = """
-[[break]]
-name = "known"
-when = "pytest>=1"
-what = "known"
-raises = "AssertionError"
-tests = ["test_it.py::{}"]
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "typed"), [*TYPED, ("test_params[torch-two words]", "test_params[two*]"), (r"test_b[gr\xfc]", "*[g*ü]")]
-)
-def test_a_ledger_entry_is_written_with_the_id_that_people_type(tmp_path: Path, name: str, typed: str) -> None:
-    ledger = parse_ledger(LEDGER.format(typed), tmp_path / "upstream.toml")
-
-    assert ledger.about(f"test_it.py::{name}") is not None
-
-
-@pytest.mark.parametrize(("name", "typed"), OTHERS)
-def test_a_ledger_entry_is_not_about_another_id(tmp_path: Path, name: str, typed: str) -> None:
-    ledger = parse_ledger(LEDGER.format(typed), tmp_path / "upstream.toml")
-
-    assert ledger.about(f"test_it.py::{name}") is None

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_hfmodels.files import write_atomically
 from pytest_hfmodels.snapshots import dump, tolerance_for
+from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
 from pytest_hfmodels.verdicts import Verdict
 
@@ -42,28 +43,28 @@ def test_leaving(snapshot):
 """
 
 
-def observation(path: Path, **changes: Any) -> Observation:
-    tolerance = tolerance_for("float32", same_engine=True)
-    return Observation(generation(**changes), path, lambda _: tolerance, frozenset({Verdict.SAME}))
-
-
-def test_a_record_is_compared_as_a_record_and_not_as_text(tmp_path: Path) -> None:
+def observed(tmp_path: Path, **changes: Any) -> Observation:
+    """Return a record beside the snapshot of one that differs by `changes`."""
     path = tmp_path / "a.toml"
     path.write_text(dump(generation()))
-    extension = TomlSnapshotExtension()
-    text = str(extension.serialize(observation(path, steps=moved(0, by=5e-5))))
+    tolerance = tolerance_for("float32", same_engine=True)
+    return Observation(generation(**changes), path, read_snapshot(path), tolerance, frozenset({Verdict.SAME}))
 
-    assert extension.matches(serialized_data=text, snapshot_data=path.read_text())
-    assert not extension.matches(serialized_data=text, snapshot_data=dump(generation(STEPS[:2])))
+
+@pytest.mark.parametrize(("steps", "same"), [(moved(0, by=5e-5), True), (STEPS[:2], False)])
+def test_a_record_is_compared_as_a_record_and_not_as_text(tmp_path: Path, steps: Any, *, same: bool) -> None:
+    extension = TomlSnapshotExtension()
+    extension.observation = observed(tmp_path, steps=steps)
+
+    text = str(extension.serialize(None))
+
+    assert extension.matches(serialized_data=text, snapshot_data=dump(generation())) is same
 
 
 def test_what_is_written_keeps_the_digits_that_still_hold(tmp_path: Path) -> None:
-    path = tmp_path / "a.toml"
-    path.write_text(dump(generation()))
+    steps = moved(0, by=5e-5, steps=moved(1, by=0.25))
 
-    text = TomlSnapshotExtension().serialize(observation(path, steps=moved(0, by=5e-5, steps=moved(1, by=0.25))))
-
-    assert text == dump(generation(moved(1, by=0.25)))
+    assert observed(tmp_path, steps=steps).text == dump(generation(moved(1, by=0.25)))
 
 
 @pytest.mark.parametrize("removed", ["test", "file", "skip", "deselect", "module"])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pytest_hfmodels.kinds.classification.record import ClassificationRecord, ClassifiedInput, Loss
-from pytest_hfmodels.kinds.layout import rounded
+from pytest_hfmodels.kinds.layout import TokenId, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.snapshots.toml_reader import Reader
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 
 def tables(record: ClassificationRecord) -> dict[str, Any]:
@@ -34,21 +36,32 @@ def tables(record: ClassificationRecord) -> dict[str, Any]:
     return found
 
 
-def load(reader: Reader, shared: Mapping[str, Any]) -> ClassificationRecord:
+class _Input(msgspec.Struct):
+    text: str
+    ids: tuple[TokenId, ...]
+    logits: tuple[float, ...]
+    label: str
+    margin: float
+    labels: tuple[str, ...]
+
+
+class _Loss(msgspec.Struct):
+    value: float
+    labels: tuple[Any, ...]
+
+
+class _Stored(msgspec.Struct):
+    effective: dict[str, Any]
+    inputs: list[_Input] = []
+    loss: _Loss | None = None
+
+
+def load(file: TomlFile, shared: Mapping[str, Any]) -> ClassificationRecord:
     """Return the record of a snapshot."""
-    inputs = tuple(
-        ClassifiedInput(
-            text=row.string("text"),
-            ids=row.integers("ids"),
-            logits=row.numbers("logits"),
-            label=row.string("label"),
-            margin=row.number("margin"),
-            labels=row.strings("labels"),
-        )
-        for row in reader.tables("inputs")
+    stored = file.convert(_Stored)
+    return ClassificationRecord(
+        effective=stored.effective,
+        inputs=tuple(ClassifiedInput(*msgspec.structs.astuple(row)) for row in stored.inputs),
+        loss=None if stored.loss is None else Loss(stored.loss.value, stored.loss.labels),
+        **shared,
     )
-    loss = None
-    if "loss" in reader.values:
-        table = reader.table("loss")
-        loss = Loss(value=table.number("value"), labels=tuple(table.array("labels")))
-    return ClassificationRecord(effective=dict(reader.table("effective").values), inputs=inputs, loss=loss, **shared)

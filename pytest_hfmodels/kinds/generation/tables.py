@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step
-from pytest_hfmodels.kinds.layout import rounded, sentences
+from pytest_hfmodels.kinds.layout import TokenId, rounded, sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pytest_hfmodels.snapshots.toml_reader import Reader
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
-_STEPS = ("id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text")
+_STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
 
 
 def tables(record: GenerationRecord) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def tables(record: GenerationRecord) -> dict[str, Any]:
         "effective": {name: value for name, value in record.effective.items() if value is not None},
         "output": {"text": sentences(record.text)},
         "steps": {
-            "columns": list(_STEPS),
+            "columns": _STEPS,
             "rows": [[rounded(value) for value in asdict(step).values()] for step in record.steps],
         },
     }
@@ -35,33 +37,56 @@ def tables(record: GenerationRecord) -> dict[str, Any]:
     return found
 
 
-def load(reader: Reader, shared: Mapping[str, Any]) -> GenerationRecord:
+class _Prompt(msgspec.Struct):
+    text: str
+    ids: tuple[TokenId, ...]
+
+
+class _Output(msgspec.Struct):
+    text: list[str]
+
+
+class _Steps(msgspec.Struct):
+    columns: list[str]
+    rows: list[tuple[TokenId, str, float, float, float, TokenId, str]]
+
+
+class _Beam(msgspec.Struct):
+    ids: tuple[TokenId, ...]
+    score: float
+    text: list[str]
+
+
+class _Frontier(msgspec.Struct):
+    gaps: tuple[float, ...] = ()
+
+
+class _Stored(msgspec.Struct):
+    prompt: _Prompt
+    effective: dict[str, Any]
+    output: _Output
+    steps: _Steps
+    beams: list[_Beam] = []
+    frontier: _Frontier = msgspec.field(default_factory=_Frontier)
+
+
+def load(file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
     """Return the record of a snapshot."""
-    reader.require_columns("steps", _STEPS)
-    steps = tuple(Step(*row) for row in reader.rows("steps", "rows", (int, str, float, float, float, int, str)))
-    beams = tuple(
-        Beam(ids=beam.integers("ids"), score=beam.number("score"), text="".join(beam.strings("text")))
-        for beam in reader.tables("beams")
-    )
-    prompt = reader.table("prompt")
-    text = "".join(reader.table("output").strings("text"))
-    if beams:
-        _require_first_beam(reader, beams[0], steps, text)
+    stored = file.convert(_Stored)
+    text = "".join(stored.output.text)
+    if stored.steps.columns != _STEPS:
+        raise file.error(f"the columns are not {', '.join(_STEPS)}", "steps", "columns")
+    for beam in stored.beams[:1]:  # a recorded one is always the output: the file was edited
+        if list(beam.ids) != [row[0] for row in stored.steps.rows]:
+            raise file.error("the ids of the first beam are not the ids in steps.rows", "beams", "0", "ids")
+        if "".join(beam.text) != text:
+            raise file.error("the text of the first beam is not output.text", "beams", "0", "text")
     return GenerationRecord(
-        prompt=Prompt(text=prompt.string("text"), ids=prompt.integers("ids")),
-        effective=dict(reader.table("effective").values),
-        steps=steps,
-        beams=beams,
-        frontier=reader.table("frontier").numbers("gaps") if beams else (),
+        prompt=Prompt(stored.prompt.text, stored.prompt.ids),
+        effective=stored.effective,
+        steps=tuple(Step(*row) for row in stored.steps.rows),
+        beams=tuple(Beam(beam.ids, beam.score, "".join(beam.text)) for beam in stored.beams),
+        frontier=stored.frontier.gaps,
         text=text,
         **shared,
     )
-
-
-def _require_first_beam(reader: Reader, beam: Beam, steps: Sequence[Step], text: str) -> None:
-    """Refuse a first beam that is not the output: a recorded one always is, so the file was edited."""
-    first = next(reader.tables("beams"))
-    if beam.ids != tuple(step.id for step in steps):
-        raise first.error(("ids",), "the ids of the first beam are not the ids in steps.rows")
-    if beam.text != text:
-        raise first.error(("text",), "the text of the first beam is not output.text")

@@ -1,0 +1,104 @@
+"""Snapshot files that belong to no test, and ledger entries that are about nothing: for the commands."""
+
+from __future__ import annotations
+
+from os.path import relpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.kinds.comparison import compare
+from pytest_hfmodels.kinds.tolerance import tolerance_for
+from pytest_hfmodels.snapshots.collected import collect_project
+from pytest_hfmodels.snapshots.format import read_snapshot
+from pytest_hfmodels.snapshots.ledger import Break, Change, Removal, matches_test
+from pytest_hfmodels.snapshots.project import find_project
+from pytest_hfmodels.snapshots.toml_reader import read_toml
+from pytest_hfmodels.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.snapshots.collected import Collected
+    from pytest_hfmodels.snapshots.ledger import Entry, Ledger
+
+
+def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
+    """Return the snapshot files of this project that no collected test could use, relative to the current folder.
+
+    Args:
+        arguments: what to collect, as pytest takes it. With any, only files below the folders that mirror the
+            collected test files are looked at.
+
+    Raises:
+        SnapshotError: the collection fails, so the orphans are unknown.
+    """
+    if any("::" in argument for argument in arguments):
+        raise SnapshotError(
+            "hfmodels orphans takes test files and folders: one test says nothing of the others in its file.",
+            hint="Name the file, or nothing for the whole project.",
+        )
+    project = find_project()
+    collected = collect_project(project.root, arguments)
+    folders = {project.root / file.parent for file in collected.owned} if arguments else {project.snapshots}
+    found = (file for folder in folders for file in folder.rglob("*.toml") if _is_ours(file, project.snapshots))
+    return sorted(Path(relpath(file)) for file in found if not collected.may_own(file, project.snapshots))
+
+
+def _is_ours(file: Path, folder: Path) -> bool:
+    """Return whether a file is a base: others may keep TOML there too, and variants belong to the ledger."""
+    if relpath(file, folder).startswith("variants"):
+        return False
+    try:
+        found = read_toml(file, hint="")
+    except SnapshotError:
+        return False
+    return found is not None and {"format", "kind", "provenance"} <= found.values.keys()
+
+
+def find_unused_entries(ledger: Ledger, root: Path) -> list[tuple[Entry, str]]:
+    """Return the entries that no test of the project is about, or whose variants say what the base says, and why.
+
+    Args:
+        ledger: all entries: an unused one is unused in every release.
+        root: of the project.
+
+    Raises:
+        SnapshotError: the project cannot be collected, or a file cannot be read.
+    """
+    collected = collect_project(root)
+    return [(entry, reason) for entry in ledger.entries for reason in _reasons(entry, ledger.path.parent, collected)]
+
+
+def _reasons(entry: Entry, folder: Path, collected: Collected) -> Iterator[str]:
+    if isinstance(entry, Break | Removal):
+        for pattern in entry.tests:
+            if not any(matches_test(pattern, nodeid) for nodeid in collected.nodeids):
+                yield f"names tests that do not exist: {pattern}"
+            elif not any(matches_test(pattern, nodeid) for nodeid in collected.using):
+                yield f"has no effect on tests that use no fixture of this plugin: {pattern}"
+    elif isinstance(entry, Change):
+        yield from _variants(folder / entry.folder, folder, collected)
+
+
+def _variants(own: Path, folder: Path, collected: Collected) -> Iterator[str]:
+    files = sorted(own.rglob("*.toml"))
+    if not files:
+        yield f"keeps its snapshots in {relpath(own)}, and there are none"
+    for path in files:
+        base = folder / path.relative_to(own)
+        if not collected.may_own(base, folder):
+            yield f"has a variant that belongs to no test: {relpath(path)}"
+        elif not base.exists():
+            yield f"has a variant without a base: {relpath(path)}"
+        elif _is_same(base, path):
+            yield f"has a variant that says the same as the base: {relpath(path)}"
+
+
+def _is_same(base: Path, variant: Path) -> bool:
+    before, now = read_snapshot(base), read_snapshot(variant)
+    if before is None or now is None:
+        return False
+    engines = {side.record.provenance.engine for side in (before, now)}
+    tolerance = tolerance_for(now.record.provenance.dtype, same_engine=len(engines) == 1)
+    return compare(before.record, now.record, tolerance).verdict is Verdict.SAME
