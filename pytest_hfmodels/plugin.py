@@ -241,8 +241,7 @@ def _attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestR
     first = item.stash.get(COMPARED, 0)
     item.stash[COMPARED] = len(compared)
     entry = None if _expectations() is None else _expectations().deciding_entry(item)
-    failed = report.failed and call.excinfo is not None
-    raises = f"{call.excinfo.typename} in {call.when}" if failed and call.excinfo is not None else None
+    raises = call.excinfo.typename if report.failed and call.excinfo is not None else None
     attach(report, item, compared[first:], entry=entry, raises=raises)
     report.user_properties += properties(compared, entry)
 

@@ -126,8 +126,9 @@ def missing(name: EngineName) -> str | None:
     if find_spec("transformers") is None:
         return "transformers is not installed"
     wanted = described(name)
-    absent = None if find_spec(wanted.packages[0]) else f"{wanted.packages[0]} is not installed"
-    return wanted.misfit() or absent
+    if find_spec(wanted.packages[0]) is None:
+        return f"{wanted.packages[0]} is not installed"
+    return wanted.misfit()
 
 
 def usable() -> tuple[EngineName, ...]:

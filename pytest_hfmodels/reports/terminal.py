@@ -56,8 +56,13 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
 
 def verdict_line(found: Compared) -> str:
     """Return the verdict, the cause where it is known, and what differs first, in a line."""
+    return f"{found.verdict}: {reason_line(found)}"
+
+
+def reason_line(found: Compared) -> str:
+    """Return the same without the verdict."""
     cause = f"{in_words(found.cause)}: " if found.cause is not None else ""
-    return f"{found.verdict}: {cause}{visible_line(found.headline)}"
+    return f"{cause}{visible_line(found.headline)}"
 
 
 def _from(test: str, root: Path, here: Path) -> str:

@@ -37,7 +37,7 @@ def attach(
         item: the test.
         comparisons: made since the phase before.
         entry: the ledger entry that decided the outcome, or None.
-        raises: the exception that failed the phase; None if it did not fail.
+        raises: the class of the exception that failed the phase; None if it did not fail.
     """
     request, made = request_of(item), tuple(comparisons)
     engine = request.engine if request is not None else made[0].observed.provenance.engine if made else None
@@ -57,6 +57,7 @@ class _Test:
     outcome: Outcome = "passed"
     reason: str = ""
     details: str = ""
+    failed_in: str | None = None
     seconds: float = 0.0
     ours: bool = False
     phases: list[PhaseResult] = field(default_factory=list)
@@ -102,9 +103,12 @@ def first_line(text: str) -> str:
 def _judge(test: _Test, report: pytest.TestReport) -> None:
     """Let one phase say what became of the test."""
     expected = getattr(report, "wasxfail", None)
+    if test.outcome in ("failed", "error"):  # the first failure says most
+        return
     if report.failed:
         test.outcome = "failed" if report.when == "call" else "error"
-        test.reason, test.details = _crash(report), str(report.longrepr)[-_DETAILS:]
+        test.reason, test.details = _crash(report), _details(report)
+        test.failed_in = None if str(report.when) == "???" else report.when
     elif report.skipped:
         test.outcome = "skipped" if expected is None else "xfailed"
         test.reason = first_line(_skip_reason(report) if expected is None else expected)
@@ -129,8 +133,9 @@ def _result(nodeid: str, test: _Test) -> TestResult:
         cause=None if spoken is None else spoken.cause,
         headline=("" if spoken is None else spoken.headline) or test.reason,
         details=test.details,
-        raises=_last(phase.raises for phase in test.phases),
-        entry=entry or _last(found.entry for found in comparisons),
+        raises=next((phase.raises for phase in test.phases if phase.raises is not None), None),
+        failed_in=test.failed_in,
+        entry=entry,
         seconds=round(test.seconds, 3),
         comparisons=comparisons,
     )
@@ -149,13 +154,24 @@ def _last(values: Iterable[str | None]) -> str | None:
     return next((value for value in reversed([*values]) if value is not None), None)
 
 
-def _crash(report: pytest.TestReport) -> str:
+def reason_of(report: pytest.CollectReport | pytest.TestReport) -> str:
+    """Return why a report failed or was skipped, in a line."""
+    return first_line(_skip_reason(report)) if report.skipped else _crash(report)
+
+
+def _crash(report: pytest.CollectReport | pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     said = crash.message if crash is not None else str(report.longrepr)
-    return re.sub(r"^pytest_hfmodels\.errors\.\w+: ", "", first_line(said))  # a sentence already
+    errors = re.findall(r"^E\s+(.*)", said, flags=re.MULTILINE)  # of a text that pytest has laid out
+    return re.sub(r"^pytest_hfmodels\.errors\.\w+: ", "", first_line(errors[-1] if errors else said))
 
 
-def _skip_reason(report: pytest.TestReport) -> str:
+def _details(report: pytest.TestReport) -> str:
+    text = "\n".join([str(report.longrepr), *(text for title, text in report.sections if title == "hfmodels")])
+    return text[-_DETAILS:]
+
+
+def _skip_reason(report: pytest.CollectReport | pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     return str(report.longrepr)

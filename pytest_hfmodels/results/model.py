@@ -138,7 +138,7 @@ class PhaseResult:
     Args:
         engine: that the test ran on, or None.
         entry: the ledger entry that decided the outcome, or None.
-        raises: the exception that failed it, and the phase: `TypeError in call`; None if it did not fail.
+        raises: the class of the exception that failed it; None if it did not fail.
         comparisons: made since the phase before.
     """
 
@@ -162,8 +162,9 @@ class TestResult:
         cause: of its most serious comparison, unless it failed for another reason.
         headline: why it is not the same, in a line; for a skipped test the reason.
         details: what pytest printed of a test that failed.
-        raises: the exception that failed it, and the phase: `TypeError in call`; None if it did not fail.
-        entry: the ledger entry that decided about it, or None.
+        raises: the class of the exception that failed it; None if it did not fail, or its process died.
+        failed_in: the first phase that failed: `setup`, `call` or `teardown`; None likewise.
+        entry: the ledger entry that decided its outcome, or None.
         seconds: what it took, with its fixtures.
         comparisons: in the order in which the test made them.
     """
@@ -180,6 +181,7 @@ class TestResult:
     headline: str
     details: str
     raises: str | None
+    failed_in: str | None
     entry: str | None
     seconds: float
     comparisons: tuple[Compared, ...]
@@ -188,6 +190,12 @@ class TestResult:
     def failed(self) -> bool:
         """Whether the test turned the run red."""
         return self.outcome in ("failed", "error")
+
+    @property
+    def base(self) -> Verdict | None:
+        """The most serious verdict against a base for which a variant stood, or None."""
+        found = [compared.base for compared in self.comparisons if compared.base is not None]
+        return min(found, key=BY_SEVERITY.index, default=None)
 
     @property
     def gravest(self) -> Compared | None:

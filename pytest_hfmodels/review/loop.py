@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import replace
 from os.path import relpath
@@ -79,7 +80,7 @@ class Walk:
         """Return None where it is decided or skipped, and else what to show."""
         trouble = problem(shown, self._root)
         keys = self._keys(shown, group, in_order=trouble is None)
-        self._say("  ".join(f"{key} {what}" for key, what in keys.items()))
+        self._terminal.say(*_in_columns(keys, self._terminal.width))
         while True:
             key = self._terminal.ask("> ").strip().lower()
             if key == "q":
@@ -223,6 +224,15 @@ class Walk:
     @property
     def _root(self) -> Path:
         return self._project.root
+
+
+def _in_columns(keys: dict[str, str], width: int) -> list[str]:
+    """Return the keys and what they do on lines that break between them."""
+    items = "  ".join(f"{key} {what}".replace(" ", _HARD) for key, what in keys.items())
+    return [line.replace(_HARD, " ") for line in textwrap.wrap(items, width)]
+
+
+_HARD = "\N{NO-BREAK SPACE}"
 
 
 class _Left(Exception):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.rows import Row
     from pytest_hfmodels.versions.running import Processes
 
-REPORT_LOG = "pytest-reportlog>=0.4"
 _SHOWN = 600  # characters of an installer's complaint
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _SOURCE = re.compile(r"--(find-links|(extra-)?index-url|no-index)\b")
@@ -172,7 +171,7 @@ class _Uv:
 def _wishes(row: Row, installed: Installed) -> list[str]:
     """Return the lines to resolve: what the row asks for, and what else the current environment has."""
     others = [line for name, line in installed.wanted.items() if name not in row.named]
-    return [*row.requirements, *others, REPORT_LOG]
+    return [*row.requirements, *others]
 
 
 def _preferred(row: Row, installed: Installed) -> Iterator[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import astuple, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_hfmodels.errors import HFModelsError, VersionsError
+from pytest_hfmodels.errors import HFModelsError
 from pytest_hfmodels.versions.environments import find_uv, prepare
 from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
-from pytest_hfmodels.versions.installed import INSTALL_HINT, Installed, read_installed
+from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.results import RowResult, read_run
 from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
 from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments, run_pytest
@@ -162,7 +161,3 @@ def _outcome(result: RowResult) -> str:
 def _check_tools(matrix: Matrix) -> None:
     if not all(row.current for row in matrix.rows):
         find_uv()
-    if any(row.current for row in matrix.rows) and find_spec("pytest_reportlog") is None:
-        raise VersionsError(
-            "The current environment cannot be a row: pytest-reportlog is not installed in it.", hint=INSTALL_HINT
-        )

@@ -1,7 +1,6 @@
-"""What a row's pytest tells beside its report log: what was collected, and what has begun.
+"""What a row's pytest leaves, a JSON object a line: what was collected, what has begun, and the result of each test.
 
-A report log names a test only once a part of it has ended, which a crash or a hang never lets happen. Loaded with
-`-p` in the environments of rows, and nowhere else.
+What has begun tells which test crashed or hung. Loaded with `-p` in the environments of rows, and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,53 +13,70 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.options import update_requested
+from pytest_hfmodels.results.gather import reason_of
+from pytest_hfmodels.results.model import encode
+from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
 EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to write snapshots, wherever that was asked for: rows share them."""
+    """Refuse to write snapshots, wherever that was asked for: rows share them. Gather the results of all tests."""
     if update_requested(config):
         raise pytest.UsageError("A row of a matrix only reads snapshots; take the update flags out of addopts.")
+    session, file = Session.of(config), os.environ.get(EVENTS_VARIABLE)
+    session.attaches_everything = True
+    if file and not hasattr(config, "workerinput"):
+        session.gather_everything()
+        config.pluginmanager.register(RowWriter(session, Path(file)), "hfmodels-row")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write down the tests that are to run."""
-    _write(session.config, {"collected": [item.nodeid for item in session.items]})
+class RowWriter:
+    """Writes the file of a row.
 
+    Args:
+        session: of the run; its gatherer has the results.
+        file: to append to.
+    """
 
-@pytest.hookimpl(optionalhook=True)  # unknown without xdist
-def pytest_xdist_node_collection_finished(node: object, ids: Sequence[str]) -> None:
-    """Write down the tests that an xdist worker is to run; its controller collects none."""
-    _write(node.config, {"collected": list(ids)})  # type: ignore[attr-defined] # a class of xdist's
+    def __init__(self, session: Session, file: Path) -> None:
+        self._session, self._file = session, file
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write down the tests that are to run."""
+        self._write("collected", json.dumps([item.nodeid for item in session.items]))
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the exception's class to the report of a failed test: the report itself holds only text."""
-    report = yield
-    if report.failed and call.excinfo is not None:
-        report.user_properties.append(("hfmodels_raises", f"{call.excinfo.typename} in {call.when}"))
-    return report
+    @pytest.hookimpl(optionalhook=True)  # unknown without xdist
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Write down the tests that an xdist worker is to run; its controller collects none."""
+        self._write("collected", json.dumps(list(ids)))
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write down why a file cannot be collected, or is skipped."""
+        if not report.passed:
+            text = "" if report.skipped else str(report.longrepr)
+            values = {"id": report.nodeid, "skipped": report.skipped, "reason": reason_of(report), "details": text}
+            self._write("uncollected", json.dumps(values))
 
-def pytest_runtest_logstart(nodeid: str) -> None:
-    """Write down that a test has begun, on the controller where there are workers."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        _append({"began": nodeid})
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Write down that a test has begun."""
+        self._write("began", json.dumps(nodeid))
 
+    @pytest.hookimpl(trylast=True)  # after the session has gathered the report
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down the result of a test that is over, or whose xdist worker has died."""
+        if str(report.when) in ("teardown", "???"):
+            self._write("result", encode(self._session.gatherer.result(report.nodeid)))
 
-def _write(config: pytest.Config, event: dict[str, object]) -> None:
-    if not hasattr(config, "workerinput"):
-        _append(event)
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write down that the run came to its end."""
+        self._write("finished", "true")
 
-
-def _append(event: dict[str, object]) -> None:
-    file = os.environ.get(EVENTS_VARIABLE)
-    if file:
-        with Path(file).open("a", encoding="utf-8") as events:
-            events.write(f"{json.dumps(event)}\n")
+    def _write(self, name: str, value: str) -> None:
+        with self._file.open("a", encoding="utf-8") as events:
+            events.write(f'{{"{name}": {value}}}\n')

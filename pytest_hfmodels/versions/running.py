@@ -142,11 +142,6 @@ class PytestRun:
     timeout: float = TIMEOUT
 
     @property
-    def report(self) -> Path:
-        """The report log: a JSON object a line."""
-        return self.folder / "report.jsonl"
-
-    @property
     def events(self) -> Path:
         """Which tests were collected and have begun: a JSON object a line."""
         return self.folder / "events.jsonl"
@@ -176,13 +171,12 @@ def run_pytest(
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     run = PytestRun(0, 0.0, False, folder, timeout)
-    for file in (run.report, run.events, run.log):
+    for file in (run.events, run.log):
         file.unlink(missing_ok=True)
     command = [
         # -P: a folder in the project must not hide a package of the row.
         *(*python, "-P", "-m", "pytest", "-p", "pytest_hfmodels.versions.row_plugin"),
         *_own_cache(arguments, folder),
-        f"--report-log={run.report}",
         "--continue-on-collection-errors",
         *arguments,
     ]
@@ -212,7 +206,7 @@ def added_options() -> str:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise VersionsError for flags that would update snapshots, which all rows share, or redirect the report log."""
+    """Raise VersionsError for flags that would update snapshots, which all rows share."""
     typed = [*arguments, *shlex.split(added_options())]
     for flag in UPDATE_FLAGS:
         if flag in typed:
@@ -220,8 +214,3 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 f"Rows only read snapshots, so {flag} cannot be used with several versions.",
                 hint="Leave it out here, and update in the default environment: pytest --snapshot-update.",
             )
-    if any(argument.partition("=")[0] == "--report-log" for argument in arguments):
-        raise VersionsError(
-            "Each row has a report log of its own, so --report-log cannot be used with several versions.",
-            hint="Leave it out here; hfmodels matrix --json FILE writes the result of every test.",
-        )

@@ -62,6 +62,7 @@ def result(*comparisons: Compared, name: str = "test_a", **about: Any) -> TestRe
         "headline": next((found.headline for found in comparisons if found.headline), ""),
         "details": "",
         "raises": None,
+        "failed_in": None,
         "entry": None,
         "seconds": 0.25,
         "comparisons": comparisons,

@@ -307,7 +307,7 @@ def test_at_sixty_columns_no_line_is_wider(changed: Project) -> None:
 
     walk(terminal)
 
-    assert max(map(cell_len, terminal.lines)) == 60
+    assert max(map(cell_len, terminal.lines)) <= 60
 
 
 def test_two_reviews_at_once_are_one_too_many(changed: Project) -> None:

@@ -52,7 +52,7 @@ def test_other_rows_stand_in_the_order_in_which_they_ended(tmp_path: Path) -> No
     assert found[0].interrupted
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"name": "x"}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"name": 1}'])
 def test_what_cannot_be_read_is_no_grid(tmp_path: Path, content: str) -> None:
     folder = keep(tmp_path, "a", "current")
     (folder / "results" / "9.json").write_text(content)
@@ -76,8 +76,6 @@ def damaged() -> Iterator[tuple[str, Any]]:
         for value in odd:
             cell = {**whole["cells"]["test_it.py::test"], name: value}
             yield f"cell's {name} is {value!r}", {**whole, "cells": {"test_it.py::test": cell}}
-    yield "more", {**whole, "more": 1}
-    yield "no cells", {name: value for name, value in whole.items() if name != "cells"}
     yield "a number of hundreds of digits", {**whole, "seconds": 10**400}
 
 
