@@ -265,7 +265,7 @@ def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
         (CHANGE, "*upstream.toml:2: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
         (
             CHANGE.replace("pytest>=8", "pytest=>8"),
-            "*upstream.toml:4: change.0.when: 'pytest=>8' is no range*",
+            "*upstream.toml:4: change.0.when.0: 'pytest=>8' is no range*",
         ),
         (
             CHANGE.replace("[[change]]", "[[changed]]") + BREAK,

@@ -126,9 +126,8 @@ def missing(name: EngineName) -> str | None:
     if find_spec("transformers") is None:
         return "transformers is not installed"
     wanted = described(name)
-    if find_spec(wanted.packages[0]) is None:
-        return f"{wanted.packages[0]} is not installed"
-    return wanted.misfit()
+    absent = None if find_spec(wanted.packages[0]) else f"{wanted.packages[0]} is not installed"
+    return wanted.misfit() or absent
 
 
 def usable() -> tuple[EngineName, ...]:
@@ -161,7 +160,7 @@ def _tensorflow_misfit() -> str | None:
     transformers = Version(installed("transformers") or "0")
     if transformers.major >= 5:
         return f"transformers {transformers} has no TensorFlow models (removed in 5.0)"
-    tensorflow = installed("tensorflow")
+    tensorflow = installed("tensorflow") if find_spec("tensorflow") else None
     if tensorflow is not None and Version(tensorflow) >= Version("2.16") and find_spec("tf_keras") is None:
         return f"tensorflow {tensorflow} needs tf-keras for transformers' models"
     return None

@@ -62,11 +62,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
 
 
 def load(text: str, path: Path) -> Record:
-    """Return the record that a snapshot file holds.
-
-    Args:
-        text: its content.
-        path: its name, for messages.
+    """Return the record in the text of a snapshot.
 
     Raises:
         SnapshotError: it is not TOML, has a newer format, or is not a valid record; with file and line.
@@ -144,7 +140,7 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
 
 
 def _keep_digits_of(now: dict[str, Any], earlier: Mapping[str, Any], path: Sequence[str], keep: Any) -> None:
-    """Replace what stands at `path` by the same with the earlier digits, if both sides have it."""
+    """Replace the value at `path` by the same with the earlier digits, if both sides have it."""
     name, *rest = path
     if name not in now or not isinstance(earlier, dict) or name not in earlier:
         return

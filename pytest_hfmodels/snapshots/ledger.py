@@ -6,10 +6,9 @@ Pure: text and versions in, entries out. `expectations` acts on them.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from os.path import relpath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -29,36 +28,18 @@ if TYPE_CHECKING:
 LARGEST = 1 << 20  # bytes of a ledger; the plugin's own has 23,000
 # Classes that cover every error: a test that is expected to raise one could never fail.
 ANY_ERROR = frozenset({"object", "BaseException", "Exception", "Warning", "BaseExceptionGroup", "ExceptionGroup"})
-_EXAMPLE = 'when = "transformers>=4.38,<5"'
 
 
-class Releases(tuple[Requirement, ...]):
-    """Ranges of releases, all of which must be installed (`transformers<4.35`)."""
+class ReleaseRange(Requirement):
+    """A range of releases of a package, such as `transformers>=4.38,<5`. Raises ValueError for any other text."""
 
-    @classmethod
-    def parse(cls, value: object) -> Releases:
-        """Parse one range or an array of them; raise ValueError for anything else."""
-        ranges = cls(map(_range, _several(value)))
-        if not ranges:
-            raise ValueError("it names no release; give it a range, such as transformers<4.35")
-        return ranges
-
-
-class Patterns(tuple[str, ...]):
-    """Node ids of tests; `*` after the test file matches any text."""
-
-    @classmethod
-    def parse(cls, value: object) -> Patterns:
-        """Parse one pattern or an array of them; raise ValueError for anything else."""
-        patterns = cls(_several(value))
-        for pattern in patterns:  # each gives the full path of a test file, so none can match every test
-            file, _, rest = pattern.partition("::")
-            if not file.strip() or "*" in file or not rest:
-                raise ValueError(
-                    f"{pattern!r} does not give the full path of a test file; write a node id such as "
-                    "tests/test_bot.py::test_reply, with * only after the ::"
-                )
-        return patterns
+    def __init__(self, text: str) -> None:
+        try:
+            super().__init__(text)
+            valid = len(self.specifier) > 0 and str(self) == f"{self.name}{self.specifier}"  # no extra or marker
+        except (InvalidRequirement, TypeError):
+            valid = False
+        _require(valid, f'{text!r:.80} is no range of releases; it reads like "transformers>=4.38,<5"')
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind: ClassVar[str]
 
     name: str
-    when: Releases
+    when: Annotated[tuple[ReleaseRange, ...], msgspec.Meta(min_length=1)]
     what: str
     reference: str = ""
     place: str
@@ -132,19 +113,20 @@ class Break(Entry, frozen=True):
     """Tests that fail in some releases, with one exception and message.
 
     Args:
-        tests: the tests.
+        tests: node ids; after the test file, `*` matches any text.
         raises: the exception's class, with or without its module.
         match: text that the message contains; `*` matches any text.
     """
 
     kind: ClassVar[str] = "break"
 
-    tests: Patterns
+    tests: tuple[str, ...]
     raises: str
     match: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_files(self.tests)
         specific = _is_dotted(self.raises) and self.raises.removeprefix("builtins.") not in ANY_ERROR
         _require(specific, f"`raises` {self.raises!r} is not a specific exception class, such as TypeError")
 
@@ -153,17 +135,18 @@ class Removal(Entry, frozen=True):
     """A name that some releases no longer have, and the tests that use it.
 
     Args:
-        tests: the tests.
+        tests: node ids; after the test file, `*` matches any text.
         symbol: the dotted name (`transformers.TransfoXLModel`).
     """
 
     kind: ClassVar[str] = "removal"
 
-    tests: Patterns
+    tests: tuple[str, ...]
     symbol: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_files(self.tests)
         dotted = _is_dotted(self.symbol) and "." in self.symbol and "__main__" not in self.symbol.split(".")
         _require(dotted, f"`symbol` {self.symbol!r} is not a dotted name, such as transformers.TransfoXLModel")
 
@@ -254,6 +237,7 @@ def _ledger(file: TomlFile) -> Ledger:
     for kind, tables in file.values.items():
         for number, table in enumerate(tables if isinstance(tables, list) else []):
             if isinstance(table, dict):
+                table |= {key: [table[key]] for key in ("when", "tests") if isinstance(table.get(key), str)}
                 table["place"] = f"{relpath(file.path)}:{line_of(file.text, (kind, str(number)))}"
                 if "gone" in table:  # its name in files of earlier versions
                     table["symbol"] = table.pop("gone")
@@ -268,32 +252,27 @@ def _ledger(file: TomlFile) -> Ledger:
     return Ledger(file.path, tuple(names.values()))
 
 
-def parse_when(text: str, place: str) -> Requirement:
-    """Parse one range of releases (`transformers>=4.38,<5`).
+def parse_when(text: str, place: str) -> ReleaseRange:
+    """Parse one range of releases.
 
     Raises:
         LedgerError: it is none; the message begins with `place`.
     """
     try:
-        return _range(text)
+        return ReleaseRange(text)
     except ValueError as error:
-        raise LedgerError(f"{place}: {text!r} is no range of releases.", hint=f"It reads like {_EXAMPLE}.") from error
+        raise LedgerError(f"{place}: {text!r} is no range of releases.", hint=str(error)) from error
 
 
-def _range(text: str) -> Requirement:
-    with suppress(InvalidRequirement):
-        found = Requirement(text)
-        if len(found.specifier) and str(found) == f"{found.name}{found.specifier}":  # no extra, marker or address
-            return found
-    raise ValueError(f"{text!r} is no range of releases; it reads like {_EXAMPLE} (several packages: an array)")
-
-
-def _several(value: object) -> list[str]:
-    """Return one string or an array of them as a list."""
-    try:
-        return [value] if isinstance(value, str) else msgspec.convert(value, list[str])
-    except msgspec.ValidationError:
-        raise ValueError(f"{value!r:.80} is not a string or an array of strings") from None
+def _require_files(tests: Iterable[str]) -> None:
+    """Require the full path of a test file in each pattern, so that none can match every test."""
+    for pattern in tests:
+        file, _, rest = pattern.partition("::")
+        _require(
+            bool(file.strip()) and "*" not in file and bool(rest),
+            f"`tests` {pattern!r} does not give the full path of a test file; write a node id such as "
+            "tests/test_bot.py::test_reply, with * only after the ::",
+        )
 
 
 def _is_dotted(name: str) -> bool:

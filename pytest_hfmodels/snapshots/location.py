@@ -91,29 +91,24 @@ def test_name(item: pytest.Item) -> str:
     Raises:
         OptionError: another plugin has put its own id before ours, so ours cannot be found.
     """
-    *classes, name = item.nodeid.split("::")[1:]
-    name = item.name  # a node id of a parametrised test may hold "::" in its parameters
-    prefix = ".".join([part for part in classes if part.isidentifier()])
-    callspec = getattr(item, "callspec", None)
+    classes = [part for part in item.nodeid.split("::")[1:-1] if part.isidentifier()]  # parameters may hold "::"
+    name, callspec = item.name, getattr(item, "callspec", None)
     if callspec is not None:
-        segment, identifier = engine_segment(item), stable_id(item)
-        function = name.removesuffix(f"[{callspec.id}]")
-        if segment is not None:
-            name = f"{function}{_without_engine(item, identifier, segment)}"
-        elif identifier != callspec.id:
-            name = f"{function}[{identifier}]" if identifier else function
-    return f"{prefix}.{name}" if prefix else name
+        identifier = _without_engine(item, stable_id(item))
+        name = name.removesuffix(f"[{callspec.id}]") + (f"[{identifier}]" if identifier else "")
+    return ".".join([*classes, name])
 
 
 test_name.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where somebody imports it
 
 
-def _without_engine(item: pytest.Item, identifier: str, engine: str) -> str:
-    # `plugin` parametrises before everybody else, so that our segment is the first.
-    if identifier == engine:
-        return ""
-    if identifier.startswith(f"{engine}-"):
-        return f"[{identifier.removeprefix(f'{engine}-')}]"
+def _without_engine(item: pytest.Item, identifier: str) -> str:
+    engine = engine_segment(item)
+    if engine is None:
+        return identifier
+    first, _, rest = identifier.partition("-")
+    if first == engine:  # `plugin` parametrises before everybody else
+        return rest
     raise OptionError(
         f"The id of {item.nodeid} does not begin with its engine, {engine!r}.",
         hint="A plugin parametrises before pytest-hfmodels; load it later, or report this with its name.",

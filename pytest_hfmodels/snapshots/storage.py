@@ -33,15 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Observation:
-    """A record and the snapshot that it is compared with.
-
-    Args:
-        record: what the test observed.
-        path: the file.
-        stored: what the file holds, or None if there is no file.
-        tolerance: for numbers.
-        accepted: the verdicts that pass.
-    """
+    """A record, and the file that it is compared with; `stored` is None if there is no file."""
 
     record: Record
     path: Path

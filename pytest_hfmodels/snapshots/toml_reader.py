@@ -42,8 +42,8 @@ class TomlFile:
         """Return the file, or a part of it, as a typed object.
 
         Args:
-            wanted: a class of dataclasses or `msgspec.Struct`. Keys that it does not have are ignored, unless the
-                Struct forbids them.
+            wanted: a dataclass or `msgspec.Struct`. Keys that it does not have are ignored, unless a Struct forbids
+                them. A field's class that msgspec does not know is called with the value.
             values: what to convert; the whole file by default.
             trail: the keys that lead to `values`.
 
@@ -51,7 +51,9 @@ class TomlFile:
             SnapshotError: it does not fit.
         """
         try:
-            return msgspec.convert(self.values if values is None else values, wanted, dec_hook=_parse)
+            return msgspec.convert(
+                self.values if values is None else values, wanted, dec_hook=lambda kind, value: kind(value)
+            )
         except (msgspec.ValidationError, RecursionError) as error:
             # msgspec gives the place only as a part of its message.
             what, _, place = str(error).partition(" - at `$")
@@ -89,11 +91,6 @@ def parse_toml(text: str, path: Path, *, hint: str, raises: type[SnapshotError] 
         return TomlFile(path, text, tomllib.loads(text), hint, raises)
     except (ValueError, RecursionError) as error:
         raise raises(f"{path} is not valid TOML: {error}.", hint=hint) from error
-
-
-def _parse(wanted: Any, value: Any) -> Any:
-    """Parse a value of a type that msgspec does not know, by the type's own `parse`."""
-    return wanted.parse(value)
 
 
 def snapshot_hint(path: Path) -> str:

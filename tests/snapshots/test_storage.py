@@ -1,3 +1,5 @@
+"""How syrupy keeps our files, and how files are written."""
+
 from __future__ import annotations
 
 import errno
@@ -15,32 +17,16 @@ from pytest_hfmodels.verdicts import Verdict
 from ..example_records import STEPS, generation, moved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ..project import Project
 
-TWO = """
-import pytest
-from tests.example_records import generation
-
-def test_one(hf_snapshot):
-    assert generation() == hf_snapshot
-
-def test_two(hf_snapshot):
-    assert generation() == hf_snapshot
-"""
-PLAIN = """
-from tests.example_records import generation
-
-def test_model(hf_snapshot):
-    assert generation() == hf_snapshot
-
-def test_plain(snapshot):
-    assert {"some": "value"} == snapshot
-
-def test_leaving(snapshot):
-    assert "text" == snapshot
-"""
+IMPORT = "from tests.example_records import generation\n"
+ONE = f"{IMPORT}\ndef test_one(hf_snapshot):\n    assert generation() == hf_snapshot\n"
+TWO = f"{ONE}\ndef test_two(hf_snapshot):\n    assert generation() == hf_snapshot\n"
+PLAIN = f"{ONE}\ndef test_plain(snapshot):\n    assert {{'some': 'value'}} == snapshot\n"
+LEAVING = "\ndef test_leaving(snapshot):\n    assert 'text' == snapshot\n"
 
 
 def observed(tmp_path: Path, **changes: Any) -> Observation:
@@ -67,26 +53,29 @@ def test_what_is_written_keeps_the_digits_that_still_hold(tmp_path: Path) -> Non
     assert observed(tmp_path, steps=steps).text == dump(generation(moved(1, by=0.25)))
 
 
-@pytest.mark.parametrize("removed", ["test", "file", "skip", "deselect", "module"])
-def test_nothing_is_deleted_that_was_not_asked_for(bare_project: Project, removed: str) -> None:
+@pytest.mark.parametrize(
+    ("now", "flags"),
+    [
+        (ONE, ()),
+        (None, ()),
+        (TWO.replace("def test_two", "import pytest\n@pytest.mark.skip\ndef test_two"), ()),
+        (TWO, ("-k", "one")),
+        (f'import pytest\npytest.importorskip("no_such_engine")\n{TWO}', ()),
+    ],
+    ids=["test", "file", "skip", "deselect", "module"],
+)
+def test_nothing_is_deleted_that_was_not_asked_for(
+    bare_project: Project, now: str | None, flags: tuple[str, ...]
+) -> None:
     bare_project.write(TWO)
     bare_project.run("--snapshot-update")
     before = bare_project.snapshots
-    flags = ["--snapshot-update"]
-    if removed == "test":
-        bare_project.write(TWO.partition("def test_two")[0])
-    elif removed == "file":
-        (bare_project.path / "test_it.py").unlink()
-        bare_project.write("def test_nothing(snapshot): pass", "test_other.py")
-    elif removed == "skip":
-        bare_project.write(TWO.replace("def test_two", "@pytest.mark.skip\ndef test_two"))
-    elif removed == "deselect":
-        flags += ["-k", "one"]
-    else:
-        bare_project.write(f'import pytest\npytest.importorskip("no_such_engine")\n{TWO}')
-        bare_project.write("def test_nothing(hf_snapshot): pass", "test_other.py")
+    file = bare_project.write(now or "")
+    if now is None:
+        file.unlink()
+    bare_project.write("def test_nothing(hf_snapshot, snapshot): pass", "test_other.py")
 
-    result = bare_project.run(*flags)
+    result = bare_project.run("--snapshot-update", *flags)
 
     assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     result.stdout.no_fnmatch_line("* unused *")
@@ -94,119 +83,95 @@ def test_nothing_is_deleted_that_was_not_asked_for(bare_project: Project, remove
 
 
 def test_a_project_s_plain_snapshots_are_syrupy_s_alone(bare_project: Project) -> None:
-    bare_project.write(PLAIN)
+    bare_project.write(PLAIN + LEAVING)
     bare_project.run("--snapshot-update").stdout.fnmatch_lines(["3 snapshots generated."])
-    plain = bare_project.path / "__snapshots__" / "test_it.ambr"
-    whole, models = plain.read_text(), bare_project.snapshots
-    bare_project.write(PLAIN.partition("def test_leaving")[0])
+    plain, models = bare_project.path / "__snapshots__" / "test_it.ambr", bare_project.snapshots
+    bare_project.write(PLAIN)
 
     unused = bare_project.run()
     pruned = bare_project.run("--snapshot-update")
 
     assert unused.ret == pytest.ExitCode.TESTS_FAILED
     unused.stdout.fnmatch_lines(["2 snapshots passed. 1 snapshot unused.", "Re-run pytest with --snapshot-update*"])
-    pruned.assert_outcomes(passed=2)
     pruned.stdout.fnmatch_lines(["2 snapshots passed. 1 unused snapshot deleted."])
-    assert "test_leaving" in whole
-    assert "test_leaving" not in plain.read_text()
-    assert "test_plain" in plain.read_text()
+    assert [name for name in ("test_leaving", "test_plain") if name in plain.read_text()] == ["test_plain"]
     assert bare_project.snapshots == models
 
 
 def test_both_kinds_of_snapshot_serve_one_test(bare_project: Project) -> None:
-    bare_project.write("""
-from tests.example_records import generation
+    both = "    assert {'some': 'value'} == snapshot\n    assert generation() == hf_snapshot\n"
+    bare_project.write(ONE.replace("(hf_snapshot)", "(hf_snapshot, snapshot)") + both)
 
-def test_it(hf_snapshot, snapshot):
-    assert generation() == hf_snapshot
-    assert {"some": "value"} == snapshot
-    assert generation() == hf_snapshot
-""")
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
 
-    written = bare_project.run("--snapshot-update")
-    after = bare_project.run()
-
-    written.assert_outcomes(passed=1)
-    after.assert_outcomes(passed=1)
-    after.stdout.fnmatch_lines(["3 snapshots passed."])
+    bare_project.run().stdout.fnmatch_lines(["3 snapshots passed."])
     assert len(bare_project.snapshots) == 2
     assert len(list((bare_project.path / "__snapshots__").iterdir())) == 1
 
 
-@pytest.mark.parametrize("failing", ["replace", "fsync"])
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    path = tmp_path / "a.toml"
-    path.write_text("old")
+@pytest.fixture(params=["replace", "fsync"])
+def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Return what fills the disk."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, failing, fail)
+    return lambda: monkeypatch.setattr(os, request.param, fail)
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, full_disk: Callable[[], object]) -> None:
+    (tmp_path / "a.toml").write_text("old")
+    full_disk()
 
     with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, "new")
+        write_atomically(tmp_path / "a.toml", "new")
 
-    assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.toml"]
-
-
-def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
-    target = tmp_path / "kept" / "a.toml"
-    target.parent.mkdir()
-    target.write_text("old")
-    target.chmod(0o640)
-    link = tmp_path / "a.toml"
-    link.symlink_to(target)
-
-    write_atomically(link, "new\r\n")
-
-    assert link.is_symlink()
-    assert target.read_bytes() == b"new\r\n"
-    assert target.stat().st_mode & 0o777 == 0o640
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"a.toml": "old"}
 
 
-@pytest.mark.parametrize("failing", ["replace", "fsync"])
 def test_an_update_that_fails_loses_nothing(
-    bare_project: Project, monkeypatch: pytest.MonkeyPatch, failing: str
+    bare_project: Project, full_disk: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare_project.write(TWO)
     bare_project.run("--snapshot-update")
     before = bare_project.snapshots
     bare_project.write(TWO.replace("generation()", "generation(())"))
+    full_disk()
 
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    result = bare_project.run("--snapshot-update")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, failing, fail)
-        result = bare_project.run("--snapshot-update")
-
+    monkeypatch.undo()
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*No space left on device*"])
     assert bare_project.snapshots == before
 
 
-def test_what_utf_8_cannot_hold_is_refused_in_a_sentence(project: Project) -> None:
-    project.write(
-        "from tests.example_records import generation\n\n"
-        "def test_model(hf_snapshot):\n"
-        "    assert generation(text='half of a \\udcff character') == hf_snapshot\n"
-    )
+def test_what_utf_8_cannot_hold_is_refused(bare_project: Project) -> None:
+    bare_project.write(ONE.replace("generation()", "generation(text='half of a \\udcff character')"))
 
-    result = project.run("--snapshot-update")
+    result = bare_project.run("--snapshot-update")
 
-    result.stdout.fnmatch_lines(["*test_model.toml cannot hold what its test observed: a lone surrogate, '[\\]udcff'*"])
-    assert not project.snapshots
+    result.stdout.fnmatch_lines(["*test_one.toml cannot hold what its test observed: a lone surrogate, '[\\]udcff'*"])
+    assert not bare_project.snapshots
+
+
+def test_a_file_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.toml", tmp_path / "a.toml"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+
+    write_atomically(link, "new\r\n")
+
+    assert link.is_symlink()
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new\r\n", 0o640)
 
 
 def test_a_new_file_follows_the_umask_without_changing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(mask: int) -> int:
-        raise AssertionError(f"the umask was set to {mask:o}")
-
     before = os.umask(0o027)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(os, "umask", refuse)
+            patched.setattr(os, "umask", lambda mask: pytest.fail(f"the umask was set to {mask:o}"))
             write_atomically(tmp_path / "a.toml", "new")
     finally:
         os.umask(before)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..project import Project
 
 RENAMED = TESTS.replace("def test_other", "def test_renamed")
+NOTHING = ("-k", "nothing_of_this_name")
 IN_CLASS = """
 from tests.example_records import generation, moved
 
@@ -37,52 +38,57 @@ def renamed(bare_project: Project) -> Project:
     return bare_project
 
 
-def gone(project: Project) -> set[str]:
+@pytest.fixture
+def in_class(bare_project: Project) -> Project:
+    """A test in a class and the second snapshot of another one are pending."""
+    for by, flags in ((0.0, ("--snapshot-update",)), (0.25, ())):
+        bare_project.write(IN_CLASS.format(broken="", by=by))
+        run(bare_project, *flags)
+    return bare_project
+
+
+def stale(project: Project) -> set[str]:
     return {name for name, found in pending(project).items() if found.gone}
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["test_it.py"], ["."], ["-n", "2"], ["-k", "reply"], ["-k", "nothing_of_this_name"], ["-x"]],
-    ids=" ".join,
+    "arguments", [(), ("test_it.py",), (".",), ("-n", "2"), ("-k", "reply"), NOTHING, ("-x",)], ids=" ".join
 )
 def test_a_run_that_collects_the_whole_file_marks_what_has_lost_its_test(
-    renamed: Project, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    renamed: Project, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(renamed, *arguments)
     before = renamed.snapshots
     capsys.readouterr()
 
-    listed, accepted = main(["pending"]), main(["accept"])
+    assert (main(["pending"]), main(["accept"])) == (1, 0)
 
     said = capsys.readouterr().out
-    assert (listed, accepted) == (1, 0)
-    assert gone(renamed) == {"test_other"}
+    assert stale(renamed) == {"test_other"}
     assert f"{OTHER} (snapshots/test_it/test_other.toml) - stale: the test no longer exists; reject it" in said
     assert f"left out, because there is no such test any more: {OTHER}" in said
-    assert renamed.snapshots["test_it/test_other.toml"] == before["test_it/test_other.toml"]
-    assert renamed.snapshots["test_it/test_reply.toml"] != before["test_it/test_reply.toml"]
+    assert {name for name in before if renamed.snapshots[name] != before[name]} == {"test_it/test_reply.toml"}
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["test_it.py::test_reply"],
-        ["test_it.py", "test_it.py::test_reply"],
-        ["--lf"],
-        ["--collect-only"],
-        ["--ignore", "test_it.py"],
-        ["elsewhere"],
-        ["-n", "2", "test_it.py::test_reply"],
+        ("test_it.py::test_reply",),
+        ("test_it.py", "test_it.py::test_reply"),
+        ("--lf",),
+        ("--collect-only",),
+        ("--ignore", "test_it.py"),
+        ("elsewhere",),
+        ("-n", "2", "test_it.py::test_reply"),
     ],
     ids=" ".join,
 )
-def test_a_run_of_a_part_marks_nothing(renamed: Project, arguments: list[str]) -> None:
+def test_a_run_of_a_part_marks_nothing(renamed: Project, arguments: tuple[str, ...]) -> None:
     renamed.write("def test_nothing(): pass", "elsewhere/test_there.py")
 
     run(renamed, *arguments)
 
-    assert gone(renamed) == set()
+    assert stale(renamed) == set()
     assert "test_other" in pending(renamed)
 
 
@@ -96,48 +102,34 @@ def test_doctests_of_a_file_are_not_its_tests(bare_project: Project) -> None:
     run(bare_project, "--doctest-modules")
 
     assert pending(bare_project)
-    assert gone(bare_project) == set()
+    assert stale(bare_project) == set()
 
 
 @pytest.mark.parametrize(
-    "before",
-    ["import nothing_of_this_name\n", "import pytest\npytest.skip(allow_module_level=True)\n"],
-    ids=["error", "skip"],
+    "before", ["import nothing_of_this_name\n", "import pytest\npytest.skip(allow_module_level=True)\n"]
 )
 def test_a_file_that_cannot_be_collected_or_skips_itself_marks_nothing(renamed: Project, before: str) -> None:
     renamed.write(before + RENAMED.format(**NOW))
 
     run(renamed)
 
-    assert gone(renamed) == set()
+    assert stale(renamed) == set()
 
 
-def test_a_class_that_cannot_be_collected_marks_nothing(bare_project: Project) -> None:
-    bare_project.write(IN_CLASS.format(broken="", by=0.0))
-    run(bare_project, "--snapshot-update")
-    bare_project.write(IN_CLASS.format(broken="", by=0.25))
-    run(bare_project)
-    bare_project.write(IN_CLASS.format(broken="    pytestmark = 3", by=0.25).replace("test_deep", "test_deeper"))
+@pytest.mark.parametrize(
+    ("broken", "found"), [("    pytestmark = 3", set()), ("", {"TestIt::test_deep"})], ids=["broken", "renamed"]
+)
+def test_a_test_in_a_class_is_known_by_its_file_unless_the_class_cannot_be_collected(
+    in_class: Project, broken: str, found: set[str]
+) -> None:
+    run(in_class, *NOTHING)
+    assert set(pending(in_class)) == {"TestIt::test_deep", "test_twice"}
+    assert stale(in_class) == set()
 
-    run(bare_project)
+    in_class.write(IN_CLASS.format(broken=broken, by=0.25).replace("test_deep", "test_deeper"))
+    run(in_class, *NOTHING)
 
-    assert set(pending(bare_project)) >= {"TestIt::test_deep", "test_twice"}
-    assert gone(bare_project) == set()
-
-
-def test_a_test_in_a_class_and_a_second_snapshot_are_known_by_their_file(bare_project: Project) -> None:
-    bare_project.write(IN_CLASS.format(broken="", by=0.0))
-    run(bare_project, "--snapshot-update")
-    bare_project.write(IN_CLASS.format(broken="", by=0.25))
-    run(bare_project)
-    run(bare_project, "-k", "nothing_of_this_name")
-    assert set(pending(bare_project)) == {"TestIt::test_deep", "test_twice"}
-    assert gone(bare_project) == set()
-
-    bare_project.write(IN_CLASS.format(broken="", by=0.25).replace("test_deep", "test_deeper"))
-    run(bare_project, "-k", "nothing_of_this_name")
-
-    assert gone(bare_project) == {"TestIt::test_deep"}
+    assert stale(in_class) == found
 
 
 def test_a_file_that_has_lost_all_of_its_tests_is_collected_too(renamed: Project) -> None:
@@ -145,16 +137,16 @@ def test_a_file_that_has_lost_all_of_its_tests_is_collected_too(renamed: Project
 
     run(renamed)
 
-    assert gone(renamed) == {"test_other", "test_reply"}
+    assert stale(renamed) == {"test_other", "test_reply"}
 
 
 def test_a_test_that_is_back_is_pending_as_it_was(renamed: Project) -> None:
     run(renamed)
     renamed.write(TESTS.format(**NOW))
 
-    run(renamed, "-k", "nothing_of_this_name")
+    run(renamed, *NOTHING)
 
-    assert gone(renamed) == {"test_renamed"}
+    assert stale(renamed) == {"test_renamed"}
     assert main(["accept", OTHER]) == 0
 
 
