@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints import folders, weights
-from pytest_hfmodels.checkpoints.pickled_words import JSON_FILE, TEXT_FILE, read_pickled_words, write_words
 from pytest_hfmodels.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -59,15 +58,13 @@ def cache_folder() -> Path:
     """Return the plugin's own cache: `PYTEST_HFMODELS_CACHE`, else the user's cache folder."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser()
-    # Needed for a conversion only.
     from platformdirs import user_cache_path
 
     return user_cache_path("pytest-hfmodels", appauthor=False)
 
 
 def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], pickled: Path | None) -> None:
-    # Needed for a conversion only.
-    from filelock import FileLock
+    from filelock import FileLock  # an engine brings it, and platformdirs
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
@@ -78,7 +75,9 @@ def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], 
             for name, content in sidecars.items():
                 Path(building, name).write_bytes(content)
             # Where there is text already, the pickle is not even read, as by our tokenizer.
-            if pickled is not None and sidecars.keys().isdisjoint({TEXT_FILE, JSON_FILE}):
+            if pickled is not None and sidecars.keys().isdisjoint({"vocab.txt", "vocab.json"}):
+                from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words, write_words
+
                 write_words(read_pickled_words(pickled), Path(building))
             if files[0].suffix == ".bin":
                 _write_safetensors(_read_bins(files), Path(building, folders.SAFETENSORS.single))

@@ -63,9 +63,10 @@ def read_pickled_words(path: Path) -> list[str]:
     words = in_order(ids, path)
     if data.get("idx2sym", words) != words:
         raise CheckpointError(f"The vocabulary {path} contradicts itself: sym2idx and idx2sym differ.", hint=_FORMATS)
-    unknown = data.get("unk_idx")
-    in_text = next((words.index(name) for name in UNKNOWN if name in words), None)
-    if isinstance(unknown, int) and unknown != in_text:
+    named: list[int | None] = [words.index(name) for name in UNKNOWN if name in words] or [None]
+    # Where the file names none, upstream looks for the two names in the other order.
+    unknown, in_text = data.get("unk_idx", named[-1]), named[0]
+    if unknown != in_text:
         raise CheckpointError(
             f"The unknown word of {path} has the id {unknown!a:.20}, and in text it would have {in_text}.",
             hint="Rename the words in the file, so that only the unknown one is named <unk>.",

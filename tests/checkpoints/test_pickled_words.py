@@ -192,6 +192,7 @@ def test_noise_is_refused(noise: bytes, tmp_path_factory: pytest.TempPathFactory
         (published(sym2idx={"<unk>": 0, "the": "1"}), "does not number"),
         (published(idx2sym=WORDS[::-1]), "contradicts itself"),
         (published(unk_idx=1), "has the id 1, and in text it would have 2"),
+        ({"sym2idx": {"<unk>": 0, "<UNK>": 1}}, "has the id 0, and in text it would have 1"),
     ],
 )
 def test_plain_data_that_is_no_vocabulary_is_refused(data: Any, said: str, tmp_path: Path) -> None:
