@@ -68,7 +68,7 @@ def run_all(
     arguments: Sequence[str],
     *,
     killers: Mapping[str, str],
-    limit: float = 300,
+    limit: float = 1800,
 ) -> Iterator[Result]:
     """Run tests under each fault: first the one that is known to see it, and all of them if that one does not.
 
