@@ -55,10 +55,10 @@ def parity(session: nox.Session) -> None:
 def mutations(session: nox.Session) -> None:
     """Run the suites under every fault of tests/mutations, and print which of them were seen, and by which test.
 
-    `nox -s mutations -- --part search -- suites/gpt2` runs less; `--json FILE` and `--markdown FILE` keep the table.
+    `nox -s mutations -- --part search -- suites/gpt2` runs less; `--markdown FILE` writes the table.
     """
     install(session)
-    session.run("python", "-m", "tests.mutations", "--all", *(session.posargs or ("--", "suites")))
+    session.run("python", "-m", "tests.mutations", "--all", *session.posargs)
 
 
 @nox.session

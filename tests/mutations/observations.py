@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+quiet = partial(warnings.catch_warnings, action="ignore")  # small models make upstream warn a lot
 PAD, EOS, WORDS = 0, 1, 12
 SEEDS = (1, 2, 4, 5)  # models whose searches go different ways, and some of whose beams end
 PROMPTS = ((7, 3, 9, 3), (PAD, 5, 4, 5), (PAD, PAD, 8, 2))
 RIGHT_PADDED = ((7, 3, 9, 3), (5, 4, 5, PAD), (8, 2, PAD, PAD))
-TINY_GPT2, TINY_TRANSFO_XL = "tiny-gpt2", "tiny-transfo-xl"
 
 
 def gpt2_settings(**changes: Any) -> dict[str, Any]:
@@ -53,22 +54,12 @@ def gpt2(head: str = "GPT2LMHeadModel", *, attention: str = "eager", seed: int =
 
 
 def greedy(model: dict[str, Any] | None = None, **settings: Any) -> object:
-    """Return what greedy search gives for three prompts of different lengths: ids, scores and raw logits.
-
-    Args:
-        model: changes to its settings.
-        **settings: of generation; OMITTED takes one away.
-    """
+    """Return what greedy search gives: ids, scores and raw logits. A setting that is OMITTED is left to the release."""
     return [_generated(gpt2(seed=seed, **(model or {})), settings) for seed in SEEDS]
 
 
 def beams(*, own_config: bool = False, **settings: Any) -> object:
-    """Return all that beam search gives for three prompts: ids and scores.
-
-    Args:
-        own_config: whether the model has a generation config of its own, as a published one has.
-        **settings: of generation.
-    """
+    """Return what beam search gives; with `own_config`, of a model with a generation config, as a published one has."""
     import transformers
 
     found = []
@@ -184,22 +175,21 @@ def transfo_xl_settings(**changes: Any) -> dict[str, Any]:
     }
 
 
-def tokenizer(name: str = TINY_GPT2, **settings: Any) -> Any:
-    """Return a bundled checkpoint's tokenizer; "bare" is one whose files say nothing of what has a default."""
+def tokenizer(**settings: Any) -> Any:
+    """Return the bundled checkpoint's tokenizer, the fast one unless `use_fast` is False."""
     import transformers
 
-    if name == TINY_TRANSFO_XL:
-        from pytest_hfmodels.transfo_xl import TransfoXLTokenizer
+    return transformers.AutoTokenizer.from_pretrained(str(_bundled()), **settings)
 
-        return TransfoXLTokenizer.from_pretrained(str(bundled(name)), **settings)
-    fast = settings.pop("fast", True)
-    if name != "bare":
-        return transformers.AutoTokenizer.from_pretrained(str(bundled(name)), use_fast=fast, **settings)
+
+def bare_tokenizer() -> Any:
+    """Return a tokenizer whose files leave all that has a default to the release."""
+    import transformers
+
     from tests.tiny_gpt2 import write_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
-        written = write_checkpoint(Path(folder) / "model")
-        return transformers.AutoTokenizer.from_pretrained(str(written), use_fast=fast, **settings)
+        return transformers.AutoTokenizer.from_pretrained(str(write_checkpoint(Path(folder) / "model")))
 
 
 def saved_tokenizer() -> object:
@@ -235,7 +225,7 @@ def loaded_attention() -> str:
     """Return the attention that the bundled checkpoint is loaded with where nobody asks for one."""
     import transformers
 
-    found: str = transformers.AutoModelForCausalLM.from_pretrained(str(bundled(TINY_GPT2))).config._attn_implementation
+    found: str = transformers.AutoModelForCausalLM.from_pretrained(str(_bundled())).config._attn_implementation
     return found
 
 
@@ -244,13 +234,6 @@ def defaults() -> object:
     import transformers
 
     return transformers.GenerationConfig().to_dict()
-
-
-def bundled(name: str) -> Path:
-    """Return a bundled checkpoint's folder."""
-    from pytest_hfmodels.checkpoints.bundled_files import BUNDLED
-
-    return BUNDLED / name
 
 
 def tf_gpt2(head: str = "TFGPT2LMHeadModel", **changes: Any) -> Any:
@@ -328,7 +311,7 @@ def plain(value: Any) -> object:
 
 
 def differ(one: object, other: object) -> bool:
-    """Tell whether two results are not the same; numbers may move in their sixth digit."""
+    """Return whether two results are not the same; numbers may move in their sixth digit."""
     if isinstance(one, float) and isinstance(other, float):
         return not np.isclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
     if isinstance(one, list) and isinstance(other, list):
@@ -336,12 +319,10 @@ def differ(one: object, other: object) -> bool:
     return one != other
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801 - used as the context manager that it extends
-    """Hold back upstream's warnings, of which small models have many."""
+def _bundled() -> Path:
+    from pytest_hfmodels.checkpoints.bundled_files import BUNDLED
 
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
+    return BUNDLED / "tiny-gpt2"
 
 
 def _numbers(seed: int) -> Callable[[tuple[int, ...]], NDArray[np.float32]]:

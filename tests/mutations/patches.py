@@ -9,6 +9,7 @@ import importlib
 import inspect
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from pytest_hfmodels.errors import HFModelsError
 
@@ -46,7 +47,7 @@ def edited(target: str, *changes: tuple[str, str]) -> Iterator[None]:
 
 @contextmanager
 def replaced(target: str, value: object) -> Iterator[None]:
-    """Give a module or a class another value of an attribute.
+    """Give a module, a class or a function another value of an attribute.
 
     Args:
         target: "module:Class.attribute" or "module:attribute".
@@ -59,39 +60,8 @@ def replaced(target: str, value: object) -> Iterator[None]:
     owner = _found(path, target)
     if not hasattr(owner, name):
         raise _misfit(target, "is not there")
-    own, before = name in vars(owner), vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
+    with mock.patch.object(owner, name, value):
         yield
-    finally:
-        if own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
-
-
-@contextmanager
-def with_default(target: str, argument: str, value: object) -> Iterator[None]:
-    """Give an argument of a function another default.
-
-    Args:
-        target: "module:Class.function" or "module:function".
-        argument: its name.
-        value: the new default.
-
-    Raises:
-        FaultDoesNotFit: the installed release has no such function, or no such argument with a default.
-    """
-    function = _function(target)
-    before = function.__defaults__ or ()
-    names = [name for name, found in inspect.signature(function).parameters.items() if found.default is not found.empty]
-    if argument not in names[: len(before)]:
-        raise _misfit(target, f"has no argument {argument} with a default")
-    function.__defaults__ = tuple(value if name == argument else old for name, old in zip(names, before, strict=False))
-    try:
-        yield
-    finally:
-        function.__defaults__ = before
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Runs a pytest selection under each fault, one after the other, in children of a process that has imported enough.
+"""Runs tests under each fault, one run after the other, in children of a process that has imported enough.
 
 Importing torch and transformers takes longer than the tests. A process that has imported them and done no tensor work
 can fork, and each child runs pytest at once.
@@ -6,210 +6,227 @@ can fork, and each child runs pytest at once.
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import time
-import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pytest_hfmodels.errors import HFModelsError
+import pytest
+
+from tests.mutations.fault import ENGINES
+from tests.mutations.patches import FaultDoesNotFit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from multiprocessing.connection import Connection
 
     from tests.mutations.fault import Engine, Fault
 
-Verdict = Literal["caught", "missed", "does not fit", "broken off", "no baseline"]
-PLUGIN = ("-p", "tests.mutations.plugin", "-p", "no:cacheprovider")
-# The parent has imported what pytest would have rewritten: only our own messages lose by it.
-IMPORTED = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
-
-
-class MutationsError(HFModelsError):
-    """A run over faults that could not be done."""
+Verdict = Literal["passes", "caught", "missed", "does not fit", "broken off", "no baseline"]
+Answer: TypeAlias = tuple[Verdict, tuple[str, ...], tuple[str, ...]]  # verdict, tests that passed, tests that failed
+FORK = multiprocessing.get_context("fork")
+OPTIONS = (
+    *("-p", "no:cacheprovider"),
+    *("-p", "no:xdist"),  # its workers would run without the fault
+    # The parent has imported what pytest would have rewritten: only our own messages lose by it.
+    *("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"),
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a selection of tests says of one fault.
+    """What a run of tests found.
 
     Args:
-        fault: which; None for the run without any.
-        verdict: `caught` if a test failed that passes without the fault; `broken off` if the run neither passed nor
-            failed: it took too long or its process died; `no baseline` if tests fail without any fault.
-        by: the tests that failed, the first alone where the run stops there.
-        ran: tests that ran.
-        seconds: of the whole run.
+        fault: the fault that it ran under; None for a run without one.
+        verdict: `caught` if a test failed under the fault, `missed` if all passed. Without a fault `passes`, or
+            `no baseline` if a test failed; so is a fault that was not run because of that. `broken off` if the run
+            neither passed nor failed: it took too long or its process died.
+        passed: the tests that passed.
+        failed: the tests that failed; only the first where the run stops there.
+        seconds: how long it took.
         output: the end of what pytest printed.
     """
 
     fault: Fault | None
     verdict: Verdict
-    by: tuple[str, ...]
-    ran: int
-    seconds: float
-    output: str
+    passed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    seconds: float = 0.0
+    output: str = ""
 
 
 def run_all(
     chosen: Sequence[Fault],
     arguments: Sequence[str],
     *,
-    limit: float = 300,
-    every: bool = False,
-    say: Callable[[Result], None] = lambda _: None,
-) -> list[Result]:
-    """Run the selection once without a fault and once under each, engine by engine.
+    killers: Mapping[str, str],
+    limit: float = 1800,
+) -> Iterator[Result]:
+    """Run tests under each fault: first the one that is known to see it, and all of them if that one does not.
 
     Args:
         chosen: the faults.
         arguments: pytest's, for the selection.
+        killers: a test for each fault that has seen it. It counts only if the selection has it and it passes without
+            the fault.
         limit: seconds after which a run is broken off.
-        every: whether a run goes on after the first failure.
-        say: told of each result as it comes.
 
-    Returns:
-        The results, the run without a fault first in each engine.
-
-    Raises:
-        MutationsError: an engine cannot be imported, or the process that runs its faults died.
+    Yields:
+        The results as they come, engine by engine; runs without a fault come before those that they prove.
     """
-    found: list[Result] = []
-    engines: tuple[Engine, ...] = ("torch", "tensorflow")
-    for engine in engines:
+    _prepare({fault.engine for fault in chosen})
+    for engine in ENGINES:
         of_engine = [fault for fault in chosen if fault.engine == engine]
-        if of_engine:
-            found += _in_a_warm_process(engine, of_engine, [*arguments, *([] if every else ["-x"])], limit, say)
-    return found
+        yield from _of_engine(engine, of_engine, arguments, killers, limit)
 
 
 def run_one(fault: Fault, arguments: Sequence[str]) -> int:
     """Run pytest under a fault in this process; return its exit code."""
-    import pytest
-
-    return int(pytest.main([*PLUGIN, *IMPORTED, "--fault", fault.name, "--hfmodels-engines", fault.engine, *arguments]))
-
-
-def _in_a_warm_process(
-    engine: Engine, chosen: Sequence[Fault], arguments: Sequence[str], limit: float, say: Callable[[Result], None]
-) -> list[Result]:
-    """Fork a process that imports the engine and runs its faults; pass its results on."""
-    found = []
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            with os.fdopen(writing, "w", encoding="utf-8") as pipe:
-                for line in _lines(engine, chosen, arguments, limit):
-                    print(line, file=pipe, flush=True)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)  # nothing of the parent's: no atexit, no second report
-    os.close(writing)
-    by_name = {fault.name: fault for fault in chosen}
-    with os.fdopen(reading, encoding="utf-8") as pipe:
-        for line in pipe:
-            name, verdict, by, ran, seconds, output = json.loads(line)
-            found.append(Result(by_name.get(name), verdict, tuple(by), ran, seconds, output))
-            say(found[-1])
-    if os.waitpid(child, 0)[1]:
-        raise MutationsError(
-            f"The process that runs the {engine} faults ended after {len(found)} results; what it said is above.",
-            hint=f"Check that the engine can be imported: pytest suites --hfmodels-require {engine}",
-        )
-    return found
+    _prepare({fault.engine})
+    with fault.patch():
+        return _pytest(_Session(fault), fault.engine, arguments)
 
 
-def _lines(engine: Engine, chosen: Sequence[Fault], arguments: Sequence[str], limit: float) -> Iterator[str]:
+def _of_engine(
+    engine: Engine, chosen: Sequence[Fault], arguments: Sequence[str], killers: Mapping[str, str], limit: float
+) -> Iterator[Result]:
+    options = tuple(dropwhile(lambda argument: not argument.startswith("-"), arguments))
+    known = {killers[fault.name] for fault in chosen if fault.name in killers}
+    usable: tuple[str, ...] = ()
+    if known:
+        of_known = _run(None, engine, [*arguments, "--maxfail=0"], limit, only=known)
+        usable = of_known.passed
+        yield of_known
+    baseline = None
+    for fault in chosen:
+        killer = killers.get(fault.name)
+        if killer in usable:
+            result = _run(fault, engine, [killer, *options], limit)
+            if result.verdict == "caught":
+                yield result
+                continue
+        if baseline is None:
+            baseline = _run(None, engine, arguments, limit)
+            yield baseline
+        yield _run(fault, engine, arguments, limit) if baseline.verdict == "passes" else Result(fault, "no baseline")
+
+
+def _prepare(engines: Collection[Engine]) -> None:
+    """Import what the tests would, and do no tensor work: after that a fork would hang."""
     os.environ["OMP_NUM_THREADS"] = "1"  # small models run fastest on one thread
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _import(engine)
-    base = _run_in_a_child(None, engine, arguments, limit)
-    clean = base[1] == "missed"
-    yield json.dumps([None, "missed" if clean else "no baseline", *base[2:]])
-    if not clean:
-        return
-    for fault in chosen:
-        yield json.dumps(_run_in_a_child(fault, engine, arguments, limit))
+    os.environ.setdefault("HFMODELS_PROFILE", "ci")  # properties draw the same examples at every run
+    from pytest_hfmodels.engines import engine, upstream
 
-
-def _import(engine: Engine) -> None:
-    """Import what the tests would, and do no tensor work: after that a fork would hang."""
-    from pytest_hfmodels.engines import engine as imported
-    from pytest_hfmodels.engines import upstream
-
-    package = upstream.transformers(with_tensorflow=engine == "tensorflow")
-    imported(engine, with_tensorflow=engine == "tensorflow")
+    with_tensorflow = "tensorflow" in engines
+    package = upstream.transformers(with_tensorflow=with_tensorflow)
+    for name in engines:
+        engine(name, with_tensorflow=with_tensorflow)
     _ = package.GPT2LMHeadModel, package.GPT2ForSequenceClassification, package.GPT2TokenizerFast
     import pytest_hfmodels.transfo_xl as ours
 
     _ = ours.TransfoXLLMHeadModel
     with suppress(ImportError):
-        import hypothesis  # noqa: F401 - its plugin imports it in some runs
+        from hypothesis import Phase, settings
+
+        # One counterexample is enough, and shrinking it is slow.
+        settings.register_profile("mutations", phases=[Phase.explicit, Phase.reuse, Phase.generate])
+        settings.load_profile("mutations")
 
 
-def _run_in_a_child(
-    fault: Fault | None, engine: Engine, arguments: Sequence[str], limit: float
-) -> tuple[str | None, Verdict, Sequence[str], int, float, str]:
-    name = None if fault is None else fault.name
+def _run(
+    fault: Fault | None, engine: Engine, arguments: Sequence[str], limit: float, only: Collection[str] = ()
+) -> Result:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
-        report, printed = Path(folder) / "report.json", Path(folder) / "printed.txt"
-        child = os.fork()
-        if child == 0:
-            _be_pytest(name, engine, arguments, report, printed)
-        ended = _wait(child, limit)
-        seconds = round(time.monotonic() - start, 1)
+        printed = Path(folder) / "printed.txt"
+        answer, question = FORK.Pipe(duplex=False)
+        child = FORK.Process(target=_be_pytest, args=(_Session(fault, only), engine, arguments, printed, question))
+        child.start()
+        question.close()
+        found = _received(answer, limit)
+        _end(child)
         output = printed.read_text(encoding="utf-8", errors="replace")[-3000:] if printed.exists() else ""
-        if "FaultDoesNotFit" in output:
-            return name, "does not fit", (), 0, seconds, output
-        if not ended or not report.exists():
-            return name, "broken off", (), 0, seconds, output
-        found = json.loads(report.read_text(encoding="utf-8"))
-    verdict: Verdict = "caught" if found["failed"] else "missed" if found["exit"] == 0 else "broken off"
-    return name, verdict, found["failed"], found["ran"], seconds, output
+    verdict, passed, failed = found
+    return Result(fault, verdict, passed, failed, round(time.monotonic() - start, 1), output)
 
 
-def _be_pytest(name: str | None, engine: Engine, arguments: Sequence[str], report: Path, printed: Path) -> None:
-    """Turn this process into a pytest run, and never return."""
-    status = 1
-    try:
-        os.setpgid(0, 0)  # so that what it starts ends with it
-        file = os.open(printed, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        import pytest
-
-        fault = () if name is None else ("--fault", name)
-        given = [*PLUGIN, *IMPORTED, *fault, "--fault-report", str(report), "--hfmodels-engines", engine, *arguments]
-        status = int(pytest.main(given))
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _received(answer: Connection, limit: float) -> Answer:
+    with answer, suppress(EOFError):
+        if answer.poll(limit):
+            found: Answer = answer.recv()
+            return found
+    return "broken off", (), ()
 
 
-def _wait(child: int, limit: float) -> bool:
-    """Wait for a child; end it and return False if it takes longer than `limit` seconds."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
-        time.sleep(0.05)
+def _end(child: multiprocessing.process.BaseProcess) -> None:
+    """End a child, if it still runs, with all that it started."""
+    assert child.pid is not None
     with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+        os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+    child.join()
+
+
+def _be_pytest(
+    session: _Session, engine: Engine, arguments: Sequence[str], printed: Path, question: Connection
+) -> None:
+    """Run pytest in a forked child, and send what it found."""
+    os.setpgid(0, 0)  # so that what it starts ends with it
+    with printed.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        with nullcontext() if session.fault is None else session.fault.patch():
+            code = _pytest(session, engine, arguments)
+        verdict = session.verdict(code)
+    except FaultDoesNotFit as error:
+        print(error)
+        verdict = "does not fit"
+    sys.stdout.flush()
+    question.send((verdict, tuple(session.passed), tuple(session.failed)))
+
+
+def _pytest(session: _Session, engine: Engine, arguments: Sequence[str]) -> int:
+    return int(pytest.main([*OPTIONS, "--hfmodels-engines", engine, *arguments], plugins=[session]))
+
+
+class _Session:
+    """A pytest plugin that notes which tests pass and fail.
+
+    Args:
+        fault: what the session runs under.
+        only: the tests to run of those selected; none: all.
+    """
+
+    def __init__(self, fault: Fault | None, only: Collection[str] = ()) -> None:
+        self.fault, self.only = fault, only
+        self.passed: list[str] = []
+        self.failed: list[str] = []
+
+    def verdict(self, code: int) -> Verdict:
+        if self.fault is None:
+            renamed = bool(self.only) and code == pytest.ExitCode.NO_TESTS_COLLECTED
+            return "passes" if code == 0 or renamed else "no baseline"
+        return "caught" if self.failed else "broken off" if code else "missed"
+
+    def pytest_report_header(self) -> str | None:
+        return None if self.fault is None else f"fault: {self.fault.name}: {self.fault.says}"
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.only:
+            items[:] = [item for item in items if item.nodeid in self.only]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and report.nodeid not in self.failed:
+            self.failed.append(report.nodeid)
+        elif report.passed and report.when == "call":
+            self.passed.append(report.nodeid)

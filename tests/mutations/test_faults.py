@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-PARTS = {
-    "search",
-    "processors",
-    "forward",
-    "cache",
-    "pooling",
-    "loss",
-    "tokenizer",
-    "defaults",
-    "loading",
-    "tensorflow",
-}
 HERE = __name__
 
 
@@ -61,18 +49,11 @@ def test_a_fault_changes_what_the_library_gives_and_leaves_nothing_behind(
         pytest.skip(f"the fault patches the code of transformers{fault.releases}: install one of those to prove it")
     before = fault.shown_by()
 
-    with fault.apply():
+    with fault.patch():
         under_the_fault = fault.shown_by()
 
     assert differ(before, under_the_fault)
     assert not differ(before, fault.shown_by())
-
-
-def test_there_are_faults_for_every_part_of_the_library() -> None:
-    known = faults().values()
-
-    assert {fault.part for fault in known} >= PARTS
-    assert len([fault for fault in known if not fault.later]) >= 40
 
 
 @pytest.mark.parametrize("fault", faults().values(), ids=faults())

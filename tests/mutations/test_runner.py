@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,85 +13,151 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mutations import report, runner
-from tests.mutations.__main__ import main
+from tests.mutations.__main__ import KILLERS, main
 from tests.mutations.fault import faults, named
 from tests.mutations.runner import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
+
+    from tests.mutations.fault import Engine, Fault
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
-FAULT = "unigrams-are-not-blocked"
-# Calls the library directly, so that no model is loaded: once where the fault shows, once where it does not.
+FAULT, OTHER, UNSEEN = "unigrams-are-not-blocked", "ngram-blocking-in-place", "forced-eos-comes-too-late"
+SEEN_BY = {FAULT: "test_it.py::test_ngram_size_one", OTHER: "test_it.py::test_in_place"}
+# Calls the library directly, so that no model is loaded: twice where a fault shows, once where none does.
 SEEING = """
-def test_ngram_size_one():
-    import torch
+import torch
+
+def banned(logits):
     from transformers import NoRepeatNGramLogitsProcessor
-    banned = NoRepeatNGramLogitsProcessor(1)(torch.tensor([[1, 2]]), torch.zeros(1, 4))
-    assert banned.isinf().tolist() == [[False, True, True, False]]
+    return NoRepeatNGramLogitsProcessor(1)(torch.tensor([[1, 2]]), logits).isinf().tolist()
+
+def test_nothing():
+    pass
+
+def test_ngram_size_one():
+    assert banned(torch.zeros(1, 4)) == [[False, True, True, False]]
+
+def test_in_place():
+    logits = torch.zeros(1, 4)
+    banned(logits)
+    assert logits.tolist() == [[0.0] * 4]
 """
 
 
 @pytest.fixture
-def selection(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Write tests into a folder of their own; the arguments that run them."""
+def run(tmp_path: Path) -> Run:
+    """Run the command in a project of its own with one file of tests."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text(SEEING)
 
-    def write(source: str) -> list[str]:
-        (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        (tmp_path / "test_it.py").write_text(source)
-        return [str(tmp_path), "--rootdir", str(tmp_path)]
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.mutations", *arguments, "--", "test_it.py", "--rootdir", "."]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
 
-    return write
-
-
-def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.mutations", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return start
 
 
-def test_a_fault_is_caught_or_missed_and_the_table_says_by_which_test(
-    selection: Callable[[str], list[str]], tmp_path: Path
-) -> None:
-    kept = tmp_path / "kept.json"
-    other = "ngram-blocking-in-place"  # which these tests do not look at
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Let runs be simulated; in each the fault's test of SEEN_BY fails. The list fills with the tests that ran."""
+    ran: list[list[str]] = []
 
-    ran = in_a_process(FAULT, other, "--json", str(kept), "--", *selection(SEEING))
+    def simulated(
+        fault: Fault | None, _engine: Engine, arguments: Sequence[str], _limit: float, only: Collection[str] = ()
+    ) -> Result:
+        every = ["test_it.py::test_nothing", *SEEN_BY.values()]
+        selected = sorted(set(only or (every if arguments[0] == "suites" else arguments[:1])) & set(every))
+        ran.append(selected)
+        if fault is None:
+            return Result(None, "passes", tuple(selected))
+        failed = [test for test in selected if SEEN_BY.get(fault.name) == test]
+        return Result(fault, "caught" if failed else "missed", failed=tuple(failed))
+
+    monkeypatch.setattr(runner, "_run", simulated)
+    monkeypatch.setattr(runner, "_prepare", lambda _: None)
+    return ran
+
+
+def test_a_fault_is_caught_or_missed_by_its_known_test_or_by_all(run: Run, tmp_path: Path) -> None:
+    killers = tmp_path / "killers.json"
+    killers.write_text(json.dumps({**SEEN_BY, OTHER: "test_it.py::test_nothing"}))
+
+    ran = run(FAULT, OTHER, UNSEEN, "--markdown", "table.md", "--killers", str(killers), "--update-killers")
 
     assert ran.returncode == 0, ran.stderr
-    assert "1 of 2 faults caught" in ran.stdout
-    found = {result["fault"]: result for result in json.loads(kept.read_text())}
-    assert found[FAULT]["verdict"] == "caught"
-    assert found[FAULT]["by"] == ["test_it.py::test_ngram_size_one"]
-    assert found[other]["verdict"] == "missed"
+    assert "2 of 3 faults caught" in ran.stdout
+    assert re.findall(r"no fault, (\d+) tests", ran.stdout) == ["2", "3"]
+    rows = [[cell.strip("* `") for cell in row.split("|")] for row in (tmp_path / "table.md").read_text().splitlines()]
+    assert {row[2]: row[4:6] for row in rows if len(row) == 7 and "-" in row[2].strip("-")} == {
+        FAULT: ["caught", SEEN_BY[FAULT]],
+        OTHER: ["caught", SEEN_BY[OTHER]],
+        UNSEEN: ["missed", ""],
+    }
+    assert report.killers(killers) == SEEN_BY
 
 
-def test_tests_that_fail_anyway_prove_nothing(selection: Callable[[str], list[str]], tmp_path: Path) -> None:
-    arguments = selection("def test_it():\n    assert not 'always so'\n")
+@pytest.mark.parametrize(
+    ("known", "runs"),
+    [
+        pytest.param(SEEN_BY, [2, 1, 1], id="they-see-the-faults"),
+        pytest.param(
+            {FAULT: SEEN_BY[FAULT], OTHER: "test_it.py::test_nothing"}, [2, 1, 1, 3, 3], id="one-sees-nothing"
+        ),
+        pytest.param({**SEEN_BY, OTHER: "test_it.py::test_old"}, [1, 1, 3, 3], id="one-is-not-there"),
+        pytest.param({FAULT: "test_it.py::test_old"}, [0, 3, 3, 3], id="none-is-there"),
+        pytest.param({}, [3, 3, 3], id="none-is-known"),
+    ],
+)
+def test_all_tests_run_only_where_the_known_one_sees_nothing(
+    ran: list[list[str]], known: dict[str, str], runs: list[int]
+) -> None:
+    results = list(runner.run_all([named(FAULT), named(OTHER)], ["suites"], killers=known))
 
-    ran = in_a_process(FAULT, "--json", str(tmp_path / "kept.json"), "--", *arguments)
-
-    assert ran.returncode == 1
-    assert "Without any fault the selection fails" in ran.stderr
-    assert "always so" in ran.stderr
+    assert {result.fault.name: result.failed[0] for result in results if result.fault} == SEEN_BY
+    assert [len(selected) for selected in ran] == runs
 
 
-def test_one_fault_runs_pytest_as_ever(selection: Callable[[str], list[str]]) -> None:
-    ran = in_a_process(FAULT, "--", *selection(SEEING))
+def test_tests_that_fail_anyway_prove_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = Result(None, "no baseline", failed=("test_it.py::test_it",), output="always so")
+    monkeypatch.setattr(runner, "_run", lambda *_, **__: failing)
+    monkeypatch.setattr(runner, "_prepare", lambda _: None)
+
+    assert main([FAULT, OTHER]) == 1
+
+    printed = capsys.readouterr()
+    assert "0 of 2 faults caught" in printed.out
+    assert f"no baseline     0.0 s  processors: {FAULT}" in printed.out
+    assert "always so" in printed.err
+
+
+def test_one_fault_runs_pytest_as_ever(run: Run) -> None:
+    ran = run(FAULT)
 
     assert ran.returncode == 1
     assert f"fault: {FAULT}: With n-grams of one token" in ran.stdout
-    assert "1 failed" in ran.stdout
+    assert "1 failed, 2 passed" in ran.stdout
 
 
-def test_a_run_that_takes_too_long_is_ended() -> None:
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    child = os.posix_spawn(sys.executable, sleeping, os.environ, setpgroup=0)
+def test_a_child_that_takes_too_long_is_ended() -> None:
+    child = runner.FORK.Process(target=time.sleep, args=(60,))
+    answer, question = runner.FORK.Pipe(duplex=False)
     start = time.monotonic()
+    child.start()
 
-    ended = runner._wait(child, 0.3)
+    assert runner._received(answer, 0.3) == ("broken off", (), ())
+    runner._end(child)
 
-    assert not ended
     assert time.monotonic() - start < 10
+    question.close()
 
 
 def test_an_unknown_fault_is_said_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,15 +173,22 @@ def test_the_list_has_every_fault_and_what_it_does(capsys: pytest.CaptureFixture
     assert all(fault.name in printed and fault.says in printed for fault in faults().values())
 
 
+def test_the_known_tests_are_of_faults_and_in_the_suites() -> None:
+    for fault, test in report.killers(KILLERS).items():
+        file, _, function = test.partition("::")
+        assert fault in faults()
+        assert f"def {function.partition('[')[0]}(" in (ROOT / file).read_text()
+
+
 def test_later_faults_are_counted_apart() -> None:
     fault = named(FAULT)
     results = [
-        Result(None, "missed", (), 3, 1.0, ""),
-        Result(fault, "caught", ("suites/gpt2/test_it.py::test_it",), 1, 1.0, ""),
-        Result(replace(fault, name="another", later=True), "missed", (), 3, 1.0, ""),
+        Result(None, "passes", ("suites/gpt2/test_it.py::test_it",)),
+        Result(fault, "caught", failed=("suites/gpt2/test_it.py::test_it",)),
+        Result(replace(fault, name="another", later=True), "missed"),
     ]
 
-    assert report.totals(results) == ["1 of 1 faults caught, in 1 s", "0 of 1 later faults caught, in 1 s"]
+    assert report.totals(results) == ["1 of 1 faults caught", "0 of 1 later faults caught"]
     page = "\n".join(report.markdown(results))
     assert "| processors | 1 | 0 | 0 |" in page
     assert "| processors (later) | 0 | 1 | 0 |" in page

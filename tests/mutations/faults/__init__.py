@@ -1,1 +1,1 @@
-"""The faults, a module for each part of the library. `later` has those that were written after the properties."""
+"""The faults, a module for each part of the library; those with `later=True` were written after the properties."""
