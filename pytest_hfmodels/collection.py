@@ -22,6 +22,7 @@ from pytest_hfmodels.model_request import (
     uses_snapshot,
 )
 from pytest_hfmodels.options import Options, in_ci, update_requested
+from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +48,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     definition = metafunc.definition
     try:
         marked = _read_marker(definition.get_closest_marker("hf_model"), definition.nodeid)
-        engines = _engines(wanted, marked, Options.of(metafunc.config))
+        engines = _engines(wanted, marked, Session.of(metafunc.config).options)
     except OptionError as error:  # fails its own test, not the collection of the whole file
         parameters = [_unavailable(wanted, UnavailableModel("error", error))]
     else:
@@ -104,7 +105,7 @@ def default_request(fixture: str, config: pytest.Config, item: pytest.Item | Non
             hint='Name the checkpoint on the test: @pytest.mark.hf_model("./models/mine").',
         )
     marked = _read_marker(marker, nodeid)
-    engines = _engines([fixture], marked, Options.of(config))
+    engines = _engines([fixture], marked, Session.of(config).options)
     return _request(fixture, marked, engines[0], engines[:1]) if engines else UnavailableModel("unselected")
 
 
@@ -158,7 +159,7 @@ def has_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> bool:
     path = ledger_file(config)
     if not os.path.lexists(path):
         return False
-    if Options.of(config).explicit or any(map(uses_models, items)):
+    if Session.of(config).options.explicit or any(map(uses_models, items)):
         return True
     try:
         content = read_bytes(path, largest=1 << 20)
@@ -204,7 +205,7 @@ def refuse_update_in_ci(config: pytest.Config, nodeids: Sequence[str]) -> None:
     Raises:
         OptionError: saying how to allow it.
     """
-    if not nodeids or not (update_requested(config) and in_ci()) or Options.of(config).allow_update:
+    if not nodeids or not (update_requested(config) and in_ci()) or Session.of(config).options.allow_update:
         return
     raise OptionError(
         f"Snapshots are not written in CI, and {len(nodeids)} selected tests use hf_snapshot (first {nodeids[0]}).",
@@ -219,7 +220,7 @@ def engines_in_use(config: pytest.Config, items: Iterable[pytest.Item]) -> tuple
 
     running = [item for item in items if item.get_closest_marker("skip") is None]
     used = {request.engine for item in running if (request := request_of(item)) is not None}
-    used |= set(Options.of(config).engines or ())
+    used |= set(Session.of(config).options.engines or ())
     return tuple(name for name in ENGINES.names() if name in used)
 
 
@@ -314,7 +315,7 @@ def _request(fixture: str, marked: _Marked, engine: EngineName, runnable: tuple[
 
 
 def _nothing_selected(wanted: Sequence[str], marked: _Marked, config: pytest.Config) -> Any:
-    selected = ", ".join(Options.of(config).engines or ())
+    selected = ", ".join(Session.of(config).options.engines or ())
     reason = f"runs on {', '.join(marked.engines or ['torch'])} only, and the selected engines are {selected}"
     return _unavailable(wanted, UnavailableModel("unselected"), pytest.mark.skip(reason=reason))
 

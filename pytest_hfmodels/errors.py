@@ -6,7 +6,13 @@ without a traceback from inside the package.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from pytest_hfmodels.control_chars import visible
+
+if TYPE_CHECKING:
+    import pytest
 
 _LONGEST = 1500  # characters of a message that are shown
 
@@ -73,3 +79,16 @@ def _lines(text: str) -> str:
 
 def _rebuild(kind: type[HFModelsError], message: str, hint: str) -> HFModelsError:
     return kind(message, hint=hint)
+
+
+def as_sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """Return one of these errors below the test's own lines, without the plugin's traceback, for pytest's report."""
+    if not any(map(_is_of_users, excinfo.traceback)):
+        return excinfo.getrepr(style="value", chain=False)
+    return excinfo.getrepr(style="short", chain=False, tbfilter=lambda shown: shown.traceback.filter(_is_of_users))
+
+
+def _is_of_users(entry: Any) -> bool:
+    """Return whether a frame belongs to the people who run the tests: not to pytest, pluggy or us."""
+    path = Path(entry.path)
+    return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parent not in path.parents

@@ -15,7 +15,7 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import LedgerError
 from pytest_hfmodels.model_request import uses_models
 from pytest_hfmodels.node_ids import stable_nodeid
-from pytest_hfmodels.session import VARIANTS
+from pytest_hfmodels.session import Session
 from pytest_hfmodels.snapshots.ledger import ANY_ERROR, Break, Ledger, Removal, message_matches, read_ledger
 from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
@@ -42,12 +42,13 @@ def apply_ledger(config: pytest.Config, items: Iterable[pytest.Item]) -> Ledger:
                 require_symbol_of(entry.symbol, _packages(entry), config.rootpath)
             except LedgerError as error:
                 raise LedgerError(f"{entry.place}: {entry.name}: {error.message}", hint=error.hint) from None
-    config.stash[VARIANTS] = ledger.variants()
+    session = Session.of(config)
+    session.variants = ledger.variants()
     for item in items:
         about = ledger.about(stable_nodeid(item)) if uses_models(item) else None
         if about is not None:
             item.stash[ENTRY] = about
-    config.stash[APPLYING] = ledger
+    session.ledger = ledger
     return ledger
 
 
@@ -101,7 +102,7 @@ def _apply_break(item: pytest.Item, entry: Break, call: pytest.CallInfo[None], r
 
 def applying_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[str]:
     """Return the header's line with the entries that apply here and the number of tests that they affect."""
-    ledger = config.stash.get(APPLYING, None)
+    ledger = Session.of(config).ledger
     if ledger is None or not ledger.entries:
         return []
     named = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
@@ -130,5 +131,4 @@ def _packages(entry: Removal) -> list[str]:
 
 
 ENTRY: pytest.StashKey[Break | Removal] = pytest.StashKey()
-APPLYING: pytest.StashKey[Ledger] = pytest.StashKey()
 _ACTED: pytest.StashKey[bool] = pytest.StashKey()

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hfmodels.collection import BY_PARAMETER, default_request, engines_in_use, refuse_update_in_ci
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError, SnapshotError
+from pytest_hfmodels.errors import CheckpointNotCached, EngineUnavailable, OptionError
 from pytest_hfmodels.model_request import ModelRequest, UnavailableModel
-from pytest_hfmodels.options import Options
-from pytest_hfmodels.session import CACHE, CALL, COMPARED, SNAPSHOT
+from pytest_hfmodels.session import SNAPSHOT, Session
 
 if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
-    from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots import HFSnapshot
 
 
@@ -94,102 +88,15 @@ def cache_of(config: pytest.Config, session: pytest.Session) -> ModelCache:
     from pytest_hfmodels.engines.availability import need_tensorflow
     from pytest_hfmodels.models import ModelCache
 
-    if CACHE not in config.stash:
-        config.stash[CACHE] = ModelCache(
+    own = Session.of(config)
+    if own.models is None:
+        own.models = ModelCache(
             config.rootpath,
-            may_fetch=Options.of(config).checkpoints == "hub",
+            may_fetch=Session.of(config).options.checkpoints == "hub",
             with_tensorflow=need_tensorflow(engines_in_use(config, session.items)),
-            implementation=Options.of(config).transfo_xl,
+            implementation=Session.of(config).options.transfo_xl,
         )
-    return config.stash[CACHE]
-
-
-def discard_earlier_run(item: pytest.Item) -> None:
-    """Remove what an earlier run of this test left, if a plugin reruns it."""
-    if SNAPSHOT in item.stash:
-        item.stash[SNAPSHOT].uncount_failures()
-    keys: tuple[pytest.StashKey[Any], ...] = (SNAPSHOT, CALL, COMPARED)
-    for key in keys:
-        if key in item.stash:
-            del item.stash[key]
-
-
-def require_asserted(item: pytest.Item) -> None:
-    """Check the comparisons of a test that passed, after the teardown of all its fixtures.
-
-    A fixture of a class, a module or the session may have compared with the snapshot of an earlier test, too.
-
-    Raises:
-        SnapshotError: a comparison differed, so the test should have failed.
-        Exception: what a comparison raised, if the test caught it.
-    """
-    assertion = sys.modules.get("pytest_hfmodels.snapshots.assertion")  # not imported: no test has used a snapshot
-    if assertion is None:
-        return
-    recent = [snapshot.item for snapshot in item.config.stash.get(assertion.RECENT, [])]
-    item.config.stash[assertion.RECENT] = []
-    for one in dict.fromkeys([item, *recent]):
-        if SNAPSHOT in one.stash and CALL in one.stash and one.stash[CALL].passed:
-            _require_asserted(one, one.stash[SNAPSHOT])
-
-
-def mismatch_lines(config: pytest.Config, found: Compared) -> list[str]:
-    """Return the lines that stand in pytest's output for a comparison that differs."""
-    from pytest_hfmodels.reports.terminal import mismatch  # imported late: only a failing test needs it
-
-    verbose = config.get_verbosity() > 1
-    return mismatch(found, root=config.rootpath, here=config.invocation_params.dir, verbose=verbose)
-
-
-def _require_asserted(item: pytest.Item, snapshot: HFSnapshot) -> None:
-    """Check the comparisons of a test that passed; warn if it made none, or fewer than it has files.
-
-    Raises:
-        SnapshotError: one of them differed, so the test should have failed.
-        Exception: what one of them raised.
-    """
-    if snapshot.errors:
-        raise snapshot.errors[0]
-    differing = [found for found in snapshot.compared if not found.equal]
-    if differing:
-        lines = mismatch_lines(item.config, differing[0])
-        raise SnapshotError(
-            f"{item.nodeid} compared a record that differs from its snapshot, and passed: nothing asserted it.",
-            hint="\n  ".join(
-                [
-                    "Write `assert record == hf_snapshot`, or mark the test xfail if you expect a difference.",
-                    *lines,
-                ]
-            ),
-        )
-    if not snapshot.compared:
-        _warn(
-            f"{item.nodeid} asked for hf_snapshot and compared nothing with it.",
-            hint="Write `assert record == hf_snapshot`, or remove hf_snapshot from the test's arguments.",
-        )
-    unread = [os.path.relpath(path) for path in snapshot.unread_files()]
-    if unread:
-        from pytest_hfmodels.shell import command, operand
-
-        number = f"{len(unread)} more file{'' if len(unread) == 1 else 's'}"
-        _warn(
-            f"{item.nodeid} has {number} of earlier comparisons, which it no longer makes.",
-            hint=f"Compare them again, or delete them: {command('rm', *map(operand, unread))}",
-        )
-
-
-def _warn(said: str, *, hint: str) -> None:
-    """Warn about a snapshot that guards nothing.
-
-    Raises:
-        SnapshotError: the project turns warnings into errors.
-    """
-    from pytest_hfmodels.snapshots.assertion import UnusedSnapshotWarning
-
-    try:
-        warnings.warn(visible_line(f"{said} {hint}"), UnusedSnapshotWarning, stacklevel=2)
-    except UnusedSnapshotWarning:
-        raise SnapshotError(said, hint=hint) from None
+    return own.models
 
 
 def _unparametrised(request: pytest.FixtureRequest, fixture: str) -> ModelRequest | UnavailableModel:
@@ -224,7 +131,7 @@ def _serve(request: pytest.FixtureRequest, models: ModelCache, fixture: str) -> 
     try:
         return models.load(wanted.checkpoint, engine=wanted.engine, **wanted.keywords)
     except EngineUnavailable as error:
-        if wanted.engine in Options.of(request.config).require:
+        if wanted.engine in Session.of(request.config).options.require:
             raise
         pytest.skip(str(error))
     except CheckpointNotCached as error:

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import pytest
-
 from pytest_hfmodels.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pytest
 
     from pytest_hfmodels.engines.base import EngineName
 
@@ -173,17 +173,6 @@ class Options:
         files = {"json": self.json, "html": self.html, "markdown": self.markdown, "patch": self.patch}
         return {kind: file for kind, file in files.items() if file is not None}
 
-    @classmethod
-    def of(cls, config: pytest.Config) -> Options:
-        """Read the options of a run; the same object every time.
-
-        Raises:
-            OptionError: a value that does not fit, naming where it was written.
-        """
-        if _KEY not in config.stash:
-            config.stash[_KEY] = _read(config)
-        return config.stash[_KEY]
-
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
@@ -210,7 +199,12 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
 
 
-def _read(config: pytest.Config) -> Options:
+def read_options(config: pytest.Config) -> Options:
+    """Read the options of a run.
+
+    Raises:
+        OptionError: a value that does not fit, naming where it was written.
+    """
     tolerance = _tolerances(_ini_list(config, _BY_NAME["tolerance"]))
     mode, folder = _baseline(config)
     return Options(
@@ -256,9 +250,8 @@ def _file(config: pytest.Config, kind: str) -> str | None:
     return value
 
 
-def use_profile(config: pytest.Config) -> None:
-    """Let properties draw as `--hfmodels-profile` says, until the run ends: they look when a test file is imported."""
-    name = Options.of(config).profile
+def use_profile(name: str | None, config: pytest.Config) -> None:
+    """Let properties draw as a profile says, until the run ends: they look when a test file is imported."""
     if name is None:
         return
     before = os.environ.get(PROFILE_VARIABLE)
@@ -340,6 +333,3 @@ def tolerance_value(value: Any, *, source: str) -> float:
     if not 0 <= number < float("inf"):
         raise OptionError(f"{source} has a tolerance of {value!r}.", hint="It is a number that is 0 or more.")
     return number
-
-
-_KEY = pytest.StashKey[Options]()

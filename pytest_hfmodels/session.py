@@ -1,4 +1,7 @@
-"""What one run of pytest holds of ours, on `config.stash`. Every room may import this; it imports nothing heavy."""
+"""What one run of pytest holds of ours: one object on `config.stash`. Every room may import this; it imports no other.
+
+The rooms that the types name are imported once a test needs them.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,67 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.options import read_options
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_hfmodels.errors import HFModelsError
     from pytest_hfmodels.models import ModelCache
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.model import TestResult
     from pytest_hfmodels.snapshots import HFSnapshot
-    from pytest_hfmodels.snapshots.ledger import Variant
+    from pytest_hfmodels.snapshots.ledger import Ledger, Variant
 
-CACHE: pytest.StashKey[ModelCache] = pytest.StashKey()
-# The variants in force, by the base that each stands for.
-VARIANTS: pytest.StashKey[dict[Path, Variant]] = pytest.StashKey()
-# Of a test.
+# What a test holds of ours.
 SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
 CALL: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
 COMPARED: pytest.StashKey[int] = pytest.StashKey()  # the number of comparisons that are attached to a report
 
 
 class Session:
-    """A run: what it gathers of its tests. Registered as a plugin of pytest's."""
+    """A run of pytest. Registered as a plugin, except on xdist's workers: it gathers what they report.
 
-    def __init__(self) -> None:
-        self._gatherer: Gatherer | None = None
-        self._everything = False
+    Args:
+        config: of the run.
+
+    Attributes:
+        options: of the run.
+        models: the models in memory; None until a test asks for one.
+        ledger: the entries that apply here; None where the project has no ledger.
+        variants: the variants in force, by the base that each stands for.
+        compared: the snapshots that something was compared with since the last test ended, in order.
+        written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
+        refused: why nothing may run, on a worker of xdist.
+        changed: the models of which it is not known which test changed them, in words.
+        attaches_everything: whether results of tests that use nothing of ours are gathered, too.
+
+    Raises:
+        OptionError: an option does not fit.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options = read_options(config)
+        self.models: ModelCache | None = None
+        self.ledger: Ledger | None = None
+        self.variants: dict[Path, Variant] = {}
+        self.compared: list[HFSnapshot] = []
+        self.written: dict[Path, HFSnapshot] = {}
+        self.refused: HFModelsError | None = None
+        self.changed = ""
         self.attaches_everything = False
+        self._gatherer: Gatherer | None = None
+        self._gathers_everything = False
 
     @classmethod
     def of(cls, config: pytest.Config) -> Session:
-        """Return the session of a run; the same object every time."""
+        """Return the session of a run; the same object every time.
+
+        Raises:
+            OptionError: an option does not fit.
+        """
         if _KEY not in config.stash:
-            config.stash[_KEY] = cls()
+            config.stash[_KEY] = cls(config)
         return config.stash[_KEY]
 
     @property
@@ -50,15 +83,15 @@ class Session:
 
     def gather_everything(self) -> None:
         """Gather the outcomes of all tests, for a report that counts them."""
-        self._everything = True
+        self._gathers_everything = True
 
     def results(self) -> list[TestResult]:
         """Return the results of the tests that use this plugin."""
         return [] if self._gatherer is None else self._gatherer.results()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather one phase of a test, on the controller where there are workers."""
-        if self._everything or "hfmodels" in report.__dict__:
+        """Gather one phase of a test."""
+        if self._gathers_everything or "hfmodels" in report.__dict__:
             self.gatherer.add(report)
 
 

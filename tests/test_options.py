@@ -9,6 +9,7 @@ import pytest
 
 from pytest_hfmodels.engines import availability
 from pytest_hfmodels.options import Options, in_ci
+from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def read(pytester: pytest.Pytester) -> Callable[..., Options]:
 
     def options(ini: str = "", *arguments: str) -> Options:
         pytester.makeini(f"[pytest]\n{ini}")
-        return Options.of(pytester.parseconfig(*arguments))
+        return Session.of(pytester.parseconfig(*arguments)).options
 
     return options
 

@@ -11,7 +11,7 @@ from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
@@ -133,6 +133,30 @@ def missing(name: EngineName) -> str | None:
 def usable() -> tuple[EngineName, ...]:
     """Return the engines that are installed here and fit together, torch first."""
     return tuple(name for name in ENGINES.names() if missing(name) is None)
+
+
+def require_engines(required: Sequence[EngineName], selected: Sequence[EngineName] | None) -> None:
+    """Check that engines are here, and selected.
+
+    Args:
+        required: which must be.
+        selected: which tests run on, or None where nobody selected any.
+
+    Raises:
+        OptionError: one is missing, or not selected.
+    """
+    for name in required:
+        reason = missing(name)
+        if reason is not None:
+            raise OptionError(
+                f"The {name} engine is required, and {reason}.",
+                hint="Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
+            )
+        if selected is not None and name not in selected:
+            raise OptionError(
+                f"The {name} engine is required but not selected: engines are {', '.join(selected)}.",
+                hint="Add it to --hfmodels-engines (ini hfmodels_engines), or require it no longer.",
+            )
 
 
 def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:

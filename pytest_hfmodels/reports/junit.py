@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.reports.terminal import verdict_line
 from pytest_hfmodels.verdicts import Verdict, severity
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def _of(worst: Compared) -> Iterator[tuple[str, str]]:
     if worst.drift is not None:
         yield "hfmodels_drift", f"{worst.drift:.3g}"
     if worst.verdict is not Verdict.SAME:
-        yield "hfmodels_says", f"{verdict_line(worst)} ({visible_line(worst.snapshot)})"
+        yield "hfmodels_says", visible_line(f"{worst.verdict}: {worst.reason} ({worst.snapshot})")
     if worst.explanation is not None:
         if worst.cause is not None:
             yield "hfmodels_cause", worst.cause

@@ -7,7 +7,6 @@ from os.path import relpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.results.describe import place
 from pytest_hfmodels.shell import command, operand
 
@@ -44,7 +43,7 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
     if found.recorded is None:
         return _missing(found, file, update, verbose=verbose)
     last = f"  {found.refusal or f'accept it: {update}'}"
-    lines = [f"{verdict_line(found)} ({file})", *_indented(_describe(found.differences[0]))]
+    lines = [f"{found.verdict}: {visible_line(found.reason)} ({file})", *_indented(_describe(found.differences[0]))]
     if verbose:
         lines += _whole(found, found.recorded)
         commands = [f"  find the release: {one}" for one in found.explanation.suggests] if found.explanation else []
@@ -52,17 +51,6 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
         return [*cut, *map(visible_line, (*commands, last))]  # uncut: half a command would be another command
     more = _more(len(found.differences) + found.hidden - 1)
     return _fitted(lines, list(_reasons(found, found.recorded)), more, last)
-
-
-def verdict_line(found: Compared) -> str:
-    """Return the verdict, the cause where it is known, and what differs first, in a line."""
-    return f"{found.verdict}: {reason_line(found)}"
-
-
-def reason_line(found: Compared) -> str:
-    """Return the same without the verdict."""
-    cause = f"{in_words(found.cause)}: " if found.cause is not None else ""
-    return f"{cause}{visible_line(found.headline)}"
 
 
 def _from(test: str, root: Path, here: Path) -> str:
@@ -150,14 +138,6 @@ def _shortened(lines: list[str], room: int) -> list[str]:
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:
     return (f"  {line}" for line in lines)
-
-
-def header(versions: Iterable[tuple[str, str]], engines: Iterable[str], checkpoints: str) -> str:
-    """Return the run's header line."""
-    return (
-        f"hfmodels: {', '.join(f'{name} {version}' for name, version in versions)}; "
-        f"engines: {', '.join(engines) or 'none'}; checkpoints: {checkpoints}"
-    )
 
 
 def _missing(found: Compared, file: str, update: str, *, verbose: bool) -> list[str]:

@@ -19,10 +19,10 @@ from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.errors import OptionError, SnapshotError
 from pytest_hfmodels.files import write_report
-from pytest_hfmodels.options import Options
 from pytest_hfmodels.reports.patch import apply_command, patch_of
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
+from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class ReportWriter:
         self._began = time.time()
         self._results: Results | None = None
         self._said: list[str] = []
-        options = Options.of(config)
+        options = Session.of(config).options
         if options.html is not None and find_spec("jinja2") is None:
             raise OptionError(
                 "--hfmodels-html needs jinja2, which is not installed.",
@@ -75,7 +75,7 @@ class ReportWriter:
             "markdown": _markdown,
             "patch": self._patch,
         }
-        for kind, file in Options.of(self._config).reports.items():
+        for kind, file in Session.of(self._config).options.reports.items():
             self._write(kind, file, render[kind], results)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

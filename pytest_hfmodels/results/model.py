@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pytest_hfmodels.errors import HFModelsError
 from pytest_hfmodels.kinds.base import Course
 from pytest_hfmodels.kinds.comparison import Difference
-from pytest_hfmodels.kinds.explanation import Explanation
+from pytest_hfmodels.kinds.explanation import Explanation, in_words
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict
@@ -124,6 +124,11 @@ class Compared:
     def cause(self) -> str | None:
         """Why it differs, where that is known."""
         return None if self.explanation is None else self.explanation.cause
+
+    @property
+    def reason(self) -> str:
+        """The cause, where it is known, and what differs first."""
+        return self.headline if self.cause is None else f"{in_words(self.cause)}: {self.headline}"
 
     @property
     def waits(self) -> bool:

@@ -11,8 +11,6 @@ from os.path import relpath
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.kinds.comparison import Comparison, compare
@@ -22,9 +20,10 @@ from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.model_request import request_of
 from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
-from pytest_hfmodels.options import Options, tolerance_value, update_requested
+from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
+from pytest_hfmodels.session import Session
 from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import (
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
     from syrupy.assertion import SnapshotAssertion
 
     from pytest_hfmodels.kinds import Record
@@ -81,7 +81,7 @@ class HFSnapshot:
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
         self._used: set[str] = set()
-        self._written = item.config.stash.setdefault(_WRITTEN, {})
+        self._written = Session.of(item.config).written
         self.compared: list[Compared] = []
         self._numbered: set[Path] = set()  # the files of comparisons without a name
         self.errors: list[Exception] = []  # raised by comparisons; a test may have caught them
@@ -102,7 +102,7 @@ class HFSnapshot:
         Raises:
             SnapshotError: the value is no record, or the file cannot be read.
         """
-        self.item.config.stash.setdefault(RECENT, []).append(self)
+        Session.of(self.item.config).compared.append(self)
         try:
             return self._compare(observed)
         except Exception as error:
@@ -206,7 +206,7 @@ class HFSnapshot:
     def _assert(self, observation: Observation, name: str | None, *, may_write: bool) -> bool:
         assertion = self._assertion
         config = self.item.config
-        recording = Options.of(config).recording
+        recording = Session.of(config).options.recording
         if may_write and (recording or update_requested(config)):
             reason = why_not_written(observation.path, config.rootpath, snapshots_folder(config))
             if reason is not None:
@@ -312,7 +312,7 @@ class HFSnapshot:
     def _keep_pending(self, found: Compared, observation: Observation, base: Path) -> Compared:
         """Save what an update would write, for `hfmodels accept`; or delete the change of a test that passes now."""
         config, path = self.item.config, observation.path
-        if Options.of(config).baseline:
+        if Session.of(config).options.baseline:
             return found
         folder, snapshot = pending_folder(config), self._named(base)
         if found.equal or found.base is Verdict.SAME:  # the base's own output is no variant of it
@@ -350,7 +350,7 @@ class HFSnapshot:
         If the dtype changed, the finer one counts. A file must not widen its tolerance by naming another engine: torch
         writes the files, so numbers from torch are always compared with the tolerance within an engine.
         """
-        options = Options.of(self.item.config)
+        options = Session.of(self.item.config).options
         given: dict[str, Any] = {"same_engine": options.same_engine, "cross_engine": options.cross_engine}
         marker = self.item.get_closest_marker("hf_tolerance")
         if marker is not None:
@@ -363,14 +363,8 @@ class HFSnapshot:
         return min((tolerance_for(dtype, same_engine=same) for dtype in sides), key=lambda found: found.absolute)
 
     def _accepted(self) -> frozenset[Verdict]:
-        lenient = Options.of(self.item.config).near_tie == "warn"
+        lenient = Session.of(self.item.config).options.near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
-
-
-# The snapshots that something was compared with since the last test ended, in order.
-RECENT: pytest.StashKey[list[HFSnapshot]] = pytest.StashKey()
-# The files that this session wrote, and the writer: a repeated test must not overwrite its first record.
-_WRITTEN: pytest.StashKey[dict[Path, HFSnapshot]] = pytest.StashKey()
 
 
 def _why(explained: Explanation) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.model_request import engine_segment
 from pytest_hfmodels.node_ids import stable_id
-from pytest_hfmodels.options import Options
-from pytest_hfmodels.session import VARIANTS
+from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
     import pytest
@@ -52,7 +51,7 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 
 def variant_of(item: pytest.Item, base: Path) -> Variant | None:
     """Return the variant that holds instead of a base, or None."""
-    return item.config.stash.get(VARIANTS, {}).get(base)
+    return Session.of(item.config).variants.get(base)
 
 
 def file_in_force(item: pytest.Item, index: int | str) -> Path:
@@ -69,7 +68,7 @@ def same_file_key(path: Path) -> str:
 
 def snapshots_folder(config: pytest.Config) -> Path:
     """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
-    return Path(config.rootpath, Options.of(config).snapshots)
+    return Path(config.rootpath, Session.of(config).options.snapshots)
 
 
 def ledger_file(config: pytest.Config) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.reports.terminal import reason_line
+from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.results.model import ReportError, TestResult, decode, encode
 from pytest_hfmodels.verdicts import Verdict
 from pytest_hfmodels.versions.environments import ChangedPackage
@@ -194,7 +194,7 @@ def _told(result: TestResult) -> str:
     found = result.gravest
     if found is None or found.verdict is Verdict.SAME:
         return ""
-    return _short(f"{reason_line(found)} ({found.snapshot})")
+    return _short(visible_line(f"{found.reason} ({found.snapshot})"))
 
 
 def _uncollected(found: Mapping[str, Any]) -> Cell:

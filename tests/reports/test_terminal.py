@@ -12,7 +12,7 @@ from pytest_hfmodels.control_chars import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.explain import Ablation, Evidence, Explanation
 from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reports.colours import painted
-from pytest_hfmodels.reports.terminal import header, mismatch
+from pytest_hfmodels.reports.terminal import mismatch
 
 from ..example_records import PROMPT, STEPS, beams, classification, generation, live, moved, swapped
 from . import example_results as examples
@@ -166,13 +166,6 @@ def test_an_engine_that_may_not_write_says_whose_file_it_is() -> None:
     assert told[-1] == "  not updated: torch"
     assert any("(torch, float32, eager, AVX512)" in line for line in told)
     assert any("(tensorflow, float32, eager, AVX512)" in line for line in told)
-
-
-def test_the_header_is_one_line() -> None:
-    assert header([("torch", "2.13.0"), ("transformers", "4.57.6")], ["torch"], "bundled") == (
-        "hfmodels: torch 2.13.0, transformers 4.57.6; engines: torch; checkpoints: bundled"
-    )
-    assert "engines: none;" in header([], [], "bundled")
 
 
 WHY = Explanation(

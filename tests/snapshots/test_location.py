@@ -92,7 +92,7 @@ def test_long_names_are_cut_and_stay_different(items: dict[str, pytest.Item]) ->
     ],
 )
 def test_the_engine_is_no_part_of_a_name_and_not_guessed_at(identifier: str, engine: str, name: str | None) -> None:
-    request = ModelRequest("gpt2", "tiny-gpt2", engine)  # type: ignore[arg-type]
+    request = ModelRequest("gpt2", "tiny-gpt2", engine)
     own = f"test_a[{identifier}]"
     callspec = SimpleNamespace(id=identifier, params={"gpt2": request})
     item = SimpleNamespace(name=own, nodeid=f"checks/test_it.py::{own}", callspec=callspec)

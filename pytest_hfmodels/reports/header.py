@@ -1,0 +1,46 @@
+"""The lines at the head of a run: what runs where, and whose code an architecture runs with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.architecture import ARCHITECTURES
+from pytest_hfmodels.collection import engines_in_use
+from pytest_hfmodels.engines import missing, upstream
+from pytest_hfmodels.engines.availability import ENGINES, described, installed, need_tensorflow, usable
+from pytest_hfmodels.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pytest
+
+    from pytest_hfmodels.engines.base import EngineName
+
+
+def header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
+    """Return the run's header line.
+
+    Args:
+        config: of the run.
+        engines: those that it uses; None for all that are usable.
+    """
+    packages = ("transformers", *(described(name).packages[0] for name in ENGINES.names()))
+    versions = [f"{package} {version}" for package in packages if (version := installed(package)) is not None]
+    names = usable() if engines is None else engines
+    if Session.of(config).options.checkpoints == "hub":
+        source = "bundled and local, hub downloads allowed"
+    else:
+        source = "bundled, local and cached (no downloads)"
+    return f"hfmodels: {', '.join(versions)}; engines: {', '.join(names) or 'none'}; checkpoints: {source}"
+
+
+def implementation_line(config: pytest.Config, items: Iterable[pytest.Item]) -> str:
+    """Return whose Transformer-XL runs, and why."""
+    choice, reason = Session.of(config).options.transfo_xl, missing("torch")
+    architecture = ARCHITECTURES.get("transfo-xl")
+    if architecture is None or architecture.implementation is None or (choice == "auto" and reason is not None):
+        return f"transfo-xl: {reason}"
+    if choice == "auto":  # the tests that follow import the same, and with the same choice of TensorFlow
+        upstream.transformers(with_tensorflow=need_tensorflow(engines_in_use(config, items)))
+    return f"transfo-xl: implementation: {architecture.implementation(choice)}"
