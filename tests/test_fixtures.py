@@ -175,7 +175,7 @@ def test_a_marker_passes_load_s_arguments(project: Project) -> None:
     project.write("""
 import pytest
 
-@pytest.mark.hf_model("./model", task="text-classification", num_labels=5, head="new", pad_token_id=7)
+@pytest.mark.hf_model("./model", task="text-classification", num_labels=5, head="fixed", pad_token_id=7)
 def test_head(hf_model):
     assert hf_model.task == "text-classification"
     assert hf_model.classify(["a", "bc"]).effective["num_labels"] == 5

@@ -37,7 +37,7 @@ class LoadOptions:
     Args:
         dtype: the dtype to pin, or None for what the installed release chooses by itself.
         attention: the attention implementation to pin, or None likewise.
-        head: "trained" insists that every tensor comes from the checkpoint; "new" fills a missing or
+        head: "trained" insists that every tensor comes from the checkpoint; "fixed" fills a missing or
             differently sized classification head with fixed numbers (its values mean nothing, its shape does).
         unused: names of weights in the files that the model may leave out; `*` matches any text.
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
@@ -46,7 +46,7 @@ class LoadOptions:
 
     dtype: str | None = "float32"
     attention: str | None = "eager"
-    head: Literal["trained", "new"] = "trained"
+    head: Literal["trained", "fixed"] = "trained"
     unused: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     transfo_xl: TransfoXLChoice = "auto"

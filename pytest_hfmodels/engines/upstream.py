@@ -236,27 +236,27 @@ def check_loaded(
     Raises:
         CheckpointError: naming the tensors, the expected and the found shape.
     """
-    absent = sorted(name for name in missing if not (head == "new" and is_head(name)))
+    absent = sorted(name for name in missing if not (head == "fixed" and is_head(name)))
     if absent:
         raise CheckpointError(
             f"The checkpoint {folder} lacks weights that the model needs: {', '.join(absent[:5])}"
             f"{' …' if len(absent) > 5 else ''}.",
             hint="Use a checkpoint trained for this task"
             + (
-                '; head="new" fills only the last layer.'
-                if head == "new"
-                else ', or load with head="new" to test shapes only.'
+                '; head="fixed" fills only the last layer.'
+                if head == "fixed"
+                else ', or load with head="fixed" to test shapes only.'
             ),
         )
     misfits = [
         f"{name} (expected {list(wanted)}, found {list(found)})"
         for name, found, wanted in mismatched
-        if not (head == "new" and is_head(name))
+        if not (head == "fixed" and is_head(name))
     ]
     if misfits:
         raise CheckpointError(
             f"The checkpoint {folder} does not fit the model: {'; '.join(misfits)}.",
-            hint='Load it with its own configuration, or with head="new" to test shapes only.',
+            hint='Load it with its own configuration, or with head="fixed" to test shapes only.',
         )
 
 

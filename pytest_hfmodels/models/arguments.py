@@ -125,8 +125,8 @@ def require_known(task: object, engine: object = "torch", head: object = "traine
         raise OptionError(f"Unknown task {task!r}.", hint=f"The tasks are {' and '.join(get_args(Task))}.")
     if engine not in get_args(EngineName):
         raise OptionError(f"Unknown engine {engine!r}.", hint=f"The engines are {' and '.join(get_args(EngineName))}.")
-    if head not in ("trained", "new"):
-        raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "new".')
+    if head not in ("trained", "fixed"):
+        raise OptionError(f"Unknown head {head!r}.", hint='It is "trained" or "fixed".')
 
 
 def require_fields(overrides: Mapping[str, Any]) -> None:

@@ -100,7 +100,7 @@ class ModelCache:
                 defaults; False leaves the release's own choice.
             dtype: pin this dtype instead.
             attention: pin this attention implementation instead.
-            head: "new" fills a classification head that the checkpoint lacks with fixed numbers.
+            head: "fixed" fills a classification head that the checkpoint lacks with fixed numbers.
             unused: names of weights in the files that the model may leave out (`["v_head.*"]`); `*` matches any
                 text. Other unused weights are an error.
             overrides: configuration fields, such as `num_labels` or `pad_token_id`.
@@ -120,7 +120,7 @@ class ModelCache:
         options = LoadOptions(
             dtype=dtype or ("float32" if pin else None),
             attention=attention or ("eager" if pin else None),
-            head="new" if head == "new" else "trained",
+            head="fixed" if head == "fixed" else "trained",
             unused=tuple(unused),
             overrides=overrides,
             transfo_xl=self._transfo_xl,

@@ -57,7 +57,7 @@ def test_padded_on_the_left(hf_model: HFModel, monkeypatch: pytest.MonkeyPatch, 
 
 def test_num_labels_given_at_load_sets_the_width(hf_model: HFModel, hf_models: ModelCache) -> None:
     wider = hf_models.load(
-        "tiny-gpt2", task="text-classification", engine=hf_model.engine, head="new", num_labels=11, pad_token_id=EOS
+        "tiny-gpt2", task="text-classification", engine=hf_model.engine, head="fixed", num_labels=11, pad_token_id=EOS
     )
 
     record = wider.classify(BATCH)

@@ -63,7 +63,7 @@ def test_the_model_called_directly_gives_the_same_logits(hf_model: HFModel) -> N
 
 def test_labels_have_numbers_where_the_checkpoint_names_none(hf_model: HFModel, hf_models: ModelCache) -> None:
     unnamed = hf_models.load(
-        "tiny-transfo-xl", task="text-classification", engine=hf_model.engine, head="new", num_labels=2
+        "tiny-transfo-xl", task="text-classification", engine=hf_model.engine, head="fixed", num_labels=2
     )
 
     assert unnamed.config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
@@ -73,7 +73,7 @@ def test_labels_have_numbers_where_the_checkpoint_names_none(hf_model: HFModel, 
 @pytest.mark.parametrize("width", [1, 2, 11])
 def test_num_labels_given_at_load_sets_the_width(hf_model: HFModel, hf_models: ModelCache, width: int) -> None:
     other = hf_models.load(
-        "tiny-transfo-xl", task="text-classification", engine=hf_model.engine, head="new", num_labels=width
+        "tiny-transfo-xl", task="text-classification", engine=hf_model.engine, head="fixed", num_labels=width
     )
 
     assert other.config.num_labels == width

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.hf_model("transfo-xl/transfo-xl-wt103")
 
 
 def classifier(**how: object) -> pytest.MarkDecorator:
-    return pytest.mark.hf_model("transfo-xl/transfo-xl-wt103", task="text-classification", head="new", **how)
+    return pytest.mark.hf_model("transfo-xl/transfo-xl-wt103", task="text-classification", head="fixed", **how)
 
 
 def test_ids(hf_model: HFModel) -> None:

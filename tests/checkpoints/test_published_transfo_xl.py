@@ -90,7 +90,7 @@ def test_afterwards_it_needs_no_hub(hub: HubStandIn, tmp_path: Path) -> None:
 def test_it_classifies_into_as_many_labels_as_are_asked_for(hub: HubStandIn, tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, may_fetch=True)
 
-    classifier = cache.load(REPO, task="text-classification", head="new", num_labels=3)
+    classifier = cache.load(REPO, task="text-classification", head="fixed", num_labels=3)
 
     assert np.shape(classifier.classify("My name is Hasnain").logits) == (1, 3)
     assert classifier.config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}

@@ -149,7 +149,7 @@ def test_a_class_that_a_checkpoint_names_is_loaded(
 ) -> None:
     save_model(tmp_path / "bot", name, **fields)
 
-    handle = cache.load("./bot", task=task, head="new")
+    handle = cache.load("./bot", task=task, head="fixed")
 
     assert type(handle.model).__name__ == ("BertForSequenceClassification" if task else name)
 

@@ -54,7 +54,7 @@ def test_weights_arrive_as_they_are_stored(models: ModelCache) -> None:
 
 def test_a_new_head_is_the_same_in_both_engines(models: ModelCache) -> None:
     logits = [
-        models.load("./model", engine=engine, task="text-classification", head="new", num_labels=5)
+        models.load("./model", engine=engine, task="text-classification", head="fixed", num_labels=5)
         .classify("Hi")
         .logits
         for engine in ("torch", "tensorflow")
@@ -73,7 +73,7 @@ def test_a_head_that_the_checkpoint_lacks_is_named_or_new(cache: ModelCache, tmp
         cache.load("./headless", task="text-classification", engine="tensorflow")
 
     logits = [
-        cache.load("./headless", task="text-classification", engine=engine, head="new").classify("Hi").logits
+        cache.load("./headless", task="text-classification", engine=engine, head="fixed").classify("Hi").logits
         for engine in ("torch", "tensorflow")
     ]
     np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)

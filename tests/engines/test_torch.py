@@ -64,7 +64,7 @@ def test_global_state_is_as_before(cache: ModelCache, tiny_gpt2: Path, tmp_path:
 
     cache.load("./model").generate(PROMPT, max_new_tokens=2, num_beams=2)
     cache.load("./model", dtype="float64").forward([[1, 2]])
-    cache.load("./model", task="text-classification", head="new", num_labels=5).classify("Hi", labels=[4])
+    cache.load("./model", task="text-classification", head="fixed", num_labels=5).classify("Hi", labels=[4])
 
     after = global_state()
     assert {name for name in before if before[name] != after[name]} == set()
@@ -176,7 +176,7 @@ def test_another_number_of_labels_names_both_shapes(models: ModelCache, labels: 
         models.load("./model", task="text-classification", num_labels=labels)
 
     assert f"score.weight (expected [{labels}, 32], found [3, 32])" in raised.value.message
-    assert 'head="new"' in raised.value.hint
+    assert 'head="fixed"' in raised.value.hint
 
 
 def test_a_head_that_the_checkpoint_lacks_is_named(cache: ModelCache, tmp_path: Path) -> None:
@@ -187,23 +187,23 @@ def test_a_head_that_the_checkpoint_lacks_is_named(cache: ModelCache, tmp_path: 
     with pytest.raises(CheckpointError, match=r"lacks weights that the model needs: score\.weight\.") as raised:
         cache.load("./headless", task="text-classification")
 
-    assert 'head="new"' in raised.value.hint
-    assert cache.load("./headless", task="text-classification", head="new").classify("Hi").logits
+    assert 'head="fixed"' in raised.value.hint
+    assert cache.load("./headless", task="text-classification", head="fixed").classify("Hi").logits
 
 
 def test_a_block_that_the_checkpoint_lacks_is_never_filled_in(cache: ModelCache, tmp_path: Path) -> None:
     weights = {name: array for name, array in tiny_weights().items() if ".h.1.mlp" not in name}
     write_checkpoint(tmp_path / "damaged", weights=weights)
 
-    for arguments in ({}, {"task": "text-classification", "head": "new"}):
+    for arguments in ({}, {"task": "text-classification", "head": "fixed"}):
         with pytest.raises(CheckpointError, match=r"lacks weights that the model needs: transformer\.h\.1\.mlp"):
             cache.load("./damaged", **arguments)  # type: ignore[arg-type]
 
 
 def test_a_new_head_has_fixed_numbers(models: ModelCache) -> None:
-    first = models.load("./model", task="text-classification", head="new", num_labels=4)
+    first = models.load("./model", task="text-classification", head="fixed", num_labels=4)
     second = ModelCache(first.checkpoint.folder.parent).load(
-        "./model", task="text-classification", head="new", num_labels=4
+        "./model", task="text-classification", head="fixed", num_labels=4
     )
 
     assert first.classify("Hi").logits == second.classify("Hi").logits
@@ -212,7 +212,7 @@ def test_a_new_head_has_fixed_numbers(models: ModelCache) -> None:
 
 def test_a_trained_head_is_kept_where_a_new_one_was_allowed(models: ModelCache) -> None:
     trained = models.load("./model", task="text-classification")
-    allowed = models.load("./model", task="text-classification", head="new")
+    allowed = models.load("./model", task="text-classification", head="fixed")
 
     assert allowed.classify("Hi").logits == trained.classify("Hi").logits
 

@@ -97,11 +97,11 @@ def test_tensors_that_did_not_come_from_the_checkpoint_are_refused() -> None:
     many = [f"block.{number}" for number in range(7)]
 
     upstream.check_loaded("./a", missing=(), mismatched=(), head="trained")
-    upstream.check_loaded("./a", missing=["score.weight"], mismatched=[("score.weight", (3, 2), (5, 2))], head="new")
+    upstream.check_loaded("./a", missing=["score.weight"], mismatched=[("score.weight", (3, 2), (5, 2))], head="fixed")
     with pytest.raises(CheckpointError, match=r"lacks .*: block.0, block.1, block.2, block.3, block.4 …\."):
-        upstream.check_loaded("./a", missing=many, mismatched=(), head="new")
+        upstream.check_loaded("./a", missing=many, mismatched=(), head="fixed")
     with pytest.raises(CheckpointError, match=r"wte \(expected \[5, 2\], found \[3, 2\]\)"):
-        upstream.check_loaded("./a", missing=(), mismatched=[("wte", (3, 2), (5, 2))], head="new")
+        upstream.check_loaded("./a", missing=(), mismatched=[("wte", (3, 2), (5, 2))], head="fixed")
 
 
 def test_a_new_head_is_never_drawn() -> None:

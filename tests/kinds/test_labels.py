@@ -74,7 +74,7 @@ def test_rows_come_as_an_array(classifier: HFModel) -> None:
 def test_a_regression_on_one_number_is_the_squared_error(
     models: ModelCache, labels: Any, problem_type: str | None
 ) -> None:
-    scorer = models.load("./model", task="text-classification", head="new", num_labels=1, pad_token_id=256)
+    scorer = models.load("./model", task="text-classification", head="fixed", num_labels=1, pad_token_id=256)
 
     record = scorer.classify(TEXTS, labels=labels, problem_type=problem_type)
 

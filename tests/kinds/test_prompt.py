@@ -136,7 +136,7 @@ def test_what_cannot_be_classified_is_said(classifier: HFModel, texts: Any, said
 def test_reserved_positions_do_not_count(tmp_path: Path, name: str, usable: int) -> None:
     causal = name.endswith("CausalLM")
     save_model(tmp_path / "bot", name, **({"is_decoder": True} if causal else {}))
-    bot = ModelCache(tmp_path).load("./bot", head="new")
+    bot = ModelCache(tmp_path).load("./bot", head="fixed")
     said = f"has {usable + 1} tokens, but the model has {usable} positions"
 
     with pytest.raises(EngineError, match=said):

@@ -77,7 +77,7 @@ def test_another_number_of_labels(cache: ModelCache) -> None:
     message = refused(cache, task="text-classification", num_labels=3)
 
     assert "score.weight (expected [3, 96], found [8, 96])" in message
-    assert 'head="new"' in message
+    assert 'head="fixed"' in message
 
 
 @pytest.mark.parametrize("cache", ["pytest-hfmodels"], indirect=True)  # the test calls the model itself
