@@ -1,4 +1,4 @@
-"""Tests that share one cause, told together. Plain values in: under xdist only reports come back from the workers."""
+"""Tests that share one cause, reported together. Plain values in: under xdist only reports come from the workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestSummary:
         verdict: of the comparison.
         cause: or None.
         why: the cause in words.
-        drift: the largest movement of a number; None where there was nothing to compare.
+        drift: the largest movement of a number; None if there was nothing to compare.
         tokens: how many generated tokens are others.
     """
 
@@ -41,7 +41,7 @@ class TestSummary:
 
 
 @dataclass(frozen=True)
-class Group:
+class CauseGroup:
     """Tests with one cause and one reason for it, in the order in which they ran."""
 
     cause: str | None
@@ -51,24 +51,20 @@ class Group:
     @property
     def sentence(self) -> str:
         """`14 tests: attention: max drift 2.1e-06, 0 tokens changed`."""
-        count = len(self.tests)
-        tokens = sum(test.tokens for test in self.tests)
+        count, tokens = len(self.tests), sum(test.tokens for test in self.tests)
+        moved = [test.drift for test in self.tests if test.drift is not None]
+        most = math.nan if any(map(math.isnan, moved)) else max(moved, default=0.0)
+        drift = f"max drift {most:.2g}" if moved else "no numbers to compare"
         return (
-            f"{count} test{'' if count == 1 else 's'}: {in_words(self.cause)}: {self._movement()}, "
+            f"{count} test{'' if count == 1 else 's'}: {in_words(self.cause)}: {drift}, "
             f"{tokens} token{'' if tokens == 1 else 's'} changed"
         )
 
-    def _movement(self) -> str:
-        moved = [test.drift for test in self.tests if test.drift is not None]
-        if not moved:
-            return "no numbers to compare"
-        return f"max drift {math.nan if any(map(math.isnan, moved)) else max(moved):.2g}"
 
-
-def grouped(told: Iterable[TestSummary]) -> list[Group]:
+def grouped(tests: Iterable[TestSummary]) -> list[CauseGroup]:
     """Return tests by cause and reason, the largest group first, those without a cause last."""
     found: dict[tuple[str | None, str], list[TestSummary]] = defaultdict(list)
-    for test in told:
+    for test in tests:
         found[test.cause, _SHARE.sub("", test.why) if test.cause else ""].append(test)
-    groups = [Group(cause, tests[0].why, tuple(tests)) for (cause, _), tests in found.items()]
+    groups = [CauseGroup(cause, those[0].why, tuple(those)) for (cause, _), those in found.items()]
     return sorted(groups, key=lambda group: (group.cause is None, -len(group.tests)))

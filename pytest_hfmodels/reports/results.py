@@ -72,7 +72,7 @@ class Steps:
     """Figures along the output.
 
     Args:
-        unit: what a step is: a generated `token`, or an `input` of a classifier.
+        unit: what a step is, such as a generated `token` or an `input` of a classifier.
         start: the first step that the lists tell of.
         count: steps of the recorded side.
         divergence: the first token that differs, or None.
@@ -81,7 +81,7 @@ class Steps:
         drift: how far the step's numbers moved; it ends where the sides diverge.
     """
 
-    unit: Literal["token", "input"]
+    unit: str
     start: int
     count: int
     divergence: int | None

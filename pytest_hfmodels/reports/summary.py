@@ -219,7 +219,7 @@ def _steps(course: Course | None) -> Steps:
     start = max(0, min(focus - STEPS // 2, count - STEPS))
     shown = slice(start, start + STEPS)
     return Steps(
-        unit="input" if course.unit == "input" else "token",
+        unit=course.unit,
         start=start,
         count=len(course.recorded),
         divergence=course.divergence,

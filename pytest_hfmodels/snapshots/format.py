@@ -187,7 +187,7 @@ def _load_overrides(table: Reader) -> str:
 
 def _blocks(blocks: Iterable[Block]) -> dict[str, Any]:
     found = list(blocks)
-    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.probe))] for block in found]
+    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.projection))] for block in found]
     table: dict[str, Any] = {"columns": list(_BLOCKS), "blocks": rows}
     if found and all(block.normalized for block in found):  # files of earlier versions have none
         table["normalized"] = [[rounded(value) for value in block.normalized] for block in found]
