@@ -3,7 +3,7 @@
 `pytest suites/gpt2 --hfmodels-engines torch` against the same checks written the plain way (`plain_checks.py`, copied
 into a temporary folder): `from_pretrained` in every test, one `generate` a drawn prompt, as many prompts as the suite
 draws, the same assertions and expected values, pytest, library and environment, and `USE_TF=0` for both. The suite
-compares more than the plain checks do (margins, frontiers, block fingerprints, digests): the ratio leaves that out.
+compares more than the plain checks do (margins, beam cutoffs, block fingerprints, digests): the ratio leaves that out.
 """
 
 from __future__ import annotations

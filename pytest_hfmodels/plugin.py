@@ -32,6 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Let this session register kinds under names that an earlier session in this process has used."""
+    registry = sys.modules.get("pytest_hfmodels.kinds.registry")  # not imported: there was none
+    if registry is not None:
+        registry.release_names()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and refuse options that do not fit before anything runs."""
     for marker in MARKERS:

@@ -58,7 +58,7 @@ def generation(steps: Sequence[Step] = STEPS, *, engine: EngineName = "torch", *
         effective=dict(EFFECTIVE),
         steps=tuple(steps),
         beams=(),
-        frontier=(),
+        beam_cutoff_margin=(),
         blocks=BLOCKS,
         text=PROMPT.text + "".join(step.text for step in steps),
     )
@@ -98,7 +98,7 @@ def beams(*, engine: EngineName = "torch", **changes: Any) -> GenerationRecord:
     first = Beam(tuple(step.id for step in STEPS), -0.5, f"{PROMPT.text} Ada and I")
     second = Beam((11, 13, 16), -0.625, f"{PROMPT.text} Ada and you")
     settings = {**EFFECTIVE, "num_beams": 2, "num_return_sequences": 2, "early_stopping": True}
-    own = {"beams": (first, second), "frontier": (0.5, float("inf"), 0.25), "effective": settings}
+    own = {"beams": (first, second), "beam_cutoff_margin": (0.5, float("inf"), 0.25), "effective": settings}
     return generation(engine=engine, **{**own, **changes})
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_hfmodels.kinds import CheckpointSeen, GenerationRecord, Kind, Provenance
+from pytest_hfmodels.kinds import GenerationRecord, Kind, Record
 from pytest_hfmodels.kinds.comparison import Difference
 
 if TYPE_CHECKING:
@@ -16,29 +16,25 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 
-@dataclass(frozen=True)
-class WordCounts:
+@dataclass(frozen=True, kw_only=True)
+class WordCounts(Record):
     """How often a model says each word after a prompt."""
 
-    provenance: Provenance
-    checkpoint: CheckpointSeen
+    kind: ClassVar[str] = "word-counts"
     prompt: str
     counts: Mapping[str, int]
-    effective: dict[str, Any] = field(default_factory=dict)
-    blocks: tuple[()] = ()
-    live: None = None
-    kind: ClassVar[str] = "word-counts"
 
 
 def count_words(record: GenerationRecord) -> WordCounts:
     """Return the counts of what a model has generated."""
     said = record.text.removeprefix(record.prompt.text)
     words = Counter(re.findall(r"\w+", said.lower()))
-    return WordCounts(record.provenance, record.checkpoint, record.prompt.text, dict(sorted(words.items())))
-
-
-def tables(record: WordCounts) -> dict[str, Any]:
-    return {"prompt": {"text": record.prompt}, "counts": dict(record.counts)}
+    return WordCounts(
+        provenance=record.provenance,
+        checkpoint=record.checkpoint,
+        prompt=record.prompt.text,
+        counts=dict(sorted(words.items())),
+    )
 
 
 @dataclass
@@ -56,31 +52,29 @@ class Stored:
     counts: dict[str, int]
 
 
-def load(file: TomlFile, shared: Mapping[str, Any]) -> WordCounts:
-    stored = file.convert(Stored)  # a table that does not fit is named with its line
-    return WordCounts(shared["provenance"], shared["checkpoint"], stored.prompt.text, stored.counts)
+class WordCountsKind(Kind[WordCounts]):
+    name = "word-counts"
+
+    def tables(self, record: WordCounts) -> dict[str, Any]:
+        return {"prompt": {"text": record.prompt}, "counts": dict(record.counts)}
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> WordCounts:
+        stored = file.convert(Stored)  # a table that does not fit is named with its line
+        return WordCounts(prompt=stored.prompt.text, counts=stored.counts, **shared)
+
+    def differences(self, recorded: WordCounts, observed: WordCounts) -> Iterator[Difference]:
+        if recorded.prompt != observed.prompt:
+            yield Difference("prompt", "prompt text", recorded.prompt, observed.prompt)
+        for word in sorted({*recorded.counts, *observed.counts}):
+            before, now = recorded.counts.get(word, 0), observed.counts.get(word, 0)
+            if before != now:
+                yield Difference("labels", f"count of {word!r}", before, now)
+
+    def texts(self, record: WordCounts) -> dict[str, str]:
+        return {"counts": "\n".join(f"{word}: {count}" for word, count in record.counts.items())}
+
+    def inputs(self, record: WordCounts) -> list[tuple[str, tuple[int, ...]]]:
+        return [(record.prompt, ())]
 
 
-def differences(recorded: WordCounts, observed: WordCounts) -> Iterator[Difference]:
-    if recorded.prompt != observed.prompt:
-        yield Difference("prompt", "prompt text", recorded.prompt, observed.prompt)
-    for word in sorted({*recorded.counts, *observed.counts}):
-        before, now = recorded.counts.get(word, 0), observed.counts.get(word, 0)
-        if before != now:
-            yield Difference("labels", f"count of {word!r}", before, now)
-
-
-def texts(record: WordCounts) -> dict[str, str]:
-    return {"counts": "\n".join(f"{word}: {count}" for word, count in record.counts.items())}
-
-
-KIND: Kind[WordCounts] = Kind(
-    name="word-counts",
-    tables=tables,
-    load=load,
-    differences=differences,
-    numbers=lambda *_: iter(()),
-    summary=lambda record: ", ".join(f"{word} {count}" for word, count in record.counts.items()),
-    texts=texts,
-    inputs=lambda record: [(record.prompt, ())],
-)
+KIND = WordCountsKind()

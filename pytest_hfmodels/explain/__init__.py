@@ -1,6 +1,6 @@
 """Why an output differs: from two records, and the model that made one of them, to a cause and the figures behind it.
 
-Stands on snapshots, records and `reference`; reports tell what it finds. Importing it imports nothing that computes.
+Stands on snapshots, records and `reference`; reports show what it finds. Importing it imports nothing that computes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.base import IntArray
     from pytest_hfmodels.engines.capture import StepScores
     from pytest_hfmodels.kinds.evidence import LiveModel
 
@@ -26,7 +26,7 @@ class OutOfPassesError(Exception):
 
 
 class Passes:
-    """The model, and how often it may still be asked.
+    """The model, and how often it may still be asked. Every method raises `OutOfPassesError` beyond that.
 
     Args:
         origin: the model that made the record.
@@ -36,48 +36,27 @@ class Passes:
     def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
         self.origin = origin
         self.settings = settings
-        self.forward_left = FORWARD_PASSES
-        self.generates_left = GENERATES
+        self._left = {"forward": FORWARD_PASSES, "generate": GENERATES}
 
     def forward(self, rows: Sequence[Sequence[int]], loaded: LoadedModel | None = None) -> ForwardPass:
-        """Run the model, or another load of it, over rows of one length.
-
-        Raises:
-            OutOfPassesError: it may not be asked any more.
-        """
-        self._spend_forward()
+        """Run the model, or another load of it, over rows of one length."""
+        self._spend("forward")
         return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64))
 
-    def classify(
-        self,
-        ids: IntArray,
-        mask: IntArray | None,
-        labels: IntArray | FloatArray | None = None,
-        loaded: LoadedModel | None = None,
-    ) -> Classification:
-        """Run the classifier over a batch; arguments as for `LoadedModel.classify`.
-
-        Raises:
-            OutOfPassesError: it may not be asked any more.
-        """
-        self._spend_forward()
-        return (loaded or self.origin.loaded).classify(ids, mask, labels, self.settings.get("problem_type"))
+    def classify(self, ids: IntArray, mask: IntArray | None, loaded: LoadedModel | None = None) -> Classification:
+        """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify`."""
+        self._spend("forward")
+        return (loaded or self.origin.loaded).classify(ids, mask, None, self.settings.get("problem_type"))
 
     def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
-        """Generate once more, and return what every step chose from: ids so far -> scores of the next token.
-
-        Raises:
-            OutOfPassesError: it may not be asked any more.
-        """
-        if not self.generates_left:
-            raise OutOfPassesError
-        self.generates_left -= 1
+        """Generate once more, and return what every step chose from: ids so far -> scores of the next token."""
+        self._spend("generate")
         loaded = self.origin.loaded
-        with PROCESS_LOCK, captured_scores() as heard:
+        with PROCESS_LOCK, captured_scores() as scores:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
-        return heard
+        return scores
 
-    def _spend_forward(self) -> None:
-        if not self.forward_left:
+    def _spend(self, what: str) -> None:
+        if not self._left[what]:
             raise OutOfPassesError
-        self.forward_left -= 1
+        self._left[what] -= 1

@@ -14,10 +14,8 @@ import pytest
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import stages
-from pytest_hfmodels.explain.budget import Passes
-from pytest_hfmodels.explain.conclusions import checkpoint_finding, conclusion, differs_sentence, made_by
-from pytest_hfmodels.explain.explainer import Explainer
-from pytest_hfmodels.explain.releases import bisections
+from pytest_hfmodels.explain.case import Case
+from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_checkpoint
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
 
@@ -25,16 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_hfmodels.kinds.base import Record
-    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.comparison import Comparison
 
+# No release is to blame for these.
 _NO_RELEASE = (
-    "test",
-    "checkpoint:tokenizer",
-    "checkpoint:config",
-    "checkpoint:weights",
-    "dtype",
-    "attention",
-    "settings",
+    *("test", "checkpoint:tokenizer", "checkpoint:config", "checkpoint:weights"),
+    *("dtype", "attention", "settings"),
 )
 
 
@@ -50,62 +44,45 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
         observed: from the test.
         test: its node id, for commands.
     """
+    case: Case[Any] = Case.of(comparison, recorded, observed)
     try:
         with _in_silence():
-            found = _explained(comparison, recorded, observed)
+            found = _explained(case)
     except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
         raise
     except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too
-        said = str(error).strip().splitlines()
-        found = Explanation(
-            comparison.verdict,
-            None,
-            f"it cannot be told: explaining it failed with {': '.join([type(error).__name__, *said[:1]]):.200}",
-        )
+        said = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+        found = case.because(None, f"it cannot be told: explaining it failed with {said:.200}")
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
         return found
-    first = observed.provenance.engine if found.cause == "backend" else found.package
-    return replace(found, suggests=tuple(bisections(recorded, observed, test, first=first)))
+    first = case.now.engine if found.cause == "backend" else found.package
+    return replace(found, suggests=tuple(case.bisections(test, first)))
 
 
-def _explained(comparison: Comparison, recorded: Record, observed: Record) -> Explanation:
-    stage = stages.first_stage(comparison)
+def _explained(case: Case[Any]) -> Explanation:
+    stage = case.comparison.differences[0].stage
     if stage == "kind":
-        return conclusion(comparison, stages.kind(comparison))
-    explainer: Explainer[Any] = kind_of(recorded).explainer() or Explainer()
-    found = _of_stage(stage, comparison, recorded, observed, explainer)
-    return replace(found, evidence=(*explainer.contradictions(recorded, observed), *found.evidence))
+        return stages.kind(case)
+    explainer: Explainer[Any] = kind_of(case.recorded).explainer() or Explainer()
+    found = _of_stage(stage, case, explainer)
+    return replace(found, evidence=(*explainer.contradictions(case), *found.evidence))
 
 
-def _of_stage(
-    stage: str, comparison: Comparison, recorded: Record, observed: Record, explainer: Explainer[Any]
-) -> Explanation:
-    source = made_by(observed)
-    origin = None if source is None else source.origin
-    outside = None if origin is None else stages.outside_vocabulary(recorded, origin, explainer)
-    if stage == "prompt":
-        if outside is not None and recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer:
-            return Explanation(comparison.verdict, None, outside)
-        return conclusion(comparison, stages.prompt(recorded, observed, origin))
+def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if stage == "settings":
-        asked = None if source is None else source.settings
-        return conclusion(comparison, stages.settings(comparison, recorded, observed, asked, origin, explainer))
-    part = stages.checkpoint_part(recorded, observed)
+        return stages.settings(case, explainer)
+    outside = stages.outside_vocabulary(case, explainer)
+    if stage == "prompt":
+        same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer
+        return case.because(None, outside) if outside and same_files else stages.prompt(case)
     if outside is not None:  # the model cannot be run over the recorded tokens
-        if part is not None:
-            return conclusion(comparison, checkpoint_finding(part, [Evidence(outside)], observed))
-        return Explanation(comparison.verdict, None, outside)
-    broken = _broken(comparison, explainer)
-    if broken is not None:
-        return Explanation(comparison.verdict, None, differs_sentence(broken))
-    passes = None if source is None or origin is None else Passes(origin, source.settings)
-    return explainer.output(comparison, recorded, observed, passes)
-
-
-def _broken(comparison: Comparison, explainer: Explainer[Any]) -> Difference | None:
-    """Return the first number that was not finite and is now: nothing can be measured with it."""
-    numbers = (found for found in comparison.differences if found.stage == "numbers" and math.isfinite(found.observed))
-    return next((found for found in numbers if explainer.is_broken(found)), None)
+        evidence = [Evidence(outside)]
+        return case.because(None, outside) if case.part is None else of_checkpoint(case, case.part, evidence)
+    numbers = [one for one in case.comparison.differences if one.stage == "numbers" and math.isfinite(one.observed)]
+    broken = next(filter(explainer.is_broken, numbers), None)
+    if broken is not None:  # it was not finite and is now: nothing can be measured with it
+        return case.because(None, differs_sentence(broken))
+    return explainer.output(case)
 
 
 @contextmanager

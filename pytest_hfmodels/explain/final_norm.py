@@ -1,4 +1,4 @@
-"""Whether the last block or the norm behind it differs: the last hidden state that upstream returns is behind both."""
+"""Whether the last block or the norm behind it differs: upstream takes its last hidden state after both."""
 
 from __future__ import annotations
 
@@ -28,69 +28,59 @@ def separate_final_norm(
 ) -> tuple[str, Evidence | None]:
     """Return which part gives another last hidden state than recorded, and what shows it.
 
-    The model runs once more and its norms are listened to: the one that gives the last hidden state is the final norm,
-    and a layer norm of what goes into it is computed here.
-
-    Args:
-        recorded: the fingerprint of the last hidden state.
-        observed: the same, now.
-        model: upstream's.
-        run: runs it as it ran for `observed`.
-
-    Returns:
-        The block's name, where no norm is behind it or that does what it should; `final norm`; or
-        `block 2 or final norm` where it cannot be told.
+    The model runs once more (`run`), and hooks capture its norms: the one whose output is the last hidden state is the
+    final norm. A layer norm of its input is computed here. The part is the block, if no norm is behind it or that norm
+    is right; `final norm`; or `block 2 or final norm` if that is unknown.
     """
     either = f"{recorded.name} or {FINAL_NORM}"
-    if not hasattr(model, "named_modules"):  # TensorFlow's layers cannot be listened to
-        return (recorded.name if _tensorflow_s(model) is None else either), None
+    if not hasattr(model, "named_modules"):  # TensorFlow's layers take no hooks
+        body = getattr(model, getattr(model, "base_model_prefix", ""), None)
+        return (recorded.name if getattr(body, "ln_f", None) is None else either), None
     norms = norms_outside_blocks(model)
     if not norms:
         return recorded.name, None
     try:
-        with _heard(norms) as calls:
+        with _captured(norms) as calls:
             run()
     except Exception:  # what is known already is worth more than this
         return either, None
     if not calls:
         return either, None
-    final = next((call for call in reversed(calls) if apart(call.gives, observed) <= _SAME), None)
+    final = next((call for call in reversed(calls) if block_diff(call.gives, observed) <= _SAME), None)
     if final is None:
         return recorded.name, None
     if not _is_layer_norm(final.norm):
         return either, None
-    stated = fingerprint([layer_norm(final.norm, final.given, _epsilon(model, final.norm))])[0]
-    size = apart(recorded, observed)
+    return _judged(
+        recorded, observed, fingerprint([layer_norm(final.norm, final.given, _epsilon(model, final.norm))])[0]
+    )
+
+
+def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evidence | None]:
+    """Compare `stated`, a right layer norm of what the block gives now, with both sides."""
+    size, before, now = (block_diff(*pair) for pair in ((recorded, observed), (recorded, stated), (stated, observed)))
     told = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
-    if apart(recorded, stated) <= size / _SETTLES:
-        return FINAL_NORM, Evidence(f"{told} as recorded", {"relative": apart(recorded, stated)})
-    if apart(stated, observed) <= size / _SETTLES:
-        return recorded.name, Evidence(f"{told} what the norm gives", {"relative": apart(stated, observed)})
-    return either, Evidence(f"{told} neither as recorded nor what the norm gives")
+    if before <= size / _SETTLES:
+        return FINAL_NORM, Evidence(f"{told} as recorded", {"relative": before})
+    if now <= size / _SETTLES:
+        return recorded.name, Evidence(f"{told} what the norm gives", {"relative": now})
+    return f"{recorded.name} or {FINAL_NORM}", Evidence(f"{told} neither as recorded nor what the norm gives")
 
 
-def apart(before: Block, now: Block) -> float:
-    """Return by how much of its size a block's output differs; infinite where it is no number."""
-    size = max(before.rms, 1e-12)
-    moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.probe - now.probe) / 4)
-    return float("inf") if np.isnan(moved) else moved / size
+def block_diff(before: Block, now: Block) -> float:
+    """Return by how much of its size a block's output differs; infinite if it is no number."""
+    moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.projection - now.projection) / 4)
+    return float("inf") if np.isnan(moved) else moved / max(before.rms, 1e-12)
 
 
 def norms_outside_blocks(model: Any) -> list[Any]:
-    """Return the modules of a torch model that may be norms and stand in none of its numbered blocks.
-
-    Only norms have a weight of one dimension.
-    """
+    """Return the modules of a torch model that may be norms (a weight of one dimension) outside its numbered blocks."""
     return [
         module
         for name, module in model.named_modules()
         if not any(part.isdigit() for part in name.split("."))
         and getattr(getattr(module, "weight", None), "ndim", None) == 1
     ]
-
-
-def _tensorflow_s(model: Any) -> Any:
-    return getattr(getattr(model, getattr(model, "base_model_prefix", ""), None), "ln_f", None)
 
 
 def layer_norm(norm: Any, states: NDArray[Any], epsilon: float) -> NDArray[Any]:
@@ -119,7 +109,7 @@ def _array(tensor: Any) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Call:
-    """What a norm was given, (B, L, C), and the fingerprint of what it gave."""
+    """A norm's input, (B, L, C), and the fingerprint of its output."""
 
     norm: Any
     given: NDArray[Any]
@@ -127,15 +117,14 @@ class _Call:
 
 
 @contextmanager
-def _heard(norms: Sequence[Any]) -> Iterator[list[_Call]]:
-    """Listen to what modules are given and give."""
+def _captured(norms: Sequence[Any]) -> Iterator[list[_Call]]:
     calls: list[_Call] = []
 
-    def listen(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    def capture(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and all(hasattr(states, "detach") and states.ndim == 3 for states in (inputs[0], output)):
             calls.append(_Call(module, _array(inputs[0]), fingerprint([_array(output)])[0]))
 
-    handles = [norm.register_forward_hook(listen) for norm in norms]
+    handles = [norm.register_forward_hook(capture) for norm in norms]
     try:
         yield calls
     finally:

@@ -1,22 +1,21 @@
-"""Whether the forward pass over the recorded tokens differs, and in which part of the model the difference starts."""
+"""In which part of the model the forward pass over the recorded input starts to differ."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_hfmodels.explain.final_norm import FINAL_NORM, apart, separate_final_norm
-from pytest_hfmodels.explain.releases import moved_versions
+from pytest_hfmodels.explain.final_norm import FINAL_NORM, block_diff, separate_final_norm
+from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from pytest_hfmodels.kinds import Block, Record
-    from pytest_hfmodels.kinds.tolerance import Tolerance
+    from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.kinds import Block
 
 _QUIET = 2e-7, 0.05  # a block's fingerprint differs above this, and above this part of the largest difference
 _SAME = 1e-8  # the precision of a fingerprint in a snapshot
@@ -33,14 +32,10 @@ def largest(values: Sequence[float]) -> float:
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
 
 
-@dataclass(frozen=True)
-class FirstDifference:
-    """The first part of a model whose output differs.
+class FirstDifference(NamedTuple):
+    """The first block whose output differs (or None), by how much, and whether no earlier one may be at fault.
 
-    Args:
-        name: the block's; None if no block differs.
-        size: by how much its output differs.
-        certain: False if a block before it may be at fault.
+    The size is infinite if the blocks cannot be compared.
     """
 
     name: str | None
@@ -49,36 +44,24 @@ class FirstDifference:
 
 
 def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: float = NOISE_FLOOR) -> FirstDifference:
-    """Return the first block whose output differs.
-
-    Args:
-        recorded: fingerprints, in the order of the forward pass.
-        observed: the same, now.
-        floor: the noise floor of log-probabilities.
-    """
-    if [block.name for block in recorded] != [block.name for block in observed]:
-        return FirstDifference(None, math.inf)
+    """Return the first block whose output differs, given fingerprints in order, and the noise floor (nats)."""
     names = [block.name for block in recorded]
-    if all(block.normalized for block in (*recorded, *observed)):
-        sizes = [_normalized_apart(before, now) for before, now in zip(recorded, observed, strict=True)]
-        return _first_above(
-            names, sizes, max(_OF_FLOOR * floor, _CARRIED_ON * _largest_finite(sizes)), _OF_FLOOR * floor
-        )
-    sizes = [apart(before, now) for before, now in zip(recorded, observed, strict=True)]
-    return _first_above(names, sizes, max(_QUIET[0], _QUIET[1] * _largest_finite(sizes)))
+    if names != [block.name for block in observed]:
+        return FirstDifference(None, math.inf)
+    pairs = list(zip(recorded, observed, strict=True))
+    if not all(block.normalized for block in (*recorded, *observed)):
+        sizes = [block_diff(before, now) for before, now in pairs]
+        return _first_above(names, sizes, max(_QUIET[0], _QUIET[1] * _largest_finite(sizes)), math.inf)
+    sizes = [largest([largest_movement(before.normalized, now.normalized)]) for before, now in pairs]
+    rounding = _OF_FLOOR * floor
+    return _first_above(names, sizes, max(rounding, _CARRIED_ON * _largest_finite(sizes)), rounding)
 
 
-def _first_above(
-    names: Sequence[str], sizes: Sequence[float], quiet: float, rounding: float = math.inf
-) -> FirstDifference:
-    """Return the first block that differs by more than `quiet`.
+def _first_above(names: Sequence[str], sizes: Sequence[float], quiet: float, rounding: float) -> FirstDifference:
+    """Return the first block that differs by more than `quiet`: less may be rounding, amplified by later blocks.
 
-    Args:
-        names: the blocks' names.
-        sizes: the size of each block's difference.
-        quiet: differences up to this size may be rounding, amplified by later blocks.
-        rounding: the largest difference that rounding alone causes, if known. If the first block that differs at all
-            differs by more, that block is at fault. If unknown, a jump proves nothing.
+    `rounding` is the largest difference that rounding alone causes, or inf. If the first block that differs at all
+    differs by more, that block is at fault. If it is unknown, a jump proves nothing.
     """
     first = next((index for index, size in enumerate(sizes) if not size <= _SAME), None)
     if first is not None and not sizes[first] <= rounding:
@@ -95,10 +78,6 @@ def _largest_finite(sizes: Sequence[float]) -> float:
     return max(filter(math.isfinite, sizes), default=0.0)
 
 
-def _normalized_apart(before: Block, now: Block) -> float:
-    return largest([abs(a - b) for a, b in zip(before.normalized, now.normalized, strict=True)])
-
-
 def where(
     recorded: Sequence[Block],
     observed: Sequence[Block],
@@ -108,29 +87,22 @@ def where(
 ) -> tuple[str | None, list[Evidence]]:
     """Return the first part of the model whose output differs, with the evidence.
 
-    Args:
-        recorded: fingerprints, in the order of the forward pass.
-        observed: the same, now.
-        model: upstream's.
-        run: runs it again as for `observed`; called only if the last block is the first that differs.
-        floor: the noise floor of log-probabilities.
+    `run` runs upstream's `model` again as for `observed`; only if the last block is the first that differs.
     """
     if not recorded or not observed:
         return None, [Evidence("the block that differs is unknown: the model returns no hidden states")]
     part = first_block(recorded, observed, floor)
-    block = part.name
-    if block is None and math.isinf(part.size):
+    if part.name is None and math.isinf(part.size):
         return None, [Evidence(f"the model has {len(observed)} blocks, but {len(recorded)} were recorded")]
-    if block is None:
+    if part.name is None:
         return "head", [Evidence("the output of every block is as recorded; the difference comes after the last block")]
-    said = f"the first block whose output differs is {block}, by {part.size:.2g} of its size"
-    if not part.certain:
-        said = f"{said}; one of the blocks shortly before it may be at fault instead"
-    told = [Evidence(said, {"relative": part.size})]
+    block, doubt = part.name, "" if part.certain else "; one of the blocks shortly before it may be at fault instead"
+    said = f"the first block whose output differs is {block}, by {part.size:.2g} of its size{doubt}"
+    evidence = [Evidence(said, {"relative": part.size})]
     if block == recorded[-1].name:
         block, more = separate_final_norm(recorded[-1], observed[-1], model, run)
-        told += [] if more is None else [more]
-    return block if part.certain or block == FINAL_NORM else f"{_SHORTLY}{block}", told
+        evidence += [] if more is None else [more]
+    return block if part.certain or block == FINAL_NORM else f"{_SHORTLY}{block}", evidence
 
 
 def from_there_on(block: str | None) -> str:
@@ -141,28 +113,9 @@ def from_there_on(block: str | None) -> str:
     return f", starting {words}" if block.startswith(_SHORTLY) else f", starting at {words}"
 
 
-def machine(recorded: Record, observed: Record) -> Iterator[str]:
-    """Yield changes of engine, device and CPU."""
-    then, now = recorded.provenance, observed.provenance
-    for what in ("engine", "device", "cpu"):
-        if getattr(then, what) != getattr(now, what):
-            yield f"{what} {getattr(then, what)} -> {getattr(now, what)}"
-    for package, (before, here) in moved_versions(recorded, observed).items():
-        if package == now.engine:
-            yield f"{package} {before} -> {here}"
-
-
-def as_evidence(moved: Sequence[float], floor: float, tolerance: Tolerance, texts: Sequence[str]) -> Evidence:
-    """Return how far the recorded tokens' log-probabilities have moved."""
-    worst = max(range(len(moved)), key=lambda position: math.inf if math.isnan(moved[position]) else moved[position])
-    return Evidence(
-        f"the recorded tokens' log-probabilities moved by at most {moved[worst]:.2g}, at token {worst + 1} "
-        f"{texts[worst]!r:.40}: {measured(moved[worst], floor, tolerance)}",
-        {"drift": float(moved[worst]), "position": worst, "noise_floor": floor, "tolerance": tolerance.absolute},
-    )
-
-
-def measured(moved: float, floor: float, tolerance: Tolerance) -> str:
-    """Compare a movement with the test's tolerance, which decides the verdict, and with the noise floor."""
-    allowed, rounding = (f"{'within' if moved <= most else 'beyond'} the" for most in (tolerance.absolute, floor))
-    return f"{allowed} tolerance of {tolerance.absolute:.2g} and {rounding} noise floor of {floor:.2g}"
+def moved_evidence(case: Case[Any], what: str, moved: float, **figures: float) -> Evidence:
+    """Return how far numbers moved: against the test's tolerance, which decides the verdict, and the noise floor."""
+    most = {"tolerance": case.comparison.tolerance.absolute, "noise floor": case.floor}
+    sides = [f"{'within' if moved <= limit else 'beyond'} the {name} of {limit:.2g}" for name, limit in most.items()]
+    limits = {"noise_floor": case.floor, "tolerance": most["tolerance"]}
+    return Evidence(f"{what}: {' and '.join(sides)}", {"drift": float(moved), **figures, **limits})

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.engines.module_state import is_set_by_upstream
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
-from pytest_hfmodels.explain.releases import moved_versions
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.kinds.explanation import Evidence
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.evidence import LiveModel
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
@@ -45,48 +43,41 @@ def of_the_tokenizer(origin: LiveModel | None) -> list[str]:
     return [change for change in changes if change.startswith(_TOKENIZER)]
 
 
-def is_proven_by_fresh_tokenizer(
-    origin: LiveModel | None, give: Callable[[Any], object], *, recorded: object, observed: object
-) -> bool:
-    """Return whether the tokenizer loaded again gives what was recorded, and the one in memory what was observed.
-
-    Args:
-        origin: the model.
-        give: applies a tokenizer to what the record holds.
-        recorded: what it gave then.
-        observed: what it gave now.
-    """
-    try:
-        fresh = None if origin is None else origin.fresh_tokenizer()
-        return (
-            origin is not None and fresh is not None and give(fresh) == recorded and give(origin.tokenizer) == observed
-        )
-    except Exception:  # a tokenizer may raise any kind of exception; then nothing is proven
-        return False
-
-
 def of_settings(origin: LiveModel | None, names: Sequence[str]) -> list[str]:
     """Return what has changed of these settings: in a configuration, or as the tokenizer's padding side."""
-    wanted = tuple(f"{place}.{name}: " for name in names for place in ("generation_config", "config", "tokenizer"))
+    wanted = tuple(f"{owner}.{name}: " for name in names for owner in ("generation_config", "config", "tokenizer"))
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
 
 
 def of_unrecorded_settings(origin: LiveModel) -> list[str]:
     """Return what has changed of the generation settings that a snapshot does not keep."""
-    kept = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
+    recorded = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
     found = [one for one in origin.altered(weights=False) if one.startswith(_SETTINGS)]
-    return [one for one in found if not one.startswith(kept)]
+    return [one for one in found if not one.startswith(recorded)]
+
+
+def is_proven_by_fresh_tokenizer(
+    origin: LiveModel | None, give: Callable[[Any], object], sides: tuple[object, object]
+) -> bool:
+    """Return whether `give` makes the recorded side with the tokenizer loaded again, and the other with this one."""
+    if origin is None:
+        return False
+    try:
+        fresh = origin.fresh_tokenizer()
+        return fresh is not None and (give(fresh), give(origin.tokenizer)) == sides
+    except Exception:  # a tokenizer may raise any kind of exception; then nothing is proven
+        return False
 
 
 def sentence(changes: Sequence[str], what: str = "model") -> str:
     """Return changes as the reason why."""
     who = "a test" if any("(changed by " in change for change in changes) else "the test"
-    return f"{who} has changed the {what} in memory, so that it is no longer the checkpoint's: {listed(changes)}"
+    return f"{who} has changed the {what} in memory, so that it is no longer the checkpoint's: {_listed(changes)}"
 
 
 def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
     """Return changes as something that was found, where another reason may stand beside it."""
-    return Evidence(f"the {what} in memory has changed since it was loaded: {listed(changes)}")
+    return Evidence(f"the {what} in memory has changed since it was loaded: {_listed(changes)}")
 
 
 def with_weights_of(loaded: LoadedModel, fresh: LoadedModel) -> LoadedModel:
@@ -103,27 +94,25 @@ def differences(model: Any, fresh: Any) -> list[str]:
     modules, found = dict(fresh.named_modules()), []
     for name, module in model.named_modules():
         other = modules.pop(name, None)
-        if type(other) is not type(module):
-            found.append(f"{name or 'the model'}: {_kind(other)} -> {_kind(module)}")
-            continue
         prefix = f"{name}." if name else ""
+        if type(other) is not type(module):
+            was = "(absent)" if other is None else type(other).__name__
+            found.append(f"{name or 'the model'}: {was} -> {type(module).__name__}")
+            continue
         found += [f"buffer {prefix}{own} has other values" for own in _differing_buffers(module, other)]
         before, now = _plain(other), _plain(module)
         for attribute in sorted(before.keys() | now.keys()):
-            values = [values.get(attribute, "(absent)") for values in (before, now)]
-            if values[0] != values[1]:
-                found.append(f"{prefix}{attribute}: {values[0]} -> {values[1]}")
+            then, here = (values.get(attribute, "(absent)") for values in (before, now))
+            if then != here:
+                found.append(f"{prefix}{attribute}: {then} -> {here}")
     return [*found, *(f"{name}: removed" for name in modules)]
 
 
 def _differing_buffers(module: Any, other: Any) -> list[str]:
     """Return the names of a module's own buffers, persistent or not, whose values differ from the other module's."""
     now, before = (dict(one.named_buffers(recurse=False)) for one in (module, other))
-    return [
-        name
-        for name in sorted(now.keys() | before.keys())
-        if not is_set_by_upstream(name, module) and not _equal(now.get(name), before.get(name))
-    ]
+    names = [name for name in sorted(now.keys() | before.keys()) if not is_set_by_upstream(name, module)]
+    return [name for name in names if not _equal(now.get(name), before.get(name))]
 
 
 def _equal(tensor: Any, other: Any) -> bool:
@@ -133,21 +122,14 @@ def _equal(tensor: Any, other: Any) -> bool:
     return bool(((tensor == other) | ((tensor != tensor) & (other != other))).all())  # a NaN equals a NaN here
 
 
-def _kind(module: Any) -> str:
-    return "(absent)" if module is None else type(module).__name__
-
-
 def _plain(module: Any) -> dict[str, object]:
     """Return a module's own plain attributes, without private ones, names of folders and what upstream sets."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if not (name.startswith("_") or name in CHECKPOINT_NAMES or is_set_by_upstream(name))
-        and isinstance(value, bool | int | float | str | tuple)
-    }
+    own = {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)}
+    skipped = [name for name in own if name.startswith("_") or name in CHECKPOINT_NAMES or is_set_by_upstream(name)]
+    return {name: value for name, value in own.items() if name not in skipped}
 
 
-def listed(changes: Sequence[str]) -> str:
+def _listed(changes: Sequence[str]) -> str:
     """Return the first few changes, and how many more there are; those of many tensors or modules as one."""
     alike: dict[str, list[str]] = {}
     for one in changes:
@@ -155,8 +137,3 @@ def listed(changes: Sequence[str]) -> str:
     told = [f"{those[0]:.120}{f', and {len(those) - 1} more so' if those[1:] else ''}" for those in alike.values()]
     more = len(told) - _SHOWN
     return f"{'; '.join(told[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"
-
-
-def stands_alone(recorded: Record, observed: Record) -> bool:
-    """Return whether no package version has changed, so that a change in memory is the only known difference."""
-    return not moved_versions(recorded, observed)

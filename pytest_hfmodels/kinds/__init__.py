@@ -7,11 +7,19 @@ from pytest_hfmodels.kinds.base import Kind, Record
 from pytest_hfmodels.kinds.classification.record import (
     ClassificationRecord,
     ClassifiedInput,
+    LiveBatch,
     Loss,
     observe_classification,
 )
-from pytest_hfmodels.kinds.evidence import Block, LiveBatch, LiveLogits, ModelRef
-from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step, observe_generation
+from pytest_hfmodels.kinds.evidence import Block, ModelRef
+from pytest_hfmodels.kinds.generation.record import (
+    Beam,
+    GenerationRecord,
+    LiveLogits,
+    Prompt,
+    Step,
+    observe_generation,
+)
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
 

@@ -1,57 +1,48 @@
-"""What a kind of record is: a `Kind` says how its records are stored, compared, shown and explained.
+"""The protocol of a kind: a `Record` is what a test observed; its `Kind` says how it is stored, compared and shown.
 
 May import the other modules at the top of `kinds`; `registry` finds the kind of a record.
 """
 
+# ruff: noqa: ARG002 - defaults ignore what overrides read
+
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pytest_hfmodels.kinds.comparison import largest_movement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_hfmodels.explain.explainer import Explainer
-    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.comparison import Comparison, Detail, Difference
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
     from pytest_hfmodels.kinds.tolerance import Tolerance
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 
-class Record(Protocol):
-    """What a test observed. A record is frozen, and equal to another one if everything that is stored is equal."""
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a test observed. A kind adds its fields; two records are equal if everything that is stored is equal.
 
-    @property
-    def kind(self) -> str:
-        """Name of its kind."""
-        ...
+    Args:
+        provenance: the environment that made it; never compared.
+        checkpoint: the checkpoint; never fails by itself.
+        effective: settings as the library resolved them; compared exactly.
+        blocks: fingerprints of the forward pass; empty if there was none.
+        live: what is not stored, with the model as `made_by` (`ModelRef`); None for a record from a file.
+    """
 
-    @property
-    def provenance(self) -> Provenance:
-        """The environment that made it; never compared."""
-        ...
-
-    @property
-    def checkpoint(self) -> CheckpointSeen:
-        """The checkpoint; never fails by itself."""
-        ...
-
-    @property
-    def effective(self) -> dict[str, Any]:
-        """Settings as the library resolved them."""
-        ...
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Fingerprints of the forward pass; empty if there was none."""
-        ...
-
-    @property
-    def live(self) -> Any:
-        """What is not stored; None for a record from a file."""
-        ...
+    kind: ClassVar[str]
+    provenance: Provenance
+    checkpoint: CheckpointSeen
+    effective: dict[str, Any] = field(default_factory=dict)
+    blocks: tuple[Block, ...] = ()
+    live: Any = field(default=None, compare=False, repr=False)
 
 
 R = TypeVar("R", bound=Record)
@@ -59,7 +50,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Part:
-    """One decision that a record consists of: a token, a classified text.
+    """One decision of a record: a token, a classified text.
 
     Args:
         margin: by how much it was taken. This and `log_probability` are None in a JSON report if they are not finite.
@@ -94,79 +85,83 @@ class Course:
     drift: tuple[float | None, ...]
     start: int = 0
 
-
-@dataclass(frozen=True)
-class Passage:
-    """A part of a text that differs, within its surroundings. `label` goes before it, such as a score."""
-
-    before: str
-    different: str
-    after: str = ""
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Detail:
-    """One difference for a reader: both sides of a text, and sentences with its figures."""
-
-    recorded: Passage
-    observed: Passage
-    title: str = ""
-    figures: tuple[str, ...] = ()
+    @classmethod
+    def independent(
+        cls,
+        unit: str,
+        recorded: Iterable[tuple[float, Sequence[float]]],
+        observed: Iterable[tuple[float, Sequence[float]]],
+    ) -> Course:
+        """Return two lists of (margin, numbers) in which no part depends on an earlier one."""
+        before, now = list(recorded), list(observed)
+        pairs = [(then, here) for (_, then), (_, here) in zip(before, now, strict=False)]
+        return cls(
+            unit=unit,
+            divergence=None,
+            recorded=tuple(Part(margin) for margin, _ in before),
+            observed=tuple(Part(margin) for margin, _ in now),
+            drift=tuple(largest_movement(then, here) if len(then) == len(here) else None for then, here in pairs),
+        )
 
 
-def _never(_recorded: Any, _observed: Any, _differences: Sequence[Difference]) -> bool:
-    return False
+class Kind(ABC, Generic[R]):
+    """What is particular to a kind of record. Every method is pure; the defaults suit a record without a model.
 
-
-def _no_inputs(_record: Any) -> list[tuple[str, tuple[int, ...]]]:
-    return []
-
-
-def _nothing(*_: Any) -> None:
-    return None
-
-
-def _drift(_recorded: Any, _observed: Any, comparison: Comparison) -> float:
-    return comparison.drift
-
-
-@dataclass(frozen=True)
-class Kind(Generic[R]):
-    """What is particular to a kind of record. All functions are pure; the defaults suit a record without a model.
-
-    Args:
-        name: in the snapshot's `kind`.
-        tables: of a record: what a snapshot stores besides provenance, checkpoint and blocks: TOML's types, in order.
-        load: of a file and of `provenance`, `checkpoint` and `blocks` as keywords: the record that `tables` stored.
-            Raises `SnapshotError` (`file.convert`, `file.error`) if a table is not what `tables` makes.
-        tolerant: names of the tables, or `table.key`, whose numbers are compared within the tolerance. In a rewritten
-            file they keep their digits if they are still within it; all others are written anew.
-        differences: of a recorded and an observed record: what differs, except numbers and settings.
-        numbers: of both: the numbers that are compared within the tolerance: what, position, recorded, observed.
-        summary: of a record: the output on one line, for a terminal.
-        texts: of a record: the output as texts to be read side by side, by their names; the most important first.
-        inputs: of a record: each text that the model was given, with its token ids.
-        is_near_tie: of both and of all differences: whether close decisions explain every difference.
-        contradiction: of a record and the tolerance: a sentence if it contradicts itself.
-        course: of both (the recorded one may be None): the two decision by decision.
-        movement: of both and their comparison: how far numbers moved at most; None if none can be compared.
-        detail: of a difference and of both: the difference for a reader; None if both values say enough.
-        explainer: returns what the kind adds to explaining. It is called for a test that fails, and may import NumPy.
+    `name` is the snapshot's `kind`. `tolerant` names the tables, or `table.key`, whose numbers are compared within the
+    tolerance: in a rewritten file they keep their digits if they are still within it.
     """
 
-    name: str
-    tables: Callable[[R], dict[str, Any]]
-    load: Callable[[TomlFile, Mapping[str, Any]], R]
-    differences: Callable[[R, R], Iterator[Difference]]
-    numbers: Callable[[R, R], Iterator[tuple[str, int, float, float]]]
-    summary: Callable[[R], str]
-    texts: Callable[[R], dict[str, str]]
-    inputs: Callable[[R], list[tuple[str, tuple[int, ...]]]] = _no_inputs
-    tolerant: tuple[str, ...] = ()
-    is_near_tie: Callable[[R, R, Sequence[Difference]], bool] = _never
-    contradiction: Callable[[R, Tolerance], str | None] = _nothing
-    course: Callable[[R | None, R], Course | None] = _nothing
-    movement: Callable[[R, R, Comparison], float | None] = _drift
-    detail: Callable[[Difference, R, R], Detail | None] = _nothing
-    explainer: Callable[[], Explainer[R] | None] = _nothing
+    name: ClassVar[str]
+    tolerant: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def tables(self, record: R) -> dict[str, Any]:
+        """Return what a snapshot stores besides provenance, checkpoint and blocks: TOML's types, in order."""
+
+    @abstractmethod
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> R:
+        """Return the record that `tables` stored; `shared` has its provenance, checkpoint and blocks.
+
+        Raises:
+            SnapshotError: a table is not what `tables` makes; `file.convert` and `file.error` name the line.
+        """
+
+    @abstractmethod
+    def differences(self, recorded: R, observed: R) -> Iterable[Difference]:
+        """Return what differs, except numbers and settings."""
+
+    @abstractmethod
+    def texts(self, record: R) -> dict[str, str]:
+        """Return the output as texts to read side by side, by their names; the most important one first."""
+
+    def numbers(self, recorded: R, observed: R) -> Iterable[tuple[str, int, float, float]]:
+        """Return the numbers to compare within the tolerance: what, position, recorded, observed."""
+        return ()
+
+    def inputs(self, record: R) -> list[tuple[str, tuple[int, ...]]]:
+        """Return each text that the model was given, with its token ids."""
+        return []
+
+    def is_near_tie(self, recorded: R, observed: R, differences: Sequence[Difference]) -> bool:
+        """Return whether close decisions explain every difference."""
+        return False
+
+    def contradiction(self, record: R, tolerance: Tolerance) -> str | None:
+        """Return a sentence if a record contradicts itself."""
+        return None
+
+    def course(self, recorded: R | None, observed: R) -> Course | None:
+        """Return the two decision by decision; there may be no recorded one."""
+        return None
+
+    def movement(self, recorded: R, observed: R, comparison: Comparison) -> float | None:
+        """Return how far numbers moved at most; None if none can be compared."""
+        return comparison.drift
+
+    def detail(self, difference: Difference, recorded: R, observed: R) -> Detail | None:
+        """Return a difference for a reader; None if both values say enough."""
+        return None
+
+    def explainer(self) -> Explainer[R] | None:
+        """Return what the kind adds to explaining. Called for a failing test only, so that it may import NumPy."""
+        return None

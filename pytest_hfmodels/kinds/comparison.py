@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.kinds.base import Detail
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
 
-# A kind's differences are of these, in the order for a reader; `explain.stages.ORDER` is the order of causes.
+# What a difference may be of, the most important for a reader first.
 STAGES = ("kind", "prompt", "settings", "ids", "beams", "labels", "numbers", "text")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A part of a text that differs, within its surroundings. `label` goes before it, such as a score."""
+
+    before: str
+    different: str
+    after: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One difference for a reader: both sides of a text, and sentences with its figures."""
+
+    recorded: Passage
+    observed: Passage
+    title: str = ""
+    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class Difference:
     """One thing that differs.
 
     Args:
-        stage: in causal order: `kind`, `prompt`, `settings`, `ids`, `beams`, `labels`, `numbers`, `text`.
+        stage: one of `STAGES`.
         what: which part of it, for a reader.
         recorded: the snapshot's value.
         observed: the value now.
@@ -44,11 +64,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A verdict, what differs in causal order, and how far numbers moved.
+    """A verdict, what differs in the order of `STAGES`, and how far numbers moved.
 
     Args:
         verdict: any but `broken`.
-        differences: the first names the stage that a reader should look at.
+        differences: the first is what a reader should look at.
         drift: the largest movement of a compared number at positions that have the same prefix, nats or logits.
         tolerance: what was allowed.
         notes: worth saying, failing nothing.
@@ -64,9 +84,8 @@ class Comparison:
 def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Comparison:
     """Compare a recorded snapshot with an observed record.
 
-    Exact: prompt ids, effective settings, generated ids, ids of returned beams, labels, text; and the texts of
-    equal ids, which may differ in a file that was edited by hand. Within `tolerance`:
-    log-probabilities, margins, scores, logits, losses. Evidence (runner-ups, frontiers, fingerprints) is not compared.
+    Exact: effective settings and what the kind says differs (ids, labels, texts). Within `tolerance`: the numbers of
+    the kind. Evidence (runner-ups, cutoff margins of beams, fingerprints) is not compared.
 
     Args:
         recorded: from the file.
@@ -93,6 +112,22 @@ def first_divergence(recorded: Sequence[int], observed: Sequence[int]) -> int | 
     return None if len(recorded) == len(observed) else min(len(recorded), len(observed))
 
 
+def common_prefix(one: str, other: str) -> int:
+    """Return with how many equal characters two texts begin."""
+    return len(commonprefix([one, other]))  # noqa: RUF071 - of texts, not of paths
+
+
+def abs_diff(before: float, now: float) -> float:
+    """Return how far a number moved; equal infinities have not moved."""
+    return 0.0 if before == now else abs(before - now)
+
+
+def largest_movement(recorded: Iterable[float], observed: Iterable[float]) -> float:
+    """Return the largest movement of as many numbers; NaN if one of them is."""
+    moved = [abs_diff(before, now) for before, now in zip(recorded, observed, strict=True)]
+    return math.nan if any(map(math.isnan, moved)) else max(moved, default=0.0)
+
+
 def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     if not differences:
         return Verdict.SAME
@@ -101,12 +136,12 @@ def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
 
 
-def _numbers(pairs: Iterator[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
-    """Return the largest drift, and the first number of each kind that is beyond tolerance."""
+def _numbers(pairs: Iterable[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
+    """Return the largest drift, and the first number of each name that is beyond tolerance."""
     drift = 0.0
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
-        moved = 0.0 if before == now else abs(before - now)
+        moved = abs_diff(before, now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
         if not (before == now or tolerance.accepts(before, now)):
@@ -134,17 +169,3 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
     before, now = recorded.checkpoint.overrides, observed.checkpoint.overrides
     if before != now:  # files of earlier versions keep none
         yield f"the test's overrides of the configuration: {before or 'none recorded'} -> {now or 'none'}"
-
-
-def largest_movement(*pairs: tuple[float, float]) -> float:
-    """Return the largest movement; equal infinities have not moved."""
-    moved = [0.0 if before == now else abs(before - now) for before, now in pairs]
-    return math.nan if any(map(math.isnan, moved)) else max(moved, default=0.0)
-
-
-def common_prefix(one: str, other: str) -> int:
-    """Return with how many equal characters two texts begin."""
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:  # the quick way for long texts
-        return shorter
-    return next(index for index in range(shorter) if one[index] != other[index])

@@ -1,4 +1,4 @@
-"""Figures that explain a difference later: log-probabilities, block fingerprints, beam frontiers.
+"""Figures that explain a difference later, and the model in memory that can be asked again.
 
 NumPy is imported inside functions: records are also read from files, where nothing is computed.
 """
@@ -6,12 +6,11 @@ NumPy is imported inside functions: records are also read from files, where noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
@@ -29,20 +28,19 @@ class Block:
     """The fingerprint of one block's output over all tokens: numbers that any real change moves.
 
     Args:
-        name: `embeddings`, `block 1` …, in the order of the forward pass; the last one is taken behind the final norm,
-            where the model has one: that is what upstream returns.
+        name: `embeddings`, `block 1` …, in the order of the forward pass; upstream takes the last one after the final
+            norm, if the model has one.
         mean: mean over tokens and channels.
         rms: root mean square over tokens and channels.
-        probe: mean over tokens of the projection on a fixed direction, which a permutation of channels moves too.
+        projection: mean over tokens of the projection on a fixed direction; a permutation of channels moves it.
         normalized: mean projections of normalised tokens on four fixed directions, and the mean logarithm of their
-            sizes. Unlike the three numbers above, these are not dominated by a few massive activations. Empty in
-            files of earlier versions.
+            sizes. A few massive activations do not dominate them. Empty in files of earlier versions.
     """
 
     name: str
     mean: float
     rms: float
-    probe: float
+    projection: float
     normalized: tuple[float, ...] = ()
 
 
@@ -78,76 +76,24 @@ class LiveModel(Protocol):
 
 
 class ModelRef:
-    """What made a record, for as long as it is in memory: a record keeps no model alive.
+    """The model that made a record, for as long as it is in memory: a record keeps no model alive.
 
     Args:
-        origin: the model.
+        origin: the model; None in a copy of a record in another process.
         settings: what the test asked for, by the library's names.
     """
 
-    def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
-        self._origin: Callable[[], LiveModel | None] = ref(origin)
+    def __init__(self, origin: LiveModel | None, settings: Mapping[str, Any]) -> None:
+        self._origin = None if origin is None else ref(origin)
         self.settings = dict(settings)
 
     @property
     def origin(self) -> LiveModel | None:
-        """The model, or None where it has been let go."""
-        return self._origin()
+        """The model, or None if it is no longer in memory."""
+        return None if self._origin is None else self._origin()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        return (_forgotten, (self.settings,))  # a copy in another process has no model
-
-
-def _forgotten(settings: Mapping[str, Any]) -> ModelRef:
-    found = ModelRef.__new__(ModelRef)
-    found._origin, found.settings = _nothing, dict(settings)
-    return found
-
-
-def _nothing() -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class LiveLogits:
-    """What is kept in memory only, to look recorded tokens up in what the model says now.
-
-    Args:
-        logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
-        scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
-        made_by: the model, and what the test gave it; None for records that no model made.
-        plain_scores: whether one forward pass should give the same scores; False if unknown.
-        processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
-            the test's own.
-    """
-
-    logits: FloatArray
-    scores: FloatArray
-    made_by: ModelRef | None = None
-    plain_scores: bool = False
-    processors: Mapping[str, Any] | None = None
-
-    @cached_property
-    def log_probabilities(self) -> FloatArray:
-        """Of the logits, (S, V)."""
-        return log_softmax(self.logits)
-
-
-@dataclass(frozen=True)
-class LiveBatch:
-    """The same for a classifier: what it was asked, to ask it again.
-
-    Args:
-        ids: the padded batch, (B, L).
-        mask: 0 at padding; None where nothing was padded.
-        labels: as the engine took them, or None.
-        made_by: the model, and what the test gave it.
-    """
-
-    ids: IntArray
-    mask: IntArray | None
-    labels: IntArray | FloatArray | None
-    made_by: ModelRef
+        return ModelRef, (None, self.settings)
 
 
 def log_softmax(values: FloatArray) -> FloatArray:
@@ -190,7 +136,7 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
                     name="embeddings" if number == 0 else f"block {number}",
                     mean=float(state.mean()),
                     rms=float(np.sqrt(np.mean(state**2))),
-                    probe=float((state @ direction).mean()),
+                    projection=float((state @ direction).mean()),
                     normalized=_normalized(state if mask is None else state[mask.astype(bool)]),
                 )
             )
@@ -212,32 +158,3 @@ def _normalized(states: FloatArray) -> tuple[float, ...]:
     directions = np.cos(np.outer(channels, numbers)) * np.sqrt(2 / tokens.shape[-1])
     projected = (scaled @ directions).mean(axis=0)
     return tuple(float(value) for value in (*projected, np.log(typical).mean()))
-
-
-def frontier_gaps(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
-    """Return, for every step of a beam search, how narrowly the last kept candidate beat the first dropped one.
-
-    Follows the running hypotheses from the processed scores alone: at each step the `num_beams` best continuations
-    that do not end in eos run on (Sutskever et al. 2014, §3.2, with finished hypotheses set aside).
-
-    Args:
-        scores: processed log-probabilities of every step, (S, num_beams, V), rows in order of rank.
-        num_beams: hypotheses kept.
-        eos_token_ids: ids that finish a hypothesis.
-
-    Returns:
-        Differences of cumulative log-probability, one a step, `inf` where nothing was dropped.
-    """
-    import numpy as np
-
-    running = np.full(num_beams, -np.inf)
-    running[0] = 0.0  # all beams start equal: only the first counts
-    gaps = []
-    for step in scores:
-        candidates = running[:, None] + step
-        candidates[:, list(eos_token_ids)] = -np.inf
-        flat = candidates.reshape(-1)
-        best = np.sort(flat[np.argpartition(flat, -(num_beams + 1))[-(num_beams + 1) :]])[::-1]
-        gaps.append(float(best[num_beams - 1] - best[num_beams]) if np.isfinite(best[num_beams]) else float("inf"))
-        running = best[:num_beams]
-    return tuple(gaps)

@@ -1,27 +1,17 @@
-"""What can be said of why a snapshot differs: plain data. `explain` makes it, and every report tells it."""
+"""Why a snapshot differs, as plain data: `explain` makes it, every report shows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# In causal order; what each means is told in docs/explain.md.
+# In causal order; docs/explain.md says what each means.
 CAUSES = (
-    "test",
-    "checkpoint:tokenizer",
-    "tokenizer",
-    "checkpoint:config",
-    "generation-defaults",
-    "settings",
-    "checkpoint:weights",
-    "dtype",
-    "attention",
-    "backend",
-    "forward",
-    "search",
-    "decoding",
+    *("test", "checkpoint:tokenizer", "tokenizer", "checkpoint:config", "generation-defaults", "settings"),
+    *("checkpoint:weights", "dtype", "attention", "backend", "forward", "search", "decoding"),
 )
 # For a reader, where the name alone says too little.
 WORDS = {"test": "the test itself"}
+NOT_KNOWN = "cause not known"
 
 
 def in_words(cause: str | None) -> str:
@@ -29,16 +19,11 @@ def in_words(cause: str | None) -> str:
     return NOT_KNOWN if cause is None else WORDS.get(cause, cause)
 
 
-NOT_KNOWN = "cause not known"
-
-
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that was measured or looked up.
+    """One thing that was measured or looked up: a sentence, and its figures by name for programs.
 
-    Args:
-        what: a sentence, with its figures.
-        figures: the same figures by name, for programs; None in a JSON report if it is not finite.
+    In a JSON report a figure that is not finite is None.
     """
 
     what: str
@@ -47,13 +32,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Ablation:
-    """One thing that was exchanged, and how far the recorded tokens' numbers then were from what was recorded.
+    """The model loaded again with one thing changed, and how far its numbers then were from the recorded ones.
 
     Args:
-        what: in place of what (`eager attention instead of sdpa`).
+        what: the change (`eager attention instead of sdpa`).
         before: the largest movement as the test ran. Like `after`, None in a JSON report if it is not finite.
-        after: the largest movement with the exchange.
-        returns: whether that brought the recorded numbers back.
+        after: the largest movement with the change.
+        returns: whether the change reproduces the recorded numbers.
     """
 
     what: str
@@ -68,7 +53,7 @@ class Explanation:
 
     Args:
         verdict: of the comparison.
-        cause: one of `CAUSES`, or None where it cannot be told.
+        cause: one of `CAUSES`, or None if it is unknown.
         sentence: the cause in words, or why there is none.
         evidence: the evidence, the strongest first.
         ablations: the ablations that were tried, in order.

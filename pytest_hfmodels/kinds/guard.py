@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.kinds.comparison import STAGES, Difference
@@ -14,14 +13,12 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Kind, Record
     from pytest_hfmodels.kinds.comparison import Comparison
 
-_ITERATED = ("differences", "numbers")  # a generator raises where it is read
+_STAGES = tuple(stage for stage in STAGES if stage not in ("kind", "numbers"))
 
 
 def guarded(kind: Kind[Any]) -> Kind[Any]:
-    """Return a kind whose functions raise `SnapshotError` for any mistake of theirs, with the function's name."""
-    own = {field.name: getattr(kind, field.name) for field in fields(kind)}
-    safe: dict[str, Any] = {name: _guarded(kind.name, name, value) for name, value in own.items() if callable(value)}
-    return replace(kind, **safe)
+    """Return a kind whose methods raise `SnapshotError` for any mistake of theirs, with the method's name."""
+    return cast("Kind[Any]", _Guarded(kind))
 
 
 def require_readable(kind: Kind[Any], recorded: Record | None, observed: Record, comparison: Comparison) -> None:
@@ -30,26 +27,35 @@ def require_readable(kind: Kind[Any], recorded: Record | None, observed: Record,
     Raises:
         SnapshotError: one of them raises, or returns another type than `Kind` says.
     """
-    for record in (observed, *([] if recorded is None or recorded.kind != kind.name else [recorded])):
-        if not isinstance(kind.summary(record), str):
-            raise _mistake(kind.name, "summary", "it does not return text")
+    alike = recorded is not None and recorded.kind == kind.name
+    for record in (observed, recorded) if alike else (observed,):
         texts = kind.texts(record)
         if not texts or not all(isinstance(part, str) for pair in texts.items() for part in pair):
             raise _mistake(kind.name, "texts", "it does not return a dict of texts with at least one")
-    if recorded is None or recorded.kind != kind.name:
-        kind.course(None, observed)
-        return
-    kind.course(recorded, observed)
-    kind.movement(recorded, observed, comparison)
-    for difference in comparison.differences:
-        kind.detail(difference, recorded, observed)
+    kind.course(recorded if alike else None, observed)
+    if alike:
+        kind.movement(recorded, observed, comparison)
+        for difference in comparison.differences:
+            kind.detail(difference, recorded, observed)
+
+
+class _Guarded:
+    def __init__(self, kind: Kind[Any]) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._kind, name)
+        return _guarded(self._kind.name, name, value) if callable(value) else value
 
 
 def _guarded(kind: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         try:
             found = function(*arguments)
-            return _checked(kind, name, list(found)) if name in _ITERATED else found
+            if name in ("differences", "numbers"):  # a generator raises where it is read
+                found = list(found)
+                _require_sound(kind, name, found)
+            return found
         except SnapshotError:
             raise
         except Exception as error:
@@ -58,18 +64,16 @@ def _guarded(kind: str, name: str, function: Callable[..., Any]) -> Callable[...
     return call
 
 
-def _checked(kind: str, name: str, found: list[Any]) -> list[Any]:
-    if name == "numbers":
-        if not all(isinstance(value, int | float) for _, _, *sides in found for value in sides):
-            raise _mistake(kind, name, "a value is not a number")
-        return found
+def _require_sound(kind: str, name: str, found: list[Any]) -> None:
     for one in found:
-        if not isinstance(one, Difference) or one.stage not in STAGES or one.stage in ("kind", "numbers"):
-            stages = ", ".join(stage for stage in STAGES if stage not in ("kind", "numbers"))
-            raise _mistake(kind, name, f"it yields {one!r:.80}, not a Difference of one of the stages {stages}")
-        if one.stage == "text" and not (isinstance(one.recorded, str) and isinstance(one.observed, str)):
+        if name == "numbers":
+            if not all(isinstance(value, int | float) for value in one[2:]):
+                raise _mistake(kind, name, "a value is not a number")
+        elif not isinstance(one, Difference) or one.stage not in _STAGES:
+            said = f"it yields {one!r:.80}, not a Difference of one of the stages {', '.join(_STAGES)}"
+            raise _mistake(kind, name, said)
+        elif one.stage == "text" and not (isinstance(one.recorded, str) and isinstance(one.observed, str)):
             raise _mistake(kind, name, "a difference of the stage `text` holds other values than text")
-    return found
 
 
 def _mistake(kind: str, name: str, what: str) -> SnapshotError:

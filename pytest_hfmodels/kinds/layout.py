@@ -1,4 +1,4 @@
-"""How values are laid out in a snapshot: token ids, digits, sentences. Imports msgspec."""
+"""How values are laid out in a snapshot: token ids, digits, sentences, tables. Imports msgspec."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # both engines take 
 
 
 def rounded(value: Any) -> Any:
-    """Return a float with the digits that a snapshot keeps; anything else as it is."""
+    """Return a float with the digits that a snapshot keeps, a sequence as a list of such; anything else as it is."""
+    if isinstance(value, tuple):
+        return [rounded(one) for one in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def sentences(text: str) -> list[str]:
     """Split text after sentence ends and line ends, losing nothing: `"".join(sentences(text)) == text`."""
     return re.findall(r".+?(?:[.!?]+\s+|\n+|\Z)", text, flags=re.DOTALL)
+
+
+def settings_table(effective: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without those that are None, which TOML does not have."""
+    return {name: value for name, value in effective.items() if value is not None}
+
+
+def as_table(value: Any, *names: str) -> dict[str, Any]:
+    """Return these fields of a dataclass as a table."""
+    return {name: rounded(getattr(value, name)) for name in names}

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_hfmodels.errors import EngineError
 
 _ONE_PROMPT = "One prompt a record: generate('Hello'), or its ids as in generate([72, 105])."
+_IS = "A prompt is text or a sequence of token ids"
 
 
 def require_text(text: object, what: str) -> str:
@@ -21,7 +22,7 @@ def require_text(text: object, what: str) -> str:
         EngineError: it is no text, or holds half of a surrogate pair.
     """
     if not isinstance(text, str):
-        raise EngineError(f"{what} is text, not {_kind(text)}.", hint="Give a str.")
+        raise EngineError(f"{what} is text, not {_type(text)}.", hint="Give a str.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -37,14 +38,14 @@ def require_ids(ids: object, vocabulary: int | None) -> tuple[int, ...]:
 
     Args:
         ids: a sequence of integers, or an array or tensor of one dimension.
-        vocabulary: how many token ids there are, or None where the model does not say.
+        vocabulary: how many token ids there are, or None if the model does not say.
 
     Raises:
         EngineError: it is no such sequence, or an id lies outside of the vocabulary.
     """
     values = listed(ids)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray | memoryview):
-        raise EngineError(f"A prompt is text or a sequence of token ids, not {_kind(ids)}.", hint=_ONE_PROMPT)
+        raise EngineError(f"{_IS}, not {_type(ids)}.", hint=_ONE_PROMPT)
     return tuple(_require_id(value, vocabulary) for value in values)
 
 
@@ -52,18 +53,18 @@ def require_rows(rows: object, vocabulary: int | None) -> list[tuple[int, ...]]:
     """Return a batch of token ids, (B, L).
 
     Raises:
-        EngineError: it is none, its rows differ in length or are empty, or an id lies outside of the vocabulary.
+        EngineError: it is none, or a row is no sequence of ids; see `require_ids`.
     """
     values = listed(rows)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         raise EngineError(
-            f"A batch is a list of rows of token ids, not {_kind(rows)}.", hint="Write it as in [[72, 105], [66, 121]]."
+            f"A batch is a list of rows of token ids, not {_type(rows)}.", hint="Write it as in [[72, 105], [66, 121]]."
         )
     return [require_ids(listed(row), vocabulary) for row in values]
 
 
 def vocabulary_size(config: Any) -> int | None:
-    """Return how many token ids a model takes, or None where its configuration does not say."""
+    """Return how many token ids a model takes, or None if its configuration does not say."""
     size = getattr(config, "vocab_size", None)
     return size if isinstance(size, int) and size > 0 else None
 
@@ -81,7 +82,7 @@ def positions(model: Any) -> int | None:
     if not isinstance(limit, int) or limit <= 0:
         return None
     modules = model.modules() if hasattr(model, "modules") else getattr(model, "submodules", ())
-    return limit - max((_kept_rows(module, limit) for module in modules), default=0)
+    return limit - max((_reserved_rows(module, limit) for module in modules), default=0)
 
 
 def require_room(model: Any, prompt_length: int, wanted: int | None) -> None:
@@ -124,20 +125,18 @@ def require_length(model: Any, length: int, what: str) -> None:
         )
 
 
-def _kept_rows(module: Any, limit: int) -> int:
-    """Return how many of the `limit` rows of a module's position table come before the first position of a text."""
-    padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
-    shape: Any = getattr(getattr(table, "weight", table), "shape", ())
-    if not isinstance(padding, int) or len(shape) != 2 or int(shape[0]) != limit:
-        return 0
-    return padding + 1
-
-
 def listed(value: Any) -> Any:
     """Return an array or tensor of any library as nested lists, and anything else as it is."""
     if hasattr(value, "tolist") and not isinstance(value, memoryview):
         return value.tolist()
     return value.numpy().tolist() if hasattr(value, "numpy") else value
+
+
+def _reserved_rows(module: Any, limit: int) -> int:
+    """Return how many of the `limit` rows of a module's position table come before the first position of a text."""
+    padding, table = getattr(module, "padding_idx", None), getattr(module, "position_embeddings", None)
+    shape: Any = getattr(getattr(table, "weight", table), "shape", ())
+    return padding + 1 if isinstance(padding, int) and len(shape) == 2 and int(shape[0]) == limit else 0
 
 
 def _require_id(value: Any, vocabulary: int | None) -> int:
@@ -147,22 +146,20 @@ def _require_id(value: Any, vocabulary: int | None) -> int:
             hint="Generate from several prompts one by one: for prompt in prompts: assert "
             "hf_model.generate(prompt) == hf_snapshot(name=prompt). classify() takes several texts.",
         )
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        raise EngineError("A prompt is text or a sequence of token ids, not a sequence of sequences.", hint=_ONE_PROMPT)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        raise EngineError(f"{_IS}, not a sequence of sequences.", hint=_ONE_PROMPT)
     try:
-        token = index(value)
+        token = None if isinstance(value, bool) else index(value)
     except TypeError:
         token = None
-    if token is None or isinstance(value, bool):
-        raise EngineError(
-            f"A prompt is text or a sequence of token ids, and {value!r:.40} is {_kind(value)}.", hint=_ONE_PROMPT
-        )
+    if token is None:
+        raise EngineError(f"{_IS}, and {value!r:.40} is {_type(value)}.", hint=_ONE_PROMPT)
     if token < 0 or (vocabulary is not None and token >= vocabulary):
         span = "0 or more" if vocabulary is None else f"0 to {vocabulary - 1}"
         raise EngineError(f"Token id {token} is outside of the model's vocabulary.", hint=f"Its token ids are {span}.")
     return token
 
 
-def _kind(value: object) -> str:
+def _type(value: object) -> str:
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Kind, Record
 
 GROUP = "pytest_hfmodels.kinds"
-_OURS = {
-    "generation": "pytest_hfmodels.kinds.generation.kind",
-    "classification": "pytest_hfmodels.kinds.classification.kind",
-}
+_OURS = ("classification", "generation")
 _KINDS: dict[str, Kind[Any]] = {}
-_FILES: dict[str, str] = {}  # where a project's own kinds come from
+_FILES: dict[str, str] = {}  # the file that registered a name in this session
 
 
 def register_kind(kind: Kind[Any]) -> None:
@@ -29,12 +27,21 @@ def register_kind(kind: Kind[Any]) -> None:
     Raises:
         ValueError: another file has registered a kind of its name.
     """
-    known = kind_named(kind.name)
-    file = _file(kind)
-    if known is not None and _FILES.get(kind.name) != file:  # a file may be imported twice
-        where = _FILES.get(kind.name, "this plugin")
-        raise ValueError(f"There is another kind of record named {kind.name!r}, of {where}; this one is of {file}.")
+    name, file = kind.name, _file(kind)
+    packaged = [point.value for point in entry_points(group=GROUP, name=name)]
+    where = "this plugin" if is_ours(kind) else packaged[0] if packaged else _FILES.get(name, file)
+    if where != file:  # a file may be imported twice
+        raise ValueError(f"There is another kind of record named {name!r}, of {where}; this one is of {file}.")
+    _FILES[name] = file
     _add(kind)
+
+
+def release_names() -> None:
+    """Let a new session in this process register these names from other files.
+
+    The kinds themselves stay: Python imports a `conftest.py` once, so that the session would not register them again.
+    """
+    _FILES.clear()
 
 
 def kind_named(name: str) -> Kind[Any] | None:
@@ -43,45 +50,16 @@ def kind_named(name: str) -> Kind[Any] | None:
     Raises:
         SnapshotError: several packages have registered it, or it cannot be imported.
     """
-    if name not in _KINDS:
-        if name in _OURS:  # imported when it is needed: a kind may need NumPy
-            _KINDS[name] = import_module(_OURS[name]).KIND
-        else:
-            _load_entry_point(name)
+    if name not in _KINDS and name in _OURS:  # imported when it is needed: a kind may need NumPy
+        _KINDS[name] = import_module(f"pytest_hfmodels.kinds.{name}.kind").KIND
+    elif name not in _KINDS:
+        _load_entry_point(name)
     return _KINDS.get(name)
 
 
 def is_ours(kind: Kind[Any]) -> bool:
     """Return whether a kind is part of this plugin."""
     return kind.name in _OURS
-
-
-def _load_entry_point(name: str) -> None:
-    found = entry_points(group=GROUP, name=name)
-    if len({point.value for point in found}) > 1:
-        raise SnapshotError(
-            f"Several packages register a kind of record named {name!r}: {', '.join(point.value for point in found)}.",
-            hint="Uninstall all but one.",
-        )
-    for point in found:
-        try:
-            _add(point.load())
-        except Exception as error:
-            raise SnapshotError(
-                f"The kind of record {name!r} cannot be imported from {point.value}: {type(error).__name__}: {error}.",
-                hint="Install its package again.",
-            ) from error
-
-
-def _add(kind: Kind[Any]) -> None:
-    from pytest_hfmodels.kinds.guard import guarded  # only a project with a kind of its own needs it
-
-    _KINDS[kind.name], _FILES[kind.name] = guarded(kind), _file(kind)
-
-
-def _file(kind: Kind[Any]) -> str:
-    code = getattr(kind.load, "__code__", None)
-    return kind.load.__module__ if code is None else code.co_filename
 
 
 def kind_names() -> list[str]:
@@ -105,3 +83,31 @@ def is_record(value: object) -> bool:
     """Return whether a value is a record of a known kind."""
     name = getattr(value, "kind", None)
     return isinstance(name, str) and kind_named(name) is not None
+
+
+def _load_entry_point(name: str) -> None:
+    found = entry_points(group=GROUP, name=name)
+    if len({point.value for point in found}) > 1:
+        raise SnapshotError(
+            f"Several packages register a kind of record named {name!r}: {', '.join(point.value for point in found)}.",
+            hint="Uninstall all but one.",
+        )
+    for point in found:
+        try:
+            _add(point.load())
+        except Exception as error:
+            raise SnapshotError(
+                f"The kind of record {name!r} cannot be imported from {point.value}: {type(error).__name__}: {error}.",
+                hint="Install its package again.",
+            ) from error
+
+
+def _add(kind: Kind[Any]) -> None:
+    from pytest_hfmodels.kinds.guard import guarded  # only a project with a kind of its own needs it
+
+    _KINDS[kind.name] = guarded(kind)
+
+
+def _file(kind: Kind[Any]) -> str:
+    module = type(kind).__module__
+    return getattr(sys.modules.get(module), "__file__", None) or module

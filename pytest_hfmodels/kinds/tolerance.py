@@ -1,9 +1,15 @@
-"""How far numbers may move: typed, by dtype, and by whether the same engine made both."""
+"""How far numbers may move: typed, by dtype and engine; and decisions that are closer than numbers are certain."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.kinds.explanation import Evidence
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.kinds.base import Record
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Tolerance:
     relative: float = 0.0
 
     def accepts(self, recorded: float, observed: float) -> bool:
-        """Tell whether `observed` agrees with `recorded`; NaN agrees with nothing, infinities with themselves."""
+        """Return whether `observed` agrees with `recorded`; NaN agrees with nothing, infinities with themselves."""
         if math.isinf(recorded) or math.isinf(observed):
             return recorded == observed
         return abs(recorded - observed) <= self.absolute + self.relative * abs(recorded)
@@ -38,6 +44,12 @@ _BY_DTYPE = {
 }
 
 
+def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
+    """Return the default tolerance for records of `dtype`, from one engine or from two."""
+    same, cross = _BY_DTYPE.get(dtype, _BY_DTYPE["float32"])
+    return same if same_engine else cross
+
+
 def noise_floor(*dtypes: str, same_engine: bool) -> float:
     """Return how far log-probabilities move between equally right computations, nats.
 
@@ -52,7 +64,53 @@ def noise_floor(*dtypes: str, same_engine: bool) -> float:
     return measured * scale / tolerance_for("float32", same_engine=same_engine).absolute
 
 
-def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
-    """Return the default tolerance for records of `dtype`, from one engine or from two."""
-    same, cross = _BY_DTYPE.get(dtype, _BY_DTYPE["float32"])
-    return same if same_engine else cross
+def floor_of(recorded: Record, observed: Record) -> float:
+    """Return the noise floor for this pair."""
+    then, now = recorded.provenance, observed.provenance
+    return noise_floor(then.dtype, now.dtype, same_engine=then.engine == now.engine)
+
+
+def floor_of_tie(recorded: Record, observed: Record) -> float:
+    """Return the noise floor for a tie: that of the finer dtype, and within an engine for numbers from torch.
+
+    A file must not turn a change into a tie by what it claims. `assertion` does the same for the tolerance.
+    """
+    then, now = recorded.provenance, observed.provenance
+    same_engine = now.engine == "torch" or then.engine == now.engine
+    return min(noise_floor(dtype, same_engine=same_engine) for dtype in (then.dtype, now.dtype))
+
+
+@dataclass(frozen=True)
+class Tie:
+    """How close a decision was that fell the other way, and how far numbers have moved up to it.
+
+    Args:
+        position: of the token, or of the classifier's input.
+        drift: the largest movement of a number up to the decision.
+        floor: the noise floor.
+        margin: the recorded margin of the decision.
+        gap: the margin with which it now falls the other way.
+    """
+
+    position: int
+    drift: float
+    floor: float
+    margin: float
+    gap: float
+
+    @property
+    def proven(self) -> bool:
+        """Whether rounding alone can have turned the decision: nothing larger has moved, and nothing larger had to."""
+        figures = (self.drift / self.floor, self.margin / (2 * self.floor), abs(self.gap) / (2 * self.floor))
+        return all(0 <= figure <= 1 for figure in figures)  # NaN is neither
+
+    @property
+    def evidence(self) -> Evidence:
+        """The figures that prove it or disprove it."""
+        word = "it is a near-tie" if self.proven else "it is no near-tie"
+        return Evidence(
+            f"{word}: recorded by a margin of {self.margin:.2g} and now the other way by {self.gap:.2g} "
+            f"(a near-tie has at most {2 * self.floor:.2g}); numbers up to it moved by at most {self.drift:.2g} "
+            f"(noise floor {self.floor:.2g})",
+            {"margin": self.margin, "gap": self.gap, "drift": self.drift, "noise_floor": self.floor},
+        )

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pytest_hfmodels.kinds.base import Detail, Passage
-    from pytest_hfmodels.kinds.comparison import Difference
+    from pytest_hfmodels.kinds.comparison import Detail, Difference, Passage
     from pytest_hfmodels.results.model import Compared, Side
 
 _CONTEXT = 50  # characters of text on each side of a divergence

@@ -201,7 +201,7 @@ def _load_blocks(file: TomlFile, forward: _Forward) -> tuple[Block, ...]:
 
 
 def _forward(blocks: Sequence[Block]) -> dict[str, Any]:
-    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.probe))] for block in blocks]
+    rows = [[block.name, *map(rounded, (block.mean, block.rms, block.projection))] for block in blocks]
     table: dict[str, Any] = {"columns": _BLOCKS, "blocks": rows}
     if blocks and all(block.normalized for block in blocks):
         table["normalized"] = [[rounded(value) for value in block.normalized] for block in blocks]

@@ -153,7 +153,7 @@ def test_a_model_that_delegates_generate_is_recorded_with_the_requested_settings
     delegated = models.adopt(Delegating(), inner.tokenizer).generate("Hello", **settings)
 
     assert delegated.effective == direct.effective
-    assert delegated.frontier == direct.frontier
+    assert delegated.beam_cutoff_margin == direct.beam_cutoff_margin
 
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])

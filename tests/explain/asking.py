@@ -5,20 +5,54 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.version import Version
 
 from pytest_hfmodels.explain import explain
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from pytest_hfmodels import HFModel
     from pytest_hfmodels.explain import Explanation
-    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, Record
 
+RELEASE = Version(version("transformers"))
+needs_sdpa = pytest.mark.skipif(Version("4.48") > RELEASE, reason="transformers 4.48 made attention exchangeable")
+BEAMS: dict[str, Any] = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 8, "early_stopping": True}
+searches = pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+CLASSIFIER: dict[str, Any] = {"task": "text-classification", "pad_token_id": 0}
 TEST = "tests/test_bot.py::test_reply[torch]"
+
+
+def generate(model: HFModel, **settings: Any) -> GenerationRecord:
+    return model.generate("Hello", **{"max_new_tokens": 8, **settings})
+
+
+def classify(model: HFModel, **about: Any) -> ClassificationRecord:
+    return model.classify(["Good dog.", "Bad dog, not again!"], **about)
+
+
+def after(
+    change: Callable[[HFModel, pytest.MonkeyPatch], None],
+    model: HFModel,
+    call: Callable[..., Any] = generate,
+    *,
+    tolerance: float = 1e-4,
+    versions: dict[str, str] | None = None,
+    **about: Any,
+) -> Explanation:
+    """Return why a model's record differs after a change from one made before, perhaps with other versions."""
+    recorded = stored(call(model, **about), **(versions or {}))
+    with pytest.MonkeyPatch.context() as patch:
+        change(model, patch)
+        return ask(recorded, call(model, **about), tolerance=tolerance)
 
 
 def stored(record: Any, **versions: str) -> Any:

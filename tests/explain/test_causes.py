@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,115 +11,141 @@ import numpy as np
 import pytest
 from packaging.version import Version
 
+from pytest_hfmodels.kinds.generation import search
+from pytest_hfmodels.reference import Rules
 from pytest_hfmodels.reference.spaces import clean_up_spaces
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare
 from pytest_hfmodels.snapshots.format import dump, load, parse
 
 from ..surroundings import needs_both_engines
-from ..tiny_gpt2 import END_OF_TEXT, tiny_weights, write_weights
-from .asking import TEST, ask, blocks_shifted, other_folder, stored, told
+from ..tiny_gpt2 import END_OF_TEXT
+from .asking import (
+    BEAMS,
+    CLASSIFIER,
+    RELEASE,
+    TEST,
+    after,
+    ask,
+    blocks_shifted,
+    classify,
+    generate,
+    needs_sdpa,
+    searches,
+    stored,
+    told,
+)
 
 if TYPE_CHECKING:
-    from pytest_hfmodels import HFModel, ModelCache
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+    from collections.abc import Callable
 
-needs_sdpa = pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.48"), reason="transformers 4.48 made attention exchangeable"
-)
+    from pytest_hfmodels import HFModel, ModelCache
+
 counts_no_prompt = pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.36"),
+    Version("4.36") > RELEASE,
     reason="install transformers>=4.36: before it the length penalty counts the prompt itself",
 )
-BEAMS: dict[str, Any] = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 8, "early_stopping": True}
 
 
-@pytest.fixture
-def model(models: ModelCache) -> HFModel:
-    return models.load("./model")
+# -- faults of the library, by the cause that they have ----------------------------------------------------------------
 
 
-@pytest.fixture
-def classifier(models: ModelCache) -> HFModel:
-    return models.load("./model", task="text-classification", pad_token_id=0)
-
-
-def generate(model: HFModel, **settings: Any) -> GenerationRecord:
-    return model.generate("Hello", **{"max_new_tokens": 8, **settings})
-
-
-def classify(model: HFModel, **about: Any) -> ClassificationRecord:
-    return model.classify(["Good dog.", "Bad dog, not again!"], **about)
-
-
-# -- tokenizer ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_tokenizer_that_splits_otherwise_with_the_same_files(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(generate(model), tokenizers="0.12.1", transformers="4.49.0")
+def splits_otherwise(model: HFModel, patch: pytest.MonkeyPatch) -> None:
     kind = type(model.tokenizer)
     plain = kind.__call__
-
-    def swapped(self: Any, text: Any, **keywords: Any) -> Any:
-        return plain(self, text.replace("l", "L"), **keywords)
-
-    monkeypatch.setattr(kind, "__call__", swapped)
-
-    found = ask(recorded, generate(model))
-
-    assert found.cause == "tokenizer"
-    assert "of 'Hello' token 3 was 'l' (id 108) and is 'L' (id 76)" in told(found)
-    assert found.suggests[0].startswith("hfmodels bisect tokenizers --good 0.12.1 --bad ")
+    patch.setattr(kind, "__call__", lambda self, text, **keywords: plain(self, text.replace("l", "L"), **keywords))
 
 
-def test_other_tokenizer_files(model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    vocabulary = json.loads((folder / "vocab.json").read_text())
-    vocabulary["l"], vocabulary["L"] = vocabulary["L"], vocabulary["l"]
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+def spells_otherwise(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+    kind = type(model.tokenizer)
+    plain = kind.decode
+    patch.setattr(kind, "decode", lambda self, ids, **keywords: plain(self, ids, **keywords).upper())
 
-    found = ask(stored(generate(model)), generate(models.load(folder)))
 
-    assert found.cause == "checkpoint:tokenizer"
-    assert "token 3 was (id 108) and is 'l' (id 76)" in told(found)  # what 108 was, other files do not say
-    assert found.suggests == ()
+def head_larger(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+    kind = type(model.model.lm_head)
+    plain = kind.forward
+    patch.setattr(kind, "forward", lambda self, states: 1.5 * plain(self, states))
+
+
+def kernel(by: float) -> Callable[[HFModel, pytest.MonkeyPatch], None]:
+    def change(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+        module = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
+        eager = module.eager_attention_forward
+
+        def blind(*arguments: Any, **keywords: Any) -> Any:
+            output, weights = eager(*arguments, **keywords)
+            return output * by, weights
+
+        patch.setattr(module, "eager_attention_forward", blind)
+
+    return change
+
+
+def less_exact(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    addmm = torch.addmm
+
+    def coarse(bias: Any, left: Any, right: Any, **keywords: Any) -> Any:
+        if left.dtype == torch.float32:  # as with TF32: eleven bits
+            left, right = (tensor.to(torch.bfloat16).to(torch.float32) for tensor in (left, right))
+        return addmm(bias, left, right, **keywords)
+
+    patch.setattr(torch, "addmm", coarse)
+
+
+def worse_beams(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    topk = torch.topk
+
+    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
+        found = topk(values, k, *arguments, **keywords)
+        return found if values.shape[-1] < 300 else (found.values.flip(-1), found.indices.flip(-1))
+
+    patch.setattr(torch, "topk", worse)
+
+
+def second_best(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    patch.setattr(torch, "argmax", lambda values, *_, **__: torch.topk(values, 2, dim=-1).indices[..., 1])
+
+
+def bans_nothing(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+    kind = pytest.importorskip("transformers.generation.logits_process").NoRepeatNGramLogitsProcessor
+    patch.setattr(kind, "__call__", lambda *seen: seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings", "cause", "said", "suggested"),
+    [
+        (splits_otherwise, {}, "tokenizer", "of 'Hello' token 3 was 'l' (id 108) and is 'L' (id 76)", "tokenizers"),
+        (spells_otherwise, {}, "decoding", "decoded to a different text", "tokenizers"),
+        (head_larger, {}, "forward", "starting at the head", "transformers"),
+        (less_exact, {}, "backend", "float64 instead of float32 reproduces the recorded numbers", "torch"),
+        (worse_beams, BEAMS, "search", "the library chooses otherwise than by the rules of", "transformers"),
+        (second_best, {}, "search", "gives the recorded output", "transformers"),
+        (bans_nothing, {"no_repeat_ngram_size": 1, "max_new_tokens": 12}, "search", "", "transformers"),
+    ],
+)
+def test_a_fault_of_a_release(
+    model: HFModel, fault: Any, settings: dict[str, Any], cause: str, said: str, suggested: str
+) -> None:
+    versions = {"transformers": "4.28.0", "tokenizers": "0.12.1", "torch": "1.0.0"}
+
+    found = after(fault, model, versions=versions, **settings)
+
+    assert (found.cause, found.verdict in ("drift", "changed")) == (cause, True)
+    assert said in told(found)
+    assert found.suggests[0].startswith(f"hfmodels bisect {suggested} --good {versions[suggested]} --bad ")
+
+
+# -- what the test asks for and what the checkpoint holds --------------------------------------------------------------
 
 
 def test_a_text_that_is_another_is_the_test_s_own(model: HFModel) -> None:
-    found = ask(stored(generate(model)), model.generate("Hallo", max_new_tokens=8))
-
-    assert (found.cause, found.sentence) == (
-        "test",
-        "the test gives the model a text that differs from the recorded one",
-    )
-
-
-# -- settings ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_default_that_no_release_has_changed_is_not_blamed_on_one(model: HFModel) -> None:
-    found = ask(stored(generate(model, repetition_penalty=1.3), transformers="4.36.2"), generate(model))
-
-    assert found.cause is None
-    assert "its default is the same in all releases" in found.sentence
-    assert "repetition_penalty 1.3 -> 1.0" in told(found)
-    assert found.rules == ()
-    assert "--good 4.36.2" in found.suggests[0]
-
-
-@pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.32"),
-    reason="install transformers>=4.32: before it generate makes it anew from config",
-)
-def test_a_default_that_the_test_has_changed(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(generate(model), transformers="4.36.2")
-    monkeypatch.setattr(model.model.generation_config, "repetition_penalty", 1.3)
-
-    found = ask(recorded, generate(model))
-
-    assert found.cause == "test"
-    assert "the test has changed the model in memory" in found.sentence
-    assert "generation_config.repetition_penalty: " in found.sentence
-    assert found.suggests == ()
+    assert ask(stored(generate(model)), model.generate("Hallo", max_new_tokens=8)).cause == "test"
 
 
 def test_settings_that_the_test_asks_for(model: HFModel) -> None:
@@ -132,40 +156,51 @@ def test_settings_that_the_test_asks_for(model: HFModel) -> None:
     assert "repetition_penalty" in found.sentence
 
 
-def test_a_configuration_with_other_settings(
-    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path
+def test_a_default_that_no_release_has_changed_is_not_blamed_on_one(model: HFModel) -> None:
+    found = ask(stored(generate(model, repetition_penalty=1.3), transformers="4.36.2"), generate(model))
+
+    assert (found.cause, found.rules) == (None, ())
+    assert "its default is the same in all releases" in found.sentence
+    assert "repetition_penalty 1.3 -> 1.0" in told(found)
+    assert "--good 4.36.2" in found.suggests[0]
+
+
+@pytest.mark.skipif(
+    Version("4.32") > RELEASE, reason="install transformers>=4.32: before it generate makes it anew from config"
+)
+def test_a_default_that_the_test_has_changed(model: HFModel) -> None:
+    def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(model.model.generation_config, "repetition_penalty", 1.3)
+
+    found = after(change, model, versions={"transformers": "4.36.2"})
+
+    assert (found.cause, found.suggests) == ("test", ())
+    assert "generation_config.repetition_penalty: " in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "said"),
+    [
+        ({"words": "lL"}, "checkpoint:tokenizer", "token 3 was (id 108) and is 'l' (id 76)"),  # 108 was another word
+        ({"eos_token_id": 10}, "checkpoint:config", "eos_token_id"),
+        ({"weights": 1.5}, "checkpoint:weights", "loading the checkpoint again gives the same numbers as this test"),
+    ],
+)
+@searches
+def test_another_checkpoint(
+    model: HFModel, models: ModelCache, other: Any, settings: Any, change: Any, cause: str, said: str
 ) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": 10}))
+    found = ask(stored(generate(model, **settings)), generate(models.load(other(**change)), **settings))
 
-    found = ask(stored(generate(model)), generate(models.load(folder)))
-
-    assert found.cause == "checkpoint:config"
+    assert (found.cause, found.suggests, found.ablations) == (cause, (), ())
+    assert said in told(found)
 
 
-# -- the forward pass --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
-def test_other_weights(
-    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path, settings: dict[str, Any]
-) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    weights = tiny_weights()
-    weights["transformer.h.0.mlp.c_fc.weight"] *= 1.5
-    write_weights(folder, weights)
-
-    found = ask(stored(generate(model, **settings)), generate(models.load(folder), **settings))
-
-    assert found.cause == "checkpoint:weights"
-    assert found.suggests == ()
+# -- dtype, attention, machine -----------------------------------------------------------------------------------------
 
 
 def test_another_dtype(model: HFModel, models: ModelCache) -> None:
-    half = models.load("./model", dtype="bfloat16")
-
-    found = ask(stored(generate(model)), generate(half))
+    found = ask(stored(generate(model)), generate(models.load("./model", dtype="bfloat16")))
 
     assert found.cause == "dtype"
     assert found.ablations[0].returns
@@ -187,10 +222,9 @@ def test_a_dtype_that_moves_less_than_its_own_noise_floor(model: HFModel, models
 
 
 def test_another_dtype_is_not_blamed_for_an_edited_beam(model: HFModel, models: ModelCache) -> None:
-    half = models.load("./model", dtype="float16")
     recorded = stored(generate(model, num_beams=2))
     best = replace(recorded.beams[0], score=recorded.beams[0].score + 0.5)
-    observed = generate(half, num_beams=2)
+    observed = generate(models.load("./model", dtype="float16"), num_beams=2)
 
     assert recorded.ids == observed.ids
     assert ask(replace(recorded, beams=(best, *recorded.beams[1:])), observed).cause is None
@@ -219,14 +253,10 @@ def test_the_evidence_gives_a_tolerance_below_the_noise_floor(model: HFModel) ->
 
 def test_going_back_to_the_earlier_dtype_is_explained(model: HFModel, models: ModelCache) -> None:
     """Like a float16 checkpoint loaded without `dtype`: float32 through 4.57, float16 from 5.0, and back."""
-    before, tolerance = dump(generate(model)), Tolerance(1e-4)
-    after = dump(
-        generate(models.load("./model", dtype="float16")),
-        earlier=parse(before, Path("a.toml")),
-        keep=tolerance.accepts,
-    )
+    before, half = dump(generate(model)), generate(models.load("./model", dtype="float16"))
+    text = dump(half, earlier=parse(before, Path("a.toml")), keep=Tolerance(1e-4).accepts)
 
-    found = ask(load(after, Path("a.toml")), generate(model))
+    found = ask(load(text, Path("a.toml")), generate(model))
 
     assert found.cause == "dtype"
     assert (found.ablations[0].after or 0) < 1e-7
@@ -234,33 +264,24 @@ def test_going_back_to_the_earlier_dtype_is_explained(model: HFModel, models: Mo
 
 @pytest.mark.parametrize("amount", [0.01, 1.0])
 def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount: float) -> None:
-    recorded = stored(generate(model))
-    half = models.load("./model", dtype="bfloat16")
+    recorded, half = stored(generate(model)), models.load("./model", dtype="bfloat16")
 
     with blocks_shifted(model.model, 1, amount):
         found = ask(recorded, generate(half))
 
     assert (found.cause, found.block) == ("forward", "block 2")
     share = re.search(r"float32 explains (\d+) % of the movement; the rest remains", told(found))
-    swap = found.ablations[0]
+    ablation = found.ablations[0]
     assert share is not None
-    assert int(share[1]) == max(0, round(100 * (1 - (swap.after or 0) / (swap.before or 1))))
+    assert int(share[1]) == max(0, round(100 * (1 - (ablation.after or 0) / (ablation.before or 1))))
     assert found.sentence.endswith("the forward pass differs, starting at block 2")
-    assert found.suggests == () or "bisect" in found.suggests[0]
 
 
 @needs_sdpa
 def test_a_dtype_and_an_attention_kernel_at_once(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = stored(generate(models.load("./model", attention="sdpa")))
     half = models.load("./model", dtype="bfloat16")
-    module = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
-    eager = module.eager_attention_forward
-
-    def blind(*arguments: Any, **keywords: Any) -> Any:
-        output, weights = eager(*arguments, **keywords)
-        return output * 0.98, weights
-
-    monkeypatch.setattr(module, "eager_attention_forward", blind)
+    kernel(0.98)(half, monkeypatch)
 
     found = ask(recorded, generate(half))
 
@@ -270,7 +291,7 @@ def test_a_dtype_and_an_attention_kernel_at_once(models: ModelCache, monkeypatch
 
 
 @needs_sdpa
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+@searches
 def test_another_attention_kernel_within_the_noise_floor(
     model: HFModel, models: ModelCache, settings: dict[str, Any]
 ) -> None:
@@ -280,22 +301,11 @@ def test_another_attention_kernel_within_the_noise_floor(
 
     assert (found.verdict, found.cause) == ("drift", "attention")
     assert found.ablations[0].what == "eager attention instead of sdpa"
-    assert "the noise floor of 2e-05" in told(found)
 
 
 @needs_sdpa
-def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(generate(model))
-    module = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
-    eager = module.eager_attention_forward
-
-    def blind(*arguments: Any, **keywords: Any) -> Any:
-        output, weights = eager(*arguments, **keywords)
-        return output * 0.5, weights
-
-    monkeypatch.setattr(module, "eager_attention_forward", blind)
-
-    found = ask(recorded, generate(model))
+def test_a_fault_in_the_attention_kernel(model: HFModel) -> None:
+    found = after(kernel(0.5), model)
 
     assert found.cause == "attention"
     assert found.sentence.endswith("something in this run may replace it")
@@ -304,34 +314,23 @@ def test_a_fault_in_the_attention_kernel(model: HFModel, monkeypatch: pytest.Mon
 
 @needs_sdpa
 @pytest.mark.parametrize("switch", ["scale_attn_weights", "scale_attn_by_inverse_layer_idx"])
-def test_scaling_options_that_sdpa_ignored_at_recording(
-    models: ModelCache, tiny_gpt2: Path, tmp_path: Path, switch: str
-) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
+def test_scaling_options_that_sdpa_ignored_at_recording(models: ModelCache, other: Any, switch: str) -> None:
     usual = switch == "scale_attn_weights"
-    (folder / "config.json").write_text(json.dumps({**config, switch: not usual}))
-    without: dict[str, Any] = {switch: usual}
-    faulty = models.load(folder, attention="sdpa", **without)
-    record = generate(faulty)
-    own = replace(record.checkpoint, overrides="")  # they stand for the fault
-    recorded = stored(replace(record, checkpoint=own), transformers="4.50.3")
-    mended = Version(version("transformers")) >= Version("5.4")
+    folder = other(**{switch: not usual})
+    without: dict[str, Any] = {switch: usual}  # they stand for the fault
+    record = generate(models.load(folder, attention="sdpa", **without))
+    recorded = stored(replace(record, checkpoint=replace(record.checkpoint, overrides="")), transformers="4.50.3")
 
-    found = ask(recorded, generate(models.load(folder, attention="sdpa" if mended else "eager")))
+    found = ask(recorded, generate(models.load(folder, attention="sdpa" if Version("5.4") <= RELEASE else "eager")))
 
     assert (found.cause, found.rules, found.suggests) == ("attention", ("sdpa_ignores_scaling",), ())
     assert f"sdpa in 4.50.3 ignores {switch}={not usual} (4.42 to 5.3)" in found.sentence
 
 
 @needs_sdpa
-@pytest.mark.skipif(
-    Version(version("transformers")) >= Version("5.4"), reason="install transformers<5.4: it has the fault"
-)
-def test_scaling_options_that_sdpa_ignores_now(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "scale_attn_weights": False}))
+@pytest.mark.skipif(Version("5.4") <= RELEASE, reason="install transformers<5.4: it has the fault")
+def test_scaling_options_that_sdpa_ignores_now(models: ModelCache, other: Any) -> None:
+    folder = other(scale_attn_weights=False)
     recorded = stored(generate(models.load(folder)), transformers="4.38.2")
 
     found = ask(recorded, generate(models.load(folder, attention="sdpa")))
@@ -340,31 +339,11 @@ def test_scaling_options_that_sdpa_ignores_now(models: ModelCache, tiny_gpt2: Pa
     assert " ignores scale_attn_weights=False (4.42 to 5.3)" in found.sentence
 
 
-def test_arithmetic_that_is_less_exact(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    recorded = stored(generate(model))
-    addmm = torch.addmm
-
-    def coarse(bias: Any, left: Any, right: Any, **keywords: Any) -> Any:
-        if left.dtype == torch.float32:  # as with TF32: eleven bits
-            left, right = (tensor.to(torch.bfloat16).to(torch.float32) for tensor in (left, right))
-        return addmm(bias, left, right, **keywords)
-
-    monkeypatch.setattr(torch, "addmm", coarse)
-
-    found = ask(recorded, generate(model))
-
-    assert found.cause == "backend"
-    assert found.ablations[-1].what == "float64 instead of float32"
-
-
 @needs_both_engines
 def test_another_engine(model: HFModel, models: ModelCache) -> None:
     found = ask(stored(generate(model)), generate(models.load("./model", engine="tensorflow")), tolerance=1e-8)
 
     assert found.cause == "backend"
-    assert "recorded with torch, run with tensorflow, whose arithmetic differs" in found.sentence
 
 
 def test_another_processor(model: HFModel) -> None:
@@ -378,8 +357,11 @@ def test_another_processor(model: HFModel) -> None:
     assert "cpu VSX -> " in found.sentence
 
 
-@pytest.mark.parametrize("amount", [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0])
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+# -- the forward pass --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("amount", [1e-4, 1e-2, 1.0, 10.0])
+@searches
 def test_a_fault_in_the_second_block_of_any_size(model: HFModel, amount: float, settings: dict[str, Any]) -> None:
     recorded = stored(generate(model, **settings), transformers="4.49.0")
 
@@ -388,22 +370,11 @@ def test_a_fault_in_the_second_block_of_any_size(model: HFModel, amount: float, 
 
     assert (found.cause, found.block) == ("forward", "block 2")
     assert found.verdict in ("drift", "changed")
-    assert all(not swap.returns for swap in found.ablations)
+    assert not any(ablation.returns for ablation in found.ablations)
     assert found.suggests[0].endswith(f"-- '{TEST}'")
 
 
-def test_a_fault_after_the_last_block(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(generate(model))
-    kind = type(model.model.lm_head)
-    plain = kind.forward
-    monkeypatch.setattr(kind, "forward", lambda self, states: 1.5 * plain(self, states))
-
-    found = ask(recorded, generate(model))
-
-    assert (found.cause, found.block) == ("forward", "head")
-
-
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+@searches
 def test_a_cache_that_forgets(model: HFModel, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
     recorded = stored(generate(model, **settings))
     kind = type(model.model.transformer)
@@ -426,88 +397,37 @@ def test_a_cache_that_forgets(model: HFModel, monkeypatch: pytest.MonkeyPatch, s
     assert "with its cache" in found.sentence
 
 
-# -- search ------------------------------------------------------------------------------------------------------------
+# -- rules of releases -------------------------------------------------------------------------------------------------
 
 
-def test_a_beam_search_that_prefers_the_worse(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    recorded = stored(generate(model, **BEAMS), transformers="4.49.0")
-    topk = torch.topk
-
-    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
-        found = topk(values, k, *arguments, **keywords)
-        if values.shape[-1] < 300:
-            return found
-        return found.values.flip(-1), found.indices.flip(-1)
-
-    monkeypatch.setattr(torch, "topk", worse)
-
-    found = ask(recorded, generate(model, **BEAMS))
-
-    assert found.cause == "search"
-    assert "the library chooses otherwise than by the rules of" in found.sentence
-    assert "within the noise floor" in told(found)
-    assert "--good 4.49.0" in found.suggests[0]
-
-
-def test_a_greedy_search_that_takes_the_second_best(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    recorded = stored(generate(model))
-    argmax = torch.argmax
-
-    def second(values: Any, *arguments: Any, **keywords: Any) -> Any:
-        if values.ndim == 2 and values.shape[-1] == 257:
-            return torch.topk(values, 2, dim=-1).indices[..., 1]
-        return argmax(values, *arguments, **keywords)
-
-    monkeypatch.setattr(torch, "argmax", second)
-
-    found = ask(recorded, generate(model))
-
-    assert (found.verdict, found.cause) == ("changed", "search")
-    assert "gives the recorded output" in found.sentence
-
-
-def test_a_processor_that_bans_nothing(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = pytest.importorskip("transformers.generation.logits_process").NoRepeatNGramLogitsProcessor
-    settings: dict[str, Any] = {"no_repeat_ngram_size": 1, "max_new_tokens": 12}
-    recorded = stored(generate(model, **settings))
-    monkeypatch.setattr(kind, "__call__", lambda *seen: seen[-1])
-
-    found = ask(recorded, generate(model, **settings))
-
-    assert found.cause == "search"
+def counting_the_prompt(record: Any) -> Any:
+    """Return a record whose beams are scored as before 4.36."""
+    prompt = len(record.prompt.ids)
+    beams = (replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in record.beams)
+    return replace(record, beams=tuple(beams))
 
 
 @counts_no_prompt
 def test_a_length_penalty_that_counts_the_prompt(model: HFModel) -> None:
-    """As before 4.36: the scores of the beams move, and nothing else."""
     observed = generate(model, **BEAMS)
-    prompt = len(observed.prompt.ids)
-    beams = tuple(replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in observed.beams)
-    recorded = stored(replace(observed, beams=beams), transformers="4.30.2")
 
-    found = ask(recorded, observed)
+    found = ask(stored(counting_the_prompt(observed), transformers="4.30.2"), observed)
 
-    assert (found.cause, found.rules) == ("search", ("length_penalty_counts_prompt",))
+    assert (found.cause, found.rules, found.suggests) == ("search", ("length_penalty_counts_prompt",), ())
     assert "in 4.30.2 the length penalty counts the prompt (before 4.36)" in found.sentence
-    assert found.suggests == ()
 
 
 @counts_no_prompt
 def test_an_older_release_s_rule_is_no_longer_the_recording_one_s(
     model: HFModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded = stored(generate(model, **BEAMS))
-    prompt = len(recorded.prompt.ids)
-    beams = tuple(replace(beam, score=beam.score * len(beam.ids) / (prompt + len(beam.ids))) for beam in recorded.beams)
-    monkeypatch.setattr(
-        "pytest_hfmodels.kinds.generation.search._release", lambda record: "4.57.6" if record.live is None else "4.30.2"
-    )
+    def release(record: Any) -> str:
+        return "4.57.6" if record.live is None else "4.30.2"
 
-    found = ask(recorded, replace(generate(model, **BEAMS), beams=beams))
+    monkeypatch.setattr(search, "release_of", release)
+    monkeypatch.setattr(search, "rules_of", lambda record: Rules.of(release(record)))
+
+    found = ask(stored(generate(model, **BEAMS)), counting_the_prompt(generate(model, **BEAMS)))
 
     assert "in 4.57.6 no longer: the length penalty counts the prompt (before 4.36)" in found.sentence
 
@@ -515,28 +435,12 @@ def test_an_older_release_s_rule_is_no_longer_the_recording_one_s(
 # -- decoding ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_decoder_that_spells_otherwise(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(generate(model), tokenizers="0.12.1")
-    kind = type(model.tokenizer)
-    plain = kind.decode
-    monkeypatch.setattr(kind, "decode", lambda self, ids, **keywords: plain(self, ids, **keywords).upper())
-
-    found = ask(recorded, generate(model))
-
-    assert (found.verdict, found.cause) == ("changed", "decoding")
-    assert "hfmodels bisect tokenizers" in found.suggests[0]
-
-
-@pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.45.1"),
-    reason="install transformers>=4.45.1: older releases clean up spaces",
-)
+@pytest.mark.skipif(Version("4.45.1") > RELEASE, reason="install transformers>=4.45.1: older releases clean up spaces")
 @pytest.mark.parametrize(("then", "before"), [("4.44.2", True), ("4.45.0", True), ("4.45.1", False)])
 def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, before: bool) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
-    plain, cleaned = observed.text, clean_up_spaces(observed.text)
-    assert plain != cleaned
-    recorded = stored(replace(observed, text=cleaned), transformers=then, tokenizers="0.19.1")
+    recorded = stored(replace(observed, text=clean_up_spaces(observed.text)), transformers=then, tokenizers="0.19.1")
+    assert recorded.text != observed.text
 
     found = ask(recorded, observed)
 
@@ -548,8 +452,7 @@ def test_spaces_that_were_cleaned_up_by_default(model: HFModel, then: str, befor
 
 
 @pytest.mark.skipif(
-    Version(version("transformers")) >= Version("4.45.1"),
-    reason="install transformers<4.45.1: newer releases leave spaces alone",
+    Version("4.45.1") <= RELEASE, reason="install transformers<4.45.1: newer releases leave spaces alone"
 )
 def test_spaces_that_are_cleaned_up_again(model: HFModel) -> None:
     observed = model.generate("Hello , it 's me . Are you n't ?", max_new_tokens=2)
@@ -564,11 +467,9 @@ def test_spaces_that_are_cleaned_up_again(model: HFModel) -> None:
 
 def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
     observed = model.generate([*b"Hi", END_OF_TEXT], max_new_tokens=2)
-    recorded = stored(
-        replace(observed, text=observed.text.replace("<|endoftext|>", "")), transformers="4.46.0", tokenizers="0.12.1"
-    )
+    text = observed.text.replace("<|endoftext|>", "")
 
-    found = ask(recorded, observed)
+    found = ask(stored(replace(observed, text=text), transformers="4.46.0", tokenizers="0.12.1"), observed)
 
     assert found.cause == "decoding"
     assert "skip_special_tokens" in found.sentence
@@ -577,14 +478,11 @@ def test_special_tokens_that_are_skipped_are_named(model: HFModel) -> None:
 
 def test_a_release_that_stopped_cleaning_up_spaces_for_bpe(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """As from 5.7 on, if the checkpoint's files set it."""
-    monkeypatch.setattr(model.tokenizer, "clean_up_tokenization_spaces", True)
-    monkeypatch.setitem(model.tokenizer.init_kwargs, "clean_up_tokenization_spaces", True)
-    plain = type(model.tokenizer).decode
-    monkeypatch.setattr(
-        type(model.tokenizer),
-        "decode",
-        lambda self, ids, **keywords: plain(self, ids, **{**keywords, "clean_up_tokenization_spaces": False}),
-    )
+    name, kind = "clean_up_tokenization_spaces", type(model.tokenizer)
+    plain = kind.decode
+    monkeypatch.setattr(model.tokenizer, name, True)
+    monkeypatch.setitem(model.tokenizer.init_kwargs, name, True)
+    monkeypatch.setattr(kind, "decode", lambda self, ids, **keywords: plain(self, ids, **{**keywords, name: False}))
     observed = model.generate("Hello , it 's me .", max_new_tokens=2)
     now = replace(observed.provenance, versions={"transformers": "5.10.4", "tokenizers": "0.22.2"})
     recorded = stored(replace(observed, text=clean_up_spaces(observed.text)), transformers="5.0.0")
@@ -592,32 +490,36 @@ def test_a_release_that_stopped_cleaning_up_spaces_for_bpe(model: HFModel, monke
     found = ask(recorded, replace(observed, provenance=now))
 
     assert (found.cause, found.rules, found.suggests) == ("decoding", ("bpe_keeps_spaces",), ())
-    assert "from transformers 5.7 on True does nothing for byte-level BPE" in found.sentence
 
 
 # -- classifiers -------------------------------------------------------------------------------------------------------
 
 
 def test_a_classifier_in_another_dtype(classifier: HFModel, models: ModelCache) -> None:
-    half = models.load("./model", task="text-classification", pad_token_id=0, dtype="bfloat16")
+    half = models.load("./model", **CLASSIFIER, dtype="bfloat16")
 
-    found = ask(stored(classify(classifier)), classify(half), tolerance=1e-6)
-
-    assert found.cause == "dtype"
+    assert ask(stored(classify(classifier)), classify(half), tolerance=1e-6).cause == "dtype"
 
 
-def test_a_classifier_of_other_weights(
-    classifier: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("change", "cause", "said"),
+    [
+        ({"weights": 1.5}, "checkpoint:weights", "another digest"),
+        (
+            {"id2label": {str(n): f"other {n}" for n in range(3)}, "label2id": {f"other {n}": n for n in range(3)}},
+            "checkpoint:config",
+            "names the labels otherwise (id2label)",
+        ),
+    ],
+    ids=["weights", "labels"],
+)
+def test_a_classifier_of_another_checkpoint(
+    classifier: HFModel, models: ModelCache, other: Any, change: Any, cause: str, said: str
 ) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    weights = tiny_weights()
-    weights["transformer.h.0.mlp.c_fc.weight"] *= 1.5
-    write_weights(folder, weights)
-    other = models.load(folder, task="text-classification", pad_token_id=0)
+    found = ask(stored(classify(classifier)), classify(models.load(other(**change), **CLASSIFIER)))
 
-    found = ask(stored(classify(classifier)), classify(other))
-
-    assert (found.cause, found.suggests) == ("checkpoint:weights", ())
+    assert (found.cause, found.suggests) == (cause, ())
+    assert said in found.sentence
 
 
 def test_a_fault_in_a_classifier_s_second_block(classifier: HFModel) -> None:
@@ -629,18 +531,18 @@ def test_a_fault_in_a_classifier_s_second_block(classifier: HFModel) -> None:
     assert (found.cause, found.block) == ("forward", "block 2")
 
 
-def test_a_loss_that_is_made_otherwise(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+def test_a_loss_that_is_made_otherwise(classifier: HFModel) -> None:
+    def double(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+        import torch
 
-    recorded = stored(classify(classifier, labels=[0, 2]))
-    plain = torch.nn.CrossEntropyLoss.forward
-    monkeypatch.setattr(torch.nn.CrossEntropyLoss, "forward", lambda self, *inputs: 2 * plain(self, *inputs))
+        plain = torch.nn.CrossEntropyLoss.forward
+        patch.setattr(torch.nn.CrossEntropyLoss, "forward", lambda self, *inputs: 2 * plain(self, *inputs))
 
-    found = ask(recorded, classify(classifier, labels=[0, 2]))
+    found = after(double, classifier, classify, labels=[0, 2])
 
     assert (found.cause, found.block) == ("forward", "loss")
-    assert recorded.loss is not None
-    assert f"the reference computes a loss of {recorded.loss.value:.6g}" in told(found)
+    figures = found.evidence[1].figures
+    assert figures["reference"] == pytest.approx(figures["recorded"]) == pytest.approx((figures["observed"] or 0) / 2)
 
 
 def test_labels_that_are_read_otherwise(classifier: HFModel) -> None:
@@ -649,62 +551,37 @@ def test_labels_that_are_read_otherwise(classifier: HFModel) -> None:
 
     found = ask(stored(replace(record, inputs=rows)), record)
 
-    assert (found.cause, found.sentence) == ("decoding", "the same logits give other labels")
+    assert found.cause == "decoding"
     assert f"'{rows[0].label}' is '{record.inputs[0].label}' now" in told(found)
 
 
-def test_labels_that_the_test_has_renamed(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(classify(classifier))
-    monkeypatch.setattr(classifier.config, "id2label", {index: f"other {index}" for index in range(3)})
+@pytest.mark.parametrize(
+    ("owner", "name", "value", "said"),
+    [
+        ("config", "id2label", {index: f"other {index}" for index in range(3)}, "config.id2label: "),
+        ("tokenizer", "padding_side", "left", "tokenizer.padding_side: right -> left"),
+    ],
+)
+def test_a_setting_of_a_classifier_that_the_test_has_changed(
+    classifier: HFModel, owner: str, name: str, value: Any, said: str
+) -> None:
+    def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(getattr(model, owner), name, value)
 
-    found = ask(recorded, classify(classifier))
+    found = after(change, classifier, classify, versions={"transformers": "4.49.0"})
 
     assert found.cause == "test"
-    assert "config.id2label: " in found.sentence
-
-
-def test_a_configuration_that_names_the_labels_otherwise(
-    classifier: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path
-) -> None:
-    folder = other_folder(tiny_gpt2, tmp_path / "model")
-    config = json.loads((folder / "config.json").read_text())
-    names = {str(index): f"other {index}" for index in range(3)}
-    (folder / "config.json").write_text(
-        json.dumps({**config, "id2label": names, "label2id": {name: int(index) for index, name in names.items()}})
-    )
-    other = models.load(folder, task="text-classification", pad_token_id=0)
-
-    found = ask(stored(classify(classifier)), classify(other))
-
-    assert found.cause == "checkpoint:config"
-    assert "names the labels otherwise (id2label)" in found.sentence
-    assert "is 'other " in told(found)
+    assert said in found.sentence
 
 
 def test_a_classifier_s_padding_side(classifier: HFModel) -> None:
     record = classify(classifier)
     recorded = stored(replace(record, effective={**record.effective, "padding_side": "left"}))
 
-    found = ask(recorded, record)
-
-    assert found.cause == "settings"
-    assert found.sentence == "the classifier's settings differ from the recorded ones: padding_side"
+    assert ask(recorded, record).cause == "settings"
 
 
-def test_a_padding_side_that_the_test_has_changed(classifier: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded = stored(classify(classifier), transformers="4.49.0")
-    monkeypatch.setattr(classifier.tokenizer, "padding_side", "left")
-
-    found = ask(recorded, classify(classifier))
-
-    assert found.cause == "test"
-    assert "tokenizer.padding_side: right -> left" in found.sentence
-
-
-@pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.49"),
-    reason="install transformers>=4.49: older releases read that word",
-)
+@pytest.mark.skipif(Version("4.49") > RELEASE, reason="install transformers>=4.49: older releases read that word")
 @pytest.mark.parametrize("texts", [["Good xdog"], ["Good xdog", "Calm!"]], ids=["one text", "a batch"])
 def test_the_word_that_a_classifier_read_before(models: ModelCache, texts: list[str]) -> None:
     classifier = models.load("./model", task="text-classification", pad_token_id=ord("x"))
@@ -712,24 +589,13 @@ def test_the_word_that_a_classifier_read_before(models: ModelCache, texts: list[
     ids = np.asarray([list(b"Good ")])
     logits = tuple(classifier.loaded.classify(ids, None, None, None).logits[0].tolist())
     inputs = (replace(observed.inputs[0], logits=logits), *observed.inputs[1:])
-    recorded = stored(replace(observed, inputs=inputs), transformers="4.45.0")
 
-    found = ask(recorded, observed)
+    found = ask(stored(replace(observed, inputs=inputs), transformers="4.45.0"), observed)
 
     assert (found.cause, found.block, found.rules) == ("forward", "pooling", ("pooling",))
-    assert found.sentence == (
-        "the classifier reads a different word: now the right-most that is no padding (from 4.49 on); in 4.45.0 "
-        "the one before the first padding (4.32 to 4.48)"
-    )
-
-
-# -- nothing -----------------------------------------------------------------------------------------------------------
+    assert "in 4.45.0 the one before the first padding (4.32 to 4.48)" in found.sentence
 
 
 def test_where_nothing_has_changed_nothing_differs(model: HFModel, classifier: HFModel) -> None:
-    for record, again in (
-        (generate(model), generate(model)),
-        (generate(model, **BEAMS), generate(model, **BEAMS)),
-        (classify(classifier), classify(classifier)),
-    ):
-        assert compare(stored(record), again, Tolerance(1e-4)).verdict is Verdict.SAME
+    for call in (lambda: generate(model), lambda: generate(model, **BEAMS), lambda: classify(classifier)):
+        assert compare(stored(call()), call(), Tolerance(1e-4)).verdict is Verdict.SAME

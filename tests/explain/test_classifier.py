@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.kinds import ClassifiedInput, Loss
-from pytest_hfmodels.kinds.classification import numbers as classifier
-from pytest_hfmodels.kinds.near_ties import Tie
+from pytest_hfmodels.kinds.classification import explain as classifier
+from pytest_hfmodels.kinds.classification.kind import label_ties
+from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import classification, provenance
 
-FLOOR = 2e-5
 # A padding id amid the first text: releases before 4.49 read the word before it, later ones the last.
 IDS = np.asarray([[5, 0, 6], [1, 2, 3]])
 STATES = np.asarray([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]])
@@ -26,6 +27,10 @@ def rows(*logits: float) -> Any:
     return classification(inputs=found, effective={"pad_token_id": 0}, loss=None)
 
 
+def case(recorded: Any, observed: Any, passes: Any = None) -> Any:
+    return replace(Case.of(compare(recorded, observed, Tolerance(1e-4)), recorded, observed), passes=passes)
+
+
 def pooled(*recorded: float, release: str = "4.45.0", mask: Any = None, states: Any = STATES) -> Any:
     then = replace(provenance(), versions={"transformers": release})
     shown = None if mask is None else np.asarray(mask)
@@ -34,8 +39,8 @@ def pooled(*recorded: float, release: str = "4.45.0", mask: Any = None, states: 
         origin=SimpleNamespace(loaded=loaded),
         classify=lambda *_: SimpleNamespace(hidden_states=[states] if states is not None else []),
     )
-    live: Any = SimpleNamespace(ids=IDS, mask=shown)
-    return classifier._pooling(replace(rows(*recorded), provenance=then), rows(3.0, 6.0), live, passes, FLOOR)
+    observed = replace(rows(3.0, 6.0), live=SimpleNamespace(ids=IDS, mask=shown))
+    return classifier._pooling(case(replace(rows(*recorded), provenance=then), observed, passes))
 
 
 def test_another_word_is_read_where_exactly_those_texts_moved() -> None:
@@ -64,7 +69,7 @@ def test_a_model_without_hidden_states_cannot_be_read() -> None:
 
 def alone(after: float) -> str:
     passes: Any = SimpleNamespace(classify=lambda *_: SimpleNamespace(logits=np.asarray([[after]])))
-    (found,) = classifier._alone(rows(1.0, 6.0), rows(1.1, 7.0), passes)
+    (found,) = classifier._alone(case(rows(1.0, 6.0), rows(1.1, 7.0), passes))
     return found.what
 
 
@@ -74,7 +79,7 @@ def test_the_text_that_moved_most_is_asked_alone() -> None:
 
 
 def test_a_single_text_is_alone_already() -> None:
-    assert list(classifier._alone(rows(1.0), rows(2.0), SimpleNamespace())) == []  # type: ignore[arg-type]
+    assert classifier._alone(case(rows(1.0), rows(2.0))) == []
 
 
 @pytest.mark.parametrize(("kind", "value"), [("regression", 2.5), ("inferred", None)])
@@ -83,7 +88,7 @@ def test_the_reference_makes_the_loss_of_the_kind_that_is_asked_for(kind: str, v
     about: dict[str, Any] = {"inputs": inputs, "effective": {"problem_type": kind}}
     observed = classification(loss=Loss(0.5, ((0.0, 0.0), (0.0, 0.0))), **about)
 
-    (found,) = classifier._loss(classification(), observed)
+    found = classifier._loss(case(classification(), observed))
 
     squared = pytest.approx(2.5)
     assert (found.figures["reference"] == squared) is (value is not None)
@@ -94,16 +99,12 @@ def test_how_far_logits_moved_whichever_way() -> None:
     assert classifier.logits_moved(rows(1.0, 6.0), [[1.0], [6.25]]) == 0.25
 
 
-def test_of_several_readings_the_least_close_is_told() -> None:
-    from pytest_hfmodels.explain.near_tie import proof
-    from pytest_hfmodels.kinds.classification.compare import least_close
-
+def test_of_several_readings_the_least_close_is_reported() -> None:
     first, second = classification().inputs
     then = classification(inputs=(replace(first, margin=0.1), replace(second, margin=0.5)))
     now = classification(inputs=(replace(first, label="x", margin=0.1), replace(second, label="y", margin=0.2)))
 
-    found = least_close(then, now)
+    found = max(label_ties(then, now), key=lambda tie: tie.margin)
 
-    assert isinstance(found, Tie)
     assert (found.position, found.margin) == (1, 0.5)
-    assert proof(found).what.startswith("it is no near-tie: ")
+    assert found.evidence in classifier.EXPLAINER.output(case(then, now)).evidence

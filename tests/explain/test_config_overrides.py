@@ -13,18 +13,10 @@ from pytest_hfmodels.errors import SnapshotError
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
-from .asking import ask, blocks_shifted, stored
-from .test_causes import classify, generate, needs_sdpa
+from .asking import CLASSIFIER, ask, blocks_shifted, classify, generate, needs_sdpa, stored
 
 if TYPE_CHECKING:
     from pytest_hfmodels import ModelCache
-
-CLASSIFIER: dict[str, Any] = {"task": "text-classification", "pad_token_id": 0}
-
-
-def without_overrides(record: Any) -> Any:
-    """Return a record as an earlier version wrote it."""
-    return stored(replace(record, checkpoint=replace(record.checkpoint, overrides="")))
 
 
 @pytest.mark.parametrize(
@@ -62,36 +54,28 @@ def test_a_field_beside_another_dtype_or_attention(models: ModelCache, options: 
     assert "layer_norm_epsilon: (not set) -> 0.5" in found.sentence
 
 
-def test_a_classifier_s_field(models: ModelCache) -> None:
-    recorded = stored(classify(models.load("./model", **CLASSIFIER)))
-
-    found = ask(recorded, classify(models.load("./model", **CLASSIFIER, layer_norm_epsilon=0.5)))
-
-    assert found.cause == "test"
-    assert "layer_norm_epsilon: (not set) -> 0.5" in found.sentence
-
-
-def test_labels_that_the_test_names(models: ModelCache) -> None:
-    recorded = stored(classify(models.load("./model", **CLASSIFIER)))
-
-    found = ask(recorded, classify(models.load("./model", **CLASSIFIER, id2label={0: "x", 1: "y", 2: "z"})))
-
-    assert found.cause == "test"
-    assert found.sentence.startswith("the test sets other configuration fields at load: id2label: (not set) -> ")
-
-
-def test_a_setting_that_the_test_sets_at_load(models: ModelCache) -> None:
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
+        ({"id2label": {0: "x", 1: "y", 2: "z"}}, "id2label: (not set) -> "),
+        ({"pad_token_id": 1}, "pad_token_id: 0 -> 1"),
+    ],
+    ids=["numbers", "labels", "settings"],
+)
+def test_a_field_of_a_classifier(models: ModelCache, now: dict[str, Any], said: str) -> None:
     recorded = stored(classify(models.load("./model", **CLASSIFIER)), transformers="4.49.0")
 
-    found = ask(recorded, classify(models.load("./model", **{**CLASSIFIER, "pad_token_id": 1})))
+    found = ask(recorded, classify(models.load("./model", **{**CLASSIFIER, **now})))
 
     assert (found.cause, found.suggests) == ("test", ())
-    assert found.sentence == "the test sets other configuration fields at load: pad_token_id: 0 -> 1"
+    assert found.sentence.startswith(f"the test sets other configuration fields at load: {said}")
 
 
 def test_a_file_of_an_earlier_version_keeps_no_fields(models: ModelCache) -> None:
     model = models.load("./model", layer_norm_epsilon=0.5)
-    recorded = without_overrides(generate(model))
+    record = generate(model)
+    recorded = stored(replace(record, checkpoint=replace(record.checkpoint, overrides="")))
     with blocks_shifted(model.model, 1, 0.1):
         observed = generate(model)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..project import Project
 
-SETTINGS = [{}, {"num_beams": 3}]
-IDS = ["greedy", "beams"]
 SIDES = {"recorded": "the recorded side contradicts itself at token", "now": "this run contradicts itself at token"}
 RECORDING = """
 import pytest
@@ -64,8 +62,7 @@ def test_recording_a_contradiction_warns(project: Project, settings: str) -> Non
     recording.stdout.fnmatch_lines(
         [
             "*InconsistentRecordWarning: test_it.py::test_reply[[]torch[]] recorded an output that contradicts itself: "
-            "no logits processor is on, but the log-probability of token * is * in a forward pass and * while "
-            "generating. If they agree with use_cache=False, the cache of this release is broken."
+            "*use_cache=False*"
         ]
     )
     comparing.assert_outcomes(passed=1)
@@ -91,7 +88,7 @@ def test_recording_a_consistent_output_does_not_warn(project: Project, by: float
     result.stdout.no_fnmatch_line("*InconsistentRecordWarning*")
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+@pytest.mark.parametrize("settings", [{}, {"num_beams": 3}], ids=["greedy", "beams"])
 @pytest.mark.parametrize("broken", ["recorded", "now"])
 def test_a_difference_says_which_side_contradicts_itself(
     models: ModelCache, settings: dict[str, Any], broken: str

@@ -6,7 +6,6 @@ import copy
 import gc
 import pickle
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,13 @@ import pytest
 from packaging.version import Version
 
 from pytest_hfmodels import ModelCache
-from pytest_hfmodels.engines import LoadedModel
+from pytest_hfmodels.engines.loaded_model import LoadedModel
 from pytest_hfmodels.explain import CAUSES, explain
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import STEPS, classification, generation, live, moved, swapped
-from .asking import TEST, ask, blocks_shifted, stored
-from .test_causes import BEAMS, classify, generate
+from .asking import BEAMS, CLASSIFIER, RELEASE, TEST, ask, blocks_shifted, classify, generate, stored
+from .test_causes import second_best, worse_beams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,28 +51,15 @@ def counted(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> dict[str, in
 def test_a_failing_test_costs_one_generate_and_eight_forward_passes_at_most(
     models: ModelCache, counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    model = models.load("./model")
-    classifier = models.load("./model", task="text-classification", pad_token_id=0)
-    topk = torch.topk
-
-    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
-        found = topk(values, k, *arguments, **keywords)
-        return found if values.shape[-1] < 300 else (found.values.flip(-1), found.indices.flip(-1))
-
-    recorded: list[Any] = [
-        (stored(generate(model)), lambda: generate(model)),
-        (stored(generate(model, **BEAMS)), lambda: generate(model, **BEAMS)),
-        (stored(classify(classifier)), lambda: classify(classifier)),
-    ]
-    seen = []
+    model, classifier = models.load("./model"), models.load("./model", **CLASSIFIER)
+    calls: list[Any] = [lambda: generate(model), lambda: generate(model, **BEAMS), lambda: classify(classifier)]
+    recorded, seen = [stored(call()) for call in calls], []
     for amount in (0.0, 1e-3, 10.0):
-        for before, again in recorded:
+        for before, call in zip(recorded, calls, strict=True):
             with blocks_shifted(model.model, 1, amount), monkeypatch.context() as patch:
                 if not amount:
-                    patch.setattr(torch, "topk", worse)
-                observed = again()
+                    worse_beams(model, patch)
+                observed = call()
                 comparison = compare(before, observed, Tolerance(1e-6))
                 counted.update(dict.fromkeys(counted, 0))
                 if comparison.differences:
@@ -92,23 +78,16 @@ def test_a_failing_test_costs_one_generate_and_eight_forward_passes_at_most(
 def test_a_greedy_search_is_judged_by_what_the_test_has_seen(
     models: ModelCache, counted: dict[str, int], monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    import torch
-
     model = models.load("./model")
     recorded = stored(generate(model, **settings))
-
-    def second(values: Any, *_: Any, **__: Any) -> Any:
-        return torch.topk(values, 2, dim=-1).indices[..., 1]
-
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "argmax", second)
+        second_best(model, patch)
         observed = generate(model, **settings)
     counted.update(dict.fromkeys(counted, 0))
 
-    found = explain(compare(recorded, observed, Tolerance(1e-6)), recorded, observed, test=TEST)
+    found = ask(recorded, observed, tolerance=1e-6)
 
-    assert found.cause == "search"
-    assert counted["generate"] == 0
+    assert (found.cause, counted["generate"]) == ("search", 0)
 
 
 def test_rounding_is_explained_without_another_search(models: ModelCache, counted: dict[str, int]) -> None:
@@ -124,7 +103,7 @@ def test_rounding_is_explained_without_another_search(models: ModelCache, counte
 
 
 @pytest.mark.skipif(
-    Version(version("transformers")) < Version("4.32"),
+    Version("4.32") > RELEASE,
     reason="install transformers>=4.32: before it a step looks at too few candidates",
 )
 def test_a_beam_search_is_heard_up_to_the_length_limit(models: ModelCache, counted: dict[str, int]) -> None:

@@ -15,25 +15,14 @@ from pytest_hfmodels.kinds import Block
 from pytest_hfmodels.kinds.evidence import fingerprint
 
 from ..surroundings import needs_both_engines
-from .asking import ask, blocks_shifted, stored, told
-from .test_causes import BEAMS, classify, generate
+from .asking import ask, blocks_shifted, classify, generate, searches, stored, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hfmodels import HFModel, ModelCache
 
-SIZES = [1e-3, 0.1, 10.0]
-
-
-@pytest.fixture
-def model(models: ModelCache) -> HFModel:
-    return models.load("./model")
-
-
-@pytest.fixture
-def classifier(models: ModelCache) -> HFModel:
-    return models.load("./model", task="text-classification", pad_token_id=0)
+SIZES = [1e-3, 10.0]
 
 
 @contextmanager
@@ -63,7 +52,7 @@ def norm_at_fault(model: HFModel, made: Callable[[Any, Any, Any], Any]) -> Itera
 
 
 @pytest.mark.parametrize("amount", SIZES)
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+@searches
 def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
     model: HFModel, amount: float, settings: dict[str, Any]
 ) -> None:
@@ -77,15 +66,6 @@ def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
     assert "a layer norm of what the block gives now is as recorded" in told(found)
 
 
-def test_a_final_norm_that_is_left_out(model: HFModel) -> None:
-    recorded = stored(generate(model))
-
-    with norm_at_fault(model, lambda *seen: seen[1]):
-        found = ask(recorded, generate(model))
-
-    assert (found.cause, found.block) == ("forward", "final norm")
-
-
 def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
     norm = SimpleNamespace(eps=1e-2)
 
@@ -93,15 +73,17 @@ def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
         assert _epsilon(SimpleNamespace(config=SimpleNamespace(**config)), norm) == expected
 
 
-def test_a_final_norm_with_another_epsilon_than_the_configuration_s(model: HFModel) -> None:
-    def coarse(norm: Any, states: Any, _: Any) -> Any:
-        import torch
+def coarse(norm: Any, states: Any, _: Any) -> Any:
+    import torch
 
-        return torch.nn.functional.layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps * 1e3)
+    return torch.nn.functional.layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps * 1e3)
 
+
+@pytest.mark.parametrize("made", [coarse, lambda *seen: seen[1]], ids=["another epsilon", "left out"])
+def test_a_final_norm_that_is_another(model: HFModel, made: Any) -> None:
     recorded = stored(generate(model))
 
-    with norm_at_fault(model, coarse):
+    with norm_at_fault(model, made):
         found = ask(recorded, generate(model), tolerance=1e-6)
 
     assert (found.cause, found.block) == ("forward", "final norm")
@@ -132,16 +114,6 @@ def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
     assert "neither as recorded nor what the norm gives" in told(found)
 
 
-def test_a_fault_in_an_earlier_block_asks_nothing_of_the_norm(model: HFModel) -> None:
-    recorded = stored(generate(model))
-
-    with blocks_shifted(model.model, 0, 1.0):
-        found = ask(recorded, generate(model))
-
-    assert found.block == "block 1"
-    assert "final norm" not in told(found)
-
-
 def test_a_classifier_s_final_norm_and_its_last_block(classifier: HFModel) -> None:
     recorded = stored(classify(classifier))
 
@@ -156,7 +128,7 @@ def test_a_classifier_s_final_norm_and_its_last_block(classifier: HFModel) -> No
     ]
 
 
-def test_listening_leaves_no_hook(model: HFModel, models: ModelCache) -> None:
+def test_capturing_leaves_no_hook(model: HFModel, models: ModelCache) -> None:
     recorded = stored(generate(model))
     list(models.dirty())
 
@@ -166,22 +138,23 @@ def test_listening_leaves_no_hook(model: HFModel, models: ModelCache) -> None:
     assert list(models.dirty(weights=True)) == []
 
 
-def test_a_model_without_a_final_norm_has_none(models: ModelCache) -> None:
-    model = models.load("tiny-transfo-xl").model
-    before, now = Block("block 4", 0.1, 0.2, 0.3), Block("block 4", 0.2, 0.2, 0.3)
-
-    def run() -> None:
-        raise AssertionError("there is nothing to listen to")
-
-    assert separate_final_norm(before, now, model, run) == ("block 4", None)
+def refuse() -> None:
+    raise RuntimeError("out of memory")
 
 
-@needs_both_engines
-def test_tensorflow_s_is_not_listened_to(models: ModelCache) -> None:
-    model = models.load("./model", engine="tensorflow").model
+@pytest.mark.parametrize(
+    ("name", "engine", "block"),
+    [
+        ("tiny-transfo-xl", "torch", "block 2"),  # it has no final norm, and is not run again
+        ("./model", "torch", "block 2 or final norm"),  # it cannot be run again
+        pytest.param("./model", "tensorflow", "block 2 or final norm", marks=needs_both_engines),  # it takes no hooks
+    ],
+)
+def test_a_norm_that_cannot_be_captured_leaves_it_open(models: ModelCache, name: str, engine: Any, block: str) -> None:
+    model = models.load(name, engine=engine).model
     before, now = Block("block 2", 0.1, 0.2, 0.3), Block("block 2", 0.2, 0.2, 0.3)
 
-    assert separate_final_norm(before, now, model, lambda: None) == ("block 2 or final norm", None)
+    assert separate_final_norm(before, now, model, refuse) == (block, None)
 
 
 @pytest.mark.parametrize("order", [("h", "last", "head"), ("last", "h", "head"), ("head", "first", "last", "h")])
@@ -241,16 +214,6 @@ def test_norms_of_the_embeddings_and_of_the_head_are_not_final(behind: bool) -> 
         return last
 
     assert separate_final_norm(Block("block 1", 0.1, 0.2, 0.3), block_of(run()), model, run) == ("block 1", None)
-
-
-def test_a_model_that_cannot_run_again_leaves_it_open(models: ModelCache) -> None:
-    model = models.load("./model").model
-    before, now = Block("block 2", 0.1, 0.2, 0.3), Block("block 2", 0.2, 0.2, 0.3)
-
-    def run() -> None:
-        raise RuntimeError("out of memory")
-
-    assert separate_final_norm(before, now, model, run) == ("block 2 or final norm", None)
 
 
 def test_a_norm_of_another_kind_leaves_it_open() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
@@ -34,6 +34,17 @@ def fault(monkeypatch):
 
     monkeypatch.setattr(module.GPT2MLP, "forward", shifted)
 """
+BY_HAND = """
+import pytest
+from dataclasses import replace
+from pytest_hfmodels.kinds import Step
+from tests.example_records import CHECKPOINT, PROMPT, generation, moved, swapped
+
+@pytest.mark.parametrize("number", range({number}))
+def test_reply(hf_snapshot, number):
+    assert {now} == hf_snapshot
+"""
+ASKED = "pytest_hfmodels.kinds.generation.explain.teacher_forced"
 
 
 @pytest.fixture
@@ -45,10 +56,22 @@ def failing(project: Project) -> Project:
     return project
 
 
-def test_the_verdict_and_the_cause_come_first_and_the_causes_at_the_end(failing: Project) -> None:
-    result = failing.run()
+def comparisons(project: Project) -> list[Any]:
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    return [one for test in report["tests"] for one in test["comparisons"]]
+
+
+def junit(project: Project) -> list[dict[str, str]]:
+    cases = ElementTree.parse(project.path / "junit.xml").iter("testcase")
+    return [{one.get("name", ""): one.get("value", "") for one in case.iter("property")} for case in cases]
+
+
+def test_the_cause_comes_first_and_the_causes_at_the_end(failing: Project) -> None:
+    result = failing.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
 
     result.assert_outcomes(failed=2)
+    first, second = comparisons(failing)
+    most = float(f"{max(first['drift'], second['drift']):.3g}")
     result.stdout.fnmatch_lines(
         [
             "E*assert changed: forward: generated token 1 differs (snapshots/test_it/test_reply.toml)",
@@ -56,18 +79,23 @@ def test_the_verdict_and_the_cause_come_first_and_the_causes_at_the_end(failing:
             "E*now      Hi⟦*⟧*",
             "E*why: the forward pass differs, starting at block 1",
             "E*accept it: *",
-            "2 tests: forward: max drift *, * tokens changed",
+            f"2 tests: forward: max drift {most:.2g}, * tokens changed",
             "  the forward pass differs, starting at block 1",
         ]
     )
     result.stdout.no_fnmatch_line("*Full output truncated*")
     assert "\x1b[" not in result.stdout.str()
+    assert first["steps"]["divergence"] == 0
+    assert first["drift"] == first["steps"]["drift"][0] > 0.01  # the recorded token's
+    assert [case["hfmodels_cause"] for case in junit(failing)] == ["forward", "forward"]
+    assert [case["hfmodels_verdict"] for case in junit(failing)] == ["changed", "changed"]
+    assert [float(case["hfmodels_drift"]) for case in junit(failing)] == [
+        float(f"{one['drift']:.3g}") for one in (first, second)
+    ]
 
 
-def test_all_layers_are_told_where_more_is_asked_for(failing: Project) -> None:
-    result = failing.run("-vv")
-
-    result.stdout.fnmatch_lines(
+def test_all_stages_are_shown_if_more_is_asked_for(failing: Project) -> None:
+    failing.run("-vv").stdout.fnmatch_lines(
         [
             "E*- the recorded tokens' log-probabilities moved by *: beyond the tolerance of 0.0001 and beyond *",
             "E*- the first block whose output differs is block 1, by *",
@@ -80,42 +108,17 @@ def test_all_layers_are_told_where_more_is_asked_for(failing: Project) -> None:
 def test_a_terminal_gets_colours_and_nothing_else_does(failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
 
-    coloured = failing.run("--color=yes", "--junit-xml=junit.xml", "--hfmodels-json=report.json")
-    plain = failing.run("--color=no")
+    coloured = failing.run("--color=yes", "--junit-xml=junit.xml", "--hfmodels-json=report.json").stdout.str()
+    plain = failing.run("--color=no").stdout.str()
 
-    assert "\x1b[1;31mchanged: forward: generated token 1 differs" in coloured.stdout.str()
-    assert "\x1b[31;1;4m⟦" in coloured.stdout.str()
-    assert "\x1b[" not in plain.stdout.str()
-    assert "\x1b[" not in (failing.path / "report.json").read_text(encoding="utf-8").replace("\\u001b", "\x1b")
+    assert "\x1b[1;31mchanged: forward: generated token 1 differs" in coloured
+    assert "\x1b[31;1;4m⟦" in coloured
+    assert "\x1b[" not in plain
+    assert "\\u001b" not in (failing.path / "report.json").read_text(encoding="utf-8")
     assert "#x1B" not in (failing.path / "junit.xml").read_text(encoding="utf-8")
-    without = re.sub("\x1b\\[[0-9;]*m", "", coloured.stdout.str())
-    assert [line for line in without.splitlines() if line.startswith("E  ")] == [
-        line for line in plain.stdout.lines if line.startswith("E  ")
-    ]
-
-
-def test_junit_xml_carries_verdict_and_cause_as_properties(failing: Project) -> None:
-    failing.run("--junit-xml=junit.xml")
-
-    case = ElementTree.parse(failing.path / "junit.xml").find(".//testcase")
-    assert case is not None
-    found = {one.get("name"): one.get("value") for one in case.iter("property")}
-    assert (found["hfmodels_verdict"], found["hfmodels_cause"]) == ("changed", "forward")
-    assert found["hfmodels_why"] == "the forward pass differs, starting at block 1"
-
-
-def test_the_drift_of_a_first_token_that_differs_is_the_recorded_one_s(failing: Project) -> None:
-    result = failing.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
-
-    report = json.loads((failing.path / "report.json").read_text(encoding="utf-8"))
-    found = [one for test in report["tests"] for one in test["comparisons"]]
-    assert found[0]["steps"]["divergence"] == 0
-    assert found[0]["drift"] == found[0]["steps"]["drift"][0] > 0.01
-    most = max(one["drift"] for one in found)
-    result.stdout.fnmatch_lines([f"2 tests: forward: max drift {float(f'{most:.3g}'):.2g}, * tokens changed"])
-    cases = ElementTree.parse(failing.path / "junit.xml").iter("property")
-    drifts = [float(one.get("value", "")) for one in cases if one.get("name") == "hfmodels_drift"]
-    assert drifts == [float(f"{one['drift']:.3g}") for one in found]
+    without = re.sub("\x1b\\[[0-9;]*m", "", coloured)
+    shown = [[line for line in text.splitlines() if line.startswith("E  ")] for text in (without, plain)]
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize(
@@ -126,89 +129,23 @@ def test_the_drift_of_a_first_token_that_differs_is_the_recorded_one_s(failing: 
     ],
     ids=["no-model", "another-text"],
 )
-def test_where_there_is_nothing_to_compare_no_drift_is_told(bare_project: Project, now: str, group: str) -> None:
-    source = """
-from dataclasses import replace
-from pytest_hfmodels.kinds import Step
-from tests.example_records import PROMPT, generation, swapped
-
-def test_reply(hf_snapshot):
-    assert {now} == hf_snapshot
-"""
-    bare_project.write(source.format(now="generation()"))
+def test_if_there_is_nothing_to_compare_no_drift_is_shown(bare_project: Project, now: str, group: str) -> None:
+    bare_project.write(BY_HAND.format(number=1, now="generation()"))
     bare_project.run("--snapshot-update")
-    bare_project.write(source.format(now=now))
+    bare_project.write(BY_HAND.format(number=1, now=now))
 
     result = bare_project.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
 
-    report = json.loads((bare_project.path / "report.json").read_text(encoding="utf-8"))
-    assert report["tests"][0]["comparisons"][0]["drift"] is None
-    assert "hfmodels_drift" not in (bare_project.path / "junit.xml").read_text(encoding="utf-8")
+    assert comparisons(bare_project)[0]["drift"] is None
+    assert "hfmodels_drift" not in junit(bare_project)[0]
     result.stdout.fnmatch_lines([f"{group}: no numbers to compare, * token* changed"])
 
 
-def test_what_is_pending_knows_its_cause(failing: Project) -> None:
-    failing._pytester.runpytest_inprocess("-p", "cacheprovider")  # `run` switches the cache off
-
-    files = (failing.path / ".pytest_cache" / "d" / "hfmodels-pending").glob("*.json")
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    assert [pending["cause"] for pending in found] == ["forward", "forward"]
-    assert {pending["why"][0] for pending in found} == {"the forward pass differs, starting at block 1"}
-
-
-def test_a_run_that_passes_imports_nothing_that_explains(project: Project) -> None:
-    project.write(f"""{GENERATING}
-def test_imports():
-    import sys
-    assert "pytest_hfmodels.explain.explaining" not in sys.modules
-    assert "pytest_hfmodels.explain.stages" not in sys.modules
-    assert "pytest_hfmodels.reference" not in sys.modules
-""")
-    project.run_alone("--snapshot-update", "-k", "reply")
-
-    project.run_alone().assert_outcomes(passed=2)
-
-
-@pytest.mark.parametrize("leave", [lambda: pytest.skip("no"), lambda: sys.exit(3)], ids=["skip", "exit"])
-def test_a_model_that_skips_or_leaves_while_it_is_asked_leaves_the_test_failed(
-    failing: Project, monkeypatch: pytest.MonkeyPatch, leave: Callable[[], None]
-) -> None:
-    monkeypatch.setattr("pytest_hfmodels.kinds.generation.explain.teacher_forced", lambda *_: leave())
-
-    failing.run().assert_outcomes(failed=2)
-
-
-def test_explaining_that_fails_is_no_error_of_the_test(failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise MemoryError("no more")
-
-    monkeypatch.setattr("pytest_hfmodels.kinds.generation.explain.teacher_forced", broken)
-
-    result = failing.run()
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
-        [
-            "E*assert changed: generated token 1 differs *",
-            "E*why: it cannot be told: explaining it failed with MemoryError: no more",
-            "1 test: cause not known: *",
-        ]
-    )
-
-
-def test_under_xdist_the_controller_tells_the_causes(bare_project: Project) -> None:
-    source = """
-import pytest
-from dataclasses import replace
-from tests.example_records import CHECKPOINT, generation, moved
-
-@pytest.mark.parametrize("number", range(3))
-def test_reply(hf_snapshot, number):
-    assert generation(moved(1, by={by}), checkpoint=replace(CHECKPOINT, weights="sha256:{weights}")) == hf_snapshot
-"""
-    bare_project.write(source.format(by=0.0, weights="one"))
+def test_under_xdist_the_controller_shows_the_causes(bare_project: Project) -> None:
+    now = 'generation(moved(1, by={}), checkpoint=replace(CHECKPOINT, weights="sha256:{}"))'
+    bare_project.write(BY_HAND.format(number=3, now=now.format(0.0, "one")))
     bare_project.run("--snapshot-update")
-    bare_project.write(source.format(by=0.25, weights="two"))
+    bare_project.write(BY_HAND.format(number=3, now=now.format(0.25, "two")))
 
     result = bare_project.run_alone("-n", "2", "-p", "no:hypothesispytest")
 
@@ -222,9 +159,59 @@ def test_reply(hf_snapshot, number):
     )
 
 
-def test_a_failure_that_the_ledger_foretells_is_not_explained(
-    failing: Project, monkeypatch: pytest.MonkeyPatch
+def test_a_pending_change_knows_its_cause(failing: Project) -> None:
+    failing._pytester.runpytest_inprocess("-p", "cacheprovider")  # `run` switches the cache off
+
+    files = (failing.path / ".pytest_cache" / "d" / "hfmodels-pending").glob("*.json")
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    assert [pending["cause"] for pending in found] == ["forward", "forward"]
+    assert {pending["why"][0] for pending in found} == {"the forward pass differs, starting at block 1"}
+
+
+def test_a_run_that_passes_imports_nothing_that_explains(project: Project) -> None:
+    project.write(f"""{GENERATING}
+def test_imports():
+    import sys
+    assert "pytest_hfmodels.explain.explaining" not in sys.modules
+    assert "pytest_hfmodels.explain.case" not in sys.modules
+    assert "pytest_hfmodels.reference" not in sys.modules
+""")
+    project.run_alone("--snapshot-update", "-k", "reply")
+
+    project.run_alone().assert_outcomes(passed=2)
+
+
+def out_of_memory() -> None:
+    raise MemoryError("no more")
+
+
+@pytest.mark.parametrize(
+    ("leave", "said"),
+    [
+        (lambda: pytest.skip("no"), "Skipped"),
+        (lambda: sys.exit(3), "SystemExit: 3"),
+        (out_of_memory, "MemoryError: no more"),
+    ],
+    ids=["skip", "exit", "error"],
+)
+def test_explaining_that_fails_leaves_the_test_failed(
+    failing: Project, monkeypatch: pytest.MonkeyPatch, leave: Callable[[], None], said: str
 ) -> None:
+    monkeypatch.setattr(ASKED, lambda *_: leave())
+
+    result = failing.run()
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E*assert changed: generated token 1 differs *",
+            f"E*why: it cannot be told: explaining it failed with {said}*",
+            "* test*: cause not known: *",
+        ]
+    )
+
+
+def test_a_failure_that_the_ledger_expects_is_not_explained(failing: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     failing.write(
         '[[break]]\nname = "bent"\nwhen = "transformers>=4"\ntests = ["test_it.py::*"]\nraises = "AssertionError"\n'
         'match = "recorded"\nwhat = "it is bent"\n',
@@ -245,12 +232,11 @@ def test_another_cpu_s_rounding_is_the_backend_s(project: Project) -> None:
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("torch has one kind of kernel on this CPU: use one with AVX2 or another extension")
     project.ini("hfmodels_tolerance =", "    same_engine=1e-8")
-    project.write(
-        "import pytest\n\n"
-        '@pytest.mark.hf_model("tiny-gpt2")\n'
-        "def test_reply(hf_model, hf_snapshot):\n"
-        '    assert hf_model.generate("My name is", max_new_tokens=30) == hf_snapshot\n'
-    )
+    changes = {"./model": "tiny-gpt2", "Hi": "My name is", "max_new_tokens=4": "max_new_tokens=30"}
+    source = GENERATING
+    for before, now in changes.items():
+        source = source.replace(before, now)
+    project.write(source)
     project.run("--snapshot-update").assert_outcomes(passed=1)
 
     elsewhere = project.run_alone(environment={"ATEN_CPU_CAPABILITY": "default"})

@@ -73,7 +73,7 @@ def test_rounding_that_turns_a_tie_is_a_near_tie_with_its_figures(tied: HFModel)
     assert "it is a near-tie: recorded by a margin of 0 " in told(found)
 
 
-@pytest.mark.parametrize("amount", [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("amount", [1e-4, 1e-2, 10.0])
 def test_a_fault_that_turns_the_same_tie_is_none(tied: HFModel, amount: float) -> None:
     recorded = stored(tied.generate("Hello", max_new_tokens=6))
 
@@ -84,7 +84,7 @@ def test_a_fault_that_turns_the_same_tie_is_none(tied: HFModel, amount: float) -
     assert "it is no near-tie" in told(found)
 
 
-@pytest.mark.parametrize("amount", [1e-4, 1e-2, 1.0, 10.0])
+@pytest.mark.parametrize("amount", [1e-4, 10.0])
 def test_a_fault_in_a_block_is_none_either(tied: HFModel, amount: float) -> None:
     recorded = stored(tied.generate("Hello", max_new_tokens=6))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,39 +12,22 @@ import pytest
 
 from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.kinds.generation import search
-from pytest_hfmodels.kinds.generation.search import reference_settings
 from pytest_hfmodels.reference import Rules, Settings, beam_search
 
 from ..example_records import EFFECTIVE, STEPS, beams, generation, provenance
-from .asking import ask, stored
-from .test_causes import BEAMS, generate
+from .asking import BEAMS, after, ask, generate, stored
+from .test_causes import second_best, worse_beams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_hfmodels import HFModel, ModelCache
+    from pytest_hfmodels import HFModel
     from pytest_hfmodels.kinds import GenerationRecord
 
 PROMPT = (5, 6, 7)
 GREEDY = Settings(max_length=4, eos_token_id=[50], pad_token_id=-1)
 TWO_BEAMS = Settings(max_length=5, num_beams=2, eos_token_id=[9], pad_token_id=-1)
-
-
-@pytest.fixture
-def model(models: ModelCache) -> HFModel:
-    return models.load("./model")
-
-
-@contextmanager
-def second_best_first() -> Iterator[None]:
-    import torch
-
-    def second(values: Any, *_: Any, **__: Any) -> Any:
-        return torch.topk(values, 2, dim=-1).indices[..., 1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "argmax", second)
-        yield
+UNSTATED: dict[str, Any] = {"encoder_repetition_penalty": 1.5}
 
 
 def scores(*favoured: int, size: int = 10, by: float = 1.0) -> Any:
@@ -55,9 +38,9 @@ def scores(*favoured: int, size: int = 10, by: float = 1.0) -> Any:
     return row
 
 
-def case(heard: dict[Any, Any], settings: Settings, *, floor: float = 1e-6, passes: Any = None) -> Any:
-    record = generation()
-    return search._Case(record, record, settings, search._Scores(heard, passes, settings.num_beams > 1), floor)
+def sides(captured: dict[Any, Any], settings: Settings, *, floor: float = 1e-6) -> Any:
+    record, table = generation(), search._Scores(captured, None, settings.num_beams > 1)
+    return search._Sides(record, record, settings, table, floor)
 
 
 def returned(*sequences: tuple[tuple[int, ...], float]) -> GenerationRecord:
@@ -69,110 +52,105 @@ def returned(*sequences: tuple[tuple[int, ...], float]) -> GenerationRecord:
 
 
 def test_settings_are_read_as_the_reference_takes_them() -> None:
-    found, unstated = reference_settings(
-        {
-            **EFFECTIVE,
-            "sequence_bias": [[[1, 2], 0.5]],
-            "exponential_decay_length_penalty": [3, 1.5],
-            "use_cache": True,
-            "top_k": 50,
-            "encoder_repetition_penalty": 1.2,
-            "guidance_scale": 0,
-        }
-    )
+    biased = {"sequence_bias": [[[1, 2], 0.5]], "exponential_decay_length_penalty": [3, 1.5]}
+    harmless = {"use_cache": True, "top_k": 50, "guidance_scale": 0}
 
-    assert found.sequence_bias == {(1, 2): 0.5}
-    assert found.exponential_decay_length_penalty == (3, 1.5)
+    found, unstated = search.reference_settings({**EFFECTIVE, **biased, **harmless, **UNSTATED})
+
+    assert (found.sequence_bias, found.exponential_decay_length_penalty) == ({(1, 2): 0.5}, (3, 1.5))
     assert unstated == ["encoder_repetition_penalty"]
 
 
 def test_a_setting_that_the_reference_does_not_state_leaves_the_search_open(model: HFModel) -> None:
-    settings: dict[str, Any] = {"encoder_repetition_penalty": 1.5}
-    recorded = stored(generate(model, **settings))
-
-    with second_best_first():
-        found = ask(recorded, generate(model, **settings))
+    found = after(second_best, model, **UNSTATED)
 
     assert found.cause is None
     assert "the reference does not state encoder_repetition_penalty" in found.sentence
 
 
-def test_a_search_that_is_left_open_beside_other_weights_is_theirs(model: HFModel) -> None:
-    settings: dict[str, Any] = {"encoder_repetition_penalty": 1.5}
-    record = stored(generate(model, **settings))
+def test_a_search_that_is_left_open_beside_other_weights_is_theirs(
+    model: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = stored(generate(model, **UNSTATED))
     steps = tuple(replace(step, log_probability=step.log_probability + 1e-7) for step in record.steps)
     recorded = replace(record, steps=steps, checkpoint=replace(record.checkpoint, weights="sha256:other"))
+    second_best(model, monkeypatch)
 
-    with second_best_first():
-        found = ask(recorded, generate(model, **settings))
+    found = ask(recorded, generate(model, **UNSTATED))
 
     assert (found.cause, found.suggests) == ("checkpoint:weights", ())
 
 
-@pytest.mark.parametrize("beams", [1, 2])
-@pytest.mark.parametrize("unstated", [False, True], ids=["stated", "unstated"])
+@pytest.mark.parametrize(
+    ("settings", "cause", "said"),
+    [
+        (
+            {"num_beams": 1},
+            "search",
+            "the logits processors do otherwise than recorded; the reference, by the rules of",
+        ),
+        ({"num_beams": 2}, "search", "the library chooses otherwise"),  # the scores of the beams say it already
+        ({"encoder_repetition_penalty": 1.01}, None, "the reference does not state encoder_repetition_penalty"),
+    ],
+    ids=["greedy", "beams", "unstated"],
+)
 def test_processors_that_do_otherwise_while_the_same_tokens_come(
-    model: HFModel, monkeypatch: pytest.MonkeyPatch, unstated: bool, beams: int
+    model: HFModel, settings: dict[str, Any], cause: str | None, said: str
 ) -> None:
-    module = pytest.importorskip("transformers.generation.logits_process")
-    kind = module.RepetitionPenaltyLogitsProcessor
-    settings: dict[str, Any] = {"repetition_penalty": 1.3, "num_beams": beams}
-    settings |= {"encoder_repetition_penalty": 1.01} if unstated else {}
-    recorded = stored(generate(model, **settings))
-    plain = kind.__call__
+    def change(_: HFModel, patch: pytest.MonkeyPatch) -> None:
+        kind = pytest.importorskip("transformers.generation.logits_process").RepetitionPenaltyLogitsProcessor
+        plain = kind.__call__
 
-    def otherwise(self: Any, ids: Any, values: Any) -> Any:
-        processed = plain(self, ids, values.clone())
-        return processed - 1e-3 * (processed != values)
+        def otherwise(self: Any, ids: Any, values: Any) -> Any:
+            processed = plain(self, ids, values.clone())
+            return processed - 1e-3 * (processed != values)
 
-    monkeypatch.setattr(kind, "__call__", otherwise)
+        patch.setattr(kind, "__call__", otherwise)
 
-    found = ask(recorded, generate(model, **settings), tolerance=1e-6)
+    found = after(change, model, tolerance=1e-6, repetition_penalty=1.3, **settings)
 
-    assert (found.verdict, found.cause) == ("drift", None if unstated else "search")
-    if unstated:
-        assert "the reference does not state encoder_repetition_penalty" in found.sentence
-        return
-    if beams > 1:  # their scores say it already
-        assert "the library chooses otherwise" in found.sentence
-        return
-    assert "the logits processors do otherwise than recorded; the reference, by the rules of" in found.sentence
+    assert (found.verdict, found.cause) == ("drift", cause)
+    assert said in found.sentence
 
 
-def test_every_rule_has_words() -> None:
-    assert {rule.name for rule in fields(Rules)} == set(search.RULES)
+def test_every_rule_that_can_matter_has_words() -> None:
+    settings = Settings(**vars(TWO_BEAMS) | {"eos_token_id": [8, 9], "sequence_bias": {(1, 2): 0.5}})
+    settings = replace(settings, remove_invalid_values=True, exponential_decay_length_penalty=(1, 1.5))
+    never = Rules(**{one.name: "neither" for one in fields(Rules)})  # type: ignore[arg-type]
+
+    assert {
+        one.name for one in fields(Rules) if getattr(search._bearing(never, settings), one.name) == "neither"
+    } == set(search.RULES)
 
 
-def test_rules_without_a_bearing_on_the_settings_do_not_differ() -> None:
-    several = replace(TWO_BEAMS, eos_token_id=[8, 9])
-    biased = replace(TWO_BEAMS, sequence_bias={(1, 2): 0.5})
-    decaying = replace(TWO_BEAMS, exponential_decay_length_penalty=(1, 1.5))
+@pytest.mark.parametrize(
+    ("more", "before", "differ"),
+    [
+        ({}, "4.54.0", set()),
+        ({}, "4.30.2", {"length_penalty_counts_prompt", "ended_beams_first"}),
+        ({"sequence_bias": {(1, 2): 0.5}}, "4.54.0", {"sequences_need_their_length"}),
+        ({"exponential_decay_length_penalty": (1, 1.5)}, "4.54.0", {"decay_frees_the_banned"}),
+        ({"eos_token_id": [8, 9]}, "4.49.0", {"ended_beams_first", "first_eos_stands_for_all"}),
+    ],
+)
+def test_rules_that_cannot_matter_for_the_settings_do_not_differ(more: Any, before: str, differ: set[str]) -> None:
+    settings = replace(TWO_BEAMS, **more)
+    then, now = (search._bearing(Rules.of(release), settings) for release in (before, "5.23.0"))
 
-    def differ(settings: Settings, before: str, now: str) -> set[str]:
-        sides = [search._bearing(Rules.of(release), settings) for release in (before, now)]
-        return {rule.name for rule in fields(Rules) if getattr(sides[0], rule.name) != getattr(sides[1], rule.name)}
-
-    assert differ(TWO_BEAMS, "4.54.0", "5.23.0") == set()
-    assert differ(TWO_BEAMS, "4.30.2", "5.23.0") == {"length_penalty_counts_prompt", "ended_beams_first"}
-    assert "first_eos_stands_for_all" in differ(several, "4.30.2", "5.23.0")
-    assert differ(biased, "4.54.0", "5.23.0") == {"sequences_need_their_length"}
-    assert "lacking" in differ(biased, "4.30.2", "5.23.0")
-    assert differ(decaying, "4.54.0", "5.23.0") == {"decay_frees_the_banned"}
+    assert {one.name for one in fields(Rules) if getattr(then, one.name) != getattr(now, one.name)} == differ
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_not_heard_is_asked_of_the_model_once() -> None:
+def test_scores_that_were_not_captured_are_asked_of_the_model_once() -> None:
     asked: list[Any] = []
 
     def forward(rows: Any) -> Any:
         asked.append(rows)
         return SimpleNamespace(logits=np.stack([[scores(1, 2)] for _ in rows]) + 3.0)
 
-    heard = {(5,): scores(3)}
-    table = search._Scores(heard, SimpleNamespace(forward=forward), True)  # type: ignore[arg-type]
-
+    table = search._Scores({(5,): scores(3)}, SimpleNamespace(forward=forward), True)  # type: ignore[arg-type]
     for _ in range(2):
         found = table(np.asarray([[5], [6]]), np.ones((2, 1), np.int64))
 
@@ -181,8 +159,8 @@ def test_what_was_not_heard_is_asked_of_the_model_once() -> None:
     assert np.exp(found[1]).sum() == pytest.approx(1)  # beams add log-probabilities up
 
 
-def test_a_continuation_that_was_not_heard_is_an_objection() -> None:
-    said = case({PROMPT: scores(1, 2)}, TWO_BEAMS).objection(returned(((1, 3), -0.5)), Rules())
+def test_a_continuation_that_was_not_captured_is_an_objection() -> None:
+    said = sides({PROMPT: scores(1, 2)}, TWO_BEAMS).objection(returned(((1, 3), -0.5)), Rules())
 
     assert "and the library did not" in said
     assert "it follows the beam [1]" in said or "it follows the beam [2]" in said
@@ -192,52 +170,47 @@ def test_a_continuation_that_was_not_heard_is_an_objection() -> None:
 def test_a_choice_within_twice_the_noise_floor_is_none_against_the_rules(floor: float, objects: bool) -> None:
     record = generation((Step(2, "b", -0.5, -0.5, 0.0, 1, "a"),))
 
-    said = case({PROMPT: scores(1, 2, by=3e-4)}, GREEDY, floor=floor).objection(record, Rules())
+    said = sides({PROMPT: scores(1, 2, by=3e-4)}, GREEDY, floor=floor).objection(record, Rules())
 
     assert (said is not None) is objects
 
 
-def test_what_the_scores_say_is_no_objection_and_anything_else_is() -> None:
-    heard = {PROMPT: scores(1, 2), (*PROMPT, 1): scores(3, 4), (*PROMPT, 2): scores(4, 3)}
-    known = case(heard, TWO_BEAMS)
+@pytest.mark.parametrize(
+    ("ids", "by", "said"),
+    [
+        ((1, 3), 0.0, None),
+        ((1, 4), 0.0, "beam 1 has 3 at token 2"),
+        ((1, 3, 3), 0.0, "beam 1 has the end at token 3"),
+        ((1, 3), -0.1, "beam 1 has a score of"),
+    ],
+)
+def test_any_other_output_than_the_reference_s_is_an_objection(ids: Any, by: float, said: str | None) -> None:
+    captured = {PROMPT: scores(1, 2), (*PROMPT, 1): scores(3, 4), (*PROMPT, 2): scores(4, 3)}
     settings = replace(TWO_BEAMS, num_return_sequences=1)
-    outcome = beam_search(search._Scores(dict(heard), None, True), np.asarray([PROMPT]), None, settings, Rules())
-    score = float(outcome.scores[0])
+    outcome = beam_search(search._Scores(dict(captured), None, True), np.asarray([PROMPT]), None, settings, Rules())
 
-    assert known.objection(returned(((1, 3), score)), Rules()) is None
-    assert "beam 1 has 3 at token 2" in known.objection(returned(((1, 4), score)), Rules())
-    assert "beam 1 has the end at token 3" in known.objection(returned(((1, 3, 3), score)), Rules())
-    assert "beam 1 has a score of" in known.objection(returned(((1, 3), score - 0.1)), Rules())
+    found = sides(captured, TWO_BEAMS).objection(returned((ids, float(outcome.scores[0]) + by)), Rules())
+
+    assert found is None if said is None else said in found
 
 
-def test_where_there_are_not_as_many_beams_anything_may_stand_in() -> None:
-    outcome = SimpleNamespace(ids=np.asarray([[5, 6, 7, 1], [5, 6, 7, 2]]), scores=np.asarray([-0.5, -np.inf]))
+def test_if_there_are_not_as_many_beams_anything_may_stand_in() -> None:
+    outcome: Any = SimpleNamespace(ids=np.asarray([[5, 6, 7, 1], [5, 6, 7, 2]]), scores=np.asarray([-0.5, -np.inf]))
 
-    assert search._unlike(returned(((1,), -0.5), ((8,), -1e9)), outcome, 1e-5) is None  # type: ignore[arg-type]
-    assert search._unlike(returned(((3,), -0.5), ((8,), -1e9)), outcome, 1e-5) is not None  # type: ignore[arg-type]
+    assert search._unlike(returned(((1,), -0.5), ((8,), -1e9)), outcome, 1e-5) is None
+    assert search._unlike(returned(((3,), -0.5), ((8,), -1e9)), outcome, 1e-5) is not None
 
 
-def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(
-    model: HFModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    recorded = stored(generate(model, **BEAMS))
-    topk = torch.topk
-
-    def worse(values: Any, k: Any, *arguments: Any, **keywords: Any) -> Any:
-        found = topk(values, k, *arguments, **keywords)
-        return found if values.shape[-1] < 300 else (found.values.flip(-1), found.indices.flip(-1))
-
+def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(model: HFModel) -> None:
     @contextmanager
     def deaf(_: Any) -> Iterator[dict[Any, Any]]:
         yield {}
 
-    monkeypatch.setattr(torch, "topk", worse)
-    observed = generate(model, **BEAMS)
-    monkeypatch.setattr("pytest_hfmodels.explain.budget.captured_scores", deaf)
+    def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+        worse_beams(model, patch)
+        patch.setattr("pytest_hfmodels.explain.budget.captured_scores", deaf)
 
-    found = ask(recorded, observed)
+    found = after(change, model, **BEAMS)
 
     assert found.cause is None
     assert "cannot be listened to" in found.sentence
@@ -251,10 +224,28 @@ def test_processed_scores_are_those_of_logits_or_of_a_beam_s_log_probabilities(s
     table = np.where(np.isin(np.arange(20), PROMPT), np.where(table > 0, table / 2, table * 2), table)
     processed = table - np.log(np.exp(table).sum())
     step = Step(7, "g", 0.0, float(processed[7]), 0.0, 8, "h")
-    record = beams(steps=(step,)) if several else generation((step,))
     teacher: Any = SimpleNamespace(logits=logits[None])
 
-    assert list(search._processing(record, teacher, settings, Rules())) == [pytest.approx(0, abs=1e-9)]
+    found = search._processed_diffs(
+        beams(steps=(step,)) if several else generation((step,)), teacher, settings, Rules()
+    )
+
+    assert found == [pytest.approx(0, abs=1e-9)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "value", "moved"),
+    [(39, 0.0, 0.0), (39, 1.0, 1.0), (39, np.nan, np.inf), (0, -29.0, 0.0)],  # the last is too unlikely to count
+)
+def test_scores_while_generating_are_compared_with_those_of_one_pass(changed: int, value: float, moved: float) -> None:
+    record = generation((Step(1, "a", -0.5, -0.5, 0.0, 2, "b"),))
+    logits = np.linspace(-30.0, 0.0, 40)
+    teacher: Any = SimpleNamespace(logits=logits[None])
+    own = logits.copy()
+    own[changed] = value
+
+    assert search._while_generating({PROMPT: own}, record, teacher) == pytest.approx(moved, abs=0.5)
+    assert search._while_generating({}, record, teacher) == 0
 
 
 # -- whose output it is ------------------------------------------------------------------------------------------------
@@ -262,100 +253,52 @@ def test_processed_scores_are_those_of_logits_or_of_a_beam_s_log_probabilities(s
 
 @dataclass
 class Scripted:
-    """A case in which it is known who objects: by side, by whose rules, and whether close decisions may fall."""
+    """Both sides, with what is known to object: the side, whose rules, and whether close decisions may fall."""
 
-    objections: dict[tuple[str, str, bool], str]
-    engine: str = "torch"
+    objections: tuple[tuple[str, str, bool], ...]
+    engine: Any = "torch"
     release: str = "4.30.2"
+    alike: bool = False
     floor: float = 2e-5
     settings: Settings = TWO_BEAMS
-    alike: bool = False
-    asked: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        then = replace(provenance(), versions={"transformers": self.release})
-        made: Any = self.engine
-        self.recorded = beams(provenance=then)
+        self.recorded = beams(provenance=replace(provenance(), versions={"transformers": self.release}))
         steps = STEPS if self.alike else STEPS[:2]
-        self.observed = beams(provenance=replace(provenance(), engine=made), steps=steps)
+        self.observed = beams(provenance=replace(provenance(), engine=self.engine), steps=steps)
 
     def objection(self, record: GenerationRecord, rules: Rules, *, close: bool = True) -> str | None:
         side = "recorded" if record is self.recorded else "observed"
         whose = "now" if rules == search._bearing(Rules.of("4.57.6"), self.settings) else "then"
-        return self.objections.get((side, whose, close))
+        return "no" if (side, whose, close) in self.objections else None
 
 
-def judged(*objections: tuple[str, str, bool], **about: Any) -> search.Found:
-    scripted: Any = Scripted(dict.fromkeys(objections, "no"), **about)
-    return search._judged(scripted)
+NOW, NOW_CLOSE = ("recorded", "now", False), ("recorded", "now", True)
+THEN, THEN_CLOSE = ("recorded", "then", False), ("recorded", "then", True)
+TODAY = ("observed", "now", True)
 
 
-def test_another_rule_is_named_before_a_decision_is_called_close() -> None:
-    found = judged(("recorded", "now", False))
+@pytest.mark.parametrize(
+    ("objections", "about", "cause", "tie", "said"),
+    [
+        ((NOW,), {}, "search", False, "goes by another rule: in 4.30.2"),  # before a decision is called close
+        ((NOW, THEN), {}, None, True, "a decision is too close to call"),
+        ((NOW, NOW_CLOSE, THEN), {}, "search", False, "goes by another rule"),
+        ((), {"release": "4.57.6"}, None, True, "the same search can give either"),
+        ((), {"release": "4.57.6", "alike": True}, None, False, "the search picks the same tokens"),
+        ((NOW, NOW_CLOSE, THEN, THEN_CLOSE), {}, None, False, "the recorded output is none of it"),
+        ((TODAY,), {}, "search", False, "on the same scores, gives the recorded output"),
+        ((TODAY, NOW_CLOSE), {}, "search", False, "on the same scores, gives another"),
+        ((TODAY,), {"engine": "tensorflow"}, "search", False, "tensorflow's search is not torch's"),
+    ],
+)
+def test_whose_output_the_reference_gives(
+    objections: Any, about: dict[str, Any], cause: str | None, tie: bool, said: str
+) -> None:
+    scripted: Any = Scripted(objections, **about)
 
-    assert (found.cause, found.tie) == ("search", False)
-    assert "ended_beams_first" in found.rules
-    assert judged(("recorded", "now", False), ("recorded", "then", False)).tie
+    found = search._judged(scripted)
 
-
-def test_another_rule_is_named_where_it_gives_the_recorded_output_by_close_decisions() -> None:
-    found = judged(("recorded", "now", False), ("recorded", "now", True), ("recorded", "then", False))
-
-    assert (found.cause, found.tie) == ("search", False)
-    assert "goes by another rule" in found.sentence
-
-
-def test_the_same_search_can_give_either() -> None:
-    found = judged(release="4.57.6")
-
-    assert (found.cause, found.tie) == (None, True)
-
-
-def test_where_the_same_tokens_were_chosen_no_decision_was_close() -> None:
-    found = judged(release="4.57.6", alike=True)
-
-    assert (found.cause, found.tie) == (None, False)
-    assert found.sentence == "the search gives these tokens on both sides: what moved is no decision of its"
-
-
-def test_what_no_rules_give_is_said_to_be_none_of_it() -> None:
-    every = [("recorded", whose, close) for whose in ("now", "then") for close in (True, False)]
-
-    found = judged(*every)
-
-    assert (found.cause, found.tie, found.rules) == (None, False, ())
-    assert "the recorded output is none of it" in found.sentence
-
-
-@pytest.mark.parametrize(("objects", "word"), [(False, "gives the recorded output"), (True, "gives another")])
-def test_a_library_that_does_not_go_by_its_rules(objects: bool, word: str) -> None:
-    found = judged(("observed", "now", True), *([("recorded", "now", True)] if objects else []))
-
-    assert found.cause == "search"
-    assert found.sentence.endswith(f"on the same scores, {word}")
-
-
-def test_tensorflow_s_search_is_not_torch_s() -> None:
-    found = judged(("observed", "now", True), engine="tensorflow")
-
-    assert (found.cause, found.sentence) == ("search", "tensorflow's search is not torch's, which recorded the output")
-
-
-# -- the cache ---------------------------------------------------------------------------------------------------------
-
-
-def test_scores_while_generating_are_held_against_those_in_one_pass() -> None:
-    record = generation((Step(1, "a", -0.5, -0.5, 0.0, 2, "b"),))
-    logits = np.linspace(-30.0, 0.0, 40)
-    teacher: Any = SimpleNamespace(logits=logits[None])
-
-    def apart(changed: int, value: float) -> float:
-        own = logits.copy()
-        own[changed] = value
-        return search._while_generating({PROMPT: own}, record, teacher)
-
-    assert search._while_generating({PROMPT: logits}, record, teacher) == 0
-    assert apart(39, 1.0) > 0.1
-    assert apart(39, np.nan) == np.inf
-    assert apart(0, -29.0) < 1e-9  # so unlikely that its sum's rounding says nothing
-    assert search._while_generating({}, record, teacher) == 0
+    assert (found.cause, found.tie) == (cause, tie)
+    assert said in found.sentence
+    assert ("ended_beams_first" in found.rules) is ("another rule" in said)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .asking import ask, other_folder, stored, told
-from .test_causes import BEAMS, generate
+from .asking import after, ask, generate, searches, stored, told
+from .test_causes import second_best
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from pytest_hfmodels import HFModel, ModelCache
-
-
-@pytest.fixture
-def model(models: ModelCache) -> Iterator[HFModel]:
-    yield models.load("./model")
-    list(models.dirty(weights=True))
 
 
 def banned(record: Any) -> list[int]:
@@ -29,25 +20,17 @@ def banned(record: Any) -> list[int]:
     return sorted({token for beam in record.beams for token in beam.ids} | set(record.ids))
 
 
-def with_generation_config(tiny_gpt2: Path, place: Path, **settings: Any) -> Path:
-    folder = other_folder(tiny_gpt2, place)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": config["eos_token_id"], **settings}))
-    return folder
-
-
 # -- logits processors of the checkpoint ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("changed", ["added", "removed"])
-@pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
+@searches
 def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
-    model: HFModel, models: ModelCache, tiny_gpt2: Path, tmp_path: Path, settings: dict[str, Any], changed: str
+    model: HFModel, models: ModelCache, other: Any, settings: dict[str, Any], changed: str
 ) -> None:
     plain = generate(model, **settings)
-    folder = with_generation_config(tiny_gpt2, tmp_path / "model", suppress_tokens=banned(plain))
-    other = generate(models.load(folder), **settings)
-    recorded, observed = (plain, other) if changed == "added" else (other, plain)
+    banning = generate(models.load(other(generation={"suppress_tokens": banned(plain)})), **settings)
+    recorded, observed = (plain, banning) if changed == "added" else (banning, plain)
 
     found = ask(stored(recorded), observed)
 
@@ -58,8 +41,6 @@ def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
 
 
 def test_a_setting_of_an_adopted_model_that_a_snapshot_does_not_keep(model: HFModel, models: ModelCache) -> None:
-    import copy
-
     plain = models.adopt(copy.deepcopy(model.model), model.tokenizer)
     record = generate(plain)
     changed = copy.deepcopy(model.model)
@@ -108,11 +89,9 @@ def test_a_logits_processor_that_the_reference_does_not_know_proves_nothing(
 def test_a_library_that_breaks_its_rules_beside_another_configuration_is_not_convicted(
     model: HFModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     record = generate(model)
     recorded = stored(replace(record, checkpoint=replace(record.checkpoint, config="sha256:other")))
-    monkeypatch.setattr(torch, "argmax", lambda values, *_, **__: torch.topk(values, 2, dim=-1).indices[..., 1])
+    second_best(model, monkeypatch)
 
     found = ask(recorded, generate(model))
 
@@ -145,18 +124,15 @@ def test_a_setting_in_the_test_s_generation_config(model: HFModel) -> None:
 
 
 @pytest.mark.parametrize("own", [{}, {"repetition_penalty": 1.3}], ids=["added", "replaced"])
-def test_a_setting_that_a_patched_generate_gives(
-    model: HFModel, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any]
-) -> None:
-    recorded, kind = stored(generate(model, **own)), type(model.model)
-    plain = kind.generate
+def test_a_setting_that_a_patched_generate_gives(model: HFModel, own: dict[str, Any]) -> None:
+    def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:
+        kind = type(model.model)
+        plain = kind.generate
+        patch.setattr(
+            kind, "generate", lambda *seen, **keywords: plain(*seen, **{**keywords, "repetition_penalty": 1.5})
+        )
 
-    def patched(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        return plain(self, *arguments, **{**keywords, "repetition_penalty": 1.5})
-
-    monkeypatch.setattr(kind, "generate", patched)
-
-    found = ask(recorded, generate(model, **own))
+    found = after(change, model, **own)
 
     assert found.cause is None
     assert "something patches generate" in found.sentence

@@ -15,8 +15,6 @@ from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import Change, read_ledger
 from suites.gpt2 import EOS, PROMPT
 
-from .expected import CAUSES
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,6 +25,14 @@ SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 CHANGES = [entry for entry in read_ledger(SNAPSHOTS / "upstream.toml").entries if isinstance(entry, Change)]
 BEAM: dict[str, Any] = {"max_length": 50, "num_beams": 5, "no_repeat_ngram_size": 2, "early_stopping": True}
 BATCH = ["My name is Hasnain", PROMPT, "I was going with my dog"]
+
+# The cause of each change in the ledger, and the rule that makes it.
+CAUSES = {
+    "padding-pooled-by-count": ("forward", "pooling"),
+    "length-penalty-counts-prompt": ("search", "length_penalty_counts_prompt"),
+    "default-length-counts-prompt": ("generation-defaults", "default_length_counts_prompt"),
+    "beams-finished-first": ("search", "ended_beams_first"),
+}
 
 pytestmark = pytest.mark.skipif(
     Version(version("transformers")) < Version("4.54"), reason="run it with transformers 4.54 or newer"

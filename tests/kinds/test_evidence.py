@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hfmodels.kinds.evidence import fingerprint, frontier_gaps, log_softmax
+from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
+from pytest_hfmodels.kinds.generation.record import cutoff_margins
 
 RANDOM = np.random.Generator(np.random.PCG64(1))
 
@@ -39,36 +40,36 @@ def followed(scores: list[list[list[float]]], beams: int, eos: list[int]) -> lis
     banned=st.integers(0, 2),
     seed=st.integers(0, 1000),
 )
-def test_frontier_gaps_are_those_of_sorting_every_candidate(
+def test_cutoff_margins_are_those_of_sorting_every_candidate(
     beams: int, vocabulary: int, steps: int, eos: list[int], banned: int, seed: int
 ) -> None:
     random = np.random.Generator(np.random.PCG64(seed))
     scores = log_softmax(random.standard_normal((steps, beams, vocabulary)))
     scores[:, :, vocabulary - banned :] = -np.inf  # what a logits processor bans
 
-    gaps = frontier_gaps(scores.copy(), beams, eos)
+    gaps = cutoff_margins(scores.copy(), beams, eos)
 
     assert gaps == pytest.approx(followed(scores.tolist(), beams, eos), abs=1e-12)
 
 
-def test_a_tie_at_the_frontier_has_no_gap() -> None:
+def test_a_tie_at_the_cutoff_has_no_margin() -> None:
     step = np.array([[0.0, -1.0, -1.0, -3.0], [0.0, -1.0, -1.0, -3.0]])
 
-    assert frontier_gaps(step[None], 2, []) == (0.0,)
+    assert cutoff_margins(step[None], 2, []) == (0.0,)
 
 
-def test_nothing_dropped_is_an_infinite_gap() -> None:
+def test_nothing_dropped_is_an_infinite_margin() -> None:
     step = np.array([[0.0, -1.0, -np.inf, -np.inf], [0.0, 0.0, 0.0, 0.0]])
 
-    assert frontier_gaps(step[None], 2, []) == (math.inf,)
-    assert frontier_gaps(np.zeros((0, 2, 4)), 2, []) == ()
+    assert cutoff_margins(step[None], 2, []) == (math.inf,)
+    assert cutoff_margins(np.zeros((0, 2, 4)), 2, []) == ()
 
 
-def test_frontier_gaps_leave_their_scores_alone() -> None:
+def test_cutoff_margins_leave_their_scores_alone() -> None:
     scores = log_softmax(RANDOM.standard_normal((3, 2, 6)))
     before = scores.copy()
 
-    frontier_gaps(scores, 2, [1])
+    cutoff_margins(scores, 2, [1])
 
     np.testing.assert_array_equal(scores, before)
 
@@ -107,7 +108,7 @@ def test_a_permutation_of_channels_moves_the_probe_alone() -> None:
 
     assert after.mean == pytest.approx(before.mean)
     assert after.rms == pytest.approx(before.rms)
-    assert abs(after.probe - before.probe) > 0.01
+    assert abs(after.projection - before.projection) > 0.01
 
 
 @pytest.mark.parametrize(("change", "moved"), [(lambda x: x + 0.1, "mean"), (lambda x: 1.1 * x, "rms")])

@@ -29,7 +29,7 @@ def test_a_greedy_record_tells_each_token(bot: HFModel) -> None:
     assert record.text == "Hello" + "".join(step.text for step in record.steps)
     assert record.ids == tuple(step.id for step in record.steps)
     assert record.beams == ()
-    assert record.frontier == ()
+    assert record.beam_cutoff_margin == ()
     assert [block.name for block in record.blocks] == ["embeddings", "block 1", "block 2"]
     assert record.effective["max_length"] == 10
     assert (record.provenance.engine, record.provenance.dtype) == ("torch", "float32")
@@ -65,8 +65,8 @@ def test_a_beam_record_has_every_returned_beam(bot: HFModel) -> None:
     assert record.beams[0].ids == record.ids
     assert record.beams[0].text == record.text
     assert record.beams[0].score > record.beams[1].score
-    assert len(record.frontier) == 6
-    assert all(gap >= 0 for gap in record.frontier)
+    assert len(record.beam_cutoff_margin) == 6
+    assert all(gap >= 0 for gap in record.beam_cutoff_margin)
     # Without an end of text, a score is the mean log-probability: beams are not renormalised after a ban.
     length = 6 if upstream.release_at_least("4.35") else 6 + len("Hello")  # transformers#26624
     total = sum(step.log_probability for step in record.steps)
@@ -175,9 +175,9 @@ def test_engines_agree(models: ModelCache, wanted: dict[str, int]) -> None:
     for one, other in zip(torch.steps, tensorflow.steps, strict=True):
         assert other.log_probability == pytest.approx(one.log_probability, abs=1e-4)
         assert other.margin == pytest.approx(one.margin, abs=1e-4)
-    assert tensorflow.frontier == pytest.approx(torch.frontier, abs=1e-4)
+    assert tensorflow.beam_cutoff_margin == pytest.approx(torch.beam_cutoff_margin, abs=1e-4)
     for block, counterpart in zip(torch.blocks, tensorflow.blocks, strict=True):
-        assert counterpart.probe == pytest.approx(block.probe, abs=1e-4)
+        assert counterpart.projection == pytest.approx(block.projection, abs=1e-4)
 
 
 def ids_of(record: GenerationRecord) -> tuple[object, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.cli import main
-from pytest_hfmodels.kinds import Kind, registry
+from pytest_hfmodels.kinds import registry
 from pytest_hfmodels.kinds.classification.kind import KIND as CLASSIFICATION
 from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.project import find_project
@@ -34,7 +35,6 @@ def example(bare_project: Project) -> Iterator[Project]:
     run(bare_project, "--snapshot-update").assert_outcomes(passed=1)
     yield bare_project
     registry._KINDS.pop("word-counts", None)
-    registry._FILES.pop("word-counts", None)
     sys.modules.pop("word_counts", None)
 
 
@@ -71,11 +71,30 @@ def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    other: Kind[Any] = Kind(**vars(CLASSIFICATION))
+    class Other(type(CLASSIFICATION)):  # type: ignore[misc]
+        pass
 
     with pytest.raises(ValueError, match="another kind of record named 'classification'"):
-        registry.register_kind(other)
+        registry.register_kind(Other())
     assert registry.kind_named("classification") is CLASSIFICATION
+
+
+def test_a_name_is_free_again_in_another_session(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = (EXAMPLE / "word_counts.py").read_text(encoding="utf-8")
+    registering = "from {0} import KIND\nfrom pytest_hfmodels.kinds import register_kind\nregister_kind(KIND)\n"
+    monkeypatch.setattr(registry, "_KINDS", {})
+    for module in ("words_a", "words_b"):
+        bare_project.write(source, f"{module}.py")
+        bare_project.write(registering.format(module), "conftest.py")
+        bare_project.write("def test_it(): pass")
+        run(bare_project).assert_outcomes(passed=1)
+        assert "word-counts" in registry.kind_names()  # Python would not import the same conftest.py again
+
+    both = "\n".join(map(registering.format, ("words_a", "words_b")))
+    bare_project.write(both, "conftest.py")
+    result = run(bare_project)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "another kind of record named 'word-counts'" in result.stderr.str()
 
 
 def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,21 +116,16 @@ def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("texts=lambda record: {}", "`texts` of the kind 'word-counts' failed: it does not return a dict"),
-        ("summary=lambda record: 1 / 0", "`summary` of the kind 'word-counts' failed: ZeroDivisionError"),
-        ("differences=lambda *_: [1]", "`differences` of the kind 'word-counts' failed: it yields 1, not a Difference"),
-        ("movement=lambda *_: [][0]", "`movement` of the kind 'word-counts' failed: IndexError"),
-        ("load=lambda *_: {}['count']", "`load` of the kind 'word-counts' failed: KeyError"),
+        ("def texts(self, record): return {}", "`texts` of the kind 'word-counts' failed: it does not return a dict"),
+        ("def differences(self, *_): return [1]", "`differences` of the kind 'word-counts' failed: it yields 1, not a"),
+        ("def numbers(self, *_): yield 'x', 0, 1.0, '2'", "`numbers` of the kind 'word-counts' failed: a value is not"),
+        ("def movement(self, *_): return [][0]", "`movement` of the kind 'word-counts' failed: IndexError"),
+        ("def load(self, *_): return {}['count']", "`load` of the kind 'word-counts' failed: KeyError"),
     ],
-    ids=["texts", "summary", "differences", "movement", "load"],
+    ids=["texts", "differences", "numbers", "movement", "load"],
 )
 def test_a_mistake_of_a_kind_fails_its_test_and_no_other(example: Project, broken: str, said: str) -> None:
-    name = broken.partition("=")[0]
-    path = example.path / "word_counts.py"
-    source = path.read_text(encoding="utf-8").replace("KIND: Kind[WordCounts] = Kind(", "WHOLE = dict(")
-    path.write_text(f"{source}\nWHOLE[{name!r}] = {broken.partition('=')[2]}\nKIND = Kind(**WHOLE)\n", encoding="utf-8")
-    registry._KINDS.pop("word-counts")
-    registry._FILES.pop("word-counts")
+    amend(example, broken)
     example.write("def test_other(): pass", "test_zz.py")
 
     result = run(example, "--hfmodels-json=report.json", "--hfmodels-html=report.html")
@@ -120,14 +134,41 @@ def test_a_mistake_of_a_kind_fails_its_test_and_no_other(example: Project, broke
     result.stdout.fnmatch_lines([f"*{said}*"])
 
 
-def test_a_kind_of_a_subfolder_can_be_accepted(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plot_counts_in_the_kind_s_own_unit(example: Project) -> None:
+    amend(
+        example,
+        "def course(self, recorded, observed):\n"
+        "        from pytest_hfmodels.kinds.base import Course\n"
+        "        sides = [() if one is None else one.counts.values() for one in (recorded, observed)]\n"
+        "        return Course.independent('word', *([(float(n), (float(n),)) for n in side] for side in sides))",
+    )
+    test = example.path / "test_words.py"
+    test.write_text(test.read_text().replace("max_new_tokens=30", "max_new_tokens=8"))
+
+    run(example, "--hfmodels-html=report.html", "--hfmodels-json=report.json").assert_outcomes(failed=1)
+
+    report = json.loads((example.path / "report.json").read_text(encoding="utf-8"))
+    assert report["tests"][0]["comparisons"][0]["course"]["unit"] == "word"
+    assert "at word " in (example.path / "report.html").read_text(encoding="utf-8")
+
+
+def amend(example: Project, method: str) -> None:
+    """Give the example's kind another method, in a new session."""
+    path = example.path / "word_counts.py"
+    source = path.read_text(encoding="utf-8")
+    path.write_text(source.replace("\n\n\nKIND =", f"\n\n    {method}\n\n\nKIND ="), encoding="utf-8")
+    registry._KINDS.pop("word-counts")
+    sys.modules.pop("word_counts", None)
+
+
+def test_a_kind_of_a_subfolder_can_be_accepted(
+    bare_project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_KINDS", {})
     for file in EXAMPLE.glob("*.py"):
         bare_project.write(file.read_text(encoding="utf-8"), f"inner/{file.name}")
     run(bare_project).assert_outcomes(failed=1)
-    registry._KINDS.pop("word-counts")
-    registry._FILES.pop("word-counts")
+    registry._KINDS.clear()
 
     assert main(["accept"]) == 0, capsys.readouterr().err
     run(bare_project).assert_outcomes(passed=1)
-    registry._KINDS.pop("word-counts", None)
-    registry._FILES.pop("word-counts", None)

@@ -38,7 +38,7 @@ def test_provenance_evidence_and_digests_fail_nothing() -> None:
         checkpoint=replace(recorded.checkpoint, name="./copy", weights="sha256:w2", tokenizer="sha256:t2"),
         steps=tuple(replace(step, runner_up=3, runner_up_text="?") for step in STEPS),
         blocks=(),
-        frontier=(1.0,),
+        beam_cutoff_margin=(1.0,),
     )
 
     comparison = compare(recorded, observed, TOLERANCE)

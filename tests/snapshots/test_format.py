@@ -68,11 +68,11 @@ def test_a_generation_comes_back_as_it_was_written(
     returned_beams=st.lists(
         st.builds(Beam, st.lists(ids, max_size=4).map(tuple), numbers, text), min_size=1, max_size=3
     ).map(tuple),
-    frontier=st.lists(numbers, max_size=4).map(tuple),
+    margins=st.lists(numbers, max_size=4).map(tuple),
 )
-def test_beams_come_back_as_they_were_written(returned_beams: tuple[Beam, ...], frontier: tuple[float, ...]) -> None:
+def test_beams_come_back_as_they_were_written(returned_beams: tuple[Beam, ...], margins: tuple[float, ...]) -> None:
     output = tuple(Step(number, "", -0.5, -0.5, 1.0, 1, "") for number in returned_beams[0].ids)  # the first beam
-    record = replace(beams(beams=returned_beams, frontier=frontier), steps=output, text=returned_beams[0].text)
+    record = replace(beams(beams=returned_beams, beam_cutoff_margin=margins), steps=output, text=returned_beams[0].text)
 
     assert returned(record) == record
 

@@ -2,35 +2,129 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.kinds.base import Kind
-from pytest_hfmodels.kinds.classification import compare, show, tables
+import msgspec
+
+from pytest_hfmodels.kinds.base import Course, Kind
+from pytest_hfmodels.kinds.classification.record import ClassificationRecord, ClassifiedInput, Loss
+from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
+from pytest_hfmodels.kinds.layout import as_table, rounded, settings_table
+from pytest_hfmodels.kinds.tolerance import Tie, floor_of_tie
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from pytest_hfmodels.explain.explainer import Explainer
-    from pytest_hfmodels.kinds.classification.record import ClassificationRecord
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
+
+_INPUT = ("text", "ids", "label", "labels", "logits", "margin")
 
 
-def _explainer() -> Explainer[ClassificationRecord]:
-    from pytest_hfmodels.kinds.classification.explain import (
-        EXPLAINER,  # computes with NumPy; only for a test that fails
-    )
-
-    return EXPLAINER
+class _Stored(msgspec.Struct):
+    effective: dict[str, Any]
+    inputs: tuple[ClassifiedInput, ...] = ()
+    loss: Loss | None = None
 
 
-KIND: Kind[ClassificationRecord] = Kind(
-    name="classification",
-    tables=tables.tables,
-    load=tables.load,
-    tolerant=("inputs", "loss.value"),
-    differences=compare.differences,
-    numbers=compare.numbers,
-    summary=show.summary,
-    texts=show.texts,
-    inputs=lambda record: [(row.text, row.ids) for row in record.inputs],
-    is_near_tie=compare.are_near_ties,
-    course=show.course,
-    explainer=_explainer,
-)
+class _Classification(Kind[ClassificationRecord]):
+    name = "classification"
+    tolerant = ("inputs", "loss.value")
+
+    def tables(self, record: ClassificationRecord) -> dict[str, Any]:
+        loss = record.loss
+        return {
+            "effective": settings_table(record.effective),
+            "inputs": [as_table(row, *_INPUT) for row in record.inputs],
+            **({} if loss is None else {"loss": {"value": rounded(loss.value), "labels": list(loss.labels)}}),
+        }
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> ClassificationRecord:
+        return ClassificationRecord(**msgspec.structs.asdict(file.convert(_Stored)), **shared)
+
+    def differences(self, recorded: ClassificationRecord, observed: ClassificationRecord) -> Iterator[Difference]:
+        if len(recorded.inputs) != len(observed.inputs):
+            yield Difference("prompt", "number of texts", len(recorded.inputs), len(observed.inputs))
+        for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
+            yield from _differences(position, before, now)
+        if (recorded.loss is None) != (observed.loss is None):
+            yield Difference("settings", "loss", recorded.loss, observed.loss)
+        elif recorded.loss and observed.loss and recorded.loss.labels != observed.loss.labels:
+            yield Difference("settings", "labels given", recorded.loss.labels, observed.loss.labels)
+
+    def numbers(
+        self, recorded: ClassificationRecord, observed: ClassificationRecord
+    ) -> Iterator[tuple[str, int, float, float]]:
+        for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
+            if len(before.logits) == len(now.logits):
+                for value, value_now in zip(before.logits, now.logits, strict=True):
+                    yield "logit", position, value, value_now
+                yield "margin of its labels", position, before.margin, now.margin
+        if recorded.loss and observed.loss:
+            yield "loss", 0, recorded.loss.value, observed.loss.value
+
+    def texts(self, record: ClassificationRecord) -> dict[str, str]:
+        labels = [
+            f"{row.text}: {row.label} ({', '.join(row.labels) or 'none'} above one half)" for row in record.inputs
+        ]
+        logits = [f"logits {', '.join(f'{value:.5g}' for value in row.logits)}" for row in record.inputs]
+        loss = [] if record.loss is None else [f"loss {record.loss.value:.6g}"]
+        return {"labels": "\n".join([*labels, *logits, *loss])}
+
+    def inputs(self, record: ClassificationRecord) -> list[tuple[str, tuple[int, ...]]]:
+        return [(row.text, row.ids) for row in record.inputs]
+
+    def is_near_tie(
+        self, recorded: ClassificationRecord, observed: ClassificationRecord, differences: Sequence[Difference]
+    ) -> bool:
+        if any(difference.stage != "labels" for difference in differences):
+            return False
+        ties = label_ties(recorded, observed)
+        return bool(ties) and all(tie.proven for tie in ties)
+
+    def course(self, recorded: ClassificationRecord | None, observed: ClassificationRecord) -> Course:
+        before = () if recorded is None else recorded.inputs
+        sides = ([(row.margin, row.logits) for row in rows] for rows in (before, observed.inputs))
+        return Course.independent("input", *sides)
+
+    def explainer(self) -> Explainer[ClassificationRecord]:
+        from pytest_hfmodels.kinds.classification.explain import EXPLAINER  # computes with NumPy
+
+        return EXPLAINER
+
+
+def _differences(position: int, before: ClassifiedInput, now: ClassifiedInput) -> Iterator[Difference]:
+    if before.ids != now.ids:
+        token = first_divergence(before.ids, now.ids)
+        yield Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, token)
+    elif before.text != now.text:
+        yield Difference("prompt", "classified text", before.text, now.text, position)
+    sides = {
+        "number of logits": (len(before.logits), len(now.logits)),
+        "label": (before.label, now.label),
+        "labels": (before.labels, now.labels),
+    }
+    for what, (value, value_now) in sides.items():
+        if value != value_now:
+            yield Difference("labels", f"{what} of {now.text!r}", value, value_now, position)
+
+
+def label_ties(recorded: ClassificationRecord, observed: ClassificationRecord) -> list[Tie]:
+    """Return the figures of every reading of a classifier's logits that fell the other way."""
+    floor = floor_of_tie(recorded, observed)
+    found = []
+    for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
+        if len(before.logits) != len(now.logits):
+            continue
+        drift = largest_movement(before.logits, now.logits)
+        if before.label != now.label:
+            found.append(Tie(position, drift, floor, before.margin, now.margin))
+        if before.labels != now.labels:
+            pairs = zip(before.logits, now.logits, strict=True)
+            crossed = [(abs(then), abs(here)) for then, here in pairs if (then > 0) != (here > 0)]
+            found.append(Tie(position, drift, floor, *max(crossed, default=(math.inf, math.inf))))
+    return found
+
+
+KIND = _Classification()

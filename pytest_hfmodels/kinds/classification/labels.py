@@ -1,7 +1,4 @@
-"""What a test hands in as a classifier's labels, checked against the batch before a loss trips on it.
-
-For `classification`.
-"""
+"""What a test hands in as a classifier's labels, checked against the batch before a loss trips on it."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "r
 
 
 def require_problem_type(problem_type: object) -> None:
-    """Refuse a problem type that upstream does not know, which it would pass over without a word.
+    """Refuse a problem type that upstream does not know, which it would silently ignore.
 
     Raises:
-        EngineError: naming those that there are.
+        EngineError: with the known ones.
     """
     if problem_type is not None and problem_type not in PROBLEM_TYPES:
         raise EngineError(
@@ -39,7 +36,7 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
         labels: what the test gave.
         texts: how many texts it gave.
         classes: how many labels the model has.
-        problem_type: as the call or the configuration says, or None to tell from the labels as upstream does.
+        problem_type: as the call or the configuration says, or None to infer it from the labels as upstream does.
 
     Returns:
         Class indices, (texts,) int64; or numbers, (texts,) or (texts, classes) float64.
@@ -50,7 +47,7 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
     import numpy as np
 
     values = listed(labels)
-    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+    if not _is_row(values):
         raise EngineError(
             f"labels={values!r:.40} is no list of labels, one a text.", hint="For one text, write labels=[0]."
         )
@@ -59,19 +56,19 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
         raise EngineError(
             f"There are {len(rows)} labels and {texts} texts.", hint="Give one label a text, in the texts' order."
         )
-    kind = problem_type or _inferred(rows, classes)
-    if kind == "single_label_classification":
+    problem = problem_type or _inferred(rows, classes)
+    if problem == "single_label_classification":
         for row in rows:
             _require_class(row, classes)
         return np.asarray(rows, dtype=np.int64)
-    return np.asarray([_numbers(row, classes, kind) for row in rows], dtype=np.float64)
+    return np.asarray([_numbers(row, classes, problem) for row in rows], dtype=np.float64)
 
 
 def _inferred(rows: Sequence[Any], classes: int) -> str:
     """Return the problem type that upstream infers: by the number of labels, then by what they are."""
     if classes == 1:
         return "regression"
-    return "multi_label_classification" if any(_is_row(row) for row in rows) else "single_label_classification"
+    return "multi_label_classification" if any(map(_is_row, rows)) else "single_label_classification"
 
 
 def _require_class(label: Any, classes: int) -> None:
@@ -88,22 +85,18 @@ def _require_class(label: Any, classes: int) -> None:
         )
 
 
-def _numbers(label: Any, classes: int, kind: str) -> list[float] | float:
+def _numbers(label: Any, classes: int, problem: str) -> list[float] | float:
     """Return one text's numbers: a row of them, or a single one for a regression on one."""
     row: list[Any] = list(label) if _is_row(label) else [label]
-    if kind == "regression" and classes == 1:
-        if len(row) == 1 and _is_finite(row[0]):
-            return float(row[0])
-        raise _misfit(label, "one number", kind, "[0.5, …]")
-    if _is_row(label) and len(row) == classes and all(map(_is_float, row)):
-        return row
-    example = ", ".join(["1.0", *["0.0"] * (classes - 1)])
-    raise _misfit(label, f"a row of {classes} floats", kind, f"[[{example}], …]")
-
-
-def _misfit(label: Any, wanted: str, kind: str, example: str) -> EngineError:
-    return EngineError(
-        f"Label {label!r:.60} is not {wanted}, as {kind} takes it.", hint=f"Write them as in labels={example}."
+    wanted, example = "one number", "[0.5, …]"
+    if problem != "regression" or classes > 1:
+        wanted, example = f"a row of {classes} floats", f"[[{', '.join(['1.0', *['0.0'] * (classes - 1)])}], …]"
+        if _is_row(label) and len(row) == classes and all(map(_is_float, row)):
+            return row
+    elif len(row) == 1 and _is_finite(row[0]):
+        return float(row[0])
+    raise EngineError(
+        f"Label {label!r:.60} is not {wanted}, as {problem} takes it.", hint=f"Write them as in labels={example}."
     )
 
 

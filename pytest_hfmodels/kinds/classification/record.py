@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, Block, LiveBatch, ModelRef, fingerprint
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, fingerprint
+from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -35,7 +37,7 @@ class ClassifiedInput:
     """
 
     text: str
-    ids: tuple[int, ...]
+    ids: tuple[TokenId, ...]
     logits: tuple[float, ...]
     label: str
     margin: float
@@ -51,27 +53,35 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class ClassificationRecord:
-    """What `HFModel.classify` observed; compare it with `hf_snapshot`.
+class LiveBatch:
+    """What is not stored: what the classifier was asked, to ask it again.
 
     Args:
-        provenance: never compared.
-        checkpoint: never fails by itself.
-        effective: problem type, number of labels, padding.
-        inputs: the texts, in order.
-        loss: where labels were given.
-        blocks: fingerprints of the forward pass over the whole batch.
-        live: what is not stored; None for a record that was read from a file.
+        ids: the padded batch, (B, L).
+        mask: 0 at padding; None if nothing was padded.
+        labels: as the engine took them, or None.
+        made_by: the model, and what the test gave it.
     """
 
-    provenance: Provenance
-    checkpoint: CheckpointSeen
-    effective: dict[str, Any]
+    ids: IntArray
+    mask: IntArray | None
+    labels: IntArray | FloatArray | None
+    made_by: ModelRef
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ClassificationRecord(Record):
+    """What `HFModel.classify` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
+
+    Args:
+        inputs: the texts, in order.
+        loss: if labels were given.
+    """
+
+    kind: ClassVar[str] = "classification"
     inputs: tuple[ClassifiedInput, ...]
     loss: Loss | None
-    blocks: tuple[Block, ...]
     live: LiveBatch | None = field(default=None, compare=False, repr=False)
-    kind: ClassVar[str] = "classification"
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...]:
@@ -116,11 +126,10 @@ def observe_classification(
     config = loaded.model.config
     rows = _texts(texts)
     encoded = _encode(tokenizer, rows, loaded.model)
-    pad = config.pad_token_id
-    ids, mask = _padded(encoded, pad, tokenizer.padding_side)
-    kind = problem_type or getattr(config, "problem_type", None)
-    require_problem_type(kind)
-    given = None if labels is None else checked_labels(labels, len(rows), config.num_labels, kind)
+    ids, mask = _padded(encoded, config.pad_token_id, tokenizer.padding_side)
+    problem = problem_type or getattr(config, "problem_type", None)
+    require_problem_type(problem)
+    given = None if labels is None else checked_labels(labels, len(rows), config.num_labels, problem)
     seen = loaded.classify(ids, mask, given, problem_type)
     numbers = np.append(seen.logits, [] if seen.loss is None else seen.loss)
     if not np.isfinite(numbers).all():
@@ -132,9 +141,9 @@ def observe_classification(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
         effective={
-            "problem_type": kind or "inferred",
+            "problem_type": problem or "inferred",
             "num_labels": int(seen.logits.shape[-1]),
-            "pad_token_id": pad,
+            "pad_token_id": config.pad_token_id,
             "padding_side": str(tokenizer.padding_side),
         },
         inputs=tuple(
@@ -177,8 +186,8 @@ def _padded(encoded: Sequence[tuple[int, ...]], pad: int | None, side: str) -> t
     ids = np.full((len(encoded), length), pad, dtype=np.int64)
     mask = np.zeros((len(encoded), length), dtype=np.int64)
     for row, own in enumerate(encoded):
-        place = slice(length - len(own), length) if side == "left" else slice(0, len(own))
-        ids[row, place], mask[row, place] = own, 1
+        span = slice(length - len(own), length) if side == "left" else slice(0, len(own))
+        ids[row, span], mask[row, span] = own, 1
     return ids, mask
 
 

@@ -2,37 +2,213 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pytest_hfmodels.kinds.base import Kind
-from pytest_hfmodels.kinds.generation import compare, show, tables
-from pytest_hfmodels.kinds.generation.consistency import own_contradiction
+from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
+from pytest_hfmodels.kinds.generation import show
+from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
+from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step
+from pytest_hfmodels.kinds.layout import TokenId, as_table, rounded, sentences, settings_table
+from pytest_hfmodels.kinds.tolerance import Tie, floor_of_tie
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from pytest_hfmodels.explain.explainer import Explainer
-    from pytest_hfmodels.kinds.generation.record import GenerationRecord
+    from pytest_hfmodels.kinds.base import Course
+    from pytest_hfmodels.kinds.comparison import Comparison, Detail
+    from pytest_hfmodels.kinds.tolerance import Tolerance
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
+
+_STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
 
 
-def _explainer() -> Explainer[GenerationRecord]:
-    from pytest_hfmodels.kinds.generation.explain import EXPLAINER  # computes with NumPy; only for a test that fails
-
-    return EXPLAINER
+class _Output(msgspec.Struct):
+    text: list[str]
 
 
-KIND: Kind[GenerationRecord] = Kind(
-    name="generation",
-    tables=tables.tables,
-    load=tables.load,
-    tolerant=("steps", "beams", "frontier"),
-    differences=compare.differences,
-    numbers=compare.numbers,
-    summary=lambda record: repr(record.text),
-    texts=show.texts,
-    inputs=lambda record: [(record.prompt.text, record.prompt.ids)],
-    is_near_tie=compare.is_near_tie,
-    contradiction=own_contradiction,
-    course=show.course,
-    movement=show.movement,
-    detail=show.detail,
-    explainer=_explainer,
-)
+class _Steps(msgspec.Struct):
+    columns: list[str]
+    rows: list[tuple[TokenId, str, float, float, float, TokenId, str]]
+
+
+class _Beam(msgspec.Struct):
+    ids: tuple[TokenId, ...]
+    score: float
+    text: list[str]
+
+
+class _Frontier(msgspec.Struct):
+    gaps: tuple[float, ...] = ()
+
+
+class _Stored(msgspec.Struct):
+    prompt: Prompt
+    effective: dict[str, Any]
+    output: _Output
+    steps: _Steps
+    beams: list[_Beam] = []
+    # The format's word for the beam's cutoff margins: another one would rewrite every file of a beam search.
+    frontier: _Frontier = msgspec.field(default_factory=_Frontier)
+
+
+class _Generation(Kind[GenerationRecord]):
+    name = "generation"
+    tolerant = ("steps", "beams", "frontier")
+
+    def tables(self, record: GenerationRecord) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "prompt": as_table(record.prompt, "text", "ids"),
+            "effective": settings_table(record.effective),
+            "output": {"text": sentences(record.text)},
+            "steps": {"columns": _STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
+        }
+        if record.beams:
+            found["beams"] = [{**as_table(beam, "ids", "score"), "text": sentences(beam.text)} for beam in record.beams]
+            found["frontier"] = {"gaps": rounded(record.beam_cutoff_margin)}
+        return found
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
+        stored = file.convert(_Stored)
+        text = "".join(stored.output.text)
+        if stored.steps.columns != _STEPS:
+            raise file.error(f"the columns are not {', '.join(_STEPS)}", "steps", "columns")
+        for beam in stored.beams[:1]:  # a recorded one is always the output: the file was edited
+            if list(beam.ids) != [row[0] for row in stored.steps.rows]:
+                raise file.error("the ids of the first beam are not the ids in steps.rows", "beams", "0", "ids")
+            if "".join(beam.text) != text:
+                raise file.error("the text of the first beam is not output.text", "beams", "0", "text")
+        return GenerationRecord(
+            prompt=stored.prompt,
+            effective=stored.effective,
+            steps=tuple(Step(*row) for row in stored.steps.rows),
+            beams=tuple(Beam(beam.ids, beam.score, "".join(beam.text)) for beam in stored.beams),
+            beam_cutoff_margin=stored.frontier.gaps,
+            text=text,
+            **shared,
+        )
+
+    def differences(self, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+        if recorded.prompt.ids != observed.prompt.ids:
+            position = first_divergence(recorded.prompt.ids, observed.prompt.ids)
+            yield Difference("prompt", "prompt ids", recorded.prompt.ids, observed.prompt.ids, position)
+        elif recorded.prompt.text != observed.prompt.text:
+            # A prompt given as ids is decoded. If its text differs, so does the text of the output.
+            stage = "prompt" if recorded.text == observed.text else "text"
+            yield Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text)
+        split = first_divergence(recorded.ids, observed.ids)
+        if split is not None:
+            before, now = (record.steps[split : split + 1] or (None,) for record in (recorded, observed))
+            yield Difference("ids", "generated token", before[0], now[0], split)
+        yield from _beam_ids(recorded, observed)
+        yield from _token_texts(recorded, observed)
+        if recorded.text != observed.text:
+            yield Difference("text", "decoded text", recorded.text, observed.text)
+
+    def numbers(
+        self, recorded: GenerationRecord, observed: GenerationRecord
+    ) -> Iterator[tuple[str, int, float, float]]:
+        split = first_divergence(recorded.ids, observed.ids)
+        pairs = zip(recorded.steps[:split], observed.steps[:split], strict=True)
+        for position, (before, now) in enumerate(pairs):
+            yield "log-probability", position, before.log_probability, now.log_probability
+            # If every token of a step is suppressed, all scores are -inf: there is no distribution and no difference.
+            if not (math.isnan(before.processed) and math.isnan(now.processed)):
+                yield "processed log-probability", position, before.processed, now.processed
+            if not (math.isnan(before.margin) and math.isnan(now.margin)):
+                yield "margin", position, before.margin, now.margin
+        for position, (beam, beam_now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
+            if beam.ids == beam_now.ids:
+                yield "beam score", position, beam.score, beam_now.score
+
+    def texts(self, record: GenerationRecord) -> dict[str, str]:
+        beams = {f"returned beam {number}": beam.text for number, beam in enumerate(record.beams, 1)}
+        return {"text": record.text, **beams}
+
+    def inputs(self, record: GenerationRecord) -> list[tuple[str, tuple[int, ...]]]:
+        return [(record.prompt.text, record.prompt.ids)]
+
+    def is_near_tie(
+        self, recorded: GenerationRecord, observed: GenerationRecord, differences: Sequence[Difference]
+    ) -> bool:
+        if any(difference.stage in ("kind", "prompt", "settings") for difference in differences):
+            return False
+        tie = token_tie(recorded, observed)
+        return tie is not None and tie.proven
+
+    def contradiction(self, record: GenerationRecord, tolerance: Tolerance) -> str | None:
+        found = contradiction(record, tolerance=tolerance)
+        if found is None:
+            return None
+        advice = " If they agree with use_cache=False, the cache of this release is broken."
+        return f"{contradiction_sentence(*found)}.{'' if record.effective.get('use_cache') is False else advice}"
+
+    def course(self, recorded: GenerationRecord | None, observed: GenerationRecord) -> Course:
+        return show.course(recorded, observed)
+
+    def movement(self, recorded: GenerationRecord, observed: GenerationRecord, comparison: Comparison) -> float | None:
+        return show.movement(recorded, observed, comparison.drift)
+
+    def detail(self, difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Detail | None:
+        if difference.stage == "ids":
+            return show.token(difference, recorded, observed)
+        if difference.stage == "beams" and not isinstance(difference.recorded, int):
+            return show.beam(difference)
+        return None
+
+    def explainer(self) -> Explainer[GenerationRecord]:
+        from pytest_hfmodels.kinds.generation.explain import EXPLAINER  # computes with NumPy
+
+        return EXPLAINER
+
+
+def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | None:
+    """Return the figures of a greedy search's first token that differs, or None if they are unknown.
+
+    Numbers are looked up for the recorded tokens up to and with it, in what the model now says of the whole vocabulary.
+    """
+    split, live = first_divergence(recorded.ids, observed.ids), observed.live
+    if split is None or recorded.beams or live is None or split >= min(len(recorded.steps), len(observed.steps)):
+        return None
+    if max(recorded.ids[: split + 1]) >= live.log_probabilities.shape[1]:
+        return None  # the vocabulary has shrunk
+    steps, scores = recorded.steps[: split + 1], live.scores[split]
+    now = [float(live.log_probabilities[position, step.id]) for position, step in enumerate(steps)]
+    return Tie(
+        position=split,
+        drift=largest_movement([step.log_probability for step in steps], now),
+        floor=floor_of_tie(recorded, observed),
+        margin=steps[split].margin,
+        gap=float(scores[observed.ids[split]] - scores[recorded.ids[split]]),
+    )
+
+
+def _beam_ids(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+    if len(recorded.beams) != len(observed.beams):
+        yield Difference("beams", "number of returned beams", len(recorded.beams), len(observed.beams))
+    # The first beam is the sequence whose steps are compared above; if they differ, do not report it again.
+    reported = recorded.ids != observed.ids
+    for position, (beam, now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
+        if beam.ids != now.ids and not (reported and position == 0):
+            yield Difference("beams", "returned beam", beam, now, position)
+
+
+def _token_texts(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+    """Yield the first token and the first beam whose texts differ although the ids are equal."""
+    for position, (step, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
+        if step.id == now.id and step.text != now.text:
+            yield Difference("text", f"text of token {position + 1}", step.text, now.text, position)
+            break
+    for position, (beam, other) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
+        reported = position == 0 and recorded.text != observed.text  # the first beam is the output
+        if beam.ids == other.ids and beam.text != other.text and not reported:
+            yield Difference("text", f"text of beam {position + 1}", beam.text, other.text, position)
+            break
+
+
+KIND = _Generation()

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.errors import CheckpointError, EngineError
-from pytest_hfmodels.kinds.evidence import (
-    NOT_COMPARABLE,
-    Block,
-    LiveLogits,
-    ModelRef,
-    broken_numbers,
-    fingerprint,
-    frontier_gaps,
-    log_softmax,
-)
+from pytest_hfmodels.kinds.base import Record
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, fingerprint, log_softmax
+from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import require_ids, require_room, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -28,13 +22,15 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.evidence import LiveModel
 
+_SHOWN_IDS = 8
+
 
 @dataclass(frozen=True)
 class Prompt:
     """What the model was given: `text` and its token `ids`."""
 
     text: str
-    ids: tuple[int, ...]
+    ids: tuple[TokenId, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Step:
         text: the token alone, decoded.
         log_probability: of the token in the model's own distribution.
         processed: of the token in the distribution after the logits processors.
-        margin: its processed score less the best other token's; negative where a beam took another way.
+        margin: its processed score less the best other token's; negative if a beam took another way.
         runner_up: the best other token.
         runner_up_text: decoded.
     """
@@ -67,7 +63,7 @@ class Step:
 class Beam:
     """One returned sequence of a beam search: generated `ids`, `score` as the library gives it, and the `text`."""
 
-    ids: tuple[int, ...]
+    ids: tuple[TokenId, ...]
     score: float
     text: str
 
@@ -76,33 +72,50 @@ class Beam:
 
 
 @dataclass(frozen=True)
-class GenerationRecord:
-    """What `HFModel.generate` observed; compare it with `hf_snapshot`.
+class LiveLogits:
+    """What is not stored: what the model says now, to look recorded tokens up.
 
     Args:
-        provenance: never compared.
-        checkpoint: never fails by itself.
-        prompt: text and ids.
-        effective: settings as the library resolved them, by release-independent names.
-        steps: the first returned sequence, token by token.
-        beams: every returned sequence of a beam search; empty for greedy search.
-        frontier: gap between the last kept and the first dropped candidate at every step of a beam search.
-        blocks: fingerprints of the forward pass over the first returned sequence.
-        text: the first returned sequence decoded, prompt included.
-        live: what is not stored; None for a record that was read from a file.
+        logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
+        scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
+        made_by: the model, and what the test gave it; None for records that no model made.
+        plain_scores: whether one forward pass should give the same scores; False if unknown.
+        processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
+            the test's own.
     """
 
-    provenance: Provenance
-    checkpoint: CheckpointSeen
+    logits: FloatArray
+    scores: FloatArray
+    made_by: ModelRef | None = None
+    plain_scores: bool = False
+    processors: Mapping[str, Any] | None = None
+
+    @cached_property
+    def log_probabilities(self) -> FloatArray:
+        """Of the logits, (S, V)."""
+        return log_softmax(self.logits)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GenerationRecord(Record):
+    """What `HFModel.generate` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
+
+    Args:
+        prompt: text and ids.
+        steps: the first returned sequence, token by token.
+        beams: every returned sequence of a beam search; empty for greedy search.
+        beam_cutoff_margin: by how much the last kept candidate beat the first dropped one, at every step of a beam
+            search, nats.
+        text: the first returned sequence decoded, prompt included.
+    """
+
+    kind: ClassVar[str] = "generation"
     prompt: Prompt
-    effective: dict[str, Any]
     steps: tuple[Step, ...]
     beams: tuple[Beam, ...]
-    frontier: tuple[float, ...]
-    blocks: tuple[Block, ...]
+    beam_cutoff_margin: tuple[float, ...]
     text: str
     live: LiveLogits | None = field(default=None, compare=False, repr=False)
-    kind: ClassVar[str] = "generation"
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -163,7 +176,9 @@ def observe_generation(
         effective={**effective, "skip_special_tokens": skip_special_tokens},
         steps=_steps(returned[0], live.log_probabilities, scores, tokenizer),
         beams=_beams(generation, given, returned, tokenizer, skip_special_tokens),
-        frontier=_frontier(generation, effective),
+        beam_cutoff_margin=()
+        if generation.sequence_scores is None
+        else cutoff_margins(generation.scores, int(effective["num_beams"]), effective["eos_token_id"]),
         blocks=fingerprint(forward.hidden_states),
         text=_decode(tokenizer, (*given.ids, *returned[0]), skip_special_tokens),
         live=live,
@@ -197,11 +212,8 @@ def _score_rows(generation: Generation, length: int) -> FloatArray:
     """Return the processed scores that the tokens of the first returned sequence were chosen from, (S, V)."""
     import numpy as np
 
-    if generation.beam_indices is None:
-        rows = [0] * length
-    else:
-        rows = [max(int(row), 0) for row in generation.beam_indices[0, :length]]
-    scores = generation.scores
+    scores, indices = generation.scores, generation.beam_indices
+    rows = [0] * length if indices is None else [max(int(row), 0) for row in indices[0, :length]]
     return np.stack([scores[step, row] for step, row in enumerate(rows)]) if rows else scores[:0, 0]
 
 
@@ -237,10 +249,33 @@ def _beams(
     )
 
 
-def _frontier(generation: Generation, effective: Mapping[str, Any]) -> tuple[float, ...]:
-    if generation.sequence_scores is None:
-        return ()
-    return frontier_gaps(generation.scores, int(effective["num_beams"]), effective["eos_token_id"])
+def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
+    """Return, for every step of a beam search, by how much the last kept candidate beat the first dropped one.
+
+    Follows the running hypotheses from the processed scores alone: at each step the `num_beams` best continuations
+    that do not end in eos run on (Sutskever et al. 2014, §3.2, with finished hypotheses set aside).
+
+    Args:
+        scores: processed log-probabilities of every step, (S, num_beams, V), rows in order of rank.
+        num_beams: hypotheses kept.
+        eos_token_ids: ids that finish a hypothesis.
+
+    Returns:
+        Differences of cumulative log-probability, one a step, `inf` if nothing was dropped.
+    """
+    import numpy as np
+
+    running = np.full(num_beams, -np.inf)
+    running[0] = 0.0  # all beams start equal: only the first counts
+    margins = []
+    for step in scores:
+        candidates = running[:, None] + step
+        candidates[:, list(eos_token_ids)] = -np.inf
+        flat = candidates.reshape(-1)
+        best = np.sort(flat[np.argpartition(flat, -(num_beams + 1))[-(num_beams + 1) :]])[::-1]
+        margins.append(float(best[num_beams - 1] - best[num_beams]) if np.isfinite(best[num_beams]) else float("inf"))
+        running = best[:num_beams]
+    return tuple(margins)
 
 
 def _decode(tokenizer: Any, ids: Sequence[int], skip_special_tokens: bool) -> str:
@@ -252,6 +287,3 @@ def _decode(tokenizer: Any, ids: Sequence[int], skip_special_tokens: bool) -> st
             f"({', '.join(map(str, ids[-_SHOWN_IDS:]))}): {type(error).__name__}: {error}",
             hint="Save the tokenizer that the model was trained with beside it: tokenizer.save_pretrained(folder).",
         ) from error
-
-
-_SHOWN_IDS = 8

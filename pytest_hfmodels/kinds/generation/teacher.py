@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 
 if TYPE_CHECKING:
@@ -47,27 +46,16 @@ def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedMod
 
 
 def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:
-    """Return how far the recorded tokens' processed scores moved while the library generated, up to a divergence.
+    """Return how far the recorded tokens' processed scores moved in `generate`, for the first `count` steps.
 
-    Args:
-        recorded: from the snapshot.
-        observed: with what its steps chose from.
-        count: steps of which both sides have the same tokens before.
+    Both sides must have the same tokens before each of these steps.
     """
     live: Any = observed.live
-    table = log_softmax(live.scores[:count])
-    found = []
+    table, found = log_softmax(live.scores[:count]), []
     for position, step in enumerate(recorded.steps[:count]):
-        if step.id >= table.shape[1] or step.runner_up >= table.shape[1]:
+        if max(step.id, step.runner_up) >= table.shape[1]:
             found.append(math.inf)
             continue
-        now, margin = (
-            float(table[position, step.id]),
-            float(live.scores[position, step.id] - live.scores[position, step.runner_up]),
-        )
-        found.append(max(_apart(step.processed, now), _apart(step.margin, margin)))
+        margin = float(live.scores[position, step.id] - live.scores[position, step.runner_up])
+        found.append(max(abs_diff(step.processed, float(table[position, step.id])), abs_diff(step.margin, margin)))
     return found
-
-
-def _apart(before: float, now: float) -> float:
-    return 0.0 if before == now else float(np.abs(before - now))

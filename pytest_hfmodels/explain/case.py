@@ -1,0 +1,144 @@
+"""One difference to explain: both records, and the model that made the observed one if it is still in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic
+
+from pytest_hfmodels.checkpoints import same_content
+from pytest_hfmodels.explain.budget import Passes
+from pytest_hfmodels.kinds.base import R
+from pytest_hfmodels.kinds.explanation import Evidence, Explanation
+from pytest_hfmodels.kinds.tolerance import floor_of
+from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.shell import command, operand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pytest_hfmodels.kinds.base import Record
+    from pytest_hfmodels.kinds.comparison import Comparison
+    from pytest_hfmodels.kinds.evidence import LiveModel
+    from pytest_hfmodels.kinds.provenance import Provenance
+
+# The package whose releases are the likeliest reason goes first.
+_ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Case(Generic[R]):
+    """Two records that differ.
+
+    Args:
+        comparison: of the two.
+        recorded: from the snapshot.
+        observed: from the test.
+        asked: the settings that the test gave; None if unknown.
+        passes: the model; None if it is no longer in memory.
+    """
+
+    comparison: Comparison
+    recorded: R
+    observed: R
+    asked: Mapping[str, Any] | None = None
+    passes: Passes | None = None
+
+    @classmethod
+    def of(cls, comparison: Comparison, recorded: R, observed: R) -> Case[R]:
+        """Return the case, with the model that made `observed`."""
+        source = getattr(observed.live, "made_by", None)
+        if source is None:
+            return cls(comparison, recorded, observed)
+        passes = None if source.origin is None else Passes(source.origin, source.settings)
+        return cls(comparison, recorded, observed, source.settings, passes)
+
+    @property
+    def origin(self) -> LiveModel | None:
+        """The model; None if it is no longer in memory."""
+        return None if self.passes is None else self.passes.origin
+
+    @property
+    def then(self) -> Provenance:
+        """The environment that recorded."""
+        return self.recorded.provenance
+
+    @property
+    def now(self) -> Provenance:
+        """The environment of the test."""
+        return self.observed.provenance
+
+    @property
+    def floor(self) -> float:
+        """The noise floor."""
+        return floor_of(self.recorded, self.observed)
+
+    @property
+    def part(self) -> str | None:
+        """The changed part of the checkpoint that numbers depend on, or None."""
+        return next((part for part in ("weights", "config") if self.same(part) is False), None)
+
+    def same(self, part: str) -> bool | None:
+        """Return whether a part of the checkpoint has the recorded content; None if its digests cannot be compared."""
+        return same_content(*(getattr(record.checkpoint, part) for record in (self.recorded, self.observed)))
+
+    def because(self, cause: str | None, sentence: str, evidence: Iterable[Evidence] = (), **more: Any) -> Explanation:
+        """Return an explanation; `more` are further fields of it."""
+        return Explanation(self.comparison.verdict, cause, sentence, tuple(evidence), **more)
+
+    def changed_packages(self) -> dict[str, tuple[str, str]]:
+        """Return the packages whose versions differ from the recorded ones, with both versions."""
+        before, now = self.then.versions, self.now.versions
+        names = [*_ORDER, *sorted({*before, *now} - {*_ORDER})]
+        pairs = {name: (before[name], now[name]) for name in names if name in before and name in now}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def machine(self) -> Iterator[str]:
+        """Yield changes of engine, device and CPU."""
+        for what in ("engine", "device", "cpu"):
+            then, now = getattr(self.then, what), getattr(self.now, what)
+            if then != now:
+                yield f"{what} {then} -> {now}"
+        for package, (before, here) in self.changed_packages().items():
+            if package == self.now.engine:
+                yield f"{package} {before} -> {here}"
+
+    def bisections(self, test: str, first: str | None) -> Iterator[str]:
+        """Yield the command that finds the release which changed the output, of `first` or the likeliest package."""
+        changed = self.changed_packages()
+        name = first if first in changed else next(iter(changed), None)
+        if name is not None:
+            good, bad = changed[name]
+            yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", operand(test))
+
+    def changed_overrides(self, only: Iterable[str] | None = None) -> list[str]:
+        """Return the names of configuration fields, or of `only` these, that the test sets otherwise than recorded."""
+        before, now = overrides(self.recorded), overrides(self.observed)
+        names = sorted(before.keys() | now.keys()) if only is None else only
+        return [name for name in names if _shown(before, name) != _shown(now, name)]
+
+    def overrides_sentence(self, names: Iterable[str]) -> str:
+        """Return the sentence that names these fields with both values."""
+        before, now = overrides(self.recorded), overrides(self.observed)
+        pairs = ", ".join(f"{name}: {_shown(before, name):.60} -> {_shown(now, name):.60}" for name in names)
+        return f"the test sets other configuration fields at load: {pairs}"
+
+
+def overrides(record: Record) -> dict[str, Any]:
+    """Return the configuration fields that the test sets at load."""
+    fields: dict[str, Any] = json.loads(record.checkpoint.overrides or "{}")
+    return fields
+
+
+def release_of(record: Record) -> str:
+    """Return the release of transformers that made a record."""
+    return record.provenance.versions.get("transformers", "5.23")
+
+
+def rules_of(record: Record) -> Rules:
+    """Return the rules of that release."""
+    return Rules.of(release_of(record))
+
+
+def _shown(fields: Mapping[str, Any], name: str) -> str:
+    return json.dumps(fields[name]) if name in fields else "(not set)"

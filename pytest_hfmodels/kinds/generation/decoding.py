@@ -1,0 +1,86 @@
+"""Why the same token ids are decoded to another text: the checkpoint's files, the test, a setting, or the release."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.explain.case import rules_of
+from pytest_hfmodels.explain.stages import of_the_tokenizer
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.reference.spaces import clean_up_spaces
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.generation.record import GenerationRecord
+
+_CLEAN_UP = "clean_up_tokenization_spaces"
+_SETTINGS = (_CLEAN_UP, "spaces_between_special_tokens", "skip_special_tokens")
+
+
+def decoding(case: Case[GenerationRecord]) -> Explanation:
+    """Explain a different text of the same ids."""
+    recorded, observed = case.recorded, case.observed
+    evidence = [_other_spelling(recorded, observed)]
+    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
+        said = "the checkpoint's tokenizer files have changed and decode the tokens differently"
+        return case.because("checkpoint:tokenizer", said, evidence)
+    setting = None if case.origin is None else _setting(case, case.origin.tokenizer)
+    found = case.because("decoding", "the same token ids are decoded to a different text", evidence)
+    found = replace(found, package="tokenizers")
+    if setting is not None:
+        name, value = setting
+        words, rules = _change(case, name, value)
+        said = f"{name} was {value} at recording and is {not value} now{words}"
+        said = f"{said}; decoding with {value} gives the recorded text"
+        found = replace(found, sentence=said, package="transformers", rules=rules)
+    ids, skip = [*observed.prompt.ids, *observed.ids], bool(observed.effective.get("skip_special_tokens"))
+    texts = recorded.text, observed.text
+    return of_the_tokenizer(case, found, lambda one: one.decode(ids, skip_special_tokens=skip), texts)
+
+
+def _other_spelling(recorded: GenerationRecord, observed: GenerationRecord) -> Evidence:
+    for position, (before, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
+        if before.text != now.text:
+            said = f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is {now.text!r}"
+            return Evidence(said, {"position": position, "id": before.id})
+    return Evidence("each token alone is spelt as recorded: they are put together otherwise")
+
+
+def _setting(case: Case[GenerationRecord], tokenizer: Any) -> tuple[str, bool] | None:
+    """Return the setting of `decode` that gives both texts with the tokenizer in memory, and its recorded value."""
+    for name in _SETTINGS:
+        try:
+            texts = _texts(case.observed, tokenizer, name)
+        except Exception:  # a custom tokenizer without this setting
+            continue
+        for value in (True, False):
+            if (texts[value], texts[not value]) == (case.recorded.text, case.observed.text):
+                return name, value
+    return None
+
+
+def _texts(record: GenerationRecord, tokenizer: Any, name: str) -> dict[bool, str]:
+    """Return the text of a record's ids with both values of a setting."""
+    ids = [*record.prompt.ids, *record.ids]
+    asked = {"skip_special_tokens": bool(record.effective.get("skip_special_tokens"))}
+    texts = {value: str(tokenizer.decode(ids, **{**asked, name: value})) for value in (True, False)}
+    if name == _CLEAN_UP and texts[True] == texts[False]:  # from 5.7 on True does nothing for byte-level BPE
+        texts[True] = clean_up_spaces(texts[False])
+    return texts
+
+
+def _change(case: Case[GenerationRecord], name: str, value: bool) -> tuple[str, tuple[str, ...]]:
+    """Return which release changed a default, in words and as a rule, if one record is from before and one after."""
+    if name != _CLEAN_UP or case.origin is None:
+        return "", ()
+    then, now = rules_of(case.recorded), rules_of(case.observed)
+    of_files = (getattr(case.origin.tokenizer, "init_kwargs", None) or {}).get(_CLEAN_UP)  # then no default decides
+    if of_files is None and (then.spaces_cleaned_up, now.spaces_cleaned_up) == (value, not value):
+        words = " (the default is True through transformers 4.45.0 and False from 4.45.1 on)"
+        return words, ("spaces_cleaned_up",)
+    if of_files and (then.bpe_keeps_spaces, now.bpe_keeps_spaces) == (not value, value):
+        words = ", in effect (from transformers 5.7 on True does nothing for byte-level BPE)"
+        return words, ("bpe_keeps_spaces",)
+    return "", ()
