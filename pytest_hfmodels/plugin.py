@@ -326,7 +326,7 @@ def _header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
     from pytest_hfmodels.engines.availability import ENGINES, described, installed, usable
     from pytest_hfmodels.reports.terminal import header
 
-    packages = ("transformers", *(described(name).packages[0] for name in ENGINES.names()))
+    packages = ("transformers", *(described(name).package for name in ENGINES.names()))
     versions = [(package, version) for package in packages if (version := installed(package)) is not None]
     source = (
         "bundled and local, hub downloads allowed"

@@ -155,7 +155,7 @@ def _load_provenance(reader: Reader) -> Provenance:
     if engine not in ENGINES.names():
         raise own.error(("engine",), f"unknown engine {engine!r}", f"It is {' or '.join(ENGINES.names())}.")
     other = next((name for name in ENGINES.names() if name != engine and name in versions), None)
-    if other and described(engine).packages[0] not in versions:  # a record lists the version of its own engine
+    if other and described(engine).package not in versions:  # a record lists the version of its own engine
         raise own.error(
             ("engine",),
             f"{engine!r} contradicts the versions, which list only {other}",

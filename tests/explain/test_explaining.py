@@ -14,7 +14,7 @@ import pytest
 from packaging.version import Version
 
 from pytest_hfmodels import ModelCache
-from pytest_hfmodels.engines import LoadedModel
+from pytest_hfmodels.engines.loaded_model import LoadedModel
 from pytest_hfmodels.explain import CAUSES, explain
 from pytest_hfmodels.snapshots import Tolerance, compare
 

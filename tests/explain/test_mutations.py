@@ -292,7 +292,7 @@ def test_a_setting_of_the_tokenizer_that_the_test_has_changed(model: HFModel, mo
 def unwatched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hide every change that a test makes from the plugin."""
     with monkeypatch.context() as patch:
-        patch.setattr("pytest_hfmodels.models.cached_model.Entry.altered", lambda *_, **__: [])
+        patch.setattr("pytest_hfmodels.models.cached_model.CachedModel.altered", lambda *_, **__: [])
         yield
 
 

@@ -230,7 +230,7 @@ def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(
         return found if values.shape[-1] < 300 else (found.values.flip(-1), found.indices.flip(-1))
 
     @contextmanager
-    def deaf(_: Any) -> Iterator[dict[Any, Any]]:
+    def deaf() -> Iterator[dict[Any, Any]]:
         yield {}
 
     monkeypatch.setattr(torch, "topk", worse)
