@@ -5,18 +5,11 @@ kinds and models.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.availability import (
-    Engine,
-    EngineModule,
-    described,
-    missing,
-    register_engine,
-    require_known,
-    usable,
-)
+from pytest_hfmodels.engines.availability import Engine, described, missing, register_engine, require_known, usable
 from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass, Generation, LoadOptions, Task
 from pytest_hfmodels.errors import EngineUnavailable
 
@@ -39,8 +32,8 @@ __all__ = [
 ]
 
 
-def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
-    """Import and return the module of the engine `name`.
+def engine(name: EngineName, *, with_tensorflow: bool = False) -> ModuleType:
+    """Import and return the module of an engine, with `load(folder, task, options)` and `adopt(model)`.
 
     Args:
         name: which one.
@@ -54,9 +47,9 @@ def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
         raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=wanted.install)
     try:
         upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
-        return cast("EngineModule", import_module(wanted.module))
+        return import_module(wanted.module)
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             f"The {name} engine is installed but cannot be imported: {upstream.error_text(error).splitlines()[0]}.",
-            hint=f"Try `python -c 'import {wanted.packages[0]}, transformers'`, fix that, and run again.",
+            hint=f"Try `python -c 'import {wanted.package}, transformers'`, fix that, and run again.",
         ) from error

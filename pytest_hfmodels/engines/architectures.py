@@ -46,12 +46,6 @@ _ADOPT = "Load the model yourself and pass it in: hf_models.adopt(model, tokeniz
 def model_class(transformers: ModuleType, folder: Path, task: Task, choice: str) -> Any:
     """Return the torch class that loads `folder`: an auto class, or a registered architecture's own.
 
-    Args:
-        transformers: the installed release.
-        folder: a checkpoint that `require_loadable` has checked.
-        task: what for.
-        choice: whose code runs a registered architecture.
-
     Raises:
         CheckpointError: the configuration contradicts itself.
         EngineError: the chosen implementation does not exist.
@@ -120,25 +114,22 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
 def _require_same_base(
     transformers: ModuleType, folder: Path, task: Task, kind: str, names: list[str], foreign: list[str]
 ) -> None:
-    mappings, own, family = _mappings(transformers), ARCHITECTURES.get(kind), _family(transformers, kind)
-    wanted = _entries(mappings, _AUTO[task][1], kind) if own is None else tuple(filter(None, [own.classes.get(task)]))
-    others = _ENCODER_DECODERS if task == "text-classification" else _OTHER_BASES
-    several = any(name not in wanted for mapping in others for name in _entries(mappings, mapping, kind))
-    if task == "text-classification" and several:
-        wanted = ()  # a classifier with a decoder has different outputs
+    wanted, several = _wanted(transformers, task, kind)
     if not names and not wanted:
         raise EngineError(
             f"The checkpoint {folder} is a {kind!a} model, which does not run for {task}.", hint=SUPPORTED
         )
     if not names and several:
+        family = _family(transformers, kind)
         raise EngineError(
             f"The checkpoint {folder} names no architecture; {kind!a} could be any of {', '.join(family)}.",
             hint=f'Name it in config.json, as in "architectures": ["{family[0]}"]. {SUPPORTED}',
         )
+    shared = wanted and not several  # the head may differ
     for name in names:
-        if name in wanted or (wanted and not several and name not in foreign):
+        if name in wanted or (shared and name not in foreign):
             continue
-        if wanted and not several and getattr(transformers, name, None) is None:
+        if shared and getattr(transformers, name, None) is None:
             raise EngineError(
                 f"The checkpoint {folder} is a {name!a}, a class that the installed transformers does not have; "
                 f"for {kind!a} it has {wanted[0]}.",
@@ -146,6 +137,20 @@ def _require_same_base(
             )
         instead = f", and {task} would load it as {wanted[0]}" if wanted else ""
         raise EngineError(f"The checkpoint {folder} is a {name!a} ({kind!a}){instead}.", hint=SUPPORTED)
+
+
+def _wanted(transformers: ModuleType, task: Task, kind: str) -> tuple[tuple[str, ...], bool]:
+    """Return the classes that load an architecture for a task, and whether it has several kinds of base."""
+    own = ARCHITECTURES.get(kind)
+    if own is not None:
+        return ((own.classes[task],) if task in own.classes else ()), False
+    mappings = _mappings(transformers)
+    wanted = _entries(mappings, _AUTO[task][1], kind)
+    others = _ENCODER_DECODERS if task == "text-classification" else _OTHER_BASES
+    several = any(name not in wanted for mapping in others for name in _entries(mappings, mapping, kind))
+    if task == "text-classification" and several:
+        return (), True  # a classifier with a decoder has different outputs
+    return wanted, several
 
 
 def _registered(folder: Path) -> Architecture | None:

@@ -5,36 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
-    from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
-    from pytest_hfmodels.engines.loaded_model import LoadedModel
+    from pytest_hfmodels.engines.base import EngineName
 
 PRIMARY = "torch"  # the engine that records snapshots where a test runs on several
-
-
-class EngineModule(Protocol):
-    """The module of an engine."""
-
-    def load(self, folder: Path, task: Task, options: LoadOptions) -> LoadedModel:
-        """Load the safetensors checkpoint in `folder` for `task`.
-
-        Raises:
-            CheckpointError: weights are missing or do not fit the configuration.
-            EngineError: this engine has no such architecture.
-        """
-        ...
-
-    def adopt(self, model: Any) -> LoadedModel:
-        """Take in a model that the user loaded."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -43,17 +24,18 @@ class Engine:
 
     Args:
         name: as in `--hfmodels-engines` and in a test's id.
-        module: dotted name of its `EngineModule`, imported when a test asks for a model.
-        packages: the distributions that a record's numbers depend on, the main one first.
+        module: dotted name of a module with `load(folder, task, options)` and `adopt(model)`, which return a
+            `LoadedModel`; imported when a test asks for a model.
+        package: the one that it runs on, as pip and Python name it; a record keeps its version.
         models: top-level packages of the classes of its models, for `adopt`.
         install: what to type if it is missing.
-        misfit: why it cannot run although its main package is installed, or could be; None if it can.
+        misfit: why it cannot run although its package is installed, or could be; None if it can.
         with_tensorflow: whether transformers is to be imported with TensorFlow.
     """
 
     name: EngineName
     module: str
-    packages: tuple[str, ...]
+    package: str
     models: frozenset[str]
     install: str
     misfit: Callable[[], str | None] = lambda: None
@@ -126,7 +108,7 @@ def missing(name: EngineName) -> str | None:
     if find_spec("transformers") is None:
         return "transformers is not installed"
     wanted = described(name)
-    absent = None if find_spec(wanted.packages[0]) else f"{wanted.packages[0]} is not installed"
+    absent = None if find_spec(wanted.package) else f"{wanted.package} is not installed"
     return wanted.misfit() or absent
 
 
@@ -162,10 +144,6 @@ def require_engines(required: Sequence[EngineName], selected: Sequence[EngineNam
 def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:
     """Return `names` as engine names, in the engines' own order and each once.
 
-    Args:
-        names: what a person wrote.
-        source: where, for the message.
-
     Raises:
         OptionError: one of them is no engine.
     """
@@ -184,8 +162,10 @@ def _tensorflow_misfit() -> str | None:
     transformers = Version(installed("transformers") or "0")
     if transformers.major >= 5:
         return f"transformers {transformers} has no TensorFlow models (removed in 5.0)"
-    tensorflow = installed("tensorflow") if find_spec("tensorflow") else None
-    if tensorflow is not None and Version(tensorflow) >= Version("2.16") and find_spec("tf_keras") is None:
+    tensorflow = installed("tensorflow")
+    if find_spec("tensorflow") is None or tensorflow is None or Version(tensorflow) < Version("2.16"):
+        return None
+    if find_spec("tf_keras") is None:
         return f"tensorflow {tensorflow} needs tf-keras for transformers' models"
     return None
 
@@ -193,14 +173,14 @@ def _tensorflow_misfit() -> str | None:
 TORCH = Engine(
     name="torch",
     module="pytest_hfmodels.engines.torch",
-    packages=("torch",),
+    package="torch",
     models=frozenset({"torch"}),
     install='Install it with `python -m pip install "pytest-hfmodels[torch]"`.',
 )
 TENSORFLOW = Engine(
     name="tensorflow",
     module="pytest_hfmodels.engines.tensorflow",
-    packages=("tensorflow", "tf-keras"),
+    package="tensorflow",
     models=frozenset({"tensorflow", "keras", "tf_keras"}),
     install='Install it with `python -m pip install "pytest-hfmodels[tensorflow]"` (transformers 5 has none).',
     misfit=_tensorflow_misfit,

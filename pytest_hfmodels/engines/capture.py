@@ -68,39 +68,42 @@ def captured_scores() -> Iterator[StepScores]:
     """
     steps: StepScores = {}
 
-    def keep(input_ids: Any, scores: Any, length: Any = None) -> Any:
-        """A logits processor that changes nothing; TensorFlow also passes the number of ids that count."""
-        if length is None:
-            seen = scores.detach().cpu()
-            rows, values = input_ids.tolist(), (seen.float() if seen.element_size() < 4 else seen).numpy()  # bfloat16
-        else:
-            rows, values = input_ids.numpy()[:, : int(length)].tolist(), scores.numpy()
-        for ids, row in zip(rows, values, strict=True):
-            steps.setdefault(tuple(ids), np.array(row))  # a beam search starts with the prompt several times
-        return scores
+    def hear(model: Any, processors: Any, _: Any) -> None:
+        tensorflow = any(base.__name__ == "TFGenerationMixin" for base in type(model).__mro__)
+        processors.insert(0, _TensorFlowListener(steps) if tensorflow else _TorchListener(steps))
 
-    with _listening(lambda _, processors, __: processors.insert(0, _Processor(keep))):
+    with _listening(hear):
         yield steps
 
 
-class _Processor:
-    """Upstream looks at the signature of a processor's `__call__`: TensorFlow's has three arguments."""
+class _TorchListener:
+    """A logits processor that changes nothing; upstream reads from its signature what it takes."""
 
-    def __init__(self, keep: Callable[..., Any]) -> None:
-        self._keep = keep
+    def __init__(self, steps: StepScores) -> None:
+        self._steps = steps
 
-    def __call__(self, input_ids: Any, scores: Any, cur_len: Any = None) -> Any:
-        return self._keep(input_ids, scores, cur_len)
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        seen = scores.detach().cpu()
+        self.keep(input_ids.tolist(), (seen.float() if seen.element_size() < 4 else seen).numpy())  # bfloat16
+        return scores
+
+    def keep(self, rows: list[list[int]], scores: NDArray[Any]) -> None:
+        for ids, row in zip(rows, scores, strict=True):
+            self._steps.setdefault(tuple(ids), np.array(row))  # a beam search starts with the prompt several times
+
+
+class _TensorFlowListener(_TorchListener):
+    """The same, with the number of ids that count."""
+
+    def __call__(self, input_ids: Any, scores: Any, cur_len: Any) -> Any:  # type: ignore[override]
+        self.keep(input_ids.numpy()[:, : int(cur_len)].tolist(), scores.numpy())
+        return scores
 
 
 def active_processors(processors: Any, config: Any) -> dict[str, Any] | None:
     """Return the settings of the logits processors that are on, whoever set them: the caller or the model.
 
     A processor whose setting is unknown is returned by its class name.
-
-    Args:
-        processors: the library's list; anything else returns None.
-        config: the generation configuration as the library resolved it.
     """
     if not isinstance(processors, list):
         return None

@@ -82,12 +82,7 @@ def tokenizer_attributes(tokenizer: Any) -> Iterator[tuple[str, object]]:
 
 
 def is_set_by_upstream(attribute: str, part: Any = None) -> bool:
-    """Return whether upstream itself sets an attribute or a buffer of this name while a model runs.
-
-    Args:
-        attribute: the name.
-        part: the module, if known.
-    """
+    """Return whether upstream itself sets an attribute or a buffer of this name while a model runs."""
     if attribute == "attention_type" and type(part).__name__.startswith("BigBird"):
         return True
     if attribute in _SET_BY_UPSTREAM or attribute.endswith(("_cache", "_cached")) or "hook" in attribute:

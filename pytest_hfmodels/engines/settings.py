@@ -42,10 +42,6 @@ class NotPlainError(ValueError):
 def plain(value: Any) -> Any:
     """Return a setting as TOML holds it, so that it equals what its snapshot reads back.
 
-    Args:
-        value: numbers, text, truth values and sequences of them; arrays and tensors; dicts, of which one with keys
-            other than text (`sequence_bias`) becomes a sorted list of [key, value].
-
     Raises:
         NotPlainError: it is, or holds, something else.
     """
@@ -81,13 +77,7 @@ def given_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def effective_settings(config: Any, settings: Mapping[str, Any], prompt_length: int) -> dict[str, Any]:
-    """Return the settings of a run in release-independent form.
-
-    Args:
-        config: the generation configuration as the library resolved it.
-        settings: what the caller passed; unlisted names are kept if they have a plain form.
-        prompt_length: in tokens; lengths in new tokens are recorded as whole lengths.
-    """
+    """Return the settings of a run in release-independent form."""
     resolved: dict[str, Any] = dict(SETTINGS)
     resolved |= {name: plain(value) for name in SETTINGS if (value := getattr(config, name, None)) is not None}
     eos = resolved["eos_token_id"]

@@ -101,14 +101,6 @@ def require_plausible(folder: Path) -> None:
 def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton | None:
     """Refuse a configuration that describes much more than the weight files hold, without allocating memory.
 
-    Args:
-        folder: the checkpoint.
-        build: builds the model.
-        head: see `LoadOptions`.
-
-    Returns:
-        The model's tensors; None if it cannot be built on the meta device.
-
     Raises:
         CheckpointError: the message names the tensors, or the files hold different values for a tied tensor.
     """
@@ -119,17 +111,7 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
         return None  # loading reports the reason, or the model reads values while it is built
     found = {name: stored.get(skeleton.stored_name(name, stored)) for name in skeleton.shapes}
     _require_dtype(folder, (tensor for tensor in found.values() if tensor and tensor.dtype not in _FLOATS))
-    size = _FACTOR * sum(tensor.size for tensor in stored.values())
-    if sum(map(prod, skeleton.shapes.values())) > size + _MORE_NUMBERS:
-        pairs = [(name, tensor.shape, skeleton.shapes[name]) for name, tensor in found.items() if tensor is not None]
-        check_loaded(
-            folder,
-            missing=[name for name, tensor in found.items() if tensor is None],
-            mismatched=[pair for pair in pairs if pair[1] != pair[2]],
-            head=head,
-        )
-    if sum(skeleton.buffers.values()) > size + _MORE_BUFFERS:
-        raise CheckpointError(f"The configuration of {folder} describes more than its weights hold.", hint=_SAVE_AGAIN)
+    _require_size(folder, skeleton, found, _FACTOR * sum(tensor.size for tensor in stored.values()), head)
     for group in skeleton.tied:
         _require_tied(folder, sorted({name for own in group if (name := skeleton.stored_name(own, stored)) in stored}))
     return skeleton
@@ -137,12 +119,6 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
 
 def require_used(folder: Path, unused: Iterable[str], skeleton: Skeleton | None, expected: Sequence[str]) -> None:
     """Refuse files with tensors that the model did not use, except heads of other tasks.
-
-    Args:
-        folder: the checkpoint.
-        unused: names in the files that neither the loaded model uses nor the release ignores.
-        skeleton: the loaded model's.
-        expected: see `LoadOptions.unused`.
 
     Raises:
         CheckpointError: the message names the tensors.
@@ -204,6 +180,21 @@ def is_head(name: str) -> bool:
 def new_head(shape: tuple[int, ...]) -> Any:
     """Return the fixed numbers of a head without training: no library's initialisation, the same everywhere."""
     return (0.02 * np.sin(np.arange(1, prod(shape) + 1, dtype=np.float64))).reshape(shape).astype(np.float32)
+
+
+def _require_size(
+    folder: Path, skeleton: Skeleton, found: Mapping[str, StoredTensor | None], size: int, head: str
+) -> None:
+    if sum(map(prod, skeleton.shapes.values())) > size + _MORE_NUMBERS:
+        pairs = [(name, tensor.shape, skeleton.shapes[name]) for name, tensor in found.items() if tensor is not None]
+        check_loaded(
+            folder,
+            missing=[name for name, tensor in found.items() if tensor is None],
+            mismatched=[pair for pair in pairs if pair[1] != pair[2]],
+            head=head,
+        )
+    if sum(skeleton.buffers.values()) > size + _MORE_BUFFERS:
+        raise CheckpointError(f"The configuration of {folder} describes more than its weights hold.", hint=_SAVE_AGAIN)
 
 
 def _require_tied(folder: Path, names: list[str]) -> None:

@@ -91,19 +91,16 @@ class TensorFlowModel(LoadedModel):
     ids = np.int32
 
     def tensor(self, values: Any) -> Any:
-        """See `LoadedModel.tensor`."""
         return tf.convert_to_tensor(values)
 
     def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        """See `LoadedModel.run`."""
         return self.model({"input_ids": ids, **mask}, **keywords, output_hidden_states=True, training=False)
 
     def floats(self, tensor: Any) -> FloatArray:
-        """See `LoadedModel.floats`."""
         return np.asarray(tensor).astype(np.float64)
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
-        """See `LoadedModel.labels`; upstream reads no `problem_type` here."""
+        # Upstream reads no `problem_type` here.
         if labels.ndim > 1:
             raise EngineError(
                 "transformers' TensorFlow classifiers take one class index a text, and no rows of labels.",
@@ -112,16 +109,16 @@ class TensorFlowModel(LoadedModel):
         return tf.convert_to_tensor(labels, dtype=tf.float32 if labels.dtype.kind == "f" else tf.int64)
 
     def class_logits(self, logits: FloatArray) -> FloatArray:
-        """See `LoadedModel.class_logits`: through 4.37 one text without labels and pad token is not pooled."""
+        # Through 4.37 one text without labels and pad token is not pooled.
         return logits[:, -1] if logits.ndim == 3 else logits
 
     def beam_indices(self, output: Any) -> IntArray | None:
-        """See `LoadedModel.beam_indices`: in 4.30 the prompt has columns of its own."""
+        # In 4.30 the prompt has columns of its own.
         found = super().beam_indices(output)
         return None if found is None else found[:, -len(output.scores) :]
 
     def weights(self) -> StoredTensors:
-        """See `LoadedModel.weights`; names are TensorFlow's own."""
+        # Names are TensorFlow's own.
         for variable in sorted(self.model.weights, key=lambda variable: str(variable.name)):
             array = np.ascontiguousarray(variable.numpy())
             data = array.reshape(-1).view(np.uint8).data
@@ -129,7 +126,7 @@ class TensorFlowModel(LoadedModel):
             del array, data  # before the next one is copied
 
     def modes(self) -> Mapping[str, object]:
-        """See `LoadedModel.modes`: TensorFlow has no version counters, so this compares only ids; see `weights`."""
+        # TensorFlow has no version counters, so this compares only ids; see `weights`.
         found: dict[str, object] = {f"tensor {variable.name}": id(variable) for variable in self.model.weights}
         found["trainable"] = self.model.trainable
         found.update(module_state.attributes(self.model, "the model"))
@@ -143,7 +140,6 @@ class TensorFlowModel(LoadedModel):
         }
 
     def environment(self) -> Mapping[str, str]:
-        """See `LoadedModel.environment`."""
         return {"dtype": "float32", "attention": "eager", "device": "cpu", "cpu": "unknown"}
 
 

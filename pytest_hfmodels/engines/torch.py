@@ -63,35 +63,30 @@ class TorchModel(LoadedModel):
     call = "forward"
 
     def tensor(self, values: Any) -> torch.Tensor:
-        """See `LoadedModel.tensor`."""
         return torch.as_tensor(np.asarray(values), device=self._device)
 
     def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        """See `LoadedModel.run`."""
         return self.model(ids, **mask, **keywords, output_hidden_states=True)
 
     def floats(self, tensor: Any) -> FloatArray:
-        """See `LoadedModel.floats`."""
         array: FloatArray = tensor.detach().cpu().to(torch.float64).numpy()
         return array
 
     def integers(self, tensor: Any) -> IntArray:
-        """See `LoadedModel.integers`."""
         array: IntArray = tensor.detach().cpu().numpy().astype(np.int64)
         return array
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
-        """See `LoadedModel.labels`; rows of floats have the model's dtype."""
+        # Rows of floats have the model's dtype.
         tensor = self.tensor(labels)
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
 
     def running(self) -> Any:
-        """See `LoadedModel.running`."""
         return inference_mode(self.model)
 
     @contextmanager
     def set_problem_type(self, problem_type: str | None) -> Iterator[None]:
-        """See `LoadedModel.set_problem_type`: upstream keeps what it infers, and then the next call fails."""
+        # Upstream keeps what it infers, and then the next call fails.
         config = self.model.config
         before = getattr(config, "problem_type", None)
         if problem_type is not None:
@@ -102,12 +97,11 @@ class TorchModel(LoadedModel):
             config.problem_type = before
 
     def weights(self) -> StoredTensors:
-        """See `LoadedModel.weights`; a quantized model's state dict has other values, yielded as text."""
+        # A quantized model's state dict has other values, yielded as text.
         for name, value in sorted(self.model.state_dict().items()):
             yield from _stored(name, value)
 
     def unsaved_buffers(self) -> StoredTensors:
-        """See `LoadedModel.unsaved_buffers`."""
         found = {
             f"{prefix}.{name}": module._buffers[name]
             for prefix, module in self.model.named_modules()
@@ -119,7 +113,7 @@ class TorchModel(LoadedModel):
                 yield from _stored(name, buffer)
 
     def modes(self) -> Mapping[str, object]:
-        """See `LoadedModel.modes`: an in-place change increments a tensor's version; a new tensor has a new id."""
+        # An in-place change increments a tensor's version; a new tensor has a new id.
         found: dict[str, object] = {}
         exchanged: set[str] = set()
         for name, module in self.model.named_modules():
@@ -143,7 +137,6 @@ class TorchModel(LoadedModel):
         return found
 
     def environment(self) -> Mapping[str, str]:
-        """See `LoadedModel.environment`."""
         return {
             "dtype": str(getattr(self.model, "dtype", torch.float32)).removeprefix("torch."),
             "attention": str(getattr(self.model.config, "_attn_implementation", None) or "eager"),

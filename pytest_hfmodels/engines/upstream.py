@@ -41,7 +41,9 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
 
                 # Most of what a model needs hangs on these names, which transformers imports when they are asked for.
                 _ = package.AutoModelForCausalLM, package.AutoTokenizer
-    module: ModuleType = sys.modules["transformers"]
+    else:
+        import transformers as package
+    module: ModuleType = package
     return module
 
 
@@ -149,11 +151,6 @@ def torch_keywords(options: LoadOptions) -> dict[str, Any]:
 def require_config_fields(transformers: ModuleType, config: Any, overrides: Mapping[str, Any]) -> None:
     """Refuse overrides that the model's configuration does not have: upstream would take them as its own keywords.
 
-    Args:
-        transformers: the installed release.
-        config: the checkpoint's configuration.
-        overrides: given at load.
-
     Raises:
         OptionError: the message names the argument, and where it belongs or which one is meant.
     """
@@ -199,9 +196,6 @@ def set_checkpoint_name(model: Any, folder: object) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error's class and text, with control characters escaped."""
-    text = "".join(
-        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
-        for letter in str(error).strip()
-    )
+    """Return an error's class and text."""
+    text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

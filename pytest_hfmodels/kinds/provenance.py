@@ -38,7 +38,7 @@ class Provenance:
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
-        packages = ("transformers", "tokenizers", described(loaded.engine).packages[0])
+        packages = ("transformers", "tokenizers", described(loaded.engine).package)
         versions = {package: found for package in packages if (found := installed(package)) is not None}
         return cls(
             engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()

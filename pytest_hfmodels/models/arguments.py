@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_hfmodels.engines import Task, architectures
-from pytest_hfmodels.engines.availability import described, engine_of
+from pytest_hfmodels.engines.availability import engine_of
 from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
@@ -54,41 +54,24 @@ def checkpoint_name(checkpoint: object) -> str:
 
 
 def require_known(**arguments: object) -> None:
-    """Refuse an unknown task, dtype or head.
-
-    Raises:
-        OptionError: the message names the argument, the hint what it may be.
-    """
+    """Refuse an unknown task, dtype or head with an `OptionError`."""
     for name, value in arguments.items():
         if value not in _KNOWN[name]:
             known = ", ".join(word for word in _KNOWN[name] if word)
             raise OptionError(f"Unknown {name} {value!r:.60}.", hint=f"Give one of these, as text: {known}.")
 
 
-def require_options(engine: EngineName, pin: object, unused: object, overrides: Mapping[str, Any]) -> None:
-    """Refuse other arguments of `load` that are of a wrong kind.
-
-    Raises:
-        OptionError: the message names the argument and shows its value.
-    """
-    described(engine)
+def require_options(pin: object, unused: object, overrides: Mapping[str, Any], **texts: object) -> None:
+    """Refuse other arguments of `load` that are of a wrong kind, with an `OptionError` that shows the value."""
+    for name, value in texts.items():
+        if value is not None and (not isinstance(value, str) or not value):
+            raise OptionError(f"{name}={value!r:.60} is no text.", hint=_TEXTS[name])
     if not isinstance(pin, bool):
         raise OptionError(f"pin={pin!r:.60} is neither True nor False.", hint="Pin a dtype with dtype=.")
     if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
         raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
     for name in overrides.keys() & _INSTEAD.keys():
         raise OptionError(f"{name}= is no field of a model's configuration.", hint=_INSTEAD[name])
-
-
-def require_texts(**arguments: object) -> None:
-    """Refuse an optional argument that is neither None nor text.
-
-    Raises:
-        OptionError: naming it.
-    """
-    for name, value in arguments.items():
-        if value is not None and (not isinstance(value, str) or not value):
-            raise OptionError(f"{name}={value!r:.60} is no text.", hint=_TEXTS[name])
 
 
 def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:

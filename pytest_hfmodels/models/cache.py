@@ -13,6 +13,7 @@ from weakref import WeakSet
 from pytest_hfmodels import engines
 from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, ordered_weights_digest, overrides_text, resolve
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
+from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models import adopted, arguments
@@ -23,8 +24,7 @@ from pytest_hfmodels.models.handle import HFModel
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-
-    from pytest_hfmodels.engines.availability import EngineModule
+    from types import ModuleType
 
 # Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
 _ROOM = 3
@@ -66,7 +66,6 @@ class ModelCache:
         self._requests: WeakSet[_Request | _Adoption] = WeakSet()  # those that a handle holds
         self._found: list[_Changes] = []  # while a test is running
         self._unattributed: list[_Changes] = []  # by an unknown test
-        self._tests = 0
         self.loads = 0
 
     def load(
@@ -107,9 +106,9 @@ class ModelCache:
             OptionError: an argument is of another kind.
         """
         name = arguments.checkpoint_name(checkpoint)
-        arguments.require_texts(revision=revision, digest=digest, attention=attention)
+        described(engine)
         arguments.require_known(dtype=dtype, head=head)
-        arguments.require_options(engine, pin, unused, overrides)
+        arguments.require_options(pin, unused, overrides, revision=revision, digest=digest, attention=attention)
         found = self._resolve((name, revision, digest))
         arguments.require_known(task=arguments.infer_task(found) if task is None else task)
         options = LoadOptions(
@@ -166,15 +165,8 @@ class ModelCache:
         """Evict every model that has changed since it was last looked at; yield its description and the changes.
 
         Inspects only models that the test requested or may hold, because each takes milliseconds.
-
-        Args:
-            weights: inspect every model with its weights and tokenizer (at the session's end), and also yield changes
-                whose test is unknown.
-            test: the id of the test that has just run.
-            handed_out: whether the test may hold objects of models that it did not request.
         """
         with PROCESS_LOCK:
-            self._tests += 1
             for key, entry in list(self._entries.items()):
                 if weights or entry.requested or (handed_out and entry.handed_out):
                     self._look_after(key, entry, test, weights=weights)
@@ -197,7 +189,7 @@ class ModelCache:
         """Add a model's changes to `found`; evict it if there are any, or report an adopted one once."""
         changes = entry.new_changes(test, weights=weights)
         since = entry.last_test if changes != [IN_PLACE] and not test else ""
-        entry.seen, entry.last_test = self._tests, test or entry.last_test
+        entry.last_test = test or entry.last_test
         if changes:
             found.append((f"{entry.describe()}{f', after {since}' if since else ''}", changes))
             if not entry.adopted:
@@ -206,7 +198,7 @@ class ModelCache:
     def _mark(self, key: str, entry: CachedModel) -> CachedModel:
         """Note that a test requests a model; do not blame it for changes that other tests made before."""
         with PROCESS_LOCK:
-            if not entry.requested and entry.seen != self._tests and self._entries.get(key) is entry:
+            if not entry.requested and self._entries.get(key) is entry:
                 self._look(key, entry, "", self._unattributed)
             entry.requested = True
         return entry
@@ -224,10 +216,10 @@ class ModelCache:
             return self._entries[key]
 
     def _loaded(self, request: _Request, found: Checkpoint) -> CachedModel:
-        from pytest_hfmodels.models.tokenizer import load_tokenizer  # imports transformers
-
         self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
         task, options, engine = request.task, request.options, self._engine(request.engine)
+        from pytest_hfmodels.models.tokenizer import load_tokenizer  # uses transformers as the engine has imported it
+
         named = request.named  # not the request: a model must not keep its handle
         loaded = engine.load(found.folder, task, options)
         tokenizer = load_tokenizer(found, options.implementation)
@@ -248,7 +240,7 @@ class ModelCache:
         recorded = replace(found, overrides=overrides_text(options.overrides))
         return CachedModel(recorded, task, loaded, tokenizer, before, load=load, load_tokenizer=again)
 
-    def _engine(self, name: EngineName) -> EngineModule:
+    def _engine(self, name: EngineName) -> ModuleType:
         return engines.engine(name, with_tensorflow=self._with_tensorflow)
 
     def _make_room(self, needed: int) -> None:
@@ -328,12 +320,7 @@ class _Adoption:
 
 
 def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return how many bytes this process may still use, or None if unknown (not Linux).
-
-    Args:
-        meminfo: the kernel's own figures.
-        cgroups: the folder with a container's limits.
-    """
+    """Return how many bytes this process may still use, or None if unknown (not Linux)."""
     found = []
     with suppress(OSError, ValueError, StopIteration):
         line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))

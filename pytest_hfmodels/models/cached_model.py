@@ -35,7 +35,6 @@ class CachedModel:
         requested: whether the running test has requested it.
         handed_out: whether a test may hold upstream's own objects, and change them without a request.
         distrusted: whether an explanation found a change that is not looked for after each test.
-        seen: the number of tests at its last inspection.
         last_test: the test before its last inspection.
     """
 
@@ -49,7 +48,6 @@ class CachedModel:
     requested: bool = True
     handed_out: bool = False
     distrusted: bool = False
-    seen: int = 0
     last_test: str = ""
     _before: Fingerprint = field(init=False)
     _changed_by: dict[str, str] = field(default_factory=dict)
@@ -90,12 +88,7 @@ class CachedModel:
         self._others.clear()
 
     def new_changes(self, test: str, *, weights: bool) -> list[str]:
-        """Return what has changed since the last call, and remember the test that did it.
-
-        Args:
-            test: the test that has just run.
-            weights: also read the tokenizer's vocabulary, and every weight if `original` includes them.
-        """
+        """Return what has changed since the last call, and remember the test that did it."""
         small = self.requested and self.checkpoint.origin == "bundled"
         now = self._look(weights=weights or self.distrusted or small, vocabulary=weights or self.distrusted)
         changes = self._before.changes(now)

@@ -42,15 +42,7 @@ class Fingerprint:
     def of(
         cls, loaded: LoadedModel, tokenizer: Any, *, with_weights: bool, with_vocabulary: bool = False
     ) -> Fingerprint:
-        """Take the fingerprint of a model and its tokenizer.
-
-        Args:
-            loaded: the model.
-            tokenizer: its tokenizer, or None.
-            with_weights: also read every weight, to find a write through `.data`, which changes no version. Not done
-                for a model whose weights upstream rescales at the first inference.
-            with_vocabulary: also serialise the tokenizer, which takes a third of a second for 50,000 words.
-        """
+        """Take the fingerprint of a model and its tokenizer."""
         with PROCESS_LOCK:  # a call in another thread may have patched the model
             parts = {
                 **_settings("config", getattr(loaded.model, "config", None)),

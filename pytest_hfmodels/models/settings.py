@@ -29,10 +29,6 @@ _UNREAD = re.compile(r"`model_kwargs` are not used by the model: (\['[^\]]*\])")
 def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
     """Refuse settings that sample, run code, depend on the clock or on a tokenizer, or that the plugin's own call sets.
 
-    Args:
-        settings: what the test gave.
-        config: the model's generation configuration, which may set a time limit.
-
     Raises:
         EngineError: naming the setting.
     """
@@ -63,15 +59,7 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
             "do_sample=True draws tokens at random, and a record must come out the same every time.",
             hint="Leave do_sample out; use greedy or beam search.",
         )
-    limit = given.get("max_time")
-    inherited = None if "max_time" in settings else getattr(config, "max_time", None)
-    if limit is not None or inherited is not None:
-        where = f"The model's max_time of {inherited!r:.40}" if limit is None else f"max_time={limit!r:.40}"
-        do = "Set max_time to None in the model's generation_config" if limit is None else "Leave max_time out"
-        raise EngineError(
-            f"{where} stops generation after that many seconds, so the output depends on the speed of the machine.",
-            hint=f"{do}, and limit the length with max_new_tokens.",
-        )
+    _require_no_time_limit(given.get("max_time"), None if "max_time" in settings else getattr(config, "max_time", None))
 
 
 def require_recordable(settings: Mapping[str, Any]) -> None:
@@ -93,10 +81,6 @@ def require_recordable(settings: Mapping[str, Any]) -> None:
 
 def with_pad(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return `settings` with eos as pad if nothing names one, as upstream does it, without its message.
-
-    Args:
-        config: the model's generation configuration.
-        settings: what the test gave; a `generation_config` among them comes before the model's.
 
     Raises:
         EngineError: the end-of-text id is not a token id.
@@ -145,6 +129,16 @@ def unknown_named(model: Any, settings: Mapping[str, Any]) -> Iterator[None]:
             if meant
             else "It takes the fields of transformers.GenerationConfig.",
         ) from error
+
+
+def _require_no_time_limit(limit: Any, inherited: Any) -> None:
+    if limit is not None or inherited is not None:
+        where = f"The model's max_time of {inherited!r:.40}" if limit is None else f"max_time={limit!r:.40}"
+        do = "Set max_time to None in the model's generation_config" if limit is None else "Leave max_time out"
+        raise EngineError(
+            f"{where} stops generation after that many seconds, so the output depends on the speed of the machine.",
+            hint=f"{do}, and limit the length with max_new_tokens.",
+        )
 
 
 def _is_id(value: Any) -> bool:

@@ -25,7 +25,7 @@ def header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
         config: of the run.
         engines: those that it uses; None for all that are usable.
     """
-    packages = ("transformers", *(described(name).packages[0] for name in ENGINES.names()))
+    packages = ("transformers", *(described(name).package for name in ENGINES.names()))
     versions = [f"{package} {version}" for package in packages if (version := installed(package)) is not None]
     names = usable() if engines is None else engines
     if Session.of(config).options.checkpoints == "hub":

@@ -174,7 +174,7 @@ def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
         what = f"the engine {found.engine!r} is not one of {', '.join(ENGINES.names())}"
         raise file.error(what, *trail, "engine")
     others = [name for name in ENGINES.names() if name != found.engine and name in found.versions]
-    if others and described(found.engine).packages[0] not in found.versions:  # it lists that of its own engine
+    if others and described(found.engine).package not in found.versions:  # it lists that of its own engine
         raise file.error(f"{found.engine!r} contradicts the versions, which list only {others[0]}", *trail, "engine")
     return found
 

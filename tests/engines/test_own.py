@@ -32,7 +32,7 @@ register_architecture(
     Architecture(model_type="toy", classes={"text-generation": "ToyLMHeadModel"}, config="ToyConfig", find=find)
 )
 register_engine(
-    Engine(name="toyrt", module="toyrt_engine", packages=("torch",), models=frozenset(), install="Install it.")
+    Engine(name="toyrt", module="toyrt_engine", package="torch", models=frozenset(), install="Install it.")
 )
 """
 TOY = """

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
-import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from pytest_hfmodels import CheckpointError, EngineError, ModelCache
+from pytest_hfmodels import EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
 
 from ..surroundings import needs_both_engines
@@ -52,48 +50,6 @@ def test_weights_arrive_as_they_are_stored(models: ModelCache) -> None:
     assert len(found) == len(stored) - 1
 
 
-def test_a_new_head_is_the_same_in_both_engines(models: ModelCache) -> None:
-    logits = [
-        models.load("./model", engine=engine, task="text-classification", head="fixed", num_labels=5)
-        .classify("Hi")
-        .logits
-        for engine in ("torch", "tensorflow")
-    ]
-
-    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
-    assert np.abs(logits[0]).max() > 1e-3
-
-
-def test_a_head_that_the_checkpoint_lacks_is_named_or_new(cache: ModelCache, tmp_path: Path) -> None:
-    weights = tiny_weights()
-    del weights["score.weight"]
-    write_checkpoint(tmp_path / "headless", weights=weights)
-
-    with pytest.raises(CheckpointError, match=r"lacks weights that the model needs: .*score"):
-        cache.load("./headless", task="text-classification", engine="tensorflow")
-
-    logits = [
-        cache.load("./headless", task="text-classification", engine=engine, head="fixed").classify("Hi").logits
-        for engine in ("torch", "tensorflow")
-    ]
-    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
-
-
-def test_another_number_of_labels_names_both_shapes(models: ModelCache) -> None:
-    with pytest.raises(CheckpointError) as raised:
-        models.load("./model", task="text-classification", engine="tensorflow", num_labels=5)
-
-    assert "score.weight (expected [5, 32], found [3, 32])" in raised.value.message
-
-
-def test_a_block_that_the_checkpoint_lacks_is_never_filled_in(cache: ModelCache, tmp_path: Path) -> None:
-    weights = {name: array for name, array in tiny_weights().items() if ".h.1.mlp" not in name}
-    write_checkpoint(tmp_path / "damaged", weights=weights)
-
-    with pytest.raises(CheckpointError, match="lacks weights that the model needs"):
-        cache.load("./damaged", engine="tensorflow")
-
-
 def test_an_architecture_that_tensorflow_lacks_is_named(cache: ModelCache, tmp_path: Path) -> None:
     neox = {"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"]}
     small = {"num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64, "vocab_size": 48}
@@ -111,42 +67,6 @@ def test_an_architecture_that_tensorflow_lacks_is_named(cache: ModelCache, tmp_p
 def test_other_dtypes_are_torch_s(models: ModelCache) -> None:
     with pytest.raises(EngineError, match=r"The tensorflow engine runs in float32, and .* was asked for in float64"):
         models.load("./model", engine="tensorflow", dtype="float64")
-
-
-def test_global_state_is_as_before(cache: ModelCache, tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "model")
-    import tensorflow as tf
-
-    tf.random.set_seed(7)
-    expected = [float(tf.random.uniform(())) for _ in range(2)]
-    tf.random.set_seed(7)
-    first = float(tf.random.uniform(()))
-    before = global_state()
-
-    cache.load("./model", engine="tensorflow").generate("Hi", max_new_tokens=1)
-
-    after = global_state()
-    assert {name for name in before if before[name] != after[name]} == set()
-    assert [first, float(tf.random.uniform(()))] == expected
-
-
-def global_state() -> dict[str, Any]:
-    import torch
-
-    return {
-        "random": random.getstate(),
-        "numpy": repr(np.random.get_state()),
-        "torch": torch.get_rng_state().tolist(),
-        "environment": dict(os.environ),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def test_a_pad_token_given_at_load_pads(models: ModelCache) -> None:
-    handle = models.load("./model", engine="tensorflow", pad_token_id=5)
-
-    assert handle.config.pad_token_id == 5
-    assert handle.generate("Hi", max_new_tokens=1).effective["pad_token_id"] == 5
 
 
 def test_a_loss_is_the_mean_over_the_batch(models: ModelCache) -> None:

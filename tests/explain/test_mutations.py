@@ -48,7 +48,7 @@ def unseen_epsilon(model: HFModel, patch: pytest.MonkeyPatch) -> None:
 
 def hide_changes(patch: pytest.MonkeyPatch) -> None:
     """Hide every change that a test makes from the plugin."""
-    patch.setattr("pytest_hfmodels.models.cached_model.Entry.altered", lambda *_, **__: [])
+    patch.setattr("pytest_hfmodels.models.cached_model.CachedModel.altered", lambda *_, **__: [])
 
 
 def larger_weights(model: HFModel, _: pytest.MonkeyPatch) -> None:

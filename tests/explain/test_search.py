@@ -203,7 +203,7 @@ def test_if_there_are_not_as_many_beams_anything_may_stand_in() -> None:
 
 def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(model: HFModel) -> None:
     @contextmanager
-    def deaf(_: Any) -> Iterator[dict[Any, Any]]:
+    def deaf() -> Iterator[dict[Any, Any]]:
         yield {}
 
     def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,8 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
         ({"attention": True}, "attention=True is no text.", '"eager"'),
         ({"revision": 5}, "revision=5 is no text.", "40 hexadecimal digits"),
         ({"digest": b"x"}, "digest=b'x' is no text.", "sha256:"),
+        ({"engine": "jax"}, "Unknown engine 'jax'.", "torch and tensorflow"),
+        ({"head": "old"}, "Unknown head 'old'.", "fixed"),
         ({"task": ""}, "Unknown task ''.", "text-generation, text-classification"),
     ],
 )

@@ -12,8 +12,9 @@ from weakref import ref
 
 import pytest
 
-from pytest_hfmodels import CheckpointError, EngineError, HFModelsError, ModelCache
+from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.models.arguments import infer_task
+from pytest_hfmodels.models.cache import free_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,19 +30,6 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
     del models
     shutil.copytree(tiny_gpt2, tmp_path / "model")
     return ModelCache(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"task": "summarization"}, "Unknown task 'summarization'."),
-        ({"engine": "jax"}, "Unknown engine 'jax'."),
-        ({"head": "old"}, "Unknown head 'old'."),
-    ],
-)
-def test_a_word_that_load_does_not_know_is_refused(cache: ModelCache, arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(HFModelsError, match=said):
-        cache.load("./model", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -277,15 +265,6 @@ def test_low_memory_releases_models_without_a_handle(
     assert cache.loads == 3
 
 
-def test_a_model_s_handle_keeps_it(cache: ModelCache, tmp_path: Path) -> None:
-    shutil.copytree(tmp_path / "model", tmp_path / "second")
-    held = cache.load("./model").model
-    cache.load("./second")
-
-    assert cache.load("./model").model is held
-    assert cache.loads == 2
-
-
 def test_calls_from_several_threads_do_not_mix(cache: ModelCache) -> None:
     handle = cache.load("./model")
     settings: list[dict[str, Any]] = [
@@ -462,3 +441,47 @@ def test_each_test_records_the_weights_that_it_wrote(project: Project) -> None:
 
     digests = {text.split('weights = "')[1].split('"')[0] for text in project.snapshots.values()}
     assert len(digests) == 2
+
+
+MIB = 1024 * 1024
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"meminfo": "MemTotal: 9 kB\nMemAvailable:    2048 kB\n"}, 2 * MIB),
+        ({"meminfo": "MemAvailable: 2048 kB", "memory.max": "max", "memory.current": "5", "memory.stat": ""}, 2 * MIB),
+        (  # cached files can be dropped
+            {
+                "meminfo": "MemAvailable: 9999999 kB",
+                "memory.max": f"{8 * MIB}\n",
+                "memory.current": f"{7 * MIB}\n",
+                "memory.stat": f"anon 3\ninactive_file {4 * MIB}\n",
+            },
+            5 * MIB,
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": f"{8 * MIB}",
+                "memory/memory.usage_in_bytes": f"{9 * MIB}",
+                "memory/memory.stat": "total_inactive_file 0",
+            },
+            0,
+        ),
+        ({"meminfo": "nothing of the kind"}, None),
+        ({}, None),
+    ],
+)
+def test_free_memory_is_what_machine_and_container_leave(
+    tmp_path: Path, files: dict[str, str], free: int | None
+) -> None:
+    folder = write(tmp_path, files)
+
+    assert free_memory(meminfo=folder / "meminfo", cgroups=folder) == free

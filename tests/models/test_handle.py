@@ -111,10 +111,3 @@ def test_the_end_of_text_pads_where_the_model_has_no_pad_token(bot: HFModel) -> 
     assert bot.config.pad_token_id is None
     assert bot.generate("Hi", max_new_tokens=1).effective["pad_token_id"] == 256
     assert bot.generate("Hi", max_new_tokens=1, pad_token_id=3).effective["pad_token_id"] == 3
-
-
-def test_a_pad_token_given_at_load_is_used(models: ModelCache) -> None:
-    handle = models.load("./model", pad_token_id=5)
-
-    assert handle.config.pad_token_id == 5
-    assert handle.generate("Hi", max_new_tokens=1).effective["pad_token_id"] == 5
