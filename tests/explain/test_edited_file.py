@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.snapshots import Verdict
 
-from .asking import BEAMS, ask, classify, generate, searches, stored, told
+from .asking import BEAMS, all_said, ask, classify, generate, searches, stored
 
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
@@ -92,4 +92,4 @@ def test_a_token_outside_a_vocabulary_that_has_shrunk_is_the_checkpoint_s(model:
     found = ask(stored(replace(observed, steps=(replace(first, id=300), *others), checkpoint=seen)), observed)
 
     assert found.cause == "checkpoint:config"
-    assert "the file names token 300, but the vocabulary of the model has 257 tokens" in told(found)
+    assert "the file names token 300, but the vocabulary of the model has 257 tokens" in all_said(found)

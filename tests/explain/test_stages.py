@@ -13,7 +13,7 @@ from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import CHECKPOINT, EFFECTIVE, PROMPT, STEPS, classification, generation, live, moved, provenance
-from .asking import TEST, ask, told
+from .asking import TEST, all_said, ask
 
 OTHER_FILES = replace(CHECKPOINT, tokenizer="sha256:other")
 TIED = replace(STEPS[1], margin=0.0)
@@ -68,7 +68,7 @@ def test_records_without_a_model(recorded: Any, observed: Any, verdict: str, cau
     found = ask(recorded, observed)
 
     assert (found.verdict, found.cause) == (verdict, cause)
-    assert said in told(found)
+    assert said in all_said(found)
 
 
 @pytest.mark.parametrize(

@@ -118,15 +118,14 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if unstated:
         said = f"the reference does not state {', '.join(unstated)}, so that the search cannot be checked"
         return SearchFinding(None, said)
-    beams = bool(observed.beams)
-    captured: StepScores = {} if beams else _of_the_test(observed, settings, floor)
-    captured = captured or passes.generate(observed.prompt.ids, **(_TO_THE_END if beams else {}))
+    captured = _captured(observed, passes, settings, floor)
     if not captured:
         return SearchFinding(None, "this model's generate cannot be listened to, so that the search cannot be checked")
     moved = _while_generating(captured, recorded, teacher)
     alike = moved <= 2 * floor
     if not alike and generating > 2 * floor:
         return _cache(moved, floor)
+    beams = bool(observed.beams)
     if alike:  # else this model has always been another with its cache, as Transformer-XL is in a beam search
         for position, known in enumerate(teacher.logits):  # where the library went another way, the recorded one
             ids = (*recorded.prompt.ids, *recorded.ids[:position])
@@ -136,6 +135,13 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if found.cause is None and generating > 2 * floor:
         return _processors(case, teacher, settings, floor, found)
     return found
+
+
+def _captured(observed: GenerationRecord, passes: Passes, settings: Settings, floor: float) -> StepScores:
+    """Return what every step of the library's search chose from: as the test has seen it, or of one more `generate`."""
+    if observed.beams:
+        return passes.generate(observed.prompt.ids, **_TO_THE_END)
+    return _of_the_test(observed, settings, floor) or passes.generate(observed.prompt.ids)
 
 
 def reference_settings(effective: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -260,9 +266,9 @@ def _judged(sides: _Sides) -> SearchFinding:
         said = "the search picks the same tokens; only the model's numbers moved"
         return SearchFinding(None, said, alike=True)
     if of_recorded is None:
-        told = f"the reference gives both outputs on today's scores, by decisions closer than {2 * sides.floor:.2g}"
+        close = f"the reference gives both outputs on today's scores, by decisions closer than {2 * sides.floor:.2g}"
         said = "the same search can give either: a decision is too close to call"
-        return SearchFinding(None, said, (Evidence(told),), tie=True)
+        return SearchFinding(None, said, (Evidence(close),), tie=True)
     if before != here and sides.objection(sides.recorded, before) is None:
         return _another_rule(sides, before, here)
     said = "the search does what it should with today's scores, and the recorded output is none of it"
@@ -300,12 +306,12 @@ def _bearing(rules: Rules, settings: Settings) -> Rules:
 def _not_by_the_rules(sides: _Sides, of_observed: str, of_recorded: str | None) -> SearchFinding:
     engine = sides.observed.provenance.engine
     if engine != "torch" and sides.recorded.provenance.engine == "torch":
-        told = Evidence(f"on {engine}'s scores the reference says: {of_observed:.200}")
-        return SearchFinding("search", f"{engine}'s search is not torch's, which recorded the output", (told,))
+        evidence = Evidence(f"on {engine}'s scores the reference says: {of_observed:.200}")
+        return SearchFinding("search", f"{engine}'s search is not torch's, which recorded the output", (evidence,))
     what = "gives the recorded output" if of_recorded is None else "gives another"
     rules = f"the library chooses otherwise than by the rules of {release_of(sides.observed)}"
-    told = Evidence(f"against today's output: {of_observed:.200}")
-    return SearchFinding("search", f"{rules}: the reference, on the same scores, {what}", (told,))
+    evidence = Evidence(f"against today's output: {of_observed:.200}")
+    return SearchFinding("search", f"{rules}: the reference, on the same scores, {what}", (evidence,))
 
 
 def _deciding(sides: _Sides, before: Rules, here: Rules) -> list[str]:
@@ -364,9 +370,9 @@ def _while_generating(captured: StepScores, recorded: GenerationRecord, teacher:
 
 def _cache(moved: float, floor: float) -> SearchFinding:
     said = "while it generates, with its cache, the model says something else than in one pass without"
-    told = f"with the cache log-probabilities are up to {moved:.2g} from those without (noise floor {floor:.2g}), "
+    far = f"with the cache log-probabilities are up to {moved:.2g} from those without (noise floor {floor:.2g}), "
     figures = {"drift": moved, "noise_floor": floor}
-    return SearchFinding("forward", said, (Evidence(f"{told}and those without are as recorded", figures),))
+    return SearchFinding("forward", said, (Evidence(f"{far}and those without are as recorded", figures),))
 
 
 def _processors(
@@ -377,9 +383,9 @@ def _processors(
         moved = max(_processed_diffs(case.recorded, teacher, settings, rules_of(record)), default=0.0)
         if moved <= 2 * floor:
             said = "the logits processors do otherwise than recorded; the reference, by the rules of "
-            told = f"from the recorded processed scores it is at most {moved:.2g} away"
+            far = f"from the recorded processed scores it is at most {moved:.2g} away"
             sentence = f"{said}{release_of(record)}, gives the recorded scores"
-            return SearchFinding("search", sentence, (Evidence(told, {"drift": moved}),))
+            return SearchFinding("search", sentence, (Evidence(far, {"drift": moved}),))
     if not found.alike:
         return found
     said = "the scores that the search chose from moved, and no release's logits processors account for it"
