@@ -41,27 +41,16 @@ _HARMLESS = frozenset({"skip_special_tokens", "do_sample", "use_cache", "top_k",
 
 # The rules of `Rules` that can matter for one unpadded prompt: what each means if it holds, and settings of which it
 # needs one (`eos`: several ids).
+_DECAY = ("exponential_decay_length_penalty",)
 RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "length_penalty_counts_prompt": ("the length penalty counts the prompt (before 4.36)", ()),
-    "ended_beams_first": (
-        "at the length limit, ended beams come before better ones that have not ended (before 4.50)",
-        (),
-    ),
+    "ended_beams_first": ("at the length limit, ended beams come before better unended ones (before 4.50)", ()),
     "only_ended_beams": ("at the length limit, beams that have not ended count only if none has (TensorFlow)", ()),
     "first_eos_stands_for_all": ("whichever eos ended a beam, the first one is returned (before 4.50)", ("eos",)),
     "rows_stop_together": ("a batch's prompts stop only together (4.50 to 4.53)", ()),
-    "spare_beams_for_one_eos": (
-        "a step looks at two candidates a beam, however many eos there are (before 4.32)",
-        ("eos",),
-    ),
-    "decay_multiplies": (
-        "the decaying length penalty multiplies the score of eos (before 4.34)",
-        ("exponential_decay_length_penalty",),
-    ),
-    "decay_frees_the_banned": (
-        "the decaying length penalty makes a banned eos NaN (4.34 to 5.18)",
-        ("exponential_decay_length_penalty",),
-    ),
+    "spare_beams_for_one_eos": ("a step looks at two candidates a beam for any number of eos (before 4.32)", ("eos",)),
+    "decay_multiplies": ("the decaying length penalty multiplies the score of eos (before 4.34)", _DECAY),
+    "decay_frees_the_banned": ("the decaying length penalty makes a banned eos NaN (4.34 to 5.18)", _DECAY),
     "minus_infinity_stays": ("remove_invalid_values leaves -inf as it is (before 4.36)", ("remove_invalid_values",)),
     "sequences_need_their_length": (
         "a bias or bad word of n tokens waits until n tokens are there (4.31 to 5.17)",
