@@ -163,15 +163,15 @@ class DriftProbe:
     def shares_sentence(self, least: float = 0.0) -> str | None:
         """Return which share of the movement each kept setting explains; None if no share reaches `least`."""
         shares = [*([(_LOADING, self._afresh)] if self._afresh else []), *self.shares]
-        told = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
-        return f"{' and '.join(told)}; the rest remains" if told else None
+        parts = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
+        return f"{' and '.join(parts)}; the rest remains" if parts else None
 
     def rest_sentence(self, sentence: str) -> str:
         """Return a sentence about the unexplained rest, after the shares that are explained."""
         shares = self.shares_sentence(_WORTH_SAYING)
         return sentence if shares is None else f"{shares}: {sentence}"
 
-    def told(self) -> Iterator[Evidence]:
+    def outcomes(self) -> Iterator[Evidence]:
         """Yield what each ablation did to the movement."""
         for ablation in self.ablations:
             sides = (ablation.before, ablation.after)
@@ -232,7 +232,7 @@ class DriftProbe:
 
     def _as_recorded(self) -> Explanation | None:
         """Load the model in the recorded dtype, then also with the recorded attention; keep what explains a part."""
-        then, now, kept = self.case.then, self.case.now, {}
+        then, now, dtype = self.case.then, self.case.now, dict[str, str]()
         if then.dtype != now.dtype:
             what, floor = f"{then.dtype} instead of {now.dtype}", noise_floor(then.dtype, same_engine=True)
             load = self.attempt(what, partial(self.origin.again, dtype=then.dtype), floor)
@@ -242,21 +242,21 @@ class DriftProbe:
             if load is not None:
                 self._tried.add("dtype")
                 self._keep(then.dtype, load)
-                kept = {"dtype": then.dtype}
-        return self._attention(kept)
+                dtype = {"dtype": then.dtype}
+        return self._attention(dtype)
 
-    def _attention(self, kept: dict[str, str]) -> Explanation | None:
+    def _attention(self, dtype: dict[str, str]) -> Explanation | None:
         """Load the model with the recorded attention or, if that is in use already, with the other kernel."""
         then, now = self.case.then, self.case.now
         attention = then.attention if then.attention != now.attention else _OTHER_KERNEL.get(now.attention)
         if attention is None:
             return None
         words = f"{attention} attention"
-        what = f"{then.dtype} and {words} instead of {now.dtype} and {now.attention}" if kept else ""
+        what = f"{then.dtype} and {words} instead of {now.dtype} and {now.attention}" if dtype else ""
         what = what or f"{words} instead of {now.attention}"
-        load = self.attempt(what, partial(self.origin.again, **kept, attention=attention))
+        load = self.attempt(what, partial(self.origin.again, **dtype, attention=attention))
         if load is not None and load.returns:
-            return self._of_both(words) if kept else self._of_the_kernel(what)
+            return self._of_both(words) if dtype else self._of_the_kernel(what)
         if load is not None and then.attention != now.attention:
             self._tried.add("attention")
             self._keep(words, load)

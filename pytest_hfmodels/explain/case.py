@@ -50,8 +50,8 @@ class Case(Generic[R]):
         source = getattr(observed.live, "made_by", None)
         if source is None:
             return cls(comparison, recorded, observed)
-        passes = None if source.origin is None else Passes(source.origin, source.settings)
-        return cls(comparison, recorded, observed, source.settings, passes)
+        origin = source.origin
+        return cls(comparison, recorded, observed, source.settings, origin and Passes(origin, source.settings))
 
     @property
     def origin(self) -> LiveModel | None:

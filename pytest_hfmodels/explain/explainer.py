@@ -79,7 +79,7 @@ class Explainer(Generic[R]):
         if proven is None or not any(ablation.returns for ablation in probe.ablations):
             found = of_checkpoint(case, case.part)
             proven = replace(found, sentence=probe.rest_sentence(found.sentence))
-        return concluded(probe, proven, [*evidence, *probe.told(), *probe.evidence])
+        return concluded(probe, proven, [*evidence, *probe.outcomes(), *probe.evidence])
 
     def within_the_floor(
         self, case: Case[R], drift: float, evidence: Sequence[Evidence], *, always: bool = False
@@ -88,7 +88,7 @@ class Explainer(Generic[R]):
         probe = self.probe(case, drift)
         other = case.then.dtype != case.now.dtype or case.then.attention != case.now.attention or any(case.machine())
         proven = probe.ablate(surroundings=always or other) or case.because(None, self._unknown(case))
-        return concluded(probe, proven, [*evidence, *probe.told(), *probe.evidence])
+        return concluded(probe, proven, [*evidence, *probe.outcomes(), *probe.evidence])
 
     def without_model(self, case: Case[R], evidence: Sequence[Evidence]) -> Explanation:
         """Explain from the evidence alone, because the model that made the record is no longer in memory."""
@@ -131,7 +131,7 @@ class Explainer(Generic[R]):
         if proven is None:
             said = f"the forward pass differs{from_there_on(block)}"
             proven = case.because("forward", probe.rest_sentence(said))
-        evidence = [*evidence[:1], *found, *probe.told(), *evidence[1:], *probe.evidence]
+        evidence = [*evidence[:1], *found, *probe.outcomes(), *evidence[1:], *probe.evidence]
         return replace(concluded(probe, proven, evidence), block=block)
 
 

@@ -59,12 +59,12 @@ def separate_final_norm(
 def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evidence | None]:
     """Compare `stated`, a right layer norm of what the block gives now, with both sides."""
     size, before, now = (block_diff(*pair) for pair in ((recorded, observed), (recorded, stated), (stated, observed)))
-    told = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
+    said = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
     if before <= size / _SETTLES:
-        return FINAL_NORM, Evidence(f"{told} as recorded", {"relative": before})
+        return FINAL_NORM, Evidence(f"{said} as recorded", {"relative": before})
     if now <= size / _SETTLES:
-        return recorded.name, Evidence(f"{told} what the norm gives", {"relative": now})
-    return f"{recorded.name} or {FINAL_NORM}", Evidence(f"{told} neither as recorded nor what the norm gives")
+        return recorded.name, Evidence(f"{said} what the norm gives", {"relative": now})
+    return f"{recorded.name} or {FINAL_NORM}", Evidence(f"{said} neither as recorded nor what the norm gives")
 
 
 def block_diff(before: Block, now: Block) -> float:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_hfmodels.explain.final_norm import FINAL_NORM, block_diff, separate_final_norm
 from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ _OF_FLOOR = 0.1
 _CARRIED_ON = 1e-3  # of the largest difference: less may be rounding from earlier blocks
 _JUMP = 20  # a block is at fault if its difference is this many times larger than any before it
 _SHORTLY = "at or shortly before "
-NOISE_FLOOR = noise_floor("float32", same_engine=True)  # nats
 
 
 def largest(values: Sequence[float]) -> float:
@@ -43,7 +41,7 @@ class FirstDifference(NamedTuple):
     certain: bool = True
 
 
-def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: float = NOISE_FLOOR) -> FirstDifference:
+def first_block(recorded: Sequence[Block], observed: Sequence[Block], floor: float) -> FirstDifference:
     """Return the first block whose output differs, given fingerprints in order, and the noise floor (nats)."""
     names = [block.name for block in recorded]
     if names != [block.name for block in observed]:
@@ -83,7 +81,7 @@ def where(
     observed: Sequence[Block],
     model: Any,
     run: Callable[[], object],
-    floor: float = NOISE_FLOOR,
+    floor: float,
 ) -> tuple[str | None, list[Evidence]]:
     """Return the first part of the model whose output differs, with the evidence.
 

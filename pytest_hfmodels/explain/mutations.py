@@ -134,6 +134,6 @@ def _listed(changes: Sequence[str]) -> str:
     alike: dict[str, list[str]] = {}
     for one in changes:
         alike.setdefault(_NAMED.sub(r"\1", one), []).append(one)
-    told = [f"{those[0]:.120}{f', and {len(those) - 1} more so' if those[1:] else ''}" for those in alike.values()]
-    more = len(told) - _SHOWN
-    return f"{'; '.join(told[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"
+    shown = [f"{those[0]:.120}{f', and {len(those) - 1} more so' if those[1:] else ''}" for those in alike.values()]
+    more = len(shown) - _SHOWN
+    return f"{'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"

@@ -70,7 +70,7 @@ def ask(recorded: Record, observed: Record, *, tolerance: float = 1e-4) -> Expla
     return found
 
 
-def told(explanation: Explanation) -> str:
+def all_said(explanation: Explanation) -> str:
     """Return all that an explanation says."""
     return "\n".join([explanation.sentence, *(evidence.what for evidence in explanation.evidence)])
 

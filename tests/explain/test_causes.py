@@ -25,6 +25,7 @@ from .asking import (
     RELEASE,
     TEST,
     after,
+    all_said,
     ask,
     blocks_shifted,
     classify,
@@ -32,7 +33,6 @@ from .asking import (
     needs_sdpa,
     searches,
     stored,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def test_a_fault_of_a_release(
     found = after(fault, model, versions=versions, **settings)
 
     assert (found.cause, found.verdict in ("drift", "changed")) == (cause, True)
-    assert said in told(found)
+    assert said in all_said(found)
     assert found.suggests[0].startswith(f"hfmodels bisect {suggested} --good {versions[suggested]} --bad ")
 
 
@@ -161,7 +161,7 @@ def test_a_default_that_no_release_has_changed_is_not_blamed_on_one(model: HFMod
 
     assert (found.cause, found.rules) == (None, ())
     assert "its default is the same in all releases" in found.sentence
-    assert "repetition_penalty 1.3 -> 1.0" in told(found)
+    assert "repetition_penalty 1.3 -> 1.0" in all_said(found)
     assert "--good 4.36.2" in found.suggests[0]
 
 
@@ -193,7 +193,7 @@ def test_another_checkpoint(
     found = ask(stored(generate(model, **settings)), generate(models.load(other(**change)), **settings))
 
     assert (found.cause, found.suggests, found.ablations) == (cause, (), ())
-    assert said in told(found)
+    assert said in all_said(found)
 
 
 # -- dtype, attention, machine -----------------------------------------------------------------------------------------
@@ -237,8 +237,8 @@ def test_the_sentence_about_a_dtype_does_not_contradict_the_verdict(model: HFMod
     found = ask(recorded, half)
 
     assert found.cause == "dtype"
-    assert "within the noise floor" not in told(found)
-    assert "beyond the tolerance of 0.0001" in told(found)
+    assert "within the noise floor" not in all_said(found)
+    assert "beyond the tolerance of 0.0001" in all_said(found)
 
 
 def test_the_evidence_gives_a_tolerance_below_the_noise_floor(model: HFModel) -> None:
@@ -247,7 +247,7 @@ def test_the_evidence_gives_a_tolerance_below_the_noise_floor(model: HFModel) ->
 
     found = ask(replace(recorded, steps=steps), generate(model), tolerance=1e-7)
 
-    assert "beyond the tolerance of 1e-07 and within the noise floor of 2e-05" in told(found)
+    assert "beyond the tolerance of 1e-07 and within the noise floor of 2e-05" in all_said(found)
     assert "beyond this test's tolerance of 1e-07" in found.sentence
 
 
@@ -270,7 +270,7 @@ def test_a_dtype_and_a_fault_at_once(model: HFModel, models: ModelCache, amount:
         found = ask(recorded, generate(half))
 
     assert (found.cause, found.block) == ("forward", "block 2")
-    share = re.search(r"float32 explains (\d+) % of the movement; the rest remains", told(found))
+    share = re.search(r"float32 explains (\d+) % of the movement; the rest remains", all_said(found))
     ablation = found.ablations[0]
     assert share is not None
     assert int(share[1]) == max(0, round(100 * (1 - (ablation.after or 0) / (ablation.before or 1))))
@@ -552,7 +552,7 @@ def test_labels_that_are_read_otherwise(classifier: HFModel) -> None:
     found = ask(stored(replace(record, inputs=rows)), record)
 
     assert found.cause == "decoding"
-    assert f"'{rows[0].label}' is '{record.inputs[0].label}' now" in told(found)
+    assert f"'{rows[0].label}' is '{record.inputs[0].label}' now" in all_said(found)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.engines import upstream
 
-from .asking import ask, stored, told
+from .asking import all_said, ask, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def test_a_difference_says_which_side_contradicts_itself(
         explained = ask(stored(sound), unsound) if broken == "now" else None
     explained = explained or ask(stored(unsound), sound)
 
-    assert [side for side, words in SIDES.items() if words in told(explained)] == [broken]
+    assert [side for side, words in SIDES.items() if words in all_said(explained)] == [broken]
 
 
 def test_with_a_logits_processor_neither_side_contradicts_itself(models: ModelCache) -> None:
@@ -110,7 +110,7 @@ def test_with_a_logits_processor_neither_side_contradicts_itself(models: ModelCa
     with cache_broken(bot.model):
         unsound = bot.generate("Hello", **settings)
 
-    assert not any(words in told(ask(stored(unsound), sound)) for words in SIDES.values())
+    assert not any(words in all_said(ask(stored(unsound), sound)) for words in SIDES.values())
 
 
 @pytest.mark.skipif(

@@ -6,7 +6,10 @@ import copy
 import gc
 import pickle
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
+from threading import RLock
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +18,10 @@ from packaging.version import Version
 from pytest_hfmodels import ModelCache
 from pytest_hfmodels.engines.loaded_model import LoadedModel
 from pytest_hfmodels.explain import CAUSES, explain
+from pytest_hfmodels.explain.budget import OutOfPassesError, Passes
 from pytest_hfmodels.snapshots import Tolerance, compare
 
-from ..example_records import STEPS, classification, generation, live, moved, swapped
+from ..example_records import generation, moved
 from .asking import BEAMS, CLASSIFIER, RELEASE, TEST, ask, blocks_shifted, classify, generate, stored
 from .test_causes import second_best, worse_beams
 
@@ -90,6 +94,26 @@ def test_a_greedy_search_is_judged_by_what_the_test_has_seen(
     assert (found.cause, counted["generate"]) == ("search", 0)
 
 
+@pytest.mark.parametrize(
+    ("calls", "most"),
+    [
+        ([lambda passes: passes.forward([[1]]), lambda passes: passes.classify([[1]], None)], 8),
+        ([lambda passes: passes.generate([1])], 1),
+    ],
+    ids=["forward passes of any kind", "generate"],
+)
+def test_no_explanation_can_exceed_the_budget(calls: list[Any], most: int) -> None:
+    answers = dict.fromkeys(("forward", "classify", "generate"), lambda *_: ())
+    origin: Any = SimpleNamespace(loaded=SimpleNamespace(model=SimpleNamespace(), lock=RLock(), **answers))
+    passes, asked = Passes(origin, {}), cycle(calls)
+
+    for _, call in zip(range(most), asked, strict=False):
+        call(passes)
+
+    with pytest.raises(OutOfPassesError):
+        next(asked)(passes)
+
+
 def test_rounding_is_explained_without_another_search(models: ModelCache, counted: dict[str, int]) -> None:
     observed = generate(models.load("./model"), **BEAMS)
     steps = tuple(replace(step, log_probability=step.log_probability + 3e-7) for step in observed.steps)
@@ -159,17 +183,6 @@ def test_what_cannot_be_told_says_what_would_tell() -> None:
     assert found.cause is None
     assert "no longer in memory" in found.sentence
     assert found.suggests == (f"hfmodels bisect transformers --good 4.49.0 --bad 4.57.6 -- '{TEST}'",)
-
-
-def test_records_without_a_model_are_explained_by_their_evidence() -> None:
-    recorded = generation()
-    other = replace(recorded.checkpoint, weights="sha256:other")
-    steps = swapped(1, replace(STEPS[1], id=14, text=" but"))
-
-    assert ask(recorded, generation(moved(0, by=1.0), checkpoint=other)).cause == "checkpoint:weights"
-    assert ask(recorded, classification()).cause == "test"
-    assert ask(recorded, generation(steps, live=live(steps, drift=-1.0))).cause is None
-    assert ask(recorded, generation(text="other")).cause == "decoding"
 
 
 def test_a_record_keeps_no_model_alive_and_can_be_copied(project: Project) -> None:

@@ -15,7 +15,7 @@ from pytest_hfmodels.kinds import Block
 from pytest_hfmodels.kinds.evidence import fingerprint
 
 from ..surroundings import needs_both_engines
-from .asking import ask, blocks_shifted, classify, generate, searches, stored, told
+from .asking import all_said, ask, blocks_shifted, classify, generate, searches, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
 
     assert (found.cause, found.block) == ("forward", "final norm")
     assert found.sentence == "the forward pass differs, starting at the final norm"
-    assert "a layer norm of what the block gives now is as recorded" in told(found)
+    assert "a layer norm of what the block gives now is as recorded" in all_said(found)
 
 
 def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
@@ -97,7 +97,7 @@ def test_a_fault_in_the_last_block_is_not_the_norm_s(model: HFModel, amount: flo
         found = ask(recorded, generate(model), tolerance=1e-6)
 
     assert (found.cause, found.block) == ("forward", "block 2")
-    assert "a layer norm of what the block gives now is what the norm gives" in told(found)
+    assert "a layer norm of what the block gives now is what the norm gives" in all_said(found)
 
 
 def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
@@ -111,7 +111,7 @@ def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
 
     assert (found.cause, found.block) == ("forward", "block 2 or final norm")
     assert found.sentence == "the forward pass differs, starting at block 2 or the final norm"
-    assert "neither as recorded nor what the norm gives" in told(found)
+    assert "neither as recorded nor what the norm gives" in all_said(found)
 
 
 def test_a_classifier_s_final_norm_and_its_last_block(classifier: HFModel) -> None:

@@ -15,9 +15,11 @@ from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.kinds import Block, LiveLogits
 from pytest_hfmodels.kinds.generation import explain, teacher
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass
-from pytest_hfmodels.snapshots import Tolerance, compare
+from pytest_hfmodels.snapshots import NOISE_FLOOR, Tolerance, compare
 
 from ..example_records import BLOCKS, STEPS, generation
+
+FLOOR = NOISE_FLOOR["same_engine"]
 
 
 def test_a_movement_that_is_no_number_is_the_largest() -> None:
@@ -105,7 +107,7 @@ def normalized(*moved: float) -> tuple[Block, ...]:
     ],
 )
 def test_the_first_block_that_differs(made: Any, moved: tuple[float, ...], first: str | None, certain: bool) -> None:
-    part = forward_pass.first_block(made(0.0, 0.0, 0.0), made(*moved))
+    part = forward_pass.first_block(made(0.0, 0.0, 0.0), made(*moved), FLOOR)
 
     assert (part.name, part.certain) == (first, certain)
 
@@ -131,7 +133,7 @@ def test_a_coarser_dtype_rounds_more() -> None:
     ],
 )
 def test_where_outputs_part(recorded: Any, observed: Any, block: str | None, said: str) -> None:
-    found, evidence = forward_pass.where(recorded, observed, SimpleNamespace(), lambda: None)
+    found, evidence = forward_pass.where(recorded, observed, SimpleNamespace(), lambda: None, FLOOR)
 
     assert found == block
     assert said in evidence[0].what

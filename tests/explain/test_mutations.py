@@ -13,7 +13,7 @@ from pytest_hfmodels import ModelCache
 from pytest_hfmodels.explain.mutations import differences
 from pytest_hfmodels.snapshots import Tolerance, compare
 
-from .asking import BEAMS, CLASSIFIER, after, ask, bent, blocks_shifted, classify, generate, searches, stored, told
+from .asking import BEAMS, CLASSIFIER, after, all_said, ask, bent, blocks_shifted, classify, generate, searches, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +150,7 @@ def test_other_weights_beside_a_change_in_memory(
 
     assert (found.cause, found.suggests) == ("checkpoint:weights", ())
     assert ("of the movement; the rest remains: " in found.sentence) is share
-    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
+    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in all_said(found)
 
 
 def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel) -> None:
@@ -160,8 +160,8 @@ def test_a_change_that_was_there_when_it_was_recorded_is_not_why(model: HFModel)
             found = ask(recorded, generate(model))
 
     assert (found.cause, found.block) == ("forward", "block 1")
-    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in told(found)
-    assert "with the checkpoint loaded again instead of the model in memory the movement is" in told(found)
+    assert "the model in memory has changed since it was loaded: forward hooks of transformer.h.1" in all_said(found)
+    assert "with the checkpoint loaded again instead of the model in memory the movement is" in all_said(found)
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0")
 
 
@@ -177,7 +177,7 @@ def test_settings_that_were_changed_are_not_why_the_forward_pass_is_another(
 
     assert (found.cause, found.block) == ("forward", "block 1")
     assert found.ablations[-1].what == "float64 instead of float32"
-    assert "in memory" not in told(found)
+    assert "in memory" not in all_said(found)
 
 
 @pytest.mark.parametrize("release", [None, "4.49.0"], ids=["same", "moved"])
@@ -189,7 +189,7 @@ def test_a_model_that_cannot_be_loaded_again(models: ModelCache, release: str | 
     with hooked(adopted.model.transformer.h[1]):
         found = ask(recorded, generate(adopted))
 
-    assert "was not tried: the model cannot be loaded a second time" in told(found)
+    assert "was not tried: the model cannot be loaded a second time" in all_said(found)
     assert (found.cause, found.suggests == ()) == (("test", True) if release is None else (None, False))
 
 
@@ -208,7 +208,7 @@ def test_a_search_that_the_test_has_replaced(model: HFModel, release: str | None
     found = after(change, model, versions={} if release is None else {"transformers": release})
 
     assert found.cause == ("test" if release is None else None)
-    assert "attribute generate of the model: added" in told(found)
+    assert "attribute generate of the model: added" in all_said(found)
 
 
 # -- tokenizers --------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_change_of_the_tokenizer_is_no_fault_of_a_release(model: HFModel, watc
     assert (found.cause, found.suggests) == ("test", ())
     said = "tokenizer's backend" if watched else "something changed the tokenizer in memory"
     assert said in found.sentence
-    assert "the tokenizer loaded again from the same files gives what was recorded" in told(found)
+    assert "the tokenizer loaded again from the same files gives what was recorded" in all_said(found)
 
 
 @pytest.mark.parametrize("added", [True, False], ids=["a word", "a setting"])
@@ -307,7 +307,7 @@ def test_an_adopted_model_is_not_ablated(models: ModelCache) -> None:
     found = after(unseen_epsilon, adopted, versions={"transformers": "4.49.0"})
 
     assert (found.cause, found.ablations) == ("forward", ())
-    assert "the checkpoint loaded again instead of the model in memory was not tried" in told(found)
+    assert "the checkpoint loaded again instead of the model in memory was not tried" in all_said(found)
 
 
 @pytest.mark.parametrize("call", [generate, classify])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .asking import after, ask, generate, searches, stored, told
+from .asking import after, all_said, ask, generate, searches, stored
 from .test_causes import second_best
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
     assert (found.cause, found.suggests) == ("checkpoint:config", ())
     assert "config.json or generation_config.json differs from the recorded one" in found.sentence
     said = "on in this run, but not by the test's own request, so not in a snapshot: suppress_tokens"
-    assert (said in told(found)) is (changed == "added")
+    assert (said in all_said(found)) is (changed == "added")
 
 
 def test_a_setting_of_an_adopted_model_that_a_snapshot_does_not_keep(model: HFModel, models: ModelCache) -> None:

@@ -13,11 +13,12 @@ from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import CHECKPOINT, EFFECTIVE, PROMPT, STEPS, classification, generation, live, moved, provenance
-from .asking import TEST, ask, told
+from .asking import TEST, all_said, ask
 
 OTHER_FILES = replace(CHECKPOINT, tokenizer="sha256:other")
 TIED = replace(STEPS[1], margin=0.0)
 TURNED = (STEPS[0], replace(TIED, id=14, text=" but"), STEPS[2])
+OTHER_TOKEN = (STEPS[0], replace(STEPS[1], id=14, text=" but"), STEPS[2])
 ROWS = classification().inputs
 
 
@@ -55,6 +56,21 @@ ROWS = classification().inputs
             "rounding chose between two equally good tokens",
         ),
         (
+            generation(),
+            generation(moved(0, by=1.0), checkpoint=replace(CHECKPOINT, weights="sha256:other")),
+            "drift",
+            "checkpoint:weights",
+            "another digest",
+        ),
+        (
+            generation(),
+            generation(OTHER_TOKEN, live=live(OTHER_TOKEN, drift=-1.0)),
+            "changed",
+            None,
+            "no longer in memory",
+        ),
+        (generation(), classification(), "changed", "test", "the test compares a classification"),
+        (
             classification(),
             classification(inputs=(replace(ROWS[0], logits=(*ROWS[0].logits, 0.0)), ROWS[1])),
             "changed",
@@ -62,13 +78,13 @@ ROWS = classification().inputs
             "the classifier gives another number of logits than recorded",
         ),
     ],
-    ids=["prompt", "text", "files", "token", "config", "near-tie", "logits"],
+    ids=["prompt", "text", "files", "token", "config", "near-tie", "weights", "no model", "kind", "logits"],
 )
 def test_records_without_a_model(recorded: Any, observed: Any, verdict: str, cause: str | None, said: str) -> None:
     found = ask(recorded, observed)
 
     assert (found.verdict, found.cause) == (verdict, cause)
-    assert said in told(found)
+    assert said in all_said(found)
 
 
 @pytest.mark.parametrize(

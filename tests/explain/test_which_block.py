@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .asking import ask, stored, told
+from .asking import all_said, ask, stored
 from .drawn_llama import BLOCKS, MASSIVE, attention_scaled, write_llama
 
 if TYPE_CHECKING:
@@ -58,6 +58,6 @@ def test_an_old_file_says_at_or_shortly_before(llama: HFModel) -> None:
         if number[1]:
             uncertain += 1
             assert f"starting at or shortly before block {number[2]}" in found.sentence
-            assert "may be at fault instead" in told(found)
+            assert "may be at fault instead" in all_said(found)
 
     assert uncertain, "no block was hard to name: draw larger activations"

@@ -160,7 +160,12 @@ def _pooling(case: ClassificationCase) -> tuple[str, Evidence] | None:
     after = [_row_moved(recorded.inputs[row].logits, logits[row]) for row in read]
     if any(moved > case.floor for moved in after):
         return None
-    count = int(elsewhere.sum())
+    sentence = f"the classifier reads a different word: now {_POOLING[here.pooling]}"
+    return f"{sentence}; in {release_of(recorded)} {_POOLING[before.pooling]}", _read(int(elsewhere.sum()), after)
+
+
+def _read(count: int, after: list[float]) -> Evidence:
+    """Return for how many texts the earlier word gives the recorded logits; for the others it is padding."""
     said = f"only the texts moved in which the two words differ ({count})"
     if after:
         said += (
@@ -168,11 +173,7 @@ def _pooling(case: ClassificationCase) -> tuple[str, Evidence] | None:
         )
     if count > len(after):
         said += f"; for {count - len(after)} the earlier word is padding"
-    sentence = f"the classifier reads a different word: now {_POOLING[here.pooling]}"
-    return (
-        f"{sentence}; in {release_of(recorded)} {_POOLING[before.pooling]}",
-        Evidence(said, {"texts": count, "as_recorded": len(after)}),
-    )
+    return Evidence(said, {"texts": count, "as_recorded": len(after)})
 
 
 def _alone(case: ClassificationCase) -> list[Evidence]:

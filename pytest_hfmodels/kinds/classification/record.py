@@ -59,13 +59,11 @@ class LiveBatch:
     Args:
         ids: the padded batch, (B, L).
         mask: 0 at padding; None if nothing was padded.
-        labels: as the engine took them, or None.
         made_by: the model, and what the test gave it.
     """
 
     ids: IntArray
     mask: IntArray | None
-    labels: IntArray | FloatArray | None
     made_by: ModelRef
 
 
@@ -151,7 +149,7 @@ def observe_classification(
         ),
         loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
         blocks=fingerprint(seen.hidden_states, mask),
-        live=None if origin is None else LiveBatch(ids, mask, given, ModelRef(origin, asked)),
+        live=None if origin is None else LiveBatch(ids, mask, ModelRef(origin, asked)),
     )
 
 

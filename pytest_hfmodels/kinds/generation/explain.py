@@ -176,7 +176,7 @@ class _Generation(Explainer[GenerationRecord]):
         proven = probe.control()
         if proven is None or not any(ablation.returns for ablation in probe.ablations):
             return None
-        return concluded(probe, proven, [*probe.told(), *evidence, *probe.evidence])
+        return concluded(probe, proven, [*probe.outcomes(), *evidence, *probe.evidence])
 
 
 def _teacher(case: GenerationCase) -> TeacherForcedPass:

@@ -41,27 +41,16 @@ _HARMLESS = frozenset({"skip_special_tokens", "do_sample", "use_cache", "top_k",
 
 # The rules of `Rules` that can matter for one unpadded prompt: what each means if it holds, and settings of which it
 # needs one (`eos`: several ids).
+_DECAY = ("exponential_decay_length_penalty",)
 RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "length_penalty_counts_prompt": ("the length penalty counts the prompt (before 4.36)", ()),
-    "ended_beams_first": (
-        "at the length limit, ended beams come before better ones that have not ended (before 4.50)",
-        (),
-    ),
+    "ended_beams_first": ("at the length limit, ended beams come before better unended ones (before 4.50)", ()),
     "only_ended_beams": ("at the length limit, beams that have not ended count only if none has (TensorFlow)", ()),
     "first_eos_stands_for_all": ("whichever eos ended a beam, the first one is returned (before 4.50)", ("eos",)),
     "rows_stop_together": ("a batch's prompts stop only together (4.50 to 4.53)", ()),
-    "spare_beams_for_one_eos": (
-        "a step looks at two candidates a beam, however many eos there are (before 4.32)",
-        ("eos",),
-    ),
-    "decay_multiplies": (
-        "the decaying length penalty multiplies the score of eos (before 4.34)",
-        ("exponential_decay_length_penalty",),
-    ),
-    "decay_frees_the_banned": (
-        "the decaying length penalty makes a banned eos NaN (4.34 to 5.18)",
-        ("exponential_decay_length_penalty",),
-    ),
+    "spare_beams_for_one_eos": ("a step looks at two candidates a beam for any number of eos (before 4.32)", ("eos",)),
+    "decay_multiplies": ("the decaying length penalty multiplies the score of eos (before 4.34)", _DECAY),
+    "decay_frees_the_banned": ("the decaying length penalty makes a banned eos NaN (4.34 to 5.18)", _DECAY),
     "minus_infinity_stays": ("remove_invalid_values leaves -inf as it is (before 4.36)", ("remove_invalid_values",)),
     "sequences_need_their_length": (
         "a bias or bad word of n tokens waits until n tokens are there (4.31 to 5.17)",
@@ -118,15 +107,14 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if unstated:
         said = f"the reference does not state {', '.join(unstated)}, so that the search cannot be checked"
         return SearchFinding(None, said)
-    beams = bool(observed.beams)
-    captured: StepScores = {} if beams else _of_the_test(observed, settings, floor)
-    captured = captured or passes.generate(observed.prompt.ids, **(_TO_THE_END if beams else {}))
+    captured = _captured(observed, passes, settings, floor)
     if not captured:
         return SearchFinding(None, "this model's generate cannot be listened to, so that the search cannot be checked")
     moved = _while_generating(captured, recorded, teacher)
     alike = moved <= 2 * floor
     if not alike and generating > 2 * floor:
         return _cache(moved, floor)
+    beams = bool(observed.beams)
     if alike:  # else this model has always been another with its cache, as Transformer-XL is in a beam search
         for position, known in enumerate(teacher.logits):  # where the library went another way, the recorded one
             ids = (*recorded.prompt.ids, *recorded.ids[:position])
@@ -136,6 +124,13 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if found.cause is None and generating > 2 * floor:
         return _processors(case, teacher, settings, floor, found)
     return found
+
+
+def _captured(observed: GenerationRecord, passes: Passes, settings: Settings, floor: float) -> StepScores:
+    """Return what every step of the library's search chose from: as the test has seen it, or of one more `generate`."""
+    if observed.beams:
+        return passes.generate(observed.prompt.ids, **_TO_THE_END)
+    return _of_the_test(observed, settings, floor) or passes.generate(observed.prompt.ids)
 
 
 def reference_settings(effective: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -260,9 +255,9 @@ def _judged(sides: _Sides) -> SearchFinding:
         said = "the search picks the same tokens; only the model's numbers moved"
         return SearchFinding(None, said, alike=True)
     if of_recorded is None:
-        told = f"the reference gives both outputs on today's scores, by decisions closer than {2 * sides.floor:.2g}"
+        close = f"the reference gives both outputs on today's scores, by decisions closer than {2 * sides.floor:.2g}"
         said = "the same search can give either: a decision is too close to call"
-        return SearchFinding(None, said, (Evidence(told),), tie=True)
+        return SearchFinding(None, said, (Evidence(close),), tie=True)
     if before != here and sides.objection(sides.recorded, before) is None:
         return _another_rule(sides, before, here)
     said = "the search does what it should with today's scores, and the recorded output is none of it"
@@ -300,12 +295,12 @@ def _bearing(rules: Rules, settings: Settings) -> Rules:
 def _not_by_the_rules(sides: _Sides, of_observed: str, of_recorded: str | None) -> SearchFinding:
     engine = sides.observed.provenance.engine
     if engine != "torch" and sides.recorded.provenance.engine == "torch":
-        told = Evidence(f"on {engine}'s scores the reference says: {of_observed:.200}")
-        return SearchFinding("search", f"{engine}'s search is not torch's, which recorded the output", (told,))
+        evidence = Evidence(f"on {engine}'s scores the reference says: {of_observed:.200}")
+        return SearchFinding("search", f"{engine}'s search is not torch's, which recorded the output", (evidence,))
     what = "gives the recorded output" if of_recorded is None else "gives another"
     rules = f"the library chooses otherwise than by the rules of {release_of(sides.observed)}"
-    told = Evidence(f"against today's output: {of_observed:.200}")
-    return SearchFinding("search", f"{rules}: the reference, on the same scores, {what}", (told,))
+    evidence = Evidence(f"against today's output: {of_observed:.200}")
+    return SearchFinding("search", f"{rules}: the reference, on the same scores, {what}", (evidence,))
 
 
 def _deciding(sides: _Sides, before: Rules, here: Rules) -> list[str]:
@@ -377,9 +372,9 @@ def _processors(
         moved = max(_processed_diffs(case.recorded, teacher, settings, rules_of(record)), default=0.0)
         if moved <= 2 * floor:
             said = "the logits processors do otherwise than recorded; the reference, by the rules of "
-            told = f"from the recorded processed scores it is at most {moved:.2g} away"
+            far = f"from the recorded processed scores it is at most {moved:.2g} away"
             sentence = f"{said}{release_of(record)}, gives the recorded scores"
-            return SearchFinding("search", sentence, (Evidence(told, {"drift": moved}),))
+            return SearchFinding("search", sentence, (Evidence(far, {"drift": moved}),))
     if not found.alike:
         return found
     said = "the scores that the search chose from moved, and no release's logits processors account for it"
