@@ -5,8 +5,7 @@ kinds and models.
 """
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.availability import Engine, described, missing, register_engine, require_known, usable
@@ -14,6 +13,7 @@ from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass
 from pytest_hfmodels.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it imports NumPy
+    from pytest_hfmodels.engines.base import EngineModule
     from pytest_hfmodels.engines.loaded_model import LoadedModel as LoadedModel
 
 __all__ = [
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 
-def engine(name: EngineName, *, with_tensorflow: bool = False) -> ModuleType:
-    """Import and return the module of an engine, with `load(folder, task, options)` and `adopt(model)`.
+def engine(name: EngineName, *, with_tensorflow: bool = False) -> "EngineModule":
+    """Import and return the module of an engine.
 
     Args:
         name: which one.
@@ -47,7 +47,7 @@ def engine(name: EngineName, *, with_tensorflow: bool = False) -> ModuleType:
         raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=wanted.install)
     try:
         upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
-        return import_module(wanted.module)
+        return cast("EngineModule", import_module(wanted.module))
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             f"The {name} engine is installed but cannot be imported: {upstream.error_text(error).splitlines()[0]}.",
