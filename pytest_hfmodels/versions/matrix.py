@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -38,42 +38,25 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """What to run.
-
-    Args:
-        rows: in the order of the grid.
-        arguments: for pytest.
-        jobs: how many rows run at once.
-        timeout: seconds that a row's pytest may take.
-        restart: whether to run again what an interrupted run has finished.
-        outputs: files that this command writes.
-    """
+    """What to run."""
 
     rows: tuple[Row, ...]
-    arguments: tuple[str, ...] = ()
-    jobs: int = 1
-    timeout: float = TIMEOUT
-    restart: bool = False
-    outputs: tuple[Path, ...] = ()
+    arguments: tuple[str, ...] = ()  # for pytest
+    jobs: int = 1  # rows at once
+    timeout: float = TIMEOUT  # seconds that a row's pytest may take
+    restart: bool = False  # run again what an interrupted run has finished
+    outputs: tuple[Path, ...] = ()  # files that this command writes
 
 
 @dataclass(frozen=True)
 class RowRunner:
-    """Prepares and runs rows for one command.
-
-    Args:
-        saved: the command's folder.
-        installed: the environment that rows stay close to.
-        progress: shows what a row does.
-        timeout: seconds that a row's pytest may take.
-        processes: what runs now.
-    """
+    """Prepares and runs rows for one command."""
 
     saved: SavedRun
-    installed: Installed
+    installed: Installed  # what rows stay close to
     progress: Progress
     timeout: float
-    processes: Processes
+    processes: Processes = field(default_factory=Processes)
 
     def run(self, row: Row, arguments: Sequence[str], doing: str = "preparing") -> RowResult:
         """Return what the tests do in a row."""
@@ -89,12 +72,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     """Run the tests in every row.
 
     A row that cannot be built, crashes or runs out of time is a part of the grid. An interrupt ends every process
-    and returns what is done.
-
-    Args:
-        matrix: what to run.
-        progress: shows how it goes.
-        installed: what rows stay close to, instead of the current environment.
+    and returns what is done. Rows stay close to `installed`, by default the current environment.
 
     Raises:
         VersionsError: nothing can run: rows cannot do what the arguments ask for, uv is missing, the same matrix is
@@ -109,7 +87,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     with SavedRun.open("matrix", identity, state, restart=matrix.restart) as saved:
         if saved.message:
             progress.says(saved.message)
-        runner = RowRunner(saved, installed, progress, matrix.timeout, Processes())
+        runner = RowRunner(saved, installed, progress, matrix.timeout)
         results, interrupted = _run_rows(matrix, runner)
         if not interrupted:
             saved.finish()

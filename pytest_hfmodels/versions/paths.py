@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
-# What pytest is configured in: the file, and the section that makes it so.
+# pytest's configuration files, and the section that each must have.
 _INI_FILES = {
-    "pytest.toml": None,
-    ".pytest.toml": None,
-    "pytest.ini": None,
-    ".pytest.ini": None,
+    **dict.fromkeys(("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"), ""),
     "pyproject.toml": r"^\s*\[\s*tool\s*\.\s*pytest\s*[.\]]",
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
@@ -18,14 +16,13 @@ _INI_FILES = {
 _PATH = r"(?<![\w.:/…~-])(?:file://)?/(?:[^\s'\"()<>,;:/]+/)+[^\s'\"()<>,;:/]*"
 
 
-def project_root(start: Path | None = None) -> Path:
-    """Return the folder that pytest takes for the project's, from here or from `start`; where nothing tells, that."""
-    start = start or Path.cwd()
-    return configured_root(start) or start
+def project_root() -> Path:
+    """Return the folder that pytest takes for the project's, from here."""
+    return configured_root(Path.cwd()) or Path.cwd()
 
 
 def configured_root(start: Path) -> Path | None:
-    """Return the nearest folder that has pytest's settings, or else a project's files; None where none has."""
+    """Return the nearest folder that has pytest's settings, or else a project's files; None if there is none."""
     folders = (start, *start.parents)
     configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
     built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())
@@ -33,25 +30,16 @@ def configured_root(start: Path) -> Path | None:
 
 
 def _configures(file: Path) -> bool:
-    section = _INI_FILES[file.name]
-    try:
-        return file.is_file() and (
-            section is None or re.search(section, file.read_text(encoding="utf-8"), re.MULTILINE) is not None
-        )
-    except (OSError, UnicodeDecodeError):
-        return False
+    with suppress(OSError, UnicodeDecodeError):
+        return re.search(_INI_FILES[file.name], file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    return False
 
 
-def portable(text: str, root: Path | None = None) -> str:
-    """Return text with paths in the project made relative, and others left out or shortened to their last part.
-
-    Args:
-        text: a reason, most often.
-        root: the project's folder, if not the current one's.
-    """
+def portable(text: str) -> str:
+    """Return text with paths in the project made relative, and others left out or shortened to their last part."""
     if "/" not in text:
         return text
-    root = root or project_root()
+    root = project_root()
     for folder in {f"{root}/", f"{root.resolve()}/"}:
         text = text.replace(f"file://{folder}", "").replace(folder, "")
     text = re.sub(rf" \({_PATH}\)", "", text)
