@@ -18,7 +18,7 @@ from pytest_hfmodels.versions.package_index import candidates
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
 from pytest_hfmodels.versions.rows import Row, parse_rows
-from pytest_hfmodels.versions.running import TIMEOUT, added_options, check_arguments
+from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -124,7 +124,7 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
             between = list(candidates(question.name, question.good, question.bad, pre=question.pre))
             saved.save("candidates", between)
         progress.says(f"{question.name}: {len(between)} releases from {between[0]} to {between[-1]}")
-        runner = RowRunner(saved, installed, progress, question.timeout)
+        runner = RowRunner(saved, installed, progress, question.timeout, Processes())
         trials = _Trials(replace(question, good=between[0], bad=between[-1]), runner)
         try:
             with interruptible():

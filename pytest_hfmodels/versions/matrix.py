@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -56,7 +56,7 @@ class RowRunner:
     installed: Installed  # what rows stay close to
     progress: Progress
     timeout: float
-    processes: Processes = field(default_factory=Processes)
+    processes: Processes
 
     def run(self, row: Row, arguments: Sequence[str], doing: str = "preparing") -> RowResult:
         """Return what the tests do in a row."""
@@ -87,7 +87,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     with SavedRun.open("matrix", identity, state, restart=matrix.restart) as saved:
         if saved.message:
             progress.says(saved.message)
-        runner = RowRunner(saved, installed, progress, matrix.timeout)
+        runner = RowRunner(saved, installed, progress, matrix.timeout, Processes())
         results, interrupted = _run_rows(matrix, runner)
         if not interrupted:
             saved.finish()

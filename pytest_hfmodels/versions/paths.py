@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
 
-# pytest's configuration files, and the section that each must have.
+# What pytest is configured in: the file, and the section that makes it so.
 _INI_FILES = {
-    **dict.fromkeys(("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"), ""),
+    "pytest.toml": None,
+    ".pytest.toml": None,
+    "pytest.ini": None,
+    ".pytest.ini": None,
     "pyproject.toml": r"^\s*\[\s*tool\s*\.\s*pytest\s*[.\]]",
     "tox.ini": r"^\[pytest\]",
     "setup.cfg": r"^\[tool:pytest\]",
@@ -16,13 +18,14 @@ _INI_FILES = {
 _PATH = r"(?<![\w.:/…~-])(?:file://)?/(?:[^\s'\"()<>,;:/]+/)+[^\s'\"()<>,;:/]*"
 
 
-def project_root() -> Path:
-    """Return the folder that pytest takes for the project's, from here."""
-    return configured_root(Path.cwd()) or Path.cwd()
+def project_root(start: Path | None = None) -> Path:
+    """Return the folder that pytest takes for the project's, from here or from `start`; where nothing tells, that."""
+    start = start or Path.cwd()
+    return configured_root(start) or start
 
 
 def configured_root(start: Path) -> Path | None:
-    """Return the nearest folder that has pytest's settings, or else a project's files; None if there is none."""
+    """Return the nearest folder that has pytest's settings, or else a project's files; None where none has."""
     folders = (start, *start.parents)
     configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
     built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())
@@ -30,16 +33,25 @@ def configured_root(start: Path) -> Path | None:
 
 
 def _configures(file: Path) -> bool:
-    with suppress(OSError, UnicodeDecodeError):
-        return re.search(_INI_FILES[file.name], file.read_text(encoding="utf-8"), re.MULTILINE) is not None
-    return False
+    section = _INI_FILES[file.name]
+    try:
+        return file.is_file() and (
+            section is None or re.search(section, file.read_text(encoding="utf-8"), re.MULTILINE) is not None
+        )
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
-def portable(text: str) -> str:
-    """Return text with paths in the project made relative, and others left out or shortened to their last part."""
+def portable(text: str, root: Path | None = None) -> str:
+    """Return text with paths in the project made relative, and others left out or shortened to their last part.
+
+    Args:
+        text: a reason, most often.
+        root: the project's folder, if not the current one's.
+    """
     if "/" not in text:
         return text
-    root = project_root()
+    root = root or project_root()
     for folder in {f"{root}/", f"{root.resolve()}/"}:
         text = text.replace(f"file://{folder}", "").replace(folder, "")
     text = re.sub(rf" \({_PATH}\)", "", text)

@@ -156,13 +156,14 @@ def run_pytest(
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    run = PytestRun(0, 0.0, False, folder)
+    run = PytestRun(0, 0.0, False, folder, timeout)
     for file in (run.report, run.events, run.log):
         file.unlink(missing_ok=True)
     command = [
         # -P: a folder in the project must not hide a package of the row.
-        *(*python, "-P", "-m", "pytest", "-p", "pytest_hfmodels.versions.row_plugin", f"--report-log={run.report}"),
+        *(*python, "-P", "-m", "pytest", "-p", "pytest_hfmodels.versions.row_plugin"),
         *_own_cache(arguments, folder),
+        f"--report-log={run.report}",
         "--continue-on-collection-errors",
         *arguments,
     ]

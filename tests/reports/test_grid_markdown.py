@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging.requirements import Requirement
 
 from pytest_hfmodels.reports.grid_markdown import code, escape, render
-from pytest_hfmodels.snapshots.ledger import Change
+from pytest_hfmodels.snapshots.ledger import parse_ledger
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult
 
@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 
+LEDGER = """
+[[change]]
+name = "beams"
+when = "transformers<5"
+what = "beams end later"
+reference = "a/b#1"
+snapshots = "variants/b"
+
+[[change]]
+name = "other"
+when = "six<1"
+what = "nothing here"
+snapshots = "variants/o"
+"""
+
+
 def test_people_see(snapshot: SnapshotAssertion) -> None:
-    beams = (Requirement("transformers<5"),)
-    known = Change("beams", beams, "beams end later", "a/b#1", "upstream.toml:2", "variants/b")
-    other = Change("other", (Requirement("six<1"),), "nothing here", "", "upstream.toml:9", "variants/o")
+    entries = parse_ledger(LEDGER, Path("upstream.toml")).entries
 
     assert render(grids.one_of_each()) == snapshot(name="one of each")
-    assert render(grids.mostly_the_same(), [known, other], command="hfmodels matrix x") == snapshot(name="folded")
+    assert render(grids.mostly_the_same(), entries, command="hfmodels matrix x") == snapshot(name="folded")
     assert "| `test_a[torch]` | ✓ same | ✓ same |" in render(grids.mostly_the_same(), fold=False)
 
 
