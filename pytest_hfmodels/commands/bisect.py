@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.commands.row_options import PRINT, add_row_options, write
+
 if TYPE_CHECKING:
+    import argparse
+
     from pytest_hfmodels.commands import Commands
 
 
@@ -23,22 +26,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("package", help="whose releases; extras may follow in brackets")
     parser.add_argument("--good", required=True, metavar="VERSION", help="a release with which the tests pass")
     parser.add_argument(
-        "--bad",
-        required=True,
-        metavar="VERSION",
-        help="a release with which they fail or differ; it may be the older one",
+        "--bad", required=True, metavar="VERSION", help="a release with which they do not; it may be the older one"
     )
     parser.add_argument("--pre", action="store_true", help="try pre-releases, too")
-    parser.add_argument(
-        "--with", action="append", default=[], dest="with_", metavar="REQUIREMENT", help="add to every environment"
-    )
-    parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", help="leave out of every environment, e.g. tensorflow"
-    )
-    parser.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="how long the tests may take with a release (default: 3600)"
-    )
-    parser.add_argument("--restart", action="store_true", help="do not continue an interrupted run")
+    add_row_options(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the answer to a file; - prints it, and nothing else")
     parser.set_defaults(run=run)
 
@@ -52,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.reports.grid_progress import GridProgress
     from pytest_hfmodels.versions.bisect import Question, bisect
     from pytest_hfmodels.versions.package_index import parse_package
-    from pytest_hfmodels.versions.running import TIMEOUT
 
     question = Question(
         parse_package(options.package),
@@ -60,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
         options.bad,
         tuple(options.passed_on),
         options.pre,
-        tuple(options.with_),
+        tuple(options.added),
         tuple(options.without),
-        options.timeout or TIMEOUT,
+        options.timeout,
         options.restart,
     )
     try:
@@ -71,32 +61,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("Interrupted. The judged releases are saved; the same command continues from there.", file=sys.stderr)
         return 130
-    if options.json != "-":
+    if options.json != PRINT:
         print("\n".join(answer_lines(answer)))
     if options.json:
-        _write(json.dumps(answer_data(answer), indent=2) + "\n", options.json)
+        write(json.dumps(answer_data(answer), indent=2) + "\n", options.json)
     return 0 if answer.separated else 1
-
-
-def _write(text: str, file: str) -> None:
-    if file == "-":
-        sys.stdout.write(text)
-        return
-    from pathlib import Path
-
-    from pytest_hfmodels.errors import VersionsError
-    from pytest_hfmodels.files import write_report
-
-    try:
-        write_report(Path(file), text)
-    except OSError as error:
-        raise VersionsError(
-            f"The answer cannot be written to {file}: {error}.", hint="Name a file in a folder that can be written to."
-        ) from error
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("it is more than 0")
-    return number

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.commands.row_options import PRINT, add_row_options, unwritable, write
 from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid
 
 _REPORTS = ("json", "html", "markdown")
-_PRINT = "-"
-_WRITABLE = "Name a file in a folder that can be written to."
 _EPILOG = """\
 rows:
   transformers==4.57.6,5.23.0   one row a release
@@ -46,15 +45,8 @@ def add(commands: Commands) -> None:
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
     )
     parser.add_argument("rows", nargs="+", metavar="ROW", help="see below")
-    parser.add_argument("--with", action="append", default=[], dest="added", metavar="REQ", help="add to every row")
-    parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", help="leave out of every row, e.g. tensorflow"
-    )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
-    parser.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="how long a row's tests may take (default: 3600)"
-    )
-    parser.add_argument("--restart", action="store_true", help="do not continue an interrupted run")
+    add_row_options(parser)
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="a line for every test, also if there is nothing to see"
     )
@@ -72,7 +64,6 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.reports.grid_terminal import console, show
     from pytest_hfmodels.versions.matrix import Matrix, run_matrix
     from pytest_hfmodels.versions.rows import parse_rows
-    from pytest_hfmodels.versions.running import TIMEOUT
 
     files = {name: file for name in _REPORTS if (file := getattr(options, name))}
     _check(files)
@@ -81,16 +72,16 @@ def run(options: argparse.Namespace) -> int:
         tuple(parse_rows(options.rows, options.added, options.without)),
         tuple(options.passed_on),
         jobs=options.jobs,
-        timeout=options.timeout or TIMEOUT,
+        timeout=options.timeout,
         restart=options.restart,
         outputs=tuple(Path(file) for file in files.values()),
     )
     with GridProgress() as progress:
         grid = run_matrix(matrix, progress)
-    if _PRINT not in files.values():
+    if PRINT not in files.values():
         show(grid, console(), fold=not options.verbose)
     for name, file in files.items():
-        _write(_rendered(grid, name, options, entries), file)
+        write(_rendered(grid, name, options, entries), file)
     if grid.interrupted:
         done = sum(row.built for row in grid.rows)
         print(
@@ -102,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ledger() -> Sequence[Entry]:
-    """Return the entries that a page tells of, before anything runs: a ledger that cannot be read is said at once."""
+    """Return the entries for a page, before anything runs: a ledger that cannot be read is reported at once."""
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
@@ -112,27 +103,12 @@ def _ledger() -> Sequence[Entry]:
 
 def _check(files: Mapping[str, str]) -> None:
     """Refuse before anything runs what could not be written after it."""
-    from pytest_hfmodels.errors import VersionsError
-
     for file in files.values():
         path = Path(file).absolute()
         folder = next(parent for parent in path.parents if parent.exists())
         written = path if path.exists() and not path.is_file() else folder  # a device or a pipe is not replaced
-        if file != _PRINT and (path.is_dir() or not folder.is_dir() or not os.access(written, os.W_OK)):
-            raise VersionsError(f"The grid cannot be written to {file}.", hint=_WRITABLE)
-
-
-def _write(text: str, file: str) -> None:
-    from pytest_hfmodels.errors import VersionsError
-    from pytest_hfmodels.files import write_report
-
-    if file == _PRINT:
-        print(text, end="")
-        return
-    try:
-        write_report(Path(file), text)
-    except OSError as error:
-        raise VersionsError(f"The grid cannot be written to {file}: {error}.", hint=_WRITABLE) from error
+        if file != PRINT and (path.is_dir() or not folder.is_dir() or not os.access(written, os.W_OK)):
+            raise unwritable(file)
 
 
 def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[Entry]) -> str:
@@ -162,11 +138,4 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("it is 1 or more")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("it is more than 0")
     return number

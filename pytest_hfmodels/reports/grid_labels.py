@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.versions.grid import INTERRUPTED, labels, short_names
+from pytest_hfmodels.versions.grid import INTERRUPTED
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 if TYPE_CHECKING:
@@ -33,16 +33,12 @@ SIGNS = {
 
 def word(cell: Cell) -> str:
     """Return `✗ changed†`."""
-    return f"{SIGNS[cell.state][0]} {cell.state}{_mark(cell)}"
+    return f"{SIGNS[cell.state][0]} {cell.state}{KNOWN if cell.known else ''}"
 
 
 def code(cell: Cell) -> str:
     """Return `✗C†`."""
-    return f"{''.join(SIGNS[cell.state])}{_mark(cell)}"
-
-
-def _mark(cell: Cell) -> str:
-    return "" if cell.known is None else KNOWN
+    return f"{''.join(SIGNS[cell.state])}{KNOWN if cell.known else ''}"
 
 
 def states(grid: Grid) -> list[State]:
@@ -55,9 +51,8 @@ def name(line: Line) -> str:
     """Return what a line is about, below the name of its file: `test_beam[torch]`, `22 tests [tensorflow]`."""
     if len(line.tests) == 1:
         return line.tests[0].partition("::")[2] or "(the file)"
-    first = {re.split(r"[-\]]", test.partition("[")[2])[0] for test in line.tests}
-    shared = first.pop() if len(first) == 1 else ""
-    return f"{len(line.tests)} tests{f' [{shared}]' if shared else ''}"
+    engines = {re.split(r"[-\]]", test.partition("[")[2])[0] for test in line.tests} - {""}
+    return f"{len(line.tests)} tests{f' [{engines.pop()}]' if len(engines) == 1 else ''}"
 
 
 def all_alike(lines: Sequence[Line]) -> str:
@@ -69,7 +64,7 @@ def all_alike(lines: Sequence[Line]) -> str:
     return f"{_count(count, 'test')}, {'all ' if count > 1 else ''}{states.pop()}"
 
 
-def all_told(lines: Sequence[Line]) -> str:
+def all_states(lines: Sequence[Line]) -> str:
     """Return `22 tests: ✓ same, ○ skipped`."""
     words = dict.fromkeys(word(cell) for line in lines for cell in line.cells)
     return f"{_count(sum(len(line.tests) for line in lines), 'test')}: {', '.join(words)}"
@@ -104,37 +99,33 @@ def moved_lines(grid: Grid) -> Iterator[tuple[str, str]]:
     for row in grid.rows:
         if what := moves(row):
             found.setdefault(what, []).append(row.name)
-    named = labels(grid.rows)
     for what, rows in found.items():
-        yield rows[0] if len(rows) == 1 else ", ".join(named[row] for row in rows), what
+        yield rows[0] if len(rows) == 1 else ", ".join(grid.labels[row] for row in rows), what
 
 
 def note_lines(grid: Grid, quote: Callable[[str], str] = str) -> Iterator[tuple[Note, str, str, str]]:
     """Yield every distinct reason with its rows, its tests (`quote`d) and its words."""
-    named = labels(grid.rows)
     for note in grid.notes:
-        rows = "every row" if len(note.rows) == len(grid.rows) > 1 else _listed([named[row] for row in note.rows], 6)
+        rows = (
+            "every row" if len(note.rows) == len(grid.rows) > 1 else _listed([grid.labels[row] for row in note.rows], 6)
+        )
         known = f" ({KNOWN} {note.known})" if note.known else ""
         yield note, rows, named_tests(grid, note.tests, quote, most=3), f"{note.reason or note.state}{known}"
 
 
-def problem(row: RowResult) -> str:
-    """Return what is wrong with a row as a whole."""
-    return f"{'is incomplete' if row.built else 'could not be built'}: {row.problem}"
-
-
-def problems(grid: Grid) -> list[RowResult]:
-    """Return the rows with a problem that is not the reason of any of their cells."""
+def problems(grid: Grid) -> Iterator[tuple[str, str]]:
+    """Yield the rows with a problem that is not the reason of any of their cells, and that problem."""
     reasons = {note.reason for note in grid.notes}
-    return [row for row in grid.rows if row.problem not in (None, INTERRUPTED, *reasons)]
+    for row in grid.rows:
+        if row.problem not in (None, INTERRUPTED, *reasons):
+            yield row.name, f"{'is incomplete' if row.built else 'could not be built'}: {row.problem}"
 
 
-def named_tests(grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str, *, most: int | None = None) -> str:
-    """Return `test_a, test_b, test_c and 4 more`, or all of them if `most` is None."""
+def named_tests(grid: Grid, tests: Sequence[str], quote: Callable[[str], str] = str, *, most: int = 1000) -> str:
+    """Return `test_a, test_b, test_c and 4 more`."""
     if len(tests) == len(grid.tests) > 1:
         return "every test"
-    short = short_names(grid.tests)
-    return _listed([quote(short[test]) for test in tests], len(tests) if most is None else most)
+    return _listed([quote(grid.short_names[test]) for test in tests], most)
 
 
 def _listed(names: Sequence[str], most: int) -> str:

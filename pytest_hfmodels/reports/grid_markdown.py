@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.reports import grid_labels, markdown
-from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold
 
     Args:
         grid: what to show.
-        entries: the ledger's; what they explain is said in their words.
+        entries: of the ledger, which explain cells in their own words.
         command: what wrote the page.
         fold: whether tests with nothing to look at share a line.
     """
@@ -48,8 +47,7 @@ def _title(grid: Grid) -> str:
 
 
 def _table(grid: Grid, fold: bool) -> Iterator[str]:
-    short = labels(grid.rows)
-    yield _row(["test", *(_text(short[row.name]) for row in grid.rows)])
+    yield _row(["test", *(_text(grid.labels[row.name]) for row in grid.rows)])
     yield _row(["---"] * (len(grid.rows) + 1))
     for file, lines in grid.lines(fold=fold).items():
         alike = grid_labels.all_alike(lines)
@@ -72,18 +70,17 @@ def _reasons(grid: Grid, said: set[str]) -> Iterator[str]:
         if note.known not in said:
             sign = escape(grid_labels.SIGNS[note.state][0])
             yield f"{sign} **{_text(rows)}**: {tests}: {_text(reason)}"
-    for row in grid_labels.problems(grid):
-        yield f"**{_text(row.name)}** {_text(grid_labels.problem(row))}"
+    for row, problem in grid_labels.problems(grid):
+        yield f"**{_text(row)}** {_text(problem)}"
 
 
 def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
     """Yield each entry that explains a cell, in the ledger's order, with the tests and rows where it does."""
-    named = labels(grid.rows)
     for entry in entries:
         notes = [note for note in grid.notes if note.known == entry.name]
         if notes:
             rows = ", ".join(
-                _text(named[row.name]) for row in grid.rows if any(row.name in note.rows for note in notes)
+                _text(grid.labels[row.name]) for row in grid.rows if any(row.name in note.rows for note in notes)
             )
             tests = [test for test in grid.tests if any(test in note.tests for note in notes)]
             yield (

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from pytest_hfmodels.control_chars import visible_line
 from pytest_hfmodels.reports import grid_labels
-from pytest_hfmodels.versions.grid import labels
 from pytest_hfmodels.versions.results import State
 
 if TYPE_CHECKING:
@@ -43,27 +42,21 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
-    """Print a grid and what is behind its cells.
-
-    Args:
-        grid: what to show.
-        to: where.
-        fold: whether tests with nothing to look at share a line.
-    """
+    """Print a grid and what is behind its cells. If `fold`, tests with nothing to look at share a line."""
     to.print()
     files = grid.lines(fold=fold)
     alike = {file: text for file, lines in files.items() if (text := grid_labels.all_alike(lines))}
     listed = {file: lines for file, lines in files.items() if file not in alike}
-    headings = list(labels(grid.rows).values())
+    names = headings = list(grid.labels.values())
     if listed:
-        headings, tables = _tables(listed, headings, to)
+        headings, tables = _tables(listed, names, to)
         for table in tables:
             to.print(table, "")
     for file, text in alike.items():
         to.print(_hanging(f"{file}:", text, to.width))
     if alike:
         to.print()
-    if headings != list(labels(grid.rows).values()):
+    if headings != names:
         to.print(
             *(_text(f"{letter} {row.name}") for letter, row in zip(headings, grid.rows, strict=True)), "", sep="\n"
         )
@@ -128,7 +121,7 @@ def _below(grid: Grid, width: int) -> Iterator[Text]:
     signs = {state: "".join(grid_labels.SIGNS[state]) for state in grid_labels.states(grid)}
     legend = "  ".join(f"{sign}\N{NO-BREAK SPACE}{state}" for state, sign in signs.items())
     groups = [
-        [Text(line, "dim") for line in wrap(legend, width)],
+        [Text(line, "dim") for line in wrap(legend, width, break_on_hyphens=False)],
         [
             _hanging(f"changes first in {row}:", grid_labels.named_tests(grid, tests), width)
             for row, tests in grid.changes.items()
@@ -138,7 +131,7 @@ def _below(grid: Grid, width: int) -> Iterator[Text]:
                 _hanging(f"{signs[note.state]} {rows}: {tests}:", reason, width)
                 for note, rows, tests, reason in grid_labels.note_lines(grid)
             ),
-            *(_hanging(row.name, grid_labels.problem(row), width) for row in grid_labels.problems(grid)),
+            *(_hanging(row, problem, width) for row, problem in grid_labels.problems(grid)),
         ],
         [
             *(_hanging(f"{rows}: also moved:", what, width) for rows, what in grid_labels.moved_lines(grid)),

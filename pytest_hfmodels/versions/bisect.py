@@ -29,29 +29,17 @@ _DIFFERENT = (State.DRIFT, State.NEAR_TIE, State.CHANGED, State.MISSING, State.B
 
 @dataclass(frozen=True)
 class Question:
-    """What to find.
+    """What to find."""
 
-    Args:
-        package: the name, perhaps with extras.
-        good: a release with which the tests pass; its outputs are the ones to compare with.
-        bad: a release with which they fail or differ.
-        arguments: for pytest.
-        pre: whether pre-releases between the two are candidates.
-        with_: requirements that are added to every environment.
-        without: distributions that every environment leaves out.
-        timeout: seconds that the tests may take with one release.
-        restart: whether to judge again what an interrupted run has judged.
-    """
-
-    package: str
-    good: str
-    bad: str
-    arguments: tuple[str, ...] = ()
-    pre: bool = False
-    with_: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    timeout: float = TIMEOUT
-    restart: bool = False
+    package: str  # perhaps with extras
+    good: str  # the tests pass with it; its outputs are the ones to compare with
+    bad: str  # they fail or differ with it
+    arguments: tuple[str, ...] = ()  # for pytest
+    pre: bool = False  # pre-releases between the two are candidates
+    with_: tuple[str, ...] = ()  # requirements that are added to every environment
+    without: tuple[str, ...] = ()  # distributions that every environment leaves out
+    timeout: float = TIMEOUT  # seconds that the tests may take with one release
+    restart: bool = False  # judge again what an interrupted run has judged
 
     @property
     def name(self) -> str:
@@ -65,17 +53,11 @@ class Question:
 
 @dataclass(frozen=True)
 class BisectAnswer:
-    """What was found.
-
-    Args:
-        question: what was asked.
-        found: where good turns into bad.
-        results: what the tests did with each release that has an environment.
-    """
+    """What was found."""
 
     question: Question
     found: Bracket
-    results: Mapping[str, RowResult] = field(default_factory=dict)
+    results: Mapping[str, RowResult] = field(default_factory=dict)  # by release, if it has an environment
 
     @property
     def moved(self) -> tuple[ChangedPackage, ...]:
@@ -122,12 +104,8 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
 
     A release is bad if a test that passes with the good release gives another output or fails in the same way as with
     the bad end. If it fails for another reason, the release is neither good nor bad. A release that has no
-    environment, collects nothing, crashes or runs out of time is untestable. Both kinds are left out.
-
-    Args:
-        question: what to find.
-        progress: shows how it goes.
-        installed: what environments stay close to, instead of the current one.
+    environment, collects nothing, crashes or runs out of time is untestable. Both kinds are left out. Environments
+    stay close to `installed`, by default the current one.
 
     Raises:
         VersionsError: an end is not good or bad as stated, there is nothing to search, or it cannot be searched now.
@@ -141,9 +119,10 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
         if saved.message:
             progress.says(saved.message)
         # An interrupted search continues with the releases that it began with, without asking the index.
-        listed = saved.load("candidates")
-        between = listed if _are_releases(listed) else _candidates(question)
-        saved.save("candidates", between)
+        between = saved.load("candidates")
+        if not _are_releases(between):
+            between = list(candidates(question.name, question.good, question.bad, pre=question.pre))
+            saved.save("candidates", between)
         progress.says(f"{question.name}: {len(between)} releases from {between[0]} to {between[-1]}")
         runner = RowRunner(saved, installed, progress, question.timeout, Processes())
         trials = _Trials(replace(question, good=between[0], bad=between[-1]), runner)
@@ -237,10 +216,6 @@ class _Trials:
             for nodeid, cell in list(differing.items())[:_SHOWN]
         ]
         return Judged(version, Judgement.OTHER_FAILURE, f"fails for another reason: {', '.join(shown)}")
-
-
-def _candidates(question: Question) -> list[str]:
-    return list(candidates(question.name, question.good, question.bad, pre=question.pre))
 
 
 def _are_releases(listed: object) -> TypeGuard[list[str]]:

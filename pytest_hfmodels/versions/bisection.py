@@ -30,19 +30,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Bracket:
-    """Where the change lies.
+    """Where the change lies."""
 
-    Args:
-        good: the last release known to be good.
-        bad: the first release known to be bad.
-        between: the releases between the two, in order; none of them is good or bad.
-        judged: every release that was judged, in that order.
-    """
-
-    good: Judged
-    bad: Judged
-    between: tuple[Judged, ...]
-    judged: tuple[Judged, ...]
+    good: Judged  # the last release known to be good
+    bad: Judged  # the first release known to be bad
+    between: tuple[Judged, ...]  # the releases between the two, in order; none of them is good or bad
+    judged: tuple[Judged, ...]  # all of them, in the order in which they were judged
 
     @property
     def exact(self) -> bool:
@@ -51,12 +44,7 @@ class Bracket:
 
 
 class EndMisjudged(Exception):
-    """An end of the range is not good or bad as stated, so there is nothing to search.
-
-    Args:
-        expected: what the user said that it is.
-        judged: what it is.
-    """
+    """An end of the range is not good or bad as stated, so there is nothing to search."""
 
     def __init__(self, expected: Judgement, judged: Judged) -> None:
         super().__init__(f"{judged.version} is {judged.judgement}, not {expected}: {judged.reason}")
@@ -71,11 +59,8 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
     every release that turns out to be neither good nor bad.
 
     Args:
-        candidates: two or more releases, from the good end to the bad one.
+        candidates: two or more releases, from the good end to the bad one. If the ends are not, EndMisjudged is raised.
         judge: judges a release; its second argument is how many more will follow at most, if all can be tested.
-
-    Raises:
-        EndMisjudged: the first is not good, or the last not bad.
     """
     judged: dict[str, Judged] = {}
     low, high = 0, len(candidates) - 1

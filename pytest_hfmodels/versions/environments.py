@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,52 +42,33 @@ class EnvironmentsBlocked(VersionsError):
 
 @dataclass(frozen=True)
 class ChangedPackage:
-    """A package that changed version without being requested.
+    """A package that changed version without being requested."""
 
-    Args:
-        name: its canonical name.
-        before: the version in the current environment.
-        after: the version in the row; None if the row does not have it.
-    """
-
-    name: str
-    before: str
-    after: str | None
+    name: str  # canonical
+    before: str  # the version in the current environment
+    after: str | None  # None if the row does not have it
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a row's tests run.
+    """Where a row's tests run."""
 
-    Args:
-        python: the command that starts its interpreter.
-        versions: the version of every distribution in it, by canonical name.
-        moved: packages that changed version without being requested.
-        note: what the reader should know about how it was resolved.
-    """
-
-    python: tuple[str, ...]
-    versions: Mapping[str, str]
+    python: tuple[str, ...]  # the command that starts its interpreter
+    versions: Mapping[str, str]  # of every distribution in it, by canonical name
     moved: tuple[ChangedPackage, ...] = ()
-    note: str = ""
+    note: str = ""  # what the reader should know about how it was resolved
 
 
 def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) -> Environment:
     """Return a row's environment.
 
     What the row does not name comes from `installed`: those distributions are requested too, and their versions are
-    preferred. uv keeps every environment that it has built in its cache.
-
-    Args:
-        row: what to install.
-        installed: the environment to stay close to.
-        folder: for the resolved requirements and uv's output.
-        processes: run uv, so that another thread can stop it.
+    preferred. uv keeps every environment that it has built in its cache; the resolved requirements are in `folder`.
 
     Raises:
         EnvironmentsBlocked: uv, the network or room on the disk is missing.
         VersionsError: uv cannot resolve or build the row; the message ends with uv's own words.
-        Stopped: `processes` was stopped.
+        Stopped: another thread stopped `processes`.
     """
     if row.current:
         return Environment((sys.executable,), installed.versions)
@@ -106,20 +88,14 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
 
 
 def find_uv() -> str:
-    """Return the path of uv: the one that is installed beside us, or else the one on PATH.
-
-    Raises:
-        EnvironmentsBlocked: there is none.
-    """
-    try:
+    """Return the path of uv, which is installed beside us or on PATH, or raise EnvironmentsBlocked."""
+    with suppress(ImportError, FileNotFoundError):
         from uv import find_uv_bin
 
         return str(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-    if found is None:
-        raise EnvironmentsBlocked("Environments are built with uv, and uv is not installed.", hint=INSTALL_HINT)
-    return found
+    if found := shutil.which("uv"):
+        return found
+    raise EnvironmentsBlocked("Environments are built with uv, and uv is not installed.", hint=INSTALL_HINT)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pytest_hfmodels.versions.results import Cell, State
 from pytest_hfmodels.versions.rows import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from pytest_hfmodels.versions.results import RowResult
 
@@ -24,51 +25,31 @@ _SILENT = (State.NOT_RUN, State.BUILD_FAILED, State.SKIPPED)
 
 @dataclass(frozen=True)
 class Note:
-    """A reason, and where it holds.
-
-    Args:
-        state: of the cells.
-        reason: in a line.
-        known: the ledger entry that explains them.
-        rows: names of the rows, in their order.
-        tests: node ids, in their order.
-    """
+    """A reason, and where it holds."""
 
     state: State
     reason: str
-    known: str | None
+    known: str | None  # the ledger entry that explains it
     rows: tuple[str, ...]
     tests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the grid: a test, or several of a file with nothing to look at.
-
-    Args:
-        tests: node ids; several do the same in every row.
-        cells: by row.
-        folded: whether the names of the tests do not matter.
-    """
+    """A line of the grid: a test, or several of a file with nothing to look at, which do the same in every row."""
 
     tests: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # by row
     folded: bool = False
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What every test did in every row.
-
-    Args:
-        rows: the results, in the order in which the rows were typed.
-        arguments: what pytest was given.
-        interrupted: whether some rows did not run because a person stopped it.
-    """
+    """What every test did in every row."""
 
     rows: tuple[RowResult, ...]
-    arguments: tuple[str, ...] = ()
-    interrupted: bool = False
+    arguments: tuple[str, ...] = ()  # what pytest was given
+    interrupted: bool = False  # by a person, so that some rows did not run
 
     @cached_property
     def cells(self) -> dict[str, tuple[Cell, ...]]:
@@ -87,11 +68,7 @@ class Grid:
         return tuple(self.cells)
 
     def lines(self, *, fold: bool) -> dict[str, tuple[Line, ...]]:
-        """Return the lines by file.
-
-        Args:
-            fold: whether tests that are the same wherever they are not skipped share a line, at the end of their file.
-        """
+        """Return the lines by file. If `fold`, tests with nothing to look at share one at the end of their file."""
         listed: dict[str, list[Line]] = {}
         folded: dict[str, dict[tuple[State, ...], Line]] = {}
         for test, cells in self.cells.items():
@@ -107,10 +84,7 @@ class Grid:
         return {file: (*lines, *folded.get(file, {}).values()) for file, lines in listed.items()}
 
     def since(self, test: str) -> str | None:
-        """Return the first row where a test does something else than in the row before it, or None.
-
-        Rows in which it was skipped, not run or not built say nothing.
-        """
+        """Return the first row where a test does something else than in the last one that says something, or None."""
         before: tuple[State, str | None] | None = None
         for row, cell in zip(self.rows, self.cells[test], strict=True):
             if cell.state not in _SILENT:
@@ -143,6 +117,27 @@ class Grid:
             )
             for about, places in found.items()
         )
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Short names of the rows, without `transformers==` if all have it in common.
+
+        Beside rows of one package, the current environment shows its release of it: `current (4.57.6)`.
+        """
+        packages = {row.name.partition("==")[0] for row in self.rows if "==" in row.name}
+        only = packages.pop() if len(packages) == 1 else ""
+        named = {row.name: row.name.removeprefix(f"{only}==") or row.name for row in self.rows}
+        for row in self.rows:
+            if row.name == CURRENT and (release := row.versions.get(canonicalize_name(only.partition("[")[0]))):
+                named[CURRENT] = f"{CURRENT} ({release})"
+        return named
+
+    @cached_property
+    def short_names(self) -> dict[str, str]:
+        """Node ids without their file, unless two tests would have the same name."""
+        bare = {test: test.partition("::")[2] for test in self.tests}
+        counts = Counter(bare.values())
+        return {test: short if short and counts[short] == 1 else test for test, short in bare.items()}
 
     @property
     def unexplained(self) -> int:
@@ -214,23 +209,3 @@ def _ancestors(test: str) -> Iterator[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
-
-
-def labels(rows: Sequence[RowResult]) -> dict[str, str]:
-    """Return short names for rows, without `transformers==` if all have it in common.
-
-    Beside rows of one package, the current environment shows its release of it: `current (4.57.6)`.
-    """
-    packages = {name.partition("==")[0] for row in rows if "==" in (name := row.name)}
-    only = f"{packages.pop()}==" if len(packages) == 1 else ""
-    package = canonicalize_name(only.partition("=")[0].partition("[")[0])
-    named = {row.name: row.name.removeprefix(only) or row.name for row in rows}
-    held = {row.name: row.versions[package] for row in rows if row.name == CURRENT and package in row.versions}
-    return named | {name: f"{name} ({version})" for name, version in held.items()}
-
-
-def short_names(tests: Iterable[str]) -> Mapping[str, str]:
-    """Return node ids without their file, unless two tests would have the same name."""
-    tests = list(tests)
-    bare = [test.partition("::")[2] for test in tests]
-    return {test: short if short and bare.count(short) == 1 else test for test, short in zip(tests, bare, strict=True)}

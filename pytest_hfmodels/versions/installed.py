@@ -24,16 +24,9 @@ INSTALL_HINT = f"Install it: pip install '{OURSELVES}[versions]'."
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed, by canonical name.
+    """What is installed, by canonical name."""
 
-    Args:
-        wanted: a requirement line for each distribution that no other one requires, and for each that came from an
-            address or a folder.
-        versions: the version of every distribution.
-        requires: what every distribution requires.
-    """
-
-    wanted: Mapping[str, str]
+    wanted: Mapping[str, str]  # a requirement line for what nothing else requires, or came from an address or a folder
     versions: Mapping[str, str]
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -50,11 +43,7 @@ def require_extra() -> None:
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
-    """Return what the running interpreter has.
-
-    Args:
-        found: the distributions, instead of all that the interpreter finds.
-    """
+    """Return what the running interpreter has, or only what is `found`."""
     by_name: dict[str, Distribution] = {}
     for distribution in distributions() if found is None else found:
         name = distribution.metadata["Name"]
@@ -62,8 +51,8 @@ def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
             by_name.setdefault(canonicalize_name(name), distribution)  # the first on the path is imported
     requires = {name: _requirements(distribution) & by_name.keys() for name, distribution in by_name.items()}
     lines = {name: line for name, distribution in by_name.items() if (line := _source_line(distribution))}
-    if OURSELVES in by_name and OURSELVES not in lines:
-        lines[OURSELVES] = f"{OURSELVES}=={by_name[OURSELVES].version}"  # rows run the same release of the plugin
+    if OURSELVES in by_name:
+        lines.setdefault(OURSELVES, f"{OURSELVES}=={by_name[OURSELVES].version}")  # rows run the same release of us
     wanted = {name: lines.get(name, name) for name in sorted({*_roots(requires), *lines})}
     return Installed(wanted, {name: by_name[name].version for name in sorted(by_name)}, requires)
 
@@ -105,22 +94,18 @@ def _reached(names: Iterable[str], requires: Mapping[str, frozenset[str]]) -> fr
 def _source_line(distribution: Distribution) -> str | None:
     """Return the line that installs from the same address or folder; None if that is an index, or no longer exists.
 
-    A folder is installed as an editable one: uv would keep what it built from it once.
     `direct_url.json` is described at https://packaging.python.org/en/latest/specifications/direct-url/.
     """
     try:
-        direct = json.loads(distribution.read_text("direct_url.json") or "null")
-    except ValueError:
+        direct = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = direct["url"]
+    except (ValueError, KeyError, TypeError):
         return None
-    if not isinstance(direct, dict) or not isinstance(direct.get("url"), str):
+    path = Path(unquote(urlsplit(url).path))
+    if url.startswith("file:") and path.is_dir():
+        return f"-e {path}"
+    if url.startswith("file:") and not path.exists():
         return None
-    url = direct["url"]
-    if url.startswith("file:"):
-        path = Path(unquote(urlsplit(url).path))
-        if not path.exists():
-            return None
-        if path.is_dir():
-            return f"-e {path}"
     if version_control := direct.get("vcs_info"):
         url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
     if subfolder := direct.get("subdirectory"):

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import RowResult
-from pytest_hfmodels.versions.resume import RESULTS, STATE, read_json
+from pytest_hfmodels.versions.resume import RESULTS, STATE, UNREADABLE, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,18 +19,13 @@ if TYPE_CHECKING:
 
 _REASON = 200  # characters
 _LATEST = datetime.max.replace(tzinfo=UTC).timestamp() - 86400
-_UNREADABLE = (OSError, ValueError, RecursionError)  # another release of the plugin wrote it, or something else did
 
 
 def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, datetime] | None:
     """Return the grid of the matrix that ran last, and when; None if there is none.
 
-    Rows that are releases of one package stand in the order of the releases, others in the order in which they ended:
-    the order in which they were typed is not saved. Nor are pytest's arguments.
-
-    Args:
-        root: of the project.
-        complain: called with a sentence for each file that is left out.
+    Rows that are releases of one package stand in that order, others in the order in which they ended: what was typed
+    is not saved. `complain` is called with a sentence for each file that is left out.
     """
     runs = sorted((root / ".pytest_cache" / "hfmodels" / "matrix").glob(f"*/{STATE}"), key=_written, reverse=True)
     for run in runs:
@@ -44,32 +38,25 @@ def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, date
 
 
 def _in_order(rows: list[RowResult]) -> list[RowResult]:
-    releases = {row.name: release for row in rows if (release := _release(row.name)) is not None}
-    if len(releases) < len(rows) or len({package for package, _ in releases.values()}) > 1:
-        return rows
-    return sorted(rows, key=lambda row: releases[row.name])
-
-
-def _release(name: str) -> tuple[str, Version] | None:
-    with suppress(InvalidRequirement):
-        found = Requirement(name)
-        exact = [clause.version for clause in found.specifier if clause.operator == "==" and "*" not in clause.version]
-        if len(exact) == len(found.specifier) == 1:
-            return found.name, Version(exact[0])
-    return None
+    releases = [row.name.partition("==") for row in rows]
+    if len({package for package, _, _ in releases}) == 1:
+        with suppress(InvalidVersion):
+            versions = {row.name: Version(version) for row, (_, _, version) in zip(rows, releases, strict=True)}
+            return sorted(rows, key=lambda row: versions[row.name])
+    return rows
 
 
 def _row(file: Path, root: Path, complain: Callable[[str], object]) -> RowResult | None:
     try:
         return RowResult.from_data(read_json(file))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         complain(f"{relpath(file, root)} is left out of the matrix: {reason[:_REASON]}. Run hfmodels matrix again.")
         return None
 
 
 def _is_finished(run: Path) -> bool:
-    with suppress(*_UNREADABLE):
+    with suppress(*UNREADABLE):
         found = read_json(run)
         return isinstance(found, dict) and found.get("finished") is True
     return False

@@ -37,39 +37,22 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """What to run.
-
-    Args:
-        rows: in the order of the grid.
-        arguments: for pytest.
-        jobs: how many rows run at once.
-        timeout: seconds that a row's pytest may take.
-        restart: whether to run again what an interrupted run has finished.
-        outputs: files that this command writes.
-    """
+    """What to run."""
 
     rows: tuple[Row, ...]
-    arguments: tuple[str, ...] = ()
-    jobs: int = 1
-    timeout: float = TIMEOUT
-    restart: bool = False
-    outputs: tuple[Path, ...] = ()
+    arguments: tuple[str, ...] = ()  # for pytest
+    jobs: int = 1  # rows at once
+    timeout: float = TIMEOUT  # seconds that a row's pytest may take
+    restart: bool = False  # run again what an interrupted run has finished
+    outputs: tuple[Path, ...] = ()  # files that this command writes
 
 
 @dataclass(frozen=True)
 class RowRunner:
-    """Prepares and runs rows for one command.
-
-    Args:
-        saved: the command's folder.
-        installed: the environment that rows stay close to.
-        progress: shows what a row does.
-        timeout: seconds that a row's pytest may take.
-        processes: what runs now.
-    """
+    """Prepares and runs rows for one command."""
 
     saved: SavedRun
-    installed: Installed
+    installed: Installed  # what rows stay close to
     progress: Progress
     timeout: float
     processes: Processes
@@ -88,12 +71,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     """Run the tests in every row.
 
     A row that cannot be built, crashes or runs out of time is a part of the grid. An interrupt ends every process
-    and returns what is done.
-
-    Args:
-        matrix: what to run.
-        progress: shows how it goes.
-        installed: what rows stay close to, instead of the current environment.
+    and returns what is done. Rows stay close to `installed`, by default the current environment.
 
     Raises:
         VersionsError: nothing can run: rows cannot do what the arguments ask for, uv is missing, the same matrix is

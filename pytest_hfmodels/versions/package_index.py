@@ -19,7 +19,7 @@ from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 PIP: tuple[str, ...] = (sys.executable, "-m", "pip")
 # pip's words, and uv's.
@@ -29,20 +29,11 @@ NO_NETWORK = re.compile(
     r"connection (broken|refused|reset|timed out)",
     re.IGNORECASE,
 )
-_SHOWN = 3  # lines of a complaint
-_UV_SOURCES = (
-    *("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL"),
-    *("UV_FIND_LINKS", "UV_NO_INDEX", "UV_CONFIG_FILE"),
-)
-_TRUE = ("1", "true", "yes", "on")
+_PYTHON = ".".join(map(str, sys.version_info[:2]))
 
 
 def parse_package(text: str) -> str:
-    """Return a package that was typed without a version, like `sent-trans[onnx,train]`.
-
-    Raises:
-        VersionsError: it is something else.
-    """
+    """Return a package that was typed without a version, like `sent-trans[onnx,train]`, or raise VersionsError."""
     try:
         found = Requirement(text)
     except InvalidRequirement:
@@ -57,11 +48,11 @@ def parse_package(text: str) -> str:
 
 
 def candidates(package: str, good: str, bad: str, *, pre: bool = False) -> tuple[str, ...]:
-    """Return the releases from `good` to `bad`, both included, in the order from one to the other.
+    """Return the releases from `good` to `bad` (either may be the newer), both included, in that order.
 
     Args:
         package: the name.
-        good: one end; it may be the newer one.
+        good: one end.
         bad: the other end.
         pre: also the pre-releases between the two.
 
@@ -77,9 +68,11 @@ def candidates(package: str, good: str, bad: str, *, pre: bool = False) -> tuple
     known = sorted(set(_releases(package)))
     for end in ends:
         if end not in known:
+            final = [release for release in known if not release.is_prerelease]
+            near = [release for release in final if release < end][-2:] + [found for found in final if found > end][:2]
             raise VersionsError(
-                f"There is no release {end} of {package} that this Python ({_python()}) can install.",
-                hint=f"{_nearby(end, known)}See them all: {list_command(package)} --pre",
+                f"There is no release {end} of {package} that this Python ({_PYTHON}) can install.",
+                hint=f"Near it: {', '.join(map(str, near))}. See them all: {list_command(package)} --pre",
             )
     low, high = sorted(ends)
     between = [release for release in known if low < release < high and (pre or not release.is_prerelease)]
@@ -104,22 +97,16 @@ def _releases(package: str) -> Iterator[Version]:
 
 
 def _unanswered(package: str, said: str) -> VersionsError:
-    lines = [re.sub(r"\b[a-z+]+://\S+", "<address>", line) for line in said.splitlines() if line.strip()]
     if NO_NETWORK.search(said):
         return VersionsError(
             f"The package index cannot be reached, so the releases of {package} are not known.",
             hint="Check the network and pip's index settings (python -m pip config list), and try again. "
-            "An interrupted bisect goes on without the index.",
+            "An interrupted bisect continues without the index.",
         )
-    if any("No matching distribution" in line for line in lines):
-        return VersionsError(
-            f"The package index has no release of {package} that this Python ({_python()}) can install.",
-            hint="Check the name, and pip's index settings: python -m pip config list",
-        )
-    reason = "\n".join(f"  {line}" for line in lines[-_SHOWN:])
+    last = re.sub(r"\b[a-z+]+://\S+", "<address>", "\n  ".join(said.strip().splitlines()[-3:]))
     return VersionsError(
-        f"pip does not list the releases of {package}:\n{reason}",
-        hint=f"Try it: {list_command(package)} (pip 21.2 or later)",
+        f"pip does not list releases of {package} that this Python ({_PYTHON}) can install:\n  {last}",
+        hint=f"Check the name, and try: {list_command(package)} (pip 21.2 or later)",
     )
 
 
@@ -132,25 +119,15 @@ def _version(text: str) -> Version:
         ) from None
 
 
-def _nearby(end: Version, known: Sequence[Version]) -> str:
-    final = [release for release in known if not release.is_prerelease]
-    near = [release for release in final if release < end][-2:] + [release for release in final if release > end][:2]
-    return f"Near it: {', '.join(map(str, near))}. " if near else ""
-
-
-def _python() -> str:
-    return ".".join(map(str, sys.version_info[:2]))
-
-
 # -- one configuration for both --------------------------------------------------------------------------------------
 
 
 def uv_environment() -> dict[str, str]:
     """Return this process's environment, with pip's index settings for uv if uv has none of its own."""
-    own = dict(os.environ)
-    if any(own.get(name) for name in _UV_SOURCES):
-        return own
-    return {**as_uv_reads(_pip_settings()), **own}
+    kinds = ("DEFAULT_INDEX", "INDEX_URL", "INDEX", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONFIG_FILE")
+    if any(os.environ.get(f"UV_{kind}") for kind in kinds):
+        return dict(os.environ)
+    return {**as_uv_reads(_pip_settings()), **os.environ}
 
 
 def as_uv_reads(settings: Mapping[str, str]) -> dict[str, str]:
@@ -162,7 +139,7 @@ def as_uv_reads(settings: Mapping[str, str]) -> dict[str, str]:
         "UV_INDEX": " ".join(extra),
         "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",  # pip takes the best of all
         "UV_FIND_LINKS": ",".join(settings.get("find-links", "").split()),
-        "UV_NO_INDEX": "1" if settings.get("no-index", "").lower() in _TRUE else "",
+        "UV_NO_INDEX": _switch(settings.get("no-index", "")),
         "SSL_CERT_FILE": settings.get("cert", ""),
     }
     return {name: value for name, value in variables.items() if value}
@@ -175,10 +152,14 @@ def pip_environment(own: Mapping[str, str]) -> dict[str, str]:
         "PIP_INDEX_URL": own.get("UV_DEFAULT_INDEX") or own.get("UV_INDEX_URL", ""),
         "PIP_EXTRA_INDEX_URL": " ".join([*named, *own.get("UV_EXTRA_INDEX_URL", "").split()]),
         "PIP_FIND_LINKS": own.get("UV_FIND_LINKS", "").replace(",", " "),
-        "PIP_NO_INDEX": "1" if own.get("UV_NO_INDEX", "").lower() in _TRUE else "",
+        "PIP_NO_INDEX": _switch(own.get("UV_NO_INDEX", "")),
     }
     given = {name: value for name, value in variables.items() if value}
     return {"PIP_RETRIES": "1", "PYTHONWARNINGS": "ignore", **given, **own}
+
+
+def _switch(value: str) -> str:
+    return "1" if value.lower() in ("1", "true", "yes", "on") else ""
 
 
 @cache

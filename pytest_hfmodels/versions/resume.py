@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import signal
-import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,25 +31,19 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.versions.installed import Installed
 
-STARTS_OVER = "The project or the installed packages changed since the interrupted run: it starts over."
 STATE, RESULTS = "run.json", "results"  # in the folder of a command
+UNREADABLE = (OSError, ValueError, RecursionError)  # what `read_json` raises
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
 _FOLDER_OPTIONS = ("--rootdir", "--config-file", "--confcutdir")
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """The folder of one command, and what it has saved there. Threads may save different names at once.
-
-    Args:
-        folder: of the command.
-        fingerprint: of everything that the results depend on.
-        outdated: whether an interrupted run saved results that no longer hold.
-    """
+    """The folder of one command, and what it has saved there. Threads may save different names at once."""
 
     folder: Path
-    fingerprint: str
-    outdated: bool = False
+    fingerprint: str  # of everything that the results depend on
+    message: str  # what to tell the user about an interrupted run
 
     @classmethod
     @contextmanager
@@ -69,8 +62,7 @@ class SavedRun:
         folder = project_root() / ".pytest_cache" / "hfmodels" / command / _digest(identity)[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder.parent / ".gitignore", "*\n")
-            # pytest writes its own only into a cache that it makes itself.
+            # pytest writes it only into a cache that it makes itself.
             if not (ignored := folder.parents[2] / ".gitignore").exists():
                 write_atomically(ignored, "*\n")
             with FileLock(folder / "lock", timeout=0):
@@ -85,33 +77,23 @@ class SavedRun:
 
     @classmethod
     def _opened(cls, folder: Path, fingerprint: str, *, restart: bool) -> SavedRun:
-        saved = cls(folder, fingerprint)
-        before = None
-        with suppress(OSError, ValueError, RecursionError):
+        files, before, message = list((folder / RESULTS).glob("*.json")), None, ""
+        with suppress(*UNREADABLE):
             before = read_json(folder / STATE)
-        if restart or before != saved._state(finished=False):
-            interrupted = isinstance(before, dict) and before.get("finished") is False and saved.any
-            for file in saved._files():
-                file.unlink(missing_ok=True)
-            saved = cls(folder, fingerprint, outdated=interrupted and not restart)
-            saved._write_state(finished=False)
+        interrupted = bool(files) and isinstance(before, dict) and before.get("finished") is False
+        if interrupted and not restart and before == {"fingerprint": fingerprint, "finished": False}:
+            return cls(folder, fingerprint, "Continuing an interrupted run (--restart starts over).")
+        if interrupted and not restart:
+            message = "The project or the installed packages changed since the interrupted run: it starts over."
+        for file in files:
+            file.unlink(missing_ok=True)
+        saved = cls(folder, fingerprint, message)
+        saved.finish(finished=False)
         return saved
-
-    @property
-    def any(self) -> bool:
-        """Whether something is saved."""
-        return any(True for _ in self._files())
-
-    @property
-    def message(self) -> str:
-        """What to tell the user about an interrupted run, if there was one."""
-        if self.outdated:
-            return STARTS_OVER
-        return "Continuing an interrupted run (--restart starts over)." if self.any else ""
 
     def load(self, name: str) -> object:
         """Return what is saved under a name; None if nothing is."""
-        with suppress(OSError, ValueError, RecursionError):
+        with suppress(*UNREADABLE):
             return read_json(self._file(name))
         return None
 
@@ -125,9 +107,9 @@ class SavedRun:
         """Save plain data until the command has finished."""
         write_atomically(self._file(name), json.dumps(data))
 
-    def finish(self) -> None:
+    def finish(self, *, finished: bool = True) -> None:
         """Let the next run start over. What this one left stays."""
-        self._write_state(finished=True)
+        write_atomically(self.folder / STATE, json.dumps({"fingerprint": self.fingerprint, "finished": finished}))
 
     def row_folder(self, row: str) -> Path:
         """Return a folder for what a row leaves; its name may hold any character."""
@@ -137,22 +119,9 @@ class SavedRun:
     def _file(self, name: str) -> Path:
         return self.folder / RESULTS / f"{_digest(name)[:16]}.json"
 
-    def _files(self) -> Iterator[Path]:
-        return (self.folder / RESULTS).glob("*.json")
-
-    def _state(self, *, finished: bool) -> dict[str, object]:
-        return {"fingerprint": self.fingerprint, "finished": finished}
-
-    def _write_state(self, *, finished: bool) -> None:
-        write_atomically(self.folder / STATE, json.dumps(self._state(finished=finished)))
-
 
 def read_json(file: Path) -> object:
-    """Return the JSON in a regular file of limited size.
-
-    Raises:
-        OSError, ValueError, RecursionError: it is not such a file, or cannot be read.
-    """
+    """Return the JSON in a regular file of limited size, or raise one of `UNREADABLE`."""
     return json.loads(read_bytes(file, largest=_LARGEST))
 
 
@@ -181,8 +150,7 @@ def _named(arguments: Sequence[str]) -> Iterator[Path]:
         path = Path(value if option in _FOLDER_OPTIONS else argument.partition("::")[0])
         if not str(path).startswith("-") and path.exists():
             yield path
-            if root := configured_root(path.absolute()):
-                yield root
+            yield configured_root(path.absolute()) or path
 
 
 def _source_files(path: Path) -> Iterator[Path]:
@@ -200,9 +168,8 @@ def _source_files(path: Path) -> Iterator[Path]:
 
 def _is_generated(folder: Path) -> bool:
     name = folder.name
-    return (
-        name.startswith(".") or name.endswith(".egg-info") or name == "__pycache__" or (folder / "pyvenv.cfg").exists()
-    )
+    hidden = name.startswith(".") or name == "__pycache__" or name.endswith(".egg-info")
+    return hidden or (folder / "pyvenv.cfg").exists()
 
 
 def _stamp(file: Path) -> tuple[str, int, int]:
@@ -219,9 +186,6 @@ def _digest(data: object) -> str:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt for each signal that ends this process: its children have process groups of their own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import tomllib
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.errors import VersionsError
 
@@ -35,20 +33,12 @@ _EXAMPLES = (
 
 @dataclass(frozen=True)
 class Row:
-    """One environment of a matrix.
+    """One environment of a matrix."""
 
-    Args:
-        name: its name in the grid.
-        requirements: what it asks for beyond the current environment, as lines of a requirements file with absolute
-            paths.
-        current: whether it is the running environment itself.
-        without: distributions of the current environment that it leaves out, by canonical name.
-    """
-
-    name: str
-    requirements: tuple[str, ...] = ()
-    current: bool = False
-    without: tuple[str, ...] = ()
+    name: str  # in the grid
+    requirements: tuple[str, ...] = ()  # beyond the current environment; lines of a requirements file, paths absolute
+    current: bool = False  # it is the running environment itself
+    without: tuple[str, ...] = ()  # canonical names of what it leaves out
 
     @property
     def asked(self) -> frozenset[str]:
@@ -73,8 +63,8 @@ def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Seq
     Raises:
         VersionsError: one cannot be understood, or two rows have the same name.
     """
-    added = tuple(_requirement(line) for line in with_)
-    dropped = tuple(canonicalize_name(_distribution_name(name)) for name in without)
+    added = tuple(map(_requirement, with_))
+    dropped = tuple(canonicalize_name(Requirement(_requirement(name)).name) for name in without)
     rows: dict[str, Row] = {}
     for typed in (row for argument in arguments for row in _rows(argument)):
         merged = tuple(dict.fromkeys((*typed.requirements, *added)))
@@ -103,20 +93,19 @@ def requirement_path(line: str) -> Path | None:
 
 def tree_name(folder: Path) -> str:
     """Return the name of the distribution in a source tree, without running anything of it."""
-    project = folder / "pyproject.toml"
+    texts = {file.name: file.read_text(encoding="utf-8", errors="replace") for file in folder.glob("*") if _names(file)}
     try:
-        if project.is_file():
-            name = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("name")
-            if isinstance(name, str):
-                return name
-        config = configparser.ConfigParser()
-        config.read(folder / "setup.cfg", encoding="utf-8")
-        if config.has_option("metadata", "name"):
-            return config.get("metadata", "name")
-        found = re.search(r"""\bname\s*=\s*["']([A-Za-z0-9._-]+)["']""", (folder / "setup.py").read_text("utf-8"))
-    except (OSError, ValueError, configparser.Error):
-        found = None
+        name = tomllib.loads(texts.get("pyproject.toml", "")).get("project", {}).get("name")
+    except ValueError:
+        name = None
+    if isinstance(name, str):
+        return name
+    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", texts.get("setup.cfg", "") + texts.get("setup.py", ""))
     return found[1] if found else folder.name
+
+
+def _names(file: Path) -> bool:
+    return file.name in ("pyproject.toml", "setup.cfg", "setup.py") and file.is_file()
 
 
 def _rows(argument: str) -> Iterator[Row]:
@@ -124,20 +113,12 @@ def _rows(argument: str) -> Iterator[Row]:
         yield Row(CURRENT, current=True)
     elif listed := _LIST.fullmatch(argument.replace(" ", "")):
         for version in listed["versions"].split(","):
-            line = f"{listed['package']}=={_version(version, argument)}"
+            line = _requirement(f"{listed['package']}=={version}")
             yield Row(line, (line,))
     elif argument.endswith((".txt", ".in")):
         yield Row(Path(argument).stem, tuple(_lines(Path(argument))))
     else:
         yield Row(argument.strip(), (_requirement(argument),))
-
-
-def _version(text: str, argument: str) -> str:
-    try:
-        Version(text.removesuffix(".*"))
-    except InvalidVersion:
-        raise VersionsError(f"{argument!r} has {text!r} in place of a version.", hint=_EXAMPLES) from None
-    return text
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -193,12 +174,3 @@ def _file_name(path: Path) -> str:
         return str(parse(path.name)[0])
     except (InvalidWheelFilename, InvalidSdistFilename):
         raise VersionsError(f"{path} is neither a source tree nor a wheel or sdist.", hint=_EXAMPLES) from None
-
-
-def _distribution_name(text: str) -> str:
-    try:
-        return Requirement(text).name
-    except InvalidRequirement:
-        raise VersionsError(
-            f"{text!r} is not the name of a distribution.", hint="Name one: --without tensorflow."
-        ) from None

@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_hfmodels.errors import VersionsError
 from pytest_hfmodels.versions.package_index import uv_environment
@@ -30,9 +30,9 @@ class Stopped(Exception):
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit code (negative for a signal), its seconds, and whether its time ran out."""
+    """How a process ended."""
 
-    code: int
+    code: int  # negative for a signal
     seconds: float
     timed_out: bool
 
@@ -60,10 +60,20 @@ class Processes:
             Stopped: `stop` was called.
             OSError: it cannot be started, or the file cannot be written.
         """
-        begin = time.monotonic()
+        begin, timed_out = time.monotonic(), False
         with output.open("wb") as printed:
-            process = self._start(command, printed, environment)
-            timed_out = False
+            with self._lock:
+                if self._stopped:
+                    raise Stopped
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+                self._running.add(process)
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -87,23 +97,6 @@ class Processes:
         for process in running:
             _end(process, signal.SIGTERM)
 
-    def _start(
-        self, command: Sequence[str], printed: IO[bytes], environment: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._stopped:
-                raise Stopped
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
-            self._running.add(process)
-        return process
-
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Ask a process to end, unless it has; then kill everything in its group."""
@@ -125,20 +118,12 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 @dataclass(frozen=True)
 class PytestRun:
-    """What a row's pytest left.
+    """What a row's pytest left."""
 
-    Args:
-        exit_code: of the process; negative for a signal.
-        seconds: that it ran.
-        timed_out: whether it was ended because its time ran out.
-        folder: where its files are.
-        timeout: the seconds that it had.
-    """
-
-    exit_code: int
+    exit_code: int  # negative for a signal
     seconds: float
     timed_out: bool
-    folder: Path
+    folder: Path  # of its files
     timeout: float = TIMEOUT
 
     @property
@@ -163,10 +148,6 @@ def run_pytest(
         folder: for what it leaves; files of an earlier run are replaced.
         timeout: seconds that it may take.
         processes: runs it, so that another thread can stop it.
-
-    Raises:
-        Stopped: `processes` was stopped.
-        OSError: the folder cannot be written, or the interpreter cannot be started.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,16 +161,12 @@ def run_pytest(
         "--continue-on-collection-errors",
         *arguments,
     ]
-    variables = {
-        **uv_environment(),
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
-        _EVENTS_VARIABLE: str(run.events),
-    }
+    own = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), _EVENTS_VARIABLE: str(run.events)}
+    variables = {**uv_environment(), **own}
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"):  # set if a test runs this
         variables.pop(name, None)
     ended = processes.run(command, output=run.log, environment=variables, timeout=timeout)
-    # uv adds 128 to a signal, as a shell does.
-    code = 128 - ended.code if ended.code > 128 else ended.code
+    code = 128 - ended.code if ended.code > 128 else ended.code  # uv adds 128 to a signal, as a shell does
     return PytestRun(code, ended.seconds, ended.timed_out, folder, timeout)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_hfmodels.versions.grid import INTERRUPTED, Grid, labels, short_names
+from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 SAME, DRIFT = Cell(State.SAME), Cell(State.DRIFT, "moved")
@@ -19,25 +19,23 @@ def grid_of(*cells: Cell, test: str = A) -> Grid:
     return Grid(tuple(row(f"lib=={number}", {test: cell}) for number, cell in enumerate(cells)))
 
 
-def test_since_is_the_first_row_that_differs_from_the_one_before_it() -> None:
-    assert grid_of(SAME, SAME, DRIFT, SAME).since(A) == "lib==2"
-    assert grid_of(SAME, SAME).since(A) is None
+SILENT = [Cell(state) for state in (State.SKIPPED, State.NOT_RUN, State.BUILD_FAILED)]
 
 
-def test_rows_that_say_nothing_are_passed_over() -> None:
-    silent = [Cell(state) for state in (State.SKIPPED, State.NOT_RUN, State.BUILD_FAILED)]
-
-    assert grid_of(SAME, *silent, SAME).since(A) is None
-    assert grid_of(SAME, *silent, DRIFT).since(A) == "lib==4"
-    assert grid_of(*silent, DRIFT).since(A) is None
-
-
-def test_a_change_that_the_ledger_explains_from_some_row_on_is_one() -> None:
-    assert grid_of(Cell(State.BROKEN, "x"), Cell(State.BROKEN, "x", "type-as")).since(A) == "lib==1"
-
-
-def test_numbers_in_a_reason_are_no_change() -> None:
-    assert grid_of(Cell(State.DRIFT, "moved by 0.1"), Cell(State.DRIFT, "moved by 0.2")).since(A) is None
+@pytest.mark.parametrize(
+    ("cells", "since"),
+    [
+        ([SAME, SAME, DRIFT, SAME], "lib==2"),
+        ([SAME, SAME], None),
+        ([SAME, *SILENT, SAME], None),
+        ([SAME, *SILENT, DRIFT], "lib==4"),
+        ([*SILENT, DRIFT], None),
+        ([Cell(State.BROKEN, "x"), Cell(State.BROKEN, "x", "type-as")], "lib==1"),
+        ([Cell(State.DRIFT, "moved by 0.1"), Cell(State.DRIFT, "moved by 0.2")], None),
+    ],
+)
+def test_a_test_changes_first_in_the_row_that_differs_from_the_one_before(cells: list[Cell], since: str | None) -> None:
+    assert grid_of(*cells).since(A) == since
 
 
 def test_tests_of_one_file_stay_together_whatever_row_they_are_in() -> None:
@@ -56,12 +54,6 @@ def test_what_a_row_says_of_a_file_holds_for_the_tests_that_others_found_in_it(c
 
     assert grid.tests == (test[collector],)
     assert grid.cells[test[collector]][0] == failed
-
-
-def test_a_file_that_no_row_can_collect_is_a_line_of_its_own() -> None:
-    grid = Grid((row("1", {"test_it.py": Cell(State.BROKEN, "no")}), row("2", {B: SAME, "test_c.py": SAME})))
-
-    assert Grid(grid.rows[:1]).tests == ("test_it.py",)
 
 
 def test_a_row_that_could_not_be_built_is_a_column_with_its_reason() -> None:
@@ -148,21 +140,19 @@ def test_data_for_json_say_their_format_and_every_cell() -> None:
     assert data["tests"][0]["cells"]["lib==1"]["reason"] == "moved"
 
 
-def test_labels_leave_out_what_rows_have_in_common() -> None:
-    named = labels([row("lib==1.0", {}), row("lib==2.0", {}), row("current", {})])
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["lib==1.0", "lib==2.0", "current"], ["1.0", "2.0", "current (1.1)"]),
+        (["lib==1.0", "six==1", "current"], ["lib==1.0", "six==1", "current"]),
+        (["current"], ["current"]),
+    ],
+)
+def test_labels_leave_out_what_rows_have_in_common(names: list[str], labels: list[str]) -> None:
+    assert list(Grid(tuple(RowResult(name, {"lib": "1.1"}) for name in names)).labels.values()) == labels
 
-    assert list(named.values()) == ["1.0", "2.0", "current"]
-    assert list(labels([row("lib==1.0", {}), row("six==2.0", {})]).values()) == ["lib==1.0", "six==2.0"]
 
-
-def test_short_names_keep_the_file_where_two_tests_share_a_name() -> None:
+def test_short_names_keep_the_file_if_two_tests_share_a_name() -> None:
     other = "test_other.py::test_a"
 
-    assert list(short_names([A, B, other]).values()) == [A, "test_b", other]
-
-
-def test_the_current_row_tells_its_release_of_the_package_that_the_others_are_of() -> None:
-    current = RowResult("current", {"lib": "1.1"})
-    assert labels([current, row("lib==2.0", {})]) == {"current": "current (1.1)", "lib==2.0": "2.0"}
-    assert labels([current, row("lib==2.0", {}), row("six==1", {})])["current"] == "current"
-    assert labels([current])["current"] == "current"
+    assert list(Grid((row("1", dict.fromkeys((A, B, other), SAME)),)).short_names.values()) == [A, "test_b", other]

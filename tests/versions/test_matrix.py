@@ -157,13 +157,10 @@ def test_an_interrupted_run_starts_over_after(what: str, lib_project: LibProject
 
 
 def test_what_cannot_work_is_refused_before_anything_runs(
-    lib_project: LibProject, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    lib_project: LibProject, request: pytest.FixtureRequest
 ) -> None:
     with pytest.raises(VersionsError, match="Rows only read snapshots"):
         lib_project.matrix("lib==1.0", arguments=("--snapshot-update",))
-    monkeypatch.setattr(room, "find_spec", lambda _name: None)
-    with pytest.raises(VersionsError, match="pytest-reportlog is not installed in it"):
-        lib_project.matrix("current")
     request.getfixturevalue("no_uv")
     with pytest.raises(VersionsError, match=r"pip install 'pytest-hfmodels\[versions\]'"):
         lib_project.matrix("lib==1.0")
@@ -192,22 +189,10 @@ def test_what_a_run_leaves_is_ignored_by_git(lib_project: LibProject) -> None:
     cache = lib_project.path / ".pytest_cache"
     lib_project.matrix("current")
     assert (cache / ".gitignore").read_text() == "*\n"
-    assert (cache / "hfmodels" / "matrix" / ".gitignore").read_text() == "*\n"
 
     (cache / ".gitignore").write_text("# mine\n")
     lib_project.matrix("current")
     assert (cache / ".gitignore").read_text() == "# mine\n"
-
-
-def test_pytest_s_options_in_the_environment_make_it_another_matrix(
-    lib_project: LibProject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lib_project.write(PASSING)
-    lib_project.matrix("current")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-v")
-    lib_project.matrix("current")
-
-    assert len(list((lib_project.path / ".pytest_cache" / "hfmodels" / "matrix").glob("*/run.json"))) == 2
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -238,16 +223,6 @@ def test_the_command_shows_the_grid_and_writes_the_reports(
     assert "<!doctype html>" in (command.path / "grid.html").read_text()
 
 
-@pytest.mark.parametrize(("options", "line"), [((), "test_lib.py: 1 test, same"), (("-v",), "  test_a     ✓ same")])
-def test_a_test_where_nothing_happens_has_a_line_of_its_own_only_with_verbose(
-    options: tuple[str, ...], line: str, command: LibProject, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command.write(PASSING)
-
-    assert cli.main(["matrix", "current", *options]) == 0
-    assert line in [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-
-
 LEDGER = """
 [[break]]
 name = "old-only"
@@ -271,18 +246,11 @@ def test_a_page_shows_what_the_project_s_ledger_knows(command: LibProject, capsy
     assert "- **old-only** (break, `lib>=2`): lib is newer (lib/lib#7). In 2.0: `test_old`" in page
 
 
-def test_a_report_can_be_printed_alone(command: LibProject, capsys: pytest.CaptureFixture[str]) -> None:
-    command.write(PASSING)
-
-    assert cli.main(["matrix", "current", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["exit_code"] == 0
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--markdown", "page.md"], "upstream.toml"),  # its ledger is invalid
-        (["--html", "snapshots"], "The grid cannot be written to"),
+        (["--html", "snapshots"], "The report cannot be written to"),
         (["-j", "0"], "-j"),
         (["--timeout", "nan"], "--timeout"),
     ],

@@ -82,7 +82,7 @@ def test_releases_stand_in_order_and_builds_of_one_count_once(
             "1.9",
             "2.0",
             "ERROR: No matching distribution found for lib",
-            "The package index has no release of lib that*",
+            "pip does not list releases of lib *No matching*Check the name",
         ),
         (
             "1.9",
@@ -146,8 +146,8 @@ def test_pip_looks_where_uv_does_unless_it_has_settings_of_its_own() -> None:
 
 @pytest.mark.parametrize("own", [False, True])
 def test_pip_is_asked_for_its_settings_only_if_uv_has_none(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in package_index._UV_SOURCES:
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("UV_")]:
+        monkeypatch.delenv(name)
     if own:
         monkeypatch.setenv("UV_NO_INDEX", "1")
     pip_says(monkeypatch, "global.find-links='/wheels'")

@@ -5,25 +5,24 @@ With it, rows are built without a network.
 
 from __future__ import annotations
 
+import tomllib
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+
+from pytest_hfmodels.versions.installed import read_installed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
-NEEDED = (
-    "pytest",
-    "pluggy",
-    "iniconfig",
-    "packaging",
-    "pygments",
-    "pytest-reportlog",
-    "syrupy",
-    "tomlkit",
-)
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+_HERE = read_installed()
+_WANTED = {*(Requirement(line).name for line in _PROJECT["dependencies"]), "pytest-reportlog"} & _HERE.versions.keys()
+NEEDED = tuple(sorted(_HERE.reached_from(_WANTED)))
 _TAG = "py3-none-any"
 _NOT_PACKED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
