@@ -321,4 +321,4 @@ def _nothing_selected(wanted: Sequence[str], marked: _Marked, config: pytest.Con
 
 
 def _unavailable(wanted: Sequence[str], model: UnavailableModel, *marks: pytest.MarkDecorator) -> Any:
-    return pytest.param(*(model for _ in wanted), id=model.segment, marks=marks)
+    return pytest.param(*(model for _ in wanted), id=model.engine_id, marks=marks)

@@ -40,11 +40,11 @@ class UnavailableModel:
     """The parameter of a test that gets no model, so that the test itself can say why.
 
     Args:
-        segment: what stands in the id for the engine.
+        engine_id: what stands in the id for the engine.
         problem: what is wrong with the marker, or None where no engine of the test is selected.
     """
 
-    segment: str
+    engine_id: str
     problem: OptionError | None = None
 
 
@@ -54,7 +54,7 @@ def engine_segment(item: pytest.Item) -> str | None:
         if isinstance(value, ModelRequest):
             return value.engine
         if isinstance(value, UnavailableModel):
-            return value.segment
+            return value.engine_id
     return None
 
 
