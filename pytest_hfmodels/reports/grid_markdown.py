@@ -13,11 +13,11 @@ from pytest_hfmodels.versions.paths import portable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_hfmodels.snapshots.ledger import Entry
+    from pytest_hfmodels.snapshots.ledger import LedgerEntry
     from pytest_hfmodels.versions.grid import Grid, Note
 
 
-def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold: bool = True) -> str:
+def render(grid: Grid, entries: Sequence[LedgerEntry] = (), *, command: str = "", fold: bool = True) -> str:
     """Return the whole page: the table, since when, the reasons, what the ledger knows, and what else moved.
 
     Args:
@@ -29,7 +29,7 @@ def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold
     return "\n".join(_lines(grid, entries, command, fold)).rstrip() + "\n"
 
 
-def _lines(grid: Grid, entries: Sequence[Entry], command: str, fold: bool) -> Iterator[str]:
+def _lines(grid: Grid, entries: Sequence[LedgerEntry], command: str, fold: bool) -> Iterator[str]:
     yield f"# {_title(grid)}"
     yield ""
     if command:
@@ -89,7 +89,7 @@ def _reasons(grid: Grid, told: set[str]) -> Iterator[str]:
         yield f"**{_plain(row.name)}** {_plain(grid_labels.trouble(row))}"
 
 
-def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
+def _known(grid: Grid, entries: Sequence[LedgerEntry]) -> Iterator[str]:
     """Yield each entry that explains a cell, in the ledger's order, with the tests and rows it does so in."""
     named = labels(grid.rows)
     for entry in entries:

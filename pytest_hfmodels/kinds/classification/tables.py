@@ -50,7 +50,7 @@ class _Loss(msgspec.Struct):
     labels: tuple[Any, ...]
 
 
-class _Stored(msgspec.Struct):
+class _ClassificationTables(msgspec.Struct):
     effective: dict[str, Any]
     inputs: list[_Input] = []
     loss: _Loss | None = None
@@ -58,7 +58,7 @@ class _Stored(msgspec.Struct):
 
 def load(file: TomlFile, shared: Mapping[str, Any]) -> ClassificationRecord:
     """Return the record of a snapshot."""
-    stored = file.convert(_Stored)
+    stored = file.convert(_ClassificationTables)
     return ClassificationRecord(
         effective=stored.effective,
         inputs=tuple(ClassifiedInput(*msgspec.structs.astuple(row)) for row in stored.inputs),

@@ -46,7 +46,7 @@ class _Output(msgspec.Struct):
     text: list[str]
 
 
-class _Steps(msgspec.Struct):
+class _StepTable(msgspec.Struct):
     columns: list[str]
     rows: list[tuple[TokenId, str, float, float, float, TokenId, str]]
 
@@ -61,18 +61,18 @@ class _Frontier(msgspec.Struct):
     gaps: tuple[float, ...] = ()
 
 
-class _Stored(msgspec.Struct):
+class _GenerationTables(msgspec.Struct):
     prompt: _Prompt
     effective: dict[str, Any]
     output: _Output
-    steps: _Steps
+    steps: _StepTable
     beams: list[_Beam] = []
     frontier: _Frontier = msgspec.field(default_factory=_Frontier)
 
 
 def load(file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
     """Return the record of a snapshot."""
-    stored = file.convert(_Stored)
+    stored = file.convert(_GenerationTables)
     text = "".join(stored.output.text)
     if stored.steps.columns != _STEPS:
         raise file.error(f"the columns are not {', '.join(_STEPS)}", "steps", "columns")
