@@ -46,7 +46,7 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
 
 def _is_ours(file: Path, folder: Path) -> bool:
     """Return whether a file is a base: others may keep TOML there too, and variants belong to the ledger."""
-    if relpath(file, folder).startswith("variants"):
+    if Path(relpath(file, folder)).parts[0] == "variants":
         return False
     try:
         found = read_toml(file, hint="")
