@@ -9,7 +9,10 @@ from .surroundings import needs_both_engines
 if TYPE_CHECKING:
     from .project import Project
 
-HEAVY = ("torch", "tensorflow", "transformers", "hypothesis", "numpy", "rich", "tomlkit", "syrupy", "safetensors")
+HEAVY = (
+    *("torch", "tensorflow", "transformers", "hypothesis", "numpy", "rich", "tomlkit", "msgspec", "syrupy"),
+    "safetensors",
+)
 LISTING = """
 import sys
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.ledger import Entry
+    from pytest_hfmodels.snapshots.ledger import LedgerEntry
 
 
 def add(commands: Commands) -> None:
@@ -57,5 +57,5 @@ def run(options: argparse.Namespace) -> int:
     return 1 if unused else 0
 
 
-def _line(entry: Entry, *, marked: bool) -> str:
+def _line(entry: LedgerEntry, *, marked: bool) -> str:
     return f"{'* ' if marked else ''}{entry.kind} {entry.name} ({entry.versions}): {entry.sentence}"

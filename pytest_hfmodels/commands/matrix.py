@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.ledger import Entry
+    from pytest_hfmodels.snapshots.ledger import LedgerEntry
     from pytest_hfmodels.versions.grid import Grid
 
 _REPORTS = ("json", "html", "markdown")
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     return grid.exit_code
 
 
-def _ledger() -> Sequence[Entry]:
+def _ledger() -> Sequence[LedgerEntry]:
     """Return the entries for a page, before anything runs: a ledger that cannot be read is reported at once."""
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
@@ -111,7 +111,7 @@ def _check(files: Mapping[str, str]) -> None:
             raise unwritable(file)
 
 
-def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[Entry]) -> str:
+def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[LedgerEntry]) -> str:
     if name == "json":
         return json.dumps(grid.to_data(), indent=1) + "\n"
     if name == "html":

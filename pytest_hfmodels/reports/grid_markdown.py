@@ -12,11 +12,11 @@ from pytest_hfmodels.versions.paths import portable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.snapshots.ledger import Entry
+    from pytest_hfmodels.snapshots.ledger import LedgerEntry
     from pytest_hfmodels.versions.grid import Grid
 
 
-def render(grid: Grid, entries: Sequence[Entry] = (), *, command: str = "", fold: bool = True) -> str:
+def render(grid: Grid, entries: Sequence[LedgerEntry] = (), *, command: str = "", fold: bool = True) -> str:
     """Return the whole page: the table, since when, the reasons, what the ledger knows, and what else moved.
 
     Args:
@@ -74,7 +74,7 @@ def _reasons(grid: Grid, said: set[str]) -> Iterator[str]:
         yield f"**{_text(row)}** {_text(problem)}"
 
 
-def _known(grid: Grid, entries: Sequence[Entry]) -> Iterator[str]:
+def _known(grid: Grid, entries: Sequence[LedgerEntry]) -> Iterator[str]:
     """Yield each entry that explains a cell, in the ledger's order, with the tests and rows where it does."""
     for entry in entries:
         notes = [note for note in grid.notes if note.known == entry.name]

@@ -42,7 +42,7 @@ class ReleaseRange(Requirement):
         _require(valid, f'{text!r:.80} is no range of releases; it reads like "transformers>=4.38,<5"')
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every entry says.
 
     Args:
@@ -89,7 +89,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return f"{self.what} ({self.reference})" if self.reference else self.what
 
 
-class Change(Entry, frozen=True):
+class Change(LedgerEntry, frozen=True):
     """Outputs that differ in some releases: their snapshots are kept as variants.
 
     Args:
@@ -109,7 +109,7 @@ class Change(Entry, frozen=True):
         _require(self.cause in (None, *CAUSES), f"`cause` {self.cause!r} is none of {', '.join(CAUSES)}")
 
 
-class Break(Entry, frozen=True):
+class Break(LedgerEntry, frozen=True):
     """Tests that fail in some releases, with one exception and message.
 
     Args:
@@ -131,7 +131,7 @@ class Break(Entry, frozen=True):
         _require(specific, f"`raises` {self.raises!r} is not a specific exception class, such as TypeError")
 
 
-class Removal(Entry, frozen=True):
+class Removal(LedgerEntry, frozen=True):
     """A name that some releases no longer have, and the tests that use it.
 
     Args:
@@ -171,7 +171,7 @@ class Ledger:
     """The entries of a file: changes, then breaks, then removals."""
 
     path: Path
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LedgerEntry, ...] = ()
 
     def applying(self, installed: Callable[[str], str | None]) -> Ledger:
         """Return the entries about the installed versions."""
@@ -242,7 +242,7 @@ def _ledger(file: TomlFile) -> Ledger:
                 if "gone" in table:  # its name in files of earlier versions
                     table["symbol"] = table.pop("gone")
     found = file.convert(_Tables)
-    names: dict[str, Entry] = {}
+    names: dict[str, LedgerEntry] = {}
     for entry in (*found.change, *found.breaks, *found.removal):
         if names.setdefault(entry.name, entry) is not entry:
             raise LedgerError(

@@ -81,7 +81,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         """Compare records; also keeps syrupy from rewriting a file whose numbers moved within tolerance."""
         del serialized_data
         seen = self.observation
-        if seen.stored is None:  # before syrupy 7, an earlier run of the test in this session may not be written yet
+        if seen.stored is None:  # syrupy 5 may not have written an earlier run of the test in this session
             seen.stored = parse_snapshot(str(snapshot_data), seen.path)
         return seen.comparison is not None and seen.comparison.verdict in seen.accepted
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.snapshots.collected import Collected
-    from pytest_hfmodels.snapshots.ledger import Entry, Ledger
+    from pytest_hfmodels.snapshots.ledger import Ledger, LedgerEntry
 
 
 def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
@@ -47,7 +47,7 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
 
 def _is_ours(file: Path, folder: Path) -> bool:
     """Return whether a file is a base: others may keep TOML there too, and variants belong to the ledger."""
-    if relpath(file, folder).startswith("variants"):
+    if Path(relpath(file, folder)).parts[0] == "variants":
         return False
     try:
         found = read_toml(file, hint="")
@@ -56,7 +56,7 @@ def _is_ours(file: Path, folder: Path) -> bool:
     return found is not None and {"format", "kind", "provenance"} <= found.values.keys()
 
 
-def find_unused_entries(ledger: Ledger, root: Path) -> list[tuple[Entry, str]]:
+def find_unused_entries(ledger: Ledger, root: Path) -> list[tuple[LedgerEntry, str]]:
     """Return the entries that no test of the project is about, or whose variants say what the base says, and why.
 
     Args:
@@ -70,7 +70,7 @@ def find_unused_entries(ledger: Ledger, root: Path) -> list[tuple[Entry, str]]:
     return [(entry, reason) for entry in ledger.entries for reason in _reasons(entry, ledger.path.parent, collected)]
 
 
-def _reasons(entry: Entry, folder: Path, collected: Collected) -> Iterator[str]:
+def _reasons(entry: LedgerEntry, folder: Path, collected: Collected) -> Iterator[str]:
     if isinstance(entry, Break | Removal):
         for pattern in entry.tests:
             if not any(matches_test(pattern, nodeid) for nodeid in collected.nodeids):

@@ -111,21 +111,7 @@ def classes() -> dict[str, Texts]:
         },
         "ledger-match": {
             match: f"{BREAK}match = '{match}'\n"
-            for match in (
-                "(a+)+$",
-                "(a|a)*$",
-                "(((a*)*)*)*$",
-                "((",
-                "(?P<a",
-                "[",
-                "a{99999999}",
-                "(" * 2_000 + ")" * 2_000,
-                "(.*)" * 60 + "$",
-                "(?:a?){60}a{60}$",
-                "\\\\",
-                "(?#",
-                "(a*)*\\\\1b$",
-            )
+            for match in ("(a+)+$", "((", "[", "a{99999999}", "(.*)" * 60 + "$", "*a" * 60 + "!", "\\\\")
         },
         "ledger-tests": {
             f"{pattern:.30}": f"{BREAK.replace('test_it.py::test_a*', pattern)}"

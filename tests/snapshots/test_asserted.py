@@ -104,38 +104,6 @@ def test_a_comparison_in_a_fixture_counts(recorded: Project, where: str) -> None
     recorded.run().assert_outcomes(passed=1, errors=1)
 
 
-LATE = """
-import pytest
-from tests.example_records import generation, moved
-
-@pytest.fixture
-def late():
-    snapshots = []
-    yield snapshots
-    for snapshot in snapshots:
-        generation(moved(1, by={by})) == snapshot
-
-def test_reply(late, hf_snapshot):
-    late.append(hf_snapshot)
-"""
-
-
-@pytest.mark.parametrize("by", [0.0, 0.5])
-def test_a_comparison_in_the_teardown_of_an_independent_fixture_counts(recorded: Project, by: float) -> None:
-    recorded.write(LATE.format(by=by))
-
-    result = recorded.run("--hfmodels-json", "results.json")
-
-    outcome = json.loads((recorded.path / "results.json").read_text(encoding="utf-8"))["tests"][0]
-    if by:
-        result.assert_outcomes(passed=1, errors=1)
-        result.stdout.fnmatch_lines([f"*{SENTENCE}", "1 test: cause not known: *"])
-        assert outcome["outcome"] == "error"
-    else:
-        result.assert_outcomes(passed=1, warnings=0)
-    assert len(outcome["comparisons"]) == 1
-
-
 def test_a_snapshot_that_a_test_asks_for_while_it_runs_counts(recorded: Project) -> None:
     source = TEST.replace("(hf_snapshot)", "(request)")
     recorded.write(source.format(by=0.5, body="record == request.getfixturevalue('hf_snapshot')"))
@@ -151,19 +119,34 @@ def test_a_missing_snapshot_counts(bare_project: Project) -> None:
     bare_project.run().assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome"),
-    [
-        ("if record != hf_snapshot: pytest.skip('another machine')", "skipped"),
-        ("if record != hf_snapshot: pytest.xfail('known')", "xfailed"),
-        ("if record != hf_snapshot: pytest.fail('my own words')", "failed"),
-        ("assert record == hf_snapshot", "failed"),
-    ],
+BREAK = (
+    '[[break]]\nname = "known"\nwhen = "pytest>=1"\nwhat = "known"\n'
+    'tests = "test_it.py::test_reply"\nraises = "AssertionError"\n'
 )
-def test_a_test_that_does_not_pass_is_left_alone(recorded: Project, body: str, outcome: str) -> None:
-    recorded.write(TEST.format(by=0.5, body=body))
+ASSERTED = "assert record == hf_snapshot"
+OUTCOMES = {
+    "a skip": ("", "if record != hf_snapshot: pytest.skip('another machine')", "", "skipped"),
+    "an xfail": ("", "if record != hf_snapshot: pytest.xfail('known')", "", "xfailed"),
+    "the mark": ("@pytest.mark.xfail\n", ASSERTED, "", "xfailed"),
+    "the ledger": ("", ASSERTED, BREAK, "xfailed"),
+    "a fail": ("", "if record != hf_snapshot: pytest.fail('my own words')", "", "failed"),
+    "the assertion": ("", ASSERTED, "", "failed"),
+}
 
-    recorded.run().assert_outcomes(**{outcome: 1})
+
+@pytest.mark.parametrize(("mark", "body", "ledger", "outcome"), OUTCOMES.values(), ids=OUTCOMES.keys())
+def test_a_test_that_does_not_pass_is_left_alone_and_a_green_run_counts_no_failed_snapshot(
+    recorded: Project, mark: str, body: str, ledger: str, outcome: str
+) -> None:
+    recorded.write(TEST.format(by=0.5, body=body).replace("def test_", f"{mark}def test_"))
+    if ledger:
+        recorded.write(ledger, "snapshots/upstream.toml")
+
+    result = recorded.run()
+
+    result.assert_outcomes(**{outcome: 1})
+    if outcome != "failed":
+        result.stdout.no_fnmatch_line("*snapshot* failed*")
 
 
 def test_a_near_tie_that_the_project_accepts_is_not_a_difference(bare_project: Project) -> None:
@@ -273,37 +256,6 @@ def test_a_test_that_did_not_pass_need_not_compare(bare_project: Project, body: 
     assert "warnings" not in bare_project.run().parseoutcomes()
 
 
-EXPECTED = {
-    "the mark": ("@pytest.mark.xfail\n", "assert record == hf_snapshot"),
-    "the call": ("", "if record != hf_snapshot: pytest.xfail('known')"),
-    "a skip": ("", "if record != hf_snapshot: pytest.skip('another machine')"),
-}
-
-
-@pytest.mark.parametrize(("mark", "body"), EXPECTED.values(), ids=EXPECTED.keys())
-def test_a_green_run_counts_no_failed_snapshot(recorded: Project, mark: str, body: str) -> None:
-    recorded.write(TEST.format(by=0.5, body=body).replace("def test_", f"{mark}def test_"))
-
-    result = recorded.run()
-
-    assert result.ret == 0
-    result.stdout.no_fnmatch_line("*snapshot* failed*")
-
-
-def test_a_break_of_the_ledger_counts_no_failed_snapshot(recorded: Project) -> None:
-    recorded.write(
-        '[[break]]\nname = "known"\nwhen = "pytest>=1"\nwhat = "known"\n'
-        'tests = "test_it.py::test_reply"\nraises = "AssertionError"\n',
-        "snapshots/upstream.toml",
-    )
-    recorded.write(TEST.format(by=0.5, body="assert record == hf_snapshot"))
-
-    result = recorded.run()
-
-    result.assert_outcomes(xfailed=1)
-    result.stdout.no_fnmatch_line("*snapshot* failed*")
-
-
 def test_a_test_that_is_run_again_counts_its_last_attempt(recorded: Project) -> None:
     recorded.write(
         """
@@ -342,10 +294,10 @@ def test_a_run_without_assertions_is_refused(recorded: Project, *, plain: bool) 
     )
 
 
-@pytest.mark.parametrize("names", [("a", "A"), ("caf\u00e9", "cafe\u0301")], ids=["case", "form"])
-def test_names_that_differ_in_case_or_unicode_form_alone_are_refused(
-    bare_project: Project, names: tuple[str, str]
-) -> None:
+@pytest.mark.parametrize(
+    "names", [("a", "A"), ("caf\u00e9", "cafe\u0301"), ("a/b", "a?b")], ids=["case", "form", "sign"]
+)
+def test_names_of_one_file_are_refused(bare_project: Project, names: tuple[str, str]) -> None:
     lines = "\n    ".join(f"assert record == hf_snapshot(name={name!a})" for name in names)
     bare_project.write(TEST.format(by=0.0, body=lines))
 
@@ -355,18 +307,16 @@ def test_names_that_differ_in_case_or_unicode_form_alone_are_refused(
     result.stdout.fnmatch_lines(["*test_it.py::test_reply compares two records with the same file, *"])
 
 
-@pytest.mark.parametrize("caught", [True, False])
-def test_subtests_count(recorded: Project, *, caught: bool) -> None:
+@pytest.mark.parametrize(("check", "errors"), [("assert record == hf_snapshot", 0), ("record == hf_snapshot", 1)])
+def test_subtests_count(recorded: Project, check: str, errors: int) -> None:
     pytest.importorskip("_pytest.subtests")
-    body = "with subtests.test():\n        assert record == hf_snapshot"
-    if caught:
-        body = "with subtests.test():\n        record == hf_snapshot"
+    body = f"with subtests.test():\n        {check}"
     recorded.write(TEST.replace("(hf_snapshot)", "(hf_snapshot, subtests)").format(by=0.5, body=body))
 
     result = recorded.run()
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert result.parseoutcomes().get("errors", 0) == int(caught)
+    assert result.parseoutcomes().get("errors", 0) == errors
 
 
 def test_hypothesis_s_examples_count(recorded: Project) -> None:
@@ -394,7 +344,7 @@ def test_an_xdist_worker_checks_too(recorded: Project) -> None:
     result.stdout.fnmatch_lines([f"*{SENTENCE}"])
 
 
-WIDE = """
+LATE = """
 import pytest
 from tests.example_records import generation, moved
 
@@ -414,14 +364,17 @@ class TestAll:
 """
 
 
-@pytest.mark.parametrize("scope", ["class", "module", "session"])
-def test_a_comparison_in_the_teardown_of_a_wider_fixture_counts(bare_project: Project, scope: str) -> None:
-    recording = WIDE.format(by=0.0, scope="function")
-    bare_project.write(recording)
+@pytest.mark.parametrize("scope", ["function", "class", "module", "session"])
+def test_a_comparison_in_the_teardown_of_another_fixture_counts(bare_project: Project, scope: str) -> None:
+    bare_project.write(LATE.format(by=0.0, scope="function"))
     bare_project.run("--snapshot-update")
-    bare_project.write(WIDE.format(by=0.5, scope=scope))
+    bare_project.run().assert_outcomes(passed=2, warnings=0)
+    bare_project.write(LATE.format(by=0.5, scope=scope))
 
-    result = bare_project.run()
+    result = bare_project.run("--hfmodels-json", "results.json")
 
+    tests = json.loads((bare_project.path / "results.json").read_text(encoding="utf-8"))["tests"]
     assert result.parseoutcomes()["errors"] == 1
     result.stdout.fnmatch_lines(["*::test_reply compared a record that differs from its snapshot, and passed*"])
+    if scope == "function":
+        assert (tests[0]["outcome"], len(tests[0]["comparisons"])) == ("error", 1)

@@ -28,6 +28,14 @@ def test_reply(hf_snapshot):
 """
 
 
+@pytest.fixture
+def recorded(bare_project: Project) -> Project:
+    """A project with a recorded test that runs no model."""
+    bare_project.write(BY_HAND.format(by=0.0))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    return bare_project
+
+
 def test_a_missing_snapshot_fails_and_says_how_to_record_it(bare_project: Project) -> None:
     bare_project.write(BY_HAND.format(by=0.0))
 
@@ -84,42 +92,34 @@ def test_a_changed_model_fails_until_the_change_is_accepted(project: Project) ->
     after.assert_outcomes(passed=1)
 
 
-def test_a_number_within_tolerance_leaves_the_file_as_it_is(bare_project: Project) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    before, changed = bare_project.snapshots, bare_project.snapshot().stat().st_mtime_ns
-    bare_project.write(BY_HAND.format(by=9e-5))
+def test_a_number_within_tolerance_leaves_the_file_as_it_is(recorded: Project) -> None:
+    before, changed = recorded.snapshots, recorded.snapshot().stat().st_mtime_ns
+    recorded.write(BY_HAND.format(by=9e-5))
 
-    compared = bare_project.run()
-    updated = bare_project.run("--snapshot-update")
+    compared = recorded.run()
+    updated = recorded.run("--snapshot-update")
 
     compared.assert_outcomes(passed=1)
     updated.assert_outcomes(passed=1)
     updated.stdout.fnmatch_lines(["1 snapshot passed."])
-    assert bare_project.snapshots == before
-    assert bare_project.snapshot().stat().st_mtime_ns == changed
+    assert recorded.snapshots == before
+    assert recorded.snapshot().stat().st_mtime_ns == changed
 
 
-def test_a_rewritten_file_keeps_the_digits_that_still_hold(bare_project: Project) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    bare_project.write(
-        BY_HAND.format(by=9e-5).replace("moved(1, by=9e-05)", "moved(0, by=0.1, steps=moved(1, by=9e-05))")
-    )
+def test_a_rewritten_file_keeps_the_digits_that_still_hold(recorded: Project) -> None:
+    recorded.write(BY_HAND.format(by=9e-5).replace("moved(1, by=9e-05)", "moved(0, by=0.1, steps=moved(1, by=9e-05))"))
 
-    bare_project.run("--snapshot-update").stdout.fnmatch_lines(["1 snapshot updated."])
+    recorded.run("--snapshot-update").stdout.fnmatch_lines(["1 snapshot updated."])
 
-    first, second, _ = bare_project.recorded()["steps"]["rows"]
+    first, second, _ = recorded.recorded()["steps"]["rows"]
     assert first[2] == -0.15
     assert second[2] == -0.5
 
 
-def test_a_number_beyond_tolerance_is_drift(bare_project: Project) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    bare_project.write(BY_HAND.format(by=3e-4))
+def test_a_number_beyond_tolerance_is_drift(recorded: Project) -> None:
+    recorded.write(BY_HAND.format(by=3e-4))
 
-    result = bare_project.run("-vv")
+    result = recorded.run("-vv")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -207,10 +207,8 @@ def test_all(hf_snapshot):
     }
 
 
-def test_a_snapshot_that_differs_is_not_equal_either_way_round(bare_project: Project) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    bare_project.write("""
+def test_a_snapshot_that_differs_is_not_equal_either_way_round(recorded: Project) -> None:
+    recorded.write("""
 import pytest
 from tests.example_records import generation, moved
 
@@ -219,7 +217,7 @@ def test_reply(hf_snapshot):
         pytest.xfail("it differs")
 """)
 
-    bare_project.run().assert_outcomes(xfailed=1)
+    recorded.run().assert_outcomes(xfailed=1)
 
 
 def test_only_records_are_compared(bare_project: Project) -> None:
@@ -241,20 +239,18 @@ def test_text(hf_snapshot):
     assert bare_project.snapshots == {}
 
 
-def test_an_unreadable_snapshot_is_named_with_its_line(bare_project: Project) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    file = bare_project.snapshot()
+def test_an_unreadable_snapshot_is_named_with_its_line(recorded: Project) -> None:
+    file = recorded.snapshot()
     file.write_text(file.read_text().replace("format = 1", "format = 2"))
 
     for flags in ([], ["--snapshot-update"]):
-        before = bare_project.snapshots
-        result = bare_project.run(*flags)
+        before = recorded.snapshots
+        result = recorded.run(*flags)
 
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["*test_reply.toml:2: format: the file has format 2, and this version reads 1.*"])
         result.stdout.no_fnmatch_line("*snapshots/format.py*")
-        assert bare_project.snapshots == before
+        assert recorded.snapshots == before
 
 
 NEAR_TIE = """
@@ -357,19 +353,6 @@ def test_tensorflow_waits_for_torch_to_record_first(project: Project) -> None:
     assert project.snapshots == {}
 
 
-def test_two_snapshots_of_one_name_are_refused(bare_project: Project) -> None:
-    bare_project.write(
-        "from tests.example_records import generation\n"
-        "def test_it(hf_snapshot):\n"
-        "    assert generation() == hf_snapshot(name='a/b')\n    assert generation() == hf_snapshot(name='a?b')\n"
-    )
-
-    result = bare_project.run("--snapshot-update")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*compares two records with the same file*"])
-
-
 def test_another_snapshot_fixture_is_told(bare_project: Project) -> None:
     bare_project.write(
         "import pytest\n@pytest.fixture\ndef snapshot(): return 'mine'\ndef test_it(hf_snapshot): pass\n"
@@ -426,15 +409,13 @@ def test_reply(hf_snapshot):
 
 
 @pytest.mark.parametrize("also", ["", "versions"])
-def test_a_file_does_not_widen_its_own_tolerance(bare_project: Project, also: str) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    file = bare_project.snapshot()
+def test_a_file_does_not_widen_its_own_tolerance(recorded: Project, also: str) -> None:
+    file = recorded.snapshot()
     text = file.read_text().replace('engine = "torch"', 'engine = "tensorflow"')
     file.write_text(text.replace("torch =", "tensorflow =") if also else text)
-    bare_project.write(BY_HAND.format(by=1.5e-4))
+    recorded.write(BY_HAND.format(by=1.5e-4))
 
-    bare_project.run().assert_outcomes(failed=1)
+    recorded.run().assert_outcomes(failed=1)
 
 
 @pytest.mark.parametrize(
@@ -444,29 +425,25 @@ def test_a_file_does_not_widen_its_own_tolerance(bare_project: Project, also: st
         ('" and"', '" und"', "text of token 2"),
     ],
 )
-def test_texts_of_a_file_agree_with_its_ids(bare_project: Project, before: str, after: str, said: str) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    file = bare_project.snapshot()
+def test_texts_of_a_file_agree_with_its_ids(recorded: Project, before: str, after: str, said: str) -> None:
+    file = recorded.snapshot()
     assert before in file.read_text()
     file.write_text(file.read_text().replace(before, after, 1))
 
-    result = bare_project.run("-vv")
+    result = recorded.run("-vv")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{said}*"])
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
-def test_a_snapshot_may_begin_with_a_byte_order_mark(bare_project: Project, ends: str) -> None:
-    bare_project.write(BY_HAND.format(by=0.0))
-    bare_project.run("--snapshot-update")
-    file = bare_project.snapshot()
+def test_a_snapshot_may_begin_with_a_byte_order_mark(recorded: Project, ends: str) -> None:
+    file = recorded.snapshot()
     file.write_bytes(file.read_text().replace("\n", ends).encode("utf-8-sig"))
     before = file.read_bytes()
 
-    bare_project.run().assert_outcomes(passed=1)
-    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    recorded.run().assert_outcomes(passed=1)
+    recorded.run("--snapshot-update").assert_outcomes(passed=1)
 
     assert file.read_bytes() == before
 
