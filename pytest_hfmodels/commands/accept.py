@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.accepting import Variation
+    from pytest_hfmodels.snapshots.project import Project
 
 
 def add(commands: Commands) -> None:
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         print(nothing_pending(project))
         return 1
-    gone = {pending: None for pending in chosen if pending.is_gone(project.root)}
+    gone = [pending for pending in chosen if pending.is_gone(project.root)]
     rest = [pending for pending in chosen if pending not in gone]
     for path in accept(project, rest, variation) if rest else ():
         print(f"wrote {visible_line(relpath(path))}")
@@ -55,14 +56,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"left out, because there is no such test any more: {visible_line(pending.test)}")
     told = f", {len(gone)} left out (hfmodels reject drops what it names)" if gone else ""
     new = variation is not None or any(pending.digest is None for pending in rest)
-    add = (
-        f"{command('git', 'add', '-N', relpath(project.snapshots))} && " if new else ""
-    )  # otherwise no diff shows them
-    print(f"{len(rest)} accepted{told}{f'; review them: {add}git diff' if rest else ''}")
+    print(f"{len(rest)} accepted{told}{_look(project, new=new) if rest else ''}")
     listed = still_listed(project, rest)
     if listed is not None:
         print(f"hfmodels: {visible_line(listed)}", file=sys.stderr)
     return 0 if rest else 1
+
+
+def _look(project: Project, *, new: bool) -> str:
+    """Return how to look at what was written; git shows new files once they are added."""
+    add = f"{command('git', 'add', '-N', relpath(project.snapshots))} && " if new else ""
+    return f"; review them: {add}git diff"
 
 
 def _variation(options: argparse.Namespace) -> Variation | None:

@@ -143,22 +143,22 @@ def check_batch(
     rows = [_cut(list(tokenizer(text)["input_ids"]), max_length, tokenizer.truncation_side) for text in texts]
     longest = max_length if filled and max_length is not None else max(len(row) for row in rows)
     longest = -(-longest // multiple) * multiple
-    padding = {
-        "padding": "max_length" if filled else True,
-        **({"pad_to_multiple_of": multiple} if multiple > 1 else {}),
-    }
-    batch = tokenizer(list(texts), **padding, **cutting)
-    left = tokenizer.padding_side == "left"
+    rounding = {"pad_to_multiple_of": multiple} if multiple > 1 else {}
+    batch = tokenizer(list(texts), padding="max_length" if filled else True, **rounding, **cutting)
     wanted = {"input_ids": (rows, tokenizer.pad_token_id), "attention_mask": ([[1] * len(row) for row in rows], 0)}
     for name, (values, fill) in wanted.items():
         if name not in batch:  # Transformer-XL takes no mask
             continue
-        gaps = [[fill] * (longest - len(row)) for row in values]
-        expected = [gap + row if left else row + gap for gap, row in zip(gaps, values, strict=True)]
+        expected = [_padded(row, fill, longest, tokenizer.padding_side) for row in values]
         found = [list(row) for row in batch[name]]
         if found != expected:
             return TokenizerViolation(list(texts), found, expected, f"{name} of the batch is")
     return None
+
+
+def _padded(row: list[int], fill: int, length: int, side: str) -> list[int]:
+    gap = [fill] * (length - len(row))
+    return gap + row if side == "left" else row + gap
 
 
 def check_same(tokenizer: Any, other: Any, text: str) -> TokenizerViolation | None:

@@ -145,12 +145,7 @@ class _Search:
         beams, eos = self.settings.num_beams, self.settings.eos
         candidates = self._candidates(scores)
         ending = [candidate.ids[-1] in eos for candidate in candidates]
-        cut = at_limit and not (self.rules.ended_beams_first or self.rules.only_ended_beams)
-        # Only what is among the best may end: the others are there so that enough beams can go on.
-        finished = [
-            candidate for candidate, ends in zip(candidates[:beams], ending[:beams], strict=True) if ends or cut
-        ]
-        self._keep(finished)
+        self._keep(self._finished(candidates, ending, at_limit=at_limit))
         going_on = [candidate for candidate, ends in zip(candidates, ending, strict=True) if not ends]
         self.running = going_on[:beams]
         if self.rules.too_few_beams_raise and len(going_on) < beams and len(candidates) == 2 * beams:
@@ -162,8 +157,18 @@ class _Search:
         best = candidates if self.rules.ended_beams_first else self.running
         if best:
             self._settle(best[0])
-        if at_limit and (self.rules.ended_beams_first or (self.rules.only_ended_beams and not self.ended)):
+        if at_limit and self._ends_by_itself and (self.rules.ended_beams_first or not self.ended):
             self._keep(self.running)
+
+    def _finished(self, candidates: list[Hypothesis], ending: list[bool], *, at_limit: bool) -> list[Hypothesis]:
+        """Return what ends: only what is among the best may, the others are there so that enough beams can go on."""
+        beams, cut = self.settings.num_beams, at_limit and not self._ends_by_itself
+        pairs = zip(candidates[:beams], ending[:beams], strict=True)
+        return [candidate for candidate, ends in pairs if ends or cut]
+
+    @property
+    def _ends_by_itself(self) -> bool:
+        return self.rules.ended_beams_first or self.rules.only_ended_beams
 
     def _candidates(self, scores: FloatArray) -> list[Hypothesis]:
         """Return the best continuations; one of probability 0 is none."""

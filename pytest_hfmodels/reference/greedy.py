@@ -103,21 +103,28 @@ def check_greedy(
             return mismatch(0, f"generated token {length - prompt_length + 1} comes after the end")
         so_far, so_far_mask = whole[:, :length], grown(prompt_mask, length)
         processed = process(logits(so_far, so_far_mask), so_far, so_far_mask, settings, prompt_length, rules)
+        number = length - prompt_length
         for row, token in enumerate(whole[:, length].tolist()):
-            where = f"generated token {length - prompt_length + 1}"
-            if ended[row] and token != settings.pad:
-                return mismatch(row, f"{where} follows the end and is not the padding {settings.pad}")
+            score = np.nan if scores is None else float(np.asarray(scores)[row, number])
             if ended[row]:
-                continue
-            if what := _worse(processed[row], token, tolerance):
-                return mismatch(row, f"{where} is {what}")
-            score = np.nan if scores is None else float(np.asarray(scores)[row, length - prompt_length])
-            if not (np.isnan(score) or _near(score, processed[row, token], tolerance)):
-                return mismatch(row, f"{where} has a score of {score:.6g} instead of {processed[row, token]:.6g}")
+                what = "" if token == settings.pad else f"follows the end and is not the padding {settings.pad}"
+            else:
+                what = _wrong(processed[row], token, score, tolerance)
+            if what:
+                return mismatch(row, f"generated token {number + 1} {what}")
         ended |= np.isin(whole[:, length], settings.eos)
     if whole.shape[1] < limit and not ended.all():
         return mismatch(int(ended.argmin()), f"it stops before eos and before the limit of {limit} tokens")
     return None
+
+
+def _wrong(processed: FloatArray, token: int, score: float, tolerance: float) -> str:
+    """Return what is wrong with a token that was chosen, or with its score; an empty string if nothing is."""
+    if what := _worse(processed, token, tolerance):
+        return f"is {what}"
+    if np.isnan(score) or _near(score, processed[token], tolerance):
+        return ""
+    return f"has a score of {score:.6g} instead of {processed[token]:.6g}"
 
 
 def _best(scores: FloatArray) -> tuple[IntArray, FloatArray]:

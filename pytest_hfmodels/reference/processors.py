@@ -41,9 +41,15 @@ def process(
     Returns:
         (B, V); banned tokens are -inf.
     """
-    processed: FloatArray = np.array(scores, np.float64)
     settings = settings.read_by(rules)
-    length, limit = ids.shape[1], settings.limit(prompt_length, rules)
+    processed = _by_what_is_there(np.array(scores, np.float64), ids, mask, settings, rules)
+    return _by_length(processed, ids.shape[1], settings, prompt_length, rules)
+
+
+def _by_what_is_there(
+    processed: FloatArray, ids: IntArray, mask: IntArray, settings: Settings, rules: Rules
+) -> FloatArray:
+    """Apply what depends on the tokens so far."""
     whole = rules.sequences_need_their_length
     if settings.sequence_bias:
         processed = add_bias(processed, ids, settings.sequence_bias, whole=whole)
@@ -56,6 +62,12 @@ def process(
         spared = () if rules.eos_is_a_bad_word else settings.eos
         banned = {tuple(word): -np.inf for word in settings.bad_words_ids if tuple(word) not in _alone(spared)}
         processed = add_bias(processed, ids, banned, whole=whole)
+    return processed
+
+
+def _by_length(processed: FloatArray, length: int, settings: Settings, prompt_length: int, rules: Rules) -> FloatArray:
+    """Apply what depends on how many tokens there are."""
+    limit = settings.limit(prompt_length, rules)
     if length < settings.least(prompt_length, rules):
         processed = ban(processed, settings.eos)
     if settings.forced_bos_token_id is not None and length == 1:

@@ -48,23 +48,30 @@ def _lines(results: Results) -> Iterator[str]:
         yield from ("| verdict | cause | tests |", "| --- | --- | ---: |", *causes, "")
     shown = _mixed(tests)[:SHOWN]
     shown = shown[: _fitting("\n".join(_test(test)) for test in shown)]
-    for cause, group in _groups(shown):
-        if causes:
+    yield from _shown(shown, titled=bool(causes))
+    known = {test.id for test in shown}
+    yield from _rest([test for test in tests if test.id not in known])
+    yield f"<sub>{escape(', '.join(f'{name} {version}' for name, version in run.versions.items()))}</sub>"
+
+
+def _shown(tests: list[TestResult], *, titled: bool) -> Iterator[str]:
+    for cause, group in _groups(tests):
+        if titled:
             yield from (f"### {escape(in_words(cause) if cause else 'Cause not known')}", "")
         for test in group:
             yield from _test(test)
-    known = {test.id for test in shown}
-    rest = [test for test in tests if test.id not in known]
-    if rest:
-        names = [f"- {_title(test)}" for test in rest[:_NAMED]]
-        names = names[: _fitting(names)]
-        yield f"<details><summary>{len(rest)} more</summary>"
-        yield ""
-        yield from names
-        if len(rest) > len(names):
-            yield f"- and {len(rest) - len(names)} more"
-        yield from ("", "</details>", "")
-    yield f"<sub>{escape(', '.join(f'{name} {version}' for name, version in run.versions.items()))}</sub>"
+
+
+def _rest(tests: list[TestResult]) -> Iterator[str]:
+    """Yield the names of the tests that are not shown."""
+    if not tests:
+        return
+    names = [f"- {_title(test)}" for test in tests[:_NAMED]]
+    names = names[: _fitting(names)]
+    yield from (f"<details><summary>{len(tests)} more</summary>", "", *names)
+    if len(tests) > len(names):
+        yield f"- and {len(tests) - len(names)} more"
+    yield from ("", "</details>", "")
 
 
 def _mixed(tests: list[TestResult]) -> list[TestResult]:

@@ -120,50 +120,65 @@ class HFSnapshot:
         base = snapshot_file(self.item, name or self._assertion.index)
         variant = variant_of(self.item, base)
         path = base if variant is None else variant.path
+        self._claim(path)
+        if name is None:
+            self._numbered.add(base)
+        stored = read_snapshot(path)
+        repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
+        may_write = not repeated and self._may_write(observed, stored)
+        tolerance = self._tolerance(observed, observed if stored is None else stored.record)
+        observation = Observation(observed, path, stored, tolerance, self._accepted())
+        equal = self._assert(observation, name, may_write=may_write)
+        found = self._described(observation, variant, equal=equal, repeated=repeated, may_write=may_write)
+        self.compared.append(found)  # before anything can fail: the test's report has it
+        if may_write:
+            self.compared[-1] = self._keep_pending(found, observation, base)
+        if stored is None or self._written.get(path) is self:
+            self._require_consistent(observation)
+        if found.verdict is Verdict.NEAR_TIE and found.equal:
+            warnings.warn(visible_line(f"{self.item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
+        return found.equal
+
+    def _claim(self, path: Path) -> None:
+        """Remember that a comparison of this test uses a file.
+
+        Raises:
+            SnapshotError: another one does.
+        """
         if same_file_key(path) in self._used:
             raise SnapshotError(
                 f"{self.item.nodeid} compares two records with the same file, {path.name}.",
                 hint="Give each snapshot of a test a name that differs in letters and digits: hf_snapshot(name=…).",
             )
         self._used.add(same_file_key(path))
-        if name is None:
-            self._numbered.add(base)
-        repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
-        stored = read_snapshot(path)
-        may_write = not repeated and self._may_write(observed, stored)
-        tolerance = self._tolerance(observed, observed if stored is None else stored.record)
-        observation = Observation(observed, path, stored, tolerance, self._accepted())
-        equal = self._assert(observation, name, may_write=may_write)
+
+    def _described(
+        self, observation: Observation, variant: Variant | None, *, equal: bool, repeated: bool, may_write: bool
+    ) -> Compared:
+        """Return what a comparison came to, explained."""
+        recorded, observed = observation.recorded, observation.record
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
-        comparison = observation.comparison or Comparison(unseen, (), 0.0, tolerance)
+        comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance)
         explanation = self._explained(observation, comparison, equal=equal)
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
             comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False
         kind = kind_of(observed)
         if not is_ours(kind):
-            require_readable(kind, observation.recorded, observed, comparison)
+            require_readable(kind, recorded, observed, comparison)
         from_base = None if variant is None else self._from_base(variant, observation)
-        found = describe(
-            observation.recorded,
+        return describe(
+            recorded,
             observed,
             comparison,
             explanation,
-            snapshot=self._named(path),
+            snapshot=self._named(observation.path),
             equal=equal,
             entry=None if variant is None else variant.entry.name,
             base=None if from_base is None else from_base.verdict,
             writer=self._writer(),
             refusal=self._refusal(observation, variant, from_base, repeated=repeated, may_write=may_write),
         )
-        self.compared.append(found)  # before anything can fail: the test's report has it
-        if may_write:
-            self.compared[-1] = self._keep_pending(found, observation, base)
-        if observation.recorded is None or self._written.get(path) is self:
-            self._require_consistent(observation)
-        if comparison.verdict is Verdict.NEAR_TIE and equal:
-            warnings.warn(visible_line(f"{self.item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
-        return equal
 
     def uncount_failures(self) -> None:
         """Remove failed comparisons from syrupy's count: the difference was expected, or the test is rerun."""

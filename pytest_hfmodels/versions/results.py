@@ -17,7 +17,7 @@ from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pytest_hfmodels.versions.running import PytestRun
@@ -140,26 +140,30 @@ def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
     """
     events = list(_lines(run.events))
     collected = list(dict.fromkeys(nodeid for event in events for nodeid in event.get("collected", ())))
-    cells = {found["id"]: _uncollected(found) for event in events if (found := event.get("uncollected")) is not None}
+    uncollected = [event["uncollected"] for event in events if "uncollected" in event]
     results = [decode(json.dumps(event["result"]), TestResult) for event in events if "result" in event]
-    cells |= {result.id: _cell(result) for result in results}
+    cells = {found["id"]: _uncollected(found) for found in uncollected} | {one.id: _cell(one) for one in results}
     finished = any("finished" in event for event in events) and not run.timed_out
-    failed = any(result.failed for result in results) or any("uncollected" in event for event in events)
+    failed = bool(uncollected) or any(result.failed for result in results)
     problem = _problem(run, finished=finished, empty=not cells, failed=failed)
     if not finished:
-        over = {result.id for result in results}
-        began = [str(event["began"]) for event in events if "began" in event]
-        culprit = next((nodeid for nodeid in reversed(began) if nodeid not in over), None)
-        if culprit is not None:
-            state = State.TIMEOUT if run.timed_out else State.CRASHED
-            cells[culprit] = Cell(state, problem or "", details=_tail(run.log))
+        cells |= _unfinished(events, results, run, problem or "")
     reason = f"did not run: {problem}" if problem else "did not run: pytest stopped before it"
-    cells |= {nodeid: Cell(State.NOT_RUN, reason) for nodeid in collected if nodeid not in cells}
-    order = {nodeid: place for place, nodeid in enumerate(collected)}
-    ordered = dict(sorted(cells.items(), key=lambda item: order.get(item[0], len(order))))
+    ordered = {nodeid: cells.pop(nodeid, Cell(State.NOT_RUN, reason)) for nodeid in collected} | cells
     return RowResult(
         name, cells=ordered, problem=problem, seconds=run.seconds, exit_code=run.exit_code, log=str(run.log), **about
     )
+
+
+def _unfinished(
+    events: Sequence[Mapping[str, Any]], results: Sequence[TestResult], run: PytestRun, problem: str
+) -> dict[str, Cell]:
+    """Return the cell of the test that had begun last and not ended when the process died, if there is one."""
+    over = {result.id for result in results}
+    began = [str(event["began"]) for event in events if "began" in event]
+    culprit = next((nodeid for nodeid in reversed(began) if nodeid not in over), None)
+    state = State.TIMEOUT if run.timed_out else State.CRASHED
+    return {} if culprit is None else {culprit: Cell(state, problem, details=_tail(run.log))}
 
 
 def _cell(result: TestResult) -> Cell:
