@@ -139,11 +139,11 @@ def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
         about: more fields of `RowResult` (versions, moved, note, environment).
     """
     events = list(_lines(run.events))
-    collected = list(dict.fromkeys(nodeid for event in events for nodeid in event.get("collected", ())))
-    uncollected = [event["uncollected"] for event in events if "uncollected" in event]
-    results = [decode(json.dumps(event["result"]), TestResult) for event in events if "result" in event]
+    collected = dict.fromkeys(nodeid for nodeids in _said(events, "collected") for nodeid in nodeids)
+    uncollected = _said(events, "uncollected")
+    results = [decode(json.dumps(found), TestResult) for found in _said(events, "result")]
     cells = {found["id"]: _uncollected(found) for found in uncollected} | {one.id: _cell(one) for one in results}
-    finished = any("finished" in event for event in events) and not run.timed_out
+    finished = bool(_said(events, "finished")) and not run.timed_out
     failed = bool(uncollected) or any(result.failed for result in results)
     problem = _problem(run, finished=finished, empty=not cells, failed=failed)
     if not finished:
@@ -155,13 +155,17 @@ def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
     )
 
 
+def _said(events: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    return [event[name] for event in events if name in event]
+
+
 def _unfinished(
     events: Sequence[Mapping[str, Any]], results: Sequence[TestResult], run: PytestRun, problem: str
 ) -> dict[str, Cell]:
     """Return the cell of the test that had begun last and not ended when the process died, if there is one."""
     over = {result.id for result in results}
-    began = [str(event["began"]) for event in events if "began" in event]
-    culprit = next((nodeid for nodeid in reversed(began) if nodeid not in over), None)
+    began = map(str, _said(events, "began"))
+    culprit = next((nodeid for nodeid in reversed([*began]) if nodeid not in over), None)
     state = State.TIMEOUT if run.timed_out else State.CRASHED
     return {} if culprit is None else {culprit: Cell(state, problem, details=_tail(run.log))}
 
