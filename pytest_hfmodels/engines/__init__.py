@@ -5,11 +5,18 @@ kinds and models.
 """
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.availability import Engine, described, missing, register_engine, require_known, usable
+from pytest_hfmodels.engines.availability import (
+    Engine,
+    EngineModule,
+    described,
+    missing,
+    register_engine,
+    require_known,
+    usable,
+)
 from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass, Generation, LoadOptions, Task
 from pytest_hfmodels.errors import EngineUnavailable
 
@@ -32,7 +39,7 @@ __all__ = [
 ]
 
 
-def engine(name: EngineName, *, with_tensorflow: bool = False) -> ModuleType:
+def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
     """Import and return the module of an engine, with `load(folder, task, options)` and `adopt(model)`.
 
     Args:
@@ -47,7 +54,7 @@ def engine(name: EngineName, *, with_tensorflow: bool = False) -> ModuleType:
         raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=wanted.install)
     try:
         upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
-        return import_module(wanted.module)
+        return cast("EngineModule", import_module(wanted.module))
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             f"The {name} engine is installed but cannot be imported: {upstream.error_text(error).splitlines()[0]}.",

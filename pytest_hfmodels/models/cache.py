@@ -24,7 +24,8 @@ from pytest_hfmodels.models.handle import HFModel
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-    from types import ModuleType
+
+    from pytest_hfmodels.engines.availability import EngineModule
 
 # Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
 _ROOM = 3
@@ -240,7 +241,7 @@ class ModelCache:
         recorded = replace(found, overrides=overrides_text(options.overrides))
         return CachedModel(recorded, task, loaded, tokenizer, before, load=load, load_tokenizer=again)
 
-    def _engine(self, name: EngineName) -> ModuleType:
+    def _engine(self, name: EngineName) -> EngineModule:
         return engines.engine(name, with_tensorflow=self._with_tensorflow)
 
     def _make_room(self, needed: int) -> None:

@@ -118,7 +118,7 @@ def test_a_test_outside_the_root_is_refused(items: dict[str, pytest.Item], tmp_p
 
 def item_of(identifier: str, engine: str) -> pytest.Item:
     """Return what `test_name` looks at of an item that our parametrisation made."""
-    request = ModelRequest("gpt2", "tiny-gpt2", engine)  # type: ignore[arg-type]
+    request = ModelRequest("gpt2", "tiny-gpt2", engine)
     name = f"test_a[{identifier}]"
     return SimpleNamespace(  # type: ignore[return-value]
         name=name,
