@@ -8,12 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.availability import Engine, described, missing, register_engine, require_known, usable
+from pytest_hfmodels.engines.availability import (
+    Engine,
+    EngineModule,
+    described,
+    missing,
+    register_engine,
+    require_known,
+    usable,
+)
 from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass, Generation, LoadOptions, Task
 from pytest_hfmodels.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it imports NumPy
-    from pytest_hfmodels.engines.base import EngineModule
     from pytest_hfmodels.engines.loaded_model import LoadedModel as LoadedModel
 
 __all__ = [
@@ -32,8 +39,8 @@ __all__ = [
 ]
 
 
-def engine(name: EngineName, *, with_tensorflow: bool = False) -> "EngineModule":
-    """Import and return the module of an engine.
+def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
+    """Import and return the module of an engine, with `load(folder, task, options)` and `adopt(model)`.
 
     Args:
         name: which one.

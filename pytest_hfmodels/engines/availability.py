@@ -5,17 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_hfmodels.errors import OptionError
 from pytest_hfmodels.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
+    from pytest_hfmodels.engines.loaded_model import LoadedModel
 
 PRIMARY = "torch"  # the engine that records snapshots where a test runs on several
+
+
+class EngineModule(Protocol):
+    """The module of an engine."""
+
+    def load(self, folder: Path, task: Task, options: LoadOptions) -> LoadedModel:
+        """Load the safetensors checkpoint in `folder`; see `loading.load` for what it raises."""
+
+    def adopt(self, model: Any) -> LoadedModel:
+        """Take in a model that the user loaded."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +36,7 @@ class Engine:
 
     Args:
         name: as in `--hfmodels-engines` and in a test's id.
-        module: dotted name of a module with `load(folder, task, options)` and `adopt(model)`, which return a
-            `LoadedModel`; imported when a test asks for a model.
+        module: dotted name of its `EngineModule`, imported when a test asks for a model.
         package: the one that it runs on, as pip and Python name it; a record keeps its version.
         models: top-level packages of the classes of its models, for `adopt`.
         install: what to type if it is missing.

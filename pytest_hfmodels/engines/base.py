@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = NDArray[np.int64]
     FloatArray: TypeAlias = NDArray[np.float64]
 
-    from pytest_hfmodels.engines.loaded_model import LoadedModel
 
 EngineName: TypeAlias = str
 Task = Literal["text-generation", "text-classification"]
@@ -90,15 +88,3 @@ class Classification:
     logits: FloatArray
     loss: float | None
     hidden_states: tuple[FloatArray, ...]
-
-
-class EngineModule(Protocol):
-    """What the module of an engine offers."""
-
-    def load(self, folder: Path, task: Task, options: LoadOptions) -> LoadedModel:
-        """Return a checkpoint as a model in memory."""
-        ...
-
-    def adopt(self, model: Any) -> LoadedModel:
-        """Return a model that a user has loaded."""
-        ...

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    from pytest_hfmodels.engines.base import EngineModule
+    from pytest_hfmodels.engines.availability import EngineModule
 
 # Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
 _ROOM = 3
