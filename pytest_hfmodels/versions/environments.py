@@ -63,7 +63,8 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
     """Return a row's environment.
 
     What the row does not name comes from `installed`: those distributions are requested too, and their versions are
-    preferred. uv keeps every environment that it has built in its cache; the resolved requirements are in `folder`.
+    preferred. uv keeps every environment that it has built in its cache; the resolved requirements are in `folder`, and
+    a row of exact releases is not resolved again there.
 
     Raises:
         EnvironmentsBlocked: uv, the network or room on the disk is missing.
@@ -74,16 +75,15 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
         return Environment((sys.executable,), installed.versions)
     folder.mkdir(parents=True, exist_ok=True)
     uv = _Uv(row, folder, processes)
-    requirements, note = folder / "requirements.txt", ""
-    try:
-        uv.resolve(installed, requirements)
-    except EnvironmentsBlocked as blocked:
-        try:
-            uv.resolve(installed, requirements, "--offline")
-        except VersionsError:
-            raise blocked from None
-        note = "resolved from uv's cache, because the package index cannot be reached"
+    requirements, answered, note = folder / "requirements.txt", folder / "answered.txt", ""
+    question = "\n".join([*_wishes(row, installed), *_preferred(row, installed)])
+    known = row.exact and answered.is_file() and answered.read_text(encoding="utf-8") == question
+    answered.unlink(missing_ok=True)  # until the environment has been built
+    if not known:
+        note = uv.resolve(installed, requirements)
     versions = uv.install(requirements)
+    if not note:
+        answered.write_text(question, encoding="utf-8")
     return Environment(uv.python(requirements, "--offline"), versions, tuple(_moved(row, installed, versions)), note)
 
 
@@ -106,8 +106,19 @@ class _Uv:
     folder: Path
     processes: Processes
 
-    def resolve(self, installed: Installed, requirements: Path, *options: str) -> None:
-        """Write exact requirements for everything in the row."""
+    def resolve(self, installed: Installed, requirements: Path) -> str:
+        """Write exact requirements for everything in the row; return what the reader should know about them."""
+        try:
+            self._compile(installed, requirements)
+        except EnvironmentsBlocked as blocked:
+            try:
+                self._compile(installed, requirements, "--offline")
+            except VersionsError:
+                raise blocked from None
+            return "resolved from uv's cache, because the package index cannot be reached"
+        return ""
+
+    def _compile(self, installed: Installed, requirements: Path, *options: str) -> None:
         wishes = self.folder / "requirements.in"
         wishes.write_text("".join(f"{line}\n" for line in _wishes(self.row, installed)), encoding="utf-8")
         # uv prefers the versions that its output file names already.

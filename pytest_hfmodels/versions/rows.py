@@ -46,6 +46,11 @@ class Row:
         return frozenset(name for line in self.requirements if (name := requirement_name(line)))
 
     @property
+    def exact(self) -> bool:
+        """Whether every line asks for one release of the index."""
+        return all(re.fullmatch(r"[\w.-]+(\[[\w.,-]*\])?===?[^*,;@]+", line) for line in self.requirements)
+
+    @property
     def named(self) -> frozenset[str]:
         """The canonical names of the distributions that it asks for or leaves out."""
         return self.asked | {*self.without}
