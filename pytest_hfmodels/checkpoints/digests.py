@@ -104,9 +104,10 @@ def tokenizer_digest(files: Mapping[str, bytes]) -> str:
 def folder_digests(folder: Path) -> Digests:
     """Digest the three parts of a checkpoint folder whose weights are safetensors."""
     config, generation = folders.read_configuration(folder), folder / folders.GENERATION_CONFIG
+    tensors = sorted(weights.stored_tensors(folder), key=lambda stored: stored[0].name)
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
-        weights=ordered_weights_digest(sorted(weights.stored_tensors(folder), key=lambda tensor: tensor[0])),
+        weights=ordered_weights_digest((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in tensors),
         tokenizer=tokenizer_digest(folders.read_sidecars(folder, folders.TOKENIZER_FILES)),
     )
 

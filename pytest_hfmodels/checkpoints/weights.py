@@ -67,12 +67,7 @@ def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
     Raises:
         CheckpointError: a file is missing, damaged, or holds a dtype that NumPy cannot.
     """
-    return {tensor.name: _as_array(tensor, raw) for tensor, raw in _mapped(folder)}
-
-
-def stored_tensors(folder: Path) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-    """Yield name, dtype, shape and raw bytes of every tensor, the bytes mapped read-only."""
-    return ((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in _mapped(folder))
+    return {tensor.name: _as_array(tensor, raw) for tensor, raw in stored_tensors(folder)}
 
 
 def stored_headers(folder: Path) -> dict[str, StoredTensor]:
@@ -100,13 +95,24 @@ def stored_headers(folder: Path) -> dict[str, StoredTensor]:
     return found
 
 
+def stored_tensors(folder: Path) -> Iterator[tuple[StoredTensor, memoryview]]:
+    """Yield every tensor with its raw bytes, mapped read-only."""
+    views: dict[Path, memoryview] = {}
+    for tensor in stored_headers(folder).values():
+        if tensor.file not in views:
+            with tensor.file.open("rb") as file:
+                # Left open on purpose: it closes with the last memoryview into it.
+                views[tensor.file] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        yield tensor, views[tensor.file][tensor.start : tensor.stop]
+
+
 def same_bytes(folder: Path, names: Collection[str]) -> bool:
     """Return whether the named tensors have the same dtype, shape and bytes.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    found = [tensor[1:] for tensor in stored_tensors(folder) if tensor[0] in names]
+    found = [(tensor.dtype, tensor.shape, raw) for tensor, raw in stored_tensors(folder) if tensor.name in names]
     return all(tensor == found[0] for tensor in found)
 
 
@@ -134,16 +140,6 @@ def _header(file: Path) -> Iterator[StoredTensor]:
             start, stop = entry["data_offsets"]
             shape = tuple(entry["shape"])
             yield StoredTensor(name, entry["dtype"], shape, file, data_start + start, data_start + stop)
-
-
-def _mapped(folder: Path) -> Iterator[tuple[StoredTensor, memoryview]]:
-    views: dict[Path, memoryview] = {}
-    for tensor in stored_headers(folder).values():
-        if tensor.file not in views:
-            with tensor.file.open("rb") as file:
-                # Left open on purpose: it closes with the last memoryview into it.
-                views[tensor.file] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        yield tensor, views[tensor.file][tensor.start : tensor.stop]
 
 
 def _as_array(tensor: StoredTensor, raw: memoryview) -> NDArray[Any]:
