@@ -140,8 +140,8 @@ def _said(found: Compared) -> list[str]:
 
 def another(test: TestResult, number: int, words: Sequence[str]) -> TestResult:
     """Return a test like another: its words in the place of other words, its figures a little moved."""
+    from pytest_hfmodels.foundation.verdicts import Verdict
     from pytest_hfmodels.results.model import TestResult, decode, encode
-    from pytest_hfmodels.verdicts import Verdict
 
     chance = random.Random(number)
     mapping = dict(zip(words, chance.sample(words, len(words)), strict=True))

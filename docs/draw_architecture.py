@@ -12,7 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "pytest_hfmodels"
 TARGET = Path(__file__).parent / "images" / "architecture.svg"
-LEAVES = {"errors", "control_chars", "shell", "files", "verdicts"}  # used everywhere
+LEAVES = {"foundation"}  # used everywhere
 WIDTH, HEIGHT, GAP_X, GAP_Y = 118, 34, 16, 34
 
 

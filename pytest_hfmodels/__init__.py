@@ -8,28 +8,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_hfmodels.architecture import Architecture, register_architecture
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines.availability import Engine, register_engine
-    from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
+    from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
+    from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
     from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
 _HOMES = {
-    "Architecture": "pytest_hfmodels.architecture",
+    "Architecture": "pytest_hfmodels.foundation.architecture",
     "Checkpoint": "pytest_hfmodels.checkpoints",
-    "CheckpointError": "pytest_hfmodels.errors",
+    "CheckpointError": "pytest_hfmodels.foundation.errors",
     "Engine": "pytest_hfmodels.engines.availability",
-    "EngineError": "pytest_hfmodels.errors",
-    "HFModelsError": "pytest_hfmodels.errors",
-    "SnapshotError": "pytest_hfmodels.errors",
+    "EngineError": "pytest_hfmodels.foundation.errors",
+    "HFModelsError": "pytest_hfmodels.foundation.errors",
+    "SnapshotError": "pytest_hfmodels.foundation.errors",
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
-    "register_architecture": "pytest_hfmodels.architecture",
+    "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
 }
 

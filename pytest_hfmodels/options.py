@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels import checks, collection
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import HFModelsError, LedgerError, OptionError, SnapshotError, as_sentences
-from pytest_hfmodels.fixtures import gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
-from pytest_hfmodels.model_request import uses_models, uses_snapshot
+from pytest_hfmodels.fixtures import checks, collection
+from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import HFModelsError, LedgerError, OptionError, SnapshotError, as_sentences
+from pytest_hfmodels.foundation.model_request import uses_models, uses_snapshot
+from pytest_hfmodels.foundation.rootdir import require_own_root
 from pytest_hfmodels.options import MARKERS, add_options, use_profile
-from pytest_hfmodels.rootdir import require_own_root
 from pytest_hfmodels.session import CALL, COMPARED, SNAPSHOT, Session
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
         if collection.has_ledger(config, items):
-            from pytest_hfmodels.expectations import apply_ledger  # only projects with a ledger pay for reading one
+            from pytest_hfmodels.snapshots.expectations import (
+                apply_ledger,  # only projects with a ledger pay for reading one
+            )
 
             apply_ledger(config, items)
     except (OptionError, SnapshotError) as error:
@@ -134,7 +136,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         if not Session.of(config).options.explicit:
             lines.append(header(config, collection.engines_for_header(config, items)))
         if any("transfo_xl" in getattr(item, "fixturenames", ()) for item in items) and not config.option.collectonly:
-            lines.append(implementation_line(config, items))
+            lines.append(implementation_line(config, collection.engines_in_use(config, items)))
     if _expectations() is not None:
         lines += _expectations().applying_lines(config, items)
     return lines
@@ -210,7 +212,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 def _expectations() -> Any:
     """Return the module that holds tests against the ledger, where a ledger has been read."""
-    return sys.modules.get("pytest_hfmodels.expectations")
+    return sys.modules.get("pytest_hfmodels.snapshots.expectations")
 
 
 def _attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -14,7 +14,7 @@ from pytest_hfmodels.options import read_options
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_hfmodels.errors import HFModelsError
+    from pytest_hfmodels.foundation.errors import HFModelsError
     from pytest_hfmodels.models import ModelCache
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.model import TestResult

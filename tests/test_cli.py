@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import COMMANDS, main
+from pytest_hfmodels.commands.cli import COMMANDS, main
 
 if TYPE_CHECKING:
     from .project import Project
 
-COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import COMMANDS, main; sys.exit(main(sys.argv[1:]))")
+COMMAND = ("-c", "import sys; from pytest_hfmodels.commands.cli import COMMANDS, main; sys.exit(main(sys.argv[1:]))")
 TESTS = """
 from tests.example_records import generation
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.reports import grid_terminal
 from pytest_hfmodels.reports.bisect_terminal import answer_lines
 from pytest_hfmodels.reports.grid_progress import GridProgress
-from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.versions.bisect import BisectAnswer, Question
 from pytest_hfmodels.versions.bisection import Bracket, Judged, Judgement
@@ -41,7 +41,7 @@ def safe(text: str) -> None:
 def test_control_characters_in_an_error_are_named(bare_project: Project) -> None:
     error = SnapshotError(f"The model_type is {EVIL}.", hint=f"Do {EVIL}.")
     bare_project.write(
-        f"from pytest_hfmodels.errors import CheckpointError\n\nEVIL = {EVIL!r}\n"
+        f"from pytest_hfmodels.foundation.errors import CheckpointError\n\nEVIL = {EVIL!r}\n"
         "def test_it():\n    raise CheckpointError(f'The model_type is {EVIL}.', hint=f'Do {EVIL}.')\n"
     )
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import EngineUnavailable
+from pytest_hfmodels.foundation.errors import EngineUnavailable
 from pytest_hfmodels.models.cached_model import CachedModel
 
 from .surroundings import needs_both_engines

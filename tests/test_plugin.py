@@ -295,7 +295,7 @@ def test_a_fixture_that_overrides_another_also_reaches_what_that_one_uses(bare_p
     bare_project.write(
         """
 import pytest
-from pytest_hfmodels.collection import named_fixtures
+from pytest_hfmodels.fixtures.collection import named_fixtures
 
 @pytest.fixture
 def bot(bot): pass

@@ -11,9 +11,9 @@ DESIGN = ("changed", "broken", "missing", "near-tie", "drift", "same")
 
 
 def test_all_rankings_use_the_same_list() -> None:
+    from pytest_hfmodels.commands.reviewing.groups import groups
+    from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict, severity
     from pytest_hfmodels.results.pending import Pending
-    from pytest_hfmodels.review.groups import groups
-    from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict, severity
     from pytest_hfmodels.versions.results import State
 
     changes = [Pending("a", verdict, verdict, verdict, None, None, "") for verdict in sorted(DESIGN)]

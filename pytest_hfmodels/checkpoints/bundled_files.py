@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 BUNDLED = Path(__file__).parent / "bundled"
 

@@ -16,7 +16,7 @@ from pytest_hfmodels.checkpoints.bundled_files import bundled_checkpoint, bundle
 from pytest_hfmodels.checkpoints.conversion import safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
 from pytest_hfmodels.checkpoints.private_copy import refuse_adapter
-from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

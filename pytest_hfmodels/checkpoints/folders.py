@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels import files
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation import files
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Collection

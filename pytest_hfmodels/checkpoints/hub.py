@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import folders
-from pytest_hfmodels.errors import CheckpointError, CheckpointNotCached
+from pytest_hfmodels.foundation.errors import CheckpointError, CheckpointNotCached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,8 +11,8 @@ import pickle
 import pickletools
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels import files
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation import files
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

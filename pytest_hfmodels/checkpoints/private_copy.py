@@ -13,7 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import folders
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import folders
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -7,9 +7,9 @@ from os.path import relpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.shell import command
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
     import argparse

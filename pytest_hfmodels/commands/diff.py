@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import add_selection, selected
-from pytest_hfmodels.control_chars import visible
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.errors import SnapshotError
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ from contextlib import chdir
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse

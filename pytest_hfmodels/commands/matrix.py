@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.row_options import PRINT, add_row_options, unwritable, write
-from pytest_hfmodels.shell import command
+from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

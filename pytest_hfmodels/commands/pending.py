@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse
@@ -82,8 +82,8 @@ def _write_patch(file: str, found: Sequence[tuple[Pending, Problem | None]], pro
     """
     from pathlib import Path
 
-    from pytest_hfmodels.errors import SnapshotError
-    from pytest_hfmodels.files import write_report
+    from pytest_hfmodels.foundation.errors import SnapshotError
+    from pytest_hfmodels.foundation.files import write_report
     from pytest_hfmodels.reports.patch import apply_command, patch_of
 
     kept = [pending for pending, trouble in found if trouble is None and pending.is_text()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
-from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
             "hfmodels review asks questions, and its standard input is no terminal.",
             hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
         )
-    from pytest_hfmodels.review.lock import alone
-    from pytest_hfmodels.review.loop import Walk
-    from pytest_hfmodels.review.terminal import Terminal
+    from pytest_hfmodels.commands.reviewing.lock import alone
+    from pytest_hfmodels.commands.reviewing.loop import Walk
+    from pytest_hfmodels.commands.reviewing.terminal import Terminal
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()

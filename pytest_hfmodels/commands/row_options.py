@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from pytest_hfmodels.errors import VersionsError
-from pytest_hfmodels.files import write_report
+from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.files import write_report
 
 PRINT = "-"  # in place of a file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     Raises:
         SnapshotError: no name has a pending change, or none of the changes may be written.
     """
-    from pytest_hfmodels.errors import SnapshotError
+    from pytest_hfmodels.foundation.errors import SnapshotError
     from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.pending import select
 

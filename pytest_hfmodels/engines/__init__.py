@@ -18,7 +18,7 @@ from pytest_hfmodels.engines.availability import (
     usable,
 )
 from pytest_hfmodels.engines.base import Classification, EngineName, ForwardPass, Generation, LoadOptions, Task
-from pytest_hfmodels.errors import EngineUnavailable
+from pytest_hfmodels.foundation.errors import EngineUnavailable
 
 if TYPE_CHECKING:  # it imports NumPy
     from pytest_hfmodels.engines.loaded_model import LoadedModel as LoadedModel

@@ -10,17 +10,17 @@ import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.architecture import ARCHITECTURES
 from pytest_hfmodels.checkpoints import read_configuration
 from pytest_hfmodels.checkpoints.folders import is_file, read_json_object
-from pytest_hfmodels.errors import CheckpointError, EngineError
+from pytest_hfmodels.foundation.architecture import ARCHITECTURES
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-    from pytest_hfmodels.architecture import Architecture
     from pytest_hfmodels.engines.base import Task
+    from pytest_hfmodels.foundation.architecture import Architecture
 
 _AUTO: dict[Task, tuple[str, str]] = {
     "text-generation": ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"),

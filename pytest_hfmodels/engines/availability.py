@@ -7,8 +7,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.registry import Registry
+from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -10,7 +10,7 @@ from pytest_hfmodels.checkpoints import read_configuration
 from pytest_hfmodels.checkpoints.folders import CONFIG, GENERATION_CONFIG, is_file, read_json_object
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.settings import given_settings
-from pytest_hfmodels.errors import CheckpointError, EngineError, HFModelsError
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

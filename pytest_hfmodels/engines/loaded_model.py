@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pytest_hfmodels.architecture import ARCHITECTURES
 from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation
 from pytest_hfmodels.engines.capture import resolved_settings
 from pytest_hfmodels.engines.generation_config import inherited_named
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.architecture import ARCHITECTURES
+from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

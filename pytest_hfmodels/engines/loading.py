@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import fill_private_copy
 from pytest_hfmodels.engines import architectures, skeleton, upstream
 from pytest_hfmodels.engines.generation_config import require_settings
-from pytest_hfmodels.errors import EngineError, HFModelsError
+from pytest_hfmodels.foundation.errors import EngineError, HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_hfmodels.checkpoints import read_weights
 from pytest_hfmodels.engines import loading, module_state, skeleton, upstream
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 
 with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
     import tensorflow as tf

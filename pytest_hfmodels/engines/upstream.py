@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.availability import installed
-from pytest_hfmodels.errors import EngineError, OptionError
+from pytest_hfmodels.foundation.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

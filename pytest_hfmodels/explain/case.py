@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.explain.budget import Passes
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.tolerance import floor_of
 from pytest_hfmodels.reference.rules import Rules
-from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from pytest_hfmodels.explain.ablation import DriftProbe, Measured
 from pytest_hfmodels.explain.forward_pass import from_there_on, where
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.tolerance import floor_of
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

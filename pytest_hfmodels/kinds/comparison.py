@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.kinds.comparison import STAGES, Difference
 
 if TYPE_CHECKING:

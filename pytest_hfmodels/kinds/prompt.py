@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 
 _ONE_PROMPT = "One prompt a record: generate('Hello'), or its ids as in generate([72, 105])."
 _IS = "A prompt is text or a sequence of token ids"

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.errors import SnapshotError
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Kind, Record

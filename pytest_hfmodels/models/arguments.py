@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_hfmodels.engines import Task, architectures
 from pytest_hfmodels.engines.availability import engine_of
-from pytest_hfmodels.errors import CheckpointError, EngineError, OptionError
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

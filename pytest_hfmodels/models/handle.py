@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.engines.settings import wanted_length
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size

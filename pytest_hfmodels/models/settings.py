@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import OURS, NotPlainError, given_settings, plain
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_configuration, tokenizer_digest
 from pytest_hfmodels.engines import architectures, upstream
-from pytest_hfmodels.errors import CheckpointError, HFModelsError
+from pytest_hfmodels.foundation.errors import CheckpointError, HFModelsError
 
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint

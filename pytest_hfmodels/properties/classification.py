@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_hfmodels.engines.skeleton import is_head
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.properties.losses import LossViolation, close
 from pytest_hfmodels.reference import classifier_loss, pooled_positions
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.options import in_ci
 
 if TYPE_CHECKING:

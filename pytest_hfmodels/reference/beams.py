@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.reference.processors import process
 from pytest_hfmodels.reference.rules import Rules
 from pytest_hfmodels.reference.search import TOLERANCE, Mismatch, Ties, as_prompts, grown, log_softmax, outcomes

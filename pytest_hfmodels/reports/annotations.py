@@ -8,10 +8,10 @@ from __future__ import annotations
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.shell import command, operand
+from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
-from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.versions.bisection import Judgement
 from pytest_hfmodels.versions.results import State
 

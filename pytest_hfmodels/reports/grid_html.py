@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.reports import grid_labels
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.reports import grid_labels, markdown
 from pytest_hfmodels.versions.paths import portable
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.reports.grid_terminal import console
 
 if TYPE_CHECKING:

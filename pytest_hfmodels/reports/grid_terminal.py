@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.reports import grid_labels
 from pytest_hfmodels.versions.results import State
 

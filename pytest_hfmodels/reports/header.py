@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.architecture import ARCHITECTURES
-from pytest_hfmodels.collection import engines_in_use
 from pytest_hfmodels.engines import missing, upstream
 from pytest_hfmodels.engines.availability import ENGINES, described, installed, need_tensorflow, usable
+from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.session import Session
 
 if TYPE_CHECKING:
@@ -35,12 +34,17 @@ def header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
     return f"hfmodels: {', '.join(versions)}; engines: {', '.join(names) or 'none'}; checkpoints: {source}"
 
 
-def implementation_line(config: pytest.Config, items: Iterable[pytest.Item]) -> str:
-    """Return whose Transformer-XL runs, and why."""
+def implementation_line(config: pytest.Config, engines: Iterable[EngineName]) -> str:
+    """Return whose Transformer-XL runs, and why.
+
+    Args:
+        config: of the run.
+        engines: those that the run uses.
+    """
     choice, reason = Session.of(config).options.transfo_xl, missing("torch")
     architecture = ARCHITECTURES.get("transfo-xl")
     if architecture is None or architecture.implementation is None or (choice == "auto" and reason is not None):
         return f"transfo-xl: {reason}"
     if choice == "auto":  # the tests that follow import the same, and with the same choice of TensorFlow
-        upstream.transformers(with_tensorflow=need_tensorflow(engines_in_use(config, items)))
+        upstream.transformers(with_tensorflow=need_tensorflow(engines))
     return f"transfo-xl: implementation: {architecture.implementation(choice)}"

@@ -19,13 +19,13 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from pytest_hfmodels.control_chars import UNSEEN, named, visible, visible_line
+from pytest_hfmodels.foundation.control_chars import UNSEEN, named, visible, visible_line
+from pytest_hfmodels.foundation.shell import command, operand
+from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.comparison import common_prefix
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.compression import FULL, Kept, Packs
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

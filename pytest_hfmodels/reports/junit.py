@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.verdicts import Verdict, severity
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

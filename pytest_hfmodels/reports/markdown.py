@@ -7,11 +7,11 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.shell import command, operand
+from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.comparison import common_prefix
 from pytest_hfmodels.kinds.explanation import in_words
-from pytest_hfmodels.shell import command, operand
-from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

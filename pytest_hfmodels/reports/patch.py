@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.reports.diff import hunks
-from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from pytest_hfmodels.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.shell import is_command
 from pytest_hfmodels.reports.diff import hunks
-from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.rootdir import is_found_from_here
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.reports.causes import causes
 from pytest_hfmodels.reports.colours import paint
 from pytest_hfmodels.reports.patch import offer
-from pytest_hfmodels.rootdir import is_found_from_here
 from pytest_hfmodels.session import Session
-from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.pending import pending_folder
 
 if TYPE_CHECKING:

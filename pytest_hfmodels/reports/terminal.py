@@ -6,9 +6,9 @@ import math
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.results.describe import place
-from pytest_hfmodels.shell import command, operand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.control_chars import visible
 from pytest_hfmodels.engines.availability import installed
-from pytest_hfmodels.errors import OptionError, SnapshotError
-from pytest_hfmodels.files import write_report
+from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
+from pytest_hfmodels.foundation.files import write_report
 from pytest_hfmodels.reports.patch import apply_command, patch_of
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump

@@ -7,10 +7,10 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Detail, Passage, common_prefix
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.results.model import Compared, Excerpt, Side
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Course, Record

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.model_request import request_of
+from pytest_hfmodels.foundation.model_request import request_of
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.results.model import Compared, Outcome, PhaseResult, TestResult, decode, encode
-from pytest_hfmodels.verdicts import Verdict, severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

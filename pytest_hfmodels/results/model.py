@@ -11,13 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict
 from pytest_hfmodels.kinds.base import Course
 from pytest_hfmodels.kinds.comparison import Difference
 from pytest_hfmodels.kinds.explanation import Explanation, in_words
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.results.pending import Pending
-from pytest_hfmodels.verdicts import BY_SEVERITY, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import read_bytes
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_hfmodels.foundation.verdicts import Verdict
     from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
     from pytest_hfmodels.kinds.tolerance import NOISE_FLOOR, Tolerance, tolerance_for
     from pytest_hfmodels.snapshots.assertion import (
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         UnusedSnapshotWarning,
     )
     from pytest_hfmodels.snapshots.format import dump, load
-    from pytest_hfmodels.verdicts import Verdict
 
 _HOMES = {
     "kinds.comparison": ("Comparison", "Difference", "Verdict", "compare"),

@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.engines.availability import installed
-from pytest_hfmodels.errors import LedgerError, SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
+from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
-from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import parse
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import LEDGER, why_not_written

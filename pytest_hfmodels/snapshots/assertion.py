@@ -11,15 +11,15 @@ from os.path import relpath
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import LedgerError, OptionError, SnapshotError
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import LedgerError, OptionError, SnapshotError
+from pytest_hfmodels.foundation.model_request import request_of
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.kinds.guard import require_readable
 from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
-from pytest_hfmodels.model_request import request_of
-from pytest_hfmodels.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
@@ -33,9 +33,9 @@ from pytest_hfmodels.snapshots.location import (
     variant_of,
     why_not_written,
 )
+from pytest_hfmodels.snapshots.node_ids import id_to_type, stable_nodeid
 from pytest_hfmodels.snapshots.pending import pending_folder
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,7 +294,7 @@ class HFSnapshot:
 
     def _is_foretold(self) -> bool:
         """Return whether the ledger expects this failure; then no explanation is needed."""
-        expectations = sys.modules.get("pytest_hfmodels.expectations")  # not imported: the project has no ledger
+        expectations = sys.modules.get("pytest_hfmodels.snapshots.expectations")  # not imported: there is no ledger
         return expectations is not None and isinstance(self.item.stash.get(expectations.ENTRY, None), Break)
 
     def _refusal(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import OptionError, SnapshotError
-from pytest_hfmodels.model_request import uses_models
-from pytest_hfmodels.node_ids import stable_nodeid
+from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
+from pytest_hfmodels.foundation.model_request import uses_models
 from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.node_ids import stable_nodeid
 from pytest_hfmodels.snapshots.pending import pending_folder
 
 if TYPE_CHECKING:

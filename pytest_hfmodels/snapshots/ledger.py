@@ -14,9 +14,9 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.foundation.errors import LedgerError
 from pytest_hfmodels.kinds.explanation import CAUSES
-from pytest_hfmodels.node_ids import escape_brackets, id_spellings
+from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 from pytest_hfmodels.snapshots.toml_reader import line_of, parse_toml, read_toml, restore_command
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from os.path import abspath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.model_request import engine_segment
-from pytest_hfmodels.node_ids import stable_id
+from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.model_request import engine_segment
 from pytest_hfmodels.session import Session
+from pytest_hfmodels.snapshots.node_ids import stable_id
 
 if TYPE_CHECKING:
     import pytest

@@ -15,13 +15,13 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import read_bytes, remove_leftovers, write_atomically
-from pytest_hfmodels.node_ids import escape_brackets, id_spellings
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_atomically
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.location import pending_path
+from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

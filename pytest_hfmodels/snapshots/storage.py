@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import write_atomically
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.snapshots.format import dump, parse_snapshot
 from pytest_hfmodels.snapshots.location import file_in_force
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from syrupy.location import PyTestLocation
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
 
+    from pytest_hfmodels.foundation.verdicts import Verdict
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.tolerance import Tolerance
     from pytest_hfmodels.snapshots.format import Snapshot
-    from pytest_hfmodels.verdicts import Verdict
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.foundation.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

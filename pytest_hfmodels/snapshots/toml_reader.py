@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import read_bytes
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import read_bytes
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import LARGEST
-from pytest_hfmodels.shell import command
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.tolerance import tolerance_for
 from pytest_hfmodels.snapshots.collected import collect_project
@@ -14,7 +15,6 @@ from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break, Change, Removal, matches_test
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.snapshots.toml_reader import read_toml
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.architecture import Architecture
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.architecture import Architecture
+from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
     from pathlib import Path

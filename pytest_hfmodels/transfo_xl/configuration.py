@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PretrainedConfig
 
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

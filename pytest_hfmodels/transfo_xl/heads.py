@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import GenerationMixin
 
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 from pytest_hfmodels.transfo_xl.adaptive import IGNORED_LABEL, AdaptiveSoftmax
 from pytest_hfmodels.transfo_xl.model import TransfoXLModel, TransfoXLPreTrainedModel
 from pytest_hfmodels.transfo_xl.outputs import TransfoXLLMHeadModelOutput, TransfoXLSequenceClassifierOutput

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 from pytest_hfmodels.transfo_xl.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
 from pytest_hfmodels.transfo_xl.attention import PositionalEncoding, RelativeAttention, new_bias
 from pytest_hfmodels.transfo_xl.configuration import TransfoXLConfig, check_configuration

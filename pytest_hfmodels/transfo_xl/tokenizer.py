@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedTokenizer
 
 from pytest_hfmodels.checkpoints.pickled_words import JSON_FILE, TEXT_FILE, write_words
-from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 from pytest_hfmodels.transfo_xl.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:

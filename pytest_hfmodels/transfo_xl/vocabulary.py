@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints.pickled_words import JSON_FILE, TEXT_FILE, UNKNOWN, in_order, read_pickled_words
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from pytest_hfmodels.errors import HFModelsError, VersionsError
-from pytest_hfmodels.shell import command
+from pytest_hfmodels.foundation.errors import HFModelsError, VersionsError
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.versions.bisection import Bracket, EndMisjudged, Judged, Judgement, search
 from pytest_hfmodels.versions.environments import ChangedPackage, EnvironmentsBlocked
 from pytest_hfmodels.versions.installed import Installed, read_installed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions.installed import INSTALL_HINT
 from pytest_hfmodels.versions.package_index import NO_NETWORK, list_command, uv_environment
 from pytest_hfmodels.versions.rows import requirement_name

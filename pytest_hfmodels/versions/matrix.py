@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.versions.environments import find_uv, prepare
 from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed

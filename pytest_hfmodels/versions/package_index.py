@@ -15,8 +15,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytest_hfmodels.errors import VersionsError
-from pytest_hfmodels.shell import command
+from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.rootdir import project_root
+from pytest_hfmodels.foundation.rootdir import project_root
 
 if TYPE_CHECKING:
     from pathlib import Path

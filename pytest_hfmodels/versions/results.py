@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.control_chars import visible_line
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.results.model import ReportError, TestResult, decode, encode
-from pytest_hfmodels.verdicts import Verdict
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 

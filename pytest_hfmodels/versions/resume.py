@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from pytest_hfmodels.errors import VersionsError
-from pytest_hfmodels.files import read_bytes, write_atomically
-from pytest_hfmodels.rootdir import configured_root, project_root
+from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.files import read_bytes, write_atomically
+from pytest_hfmodels.foundation.rootdir import configured_root, project_root
 from pytest_hfmodels.versions.results import RowResult
 from pytest_hfmodels.versions.rows import requirement_path
 from pytest_hfmodels.versions.running import added_options

@@ -18,7 +18,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

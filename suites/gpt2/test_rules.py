@@ -11,7 +11,7 @@ import pytest
 
 from pytest_hfmodels.engines import missing
 from pytest_hfmodels.engines.upstream import release_at_least
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.properties import installed_rules
 from pytest_hfmodels.properties.decoding import difference, observed
 from pytest_hfmodels.properties.logits import own_logits

@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 from pytest_hfmodels.properties import (
     check_classifier_loss,
     check_gradients,

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hfmodels.checkpoints import bundled_files, bundled_names, resolve
 from pytest_hfmodels.checkpoints.digests import folder_digests
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 from .tiny_checkpoint import checkpoint_files, safetensors_bytes, write_files
 

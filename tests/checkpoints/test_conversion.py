@@ -12,7 +12,7 @@ import pytest
 from pytest_hfmodels.checkpoints import read_weights, resolve
 from pytest_hfmodels.checkpoints.conversion import cache_folder, safe_folder
 from pytest_hfmodels.checkpoints.digests import folder_digests
-from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 
 from .tiny_checkpoint import TouchesAFile, checkpoint_files, write_files
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.checkpoints import Checkpoint, resolve
-from pytest_hfmodels.errors import CheckpointError, CheckpointNotCached
+from pytest_hfmodels.foundation.errors import CheckpointError, CheckpointNotCached
 
 from .tiny_checkpoint import checkpoint_files, sharded_files, write_files
 

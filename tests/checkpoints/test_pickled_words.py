@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words, write_words
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 from .tiny_checkpoint import TouchesAFile
 
@@ -125,7 +125,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 for file in sys.argv[1:]:
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_hfmodels import CheckpointError, ModelCache
 from pytest_hfmodels.checkpoints import Checkpoint, resolve
-from pytest_hfmodels.errors import CheckpointNotCached
+from pytest_hfmodels.foundation.errors import CheckpointNotCached
 
 from .published_transfo_xl import COMMIT, REPO, TINY, pickled_vocabulary, published_files, words
 from .tiny_checkpoint import TouchesAFile, write_files

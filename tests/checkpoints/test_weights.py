@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 from .tiny_checkpoint import TENSORS, checkpoint_files, safetensors_bytes, sharded_files, with_header, write_files
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.snapshots import accepting
 from pytest_hfmodels.snapshots.project import find_project
 
@@ -308,7 +308,7 @@ def test_rejecting_what_has_no_snapshot_yet_does_not_say_that_one_stays(
 
 @pytest.mark.parametrize("arguments", [["pending"], ["diff"], ["pending", "--json"], ["pending", "--patch", "-"]])
 def test_output_that_cannot_be_written_is_said_in_a_line(changed: Project, arguments: list[str]) -> None:
-    code = "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from pytest_hfmodels.commands.cli import main; sys.exit(main(sys.argv[1:]))"
 
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.review.lock import alone
-from pytest_hfmodels.review.loop import Walk
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.commands.reviewing.lock import alone
+from pytest_hfmodels.commands.reviewing.loop import Walk
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
 from pytest_hfmodels.snapshots.project import find_project
 
@@ -209,7 +209,7 @@ def test_the_next_run_removes_temporary_files_of_a_killed_run(bare_project: Proj
 
 
 def test_a_temporary_file_of_a_running_writer_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_hfmodels.files import write_atomically
+    from pytest_hfmodels.foundation.files import write_atomically
 
     real = os.replace
     nested: list[None] = []

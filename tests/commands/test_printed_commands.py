@@ -13,14 +13,14 @@ from urllib.parse import unquote
 
 import pytest
 
-from pytest_hfmodels.cli import main
 from pytest_hfmodels.commands import matrix
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.commands.reviewing.terminal import Terminal
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.reports import grid_markdown
-from pytest_hfmodels.review.loop import Walk
-from pytest_hfmodels.review.terminal import Terminal
-from pytest_hfmodels.shell import command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import read_ledger
 from pytest_hfmodels.snapshots.project import find_project
@@ -233,7 +233,7 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
     "name", [*(name.strip("\n") for name in NAMES), "", "-x", "@file", "é\udcff", "a\\", "'\n'", "\x7f"]
 )
 def test_a_command_is_one_line_of_visible_characters(shells: Shells, name: str) -> None:
-    from pytest_hfmodels.control_chars import visible_line
+    from pytest_hfmodels.foundation.control_chars import visible_line
 
     said = command("pytest", name, f"--x={name}")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
 
 from ..pending_project import OTHER, REPLY, change, pending, record, run
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..project import Project
 
-COMMAND = ("-c", "import sys; from pytest_hfmodels.cli import main; sys.exit(main(sys.argv[1:]))")
+COMMAND = ("-c", "import sys; from pytest_hfmodels.commands.cli import main; sys.exit(main(sys.argv[1:]))")
 PATIENCE = 60.0
 COLUMNS = 60
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_hfmodels import engines
 from pytest_hfmodels.engines import EngineName, availability
-from pytest_hfmodels.errors import EngineUnavailable, OptionError
+from pytest_hfmodels.foundation.errors import EngineUnavailable, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.architecture import ARCHITECTURES, Architecture, register_architecture
 from pytest_hfmodels.engines.availability import ENGINES
-from pytest_hfmodels.errors import HFModelsError
-from pytest_hfmodels.registry import Registry
+from pytest_hfmodels.foundation.architecture import ARCHITECTURES, Architecture, register_architecture
+from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.registry import Registry
 
 from ..other_checkpoints import edit_json
 

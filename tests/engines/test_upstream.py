@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.engines import LoadOptions, skeleton, upstream
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 from ..surroundings import needs_both_engines
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.checkpoints.digests import overrides_text
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.control_chars import UNSEEN
+from pytest_hfmodels.foundation.control_chars import UNSEEN
 
 from .classes import as_parameters
 

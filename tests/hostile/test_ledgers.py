@@ -180,7 +180,7 @@ def _ask(path: Path) -> None:
 
 def _act(entry: Removal | Break, root: Path) -> None:
     """Apply an entry to a test, as a run does."""
-    from pytest_hfmodels import expectations
+    from pytest_hfmodels.snapshots import expectations
 
     class Item:
         config = SimpleNamespace(rootpath=root)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, record
@@ -214,4 +214,4 @@ def _files(root: Path) -> dict[str, str]:
 
 
 def test_the_modules_under_test_are_imported_before_the_fork() -> None:
-    assert "pytest_hfmodels.cli" in sys.modules
+    assert "pytest_hfmodels.commands.cli" in sys.modules

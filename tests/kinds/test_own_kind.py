@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.commands.reviewing.loop import Walk
 from pytest_hfmodels.kinds import registry
 from pytest_hfmodels.kinds.classification.kind import KIND as CLASSIFICATION
-from pytest_hfmodels.review.loop import Walk
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import run

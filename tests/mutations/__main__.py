@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from tests.mutations import report, runner
 from tests.mutations.fault import Fault, faults, named
 

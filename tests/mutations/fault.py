@@ -7,7 +7,7 @@ import pkgutil
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels import options
-from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.properties import examples, profiles
 
 if TYPE_CHECKING:

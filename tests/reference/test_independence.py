@@ -20,4 +20,4 @@ def test_the_reference_stands_on_numpy_and_the_projects_errors_alone() -> None:
 
     ours = {name for name in others if name.startswith("pytest_hfmodels.reference")}
     assert ours
-    assert others - ours == {"numpy", "numpy.typing", "pytest_hfmodels.errors"}
+    assert others - ours == {"numpy", "numpy.typing", "pytest_hfmodels.foundation.errors"}

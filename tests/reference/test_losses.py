@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.engines import missing
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.reference import (
     bce_with_logits,
     classifier_loss,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.reference import Rules, Settings, beam_search, greedy_search
 
 from .tables import after_last_word

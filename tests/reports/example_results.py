@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain import Ablation, Evidence, Explanation
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds import Beam, GenerationRecord, Prompt, Step
 from pytest_hfmodels.kinds.comparison import Comparison, Difference, compare
 from pytest_hfmodels.kinds.tolerance import Tolerance
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.model import FORMAT, Results, Run, TestResult, count_verdicts
 from pytest_hfmodels.results.pending import Pending
-from pytest_hfmodels.verdicts import Verdict
 
 from ..example_records import beams, classification, generation, live, moved, provenance, swapped
 

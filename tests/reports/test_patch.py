@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import remove_leftovers, write_atomically, write_report
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.results.pending import Pending, digest_of
 

@@ -8,8 +8,8 @@ from unicodedata import east_asian_width
 
 import pytest
 
-from pytest_hfmodels.control_chars import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.explain import Ablation, Evidence, Explanation
+from pytest_hfmodels.foundation.control_chars import UNSEEN as UNSEEN_CHARACTERS
 from pytest_hfmodels.kinds import Beam, Step
 from pytest_hfmodels.reports.colours import painted
 from pytest_hfmodels.reports.terminal import mismatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.review.terminal import Terminal
+from pytest_hfmodels.commands.reviewing.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

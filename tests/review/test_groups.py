@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_hfmodels.commands.reviewing.groups import groups
 from pytest_hfmodels.results.pending import Pending
-from pytest_hfmodels.review.groups import groups
 
 
 def change(name: str, cause: str | None, verdict: str) -> Pending:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.review.lock import alone
-from pytest_hfmodels.review.loop import Walk
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.commands.reviewing.lock import alone
+from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 

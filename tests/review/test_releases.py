@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.commands.reviewing.releases import old_releases
 from pytest_hfmodels.results.pending import Pending
-from pytest_hfmodels.review.releases import old_releases
 from pytest_hfmodels.snapshots.format import dump
 
 from ..example_records import generation, provenance

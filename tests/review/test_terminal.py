@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.text import Text
 
-from pytest_hfmodels.review.terminal import Terminal
+from pytest_hfmodels.commands.reviewing.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

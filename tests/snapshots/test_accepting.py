@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.errors import SnapshotError
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import write_atomically
 from pytest_hfmodels.snapshots import accepting
 from pytest_hfmodels.snapshots.accepting import accept
 from pytest_hfmodels.snapshots.project import find_project

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import change, git, record, run

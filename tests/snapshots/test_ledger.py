@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hfmodels.errors import LedgerError
+from pytest_hfmodels.foundation.errors import LedgerError
 from pytest_hfmodels.snapshots.ledger import (
     Break,
     Change,

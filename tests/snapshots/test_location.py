@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.model_request import ModelRequest
+from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.model_request import ModelRequest
 from pytest_hfmodels.snapshots.location import snapshot_file, test_name
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.commands.cli import main
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.pending import FORMAT, PendingFolder, select
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.cli import main
+from pytest_hfmodels.commands.cli import main
 
 from ..pending_project import NOW, OTHER, TESTS, change, pending, record, run
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.files import write_atomically
+from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.snapshots import dump, tolerance_for
 from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.storage import Observation, TomlSnapshotExtension
-from pytest_hfmodels.verdicts import Verdict
 
 from ..example_records import STEPS, generation, moved
 

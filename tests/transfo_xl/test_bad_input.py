@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.checkpoints.bundled_files import BUNDLED
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from pathlib import Path

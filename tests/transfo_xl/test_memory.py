@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pytest_hfmodels import transfo_xl
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 from pytest_hfmodels.transfo_xl.memory import blank_memory, unseen
 
 from .tiny_transfo_xl import language_model, text

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_hfmodels import transfo_xl
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 
 from .tiny_transfo_xl import classifier, fill, language_model, settings, text
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels import transfo_xl
-from pytest_hfmodels.errors import CheckpointError, EngineUnavailable
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 from pytest_hfmodels.transfo_xl.tokenizer import join_numbers, split_numbers
 
 from .tiny_transfo_xl import WORDS, vocabulary_file

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hfmodels.checkpoints.pickled_words import write_words
-from pytest_hfmodels.errors import CheckpointError
+from pytest_hfmodels.foundation.errors import CheckpointError
 from pytest_hfmodels.transfo_xl import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:

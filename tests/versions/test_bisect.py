@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels import cli
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.commands import cli
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
 from pytest_hfmodels.versions import bisect as room
 from pytest_hfmodels.versions import package_index

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions.environments import ChangedPackage, Environment, EnvironmentsBlocked, prepare
 from pytest_hfmodels.versions.rows import parse_rows
 from pytest_hfmodels.versions.running import Processes

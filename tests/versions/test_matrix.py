@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels import cli
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.commands import cli
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions import matrix as room
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions import package_index
 from pytest_hfmodels.versions.package_index import (
     as_uv_reads,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hfmodels.rootdir import project_root
+from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.versions.paths import portable
 
 ROOT = Path("/home/me/my project")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.results.model import Compared, TestResult, encode
-from pytest_hfmodels.verdicts import Verdict
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions.rows import Row, parse_rows, requirement_name, requirement_path, tree_name
 
 if TYPE_CHECKING:

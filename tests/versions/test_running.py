@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hfmodels.errors import VersionsError
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions.running import (
     UPDATE_FLAGS,
     Processes,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.prompt import listed
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_hfmodels.errors import EngineError
+from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, fingerprint

@@ -13,6 +13,7 @@ from pytest_hfmodels.explain.ablation import ALIKE, Measured
 from pytest_hfmodels.explain.case import rules_of
 from pytest_hfmodels.explain.explainer import Explainer, concluded, of_checkpoint
 from pytest_hfmodels.explain.forward_pass import largest, moved_evidence
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import abs_diff, first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation import search
@@ -22,7 +23,6 @@ from pytest_hfmodels.kinds.generation.kind import token_tie
 from pytest_hfmodels.kinds.generation.record import GenerationRecord
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
 from pytest_hfmodels.kinds.tolerance import noise_floor
-from pytest_hfmodels.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

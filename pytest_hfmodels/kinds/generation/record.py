@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.engines.settings import wanted_length
-from pytest_hfmodels.errors import CheckpointError, EngineError
+from pytest_hfmodels.foundation.errors import CheckpointError, EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, fingerprint, log_softmax
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations

@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pytest_hfmodels.errors import OptionError
+from pytest_hfmodels.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

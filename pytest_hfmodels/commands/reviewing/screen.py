@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from pytest_hfmodels.control_chars import visible, visible_line
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.shell import is_command
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reports.diff import hunks
-from pytest_hfmodels.shell import is_command
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.pending import problem
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.errors import OptionError
-from pytest_hfmodels.shell import command
+from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
     import pytest

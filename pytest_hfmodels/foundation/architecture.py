@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.registry import Registry
+from pytest_hfmodels.foundation.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,12 +8,12 @@ from dataclasses import replace
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.control_chars import visible_line
-from pytest_hfmodels.errors import HFModelsError, SnapshotError
+from pytest_hfmodels.commands.reviewing.groups import groups
+from pytest_hfmodels.commands.reviewing.releases import old_releases, why_no_variant
+from pytest_hfmodels.commands.reviewing.screen import change_lines, fold
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
-from pytest_hfmodels.review.groups import groups
-from pytest_hfmodels.review.releases import old_releases, why_no_variant
-from pytest_hfmodels.review.screen import change_lines, fold
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import problem
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_hfmodels.commands.reviewing.groups import Group
+    from pytest_hfmodels.commands.reviewing.terminal import Terminal
     from pytest_hfmodels.results.pending import Pending
-    from pytest_hfmodels.review.groups import Group
-    from pytest_hfmodels.review.terminal import Terminal
     from pytest_hfmodels.snapshots.project import Project
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.snapshots.pending import cause_of
-from pytest_hfmodels.verdicts import severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands import accept, bisect, diff, ledger, matrix, orphans, pending, reject, review
-from pytest_hfmodels.control_chars import visible
-from pytest_hfmodels.errors import HFModelsError
+from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible
 
 if TYPE_CHECKING:
     import pytest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from pytest_hfmodels.errors import SnapshotError
+from pytest_hfmodels.foundation.errors import SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

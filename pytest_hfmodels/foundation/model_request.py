@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_hfmodels.engines.base import EngineName
-    from pytest_hfmodels.errors import OptionError
+    from pytest_hfmodels.foundation.errors import OptionError
 
 BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
 TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable

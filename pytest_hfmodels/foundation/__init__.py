@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, names and registries. It imports no other room."""
