@@ -37,7 +37,7 @@ def pytest_load_initial_conftests() -> None:
     """Let this session register kinds under names that an earlier session in this process has used."""
     registry = sys.modules.get("pytest_hfmodels.kinds.registry")  # not imported: there was none
     if registry is not None:
-        registry.release_names()
+        registry.KINDS.release()
 
 
 def pytest_configure(config: pytest.Config) -> None:

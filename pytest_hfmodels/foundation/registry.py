@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from pytest_hfmodels.foundation.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -24,12 +24,16 @@ class Registry(Generic[T]):
         group: the entry points' group, such as `pytest_hfmodels.engines`.
         what: the sort in words, such as `engine`.
         built_in: the plugin's own, written as entry points are: name -> `module:attribute`.
+        prepare: what to make of a value that is not the plugin's own.
     """
 
-    def __init__(self, group: str, what: str, built_in: Mapping[str, str]) -> None:
+    def __init__(
+        self, group: str, what: str, built_in: Mapping[str, str], *, prepare: Callable[[T], T] = lambda value: value
+    ) -> None:
         self._group = group
         self._what = what
         self._built_in = EntryPoints(EntryPoint(name, value, group) for name, value in built_in.items())
+        self._prepare = prepare
         self._values: dict[str, T] = {}
         self._sources: dict[str, str] = {}
 
@@ -39,10 +43,24 @@ class Registry(Generic[T]):
         Raises:
             ValueError: another source has registered the name.
         """
-        if self.get(name) is not None and self._sources.get(name) != source:
-            where = self._sources.get(name, "this plugin")
-            raise ValueError(f"There is another {self._what} named {name!r}, of {where}; this one is of {source}.")
-        self._values[name], self._sources[name] = value, source
+        packaged = [point.value for point in self._installed.select(name=name)]
+        owner = (
+            "this plugin" if self.is_built_in(name) else packaged[0] if packaged else self._sources.get(name, source)
+        )
+        if owner != source:
+            raise ValueError(f"There is another {self._what} named {name!r}, of {owner}; this one is of {source}.")
+        self._values[name], self._sources[name] = self._prepare(value), source
+
+    def release(self) -> None:
+        """Let a new session in this process register names from other files.
+
+        The values stay: Python imports a `conftest.py` once, so that the session would not register them again.
+        """
+        self._sources.clear()
+
+    def is_built_in(self, name: str) -> bool:
+        """Return whether a name is the plugin's own."""
+        return name in self._built_in.names
 
     def get(self, name: str) -> T | None:
         """Return the value of a name; None if nobody registered it.
@@ -59,7 +77,8 @@ class Registry(Generic[T]):
                     hint="Uninstall all but one.",
                 )
             for point in points:
-                self._values[name] = self._load(point)
+                value = self._load(point)
+                self._values[name] = value if self.is_built_in(name) else self._prepare(value)
         return self._values.get(name)
 
     def names(self) -> tuple[str, ...]:

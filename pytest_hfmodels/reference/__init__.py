@@ -5,7 +5,7 @@ checkers that tell a decision too close to call from a wrong one; the forward pa
 Imports nothing of the project but its errors.
 """
 
-from pytest_hfmodels.reference.beams import Beams, Hypothesis, Step, beam_search, check_beams
+from pytest_hfmodels.reference.beams import Beams, Hypothesis, SearchStep, beam_search, check_beams
 from pytest_hfmodels.reference.gpt2 import GPT2, GPT2Pass
 from pytest_hfmodels.reference.greedy import Greedy, check_greedy, greedy_search
 from pytest_hfmodels.reference.losses import (
@@ -32,8 +32,8 @@ __all__ = [
     "Logits",
     "Mismatch",
     "Rules",
+    "SearchStep",
     "Settings",
-    "Step",
     "TransfoXL",
     "TransfoXLPass",
     "bce_with_logits",

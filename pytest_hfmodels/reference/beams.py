@@ -43,7 +43,7 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """What one step decided for one prompt.
 
     Args:
@@ -68,7 +68,7 @@ class Beams:
 
     ids: IntArray
     scores: FloatArray
-    steps: tuple[tuple[Step, ...], ...]
+    steps: tuple[tuple[SearchStep, ...], ...]
     close: int
 
 
@@ -124,7 +124,7 @@ class _Search:
     ties: Ties
     running: list[Hypothesis] = field(init=False)
     ended: list[Hypothesis] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[SearchStep] = field(default_factory=list)
     done: bool = False
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class _Search:
                 f"Of {len(candidates)} candidates {len(going_on)} go on, which is too few for {beams} beams.",
                 hint="Releases before 4.32 raise here too: give them fewer eos tokens.",
             )
-        self.steps.append(Step(tuple(candidates), _margin(going_on, beams)))
+        self.steps.append(SearchStep(tuple(candidates), _margin(going_on, beams)))
         best = candidates if self.rules.ended_beams_first else self.running
         if best:
             self._settle(best[0])

@@ -11,7 +11,7 @@ from pytest_hfmodels.engines.availability import ENGINES, described
 from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
-from pytest_hfmodels.kinds.registry import kind_named, kind_names, kind_of
+from pytest_hfmodels.kinds.registry import KINDS, kind_named, kind_of
 from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, snapshot_hint
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _record(file: TomlFile) -> Record:
     kind = kind_named(tables.kind)
     if kind is None:
         raise file.error(
-            f"the kind {tables.kind!r} is not registered; there is {', '.join(kind_names())}",
+            f"the kind {tables.kind!r} is not registered; there is {', '.join(KINDS.names())}",
             "kind",
             hint="If it is a kind of the project's own, register it in the conftest.py of the root or of the test's "
             f"folder (docs/own-kinds.md). {file.hint}",

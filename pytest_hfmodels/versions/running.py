@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions.package_index import uv_environment
+from pytest_hfmodels.versions.row_plugin import EVENTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 3600.0  # seconds that a row's tests may take
 UPDATE_FLAGS = ("--snapshot-update", "--snapshot-update-new-only", "--hfmodels-allow-update")
-_EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
 _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 
@@ -161,7 +161,7 @@ def run_pytest(
         "--continue-on-collection-errors",
         *arguments,
     ]
-    own = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), _EVENTS_VARIABLE: str(run.events)}
+    own = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), EVENTS_VARIABLE: str(run.events)}
     variables = {**uv_environment(), **own}
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"):  # set if a test runs this
         variables.pop(name, None)

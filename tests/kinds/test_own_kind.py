@@ -34,7 +34,7 @@ def example(bare_project: Project) -> Iterator[Project]:
         bare_project.write(file.read_text(encoding="utf-8"), file.name)
     run(bare_project, "--snapshot-update").assert_outcomes(passed=1)
     yield bare_project
-    registry._KINDS.pop("word-counts", None)
+    registry.KINDS._values.pop("word-counts", None)
     sys.modules.pop("word_counts", None)
 
 
@@ -79,16 +79,22 @@ def test_a_name_is_taken_once() -> None:
     assert registry.kind_named("classification") is CLASSIFICATION
 
 
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the registry look again at what is installed."""
+    monkeypatch.setattr(registry.KINDS, "_values", {})
+    monkeypatch.delitem(registry.KINDS.__dict__, "_installed", raising=False)
+
+
 def test_a_name_is_free_again_in_another_session(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (EXAMPLE / "word_counts.py").read_text(encoding="utf-8")
     registering = "from {0} import KIND\nfrom pytest_hfmodels.kinds import register_kind\nregister_kind(KIND)\n"
-    monkeypatch.setattr(registry, "_KINDS", {})
+    nothing_registered(monkeypatch)
     for module in ("words_a", "words_b"):
         bare_project.write(source, f"{module}.py")
         bare_project.write(registering.format(module), "conftest.py")
         bare_project.write("def test_it(): pass")
         run(bare_project).assert_outcomes(passed=1)
-        assert "word-counts" in registry.kind_names()  # Python would not import the same conftest.py again
+        assert "word-counts" in registry.KINDS.names()  # Python would not import the same conftest.py again
 
     both = "\n".join(map(registering.format, ("words_a", "words_b")))
     bare_project.write(both, "conftest.py")
@@ -101,16 +107,16 @@ def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypa
     info = tmp_path / "words-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nword-counts = words:KIND\n")
+    (info / "entry_points.txt").write_text("[pytest_hfmodels.kinds]\nword-counts = words:KIND\n")
     shutil.copy(EXAMPLE / "word_counts.py", tmp_path / "words.py")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_KINDS", {})
+    nothing_registered(monkeypatch)
 
     found = registry.kind_named("word-counts")
     assert found is not None
     assert found.tolerant == ()
     assert registry.kind_named("nothing") is None
-    assert registry.kind_names() == ["classification", "generation", "word-counts"]
+    assert registry.KINDS.names() == ("classification", "generation", "word-counts")
 
 
 @pytest.mark.parametrize(
@@ -157,18 +163,18 @@ def amend(example: Project, method: str) -> None:
     path = example.path / "word_counts.py"
     source = path.read_text(encoding="utf-8")
     path.write_text(source.replace("\n\n\nKIND =", f"\n\n    {method}\n\n\nKIND ="), encoding="utf-8")
-    registry._KINDS.pop("word-counts")
+    registry.KINDS._values.pop("word-counts")
     sys.modules.pop("word_counts", None)
 
 
 def test_a_kind_of_a_subfolder_can_be_accepted(
     bare_project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_KINDS", {})
+    nothing_registered(monkeypatch)
     for file in EXAMPLE.glob("*.py"):
         bare_project.write(file.read_text(encoding="utf-8"), f"inner/{file.name}")
     run(bare_project).assert_outcomes(failed=1)
-    registry._KINDS.clear()
+    registry.KINDS._values.clear()
 
     assert main(["accept"]) == 0, capsys.readouterr().err
     run(bare_project).assert_outcomes(passed=1)
