@@ -22,9 +22,16 @@ from ..review.scripted import Scripted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_hfmodels import ModelCache
+
     from ..project import Project
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_kind"
+
+
+@pytest.fixture(autouse=True)
+def _both_engines(models: ModelCache) -> None:
+    """Transformers is imported once a process: with TensorFlow, for the tests that need it."""
 
 
 @pytest.fixture
