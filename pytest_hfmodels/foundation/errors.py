@@ -91,4 +91,4 @@ def as_sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
 def _is_of_users(entry: Any) -> bool:
     """Return whether a frame belongs to the people who run the tests: not to pytest, pluggy or us."""
     path = Path(entry.path)
-    return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parent not in path.parents
+    return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parents[1] not in path.parents

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.commands.cli import main
-from pytest_hfmodels.snapshots import accepting
+from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 
 from ..pending_project import BUT, OTHER, REPLY, change, explained, pending, record, run
@@ -108,7 +108,7 @@ def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest
 def test_what_cannot_be_dropped_is_not_said_to_be(
     changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accepting, "forget", lambda *_: None)
+    monkeypatch.setattr(PendingFolder, "delete", lambda *_: None)
 
     assert main(["reject"]) == 2
 
@@ -237,7 +237,7 @@ def test_what_is_accepted_and_stays_listed_is_said(
     changed: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = changed.snapshots
-    monkeypatch.setattr(accepting, "forget", lambda *_: None)
+    monkeypatch.setattr(PendingFolder, "delete", lambda *_: None)
 
     assert main(["accept"]) == 0
 
