@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
@@ -193,4 +191,6 @@ def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *
     ids = require_rows(rows, vocabulary_size(loaded.model.config))
     if len({len(row) for row in ids}) != 1 or not ids[0]:
         raise EngineError(f"{what} of one length, with at least one token.", hint=hint)
+    import numpy as np  # hf_models is served without an engine too, to say which is missing
+
     return np.asarray(ids, dtype=np.int64)
