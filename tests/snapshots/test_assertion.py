@@ -45,7 +45,7 @@ def test_a_missing_snapshot_fails_and_says_how_to_record_it(bare_project: Projec
     result.stdout.fnmatch_lines(
         [
             "*missing: there is no snapshot snapshots/test_it/test_reply.toml yet",
-            "*observed: 'My name is Ada and I'",
+            "*observed: My name is Ada and I",
             "*record it: pytest test_it.py::test_reply --snapshot-update",
         ]
     )
