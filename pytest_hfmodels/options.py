@@ -187,7 +187,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def update_requested(config: pytest.Config) -> bool:
-    """Tell whether syrupy's flags ask for snapshots to be written."""
+    """Return whether syrupy's flags ask for snapshots to be written."""
     return bool(
         config.getoption("update_snapshots", default=False)
         or config.getoption("update_new_snapshots_only", default=False)
@@ -195,7 +195,7 @@ def update_requested(config: pytest.Config) -> bool:
 
 
 def in_ci() -> bool:
-    """Tell whether the environment says that this is a CI run (`CI` set to anything but nothing, 0 or false)."""
+    """Return whether the environment says that this is a CI run (`CI` set to anything but nothing, 0 or false)."""
     return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
 
 

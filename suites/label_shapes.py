@@ -87,7 +87,7 @@ def outcome(loss: Callable[[Any], Any], labels: Any) -> float | tuple[type[Excep
 
 
 def alike(found: float | tuple[type[Exception], str], expected: float | tuple[type[Exception], str]) -> bool:
-    """Tell whether both are the same error, or losses that agree."""
+    """Return whether both are the same error, or losses that agree."""
     if isinstance(found, float) and isinstance(expected, float):
         return math.isclose(found, expected, abs_tol=1e-5)
     return found == expected

@@ -61,7 +61,7 @@ def unknown(section: str, entries: Mapping[str, Entry], names: Iterable[str], re
 
 
 def within(entry: Entry, release: str) -> bool:
-    """Tell whether a line claims that `release` has its argument."""
+    """Return whether a line claims that `release` has its argument."""
     base = Version(Version(release).base_version)
     return Version(entry.get("since", "0")) <= base <= Version(entry.get("until", "9999"))
 
@@ -78,7 +78,7 @@ def misshapen(section: str, entries: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def test_exists(node: str) -> bool:
-    """Tell whether there is a test function of this node id, without its parameters."""
+    """Return whether there is a test function of this node id, without its parameters."""
     file, _, name = node.partition("::")
     path = ROOT / file
     if not path.is_file() or not name.startswith("test_"):

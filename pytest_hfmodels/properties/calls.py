@@ -44,7 +44,7 @@ def labelled(
 
 
 def takes(model: HFModel, name: str) -> bool:
-    """Tell whether the model's call has an argument of this name, or takes any."""
+    """Return whether the model's call has an argument of this name, or takes any."""
     call = model.model.call if model.engine == "tensorflow" else model.model.forward
     parameters = inspect.signature(call).parameters
     return name in parameters or any(found.kind is found.VAR_KEYWORD for found in parameters.values())

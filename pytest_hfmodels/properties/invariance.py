@@ -141,7 +141,7 @@ def check_prefix(
 
 
 def _parts_at_a_tie(scores: FloatArray, whole: Sequence[int], start: Sequence[int], tolerance: float | None) -> bool:
-    """Tell whether the first step at which two greedy continuations differ could have gone either way."""
+    """Return whether the first step at which two greedy continuations differ could have gone either way."""
     from pytest_hfmodels.reference import TOLERANCE
 
     for step, (one, other) in enumerate(zip(whole, start, strict=False)):
@@ -197,7 +197,7 @@ def _trimmed(generation: Generation, width: int, bare: Sequence[int], asked: Set
 def _allowed(
     model: HFModel, bare: tuple[int, ...], generation: Generation, settings: Settings, tolerance: float | None
 ) -> bool:
-    """Tell whether the reference allows this after the prompt alone: then the two differ by a tie."""
+    """Return whether the reference allows this after the prompt alone: then the two differ by a tie."""
     rules = replace(installed_rules(model), rows_stop_together=False, padded_to_the_last_step=False)
     mask = [[1] * len(bare)]
     return difference(model, [bare], mask, settings, generation, rules, tolerance=tolerance) is None
@@ -218,7 +218,7 @@ def _known(
 def _right(
     model: HFModel, rows: Rows, ones: Rows, generation: Generation, settings: Settings, tolerance: float | None
 ) -> bool:
-    """Tell whether the reference allows what came: if it does so for two outputs that differ, they differ by a tie."""
+    """Return whether the reference allows what came: two outputs that it allows differ by a tie."""
     rules = installed_rules(model)
     return difference(model, rows, ones, settings, generation, rules, tolerance=tolerance) is None
 

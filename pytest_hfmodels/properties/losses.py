@@ -52,7 +52,7 @@ class LossViolation:
 
 
 def close(found: float, expected: float, tolerance: float) -> bool:
-    """Tell whether two losses agree; a mean over nothing is NaN on both sides."""
+    """Return whether two losses agree; a mean over nothing is NaN on both sides."""
     return bool(np.isclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 

@@ -65,7 +65,7 @@ ELSEWHERE |= {"sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"}  
 
 
 def hidden(rule: str, rules: Rules) -> bool:
-    """Tell whether what a rule says cannot show because another one holds."""
+    """Return whether what a rule says cannot show because another one holds."""
     return {
         "both_minima_hold": "min_new_tokens" in rules.lacking,
         "decay_multiplies": "exponential_decay_length_penalty" in rules.lacking,
