@@ -26,7 +26,8 @@ def main(given: Sequence[str]) -> int:
         if options.list:
             print("\n".join(f"{fault.part:<11} {fault.name:<48} {fault.says}" for fault in faults().values()))
             return 0
-        chosen = [named(name) for name in options.names]
+        wanted = {named(name).name for name in options.names}
+        chosen = [fault for fault in faults().values() if fault.name in wanted]  # in their own order
         if options.all:
             chosen = [fault for fault in faults().values() if options.part in (None, fault.part)]
         if not chosen:
