@@ -38,7 +38,7 @@ class Option:
         name: of the field in `Options`; `near_tie` is `--hfmodels-near-tie` and the ini key `hfmodels_near_tie`.
         meaning: what it does, in a few words; it may hold Markdown.
         value: what follows it on the command line; None for a flag, empty for an ini key alone.
-        ini: pytest's type of the ini key; None where there is none.
+        ini: pytest's type of the ini key; None for an option of the command line only.
         default: in words.
         choices: the values that it may have; the first is what it has where nobody says anything.
     """
@@ -276,7 +276,7 @@ def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
     value, source = config.getoption(option.flag), option.flag
     if value is None:
         value, source = ",".join(map(str, _ini_list(config, option))), f"the ini key {option.key}"
-    elif not _split([value]):  # an empty variable in a CI script must not mean "all that there are"
+    elif not _split([value]):  # an empty variable in a CI script must not mean "all engines"
         raise OptionError(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
     names = _split([value])
     if not names:

@@ -42,7 +42,7 @@ class Checkpoint:
         origin: where it came from.
         folder: holds config.json, the tokenizer files and the weights as safetensors, in one file
             or in shards with an index. Other formats may lie beside them: read none of those.
-        revision: the Hub's commit; None where there is none.
+        revision: the Hub's commit; None for a checkpoint that is not from the Hub.
         digests: of the files in the folder.
         overrides: the configuration fields that the test sets at load, see `overrides_text`.
     """

@@ -1,7 +1,7 @@
 """A repo on the Hub at one commit: from the Hub's cache on this machine, or fetched where allowed.
 
-For `checkpoint`. huggingface_hub sends the token that its user logged in with, and no other: gated models need it. No
-code from a repo is ever fetched, and of its pickles only those that `conversion` can read.
+For `checkpoint`. huggingface_hub sends the token that its user logged in with, and no other: gated models need it.
+Code in a repo is never fetched, nor is a pickle, except those that `conversion` reads without running them.
 """
 
 from __future__ import annotations

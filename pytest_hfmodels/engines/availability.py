@@ -79,7 +79,7 @@ def described(name: EngineName) -> Engine:
     """Return a registered engine.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: no engine has that name.
     """
     found = ENGINES.get(name)
     if found is None:

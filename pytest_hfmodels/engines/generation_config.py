@@ -1,4 +1,4 @@
-"""Checks the generation settings of a checkpoint, and names those that may be the reason why `generate` fails."""
+"""Checks the generation settings of a checkpoint, and names the settings that may make `generate` fail."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def project_root(start: Path | None = None) -> Path:
 
 
 def configured_root(start: Path) -> Path | None:
-    """Return the nearest folder with pytest's settings, or else with a project's files; None if there is none."""
+    """Return the nearest folder with pytest's settings, or with a project's files; None if no folder has either."""
     folders = (start, *start.parents)
     configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
     built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())

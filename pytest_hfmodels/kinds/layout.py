@@ -24,7 +24,7 @@ def sentences(text: str) -> list[str]:
 
 
 def settings_table(effective: dict[str, Any]) -> dict[str, Any]:
-    """Return settings without those that are None, which TOML does not have."""
+    """Return the settings that have a value: TOML has no None."""
     return {name: value for name, value in effective.items() if value is not None}
 
 

@@ -53,7 +53,7 @@ def require_rows(rows: object, vocabulary: int | None) -> list[tuple[int, ...]]:
     """Return a batch of token ids, (B, L).
 
     Raises:
-        EngineError: it is none, or a row is no sequence of ids; see `require_ids`.
+        EngineError: it is not a batch, or a row is not a sequence of ids; see `require_ids`.
     """
     values = listed(rows)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):

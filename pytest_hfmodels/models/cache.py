@@ -64,7 +64,7 @@ class ModelCache:
         self._implementation = implementation
         self._entries: dict[str, CachedModel] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], tuple[object, Checkpoint]] = {}  # with a stamp
-        self._requests: WeakSet[_Request | _Adoption] = WeakSet()  # those that a handle holds
+        self._requests: WeakSet[_Request | _Adoption] = WeakSet()  # of the handles that are still in use
         self._found: list[_Changes] = []  # while a test is running
         self._unattributed: list[_Changes] = []  # by an unknown test
         self.loads = 0

@@ -84,7 +84,6 @@ class RowResult:
         seconds: what its pytest took.
         exit_code: of its pytest; None where none ran.
         log: what its pytest printed.
-        environment: names what was installed.
     """
 
     name: str
@@ -96,7 +95,6 @@ class RowResult:
     seconds: float = 0.0
     exit_code: int | None = None
     log: str = ""
-    environment: str = ""
 
     @property
     def only_ended_badly(self) -> bool:
@@ -136,7 +134,7 @@ def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
     Args:
         name: the row's.
         run: what its pytest left.
-        about: more fields of `RowResult` (versions, moved, note, environment).
+        about: more fields of `RowResult` (versions, moved, note).
     """
     events = list(_lines(run.events))
     collected = dict.fromkeys(nodeid for nodeids in _said(events, "collected") for nodeid in nodeids)

@@ -26,7 +26,7 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
 
 @pytest.mark.skipif(
     not upstream.release_at_least("4.54") or upstream.release_at_least("5"),
-    reason="upstream's TensorFlow loads torch-format safetensors in other 4.x releases; 5.0 has no TensorFlow",
+    reason="install transformers>=4.54,<5: older releases load torch-format safetensors in TensorFlow",
 )
 def test_upstream_s_own_loading_is_broken(models: ModelCache, tiny_gpt2: Path) -> None:
     del models

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, Record
 
 RELEASE = Version(version("transformers"))
-needs_sdpa = pytest.mark.skipif(Version("4.48") > RELEASE, reason="transformers 4.48 made attention exchangeable")
+needs_sdpa = pytest.mark.skipif(Version("4.48") > RELEASE, reason="install transformers>=4.48")
 BEAMS: dict[str, Any] = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 8, "early_stopping": True}
 searches = pytest.mark.parametrize("settings", [{}, BEAMS], ids=["greedy", "beams"])
 CLASSIFIER: dict[str, Any] = {"task": "text-classification", "pad_token_id": 0}

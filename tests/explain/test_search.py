@@ -281,12 +281,12 @@ TODAY = ("observed", "now", True)
 @pytest.mark.parametrize(
     ("objections", "about", "cause", "tie", "said"),
     [
-        ((NOW,), {}, "search", False, "goes by another rule: in 4.30.2"),  # before a decision is called close
+        ((NOW,), {}, "search", False, "follows another rule: in 4.30.2"),  # before a decision is called close
         ((NOW, THEN), {}, None, True, "a decision is too close to call"),
-        ((NOW, NOW_CLOSE, THEN), {}, "search", False, "goes by another rule"),
+        ((NOW, NOW_CLOSE, THEN), {}, "search", False, "follows another rule"),
         ((), {"release": "4.57.6"}, None, True, "the same search can give either"),
         ((), {"release": "4.57.6", "alike": True}, None, False, "the search picks the same tokens"),
-        ((NOW, NOW_CLOSE, THEN, THEN_CLOSE), {}, None, False, "the recorded output is none of it"),
+        ((NOW, NOW_CLOSE, THEN, THEN_CLOSE), {}, None, False, "the recording release's rules do not give its output"),
         ((TODAY,), {}, "search", False, "on the same scores, gives the recorded output"),
         ((TODAY, NOW_CLOSE), {}, "search", False, "on the same scores, gives another"),
         ((TODAY,), {"engine": "tensorflow"}, "search", False, "tensorflow's search is not torch's"),

@@ -198,9 +198,7 @@ def test_half_a_line_of_a_process_that_died_is_passed_over(tmp_path: Path) -> No
 
 def test_a_row_survives_json() -> None:
     cells = {TEST: Cell(State.CHANGED, "why", "known", 1.5, "details")}
-    result = RowResult(
-        "lib==1.0", {"lib": "1.0"}, (ChangedPackage("six", "1", None),), cells, None, "", 2.0, 1, "log", "key"
-    )
+    result = RowResult("lib==1.0", {"lib": "1.0"}, (ChangedPackage("six", "1", None),), cells, None, "", 2.0, 1, "log")
 
     assert RowResult.from_data(json.loads(json.dumps(result.to_data()))) == result
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def contradiction(
     record: GenerationRecord, live: LiveLogits | None = None, tolerance: Tolerance | None = None
 ) -> tuple[int, Step] | None:
-    """Return the first token whose log-probability differs, with its position; None if there is none, or if unknown.
+    """Return the first token whose log-probability differs, with its position; None if all agree or it is unknown.
 
     For a record from a file, `live` of a run with the same settings knows whether a logits processor was on. The
     project's tolerance is used if it is larger than the dtype's own.

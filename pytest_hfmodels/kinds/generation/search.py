@@ -260,7 +260,7 @@ def _judged(sides: _Sides) -> SearchFinding:
         return SearchFinding(None, said, (Evidence(close),), tie=True)
     if before != here and sides.objection(sides.recorded, before) is None:
         return _another_rule(sides, before, here)
-    said = "the search does what it should with today's scores, and the recorded output is none of it"
+    said = "the search is right for today's scores, and the recording release's rules do not give its output either"
     return SearchFinding(None, said, (Evidence(f"against the recorded output: {of_recorded:.200}"),))
 
 
@@ -281,7 +281,7 @@ def _another_rule(sides: _Sides, before: Rules, here: Rules) -> SearchFinding:
         Evidence(f"by the rules of {now} it gives today's"),
     )
     return SearchFinding(
-        "search", f"the search of {now} goes by another rule: {'; '.join(words)}", evidence, rules=tuple(rules)
+        "search", f"the search of {now} follows another rule: {'; '.join(words)}", evidence, rules=tuple(rules)
     )
 
 
