@@ -32,7 +32,6 @@ WHOLE: dict[str, Any] = RowResult(
     1.0,
     0,
     "log",
-    "e",
 ).to_data()
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12) | st.sampled_from(
     ("", "::", "[", "a::b", "\x1b[2J", "\u202e", "a==b", "a==1", "==", "</td><script>", "|", "\ud800", "../..")
