@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 # What a difference may be of, the most important for a reader first.
-STAGES = ("kind", "prompt", "settings", "ids", "beams", "labels", "numbers", "text")
+STAGES = (
+    *("kind", "template", "prompt", "inputs", "settings", "structure"),
+    *("ids", "beams", "labels", "numbers", "text"),
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 # In causal order; docs/explain.md says what each means.
 CAUSES = (
-    *("test", "checkpoint:tokenizer", "tokenizer", "checkpoint:config", "generation-defaults", "settings"),
+    *("test", "checkpoint:chat-template", "chat-template", "checkpoint:tokenizer", "tokenizer"),
+    *("checkpoint:preprocessor", "preprocessor", "checkpoint:config", "generation-defaults", "settings"),
     *("checkpoint:weights", "dtype", "attention", "backend", "forward", "search", "decoding"),
 )
 # For a reader, where the name alone says too little.
