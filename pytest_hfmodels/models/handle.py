@@ -8,7 +8,7 @@ from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
+from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 
 if TYPE_CHECKING:
@@ -39,8 +39,13 @@ class HFModel:
 
     @property
     def tokenizer(self) -> Any:
-        """Upstream's tokenizer."""
+        """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
+
+    @property
+    def processor(self) -> Any:
+        """Upstream's processor: tokenizer, image processor, feature extractor or a joint one; None without any."""
+        return self._hand_out().processor
 
     @property
     def config(self) -> Any:
@@ -59,7 +64,7 @@ class HFModel:
 
     @property
     def task(self) -> Task:
-        """`text-generation` or `text-classification`."""
+        """By the Hub's name, such as `text-generation`."""
         return self._fetch().task
 
     @property
@@ -87,6 +92,7 @@ class HFModel:
                 setting, or the model is no language model.
         """
         entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         require_recordable(settings)
         with unknown_named(entry.loaded.model, settings):
             return observe_generation(
@@ -151,6 +157,7 @@ class HFModel:
         """
         self._require_task("text-classification", "classify")
         entry = self._fetch()
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         return observe_classification(
             entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
         )
@@ -180,10 +187,10 @@ class HFModel:
                 f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
                 hint="Use classify().",
             )
-        own = "classify()" if task == "text-generation" else "generate()"
+        own = {"text-generation": "Use generate(), or load", "text-classification": "Use classify(), or load"}
         raise EngineError(
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
-            hint=f'Use {own}, or load it with task="{task}".',
+            hint=f'{own.get(self.task, "Load")} it with task="{task}".',
         )
 
 
