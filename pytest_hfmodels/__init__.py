@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -30,6 +30,7 @@ _HOMES = {
     "ModelChecks": "pytest_hfmodels.fixtures.model_checks",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
+    "ScoreRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
@@ -48,6 +49,7 @@ __all__ = [
     "HFSnapshot",
     "ModelCache",
     "ModelChecks",
+    "ScoreRecord",
     "SnapshotError",
     "register_architecture",
     "register_engine",
