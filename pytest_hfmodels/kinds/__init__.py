@@ -21,6 +21,7 @@ from pytest_hfmodels.kinds.generation.record import (
 )
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
+from pytest_hfmodels.kinds.values.record import ValuesRecord, observe_values
 
 __all__ = [
     "Beam",
@@ -38,7 +39,9 @@ __all__ = [
     "Provenance",
     "Record",
     "Step",
+    "ValuesRecord",
     "observe_classification",
     "observe_generation",
+    "observe_values",
     "register_kind",
 ]
