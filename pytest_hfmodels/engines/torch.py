@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import loading, module_state, skeleton, upstream
+from pytest_hfmodels.engines import loading, module_state, skeleton, threads, upstream
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
     from pytest_hfmodels.engines.loaded_model import StoredTensors
 
-_SMALL = 10_000_000  # parameters
+if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
+    torch.set_num_threads(_share)
 
 
 def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
@@ -166,23 +167,13 @@ class TorchModel(LoadedModel):
 
 @contextmanager
 def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
-    """Run without dropout, without gradients unless they are wanted, and small models on one thread.
-
-    Their matrices are too small to share out, and on a busy machine the threads wait for each other at every layer:
-    the GPT-2 suite on two threads took eight times as long beside two other busy processes, and no less alone.
-    """
+    """Run without dropout, and without gradients unless they are wanted."""
     training = [module for module in model.modules() if module.training]
-    threads = torch.get_num_threads()
-    small = threads > 1 and sum(parameter.numel() for parameter in model.parameters()) <= _SMALL
     model.eval()
     try:
-        if small:
-            torch.set_num_threads(1)
         with torch.set_grad_enabled(gradients):
             yield
     finally:
-        if small:
-            torch.set_num_threads(threads)
         for module in training:
             module.training = True
 

@@ -49,8 +49,8 @@ class Provenance:
 class CheckpointSeen:
     """The checkpoint that made a record: its name as asked for and a digest per part.
 
-    `overrides` are configuration fields that the test sets at load, as JSON. Empty for none, and in files of earlier
-    versions.
+    `overrides` are configuration fields that the test sets at load, as JSON. They and the digests of the preprocessor
+    and of the chat template are empty for none, and in files of earlier versions.
     """
 
     name: str
@@ -59,6 +59,8 @@ class CheckpointSeen:
     weights: str
     config: str
     tokenizer: str
+    preprocessor: str = ""
+    chat_template: str = ""
     overrides: str = ""
 
     @classmethod
@@ -72,5 +74,7 @@ class CheckpointSeen:
             weights=digests.weights,
             config=digests.config,
             tokenizer=digests.tokenizer,
+            preprocessor=digests.preprocessor,
+            chat_template=digests.chat_template,
             overrides=checkpoint.overrides,
         )
