@@ -7,11 +7,10 @@ from pytest_hfmodels.kinds.base import Kind, Record
 from pytest_hfmodels.kinds.classification.record import (
     ClassificationRecord,
     ClassifiedInput,
-    LiveBatch,
     Loss,
     observe_classification,
 )
-from pytest_hfmodels.kinds.evidence import Block, ModelRef
+from pytest_hfmodels.kinds.evidence import Block, LivePass, ModelRef
 from pytest_hfmodels.kinds.generation.record import (
     Beam,
     GenerationRecord,
@@ -22,6 +21,7 @@ from pytest_hfmodels.kinds.generation.record import (
 )
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
+from pytest_hfmodels.kinds.score.record import ScoredText, ScoredToken, ScoreRecord, observe_score
 
 __all__ = [
     "Beam",
@@ -31,15 +31,19 @@ __all__ = [
     "ClassifiedInput",
     "GenerationRecord",
     "Kind",
-    "LiveBatch",
     "LiveLogits",
+    "LivePass",
     "Loss",
     "ModelRef",
     "Prompt",
     "Provenance",
     "Record",
+    "ScoreRecord",
+    "ScoredText",
+    "ScoredToken",
     "Step",
     "observe_classification",
     "observe_generation",
+    "observe_score",
     "register_kind",
 ]

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
+from pytest_hfmodels.kinds import (
+    ClassificationRecord,
+    GenerationRecord,
+    ScoreRecord,
+    observe_classification,
+    observe_generation,
+    observe_score,
+)
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
@@ -161,6 +168,20 @@ class HFModel:
         return observe_classification(
             entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
         )
+
+    def score(self, texts: Any) -> ScoreRecord:
+        """Return the log-probability of each token of given texts, without a search.
+
+        Args:
+            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
+                may stand for a text. The first token of a text has nothing before it and is not scored.
+
+        Raises:
+            EngineError: the model is no language model, or there is nothing to score.
+        """
+        self._require_task("text-generation", "score")
+        entry = self._fetch()
+        return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"
