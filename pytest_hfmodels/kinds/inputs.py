@@ -98,12 +98,8 @@ def encode(tokenizer: Any, row: Any, model: Any, what: str, **settings: Any) -> 
         settings: more of the tokenizer's keywords.
 
     Raises:
-        EngineError: there is no tokenizer, it is neither text nor pair, or it is too long.
+        EngineError: it is neither text nor pair, or it is too long.
     """
-    if tokenizer is None:
-        raise EngineError(
-            "The checkpoint has no tokenizer, so it takes no text.", hint="Give named arrays: hf_model.observe(…)."
-        )
     texts = row if isinstance(row, tuple) else (row,)
     if len(texts) not in (1, 2):
         raise EngineError(f"A pair has two texts, not {len(texts)}.", hint="A batch is a list, and a tuple a pair.")

@@ -19,7 +19,7 @@ from pytest_hfmodels.kinds import (
     observe_tokens,
 )
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
+from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 
 _MEDIA = {"image-classification": "image", "audio-classification": "audio"}
+_METHODS = {
+    **dict.fromkeys(("text-classification", *_MEDIA), "classify()"),
+    "text-generation": "generate()",
+    "token-classification": "tag()",
+}
 
 
 class HFModel:
@@ -53,8 +58,13 @@ class HFModel:
 
     @property
     def tokenizer(self) -> Any:
-        """Upstream's tokenizer."""
+        """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
+
+    @property
+    def processor(self) -> Any:
+        """Upstream's processor: tokenizer, image processor, feature extractor or a joint one; None without any."""
+        return self._hand_out().processor
 
     @property
     def config(self) -> Any:
@@ -73,7 +83,7 @@ class HFModel:
 
     @property
     def task(self) -> Task:
-        """`text-generation` or `text-classification`."""
+        """By the Hub's name, such as `text-generation`."""
         return self._fetch().task
 
     @property
@@ -101,6 +111,7 @@ class HFModel:
                 setting, or the model is no language model.
         """
         entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         require_recordable(settings)
         with unknown_named(entry.loaded.model, settings):
             return observe_generation(
@@ -174,6 +185,7 @@ class HFModel:
         media = _MEDIA.get(entry.task, "")
         if not media:
             self._require_task("text-classification", "classify")
+            require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         return observe_classification(
             entry.checkpoint,
             entry.loaded,
@@ -198,6 +210,7 @@ class HFModel:
         """
         self._require_task("token-classification", "tag")
         entry = self._fetch()
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         return observe_tokens(entry.checkpoint, entry.loaded, entry.tokenizer, texts, words=words, origin=entry)
 
     def score(self, texts: Any) -> ScoreRecord:
@@ -256,13 +269,15 @@ class HFModel:
             return
         model = self._fetch().loaded.model
         name = type(model).__name__
+        own = _METHODS.get(self.task, "observe()")
         # A base in its files may get another head, but a classifier has no language model's.
-        if task == "text-generation" and name in (getattr(model.config, "architectures", None) or [name]):
+        names = getattr(getattr(model, "config", None), "architectures", None) or [name]
+        if task == "text-generation" and name in names:
+            what = "classifier" if own == "classify()" else f"{self.task} model"
             raise EngineError(
-                f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
-                hint="Use classify().",
+                f"{method}() needs a language model, but {self.checkpoint.name} is a {what} ({name}).",
+                hint=f"Use {own}.",
             )
-        own = "classify()" if task == "text-generation" else "generate()"
         raise EngineError(
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
             hint=f'Use {own}, or load it with task="{task}".',
