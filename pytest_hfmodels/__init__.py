@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.availability import Engine, register_engine
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord, TensorsRecord, TokensRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -29,6 +29,8 @@ _HOMES = {
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "ScoreRecord": "pytest_hfmodels.kinds",
+    "TensorsRecord": "pytest_hfmodels.kinds",
+    "TokensRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
@@ -48,6 +50,8 @@ __all__ = [
     "ModelCache",
     "ScoreRecord",
     "SnapshotError",
+    "TensorsRecord",
+    "TokensRecord",
     "register_architecture",
     "register_engine",
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
-    from pytest_hfmodels.engines.base import IntArray
+    from pytest_hfmodels.engines.base import IntArray, Observation
     from pytest_hfmodels.engines.capture import StepScores
     from pytest_hfmodels.kinds.evidence import LiveModel
 
@@ -45,10 +45,15 @@ class Passes:
         self._spend("forward")
         return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask)
 
-    def classify(self, ids: IntArray, mask: IntArray | None, loaded: LoadedModel | None = None) -> Classification:
-        """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify`."""
+    def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
+        """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""
         self._spend("forward")
-        return (loaded or self.origin.loaded).classify(ids, mask, None, self.settings.get("problem_type"))
+        return (loaded or self.origin.loaded).classify_inputs(inputs, None, self.settings.get("problem_type"))
+
+    def observe(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Observation:
+        """Run the model, or another load of it, over named inputs."""
+        self._spend("forward")
+        return (loaded or self.origin.loaded).observe(inputs)
 
     def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
         """Generate once more, and return what every step chose from: ids so far -> scores of the next token."""
