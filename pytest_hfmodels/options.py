@@ -41,6 +41,7 @@ class Option:
         ini: pytest's type of the ini key; None for an option of the command line only.
         default: in words.
         choices: the values that it may have; the first is what it has where nobody says anything.
+        repeated: whether it may be given several times.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Option:
     ini: Literal["string", "args"] | None = None
     default: str = "none"
     choices: tuple[str, ...] = ()
+    repeated: bool = False
 
     @property
     def flag(self) -> str:
@@ -102,6 +104,13 @@ OPTIONS = (
         "compares with it",
         "MODE:FOLDER",
     ),
+    Option(
+        "model",
+        "check a model without a test, and nothing else unless tests are named, too; may be repeated; see "
+        "[any model](any-model.md)",
+        "FOLDER",
+        repeated=True,
+    ),
     Option("json", "write what model tests compared as JSON; see [reports](reports.md)", "FILE"),
     Option("html", "write it as one HTML page (needs jinja2)", "FILE"),
     Option("markdown", "write it as Markdown, and append it to the CI's step summary", "FILE"),
@@ -140,6 +149,7 @@ class Options:
         allow_update: whether snapshots may be written where the environment says `CI`.
         baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
         recording: whether every model snapshot is written there instead of compared.
+        model: folders and repos of models to check without a test, as they were typed.
         json: file of the JSON report, or None; relative to where pytest was started, like the others.
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
@@ -160,6 +170,7 @@ class Options:
     allow_update: bool
     baseline: bool
     recording: bool
+    model: tuple[str, ...]
     json: str | None
     html: str | None
     markdown: str | None
@@ -179,7 +190,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("hfmodels", "Hugging Face model regression (pytest-hfmodels)")
     for option in OPTIONS:
         if option.value:
-            group.addoption(option.flag, metavar=option.value, help=option.help)
+            action = "append" if option.repeated else "store"
+            group.addoption(option.flag, action=action, metavar=option.value, help=option.help)
         elif option.value is None:
             group.addoption(option.flag, action="store_true", default=False, help=option.help)
         if option.ini is not None:
@@ -220,6 +232,7 @@ def read_options(config: pytest.Config) -> Options:
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
         recording=mode == "record",
+        model=tuple(config.getoption("--hfmodels-model") or ()),
         **{kind: _file(config, kind) for kind in ("json", "html", "markdown", "patch")},
         profile=_profile(config),
         explicit=any(_is_set(config, option) for option in OPTIONS if option.ini is not None),
