@@ -12,13 +12,15 @@ from pytest_hfmodels.kinds import (
     CheckpointSeen,
     ClassificationRecord,
     GenerationRecord,
+    ScoreRecord,
     observe_classification,
     observe_generation,
+    observe_score,
 )
 from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation.prompts import read_prompts
-from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
+from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 
 if TYPE_CHECKING:
@@ -50,8 +52,13 @@ class HFModel:
 
     @property
     def tokenizer(self) -> Any:
-        """Upstream's tokenizer."""
+        """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
+
+    @property
+    def processor(self) -> Any:
+        """Upstream's processor: tokenizer, image processor, feature extractor or a joint one; None without any."""
+        return self._hand_out().processor
 
     @property
     def config(self) -> Any:
@@ -70,7 +77,7 @@ class HFModel:
 
     @property
     def task(self) -> Task:
-        """`text-generation` or `text-classification`."""
+        """By the Hub's name, such as `text-generation`."""
         return self._fetch().task
 
     @property
@@ -125,6 +132,7 @@ class HFModel:
                 setting, or the model is no language model.
         """
         entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         require_recordable(settings)
         prompts = read_prompts(
             prompt,
@@ -161,6 +169,7 @@ class HFModel:
             EngineError: there is no template, it cannot render the messages, or as for `generate`.
         """
         entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         require_recordable(settings)
         conversation = Conversation(messages, tools, dict(template_variables or {}), chat_template)
         text = conversation.render(entry.tokenizer, entry.checkpoint.name)
@@ -236,9 +245,24 @@ class HFModel:
         """
         self._require_task("text-classification", "classify")
         entry = self._fetch()
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         return observe_classification(
             entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
         )
+
+    def score(self, texts: Any) -> ScoreRecord:
+        """Return the log-probability of each token of given texts, without a search.
+
+        Args:
+            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
+                may stand for a text. The first token of a text has nothing before it and is not scored.
+
+        Raises:
+            EngineError: the model is no language model, or there is nothing to score.
+        """
+        self._require_task("text-generation", "score")
+        entry = self._fetch()
+        return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"
@@ -265,10 +289,10 @@ class HFModel:
                 f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
                 hint="Use classify().",
             )
-        own = "classify()" if task == "text-generation" else "generate()"
+        own = {"text-generation": "Use generate(), or load", "text-classification": "Use classify(), or load"}
         raise EngineError(
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
-            hint=f'Use {own}, or load it with task="{task}".',
+            hint=f'{own.get(self.task, "Load")} it with task="{task}".',
         )
 
 

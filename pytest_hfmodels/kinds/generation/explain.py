@@ -142,13 +142,13 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         close: list[Evidence],
     ) -> Explanation:
         """Explain other tokens or scores although the numbers of the recorded tokens have not moved."""
-        generating = generating(case)
-        rounding = self._rounding(case, drift, generating, [*close, *evidence])
+        moved = generating(case)
+        rounding = self._rounding(case, drift, moved, [*close, *evidence])
         evidence = [*evidence, *close]
         other = rounding or self._in_memory(case, drift, evidence)
         if other is not None:
             return other
-        found = search.check_search(case, teacher, generating)
+        found = search.check_search(case, teacher, moved)
         assert case.origin is not None
         changes = [*mutations.of_the_model(case.origin), *mutations.of_unrecorded_settings(case.origin)]
         if changes and not case.changed_packages():
