@@ -1,4 +1,7 @@
-"""The budget for explaining one difference: eight forward passes and one `generate` of the test's model."""
+"""The budget for explaining one difference: eight forward passes and one `generate` of the test's model.
+
+For a row of a batch, one more of its prompt alone.
+"""
 
 from __future__ import annotations
 
@@ -36,34 +39,35 @@ class Passes:
     def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
         self.origin = origin
         self.settings = settings
-        self._left = {"forward": FORWARD_PASSES, "generate": GENERATES}
+        self._left = {"forward": FORWARD_PASSES, "generate": GENERATES, "alone": GENERATES}
 
     def forward(
         self, rows: Sequence[Sequence[int]] | IntArray, loaded: LoadedModel | None = None, mask: IntArray | None = None
     ) -> ForwardPass:
         """Run the model, or another load of it, over rows of one length."""
-        self._spend("forward")
+        self.spend("forward")
         return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask)
 
     def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
         """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""
-        self._spend("forward")
+        self.spend("forward")
         return (loaded or self.origin.loaded).classify_inputs(inputs, None, self.settings.get("problem_type"))
 
     def observe(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Observation:
         """Run the model, or another load of it, over named inputs."""
-        self._spend("forward")
+        self.spend("forward")
         return (loaded or self.origin.loaded).observe(inputs)
 
     def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
         """Generate once more, and return what every step chose from: ids so far -> scores of the next token."""
-        self._spend("generate")
+        self.spend("generate")
         loaded = self.origin.loaded
         with PROCESS_LOCK, captured_scores() as scores:
             loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
         return scores
 
-    def _spend(self, what: str) -> None:
+    def spend(self, what: str) -> None:
+        """Count a use of the model: `forward`, `generate`, or a row of a batch `alone`."""
         if not self._left[what]:
             raise OutOfPassesError
         self._left[what] -= 1
