@@ -7,11 +7,10 @@ from pytest_hfmodels.kinds.base import Kind, Record
 from pytest_hfmodels.kinds.classification.record import (
     ClassificationRecord,
     ClassifiedInput,
-    LiveBatch,
     Loss,
     observe_classification,
 )
-from pytest_hfmodels.kinds.evidence import Block, ModelRef
+from pytest_hfmodels.kinds.evidence import Block, LivePass, ModelRef
 from pytest_hfmodels.kinds.generation.record import (
     Beam,
     GenerationRecord,
@@ -31,8 +30,8 @@ __all__ = [
     "ClassifiedInput",
     "GenerationRecord",
     "Kind",
-    "LiveBatch",
     "LiveLogits",
+    "LivePass",
     "Loss",
     "ModelRef",
     "Prompt",

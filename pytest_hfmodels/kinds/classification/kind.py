@@ -11,7 +11,7 @@ from pytest_hfmodels.kinds.base import Course, Kind
 from pytest_hfmodels.kinds.classification.record import ClassificationRecord, ClassifiedInput, Loss
 from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
 from pytest_hfmodels.kinds.layout import as_table, rounded, settings_table
-from pytest_hfmodels.kinds.tolerance import Tie, floor_of_tie
+from pytest_hfmodels.kinds.tolerance import Tie, all_proven, floor_of_tie
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,8 +80,7 @@ class _Classification(Kind[ClassificationRecord]):
     ) -> bool:
         if any(difference.stage != "labels" for difference in differences):
             return False
-        ties = label_ties(recorded, observed)
-        return bool(ties) and all(tie.proven for tie in ties)
+        return all_proven(label_ties(recorded, observed))
 
     def course(self, recorded: ClassificationRecord | None, observed: ClassificationRecord) -> Course:
         before = () if recorded is None else recorded.inputs

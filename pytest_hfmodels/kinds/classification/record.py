@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, fingerprint
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
@@ -52,21 +52,6 @@ class Loss:
     labels: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class LiveBatch:
-    """What is not stored: what the classifier was asked, to ask it again.
-
-    Args:
-        ids: the padded batch, (B, L).
-        mask: 0 at padding; None if nothing was padded.
-        made_by: the model, and what the test gave it.
-    """
-
-    ids: IntArray
-    mask: IntArray | None
-    made_by: ModelRef
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ClassificationRecord(Record):
     """What `HFModel.classify` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
@@ -79,7 +64,7 @@ class ClassificationRecord(Record):
     kind: ClassVar[str] = "classification"
     inputs: tuple[ClassifiedInput, ...]
     loss: Loss | None
-    live: LiveBatch | None = field(default=None, compare=False, repr=False)
+    live: LivePass | None = field(default=None, compare=False, repr=False)
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...]:
@@ -134,6 +119,7 @@ def observe_classification(
         what = "NaN" if np.isnan(numbers).any() else "infinity"
         raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
     names = {int(index): str(name) for index, name in config.id2label.items()}
+    inputs = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
     asked = {} if problem_type is None else {"problem_type": problem_type}
     return ClassificationRecord(
         provenance=Provenance.of(loaded),
@@ -149,7 +135,7 @@ def observe_classification(
         ),
         loss=None if given is None or seen.loss is None else Loss(seen.loss, tuple(given.tolist())),
         blocks=fingerprint(seen.hidden_states, mask),
-        live=None if origin is None else LiveBatch(ids, mask, ModelRef(origin, asked)),
+        live=None if origin is None else LivePass(inputs, ModelRef(origin, asked)),
     )
 
 
