@@ -99,7 +99,7 @@ def test_a_classifier_that_reads_padding_shrinks_to_two_short_texts(bot: HFModel
     violation = check_pooling(bot, found.ids, found.mask)
     assert sorted(found.texts) == [(0,), (0, 0)]
     assert str(violation) == (
-        "the classifier reads position 1 and not position 0, for [0, 256] with the padding token 256"
+        "the classifier reads position 1 instead of position 0, for [0, 256] with the padding token 256"
     )
 
 
@@ -120,7 +120,7 @@ def test_logits_of_no_position_are_said_to_be_so(bot: HFModel, altered: Callable
 
     violation = check_pooling(bot, RIGHT.ids, RIGHT.mask)
 
-    assert "the classifier reads no position of the text and not position 2" in str(violation)
+    assert "the classifier reads no position of the text instead of position 2" in str(violation)
 
 
 def test_logits_of_another_shape_are_said_to_be_so(bot: HFModel, altered: Callable[..., None]) -> None:
@@ -131,7 +131,7 @@ def test_logits_of_another_shape_are_said_to_be_so(bot: HFModel, altered: Callab
 
     violation = check_pooling(bot, RIGHT.ids, RIGHT.mask)
 
-    assert "the logits' shape is (2, 2) and not (2, 3)" in str(violation)
+    assert "the logits' shape is (2, 2) instead of (2, 3)" in str(violation)
 
 
 def test_a_head_that_is_not_one_linear_map_is_refused(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_a_score_that_is_wrong_is_named(bot: HFModel) -> None:
     assert found is not None
     assert re.match(
         r"after \[72, 105\] came \[\d+\]: at generated token 1 of sequence 1 the score of token 72 is \S+ "
-        r"instead of \S+\nIt comes again with\n",
+        r"instead of \S+\nRepeat it with\n",
         str(found),
     )
 
@@ -243,7 +243,7 @@ def test_a_counterexample_reads_as_a_sentence_and_a_line() -> None:
 
     assert str(found) == (
         "after [1, 2] came [3]: it should be [4]\n"
-        "It comes again with\n"
+        "Repeat it with\n"
         "check_decoding(hf_model, [[1, 2]], [[1, 1]], Settings(num_beams=2))"
     )
 

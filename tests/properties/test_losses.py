@@ -107,7 +107,7 @@ def test_transformer_xl_s_losses_are_looked_at_word_by_word(
 
     violation = check_language_model_loss(transfo_xl, ids, ids)
 
-    assert "smallest of the words' losses is" in str(violation)
+    assert "of the words' losses, smallest first, is" in str(violation)
 
 
 def test_labels_that_are_shifted_twice_shrink_to_a_short_text(
@@ -142,7 +142,7 @@ def test_a_model_without_a_loss_is_named(bot: HFModel, monkeypatch: pytest.Monke
 
     violation = check_language_model_loss(bot, IDS, LABELS)
 
-    assert str(violation).startswith("the call gives no loss: nan and not ")
+    assert str(violation).startswith("the call gives no loss: nan instead of ")
 
 
 def test_what_the_sum_is_divided_by_can_be_given(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def test_a_text_that_comes_back_stripped_is_found_and_shrinks(tokenizer: Any) ->
     text = smallest(unicode_texts(), lambda text: check_round_trip(strips, text) is not None, examples=500)
 
     assert text == " "
-    assert str(check_round_trip(strips, " a")) == "encoded and decoded it is: 'a' and not ' a', for ' a'"
+    assert str(check_round_trip(strips, " a")) == "encoded and decoded it is: 'a' instead of ' a', for ' a'"
 
 
 def test_broken_characters_that_are_left_out_are_found(tokenizer: Any) -> None:
@@ -106,7 +106,7 @@ def test_broken_characters_that_are_left_out_are_found(tokenizer: Any) -> None:
 
     violation = check_decoded_bytes(drops, [72, 0xF0, 0x9F])
 
-    assert str(violation) == "decoded they are: 'H' and not 'H\ufffd', for [72, 240, 159]"
+    assert str(violation) == "decoded they are: 'H' instead of 'H\ufffd', for [72, 240, 159]"
 
 
 def test_offsets_without_the_space_are_found(tokenizer: Any) -> None:
@@ -140,7 +140,7 @@ def test_a_special_token_that_is_taken_apart_is_found(tokenizer: Any) -> None:
     violation = check_special_token(apart, "a", END, "b")
 
     assert str(violation).startswith("the ids around a special token are: [97, 60, 124, ")
-    assert str(violation).endswith("and not [97, 256, 98], for 'a<|endoftext|>b'")
+    assert str(violation).endswith("instead of [97, 256, 98], for 'a<|endoftext|>b'")
 
 
 def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
@@ -148,7 +148,7 @@ def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
 
     violation = check_special_token(keeps, "a", END, "b")
 
-    assert str(violation) == "without special tokens it is: 'a<|endoftext|>b' and not 'ab', for 'a<|endoftext|>b'"
+    assert str(violation) == "without special tokens it is: 'a<|endoftext|>b' instead of 'ab', for 'a<|endoftext|>b'"
     assert check_special_token(keeps, "a", END, "b", skipped=False) is None
 
 
@@ -172,7 +172,7 @@ def test_spaces_that_are_not_cleaned_up_are_found(tokenizer: Any) -> None:
     text = smallest(separated_texts(), lambda text: check_clean_up(ignores, text) is not None)
 
     assert text == "a ."
-    assert str(check_clean_up(ignores, text)) == "with spaces cleaned up, it is: 'a .' and not 'a.', for 'a .'"
+    assert str(check_clean_up(ignores, text)) == "with spaces cleaned up, it is: 'a .' instead of 'a.', for 'a .'"
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
@@ -195,7 +195,7 @@ def test_a_batch_on_another_side_than_it_should_be_is_found(padded: Any, name: s
 
     violation = check_batch(elsewhere, ["abcd", "d"], max_length=3)
 
-    assert str(violation).startswith(f"input_ids of the batch is: {found} and not ")
+    assert str(violation).startswith(f"input_ids of the batch is: {found} instead of ")
 
 
 def test_a_mask_that_counts_padding_is_found(padded: Any) -> None:
@@ -208,14 +208,15 @@ def test_a_mask_that_counts_padding_is_found(padded: Any) -> None:
     violation = check_batch(Faulty(padded, call=ones), ["ab", "a"])
 
     assert (
-        str(violation) == "attention_mask of the batch is: [[1, 1], [1, 1]] and not [[1, 1], [1, 0]], for ['ab', 'a']"
+        str(violation)
+        == "attention_mask of the batch is: [[1, 1], [1, 1]] instead of [[1, 1], [1, 0]], for ['ab', 'a']"
     )
 
 
 def test_a_tokenizer_that_encodes_otherwise_is_found(tokenizer: Any) -> None:
     spaced = Faulty(tokenizer, encode=lambda text, **how: tokenizer.encode(" " + text, **how))
 
-    assert str(check_same(tokenizer, spaced, "a")) == "the other tokenizer's ids are: [32, 97] and not [97], for 'a'"
+    assert str(check_same(tokenizer, spaced, "a")) == "the other tokenizer's ids are: [32, 97] instead of [97], for 'a'"
 
 
 def test_a_tokenizer_that_decodes_otherwise_is_found(tokenizer: Any) -> None:
@@ -223,4 +224,4 @@ def test_a_tokenizer_that_decodes_otherwise_is_found(tokenizer: Any) -> None:
 
     violation = check_same(tokenizer, skips, "a" + END)
 
-    assert str(violation) == f"the other tokenizer decodes it to: 'a' and not 'a{END}', for 'a{END}'"
+    assert str(violation) == f"the other tokenizer decodes it to: 'a' instead of 'a{END}', for 'a{END}'"

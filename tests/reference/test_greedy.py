@@ -52,10 +52,10 @@ def test_the_mask_that_the_model_sees_grows_by_ones() -> None:
     [
         ([[1, 2, 0], [2, 0, 3]], None),
         ([[1, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: generated token 1 is 0 with -1.20397, though 2 has -0.510826"),
-        ([[1, 2, 0], [2, 0, 0]], "after [2] came [0, 0]: generated token 2 follows the end and is not the padding 3"),
+        ([[1, 2, 0], [2, 0, 0]], "after [2] came [0, 0]: generated token 2 follows the end instead of the padding 3"),
         ([[1, 2, 0, 3], [2, 0, 3, 3]], "after [1] came [2, 0, 3]: generated token 3 comes after the end"),
         ([[1, 2], [2, 0]], "after [1] came [2]: it stops before eos and before the limit of 4 tokens"),
-        ([[2, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: the prompts are not what comes first"),
+        ([[2, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: the output does not begin with the prompts"),
     ],
 )
 def test_the_checker_says_what_is_wrong(returned: list[list[int]], what: str | None) -> None:
