@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plain_command(folder: Path, prompts: int) -> Command:
-    """Copy the plain checks into `folder` and return the command that runs them on `count` drawn prompts."""
+    """Copy the plain checks into `folder` and return the command that runs them on that many drawn prompts."""
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     shutil.copyfile(CHECKS, folder / "test_plain.py")
     return Command(
