@@ -236,9 +236,7 @@ def _baseline(config: pytest.Config) -> tuple[str, str]:
         return "", ""
     mode, _, folder = value.partition(":")
     if mode not in ("record", "compare") or not folder:
-        raise OptionError(
-            f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER."
-        )
+        raise OptionError(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
     return mode, folder
 
 

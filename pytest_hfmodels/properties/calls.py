@@ -1,4 +1,4 @@
-"""One labelled call of upstream's own object, on either engine: NumPy in and out. For the checkers beside it."""
+"""One labelled call of upstream's model on either engine, with NumPy in and out; for the checkers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def labelled(
     model: HFModel, ids: IntArray, mask: IntArray | None, labels: IntArray, **given: Any
 ) -> dict[str, FloatArray]:
-    """Return what a labelled call gives as arrays: `loss`, and `logits` or `losses` where it has them.
+    """Return the output of a labelled call as arrays: `loss`, and `logits` or `losses` if it has them.
 
     Args:
         model: a language model.
         ids: (B, L).
-        mask: (B, L), where the model takes one.
+        mask: (B, L), if the model takes one.
         labels: (B, L).
         given: further arguments of the call.
     """
@@ -52,7 +52,7 @@ def takes(model: HFModel, name: str) -> bool:
 
 @contextmanager
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
-    """Run a torch model without dropout, on one thread if it is small, and leave mode and threads as they were."""
+    """Run a torch model without dropout, on one thread if it is small; restore mode and threads afterwards."""
     from pytest_hfmodels.engines.torch import inference_mode  # imports torch
 
     with inference_mode(model, gradients=gradients):

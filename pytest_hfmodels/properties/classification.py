@@ -1,4 +1,4 @@
-"""Classifiers that read one token of a text: what they read, and what they are told by labels."""
+"""Classifiers that read one token of a text: the token that they read, and their loss."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PoolingViolation:
     Args:
         ids: the text as the model read it, padding included.
         pad: the padding token.
-        expected: the position that should speak for the text.
-        found: the positions whose logits were returned in its place; none where the logits are of no position.
+        expected: the position that the classifier should read.
+        found: the positions whose logits were returned instead; empty if they belong to no position.
         what: in words.
     """
 
@@ -53,18 +53,18 @@ def check_pooling(
 ) -> PoolingViolation | None:
     """Classify a batch and return the first text whose logits are not its right-most token's, or None.
 
-    The logits are worked out anew for every position, from the last hidden states and the head's weights: so the
-    position is what is checked, on its own. There must be one row a text and one column a label.
+    The logits of every position are computed from the last hidden states and the head's weights, so only the choice of
+    the position is checked. There must be one row per text and one column per label.
 
     Args:
         model: a classifier whose head is one linear map of one position, as GPT-2's and Transformer-XL's.
         ids: padded on either side, (B, L).
         mask: (B, L), where the model takes one.
-        rules: which token speaks for a text; the right-most that is not padding by default.
+        rules: which token the classifier should read; by default the right-most that is not padding.
         tolerance: of a logit.
 
     Raises:
-        EngineError: the head is none of one linear map.
+        EngineError: the head is not one linear map.
     """
     found = model.loaded.classify(ids, mask, None, None)
     pad = model.config.pad_token_id

@@ -1,4 +1,4 @@
-"""Whether `generate` decides as the reference says: greedy and beam search, with any settings, over any language model.
+"""Checks the decisions of `generate` against the reference: greedy and beam search, any settings, any language model.
 
 NumPy is imported inside, and hypothesis not at all.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     Rows = tuple[tuple[int, ...], ...]
 
-_NO_SEQUENCE = -1e8  # a score below this stands for a sequence that there is not
+_NO_SEQUENCE = -1e8  # a score below this means a missing sequence
 _DEFAULT_LENGTH = 20
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A call of `generate` that is not as it should be, and the line that makes it again.
+    """A call of `generate` with a wrong result, and the line that reproduces it.
 
     Args:
         ids: the prompts, one where one is enough to show it; padding included.
@@ -35,7 +35,7 @@ class Counterexample:
         settings: those of `generate`.
         what: the difference, in words.
         checker: the function that found it.
-        arguments: what else it was given, by name.
+        arguments: its other arguments, by name.
     """
 
     ids: Rows
@@ -47,7 +47,7 @@ class Counterexample:
 
     @property
     def again(self) -> str:
-        """A line of Python that finds it again, for a test that has the model as `hf_model`."""
+        """A line of Python that reproduces it, in a test with the model as `hf_model`."""
         ids, mask = ([list(row) for row in rows] for rows in (self.ids, self.mask))
         more = "".join(f", {name}={value!r}" for name, value in self.arguments)
         return f"{self.checker}(hf_model, {ids}, {mask}, {self.settings!r}{more})"
@@ -104,7 +104,7 @@ def installed_rules(model: HFModel) -> Rules:
 
 
 def observed(model: HFModel, ids: object, mask: object, settings: Settings, **arguments: Any) -> Generation:
-    """Return what the library generates; its advice about the settings is held back.
+    """Return what the library generates; its warnings about the settings are suppressed.
 
     Args:
         model: a language model.
@@ -154,7 +154,7 @@ def difference(
     logits = own_logits(model, prompts.shape[1])
     returned = _Returned(generation, prompts, ones, asked, rules)
     if asked.num_beams > 1:
-        beam_search(logits, prompts, ones, asked, rules)  # reads with all prompts at once what is read again below
+        beam_search(logits, prompts, ones, asked, rules)  # reads all prompts at once; the results are used below
         scores = generation.sequence_scores
         found = check_beams(logits, prompts, ones, asked, generation.sequences, scores, rules, tolerance=tolerance)
     else:
@@ -172,7 +172,7 @@ def resolved(model: HFModel, settings: Settings) -> Settings:
         if getattr(settings, field.name) == field.default and value is not None and value != field.default:
             found[field.name] = value
     if found.get("max_length") == _DEFAULT_LENGTH or settings.max_new_tokens is not None:
-        found.pop("max_length", None)  # what releases before 5.0 write there stands for "unset"
+        found.pop("max_length", None)  # the value that releases before 5.0 write for "unset"
     return replace(settings, **found)
 
 
@@ -202,7 +202,7 @@ def stripped(row: Sequence[int], ones: Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Returned:
-    """What the library returned for prompts, less the sequences that there are not."""
+    """The library's output for prompts, without missing sequences."""
 
     generation: Generation
     prompts: IntArray
@@ -250,7 +250,7 @@ class _Returned:
         return process(scores, so_far, mask, self.settings, self.prompts.shape[1], self.rules)
 
     def _lengths(self) -> list[int]:
-        """Return how many tokens each sequence has up to and with its end; 0 for one that there is not."""
+        """Return the number of tokens of each sequence, its end included; 0 for a missing one."""
         lengths = [len(cut(row, self.settings.eos)) for row in self._continuations()]
         scores = self.generation.sequence_scores
         if scores is None:
@@ -258,7 +258,7 @@ class _Returned:
         return [length if score > _NO_SEQUENCE else 0 for length, score in zip(lengths, scores, strict=True)]
 
     def _source(self, row: int, step: int) -> int:
-        """Return the row of the scores that a token was chosen from; -1 where there is none."""
+        """Return the row of the scores from which a token was chosen; -1 if there is none."""
         indices = self.generation.beam_indices
         if indices is None:
             return row
@@ -278,7 +278,7 @@ class _Returned:
 
 
 def cut(tokens: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """Return generated tokens up to and with the first that ends a text."""
+    """Return generated tokens up to and including the first that ends a text."""
     for index, token in enumerate(tokens):
         if token in ends:
             return list(tokens[: index + 1])

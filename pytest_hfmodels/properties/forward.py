@@ -1,4 +1,4 @@
-"""A forward pass, stated: with a cache as without, in a batch as alone, and never looking ahead. Any causal model.
+"""Properties of a forward pass: the same with a cache and in a batch, and never looking ahead. Any causal model.
 
 The strategy needs hypothesis, which is imported inside.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.models import HFModel
 
-# How far two right computations of a small model's logits may stand apart, as a part of the largest.
+# How far two correct computations of a small model's logits may differ, as a part of the largest.
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
 
 
@@ -36,7 +36,7 @@ class ForwardDifference:
         expected: its logit by the plainer way.
         found: its logit.
         what: how the two were had.
-        replay: a line of Python that finds it again; empty where there is none.
+        replay: a line of Python that reproduces it, or an empty string.
     """
 
     text: tuple[int, ...]
@@ -68,7 +68,7 @@ class Reading:
 
 
 def readings(vocabulary: int, *, longest: int = 10, batch: int = 4, padded: bool = True) -> SearchStrategy[Reading]:
-    """Return a strategy for batches with padding on the left, and where to cut them. They shrink to one short text.
+    """Return a strategy for batches with padding on the left, and where to split them. They shrink to one short text.
 
     Args:
         vocabulary: ids are drawn from `range(vocabulary)`.
@@ -92,7 +92,7 @@ def readings(vocabulary: int, *, longest: int = 10, batch: int = 4, padded: bool
 
 
 def run_forward(model: HFModel | LoadedModel, **inputs: Any) -> Any:
-    """Call upstream's own object once, without dropout and gradients, and return what it returns.
+    """Call upstream's model once, without dropout and gradients, and return its output.
 
     Args:
         model: a handle, or what is behind it.

@@ -1,4 +1,4 @@
-"""Gradients, held to finite differences: torch only."""
+"""Gradients, compared with finite differences; torch only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must not change what `generate` returns: company, padding, the cache, and where it will be cut off.
+"""Checks that batch, padding, cache and length limit do not change what `generate` returns.
 
 Like the checkers of `decoding`, they take a tie for a tie: two outputs may differ where the reference allows both.
 """
@@ -40,7 +40,7 @@ def check_alone(
     *,
     tolerance: float | None = None,
 ) -> Counterexample | None:
-    """Return a prompt whose continuation in a batch is not the one that it has alone and without padding, or None.
+    """Return a prompt whose continuation in a batch differs from that alone and without padding, or None.
 
     Args:
         model: a language model.
@@ -82,7 +82,7 @@ def check_unchanged(
     tolerance: float | None = None,
     **arguments: Any,
 ) -> Counterexample | None:
-    """Return a prompt that is continued otherwise with an argument that is not to change anything, or None.
+    """Return a prompt whose continuation changes with an argument that must not change anything, or None.
 
     Args:
         model: a language model.
@@ -114,7 +114,7 @@ def check_prefix(
     *,
     tolerance: float | None = None,
 ) -> Counterexample | None:
-    """Return a prompt whose greedy continuation does not begin with the one that is cut off earlier, or None.
+    """Return a prompt whose greedy continuation does not begin with the shorter one, or None.
 
     Args:
         model: a language model.

@@ -1,4 +1,4 @@
-"""Strategies for what a classifier is trained on: problem type, number of labels and labels, valid as a whole.
+"""Strategies for a classifier's labels: problem type, number of labels and labels that are valid together.
 
 hypothesis is imported inside: the checkers beside this work without it.
 """

@@ -1,4 +1,4 @@
-"""A model's own logits for the reference: forward passes apart from `generate`, without padding and without its cache.
+"""A model's logits for the reference: forward passes outside `generate`, without padding and cache.
 
 For `decoding` alone. NumPy and torch are imported inside.
 """

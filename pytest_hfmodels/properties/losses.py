@@ -1,4 +1,4 @@
-"""A language model's loss, held to the mean of the counted tokens' negative log-probabilities."""
+"""A language model's loss, compared with the mean negative log-probability of the counted tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LossViolation:
 
     Args:
         ids: what the model read, row by row.
-        labels: what it was asked for.
+        labels: its labels.
         found: the model's loss.
         expected: what it should be.
         what: in words.

@@ -1,4 +1,4 @@
-"""`no_repeat_ngram_size`, stated independently of the library: no n-gram twice, and nothing else touched.
+"""Checks `no_repeat_ngram_size` independently of the library: no n-gram comes twice, and nothing else changes.
 
 Paulus et al. 2017 (arXiv:1705.04304, §2.5) block any n-gram that already occurs in what was decoded; the library
 counts the prompt too, and so do these checkers.

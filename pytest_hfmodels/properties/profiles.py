@@ -1,4 +1,4 @@
-"""How many examples a property sees, and which: profiles `dev`, `ci` and `nightly`. hypothesis is imported inside."""
+"""How many examples a property tries, and which: profiles `dev`, `ci` and `nightly`. hypothesis is imported inside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PROFILES = {
 
 
 def chosen() -> str:
-    """Return the name of the profile in force: what HFMODELS_PROFILE says, else `ci` where CI is set, else `dev`.
+    """Return the name of the current profile: that of HFMODELS_PROFILE, else `ci` if CI is set, else `dev`.
 
     Raises:
         OptionError: there is no such profile.

@@ -1,4 +1,4 @@
-"""A saved and reloaded model is the model: the same weights, outputs and settings, ready to be asked."""
+"""Checks that a saved and reloaded model has the same weights, outputs and settings."""
 
 from __future__ import annotations
 

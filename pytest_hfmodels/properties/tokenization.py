@@ -1,4 +1,4 @@
-"""What a tokenizer should do with any text: bring it back, say where its tokens stand, and treat batches as singles."""
+"""Properties of tokenizers for any text: round trips, offsets, special tokens, batches."""
 
 from __future__ import annotations
 

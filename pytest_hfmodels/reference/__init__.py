@@ -1,4 +1,4 @@
-"""What the library should do, in NumPy alone, short enough to be read as the specification: the oracle.
+"""What the library should do, in plain NumPy, short enough to read as a specification.
 
 Greedy and beam search over any function from ids to logits, the processors between them, losses and pooling, and
 checkers that tell a decision too close to call from a wrong one; the forward passes of GPT-2 and Transformer-XL.

@@ -1,4 +1,4 @@
-"""Beam search: the best `num_beams` hypotheses are followed, and those that end are kept by score.
+"""Beam search: follows the best `num_beams` hypotheses, and ranks those that end by score.
 
 As upstream documents it: https://huggingface.co/docs/transformers/main_classes/text_generation (`num_beams`,
 `early_stopping`, `length_penalty`). The length penalty divides by length^penalty, without the constants of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.reference.search import FloatArray, IntArray, Logits, Settings
 
 _MOST_OUTCOMES = 500
-# Upstream gives -1e9 to beams that are none; a ban that `remove_invalid_values` has made finite is worse than that.
+# Upstream gives -1e9 to missing beams; a ban that `remove_invalid_values` makes finite is lower than that.
 _NONE = -1e8
 
 
@@ -48,7 +48,7 @@ class SearchStep:
 
     Args:
         candidates: the best continuations, best first; more than there are beams, in case some end.
-        margin: between the last one that is followed and the first that could be and is not; inf without one.
+        margin: between the last candidate that is kept and the first that is dropped; inf if none is dropped.
     """
 
     candidates: tuple[Hypothesis, ...]
@@ -57,12 +57,12 @@ class SearchStep:
 
 @dataclass(frozen=True)
 class Beams:
-    """What beam search gives for B prompts.
+    """The result of beam search for B prompts.
 
     Args:
         ids: (B · num_return_sequences, L), int64, a prompt's sequences best first; padded after the end.
-        scores: (B · num_return_sequences,); -inf where there were not as many sequences.
-        steps: what was decided for each prompt.
+        scores: (B · num_return_sequences,); -inf for missing sequences.
+        steps: the decisions for each prompt.
         close: how many decisions were within the tolerance of `ties`.
     """
 
@@ -81,7 +81,7 @@ def beam_search(
     *,
     ties: Ties | None = None,
 ) -> Beams:
-    """Decode prompts with several beams; of exact ties the earlier beam and the smaller id win.
+    """Decode prompts with several beams; in exact ties the earlier beam and the smaller id win.
 
     Args:
         logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V). It sees all beams that are followed
@@ -132,7 +132,7 @@ class _Search:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is another step for this prompt, if there is one for any."""
+        """Whether this prompt needs another step."""
         return bool(self.running) and (self.rules.rows_stop_together or not self.done)
 
     def step(self, scores: FloatArray, *, at_limit: bool) -> None:
@@ -161,7 +161,7 @@ class _Search:
             self._keep(self.running)
 
     def _finished(self, candidates: list[Hypothesis], ending: list[bool], *, at_limit: bool) -> list[Hypothesis]:
-        """Return what ends: only what is among the best may, the others are there so that enough beams can go on."""
+        """Return the hypotheses that end; only the best candidates may, the others keep enough beams running."""
         beams, cut = self.settings.num_beams, at_limit and not self._ends_by_itself
         pairs = zip(candidates[:beams], ending[:beams], strict=True)
         return [candidate for candidate, ends in pairs if ends or cut]
@@ -171,7 +171,7 @@ class _Search:
         return self.rules.ended_beams_first or self.rules.only_ended_beams
 
     def _candidates(self, scores: FloatArray) -> list[Hypothesis]:
-        """Return the best continuations; one of probability 0 is none."""
+        """Return the best continuations, without those of probability 0."""
         totals = (np.array([[beam.total] for beam in self.running]) + scores).ravel()
         possible = np.flatnonzero(totals > -np.inf)
 
@@ -184,7 +184,7 @@ class _Search:
         return [Hypothesis(ids(index), float(totals[possible[index]])) for index in best]
 
     def _keep(self, finished: Sequence[Hypothesis]) -> None:
-        """Take in what has ended, if there is still something to improve, and keep the best."""
+        """Add ended hypotheses, if the list can still improve, and keep the best."""
         beams = self.settings.num_beams
         full = self.settings.early_stopping is True and len(self.ended) == beams
         if full or (self.done and not self.rules.rows_stop_together):
@@ -195,7 +195,7 @@ class _Search:
         self.ended = [every[index] for index in best]
 
     def _settle(self, best: Hypothesis) -> None:
-        """Decide whether the search is over: nothing that goes on as `best` does can replace the worst that ended."""
+        """Return whether the search is over: no continuation of `best` can replace the worst ended hypothesis."""
         stopping, penalty = self.settings.early_stopping, self.settings.length_penalty
         if self.done and not self.rules.rows_stop_together:
             return
@@ -250,7 +250,7 @@ def check_beams(
     *,
     tolerance: float = TOLERANCE,
 ) -> Mismatch | None:
-    """Return the first thing wrong with what the library returned, or None.
+    """Return the first mistake in the library's output, or None.
 
     There must be a way for the decisions that are closer than the tolerance to fall so that the search returns exactly
     these sequences; all others fall as they must. Ways are tried, those towards what was returned first. Where there
@@ -260,7 +260,7 @@ def check_beams(
         logits: see `beam_search`, as for `ids`, `mask`, `settings` and `rules`.
         ids: the prompts.
         mask: their mask.
-        settings: what the library was told.
+        settings: the arguments of the library's call.
         returned: the ids that it returned, prompts included, (B · num_return_sequences, L).
         scores: the scores that it returned, (B · num_return_sequences,), which must be within the tolerance.
         rules: its release's.
@@ -299,7 +299,7 @@ def check_beams(
 
 @dataclass(frozen=True)
 class _Returned:
-    """What the library returned for some prompts, to be compared with one outcome of the search."""
+    """The library's output for some prompts, to compare with one outcome of the search."""
 
     ids: IntArray
     scores: FloatArray
@@ -307,7 +307,7 @@ class _Returned:
     tolerance: float
 
     def rank(self, ids: tuple[int, ...]) -> int:
-        """Return the first sequence that goes on from these ids, as a number; a large one where none does."""
+        """Return the index of the first sequence that continues these ids; a large number if none does."""
         starts = (self.ids[:, : len(ids)] == ids).all(axis=1) if len(ids) <= self.ids.shape[1] else np.array([False])
         return int(starts.argmax()) if starts.any() else len(self.ids)
 
@@ -315,7 +315,7 @@ class _Returned:
         return self.disagree(outcome) is None
 
     def disagree(self, outcome: Beams) -> int | None:
-        """Return the first sequence that is not the outcome's; where that has none, any will do."""
+        """Return the first sequence that differs from the outcome's; a missing one matches anything."""
         if outcome.ids.shape[1] > self.ids.shape[1]:
             return 0
         missing = self.ids.shape[1] - outcome.ids.shape[1]
@@ -325,7 +325,7 @@ class _Returned:
         return int(wrong.argmax()) if wrong.any() else None
 
     def difference(self, outcome: Beams, index: int, each: int, prompt_length: int, tried: int) -> str:
-        """Say how a sequence differs from the one of the outcome."""
+        """Describe how a sequence differs from the outcome's."""
         place = f"sequence {index % each + 1} should be " if each > 1 else "it should be "
         expected, score = outcome.ids[index, prompt_length:].tolist(), float(outcome.scores[index])
         margin = min((step.margin for step in outcome.steps[index // each]), default=float("inf"))
@@ -336,7 +336,7 @@ class _Returned:
         )
 
     def _distances(self, outcome: Beams) -> FloatArray:
-        """Return how far the scores are apart, as `Ties` measures it; 0 where none were returned."""
+        """Return the distance of the scores, as `Ties` measures it; 0 without returned scores."""
         with np.errstate(invalid="ignore"):
             size = np.maximum(1, np.abs(outcome.scores))
             distances: FloatArray = np.nan_to_num(np.abs(self.scores - outcome.scores) / size, nan=0.0)
@@ -344,7 +344,7 @@ class _Returned:
 
 
 def _until(agree: Callable[[Beams], bool], tried: Iterable[Beams]) -> Iterator[Beams]:
-    """Yield outcomes up to and with the first that agrees."""
+    """Yield outcomes up to and including the first that agrees."""
     for outcome in tried:
         yield outcome
         if agree(outcome):
@@ -352,7 +352,7 @@ def _until(agree: Callable[[Beams], bool], tried: Iterable[Beams]) -> Iterator[B
 
 
 def _separate(count: int, rules: Rules) -> Iterator[slice]:
-    """Yield the rows that are searched without regard to others."""
+    """Yield groups of rows that do not depend on each other."""
     if rules.rows_stop_together:
         yield slice(0, count)
     else:

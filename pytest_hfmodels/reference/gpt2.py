@@ -1,4 +1,4 @@
-"""GPT-2's forward pass in NumPy, float64, with every switch of its configuration: no cache, no dropout, no tricks.
+"""GPT-2's forward pass in NumPy, float64, with every switch of its configuration, without cache and dropout.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and what the configuration documents.
 Shapes: B rows of a batch, L tokens, V vocabulary entries, C channels, n heads of d channels, E encoder states.
@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 @dataclass(frozen=True)
 class GPT2Pass:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
     Args:
         logits: (B, L, V).
@@ -71,10 +71,10 @@ class GPT2:
 
         Args:
             ids: (B, L); not with `embedded`.
-            mask: (B, L), 1 where a token counts. What a token that does not count says is undefined.
+            mask: (B, L), 1 where a token counts. The output at other tokens is undefined.
             positions: (B, L) or (1, L); without, they count from the row's start, padding included.
             token_types: (B, L) ids; their word vectors are added.
-            embedded: vectors in the words' place, (B, L, C).
+            embedded: vectors instead of ids, (B, L, C).
             head_mask: factors of the heads' weights, (n,) or (layers, n).
             encoder_states: what cross-attention reads, (B, E, C).
             encoder_mask: (B, E), 1 where such a state counts.

@@ -1,4 +1,4 @@
-"""Greedy search: at every step the token with the greatest score."""
+"""Greedy search: the token with the highest score at every step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Greedy:
-    """What greedy search gives for B prompts of P tokens in S steps.
+    """The result of greedy search for B prompts of P tokens in S steps.
 
     Args:
         ids: prompts and what follows, (B, P + S), int64; padded after a row's eos.
         scores: the processed score of each chosen token, (B, S); NaN after a row's eos.
-        margins: by how much it was better than the next best, (B, S); NaN after a row's eos, inf without another.
+        margins: distance to the next best token, (B, S); NaN after a row's eos, inf without another token.
     """
 
     ids: IntArray
@@ -33,7 +33,7 @@ class Greedy:
 def greedy_search(
     logits: Logits, ids: object, mask: object | None, settings: Settings, rules: Rules | None = None
 ) -> Greedy:
-    """Decode prompts greedily; of exact ties the smallest id wins.
+    """Decode prompts greedily; in exact ties the smallest id wins.
 
     Args:
         logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V).
@@ -71,7 +71,7 @@ def check_greedy(
     *,
     tolerance: float = TOLERANCE,
 ) -> Mismatch | None:
-    """Return the first thing wrong with what the library returned, or None.
+    """Return the first mistake in the library's output, or None.
 
     At every step, after what the library itself has chosen before, its choice must be within the tolerance of the best;
     after an eos comes padding; and it ends where all rows have ended or at the length limit.
@@ -80,7 +80,7 @@ def check_greedy(
         logits: see `greedy_search`, as for `ids`, `mask`, `settings` and `rules`.
         ids: the prompts.
         mask: their mask.
-        settings: what the library was told.
+        settings: the arguments of the library's call.
         returned: the ids that it returned, prompts included, (B, P + S).
         scores: the processed score of each chosen token, (B, S), as in `Greedy`; must be within the tolerance.
         rules: its release's.
@@ -119,7 +119,7 @@ def check_greedy(
 
 
 def _wrong(processed: FloatArray, token: int, score: float, tolerance: float) -> str:
-    """Return what is wrong with a token that was chosen, or with its score; an empty string if nothing is."""
+    """Return the mistake in a chosen token or its score; an empty string if there is none."""
     if what := _worse(processed, token, tolerance):
         return f"is {what}"
     if np.isnan(score) or _near(score, processed[token], tolerance):

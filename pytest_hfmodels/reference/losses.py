@@ -35,7 +35,7 @@ def cross_entropy(
         logits: (..., C).
         labels: class indices, (...).
         reduction: `mean` divides by the number of labels that are not ignored: NaN if there is none.
-        ignore_index: a label that costs nothing and is not counted.
+        ignore_index: a label that does not count.
     """
     counted = labels != ignore_index
     chosen = np.where(counted, labels, 0)[..., np.newaxis]
@@ -81,7 +81,7 @@ def next_token_loss(logits: NDArray[Any], labels: NDArray[Any]) -> FloatArray:
 
 
 def infer_problem_type(num_labels: int, labels: NDArray[Any]) -> ProblemType:
-    """Return what a classifier without a problem type takes labels for.
+    """Return the problem type that a classifier infers from its labels.
 
     Args:
         num_labels: its outputs; one means regression.

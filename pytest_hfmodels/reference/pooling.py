@@ -1,4 +1,4 @@
-"""Which word of a row speaks for it: a causal classifier reads the logits of one position."""
+"""The word that a causal classifier reads in each row."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 def pooled_positions(ids: NDArray[Any], pad_token_id: int | None, rules: Rules | None = None) -> IntArray:
     """Return the position that GPT-2's classifier reads in each row.
 
-    It should be the right-most token that is not padding (`Rules.pooling`, from 4.49 on). Before, it was the one in
-    front of the first padding token, or the last one where that is none (4.32 to 4.48), and before that the one at
-    the number of tokens that are no padding, as if all padding stood on the right. Transformer-XL's, which was removed,
-    stayed with the first padding token from 4.32 on.
+    From 4.49 on it is the right-most token that is not padding (`Rules.pooling`). From 4.32 to 4.48 it is the one
+    before the first padding token, or the last one without padding. Before 4.32 it counts the tokens that are not
+    padding, as if all padding were on the right. Transformer-XL's classifier kept the rule of 4.32.
 
     Args:
         ids: (B, L).

@@ -1,9 +1,9 @@
-"""What generation does to scores between the model and the choice, without sampling, each from its documentation.
+"""The logits processors of generation without sampling, each written from its documentation.
 
 Every function takes scores (B, V), float64, and returns new ones. In greedy search they are logits, in beam search
-log-probabilities: repetition and decay, which scale them, mean different things there. What ids are read includes
-the prompt and its padding. Not here: what needs an encoder or a second model, a tokenizer or a function of the
-caller's (`encoder_*`, `guidance_scale`, `watermarking_config`, `prefix_allowed_tokens_fn`).
+log-probabilities: repetition and decay, which scale them, differ between the two. `ids` include the prompt and its
+padding. Not here: settings that need an encoder, a second model, a tokenizer or a function of the caller (`encoder_*`,
+`guidance_scale`, `watermarking_config`, `prefix_allowed_tokens_fn`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _FINITE = np.finfo(np.float32)
 def process(
     scores: NDArray[Any], ids: IntArray, mask: IntArray, settings: Settings, prompt_length: int, rules: Rules
 ) -> FloatArray:
-    """Apply what the settings ask for, in the order of every release since 4.30 and of both engines.
+    """Apply the processors of the settings, in the order of every release since 4.30 and of both engines.
 
     Args:
         scores: (B, V).
-        ids: what is there so far, (B, L).
+        ids: the tokens so far, (B, L).
         mask: (B, L), 0 at padding.
         settings: those of `generate`.
         prompt_length: tokens of the prompt, padding included.
@@ -49,7 +49,7 @@ def process(
 def _by_what_is_there(
     processed: FloatArray, ids: IntArray, mask: IntArray, settings: Settings, rules: Rules
 ) -> FloatArray:
-    """Apply what depends on the tokens so far."""
+    """Apply the processors that depend on the tokens so far."""
     whole = rules.sequences_need_their_length
     if settings.sequence_bias:
         processed = add_bias(processed, ids, settings.sequence_bias, whole=whole)
@@ -66,7 +66,7 @@ def _by_what_is_there(
 
 
 def _by_length(processed: FloatArray, length: int, settings: Settings, prompt_length: int, rules: Rules) -> FloatArray:
-    """Apply what depends on how many tokens there are."""
+    """Apply the processors that depend on the number of tokens."""
     limit = settings.limit(prompt_length, rules)
     if length < settings.least(prompt_length, rules):
         processed = ban(processed, settings.eos)
@@ -124,13 +124,13 @@ def add_bias(
 
 
 def penalise_repetition(scores: FloatArray, ids: IntArray, penalty: float, mask: IntArray | None = None) -> FloatArray:
-    """Divide positive and multiply negative scores of what has been said by a penalty (CTRL, arXiv:1909.05858, §4.1).
+    """Divide positive and multiply negative scores of earlier tokens by a penalty (CTRL, arXiv:1909.05858, §4.1).
 
     Args:
         scores: (B, V).
         ids: (B, L).
         penalty: above 1 makes repetition less likely.
-        mask: (B, L); what stands before the first 1 of a row is not read.
+        mask: (B, L); tokens before the first 1 of a row are not read.
     """
     penalised = scores.copy()
     for row, said in enumerate(ids):
@@ -141,7 +141,7 @@ def penalise_repetition(scores: FloatArray, ids: IntArray, penalty: float, mask:
 
 
 def ban_repeated_ngrams(scores: FloatArray, ids: IntArray, size: int) -> FloatArray:
-    """Make impossible what would end an n-gram that is already there (arXiv:1705.04304, §2.5), prompt included."""
+    """Ban tokens that would repeat an n-gram (arXiv:1705.04304, §2.5); n-grams of the prompt count."""
     banned = scores.copy()
     length = ids.shape[1]
     for end in range(size - 1, length):

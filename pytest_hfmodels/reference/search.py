@@ -1,4 +1,4 @@
-"""What greedy and beam search share: the model as a function, the settings, decisions that are too close to call."""
+"""Common to greedy and beam search: the model as a function, the settings, decisions that are too close to call."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _DEFAULT_LENGTH = 20
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """What `generate` is told, by its names, for greedy (one beam) and beam search without sampling.
+    """The arguments of `generate`, by its names, for greedy (one beam) and beam search without sampling.
 
-    It reads as the call that makes it: `Settings(num_beams=2)`, without what is left as it is.
+    Its repr is the call that makes it, without defaults: `Settings(num_beams=2)`.
 
     Args:
         max_length: most tokens, prompt included.
-        max_new_tokens: most tokens after the prompt; goes before `max_length`. Without either: 20, see `Rules`.
+        max_new_tokens: most tokens after the prompt; overrides `max_length`. Without either: 20, see `Rules`.
         min_length: eos is banned while there are fewer tokens, prompt included.
         min_new_tokens: the same for tokens after the prompt; replaces `min_length`, see `Rules`.
         num_beams: hypotheses that are followed.
-        num_return_sequences: best hypotheses that are returned for each prompt.
+        num_return_sequences: number of hypotheses returned for each prompt, the best first.
         length_penalty: a beam's score is its log-probability divided by its length to this power.
         early_stopping: True stops with `num_beams` ended hypotheses; False once the best open one, as long as it
             is, is no better than the worst of them; "never" once it cannot become better.
@@ -79,7 +79,7 @@ class Settings:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Print it so where hypothesis shows an example (the protocol is IPython's)."""
+        """Print an example of hypothesis in this form (IPython's protocol)."""
         del cycle
         printer.text(repr(self))
 
@@ -90,7 +90,7 @@ class Settings:
         return {one.name: value for one, value in values if value != one.default}
 
     def read_by(self, rules: Rules) -> Settings:
-        """Return the settings without those that a release does not read (`Rules.lacking`)."""
+        """Return the settings without those that a release ignores (`Rules.lacking`)."""
         unread = rules.lacking & self.given.keys() if rules.lacking else frozenset()
         defaults: dict[str, Any] = {one.name: one.default for one in fields(self) if one.name in unread}
         return replace(self, **defaults) if unread else self
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def pad(self) -> int:
-        """The token that follows an end; -1 where nothing can end."""
+        """The token after an end; -1 if nothing can end."""
         return self.pad_token_id if self.pad_token_id is not None else self.eos[0] if self.eos else -1
 
     def limit(self, prompt_length: int, rules: Rules) -> int:
@@ -127,7 +127,7 @@ class Mismatch:
 
     Args:
         prompt: its token ids, padding included.
-        returned: what the library returned for it, one tuple of generated ids a sequence.
+        returned: the library's output for it, one tuple of generated ids per sequence.
         what: the difference, in words.
     """
 
@@ -142,7 +142,7 @@ class Mismatch:
 
 @dataclass
 class Ties:
-    """Decides between numbers, and counts those that are too close for float32 to tell.
+    """Compares numbers, and counts decisions that are too close for float32.
 
     Args:
         tolerance: two numbers at most this far apart, relative to the greater one if that is above 1, may fall either
@@ -168,7 +168,7 @@ class Ties:
         order = np.argsort(-values, kind="stable").tolist()
         considered = count
         while 0 < considered < len(order) and self._near(values[order[considered - 1]], values[order[considered]]):
-            considered += 1  # as good as the last one may come in
+            considered += 1  # those as good as the last one may be chosen too
         found: list[int] = []
         for index in order[:considered]:
             place = len(found)
@@ -199,13 +199,13 @@ class Ties:
 def outcomes(
     run: Callable[[Ties], Result], tolerance: float, preferred: Callable[[tuple[int, ...]], int], most: int
 ) -> Iterator[Result]:
-    """Yield what a search gives for every way in which its close decisions can fall, fewest flips first.
+    """Yield the results of a search for every way in which its close decisions can fall, fewest flips first.
 
     Args:
         run: the search.
-        tolerance: what is close, nats.
+        tolerance: the distance of close numbers, nats.
         preferred: see `Ties`.
-        most: after how many to give up.
+        most: number of results.
     """
     waiting: list[tuple[int, ...]] = [()]
     for count in range(most):
@@ -219,7 +219,7 @@ def outcomes(
 
 
 def log_softmax(values: NDArray[Any]) -> FloatArray:
-    """Return log-probabilities over the last axis; entries of -inf stay so."""
+    """Return log-probabilities over the last axis; -inf stays -inf."""
     shifted = np.asarray(values, np.float64) - values.max(axis=-1, keepdims=True)
     result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransfoXLPass:
-    """What reading one segment gives.
+    """The result of reading one segment.
 
     Args:
         log_probabilities: of the next word, (B, L, V).
         hidden_states: what enters each layer, and what leaves the last, (B, L, C) each.
         attentions: each layer's attention weights, (B, n, L, K).
-        mems: what the next segment is to be read with, a layer each, (M, B, C).
+        mems: the memory for the next segment, one array per layer, (M, B, C).
     """
 
     log_probabilities: FloatArray
@@ -64,8 +64,8 @@ class TransfoXL:
 
         Args:
             ids: (B, L).
-            mems: what the segment before left; without, `mem_len` words of zeros, which are attended to.
-            embedded: vectors in the words' place, (B, L, C).
+            mems: from the segment before; without, `mem_len` words of zeros, which are attended to.
+            embedded: vectors instead of ids, (B, L, C).
             head_mask: factors of the heads' weights, (n,) or (layers, n).
         """
         h = self._embedded(ids) if embedded is None else np.asarray(embedded, np.float64)
@@ -160,7 +160,7 @@ class TransfoXL:
         return bool(self.config["div_val"] != 1 or self.config["d_model"] != self.config["d_embed"])
 
     def _table(self, name: str, index: int) -> FloatArray:
-        """Return a cluster's word vectors: they are a table of their own, or rows of one where all are equally wide."""
+        """Return a cluster's word vectors: its own table, or rows of a shared table if all are equally wide."""
         if self.config["div_val"] != 1:
             return self._weight(f"{name}.{index}.weight")
         start, end = self._clusters[index]
