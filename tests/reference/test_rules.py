@@ -23,7 +23,7 @@ def test_a_release_candidate_has_the_rules_of_its_release() -> None:
     assert Rules.of("5.23.0") == Rules()
 
 
-def test_a_patch_release_may_have_a_rule_of_its_own() -> None:
+def test_a_patch_release_may_have_its_own_rule() -> None:
     padded = [
         version for version in ("4.49.0", "4.50", "4.50.2", "4.50.3") if Rules.of(version).padded_to_the_last_step
     ]
@@ -31,12 +31,12 @@ def test_a_patch_release_may_have_a_rule_of_its_own() -> None:
     assert padded == ["4.50", "4.50.2"]
 
 
-def test_what_is_no_version_is_refused() -> None:
+def test_an_invalid_version_is_refused() -> None:
     with pytest.raises(HFModelsError, match="'main' is no version of transformers"):
         Rules.of("main")
 
 
-def test_tensorflow_returns_beams_that_are_cut_only_where_none_has_ended() -> None:
+def test_tensorflow_returns_unended_beams_only_if_none_has_ended() -> None:
     asked = Settings(max_new_tokens=2, num_beams=2, num_return_sequences=2, eos_token_id=END, pad_token_id=PAD)
 
     def found(rules: Rules, ends: int) -> list[list[int]]:
