@@ -38,10 +38,12 @@ class Passes:
         self.settings = settings
         self._left = {"forward": FORWARD_PASSES, "generate": GENERATES}
 
-    def forward(self, rows: Sequence[Sequence[int]], loaded: LoadedModel | None = None) -> ForwardPass:
+    def forward(
+        self, rows: Sequence[Sequence[int]] | IntArray, loaded: LoadedModel | None = None, mask: IntArray | None = None
+    ) -> ForwardPass:
         """Run the model, or another load of it, over rows of one length."""
         self._spend("forward")
-        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64))
+        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask)
 
     def classify(self, ids: IntArray, mask: IntArray | None, loaded: LoadedModel | None = None) -> Classification:
         """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify`."""
