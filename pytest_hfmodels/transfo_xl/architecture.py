@@ -1,6 +1,6 @@
 """Transformer-XL as an architecture of the registry: upstream's classes if they work, otherwise ours.
 
-Nothing in the package imports this room; `architecture` names this module.
+Nothing else in the package imports this folder; `foundation.architecture` names this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transformer-XL with a head: a language model, and a classifier of texts.
 
-For `registration`, inside this room; others take it from `pytest_hfmodels.transfo_xl`.
+For `registration`, inside this folder; others take it from `pytest_hfmodels.transfo_xl`.
 """
 
 from __future__ import annotations
