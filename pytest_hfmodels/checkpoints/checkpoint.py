@@ -1,4 +1,4 @@
-"""The `Checkpoint` that every other room is handed, and `resolve`, which turns a name into one.
+"""The class `Checkpoint`, which all other folders use, and `resolve`, which turns a name into one.
 
 For `engines` and above, through the package.
 """

@@ -1,6 +1,6 @@
 """What a checkpoint is, as a digest per part.
 
-For this room; the pure functions also for `models`, which adopts models that are loaded already.
+For this folder; the pure functions also for `models`, which adopts loaded models.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A checkpoint's folder: which files make one, and which of them hold the weights.
 
-For this room. It reads JSON and looks at names; it never opens weights.
+For this folder. It reads JSON and file names; it never opens weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOKENIZER_FILES = (
 )
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 TEMPLATES = "additional_chat_templates"  # a folder of more of them, one a file
-# The words of a published Transformer-XL. It is fetched and converted, never handed on.
+# The words of a published Transformer-XL. The file is fetched and converted, never passed on.
 PICKLED_WORDS = "vocab.pkl"
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 
@@ -62,7 +62,7 @@ _PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTIL
 
 
 def local_folder(name: str, rootdir: Path) -> Path:
-    """Return the folder that a name such as `./models/bot` or `~/bot` stands for."""
+    """Return the folder of a name such as `./models/bot` or `~/bot`."""
     # Not resolved: a folder reached through a link stays where the user put it.
     folder = rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
     if not folder.is_dir():

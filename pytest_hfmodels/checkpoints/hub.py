@@ -61,7 +61,7 @@ def snapshot(repo_id: str, revision: str, *, may_fetch: bool) -> Path:
     # The client lets through the exceptions of several HTTP libraries and of its Rust part.
     except Exception as error:
         cause: BaseException = error
-        # The client's "not found locally" stands for the reason why it could not ask the Hub.
+        # The client's "not found locally" replaces the reason why it could not reach the Hub.
         while isinstance(cause, LocalEntryNotFoundError) and cause.__cause__ is not None:
             cause = cause.__cause__
         raise CheckpointError(

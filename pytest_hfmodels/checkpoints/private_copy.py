@@ -1,6 +1,6 @@
 """Copies the known files of a checkpoint into a private folder, from which upstream loads it.
 
-For `engines` and `models`, through the package. Upstream also reads files that nobody asked for: 4.57 runs
+For `engines` and `models`, through the package. Upstream also reads other files: 4.57 runs
 `custom_generate/generate.py`, `adapter_config.json` names another model, a tokenizer's file may name a pickle.
 """
 
