@@ -1,7 +1,8 @@
 """The size of the page of a large run, and how soon it is usable: `python -m benchmarks.html`.
 
 The tests of `benchmarks.explain` run once as they are and once with each of its faults. Their results, with
-explanations, are repeated with other words and figures until there are 5,000 tests. One in ten failing tests is `missing`, one in ten `broken`. The page is usable when Chromium has fired its load event and
+explanations, are repeated with other words and figures until there are 5,000 tests. One in ten failing tests is
+`missing`, one in ten `broken`. The page is usable when Chromium has fired its load event and
 shown the result of a first filter; the time counts from the start of the navigation (median of 5 openings).
 """
 
