@@ -74,8 +74,8 @@ class Provenance:
 class CheckpointSeen:
     """The checkpoint that made a record: its name as asked for and a digest per part.
 
-    `overrides` are configuration fields that the test sets at load, as JSON. Empty for none, and in files of earlier
-    versions.
+    `overrides` are configuration fields that the test sets at load, as JSON. They and the digests of the preprocessor
+    and of the chat template are empty for none, and in files of earlier versions.
     """
 
     name: str
@@ -84,6 +84,8 @@ class CheckpointSeen:
     weights: str
     config: str
     tokenizer: str
+    preprocessor: str = ""
+    chat_template: str = ""
     overrides: str = ""
 
     @classmethod
@@ -97,6 +99,8 @@ class CheckpointSeen:
             weights=digests.weights,
             config=digests.config,
             tokenizer=digests.tokenizer,
+            preprocessor=digests.preprocessor,
+            chat_template=digests.chat_template,
             overrides=checkpoint.overrides,
         )
 

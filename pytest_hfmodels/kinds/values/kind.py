@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = ["path", "type", "value"]
 _SCALARS: dict[str, tuple[type, ...]] = {
-    **{"None": (str,), "bool": (bool,), "int": (int, str), "float": (int, float), "str": (str,), "bytes": (str,)}
+    "None": (str,),
+    "bool": (bool,),
+    "int": (int, str),
+    "float": (int, float),
+    "str": (str,),
+    "bytes": (str,),
 }
 
 
