@@ -71,6 +71,8 @@ def _explained(case: Case[Any]) -> Explanation:
 def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if stage == "settings":
         return stages.settings(case, explainer)
+    if stage == "inputs":
+        return explainer.inputs(case)
     outside = stages.outside_vocabulary(case, explainer)
     if stage == "prompt":
         same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer

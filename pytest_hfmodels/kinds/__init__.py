@@ -24,6 +24,8 @@ from pytest_hfmodels.kinds.generation.record import (
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
 from pytest_hfmodels.kinds.score.record import ScoredText, ScoredToken, ScoreRecord, observe_score
+from pytest_hfmodels.kinds.tensors.record import TensorsRecord, observe_tensors
+from pytest_hfmodels.kinds.tokens.record import TaggedText, TaggedToken, TokensRecord, observe_tokens
 
 __all__ = [
     "BatchRecord",
@@ -46,8 +48,14 @@ __all__ = [
     "ScoredText",
     "ScoredToken",
     "Step",
+    "TaggedText",
+    "TaggedToken",
+    "TensorsRecord",
+    "TokensRecord",
     "observe_classification",
     "observe_generation",
     "observe_score",
+    "observe_tensors",
+    "observe_tokens",
     "register_kind",
 ]

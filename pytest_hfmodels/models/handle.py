@@ -13,9 +13,13 @@ from pytest_hfmodels.kinds import (
     ClassificationRecord,
     GenerationRecord,
     ScoreRecord,
+    TensorsRecord,
+    TokensRecord,
     observe_classification,
     observe_generation,
     observe_score,
+    observe_tensors,
+    observe_tokens,
 )
 from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
@@ -31,6 +35,14 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
+
+
+_MEDIA = {"image-classification": "image", "audio-classification": "audio"}
+_METHODS = {
+    **dict.fromkeys(("text-classification", *_MEDIA), "classify()"),
+    "text-generation": "generate()",
+    "token-classification": "tag()",
+}
 
 
 class HFModel:
@@ -234,24 +246,56 @@ class HFModel:
         return log_softmax(self.forward(ids).logits)
 
     def classify(
-        self, texts: str | Sequence[str], *, labels: Sequence[Any] | None = None, problem_type: str | None = None
+        self,
+        given: Any,
+        *,
+        labels: Sequence[Any] | None = None,
+        problem_type: str | None = None,
+        sampling_rate: int | None = None,
     ) -> ClassificationRecord:
-        """Classify one text or a batch and return logits, both readings of them, and the loss where labels are given.
+        """Classify one input or a batch and return logits, both readings of them, and the loss where labels are given.
 
         Args:
-            texts: one text or several.
-            labels: class indices, one a text; or rows of floats, one number a label (multi-label).
+            given: a text, or a (text, text) pair for a model that reads two; for a model of images a PIL image or an
+                array (H, W, C), for one of sounds an array (samples,); or a list of these.
+            labels: class indices, one an input; or rows of floats, one number a label (multi-label).
             problem_type: as in the configuration; None leaves it to upstream to infer it from the labels.
+            sampling_rate: samples a second of the sounds.
 
         Raises:
-            EngineError: the model is no classifier, or the texts or labels do not fit it.
+            EngineError: the model is no classifier, or the inputs or labels do not fit it.
         """
-        self._require_task("text-classification", "classify")
+        entry = self._fetch()
+        media = _MEDIA.get(entry.task, "")
+        if not media:
+            self._require_task("text-classification", "classify")
+            require_tokenizer(entry.tokenizer, entry.checkpoint.name)
+        return observe_classification(
+            entry.checkpoint,
+            entry.loaded,
+            entry.processor if media else entry.tokenizer,
+            given,
+            labels,
+            problem_type,
+            media=media,
+            rate=sampling_rate,
+            origin=entry,
+        )
+
+    def tag(self, texts: Any, *, words: bool = False) -> TokensRecord:
+        """Label the tokens of a text or of several, with scores and the characters that each token covers.
+
+        Args:
+            texts: one text or a list of them.
+            words: give each word the label of its first token.
+
+        Raises:
+            EngineError: the model labels no tokens, or the texts do not fit it.
+        """
+        self._require_task("token-classification", "tag")
         entry = self._fetch()
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        return observe_classification(
-            entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
-        )
+        return observe_tokens(entry.checkpoint, entry.loaded, entry.tokenizer, texts, words=words, origin=entry)
 
     def score(self, texts: Any) -> ScoreRecord:
         """Return the log-probability of each token of given texts, without a search.
@@ -266,6 +310,29 @@ class HFModel:
         self._require_task("text-generation", "score")
         entry = self._fetch()
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
+
+    def observe(self, *, gradients: bool = False, sampling_rate: int | None = None, **inputs: Any) -> TensorsRecord:
+        """Run the model once, whatever its task, and return every named output.
+
+        Args:
+            gradients: also record the norm of the loss's gradient for each parameter; the inputs then hold `labels`.
+            sampling_rate: samples a second of `audio`.
+            inputs: by the names of the model's `forward`: arrays, tensors, lists or plain values. `text`, `images` and
+                `audio` go through the checkpoint's processor.
+
+        Raises:
+            EngineError: there is no processor for an input, or the model refuses one.
+        """
+        entry = self._fetch()
+        return observe_tensors(
+            entry.checkpoint,
+            entry.loaded,
+            entry.processor,
+            inputs,
+            gradients=gradients,
+            rate=sampling_rate,
+            origin=entry,
+        )
 
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"
@@ -286,16 +353,18 @@ class HFModel:
             return
         model = self._fetch().loaded.model
         name = type(model).__name__
+        own = _METHODS.get(self.task, "observe()")
         # A base in its files may get another head, but a classifier has no language model's.
-        if task == "text-generation" and name in (getattr(model.config, "architectures", None) or [name]):
+        names = getattr(getattr(model, "config", None), "architectures", None) or [name]
+        if task == "text-generation" and name in names:
+            what = "classifier" if own == "classify()" else f"{self.task} model"
             raise EngineError(
-                f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
-                hint="Use classify().",
+                f"{method}() needs a language model, but {self.checkpoint.name} is a {what} ({name}).",
+                hint=f"Use {own}.",
             )
-        own = {"text-generation": "Use generate(), or load", "text-classification": "Use classify(), or load"}
         raise EngineError(
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
-            hint=f'{own.get(self.task, "Load")} it with task="{task}".',
+            hint=f'Use {own}, or load it with task="{task}".',
         )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.versions.grid import INTERRUPTED
-from pytest_hfmodels.versions.results import Cell, RowResult, State
+from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
