@@ -103,7 +103,7 @@ OPTIONS = (
         "MODE:FOLDER",
     ),
     Option("json", "write what model tests compared as JSON; see [reports](reports.md)", "FILE"),
-    Option("html", "write it as one HTML page (needs jinja2)", "FILE"),
+    Option("html", "write it as one HTML page", "FILE"),
     Option("markdown", "write it as Markdown, and append it to the CI's step summary", "FILE"),
     Option(
         "patch",
