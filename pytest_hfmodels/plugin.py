@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.fixtures import checks, collection
-from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
+from pytest_hfmodels.fixtures import checks, collection, models
+from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_request, hf_snapshot, transfo_xl
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import HFModelsError, LedgerError, OptionError, SnapshotError, as_sentences
 from pytest_hfmodels.foundation.model_request import uses_models, uses_snapshot
@@ -24,7 +24,7 @@ from pytest_hfmodels.session import CALL, COMPARED, SNAPSHOT, Session
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-__all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot", "transfo_xl"]
+__all__ = ["gpt2", "hf_model", "hf_models", "hf_request", "hf_snapshot", "transfo_xl"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and refuse options that do not fit before anything runs."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    pytest.register_assert_rewrite("pytest_hfmodels.fixtures.model_checks.checks")  # its methods are tests
     try:
         session = Session.of(config)
         if session.options.require:
@@ -52,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
             require_engines(session.options.require, session.options.engines)
         require_own_root(config)
         use_profile(session.options.profile, config)
+        if session.options.model:
+            from pytest_hfmodels.fixtures.model_checks import collection as model_collection  # only for this option
+
+            model_collection.collect_only_models(config)
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(session, "hfmodels-session")
             _register_reports(config, session)
@@ -62,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before every other parametrisation, so that the engine is an id's first segment
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests with a model fixture once per engine."""
-    collection.parametrize(metafunc)
+    models.parametrize(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's controller collects nothing, and stops the others here
@@ -77,12 +82,25 @@ def pytest_collection(session: pytest.Session) -> None:
         watch(session.config)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Collect the models that the command line names, beside the session's files."""
+    report = yield
+    if isinstance(collector, pytest.Session) and Session.of(collector.config).options.model:
+        from pytest_hfmodels.fixtures.model_checks.collection import model_modules  # only for this option
+
+        report.result += model_modules(collector)
+    return report
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Apply what is known of engines, and refuse what would lose a snapshot."""
+    """Settle which model each test runs on, apply what is known of engines, and refuse what would lose a snapshot."""
     try:
+        models.settle(items)
         collection.apply_engine_limits(items)
-        collection.refuse_markers_of_parameters(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
         if collection.has_ledger(config, items):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation
+from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation, Observation
 from pytest_hfmodels.engines.capture import resolved_settings
 from pytest_hfmodels.engines.generation_config import inherited_named
+from pytest_hfmodels.engines.observation import observation
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
 from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.foundation.errors import EngineError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     StoredTensors = Iterator[tuple[str, str, tuple[int, ...], memoryview]]
 
 
+# What `observe` asks of a model that takes it.
+_OF_OBSERVE = {"output_hidden_states": True, "use_cache": False}
 # Names of dtypes in digests: safetensors' own.
 DTYPES = {f"torch.{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)}
 DTYPES |= {"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"}
@@ -89,19 +92,64 @@ class LoadedModel(ABC):
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
     ) -> Classification:
         """Run a classifier once over `ids` (B, L) int64; `labels` are (B,) int64, or (B, num_labels) float."""
-        given = None if labels is None else self.labels(labels)
+        inputs = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
+        return self.classify_inputs(inputs, labels, problem_type)
+
+    def classify_inputs(
+        self, inputs: Mapping[str, Any], labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """Run a classifier once over named inputs; labels are handed on only if there are some.
+
+        Raises:
+            EngineError: it returns no logits.
+        """
+        given = {} if labels is None else {"labels": self.labels(labels)}
+        # Some architectures (Transformer-XL) take no mask.
+        known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
         with self.set_problem_type(problem_type):
-            output = self._run(ids, mask, labels=given)
-        loss = None if output.loss is None else float(np.mean(self.floats(output.loss)))
-        return Classification(self.class_logits(self.floats(output.logits)), loss, self._hidden(output))
+            seen = self.observe(known, **given)
+        if "logits" not in seen.outputs:
+            raise EngineError(
+                f"{type(self.model).__name__} returns no logits, but {', '.join(seen.types) or 'nothing'}.",
+                hint="Record what it returns: hf_model.observe(…).",
+            )
+        loss = seen.outputs.get("loss")
+        mean = None if loss is None else float(np.mean(loss))
+        return Classification(self.class_logits(seen.outputs["logits"]), mean, seen.hidden_states)
+
+    def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return the Euclidean norm of the loss's gradient by the parameter's name, for inputs as in `observe`.
+
+        Raises:
+            EngineError: the engine cannot, or the model returns no loss.
+        """
+        del inputs
+        raise EngineError(f"Gradients cannot be recorded with {self.engine}.", hint='Use engines=["torch"].')
+
+    def observe(self, inputs: Mapping[str, Any], **keywords: Any) -> Observation:
+        """Run the model once on named inputs and return every named output.
+
+        Args:
+            inputs: arrays, nested lists or tensors by the names of the model's `forward`: `input_ids` (B, L) int64,
+                `pixel_values` (B, 3, H, W) float, … Floats get the model's dtype.
+            keywords: of its `forward`, handed on as they are.
+        """
+        quiet = {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
+        with PROCESS_LOCK, self.running():
+            given = {name: self.input(value) for name, value in inputs.items()}
+            return observation(self.run(given, **{**quiet, **keywords}), self.array)
 
     @abstractmethod
     def tensor(self, values: Any) -> Any:
         """Return `values` (nested lists or an array) as a tensor of this engine."""
 
     @abstractmethod
-    def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        """Call upstream's model on tensors, without dropout."""
+    def input(self, value: Any) -> Any:
+        """Return an array, nested list or tensor as the model takes it; anything else as it is."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Any], **keywords: Any) -> Any:
+        """Call upstream's model on named tensors, without dropout."""
 
     @abstractmethod
     def floats(self, tensor: Any) -> FloatArray:
@@ -126,6 +174,15 @@ class LoadedModel(ABC):
     def integers(self, tensor: Any) -> IntArray:
         """Return a tensor as int64."""
         return self.floats(tensor).astype(np.int64)
+
+    def array(self, value: Any) -> FloatArray | IntArray | None:
+        """Return a tensor, an array or a number as float64 or int64; None for anything else."""
+        if isinstance(value, bool | int | float):
+            return np.asarray(value, np.float64) if isinstance(value, float) else np.asarray(value, np.int64)
+        kind = str(getattr(value, "dtype", ""))
+        if not kind or not hasattr(value, "shape"):
+            return None
+        return self.floats(value) if "float" in kind or "complex" in kind else self.integers(value)
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
         """Return labels as a tensor that the loss takes."""
@@ -156,19 +213,31 @@ class LoadedModel(ABC):
 
     def _run(self, ids: IntArray, mask: IntArray | None, **keywords: Any) -> Any:
         with PROCESS_LOCK, self.running():
-            return self.run(self.tensor(ids.astype(self.ids)), self._mask(mask), **keywords)
+            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
+            return self.run(given, **keywords, output_hidden_states=True)
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
-        if mask is None or "attention_mask" not in inspect.signature(getattr(self.model, self.call)).parameters:
+        if mask is None or "attention_mask" not in self._parameters():
             return {}
         return {"attention_mask": self.tensor(mask.astype(self.ids))}
 
+    def _takes(self, name: str) -> bool:
+        """Return whether the model's call takes a keyword; upstream's classes that take any know those of all."""
+        found = self._parameters()
+        others = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in found.values())
+        config = getattr(self.model, "config", None)
+        return name in found or (others and hasattr(config, name))
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(getattr(self.model, self.call)).parameters
+
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
-        return tuple(self.floats(state) for state in output.hidden_states or ())
+        names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
+        return tuple(self.floats(state) for name in names for state in getattr(output, name, None) or ())
 
     def _require_generation(self) -> None:
-        kind = str(getattr(self.model.config, "model_type", ""))
+        kind = str(getattr(getattr(self.model, "config", None), "model_type", ""))
         architecture = ARCHITECTURES.get(kind)
         if architecture is not None and self.engine in architecture.cannot_generate:
             raise EngineError(

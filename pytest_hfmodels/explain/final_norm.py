@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,20 +38,16 @@ def separate_final_norm(
     if not norms:
         return recorded.name, None
     try:
-        with _captured(norms) as calls:
-            run()
+        calls = _calls(norms, run)
     except Exception:  # what is known already is worth more than this
+        calls = []
+    final = next((call for call in reversed(calls) if block_diff(call[2], observed) <= _SAME), None)
+    if not calls or (final is not None and not _is_layer_norm(final[0])):
         return either, None
-    if not calls:
-        return either, None
-    final = next((call for call in reversed(calls) if block_diff(call.gives, observed) <= _SAME), None)
     if final is None:
         return recorded.name, None
-    if not _is_layer_norm(final.norm):
-        return either, None
-    return _judged(
-        recorded, observed, fingerprint([layer_norm(final.norm, final.given, _epsilon(model, final.norm))])[0]
-    )
+    norm, given, _ = final
+    return _judged(recorded, observed, fingerprint([layer_norm(norm, given, _epsilon(model, norm))])[0])
 
 
 def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evidence | None]:
@@ -107,26 +101,18 @@ def _array(tensor: Any) -> NDArray[Any]:
     return result
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A norm's input, (B, L, C), and the fingerprint of its output."""
-
-    norm: Any
-    given: NDArray[Any]
-    gives: Block
-
-
-@contextmanager
-def _captured(norms: Sequence[Any]) -> Iterator[list[_Call]]:
-    calls: list[_Call] = []
+def _calls(norms: Sequence[Any], run: Callable[[], object]) -> list[tuple[Any, NDArray[Any], Block]]:
+    """Run a model; return for each call of a norm the norm, its input (B, L, C) and the fingerprint of its output."""
+    calls: list[tuple[Any, NDArray[Any], Block]] = []
 
     def capture(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
         if inputs and all(hasattr(states, "detach") and states.ndim == 3 for states in (inputs[0], output)):
-            calls.append(_Call(module, _array(inputs[0]), fingerprint([_array(output)])[0]))
+            calls.append((module, _array(inputs[0]), fingerprint([_array(output)])[0]))
 
     handles = [norm.register_forward_hook(capture) for norm in norms]
     try:
-        yield calls
+        run()
     finally:
         for handle in handles:
             handle.remove()
+    return calls

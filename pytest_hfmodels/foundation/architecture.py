@@ -57,7 +57,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 
 
 def register_architecture(architecture: Architecture) -> None:
-    """Let checkpoints of an architecture be loaded by classes of one's own.
+    """Let your own classes load the checkpoints of an architecture.
 
     A project calls this in its `conftest.py`; a package names its `Architecture` as an entry point of the group
     `pytest_hfmodels.architectures`.

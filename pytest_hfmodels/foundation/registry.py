@@ -1,6 +1,6 @@
 """Finds what the plugin, other packages (by entry points) and projects (by a call) register under a name.
 
-For kinds of records, engines and architectures. Nothing is imported before somebody asks for its name.
+For kinds of records, engines and architectures. A value is imported when its name is asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Registry(Generic[T]):
         group: the entry points' group, such as `pytest_hfmodels.engines`.
         what: the sort in words, such as `engine`.
         built_in: the plugin's own, written as entry points are: name -> `module:attribute`.
-        prepare: what to make of a value that is not the plugin's own.
+        prepare: a function for values that are not the plugin's own.
     """
 
     def __init__(

@@ -48,7 +48,12 @@ class LiveModel(Protocol):
     """A model in memory that can be asked again, and be loaded once more in another way."""
 
     loaded: LoadedModel
-    tokenizer: Any
+    processor: Any | None
+
+    @property
+    def tokenizer(self) -> Any | None:
+        """Upstream's tokenizer, alone or in the processor; None without one."""
+        ...
 
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load its checkpoint, optionally with another `dtype`, `attention` or more `overrides` of its configuration.
@@ -60,6 +65,10 @@ class LiveModel(Protocol):
 
     def fresh_tokenizer(self) -> Any | None:
         """Load the tokenizer again from its files; None if it has none."""
+        ...
+
+    def fresh_processor(self) -> Any | None:
+        """Load the processor again from its files; None if it has none."""
         ...
 
     def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:
@@ -96,6 +105,35 @@ class ModelRef:
         return ModelRef, (None, self.settings)
 
 
+@dataclass(frozen=True)
+class LivePass:
+    """What the record of one forward pass does not store: the model and its inputs, to run it again.
+
+    Args:
+        inputs: arrays by the name of the model's argument; the first axis is the batch, (B, …).
+        made_by: the model, and what the test gave it.
+        first: the row of the record that the first row of the batch is.
+    """
+
+    inputs: Mapping[str, Any]
+    made_by: ModelRef
+    first: int = 0
+
+    @property
+    def mask(self) -> IntArray | None:
+        """0 at padding, (B, L); None without one."""
+        return self.inputs.get("attention_mask")
+
+    def alone(self, row: int) -> LivePass:
+        """Return one row of the batch on its own, without its padding."""
+        own = {name: value[row : row + 1] for name, value in self.inputs.items()}
+        if self.mask is not None:
+            kept = self.mask[row].astype(bool)
+            padded = [name for name, value in self.inputs.items() if value.shape[:2] == self.mask.shape]
+            own |= {name: own[name][:, kept] for name in padded}
+        return LivePass(own, self.made_by, self.first + row)
+
+
 def log_softmax(values: FloatArray) -> FloatArray:
     """Return log-probabilities over the last axis of logits; entries of -inf stay so, and a row of them gives NaN."""
     import numpy as np
@@ -123,7 +161,8 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
 
     Args:
         hidden_states: the embeddings' and each block's output, (B, L, C).
-        mask: (B, L), 0 at padding, which `normalized` skips; None if there is no padding.
+        mask: (B, L), 0 at padding, which `normalized` skips; None if there is no padding. A mask of another shape, such
+            as one of audio samples, is ignored.
     """
     import numpy as np
 
@@ -131,13 +170,14 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
     with np.errstate(invalid="ignore"):  # a token at padding may overflow; these numbers are evidence only
         for number, state in enumerate(hidden_states):
             direction = np.cos(np.arange(1, state.shape[-1] + 1))
+            padded = mask is not None and mask.shape == state.shape[:2]
             blocks.append(
                 Block(
                     name="embeddings" if number == 0 else f"block {number}",
                     mean=float(state.mean()),
                     rms=float(np.sqrt(np.mean(state**2))),
                     projection=float((state @ direction).mean()),
-                    normalized=_normalized(state if mask is None else state[mask.astype(bool)]),
+                    normalized=_normalized(state[mask.astype(bool)] if padded and mask is not None else state),
                 )
             )
     return tuple(blocks)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
 
 
+# Numbers of two environments that differ in these are never mixed in a file.
+COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
+
+
 @dataclass(frozen=True)
 class Provenance:
     """The environment that made a record.
@@ -35,6 +39,10 @@ class Provenance:
     cpu: str
     versions: dict[str, str]
 
+    def computed_alike(self, other: Provenance) -> bool:
+        """Return whether engine, implementation, dtype, attention and device are the same."""
+        return all(getattr(self, name) == getattr(other, name) for name in COMPUTED_BY)
+
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
@@ -49,8 +57,8 @@ class Provenance:
 class CheckpointSeen:
     """The checkpoint that made a record: its name as asked for and a digest per part.
 
-    `overrides` are configuration fields that the test sets at load, as JSON. Empty for none, and in files of earlier
-    versions.
+    `overrides` are configuration fields that the test sets at load, as JSON. They and the digests of the preprocessor
+    and of the chat template are empty for none, and in files of earlier versions.
     """
 
     name: str
@@ -59,6 +67,8 @@ class CheckpointSeen:
     weights: str
     config: str
     tokenizer: str
+    preprocessor: str = ""
+    chat_template: str = ""
     overrides: str = ""
 
     @classmethod
@@ -72,5 +82,7 @@ class CheckpointSeen:
             weights=digests.weights,
             config=digests.config,
             tokenizer=digests.tokenizer,
+            preprocessor=digests.preprocessor,
+            chat_template=digests.chat_template,
             overrides=checkpoint.overrides,
         )

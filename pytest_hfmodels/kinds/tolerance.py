@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.kinds.base import Record
 
 
@@ -114,3 +116,8 @@ class Tie:
             f"(noise floor {self.floor:.2g})",
             {"margin": self.margin, "gap": self.gap, "drift": self.drift, "noise_floor": self.floor},
         )
+
+
+def all_proven(ties: Sequence[Tie]) -> bool:
+    """Return whether rounding alone can have turned all of these decisions; False without any."""
+    return bool(ties) and all(tie.proven for tie in ties)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.reports.summary import counted
-from pytest_hfmodels.versions.grid import INTERRUPTED
-from pytest_hfmodels.versions.results import State
+from pytest_hfmodels.versions.results import INTERRUPTED, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

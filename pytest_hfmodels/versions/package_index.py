@@ -163,13 +163,9 @@ def _switch(value: str) -> str:
 
 
 @cache
-def _pip_settings() -> Mapping[str, str]:
-    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False)
-    return parse_settings(listed.stdout)
-
-
-def parse_settings(listed: str) -> dict[str, str]:
+def _pip_settings() -> dict[str, str]:
     """Return pip's settings from lines like `global.find-links='…'`; a variable (`:env:`) overrides a file."""
+    listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False).stdout
     settings = {}
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         section, _, value = line.partition("=")

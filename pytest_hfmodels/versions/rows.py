@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,11 +45,6 @@ class Row:
     def asked(self) -> frozenset[str]:
         """The canonical names of the distributions that it asks for."""
         return frozenset(name for line in self.requirements if (name := requirement_name(line)))
-
-    @property
-    def exact(self) -> bool:
-        """Whether every line asks for one release of the index."""
-        return all(re.fullmatch(r"[\w.-]+(\[[\w.,-]*\])?===?[^*,;@]+", line) for line in self.requirements)
 
     @property
     def named(self) -> frozenset[str]:
@@ -98,19 +94,15 @@ def requirement_path(line: str) -> Path | None:
 
 def tree_name(folder: Path) -> str:
     """Return the name of the distribution in a source tree, without running anything of it."""
-    texts = {file.name: file.read_text(encoding="utf-8", errors="replace") for file in folder.glob("*") if _names(file)}
-    try:
-        name = tomllib.loads(texts.get("pyproject.toml", "")).get("project", {}).get("name")
-    except ValueError:
-        name = None
-    if isinstance(name, str):
-        return name
-    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", texts.get("setup.cfg", "") + texts.get("setup.py", ""))
+    toml, *older = (_text(folder / name) for name in ("pyproject.toml", "setup.cfg", "setup.py"))
+    with suppress(ValueError, KeyError, TypeError):
+        return str(tomllib.loads(toml)["project"]["name"])
+    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", "".join(older))
     return found[1] if found else folder.name
 
 
-def _names(file: Path) -> bool:
-    return file.name in ("pyproject.toml", "setup.cfg", "setup.py") and file.is_file()
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def _rows(argument: str) -> Iterator[Row]:

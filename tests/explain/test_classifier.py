@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain.case import Case
-from pytest_hfmodels.kinds import ClassifiedInput, Loss
+from pytest_hfmodels.kinds import ClassifiedInput, LivePass, Loss, ModelRef
 from pytest_hfmodels.kinds.classification import explain as classifier
 from pytest_hfmodels.kinds.classification.kind import label_ties
+from pytest_hfmodels.kinds.forward_pass import rows_moved
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import classification, provenance
@@ -33,13 +34,13 @@ def case(recorded: Any, observed: Any, passes: Any = None) -> Any:
 
 def pooled(*recorded: float, release: str = "4.45.0", mask: Any = None, states: Any = STATES) -> Any:
     then = replace(provenance(), versions={"transformers": release})
-    shown = None if mask is None else np.asarray(mask)
+    inputs = {"input_ids": IDS, **({} if mask is None else {"attention_mask": np.asarray(mask)})}
     loaded = SimpleNamespace(model=SimpleNamespace(score=lambda words: words), tensor=np.asarray)
     passes: Any = SimpleNamespace(
         origin=SimpleNamespace(loaded=loaded),
         classify=lambda *_: SimpleNamespace(hidden_states=[states] if states is not None else []),
     )
-    observed = replace(rows(3.0, 6.0), live=SimpleNamespace(ids=IDS, mask=shown))
+    observed = replace(rows(3.0, 6.0), live=LivePass(inputs, ModelRef(None, {})))
     return classifier._pooling(case(replace(rows(*recorded), provenance=then), observed, passes))
 
 
@@ -69,7 +70,8 @@ def test_a_model_without_hidden_states_cannot_be_read() -> None:
 
 def alone(after: float) -> str:
     passes: Any = SimpleNamespace(classify=lambda *_: SimpleNamespace(logits=np.asarray([[after]])))
-    (found,) = classifier._alone(case(rows(1.0, 6.0), rows(1.1, 7.0), passes))
+    live = LivePass({"input_ids": IDS}, ModelRef(None, {}))
+    (found,) = classifier.EXPLAINER.alone(case(rows(1.0, 6.0), replace(rows(1.1, 7.0), live=live), passes))
     return found.what
 
 
@@ -79,7 +81,7 @@ def test_the_text_that_moved_most_is_asked_alone() -> None:
 
 
 def test_a_single_text_is_alone_already() -> None:
-    assert classifier._alone(case(rows(1.0), rows(2.0))) == []
+    assert classifier.EXPLAINER.alone(case(rows(1.0), rows(2.0))) == []
 
 
 @pytest.mark.parametrize(("kind", "value"), [("regression", 2.5), ("inferred", None)])
@@ -95,8 +97,8 @@ def test_the_reference_makes_the_loss_of_the_kind_that_is_asked_for(kind: str, v
 
 
 def test_how_far_logits_moved_whichever_way() -> None:
-    assert classifier.logits_moved(rows(1.0, 6.0), [[0.5], [6.0]]) == 0.5
-    assert classifier.logits_moved(rows(1.0, 6.0), [[1.0], [6.25]]) == 0.25
+    assert rows_moved(rows(1.0, 6.0).logits, [[0.5], [6.0]]) == [0.5, 0.0]
+    assert rows_moved(rows(1.0, 6.0).logits, [[1.0], [6.25]]) == [0.0, 0.25]
 
 
 def test_of_several_readings_the_least_close_is_reported() -> None:

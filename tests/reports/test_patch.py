@@ -16,7 +16,7 @@ import pytest
 
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report
+from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report, write_together
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.results.pending import Pending, digest_of
 
@@ -202,13 +202,13 @@ def test_where_the_cache_cannot_be_written_a_patch_is_named(
         bare_project.write("a file", "closed")
         bare_project.ini(f"cache_dir = {'loop' if what == 'looping link' else 'closed'}/cache")
 
-    def full(path: Path, text: str) -> None:
-        if what != "one of two" or "test_other" in text:
+    def full(contents: dict[Path, str | bytes | None]) -> None:
+        if what != "one of two" or any("test_other" in str(content) for content in contents.values()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_atomically(path, text)
+        write_together(contents)
 
     if what in ("full disk", "one of two"):
-        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_atomically", full)
+        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_together", full)
 
     lines, asked = run(bare_project).outlines, run(bare_project, "--hfmodels-patch=out.patch").outlines
 

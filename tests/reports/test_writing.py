@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.results.model import Results, TestResult, load
-
-from ..versions.test_last_grid import keep
+from pytest_hfmodels.versions.grid import Grid
+from pytest_hfmodels.versions.last_grid import LAST_GRID, save_grid
+from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -400,7 +401,9 @@ def test_a_page_without_a_mismatch_offers_no_patch(bare_project: Project) -> Non
 
 
 def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
-    keep(failing.path, "a", "transformers==4.57.6", "transformers==5.0.0")
+    cells = {"test_it.py::test": Cell(State.SAME)}
+    releases = ("transformers==4.57.6", "transformers==5.0.0")
+    save_grid(failing.path, Grid(tuple(RowResult(release, cells=cells) for release in releases)))
 
     failing.run("--hfmodels-html=report.html")
 
@@ -414,18 +417,17 @@ def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
     "content",
     [
         pytest.param("[" * 100_000, id="deep"),
-        pytest.param('{"name": 7, "cells": {"a": {"state": "same"}}, "moved": []}', id="name"),
-        pytest.param('{"name": "x", "cells": {"a": {"state": "same", "reason": []}}, "moved": []}', id="reason"),
+        pytest.param('{"rows": [{"name": 7}]}', id="name"),
     ],
 )
 def test_an_invalid_matrix_file_is_reported_and_the_page_has_no_grid(failing: Project, content: str) -> None:
-    folder = keep(failing.path, "a", "current")
-    (folder / "results" / "9.json").write_text(content)
+    save_grid(failing.path, Grid(()))
+    (failing.path / LAST_GRID).write_text(content)
 
     result = failing.run("--hfmodels-html=report.html")
 
     assert "INTERNALERROR" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["html: *results/9.json is left out of the matrix: *", "html: report.html"])
+    result.stdout.fnmatch_lines(["html: *last-matrix.json is left out: *", "html: report.html"])
     assert (failing.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

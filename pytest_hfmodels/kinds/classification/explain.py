@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain import mutations, stages
-from pytest_hfmodels.explain.ablation import Measured
 from pytest_hfmodels.explain.case import release_of, rules_of
-from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, first_beyond
-from pytest_hfmodels.explain.forward_pass import largest, moved_evidence
+from pytest_hfmodels.explain.explainer import differs_sentence, first_beyond
 from pytest_hfmodels.kinds.classification.kind import label_ties
 from pytest_hfmodels.kinds.classification.record import ClassificationRecord
-from pytest_hfmodels.kinds.comparison import largest_movement
-from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.forward_pass import ForwardPassExplainer, other_labels, rows_moved
+from pytest_hfmodels.kinds.tolerance import all_proven
 from pytest_hfmodels.reference import classifier_loss, pooled_positions
 
 if TYPE_CHECKING:
@@ -24,8 +20,10 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
-    from pytest_hfmodels.kinds.comparison import Difference
+    from pytest_hfmodels.kinds.evidence import LivePass
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.inputs import ModelInput
+    from pytest_hfmodels.kinds.tolerance import Tie
 
     ClassificationCase = Case[ClassificationRecord]
 
@@ -37,48 +35,40 @@ _POOLING = {
 }
 
 
-class _Classification(Explainer[ClassificationRecord]):
-    decisions = "readings"
+class _Classification(ForwardPassExplainer[ClassificationRecord]):
+    compared = "logits"
 
-    def output(self, case: ClassificationCase) -> Explanation:
-        recorded, observed = case.recorded, case.observed
-        tie = max(label_ties(recorded, observed), key=lambda tie: tie.margin, default=None)
-        close = [] if tie is None else [tie.evidence]
-        pairs = zip(recorded.inputs, observed.inputs, strict=False)
-        if any(len(before.logits) != len(now.logits) for before, now in pairs):
-            return case.because("forward", "the classifier gives another number of logits than recorded", close)
-        moved = logits_moved(recorded, observed.logits)
-        evidence = [moved_evidence(case, f"the logits moved by at most {moved:.2g}", moved), *close]
-        if moved <= case.floor:
-            other_labels = any(difference.stage == "labels" for difference in case.comparison.differences)
-            if other_labels and not (tie is not None and tie.proven):
-                return _reading(case, close)
-            return self._within_the_floor(case, moved, evidence)
-        if case.passes is None:
-            return self.without_model(case, evidence)
-        pooled = _pooling(case) if case.part is None else None
-        if pooled is not None:
-            sentence, found = pooled
-            evidence.insert(1, found)
-            return case.because("forward", sentence, evidence, block="pooling", rules=("pooling",))
-        explained = self.beyond_the_floor(case, moved, observed.blocks, evidence)
-        alone = _alone(case) if explained.cause == "forward" else []
-        return replace(explained, evidence=(*explained.evidence, *alone))
+    def processed(self, record: ClassificationRecord) -> Sequence[ModelInput]:
+        return record.processed
 
-    def measure(self, case: ClassificationCase, loaded: LoadedModel | None) -> Measured:
-        live: Any = case.observed.live
+    def rows(self, record: ClassificationRecord) -> Sequence[Sequence[float]]:
+        return record.logits
+
+    def read(self, record: ClassificationRecord, seen: Any, live: LivePass) -> Sequence[Sequence[float]]:  # noqa: ARG002
+        rows: list[list[float]] = seen.logits.tolist()
+        return rows
+
+    def run(self, case: ClassificationCase, live: LivePass, loaded: LoadedModel | None) -> Any:
         assert case.passes is not None
-        seen = case.passes.classify(live.ids, live.mask, loaded)
-        return Measured(logits_moved(case.recorded, seen.logits), fingerprint(seen.hidden_states, live.mask))
+        return case.passes.classify(live.inputs, loaded)
 
-    def is_given(self, case: ClassificationCase, difference: Difference) -> bool:
-        return stages.is_of_the_test(difference.what) or super().is_given(case, difference)
+    def ties(self, case: ClassificationCase) -> list[Tie]:
+        return label_ties(case.recorded, case.observed)
 
-    def settings(self, case: ClassificationCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
-        said = f"the classifier's settings differ from the recorded ones: {', '.join(names)}"
-        return case.because("settings", said, evidence)
+    def rule(self, case: ClassificationCase, evidence: list[Evidence]) -> Explanation | None:
+        pooled = _pooling(case)
+        if pooled is None:
+            return None
+        sentence, found = pooled
+        evidence.insert(1, found)
+        return case.because("forward", sentence, evidence, block="pooling", rules=("pooling",))
 
-    def _within_the_floor(self, case: ClassificationCase, moved: float, evidence: list[Evidence]) -> Explanation:
+    def decided(self, case: ClassificationCase, drift: float, evidence: list[Evidence]) -> Explanation:
+        differs = any(difference.stage == "labels" for difference in case.comparison.differences)
+        if differs and not all_proven(self.ties(case)):
+            same = Evidence("the logits are as recorded, within the noise floor")
+            pairs = zip(case.recorded.labels, case.observed.labels, strict=True)
+            return other_labels(case, pairs, [same, *evidence[1:]])
         if case.passes is None:
             return self.without_model(case, evidence)
         beyond = first_beyond(case.comparison, 2 * case.floor)
@@ -89,34 +79,11 @@ class _Classification(Explainer[ClassificationRecord]):
             evidence.insert(1, _loss(case))
             said = "the logits are as recorded, and the loss made of them is another"
             return case.because("forward", said, evidence, block="loss")
-        return self.within_the_floor(case, moved, evidence, always=True)
+        return super().decided(case, drift, evidence)
 
-
-def logits_moved(recorded: ClassificationRecord, logits: Any) -> float:
-    """Return how far logits (B, labels) are from the recorded ones."""
-    return largest([_row_moved(row.logits, now) for row, now in zip(recorded.inputs, logits, strict=True)])
-
-
-def _row_moved(before: Sequence[float], now: Sequence[float]) -> float:
-    return largest([largest_movement(before, map(float, now))])
-
-
-def _reading(case: ClassificationCase, close: list[Evidence]) -> Explanation:
-    """Explain other labels of the same logits."""
-    pairs = zip(case.recorded.inputs, case.observed.inputs, strict=False)
-    names = [f"{before.label!r:.40} is {now.label!r:.40} now" for before, now in pairs if before.label != now.label]
-    evidence = [Evidence("the logits are as recorded, within the noise floor"), *close]
-    evidence += [Evidence(f"labels: {', '.join(dict.fromkeys(names))}")] if names else []
-    overridden = case.changed_overrides(("id2label", "label2id"))
-    if overridden:
-        return case.because("test", case.overrides_sentence(overridden), evidence)
-    if case.part == "config":
-        said = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
-        return case.because("checkpoint:config", said, evidence)
-    changes = mutations.of_settings(case.origin, ["id2label"])
-    if changes:
-        return case.because("test", mutations.sentence(changes), evidence)
-    return case.because("decoding", "the same logits give other labels", evidence)
+    def settings(self, case: ClassificationCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
+        said = f"the classifier's settings differ from the recorded ones: {', '.join(names)}"
+        return case.because("settings", said, evidence)
 
 
 def _loss(case: ClassificationCase) -> Evidence:
@@ -141,23 +108,22 @@ def _pooling(case: ClassificationCase) -> tuple[str, Evidence] | None:
     assert live is not None
     before, here = rules_of(recorded), rules_of(observed)
     head = getattr(passes.origin.loaded.model, "score", None)
-    if before.pooling == here.pooling or not callable(head):
+    if before.pooling == here.pooling or not callable(head) or "input_ids" not in live.inputs:
         return None
-    pad = observed.effective.get("pad_token_id")
-    positions = pooled_positions(live.ids, pad, before)
-    elsewhere = positions != pooled_positions(live.ids, pad, here)
-    rows = [_row_moved(row.logits, now) > case.floor for row, now in zip(recorded.inputs, observed.logits, strict=True)]
-    if rows != elsewhere.tolist():
+    pad, ids = observed.effective.get("pad_token_id"), live.inputs["input_ids"]
+    positions = pooled_positions(ids, pad, before)
+    elsewhere = positions != pooled_positions(ids, pad, here)
+    if [moved > case.floor for moved in rows_moved(recorded.logits, observed.logits)] != elsewhere.tolist():
         return None  # the texts that moved are not those in which another word is read
-    states = passes.classify(live.ids, live.mask).hidden_states
+    states = passes.classify(live.inputs).hidden_states
     if not states:
         return None
     words = states[-1][np.arange(len(positions)), positions]
     logits = np.asarray(head(passes.origin.loaded.tensor(words.astype(observed.provenance.dtype))).tolist())
     # The output at a padding token is undefined and differs between releases.
-    mask = np.ones_like(live.ids) if live.mask is None else live.mask
+    mask = np.ones_like(ids) if live.mask is None else live.mask
     read = [row for row in np.flatnonzero(elsewhere) if mask[row, positions[row]]]
-    after = [_row_moved(recorded.inputs[row].logits, logits[row]) for row in read]
+    after = rows_moved([recorded.logits[row] for row in read], logits[read].tolist())
     if any(moved > case.floor for moved in after):
         return None
     sentence = f"the classifier reads a different word: now {_POOLING[here.pooling]}"
@@ -174,21 +140,6 @@ def _read(count: int, after: list[float]) -> Evidence:
     if count > len(after):
         said += f"; for {count - len(after)} the earlier word is padding"
     return Evidence(said, {"texts": count, "as_recorded": len(after)})
-
-
-def _alone(case: ClassificationCase) -> list[Evidence]:
-    """Return whether the text that moved most says what was recorded once it is alone, without padding."""
-    inputs = case.recorded.inputs
-    if len(inputs) < 2:
-        return []
-    assert case.passes is not None
-    moved = [_row_moved(row.logits, now) for row, now in zip(inputs, case.observed.logits, strict=True)]
-    worst = moved.index(max(moved))
-    logits = case.passes.classify(np.asarray([inputs[worst].ids], np.int64), None).logits[0]
-    after = _row_moved(inputs[worst].logits, logits)
-    word = "as recorded" if after <= moved[worst] / 4 else "no nearer to it"
-    said = f"text {worst + 1} moved most, by {moved[worst]:.2g}; alone in its batch it is {word}, {after:.2g} away"
-    return [Evidence(said, {"input": worst, "before": moved[worst], "after": after})]
 
 
 EXPLAINER = _Classification()
