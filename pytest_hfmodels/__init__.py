@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.availability import Engine, register_engine
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -28,6 +28,7 @@ _HOMES = {
     "ModelCache": "pytest_hfmodels.models",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
+    "ScoreRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
@@ -45,6 +46,7 @@ __all__ = [
     "HFModelsError",
     "HFSnapshot",
     "ModelCache",
+    "ScoreRecord",
     "SnapshotError",
     "register_architecture",
     "register_engine",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.fixtures import checks, collection
-from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_snapshot, transfo_xl
+from pytest_hfmodels.fixtures import checks, collection, models
+from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_request, hf_snapshot, transfo_xl
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import HFModelsError, LedgerError, OptionError, SnapshotError, as_sentences
 from pytest_hfmodels.foundation.model_request import uses_models, uses_snapshot
@@ -24,7 +24,7 @@ from pytest_hfmodels.session import CALL, COMPARED, SNAPSHOT, Session
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-__all__ = ["gpt2", "hf_model", "hf_models", "hf_snapshot", "transfo_xl"]
+__all__ = ["gpt2", "hf_model", "hf_models", "hf_request", "hf_snapshot", "transfo_xl"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before every other parametrisation, so that the engine is an id's first segment
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests with a model fixture once per engine."""
-    collection.parametrize(metafunc)
+    models.parametrize(metafunc)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's controller collects nothing, and stops the others here
@@ -79,10 +79,10 @@ def pytest_collection(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Apply what is known of engines, and refuse what would lose a snapshot."""
+    """Settle which model each test runs on, apply what is known of engines, and refuse what would lose a snapshot."""
     try:
+        models.settle(items)
         collection.apply_engine_limits(items)
-        collection.refuse_markers_of_parameters(items)
         if any(map(uses_snapshot, items)):
             collection.refuse_shared_files(items)
         if collection.has_ledger(config, items):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.kinds import (
     Beam,
@@ -12,17 +12,21 @@ from pytest_hfmodels.kinds import (
     ClassificationRecord,
     ClassifiedInput,
     GenerationRecord,
+    Kind,
     LiveLogits,
     Loss,
     Prompt,
     Provenance,
+    Record,
     Step,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.engines import EngineName
+    from pytest_hfmodels.kinds.comparison import Difference
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 PROMPT = Prompt("My name is", (5, 6, 7))
 EFFECTIVE: dict[str, Any] = {
@@ -116,3 +120,39 @@ def classification(*, engine: EngineName = "torch", **changes: Any) -> Classific
         blocks=BLOCKS,
     )
     return replace(record, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfArrays(Record):
+    kind: ClassVar[str] = "of-arrays"
+
+
+class _OfArrays(Kind[OfArrays]):
+    name = "of-arrays"
+    relative = 0.1
+
+    def tables(self, record: OfArrays) -> dict[str, Any]:
+        del record
+        return {}
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> OfArrays:
+        del file
+        return OfArrays(**shared)
+
+    def differences(self, recorded: OfArrays, observed: OfArrays) -> Iterator[Difference]:
+        del recorded, observed
+        return iter(())
+
+    def texts(self, record: OfArrays) -> dict[str, str]:
+        return {"arrays": "\n".join(f"{name}: {array}" for name, array in record.arrays.items())}
+
+
+ARRAYS = _OfArrays()
+
+
+def arrays(**values: Any) -> OfArrays:
+    """Return a record that holds nothing but arrays."""
+    from pytest_hfmodels.kinds.arrays import Array
+
+    found = {name: Array.of(value, name) for name, value in values.items()}
+    return OfArrays(provenance=provenance(), checkpoint=CHECKPOINT, arrays=found)

@@ -18,7 +18,24 @@ _ENDS = {"eos_token_id": 2, "decoder_start_token_id": 2, "forced_eos_token_id": 
 _BLOCKS = {"encoder_layers": 1, "decoder_layers": 1, "num_hidden_layers": 1, "num_layers": 1, "num_decoder_layers": 1}
 _HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_attention_heads": 2, "num_heads": 2}
 _WIDTHS = {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "intermediate_size": 16, "d_ff": 16, "d_kv": 8}
-_ROOM = {"max_position_embeddings": 32, "max_source_positions": 16, "max_target_positions": 32, "num_mel_bins": 8}
+_ROOM = {"max_position_embeddings": 32, "max_source_positions": 16, "max_target_positions": 32}
+_OF: dict[str, dict[str, Any]] = {
+    "WhisperForConditionalGeneration": {"num_mel_bins": 8},
+    "ViTForImageClassification": {"image_size": 16, "patch_size": 8},
+    "Wav2Vec2ForCTC": {
+        "conv_dim": (8, 8),
+        "conv_stride": (5, 2),
+        "conv_kernel": (10, 3),
+        "num_feat_extract_layers": 2,
+        "num_conv_pos_embeddings": 4,
+        "num_conv_pos_embedding_groups": 2,
+    },
+    "YolosForObjectDetection": {"image_size": [16, 16], "patch_size": 8, "num_detection_tokens": 3},
+    "CLIPModel": {
+        "text_config": {"vocab_size": VOCABULARY, "num_attention_heads": 2, "hidden_size": 16, "num_hidden_layers": 1},
+        "vision_config": {"image_size": 16, "patch_size": 8, "num_attention_heads": 2, "hidden_size": 16},
+    },
+}
 
 
 def save_model(folder: Path, name: str, **fields: Any) -> Path:
@@ -27,7 +44,7 @@ def save_model(folder: Path, name: str, **fields: Any) -> Path:
     import transformers
 
     write_checkpoint(folder)
-    kind = getattr(transformers, name)
+    kind, fields = getattr(transformers, name), {**_OF.get(name, {}), **fields}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = kind(kind.config_class(**_SMALL, **_ENDS, **_BLOCKS, **_HEADS, **_WIDTHS, **_ROOM, **fields))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tomllib
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,14 +140,17 @@ def test_b(): pass
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("def test_a(hf_model): pass", "hf_model needs a marker that names its checkpoint."),
+        (
+            "def test_a(hf_model): pass",
+            "test_it.py::test_a[[]torch[]] asks for hf_model, but nothing names its checkpoint.",
+        ),
         (
             "@pytest.mark.hf_model\ndef test_a(hf_model): pass",
-            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+            "The hf_model marker of test_it.py::test_a[[]torch[]] names no checkpoint.",
         ),
         (
             "@pytest.mark.hf_model(engines=['torch'])\ndef test_a(hf_model): pass",
-            "The hf_model marker of test_it.py::test_a names no checkpoint.",
+            "The hf_model marker of test_it.py::test_a[[]torch[]] names no checkpoint.",
         ),
         (
             "@pytest.mark.hf_model(3)\ndef test_a(hf_model): pass",
@@ -168,55 +173,210 @@ def test_a_marker_without_a_checkpoint_fails_its_own_test_only(bare_project: Pro
     result.stdout.no_fnmatch_line("*fixtures.py*")
 
 
-ON_A_PARAMETER = """
+NAMES_ITS_MODELS = """
+import unittest
+from pathlib import Path
+
 import pytest
 
-{above}
-@pytest.mark.parametrize("p", [1, pytest.param(2, marks=pytest.mark.hf_model("./other"))])
-def test_a(hf_model, p):
-    pass
+pytestmark = pytest.mark.hf_model("./base")
 
-@pytest.mark.parametrize("p", [pytest.param(2, marks=pytest.mark.hf_model("./other"))])
-def test_b(p):
-    pass
+@pytest.mark.hf_model(["./a", "./models/b"], dtype="float16")
+def test_list(hf_model):
+    assert hf_model.keywords == {"dtype": "float16"}
+
+@pytest.mark.hf_model(["./a", "./b"])
+def test_late(request):
+    assert request.node.name == f"test_late[torch-{request.getfixturevalue('hf_model').name}]"
+
+@pytest.mark.hf_model(dtype="float16")
+@pytest.mark.parametrize("hf_model", ["./a", Path("b")], indirect=True)
+def test_indirect(hf_model):
+    assert (hf_model.name, hf_model.keywords) in [("./a", {"dtype": "float16"}), ("./b", {"dtype": "float16"})]
+
+@pytest.mark.parametrize("text, name", [
+    pytest.param("x", "./a", marks=pytest.mark.hf_model("./a", pad_token_id=1)),
+    pytest.param("y", "./b", marks=pytest.mark.hf_model("./b")),
+    ("z", "./base"),
+])
+def test_on_parameters(hf_model, text, name):
+    assert (hf_model.name, hf_model.keywords) == (name, {"pad_token_id": 1} if text == "x" else {})
+
+@pytest.mark.hf_model(dtype="float16")
+@pytest.mark.parametrize("hf_model", [
+    pytest.param("./a", marks=pytest.mark.hf_model(dtype="bfloat16")), "./b",
+], indirect=True)
+def test_one_by_one(hf_model):
+    assert hf_model.keywords == {"dtype": "bfloat16" if hf_model.name == "./a" else "float16"}
+
+def test_module(hf_model):
+    assert hf_model.name == "./base"
+
+@pytest.mark.hf_model(["./c", "./d"])
+class TestClass:
+    def test_class(self, hf_model):
+        assert hf_model.name in ("./c", "./d")
+
+    @pytest.mark.hf_model("./e")
+    def test_method(self, hf_model):
+        assert hf_model.name == "./e"
+
+    def test_without(self):
+        pass
+
+class TestCase(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def own(self, hf_model):
+        self.name = hf_model.name
+
+    def test_case(self):
+        self.assertEqual(self.name, "./base")
 """
 
 
-@pytest.mark.parametrize("above", ["", '@pytest.mark.hf_model("tiny-gpt2")'], ids=["alone", "beside another"])
-def test_a_marker_on_a_parameter_fails_its_own_test(bare_project: Project, above: str) -> None:
-    """Beside a marker on the test, it was ignored, and the wrong model was guarded."""
-    bare_project.write(ON_A_PARAMETER.format(above=above))
-
-    result = bare_project.run("-k", "2")
-
-    result.assert_outcomes(errors=1, passed=1, deselected=1)
-    result.stdout.fnmatch_lines(
-        ["*test_a[[]*2[]] has its hf_model marker on a parameter*", "*hf_model = hf_models.load(name) in the test."]
-    )
+@pytest.fixture
+def named(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose models are the requests for them, so that no engine is needed."""
+    monkeypatch.setattr("pytest_hfmodels.fixtures.definitions._serve", _named)
+    return bare_project
 
 
-@pytest.mark.parametrize("fixture", ["hf_model", "gpt2"])
-@pytest.mark.parametrize("value", ["./model", "", None])
-def test_a_parameter_of_the_test_s_own_for_our_fixture_is_refused(
-    bare_project: Project, fixture: str, value: str | None
-) -> None:
-    bare_project.write(f"""
+def _named(request: object, models: object, wanted: Any) -> Any:
+    del request, models
+    if getattr(wanted, "problem", None) is not None:
+        raise wanted.problem
+    return SimpleNamespace(name=wanted.checkpoint, engine=wanted.engine, keywords=wanted.keywords)
+
+
+def test_a_test_runs_once_for_each_model_that_it_names(named: Project) -> None:
+    named.write(NAMES_ITS_MODELS)
+
+    expected = [
+        "test_list[torch-./a]",
+        "test_list[torch-./models/b]",
+        "test_late[torch-./a]",
+        "test_late[torch-./b]",
+        "test_indirect[torch-./a]",
+        "test_indirect[torch-hf_model1]",
+        "test_on_parameters[torch-x-./a]",
+        "test_on_parameters[torch-y-./b]",
+        "test_on_parameters[torch-z-./base]",
+        "test_one_by_one[torch-./a]",
+        "test_one_by_one[torch-./b]",
+        "test_module[torch]",
+        "TestClass::test_class[torch-./c]",
+        "TestClass::test_class[torch-./d]",
+        "TestClass::test_method[torch]",
+        "TestClass::test_without",
+        "TestCase::test_case",
+    ]
+    assert sorted(collected(named)) == sorted(expected)  # pytest groups them by model
+    named.run().assert_outcomes(passed=17)
+
+
+def test_each_model_has_a_snapshot_of_its_own(project: Project) -> None:
+    project.copy_model("other")
+    project.write("""
 import pytest
 
-@pytest.mark.parametrize("{fixture}", [{value!r}], indirect=True)
-def test_a({fixture}):
-    pass
+@pytest.mark.hf_model(["./model", "./other"])
+def test_list(hf_model, hf_snapshot):
+    assert hf_model.generate("Hi", max_new_tokens=1) == hf_snapshot
+
+@pytest.mark.parametrize("hf_model", ["./model", "./other"], indirect=True)
+def test_indirect(hf_model, hf_snapshot):
+    assert hf_model.generate("Hi", max_new_tokens=1) == hf_snapshot
+""")
+
+    project.run("--snapshot-update", "--hfmodels-engines=torch").assert_outcomes(passed=4)
+
+    assert list(project.snapshots) == [
+        f"test_it/test_{test}[._{model}].toml" for test in ("indirect", "list") for model in ("model", "other")
+    ]
+    names = {tomllib.loads(text)["checkpoint"]["name"] for text in project.snapshots.values()}
+    assert names == {"./model", "./other"}
+
+
+def test_two_models_never_share_a_file(bare_project: Project) -> None:
+    bare_project.write("""
+import pytest
+
+@pytest.mark.hf_model(["./a/b", "./a_b"])
+def test_a(hf_model, hf_snapshot): pass
+""")
+
+    assert bare_project.run().ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("above", "arguments", "said"),
+    [
+        (
+            '@pytest.mark.hf_model("./a")\n@pytest.mark.parametrize("hf_model", ["./b"], indirect=True)',
+            "hf_model",
+            "*test_a[[]torch-./b[]] names more than one model: ./a, ./b.",
+        ),
+        (
+            '@pytest.mark.hf_model("./a")\n'
+            '@pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.hf_model("./b"))])',
+            "hf_model, p",
+            "*test_a[[]torch-1[]] names more than one model: ./a, ./b.",
+        ),
+        (
+            '@pytest.mark.parametrize("hf_model", [pytest.param("./a", marks=pytest.mark.hf_model("./b"))], '
+            "indirect=True)",
+            "hf_model",
+            "*test_a[[]torch-./a[]] names more than one model: ./b, ./a.",
+        ),
+        (
+            '@pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.hf_model("./b", engines=["torch"]))])',
+            "hf_model, p",
+            "*The hf_model marker on a parameter of *test_a[[]torch-1[]] names engines*",
+        ),
+        (
+            '@pytest.mark.parametrize("hf_model", [3], indirect=True)',
+            "hf_model",
+            "*The parameter of *test_a[[]torch-3[]] for hf_model names no checkpoint.",
+        ),
+        (
+            '@pytest.mark.parametrize("gpt2", ["./model"], indirect=True)',
+            "gpt2",
+            "*gpt2 was parametrised with './model', but it is always tiny-gpt2.",
+        ),
+        ('@pytest.mark.hf_model(["./a", ""])', "hf_model", "*The hf_model marker of *test_a names no checkpoint."),
+    ],
+    ids=["indirect", "parameter", "both", "engines", "number", "bundled", "empty"],
+)
+def test_a_model_that_is_named_badly_fails_its_own_test(
+    bare_project: Project, above: str, arguments: str, said: str
+) -> None:
+    bare_project.write(f"import pytest\n\n{above}\ndef test_a({arguments}): pass\n\ndef test_other(): pass\n")
+
+    result = bare_project.run("--hfmodels-engines=torch")
+
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_a_unittest_test_takes_one_model(bare_project: Project) -> None:
+    bare_project.write("""
+import unittest
+
+import pytest
+
+@pytest.mark.hf_model(["./a", "./b"])
+class TestBot(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def own(self, hf_model):
+        self.bot = hf_model
+
+    def test_a(self): pass
 """)
 
     result = bare_project.run()
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        [
-            f"*{fixture} was parametrised with {value!r}, but its parameters are the plugin's own.",
-            "*hf_models.load(name)*",
-        ]
-    )
+    result.stdout.fnmatch_lines(["*TestBot::test_a names more than one model: ./a, ./b.", "*unittest.TestCase*"])
 
 
 @pytest.mark.usefixtures("both_engines")
@@ -255,14 +415,10 @@ def test_selected(gpt2): pass
 
 
 @pytest.fixture
-def limited(both_engines: None, bare_project: Project) -> Project:
-    """A project whose `hf_model` is a name only, so that engine limits show without an engine."""
+def limited(both_engines: None, named: Project) -> Project:
+    """A project whose models are names only, so that engine limits show without an engine."""
     del both_engines
-    bare_project.write(
-        "import pytest\n\n@pytest.fixture(scope='session')\ndef hf_model(request):\n    return request.param.engine\n",
-        "conftest.py",
-    )
-    return bare_project
+    return named
 
 
 LIMIT = """
@@ -276,7 +432,7 @@ def test_loss(hf_model):
 
 
 def test_a_known_limit_is_an_expected_failure_on_its_engine(limited: Project) -> None:
-    limited.write(LIMIT.format(raises="", body="assert hf_model == 'torch'"))
+    limited.write(LIMIT.format(raises="", body="assert hf_model.engine == 'torch'"))
 
     result = limited.run("-rx")
 
@@ -295,9 +451,9 @@ def test_a_limit_that_is_gone_fails(limited: Project) -> None:
 
 def test_a_limit_is_of_one_exception(limited: Project) -> None:
     body = "raise KeyError('other')"
-    limited.write(LIMIT.format(raises="", body=f"if hf_model == 'tensorflow': {body}"))
+    limited.write(LIMIT.format(raises="", body=f"if hf_model.engine == 'tensorflow': {body}"))
     other = limited.run()
-    limited.write(LIMIT.format(raises=", raises=KeyError", body=f"if hf_model == 'tensorflow': {body}"))
+    limited.write(LIMIT.format(raises=", raises=KeyError", body=f"if hf_model.engine == 'tensorflow': {body}"))
     named = limited.run()
 
     other.assert_outcomes(passed=1, failed=1)

@@ -119,7 +119,7 @@ def test_late_without_marker(request):
     result.stdout.fnmatch_lines(
         [
             "*::test_bot[[]torch[]] PASSED*",
-            "*::test_late_without_marker asked for hf_model, but it has no hf_model marker.",
+            "*::test_late_without_marker asks for hf_model, but nothing names its checkpoint.",
             "*Name the checkpoint on the test: @pytest.mark.hf_model(*",
         ]
     )
@@ -168,7 +168,7 @@ def test_without(request):
     result = project.run("--hfmodels-engines=torch")
 
     result.assert_outcomes(passed=5, skipped=1, failed=1)
-    result.stdout.fnmatch_lines(["*test_it.py::test_without asked for hf_model, but it has no hf_model marker."])
+    result.stdout.fnmatch_lines(["*test_it.py::test_without asks for hf_model, but nothing names its checkpoint."])
 
 
 def test_a_marker_passes_load_s_arguments(project: Project) -> None:

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-# The package ships no types.
-from tokenizers import ByteLevelBPETokenizer  # type: ignore[import-untyped]
+from tokenizers import ByteLevelBPETokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 

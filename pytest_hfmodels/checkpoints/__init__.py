@@ -13,7 +13,7 @@ from pytest_hfmodels.checkpoints.digests import (
     same_content,
     tokenizer_digest,
 )
-from pytest_hfmodels.checkpoints.folders import read_configuration
+from pytest_hfmodels.checkpoints.folders import model_card_tag, read_configuration
 from pytest_hfmodels.checkpoints.private_copy import fill_private_copy
 from pytest_hfmodels.checkpoints.weights import StoredTensor, read_weights, same_bytes, stored_headers
 
@@ -26,6 +26,7 @@ __all__ = [
     "config_digest",
     "file_stamp",
     "fill_private_copy",
+    "model_card_tag",
     "ordered_weights_digest",
     "overrides_text",
     "read_configuration",

@@ -43,6 +43,8 @@ def safe_folder(folder: Path) -> Path:
     if form is folders.SAFETENSORS and pickled is None:
         return folder
     sidecars = folders.read_sidecars(folder)
+    if card := folders.read_card(folder):
+        sidecars[folders.MODEL_CARD] = card
     target = cache_folder() / "converted" / _content_key([*files, *([pickled] if pickled else [])], sidecars)
     try:
         _convert(target, sidecars, files, pickled)

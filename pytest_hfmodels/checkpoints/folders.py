@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ TOKENIZER_FILES = (
     *("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "spm.model"),
     *("source.spm", "target.spm", "bpe.codes", "chat_template.jinja"),
+)
+# What a processor of images, sound and text is made from.
+PROCESSOR_FILES = (
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
+    "chat_template.json",
 )
 # The words of a published Transformer-XL. It is fetched and converted, never handed on.
 PICKLED_WORDS = "vocab.pkl"
@@ -48,8 +54,10 @@ class WeightFormat:
 
 SAFETENSORS = WeightFormat("model.safetensors")
 PICKLED = WeightFormat("pytorch_model.bin")
+MODEL_CARD = "README.md"
 # Everything but the weights.
-SIDECARS = (CONFIG, GENERATION_CONFIG, SAFETENSORS.index, *TOKENIZER_FILES)
+SIDECARS = (CONFIG, GENERATION_CONFIG, SAFETENSORS.index, *TOKENIZER_FILES, *PROCESSOR_FILES)
+_PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTILINE)
 
 
 def local_folder(name: str, rootdir: Path) -> Path:
@@ -169,6 +177,21 @@ def read_configuration(folder: Path) -> dict[str, Any]:
         CheckpointError: it is missing or damaged.
     """
     return read_json_object(folder / CONFIG)
+
+
+def read_card(folder: Path) -> bytes:
+    """Return the model card; empty if there is none that can be read, because nothing depends on it."""
+    try:
+        return read_sidecars(folder, (MODEL_CARD,)).get(MODEL_CARD, b"")
+    except CheckpointError:
+        return b""
+
+
+def model_card_tag(folder: Path) -> str:
+    """Return the `pipeline_tag` in the front matter of a folder's model card; empty if there is none."""
+    card = read_card(folder).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    found = _PIPELINE_TAG.search(card.split(b"\n---", 1)[0]) if card.startswith(b"---\n") else None
+    return "" if found is None else found[1].decode()
 
 
 def _read(path: Path) -> bytes:

@@ -82,7 +82,7 @@ def _fetch(repo_id: str, revision: str) -> Path:
     if folders.CONFIG not in names:
         raise CheckpointError(f"{where} has no {folders.CONFIG}.", hint="Name a repo that transformers can load.")
     form = folders.weight_format(names, where)
-    folder = _download(repo_id, revision, names & {*folders.SIDECARS, form.index})
+    folder = _download(repo_id, revision, names & {*folders.SIDECARS, form.index, folders.MODEL_CARD})
     # The weights come last, so that a snapshot with weights has all the rest.
     wanted = {form.single} if form.single in names else {*folders.shard_map(folder, form).values()}
     if folders.has_pickled_words(folder, names):

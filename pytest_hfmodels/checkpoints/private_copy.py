@@ -27,13 +27,16 @@ _OUTSIDE_FIELDS = re.compile(
 # Fields that hold the name of an implementation, or a Hub repo whose kernels would run.
 _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")
 _WORD = re.compile(r"\w+", re.ASCII)
-_READ_FIELDS = (folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json")
+_READ_FIELDS = (
+    *(folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json"),
+    *folders.PROCESSOR_FILES,
+)
 _CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
 _PARTS = ("vocab", "merges")  # transformers 5 takes the path of a file for either
 
 
 def fill_private_copy(folder: Path, target: Path) -> None:
-    """Put the config, the tokenizer files and the safetensors of `folder` into the empty folder `target`.
+    """Put the config, the files of the processor and the safetensors of `folder` into the empty folder `target`.
 
     Weights are linked, not copied. Fields that name code or files elsewhere are removed from JSON files.
 

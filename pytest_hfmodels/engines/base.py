@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 EngineName: TypeAlias = str
-Task = Literal["text-generation", "text-classification"]
+Task: TypeAlias = str  # by the Hub's name, see `tasks.TASKS`
 
 # Hold it while a model runs and while you change state that all threads share: warning filters
 # (`warnings.catch_warnings` is not thread-safe), log levels, random states, what is patched for a call.
@@ -87,4 +87,22 @@ class Classification:
 
     logits: FloatArray
     loss: float | None
+    hidden_states: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Every named output of one forward pass.
+
+    Args:
+        outputs: float64 or int64 arrays by their dotted path in upstream's output object, such as `logits` or
+            `text_model_output.pooler_output`; `output` where that object is itself a tensor. Caches and hidden states
+            are left out.
+        types: what is at each path: `tensor`, or the name of the class that holds others.
+        hidden_states: the embeddings' and each block's output, (B, L, C) or as the model has them; of an
+            encoder-decoder the encoder's first.
+    """
+
+    outputs: Mapping[str, FloatArray | IntArray]
+    types: Mapping[str, str]
     hidden_states: tuple[FloatArray, ...]

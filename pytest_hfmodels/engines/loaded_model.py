@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation
+from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation, Observation
 from pytest_hfmodels.engines.capture import resolved_settings
 from pytest_hfmodels.engines.generation_config import inherited_named
+from pytest_hfmodels.engines.observation import observation
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
 from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.foundation.errors import EngineError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     StoredTensors = Iterator[tuple[str, str, tuple[int, ...], memoryview]]
 
 
+# What `observe` asks of a model that takes it.
+_OF_OBSERVE = {"output_hidden_states": True, "use_cache": False}
 # Names of dtypes in digests: safetensors' own.
 DTYPES = {f"torch.{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)}
 DTYPES |= {"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"}
@@ -95,13 +98,30 @@ class LoadedModel(ABC):
         loss = None if output.loss is None else float(np.mean(self.floats(output.loss)))
         return Classification(self.class_logits(self.floats(output.logits)), loss, self._hidden(output))
 
+    def observe(self, inputs: Mapping[str, Any], **keywords: Any) -> Observation:
+        """Run the model once on named inputs and return every named output.
+
+        Args:
+            inputs: arrays, nested lists or tensors by the names of the model's `forward`: `input_ids` (B, L) int64,
+                `pixel_values` (B, 3, H, W) float, … Floats get the model's dtype.
+            keywords: of its `forward`, handed on as they are.
+        """
+        quiet = {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
+        with PROCESS_LOCK, self.running():
+            given = {name: self.input(value) for name, value in inputs.items()}
+            return observation(self.run(given, **{**quiet, **keywords}), self.array)
+
     @abstractmethod
     def tensor(self, values: Any) -> Any:
         """Return `values` (nested lists or an array) as a tensor of this engine."""
 
     @abstractmethod
-    def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        """Call upstream's model on tensors, without dropout."""
+    def input(self, value: Any) -> Any:
+        """Return an array, nested list or tensor as the model takes it; anything else as it is."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Any], **keywords: Any) -> Any:
+        """Call upstream's model on named tensors, without dropout."""
 
     @abstractmethod
     def floats(self, tensor: Any) -> FloatArray:
@@ -126,6 +146,15 @@ class LoadedModel(ABC):
     def integers(self, tensor: Any) -> IntArray:
         """Return a tensor as int64."""
         return self.floats(tensor).astype(np.int64)
+
+    def array(self, value: Any) -> FloatArray | IntArray | None:
+        """Return a tensor, an array or a number as float64 or int64; None for anything else."""
+        if isinstance(value, bool | int | float):
+            return np.asarray(value, np.float64) if isinstance(value, float) else np.asarray(value, np.int64)
+        kind = str(getattr(value, "dtype", ""))
+        if not kind or not hasattr(value, "shape"):
+            return None
+        return self.floats(value) if "float" in kind or "complex" in kind else self.integers(value)
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
         """Return labels as a tensor that the loss takes."""
@@ -156,19 +185,31 @@ class LoadedModel(ABC):
 
     def _run(self, ids: IntArray, mask: IntArray | None, **keywords: Any) -> Any:
         with PROCESS_LOCK, self.running():
-            return self.run(self.tensor(ids.astype(self.ids)), self._mask(mask), **keywords)
+            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
+            return self.run(given, **keywords, output_hidden_states=True)
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
-        if mask is None or "attention_mask" not in inspect.signature(getattr(self.model, self.call)).parameters:
+        if mask is None or "attention_mask" not in self._parameters():
             return {}
         return {"attention_mask": self.tensor(mask.astype(self.ids))}
 
+    def _takes(self, name: str) -> bool:
+        """Return whether the model's call takes a keyword; upstream's classes that take any know those of all."""
+        found = self._parameters()
+        others = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in found.values())
+        config = getattr(self.model, "config", None)
+        return name in found or (others and hasattr(config, name))
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(getattr(self.model, self.call)).parameters
+
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
-        return tuple(self.floats(state) for state in output.hidden_states or ())
+        names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
+        return tuple(self.floats(state) for name in names for state in getattr(output, name, None) or ())
 
     def _require_generation(self) -> None:
-        kind = str(getattr(self.model.config, "model_type", ""))
+        kind = str(getattr(getattr(self.model, "config", None), "model_type", ""))
         architecture = ARCHITECTURES.get(kind)
         if architecture is not None and self.engine in architecture.cannot_generate:
             raise EngineError(

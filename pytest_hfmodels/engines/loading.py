@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
 
-HEADS: dict[Task, str] = {"text-generation": "ForCausalLM", "text-classification": "ForSequenceClassification"}
-
 
 @dataclass(frozen=True)
 class Plan:

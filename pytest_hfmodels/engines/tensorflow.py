@@ -11,6 +11,7 @@ import numpy as np
 from pytest_hfmodels.checkpoints import read_weights
 from pytest_hfmodels.engines import loading, module_state, skeleton, upstream
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
+from pytest_hfmodels.engines.tasks import TASKS
 from pytest_hfmodels.foundation.errors import EngineError
 
 with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner says nothing about a test
@@ -50,10 +51,10 @@ def adopt(model: Any) -> TensorFlowModel:
 
 def _built(plan: loading.Plan) -> tuple[Any, list[str]]:
     transformers, config = plan.transformers, plan.config
-    auto = getattr(transformers, f"TFAutoModel{loading.HEADS[plan.task]}")
+    autos = [getattr(transformers, f"TF{name}", None) for name in TASKS[plan.task].auto]
     try:
-        model = auto.from_config(config)
-    except ValueError as error:
+        model = next(filter(None, autos)).from_config(config)
+    except (ValueError, StopIteration) as error:
         raise EngineError(
             f"transformers has no TensorFlow model for {plan.folder} (model_type {config.model_type!r}, {plan.task}).",
             hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
@@ -93,8 +94,15 @@ class TensorFlowModel(LoadedModel):
     def tensor(self, values: Any) -> Any:
         return tf.convert_to_tensor(values)
 
-    def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        return self.model({"input_ids": ids, **mask}, **keywords, output_hidden_states=True, training=False)
+    def input(self, value: Any) -> Any:
+        if not hasattr(value, "dtype") and not isinstance(value, list | tuple):
+            return value
+        tensor = tf.convert_to_tensor(value)
+        kind = tf.float32 if tensor.dtype.is_floating else self.ids if tensor.dtype.is_integer else tensor.dtype
+        return tf.cast(tensor, kind)
+
+    def run(self, inputs: Mapping[str, Any], **keywords: Any) -> Any:
+        return self.model(dict(inputs), **keywords, training=False)
 
     def floats(self, tensor: Any) -> FloatArray:
         return np.asarray(tensor).astype(np.float64)

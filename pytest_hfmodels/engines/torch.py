@@ -65,21 +65,29 @@ class TorchModel(LoadedModel):
     def tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(np.asarray(values), device=self._device)
 
-    def run(self, ids: Any, mask: dict[str, Any], **keywords: Any) -> Any:
-        return self.model(ids, **mask, **keywords, output_hidden_states=True)
+    def input(self, value: Any) -> Any:
+        if isinstance(value, list | tuple) and any(isinstance(entry, torch.Tensor) for entry in value):
+            return [self.input(entry) for entry in value]
+        if not isinstance(value, torch.Tensor | np.ndarray | list | tuple):
+            return value
+        tensor = value.to(self._device) if isinstance(value, torch.Tensor) else self.tensor(value)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+
+    def run(self, inputs: Mapping[str, Any], **keywords: Any) -> Any:
+        return self.model(**inputs, **keywords)
 
     def floats(self, tensor: Any) -> FloatArray:
-        array: FloatArray = tensor.detach().cpu().to(torch.float64).numpy()
+        real = torch.view_as_real(tensor) if torch.is_tensor(tensor) and tensor.is_complex() else tensor
+        array: FloatArray = torch.as_tensor(real).detach().cpu().to(torch.float64).numpy()
         return array
 
     def integers(self, tensor: Any) -> IntArray:
-        array: IntArray = tensor.detach().cpu().numpy().astype(np.int64)
+        array: IntArray = torch.as_tensor(tensor).detach().cpu().numpy().astype(np.int64)
         return array
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
         # Rows of floats have the model's dtype.
-        tensor = self.tensor(labels)
-        return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+        return self.input(labels)
 
     def running(self) -> Any:
         return inference_mode(self.model)
@@ -138,11 +146,17 @@ class TorchModel(LoadedModel):
 
     def environment(self) -> Mapping[str, str]:
         return {
-            "dtype": str(getattr(self.model, "dtype", torch.float32)).removeprefix("torch."),
-            "attention": str(getattr(self.model.config, "_attn_implementation", None) or "eager"),
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "attention": str(getattr(getattr(self.model, "config", None), "_attn_implementation", None) or "eager"),
             "device": self._device.type,
             "cpu": torch.backends.cpu.get_cpu_capability(),
         }
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        floating = (one.dtype for one in self.model.parameters() if one.is_floating_point())
+        own = getattr(self.model, "dtype", None) or next(floating, torch.float32)
+        return own if isinstance(own, torch.dtype) else torch.float32
 
     @property
     def _device(self) -> torch.device:

@@ -9,42 +9,76 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` through a temporary file beside it and `os.replace`.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` through a temporary file beside it and `os.replace`.
 
     Temporary files of earlier writers that were killed are removed.
 
     Args:
         path: the file; its folder is created if needed. An existing file keeps its permissions; a new one follows the
             umask.
-        text: UTF-8, line ends as they are.
+        content: bytes, or text to be kept in UTF-8, line ends as they are.
 
     Raises:
         OSError: the folder cannot be written, the disk is full, or `path` is a device or a pipe. An existing file
             stays unchanged.
     """
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
+    """Write files as `write_atomically` does, and none of them unless all can be written; None removes one.
+
+    All are complete on the disk before the first is replaced, in the order given: only a kill or a failing rename just
+    then leaves some of them as they were.
+
+    Raises:
+        OSError: see `write_atomically`.
+    """
+    written: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            if content is not None:
+                target, temporary = _temporary(path)
+                written[temporary] = target
+                _fill(temporary, target, content)
+        for temporary, target in written.items():
+            os.replace(temporary, target)  # noqa: PTH105
+        for path in (path for path, content in contents.items() if content is None):
+            path.unlink(missing_ok=True)
+    except BaseException:
+        for temporary in written:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
+def _temporary(path: Path) -> tuple[Path, Path]:
+    """Return the file that is meant, links followed, and a name for a temporary one beside it."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     target = Path(os.path.realpath(path))  # a symbolic link stays one; `resolve` fails on a looping one
     remove_leftovers(target)
-    temporary = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    return target, target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+
+
+def _fill(temporary: Path, target: Path, content: str | bytes) -> None:
+    """Write a temporary file to the disk, with the permissions of the target if there is one."""
     # Not `tempfile`, whose files only their owner can read. Here the kernel applies the umask, in every thread.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(temporary, target.stat().st_mode & 0o777)  # noqa: PTH101
-        os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        raise
+    with os.fdopen(handle, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    if target.exists():
+        os.chmod(temporary, target.stat().st_mode & 0o777)  # noqa: PTH101
 
 
 def write_report(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a test asks for, worked out at collection: one request per model fixture and engine."""
+"""What a test asks for, worked out at collection: an engine, and the model that `hf_model` hands out."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ if TYPE_CHECKING:
 BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
 TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
 MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
+REQUEST = "_hf_request"  # the fixture that the others build on; tests are parametrised by it alone
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model on an engine, as a parameter of a test.
+    """What a test runs on. Equal requests get the same model.
 
     Args:
-        fixture: the fixture that serves it.
-        checkpoint: as `ModelCache.load` takes it.
-        engine: which engine.
+        engine: which engine; the first segment of the test's id.
         engines_in_session: the engines that this test runs on in this session.
+        checkpoint: what `hf_model` hands out, as `ModelCache.load` takes it; empty if nothing names one.
         keywords: the other arguments of `ModelCache.load`.
     """
 
-    fixture: str
-    checkpoint: str
     engine: EngineName
     engines_in_session: tuple[EngineName, ...] = ("torch",)
+    checkpoint: str = ""
     keywords: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class UnavailableModel:
-    """The parameter of a test that gets no model, so that the test itself can say why.
+    """The request of a test that gets no model, so that the test itself can say why.
 
     Args:
         engine_id: what stands in the id for the engine.
-        problem: what is wrong with the marker, or None where no engine of the test is selected.
+        problem: what is wrong with its marker or parameter, or None where no engine of the test is selected.
     """
 
     engine_id: str
@@ -50,18 +49,14 @@ class UnavailableModel:
 
 def engine_segment(item: pytest.Item) -> str | None:
     """Return what our parametrisation put first in a test's id, or None for a test that it left alone."""
-    for value in getattr(getattr(item, "callspec", None), "params", {}).values():
-        if isinstance(value, ModelRequest):
-            return value.engine
-        if isinstance(value, UnavailableModel):
-            return value.engine_id
-    return None
+    request = _parameter(item)
+    return request.engine_id if isinstance(request, UnavailableModel) else getattr(request, "engine", None)
 
 
 def request_of(item: pytest.Item) -> ModelRequest | None:
-    """Return the request that our parametrisation gave a test, or None for a test without a model fixture."""
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    return next((value for value in params.values() if isinstance(value, ModelRequest)), None)
+    """Return the request of a test, or None for a test without a model fixture or without a model."""
+    request = _parameter(item)
+    return request if isinstance(request, ModelRequest) else None
 
 
 def uses_models(item: pytest.Item) -> bool:
@@ -72,3 +67,7 @@ def uses_models(item: pytest.Item) -> bool:
 def uses_snapshot(item: pytest.Item) -> bool:
     """Return whether a test compares with a model snapshot."""
     return "hf_snapshot" in getattr(item, "fixturenames", ())
+
+
+def _parameter(item: pytest.Item) -> Any:
+    return getattr(getattr(item, "callspec", None), "params", {}).get(REQUEST)

@@ -21,6 +21,7 @@ from pytest_hfmodels.kinds.generation.record import (
 )
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import register_kind
+from pytest_hfmodels.kinds.score.record import ScoredText, ScoredToken, ScoreRecord, observe_score
 
 __all__ = [
     "Beam",
@@ -37,8 +38,12 @@ __all__ = [
     "Prompt",
     "Provenance",
     "Record",
+    "ScoreRecord",
+    "ScoredText",
+    "ScoredToken",
     "Step",
     "observe_classification",
     "observe_generation",
+    "observe_score",
     "register_kind",
 ]

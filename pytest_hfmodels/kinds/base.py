@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_hfmodels.explain.explainer import Explainer
+    from pytest_hfmodels.kinds.arrays import Array
     from pytest_hfmodels.kinds.comparison import Comparison, Detail, Difference
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
@@ -34,6 +35,8 @@ class Record:
         checkpoint: the checkpoint; never fails by itself.
         effective: settings as the library resolved them; compared exactly.
         blocks: fingerprints of the forward pass; empty if there was none.
+        arrays: arrays by their names, which are stored and compared for every kind. Numbers beyond the first few stand
+            in a file beside the snapshot.
         live: what is not stored, with the model as `made_by` (`ModelRef`); None for a record from a file.
     """
 
@@ -42,6 +45,7 @@ class Record:
     checkpoint: CheckpointSeen
     effective: dict[str, Any] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
+    arrays: Mapping[str, Array] = field(default_factory=dict)
     live: Any = field(default=None, compare=False, repr=False)
 
 
@@ -108,19 +112,21 @@ class Kind(ABC, Generic[R]):
     """What is particular to a kind of record. Every method is pure; the defaults suit a record without a model.
 
     `name` is the snapshot's `kind`. `tolerant` names the tables, or `table.key`, whose numbers are compared within the
-    tolerance: in a rewritten file they keep their digits if they are still within it.
+    tolerance: in a rewritten file they keep their digits if they are still within it. `relative` is the part of the
+    tolerance that is added for each unit of a number's size: 0.1 allows a number of 50 to move by 6 tolerances.
     """
 
     name: ClassVar[str]
     tolerant: ClassVar[tuple[str, ...]] = ()
+    relative: ClassVar[float] = 0.0
 
     @abstractmethod
     def tables(self, record: R) -> dict[str, Any]:
-        """Return what a snapshot stores besides provenance, checkpoint and blocks: TOML's types, in order."""
+        """Return what a snapshot stores besides provenance, checkpoint, blocks and arrays: TOML's types, in order."""
 
     @abstractmethod
     def load(self, file: TomlFile, shared: Mapping[str, Any]) -> R:
-        """Return the record that `tables` stored; `shared` has its provenance, checkpoint and blocks.
+        """Return the record that `tables` stored; `shared` has its provenance, checkpoint, blocks and arrays.
 
         Raises:
             SnapshotError: a table is not what `tables` makes; `file.convert` and `file.error` name the line.
@@ -134,7 +140,7 @@ class Kind(ABC, Generic[R]):
     def texts(self, record: R) -> dict[str, str]:
         """Return the output as texts to read side by side, by their names; the most important one first."""
 
-    def numbers(self, recorded: R, observed: R) -> Iterable[tuple[str, int, float, float]]:
+    def numbers(self, recorded: R, observed: R) -> Iterable[tuple[str, int | None, float, float]]:
         """Return the numbers to compare within the tolerance: what, position, recorded, observed."""
         return ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,14 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
     if observed.kind != recorded.kind:
         difference = Difference("kind", "kind of record", recorded.kind, observed.kind)
         return Comparison(Verdict.CHANGED, (difference,), 0.0, tolerance, notes)
-    drift, numbers = _numbers(kind.numbers(recorded, observed), tolerance)
+    scaled = replace(tolerance, relative=tolerance.absolute * kind.relative)
+    drift, numbers = _numbers(kind.numbers(recorded, observed), scaled)
     found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
+    if recorded.arrays or observed.arrays:
+        from pytest_hfmodels.kinds.arrays import differences as of_arrays
+
+        moved, arrays = of_arrays(recorded.arrays, observed.arrays, scaled)
+        drift, found = moved if not moved <= drift else drift, [*found, *arrays]  # NaN stays
     differences = tuple(sorted(found, key=lambda difference: STAGES.index(difference.stage)))
     near_tie = kind.is_near_tie(recorded, observed, differences)
     return Comparison(_verdict(differences, near_tie=near_tie), differences, drift, tolerance, notes)
@@ -139,7 +145,9 @@ def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
 
 
-def _numbers(pairs: Iterable[tuple[str, int, float, float]], tolerance: Tolerance) -> tuple[float, list[Difference]]:
+def _numbers(
+    pairs: Iterable[tuple[str, int | None, float, float]], tolerance: Tolerance
+) -> tuple[float, list[Difference]]:
     """Return the largest drift, and the first number of each name that is beyond tolerance."""
     drift = 0.0
     first: dict[str, Difference] = {}

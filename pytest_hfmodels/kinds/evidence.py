@@ -48,7 +48,12 @@ class LiveModel(Protocol):
     """A model in memory that can be asked again, and be loaded once more in another way."""
 
     loaded: LoadedModel
-    tokenizer: Any
+    processor: Any | None
+
+    @property
+    def tokenizer(self) -> Any | None:
+        """Upstream's tokenizer, alone or in the processor; None without one."""
+        ...
 
     def again(self, **changes: Any) -> LoadedModel | None:
         """Load its checkpoint, optionally with another `dtype`, `attention` or more `overrides` of its configuration.
@@ -60,6 +65,10 @@ class LiveModel(Protocol):
 
     def fresh_tokenizer(self) -> Any | None:
         """Load the tokenizer again from its files; None if it has none."""
+        ...
+
+    def fresh_processor(self) -> Any | None:
+        """Load the processor again from its files; None if it has none."""
         ...
 
     def altered(self, *, weights: bool = True, vocabulary: bool = False) -> list[str]:

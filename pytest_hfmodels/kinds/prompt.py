@@ -33,6 +33,20 @@ def require_text(text: object, what: str) -> str:
     return text
 
 
+def require_tokenizer(tokenizer: object, checkpoint: str) -> None:
+    """Refuse text for a checkpoint without a tokenizer.
+
+    Raises:
+        EngineError: naming the checkpoint.
+    """
+    if tokenizer is None:
+        raise EngineError(
+            f"{checkpoint} has no tokenizer, so it takes no text.",
+            hint="Save one beside the model: tokenizer.save_pretrained(folder). Or give the model's own inputs to "
+            "hf_model.observe(…).",
+        )
+
+
 def require_ids(ids: object, vocabulary: int | None) -> tuple[int, ...]:
     """Return the token ids of one prompt.
 

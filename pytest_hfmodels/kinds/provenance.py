@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
 
 
+# Numbers of two environments that differ in these are never mixed in a file.
+COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
+
+
 @dataclass(frozen=True)
 class Provenance:
     """The environment that made a record.
@@ -34,6 +38,10 @@ class Provenance:
     device: str
     cpu: str
     versions: dict[str, str]
+
+    def computed_alike(self, other: Provenance) -> bool:
+        """Return whether engine, implementation, dtype, attention and device are the same."""
+        return all(getattr(self, name) == getattr(other, name) for name in COMPUTED_BY)
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:

@@ -11,9 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import Digests, config_digest, ordered_weights_digest
+from pytest_hfmodels.checkpoints import Digests, config_digest, ordered_weights_digest, tokenizer_digest
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.availability import installed
+from pytest_hfmodels.models.fingerprint import tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,13 +26,14 @@ _CONFIG, _GENERATION_CONFIG = "config.json", "generation_config.json"
 _OF_THE_LOAD = frozenset({"transformers_version", "dtype", "torch_dtype", "attn_implementation"})
 
 
-def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
+def digests(loaded: LoadedModel, processor: Any) -> tuple[Digests, str]:
     """Return the digests of a model that the user loaded, and the plain digest of its weights.
 
     Names, dtypes and shapes of weights depend on the release, so the weights' digest includes them. The configuration
     gets a digest for this release, and also its folder's digest if it equals the folder's configuration.
     """
     layout: list[list[object]] = []
+    tokenizer = tokenizer_of(processor)
 
     def with_layout() -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
         for name, dtype, shape, raw in loaded.weights():
@@ -42,13 +44,14 @@ def digests(loaded: LoadedModel, tokenizer: Any) -> tuple[Digests, str]:
     found = Digests(
         weights=f"{weights} of {len(layout)} tensors {_digest(layout)[7:15]}",
         config=_config_digest(loaded.model),
-        tokenizer=_digest(sorted(tokenizer.get_vocab().items())),
+        tokenizer=tokenizer_digest({}) if tokenizer is None else _digest(sorted(tokenizer.get_vocab().items())),
     )
     return found, weights
 
 
 def _config_digest(model: Any) -> str:
-    values = [_model_fields(one) for one in (model.config, getattr(model, "generation_config", None))]
+    config = getattr(model, "config", None)
+    values = [_model_fields(one) for one in (config, getattr(model, "generation_config", None))]
     of_release = f"{_digest(values)} of transformers {installed('transformers')}"
     found = _folder_configs(model)
     return of_release if found is None else f"{config_digest(*found)} of {_CONFIG}, {of_release}"
@@ -56,7 +59,8 @@ def _config_digest(model: Any) -> str:
 
 def _folder_configs(model: Any) -> tuple[Mapping[str, Any], Mapping[str, Any] | None] | None:
     """Return config.json and generation_config.json of a model's folder, if the model's configuration equals them."""
-    config, generation = model.config, getattr(model, "generation_config", None)
+    config: Any = getattr(model, "config", None)
+    generation = getattr(model, "generation_config", None)
     try:
         folder = _folder(config)
         if folder is None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.engines import Task, architectures
+from pytest_hfmodels.checkpoints import model_card_tag, read_configuration
+from pytest_hfmodels.engines import architectures, tasks
 from pytest_hfmodels.engines.availability import engine_of
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pytest_hfmodels.checkpoints import Checkpoint
-    from pytest_hfmodels.engines import EngineName
+    from pytest_hfmodels.engines import EngineName, Task
 
 _KNOWN = {
-    "task": get_args(Task),
     "dtype": (None, "float32", "float64", "float16", "bfloat16"),
     "head": ("trained", "fixed"),
 }
@@ -54,7 +53,7 @@ def checkpoint_name(checkpoint: object) -> str:
 
 
 def require_known(**arguments: object) -> None:
-    """Refuse an unknown task, dtype or head with an `OptionError`."""
+    """Refuse an unknown dtype or head with an `OptionError`."""
     for name, value in arguments.items():
         if value not in _KNOWN[name]:
             known = ", ".join(word for word in _KNOWN[name] if word)
@@ -87,16 +86,9 @@ def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:
             f"adopt() takes a torch or a Keras model, not {own}.",
             hint="Pass the model object that has .generate or the classifier's forward.",
         )
-    if not hasattr(getattr(model, "config", None), "to_dict"):
+    if tokenizer is not None and not callable(tokenizer):
         raise EngineError(
-            f"adopt() takes a model with upstream's interface, and {own} has no configuration.",
-            hint="Pass the transformers model itself (or PEFT's wrapper), whose .config is a PretrainedConfig.",
-        )
-    if getattr(model.config, "is_encoder_decoder", False):
-        raise EngineError(f"{own} is an encoder-decoder and cannot be adopted.", hint=architectures.SUPPORTED)
-    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
-        raise EngineError(
-            f"adopt() needs the model's tokenizer, not {'None' if tokenizer is None else type(tokenizer).__name__}.",
+            f"adopt() takes the model's tokenizer or processor, or None, not {type(tokenizer).__name__}.",
             hint="Pass it second: hf_models.adopt(model, AutoTokenizer.from_pretrained(…)).",
         )
     if name is not None and (not isinstance(name, str) or not name.strip()):
@@ -111,22 +103,27 @@ def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:
 
 
 def infer_task(checkpoint: Checkpoint) -> Task:
-    """Return what the checkpoint's configuration says it was made for (`architectures`).
+    """Return what the checkpoint was made for: its configuration says it (`architectures`), or its model card.
 
     Raises:
-        CheckpointError: it says so in no list of names.
+        CheckpointError: the configuration says it in no list of names.
     """
-    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
-    names = config.get("architectures") or []
+    names = read_configuration(checkpoint.folder).get("architectures") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(
             f"Checkpoint {checkpoint.name!r}: architectures in its config.json "
             f"is no list of class names: {names!r:.60}.",
             hint='Write it as in ["GPT2LMHeadModel"], or name the task: task="text-generation".',
         )
-    return task_of(names)
+    return architectures.infer_task(checkpoint.folder, model_card_tag(checkpoint.folder))
 
 
-def task_of(names: Sequence[str]) -> Task:
-    """Return the task of classes: classification if a name says so."""
-    return "text-classification" if any("SequenceClassification" in name for name in names) else "text-generation"
+def task_of(model: Any) -> Task:
+    """Return the task of a model that the user loaded: its class says it, or that of the model in a wrapper."""
+    config: Any = getattr(model, "config", None)
+    fields = config.to_dict() if hasattr(config, "to_dict") else {}
+    own = [type(model).__name__]
+    if not type(model).__module__.startswith("transformers."):
+        own += architectures.class_names(fields)
+    said = next((task for name in own if (task := tasks.of_class(name, fields)) is not None), None)
+    return said or ("text-generation" if len(own) == 1 and hasattr(model, "generate") else "feature-extraction")

@@ -15,6 +15,7 @@ from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, ordered_weights_
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
+from pytest_hfmodels.engines.tasks import canonical
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.cached_model import CachedModel
@@ -88,7 +89,8 @@ class ModelCache:
 
         Args:
             checkpoint: a bundled name (`tiny-gpt2`), a folder (`./models/bot`, or any path object), or a hub id.
-            task: `text-generation` or `text-classification`; None takes what the configuration says.
+            task: by the Hub's name, such as `text-classification` (see `engines.tasks`); None takes what the class that
+                the configuration names says, or else the model card's `pipeline_tag`.
             engine: `torch`, `tensorflow` or a registered one.
             revision: the full commit of a hub checkpoint.
             digest: the expected digest of the weights.
@@ -108,10 +110,10 @@ class ModelCache:
         """
         name = arguments.checkpoint_name(checkpoint)
         described(engine)
+        task = None if task is None else canonical(task)
         arguments.require_known(dtype=dtype, head=head)
         arguments.require_options(pin, unused, overrides, revision=revision, digest=digest, attention=attention)
         found = self._resolve((name, revision, digest))
-        arguments.require_known(task=arguments.infer_task(found) if task is None else task)
         options = LoadOptions(
             dtype=dtype or ("float32" if pin else None),
             attention=attention or ("eager" if pin else None),
@@ -126,22 +128,21 @@ class ModelCache:
             self._requested(request)
         return HFModel(lambda: self._requested(request))
 
-    def adopt(self, model: Any, tokenizer: Any, *, name: str | None = None, task: Task | None = None) -> HFModel:
+    def adopt(self, model: Any, tokenizer: Any = None, *, name: str | None = None, task: Task | None = None) -> HFModel:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model with upstream's interface.
-            tokenizer: its tokenizer.
+            model: a torch or Keras model. Without upstream's interface it can only be observed.
+            tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
-            task: None takes `text-classification` for a class that says so, else `text-generation`.
+            task: None takes what its class says.
 
         Raises:
-            EngineError: it is neither a torch nor a Keras model, or lacks a configuration, weights or a tokenizer.
+            EngineError: it is neither a torch nor a Keras model, or lacks weights.
             OptionError: the task or the name is none.
         """
         own = type(model).__name__
-        kind: Task = arguments.task_of([own]) if task is None else task
-        arguments.require_known(task=kind)
+        kind: Task = arguments.task_of(model) if task is None else canonical(task)
         engine = arguments.require_adoptable(model, tokenizer, name)
         with PROCESS_LOCK:
             loaded = self._engine(engine).adopt(model)
@@ -219,12 +220,12 @@ class ModelCache:
     def _loaded(self, request: _Request, found: Checkpoint) -> CachedModel:
         self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
         task, options, engine = request.task, request.options, self._engine(request.engine)
-        from pytest_hfmodels.models.tokenizer import load_tokenizer  # uses transformers as the engine has imported it
+        from pytest_hfmodels.models.processor import load_processor  # uses transformers as the engine has imported it
 
         named = request.named  # not the request: a model must not keep its handle
         loaded = engine.load(found.folder, task, options)
-        tokenizer = load_tokenizer(found, options.implementation)
-        before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
+        processor = load_processor(found, options.implementation)
+        before = Fingerprint.of(loaded, processor, with_weights=True, with_vocabulary=True)
 
         def load(**changes: Any) -> engines.LoadedModel | None:
             own = changes.pop("fields", options.overrides)
@@ -235,11 +236,11 @@ class ModelCache:
 
         def again() -> Any | None:
             with PROCESS_LOCK:
-                return load_tokenizer(found, options.implementation) if self._resolve(named) is found else None
+                return load_processor(found, options.implementation) if self._resolve(named) is found else None
 
         self.loads += 1
         recorded = replace(found, overrides=overrides_text(options.overrides))
-        return CachedModel(recorded, task, loaded, tokenizer, before, load=load, load_tokenizer=again)
+        return CachedModel(recorded, task, loaded, processor, before, load=load, load_processor=again)
 
     def _engine(self, name: EngineName) -> EngineModule:
         return engines.engine(name, with_tensorflow=self._with_tensorflow)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import ordered_weights_digest
 from pytest_hfmodels.kinds.evidence import IN_PLACE
-from pytest_hfmodels.models.fingerprint import Fingerprint
+from pytest_hfmodels.models.fingerprint import Fingerprint, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,11 @@ class CachedModel:
         checkpoint: what it was loaded from, or describes it.
         task: what for.
         loaded: the engine's side.
-        tokenizer: upstream's.
+        processor: upstream's: a tokenizer, an image processor, a feature extractor or a joint one; None without any.
         original: its state when it was loaded or adopted.
         load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if the
             user loaded the model.
-        load_tokenizer: the same for the tokenizer, without options.
+        load_processor: the same for the processor, without options.
         requested: whether the running test has requested it.
         handed_out: whether a test may hold upstream's own objects, and change them without a request.
         distrusted: whether an explanation found a change that is not looked for after each test.
@@ -41,10 +41,10 @@ class CachedModel:
     checkpoint: Checkpoint
     task: Task
     loaded: LoadedModel
-    tokenizer: Any
+    processor: Any | None
     original: Fingerprint
     load: Callable[..., LoadedModel | None] | None = None
-    load_tokenizer: Callable[[], Any | None] | None = None
+    load_processor: Callable[[], Any | None] | None = None
     requested: bool = True
     handed_out: bool = False
     distrusted: bool = False
@@ -56,6 +56,11 @@ class CachedModel:
     def __post_init__(self) -> None:
         """Remember its state."""
         self._before = self.original
+
+    @property
+    def tokenizer(self) -> Any | None:
+        """Upstream's tokenizer, alone or in the processor; None without one."""
+        return tokenizer_of(self.processor)
 
     @property
     def adopted(self) -> bool:
@@ -81,7 +86,11 @@ class CachedModel:
 
     def fresh_tokenizer(self) -> Any | None:
         """See `LiveModel.fresh_tokenizer`."""
-        return None if self.load_tokenizer is None else self.load_tokenizer()
+        return tokenizer_of(self.fresh_processor())
+
+    def fresh_processor(self) -> Any | None:
+        """See `LiveModel.fresh_processor`."""
+        return None if self.load_processor is None else self.load_processor()
 
     def release_others(self) -> None:
         """Release the models that were loaded to explain a difference."""

@@ -40,14 +40,16 @@ class Fingerprint:
 
     @classmethod
     def of(
-        cls, loaded: LoadedModel, tokenizer: Any, *, with_weights: bool, with_vocabulary: bool = False
+        cls, loaded: LoadedModel, processor: Any, *, with_weights: bool, with_vocabulary: bool = False
     ) -> Fingerprint:
-        """Take the fingerprint of a model and its tokenizer."""
+        """Take the fingerprint of a model and its processor."""
+        tokenizer = tokenizer_of(processor)
         with PROCESS_LOCK:  # a call in another thread may have patched the model
             parts = {
                 **_settings("config", getattr(loaded.model, "config", None)),
                 **_settings("generation_config", getattr(loaded.model, "generation_config", None)),
                 **_tokenizer(tokenizer),
+                **_processor(processor),
                 **loaded.modes(),
             }
             buffers = ordered_weights_digest(loaded.unsaved_buffers()) if with_weights else None
@@ -65,6 +67,11 @@ class Fingerprint:
         if not found and (_differ(self.weights, now.weights) or _differ(self.buffers, now.buffers)):
             found.append(IN_PLACE)
         return found
+
+
+def tokenizer_of(processor: Any) -> Any | None:
+    """Return the tokenizer of a processor, or that it is; None if it has none."""
+    return processor if hasattr(processor, "get_vocab") else getattr(processor, "tokenizer", None)
 
 
 _ABSENT = "(absent)"
@@ -85,6 +92,16 @@ def _settings(prefix: str, config: Any) -> dict[str, object]:
     values = {**config.to_dict(), **{name: kernel for name, kernel in kernels.items() if kernel is not None}}
     # As JSON text: values may be nested lists that a test mutates in place.
     return {f"{prefix}.{name}": json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
+
+
+def _processor(processor: Any) -> dict[str, object]:
+    """Return the settings of image processors and feature extractors."""
+    found: dict[str, object] = {}
+    for name in ("image_processor", "feature_extractor", "video_processor", ""):
+        part = getattr(processor, name, None) if name else processor
+        if part is not None and tokenizer_of(part) is None and hasattr(part, "to_dict"):
+            found |= _settings(name or "processor", part)
+    return found
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, object]:

@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, observe_classification, observe_generation
+from pytest_hfmodels.kinds import (
+    ClassificationRecord,
+    GenerationRecord,
+    ScoreRecord,
+    observe_classification,
+    observe_generation,
+    observe_score,
+)
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, vocabulary_size
+from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
 
 if TYPE_CHECKING:
@@ -39,8 +46,13 @@ class HFModel:
 
     @property
     def tokenizer(self) -> Any:
-        """Upstream's tokenizer."""
+        """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
+
+    @property
+    def processor(self) -> Any:
+        """Upstream's processor: tokenizer, image processor, feature extractor or a joint one; None without any."""
+        return self._hand_out().processor
 
     @property
     def config(self) -> Any:
@@ -59,7 +71,7 @@ class HFModel:
 
     @property
     def task(self) -> Task:
-        """`text-generation` or `text-classification`."""
+        """By the Hub's name, such as `text-generation`."""
         return self._fetch().task
 
     @property
@@ -87,6 +99,7 @@ class HFModel:
                 setting, or the model is no language model.
         """
         entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         require_recordable(settings)
         with unknown_named(entry.loaded.model, settings):
             return observe_generation(
@@ -151,9 +164,24 @@ class HFModel:
         """
         self._require_task("text-classification", "classify")
         entry = self._fetch()
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         return observe_classification(
             entry.checkpoint, entry.loaded, entry.tokenizer, texts, labels, problem_type, origin=entry
         )
+
+    def score(self, texts: Any) -> ScoreRecord:
+        """Return the log-probability of each token of given texts, without a search.
+
+        Args:
+            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
+                may stand for a text. The first token of a text has nothing before it and is not scored.
+
+        Raises:
+            EngineError: the model is no language model, or there is nothing to score.
+        """
+        self._require_task("text-generation", "score")
+        entry = self._fetch()
+        return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def __repr__(self) -> str:
         return f"<HFModel {self._fetch().describe()}>"
@@ -180,10 +208,10 @@ class HFModel:
                 f"{method}() needs a language model, but {self.checkpoint.name} is a classifier ({name}).",
                 hint="Use classify().",
             )
-        own = "classify()" if task == "text-generation" else "generate()"
+        own = {"text-generation": "Use generate(), or load", "text-classification": "Use classify(), or load"}
         raise EngineError(
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
-            hint=f'Use {own}, or load it with task="{task}".',
+            hint=f'{own.get(self.task, "Load")} it with task="{task}".',
         )
 
 

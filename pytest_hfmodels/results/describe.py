@@ -130,10 +130,10 @@ def place(difference: Difference) -> str:
 
 def _difference(found: Difference, recorded: Record | None, observed: Record) -> Difference:
     """Return a difference with its values in words, or as numbers where they are compared as such."""
-    detail = None
-    if found.stage == "text":
+    detail = found.detail
+    if detail is None and found.stage == "text":
         detail = _passages(found.recorded, found.observed)
-    elif recorded is not None and found.stage != "kind":
+    elif detail is None and recorded is not None and found.stage != "kind":
         detail = kind_of(recorded).detail(found, recorded, observed)
     focus = found.position if found.stage == "prompt" else None
     values = [

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
-from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
-from pytest_hfmodels.snapshots.format import parse
+from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import LEDGER, why_not_written
+from pytest_hfmodels.snapshots.location import LEDGER, beside, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -86,12 +86,12 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
                 hint="Run that test again, and accept what it says then.",
             )
     if variation is None:
-        contents = {project.root / pending.compared: pending.content(project.root) for pending in chosen}
+        contents = {project.root / pending.compared: _new(project, pending) for pending in chosen}
     else:
         contents = _varied(project, chosen, variation)
     _require_text(contents)
     # Skip what an earlier accept wrote before it was killed.
-    contents = {path: text for path, text in contents.items() if not (path.exists() and _text(path) == text)}
+    contents = {path: files for path, files in contents.items() if not _is_written(path, files)}
     _write_all(contents)
     for pending in chosen:
         project.pending.delete(pending.snapshot)
@@ -138,9 +138,19 @@ def refusal(project: Project, pending: Pending) -> SnapshotError | None:
     return None
 
 
-def _require_text(contents: Mapping[Path, str]) -> None:
+def _new(project: Project, pending: Pending) -> Files:
+    return Files(pending.content(project.root), project.pending.arrays(pending))
+
+
+def _is_written(path: Path, files: Files) -> bool:
+    arrays = beside(path).read_bytes() if beside(path).exists() else None
+    return path.exists() and _text(path) == files.text and arrays == files.arrays
+
+
+def _require_text(contents: Mapping[Path, Files]) -> None:
     """Refuse what no file in UTF-8 can hold: a record that was made by hand may say anything."""
-    for path, text in contents.items():
+    for path, files in contents.items():
+        text = files.text
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -165,7 +175,7 @@ def reject(project: Project, chosen: Sequence[Pending]) -> None:
             )
 
 
-def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, str]:
+def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -> dict[Path, Files]:
     if len(variation.name) > _LONGEST:
         raise LedgerError(
             f"The variant's name is too long for a folder's: it has {len(variation.name)} characters.",
@@ -176,8 +186,8 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
     if reason is not None:
         raise LedgerError(f"{relpath(ledger)} was not written: {reason}.", hint="Remove the link.")
     entry = f"variants/{variation.name}"
-    variants: dict[Path, str] = {}
-    bases: dict[Path, str] = {}
+    variants: dict[Path, Files] = {}
+    bases: dict[Path, Files] = {}
     for pending in chosen:
         if pending.entry is not None:
             raise LedgerError(
@@ -191,11 +201,12 @@ def _varied(project: Project, chosen: Sequence[Pending], variation: Variation) -
             )
         base = project.root / pending.snapshot
         variant = project.snapshots / entry / relpath(base, project.snapshots)
-        variants[variant] = _variant_text(project, pending, variant, variation)
+        text, new = _variant_text(project, pending, variant, variation), _new(project, pending)
+        variants[variant] = Files(text, new.arrays if variation.keeps == "new" else _old_arrays(text, base, variant))
         if variation.keeps == "old":
-            bases[base] = pending.content(project.root)
+            bases[base] = new
     # In this order: if it is killed, the ledger already names the variants, and no base has lost its old output.
-    return {ledger: _with_entry(ledger, variation, entry, chosen), **variants, **bases}
+    return {ledger: Files(_with_entry(ledger, variation, entry, chosen)), **variants, **bases}
 
 
 def _variant_text(project: Project, pending: Pending, variant: Path, variation: Variation) -> str:
@@ -219,6 +230,17 @@ def _variant_text(project: Project, pending: Pending, variant: Path, variation: 
     if reason is not None:
         raise LedgerError(f"{relpath(variant)} was not written: {reason}.", hint="Choose another name.")
     return kept
+
+
+def _old_arrays(text: str, base: Path, variant: Path) -> bytes | None:
+    """Return the array file of the old output: beside the base, or where an earlier accept has written it already."""
+    values = parse(text, base)
+    try:
+        return read_arrays(values, base)
+    except SnapshotError:
+        if not beside(variant).exists():
+            raise
+        return read_arrays(values, variant)
 
 
 def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[Pending]) -> str:
@@ -291,10 +313,10 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
     return version
 
 
-def _write_all(contents: Mapping[Path, str]) -> None:
-    for number, (path, text) in enumerate(contents.items()):
+def _write_all(contents: Mapping[Path, Files]) -> None:
+    for number, (path, files) in enumerate(contents.items()):
         try:
-            write_atomically(path, text)
+            write_together({beside(path): files.arrays, path: files.text})
         except OSError as error:
             written = "No file was written" if not number else f"{number} of {len(contents)} files were written"
             raise SnapshotError(

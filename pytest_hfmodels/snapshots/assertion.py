@@ -348,7 +348,9 @@ class HFSnapshot:
             cause=found.cause,
             why=() if found.explanation is None else _why(found.explanation),
         )
-        return replace(found, pending=pending, saved=folder is not None and folder.save(pending))
+        return replace(
+            found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)
+        )
 
     def _named(self, path: Path) -> str:
         return PurePath(relpath(path, self.item.config.rootpath)).as_posix()

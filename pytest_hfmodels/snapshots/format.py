@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from pytest_hfmodels.engines.availability import ENGINES, described
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.foundation.files import read_bytes
+from pytest_hfmodels.kinds.arrays import array_file, array_tables, beside_arrays, inline_array, is_recordable
 from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
-from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
+from pytest_hfmodels.kinds.provenance import COMPUTED_BY, CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import KINDS, kind_named, kind_of
-from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, snapshot_hint
+from pytest_hfmodels.snapshots.location import beside
+from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, restore_command, snapshot_hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pytest_hfmodels.kinds.arrays import Array
     from pytest_hfmodels.kinds.base import Record
 
 FORMAT = 1
+LARGEST_ARRAYS = 512 << 20  # bytes of the file beside a snapshot
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
-_COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
 _BLOCKS = ["block", "mean", "rms", "probe"]
 
 
@@ -46,6 +52,19 @@ class _Forward(msgspec.Struct):
     normalized: list[tuple[float, float, float, float, float]] | None = None  # files of earlier versions have none
 
 
+class _Array(msgspec.Struct):
+    name: str
+    dtype: str
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    norm: float
+    projection: float
+    values: list[Any] | None = None
+
+
+class _ArrayFile(msgspec.Struct):
+    sha256: str
+
+
 class _Shared(msgspec.Struct):
     """What every kind stores."""
 
@@ -53,27 +72,65 @@ class _Shared(msgspec.Struct):
     provenance: _Provenance
     checkpoint: dict[str, Any]
     forward: _Forward
+    array_file: _ArrayFile | None = None
+    arrays: list[_Array] = []
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
     """Read a snapshot; None if there is none. Raises as `load`, or if it cannot be read."""
     file = read_toml(path, hint=snapshot_hint(path))
-    return None if file is None else Snapshot(file, _record(file))
+    return None if file is None else Snapshot(file, _record(file, read_arrays(file.values, path)))
 
 
-def load(text: str, path: Path) -> Record:
-    """Return the record in the text of a snapshot.
+def array_digest(values: Mapping[str, Any]) -> str | None:
+    """Return the digest of the array file that a parsed snapshot names, or None if it names none."""
+    table = values.get("array_file")
+    found = table.get("sha256") if isinstance(table, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def read_arrays(values: Mapping[str, Any], path: Path) -> bytes | None:
+    """Return the content of the array file beside a snapshot, or None if the snapshot names none.
+
+    Args:
+        values: the parsed snapshot.
+        path: of the snapshot.
+
+    Raises:
+        SnapshotError: the file is not there, cannot be read, or is not the one that the snapshot names.
+    """
+    wanted, file = array_digest(values), beside(path)
+    if wanted is None:
+        return None
+    try:
+        content = read_bytes(file, largest=LARGEST_ARRAYS)
+    except OSError as error:
+        what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+        raise SnapshotError(f"{file}, the array file of {path.name}, {what}.", hint=_restore_both(path)) from error
+    if sha256(content).hexdigest() != wanted:
+        what = "is not the one that was recorded with it: one of the two is older, or was edited"
+        raise SnapshotError(f"{file}, the array file of {path.name}, {what}.", hint=_restore_both(path))
+    return content
+
+
+def _restore_both(path: Path) -> str:
+    both = f"{restore_command(path)} && {restore_command(beside(path))}"
+    return f"Delete both and record them again (pytest --snapshot-update), or restore both: {both}"
+
+
+def load(text: str, path: Path, arrays: bytes | None = None) -> Record:
+    """Return the record in the text of a snapshot, with the content of its array file if the arrays are compared.
 
     Raises:
         SnapshotError: it is not TOML, has a newer format, or is not a valid record; with file and line.
     """
-    return parse_snapshot(text, path).record
+    return parse_snapshot(text, path, arrays).record
 
 
-def parse_snapshot(text: str, path: Path) -> Snapshot:
+def parse_snapshot(text: str, path: Path, arrays: bytes | None = None) -> Snapshot:
     """Return a text as the snapshot that it is; see `load`."""
     file = parse_toml(text, path, hint=snapshot_hint(path))
-    return Snapshot(file, _record(file))
+    return Snapshot(file, _record(file, arrays))
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:
@@ -81,7 +138,7 @@ def parse(text: str, path: Path) -> dict[str, Any]:
     return parse_toml(text, path, hint=snapshot_hint(path)).values
 
 
-def _record(file: TomlFile) -> Record:
+def _record(file: TomlFile, arrays: bytes | None) -> Record:
     found = file.values.get("format")
     if found != FORMAT:
         raise file.error(
@@ -102,13 +159,27 @@ def _record(file: TomlFile) -> Record:
         "provenance": _load_provenance(file, tables.provenance),
         "checkpoint": _load_checkpoint(file, tables.checkpoint),
         "blocks": _load_blocks(file, tables.forward),
+        "arrays": _load_arrays(file, tables, arrays),
     }
     record: Record = kind.load(file, shared)
     return record
 
 
+@dataclass(frozen=True)
+class Files:
+    """What a snapshot is on disk: the text of its TOML file, and the array file beside it, or None without one."""
+
+    text: str
+    arrays: bytes | None = None
+
+
 def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any = None) -> str:
-    """Return the text of a snapshot file.
+    """Return the text of a snapshot file; see `files`."""
+    return files(record, earlier=earlier, keep=keep).text
+
+
+def files(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any = None) -> Files:
+    """Return what a snapshot is on disk.
 
     Args:
         record: what to write.
@@ -119,7 +190,7 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
-    kind, own = kind_of(record), asdict(record.provenance)
+    kind, own, arrays = kind_of(record), asdict(record.provenance), array_file(record.arrays)
     versions = own.pop("versions")
     tables = {
         "format": FORMAT,
@@ -127,16 +198,18 @@ def dump(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any 
         "provenance": {"recorded_with": own, "versions": dict(versions)},
         "checkpoint": {name: value for name, value in asdict(record.checkpoint).items() if value not in (None, "")},
         **kind.tables(record),
+        **({} if arrays is None else {"array_file": {"sha256": sha256(arrays).hexdigest()}}),
+        **({"arrays": array_tables(record.arrays)} if record.arrays else {}),
         "forward": _forward(record.blocks),
     }
     if earlier is not None and keep is not None and _computed_alike(earlier, tables):
-        for name in (*kind.tolerant, "forward"):
+        for name in (*kind.tolerant, "arrays", "forward"):
             _keep_digits_of(tables, earlier, name.split("."), keep)
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
     for name, value in tables.items():
         document.add(name, _item(value))
-    return tomlkit.dumps(document)
+    return Files(tomlkit.dumps(document), arrays)
 
 
 def _keep_digits_of(now: dict[str, Any], earlier: Mapping[str, Any], path: Sequence[str], keep: Any) -> None:
@@ -164,7 +237,7 @@ def keep_digits(earlier: Any, now: Any, keep: Any) -> Any:
 def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether two files were computed with the same engine, dtype, attention, device and implementation."""
     sides = [tables.get("provenance", {}).get("recorded_with", {}) for tables in (earlier, now)]
-    return all(sides[0].get(name) == sides[1].get(name) for name in _COMPUTED_BY)
+    return all(sides[0].get(name) == sides[1].get(name) for name in COMPUTED_BY)
 
 
 def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
@@ -198,6 +271,34 @@ def _load_blocks(file: TomlFile, forward: _Forward) -> tuple[Block, ...]:
         what = f"the number of rows, {len(normalized)}, is not the number of blocks, {len(rows)}"
         raise file.error(what, "forward", "normalized")
     return tuple(replace(Block(*row), normalized=more) for row, more in zip(rows, normalized, strict=True))
+
+
+def _load_arrays(file: TomlFile, tables: _Shared, content: bytes | None) -> dict[str, Array]:
+    def read() -> bytes:
+        if content is None:
+            raise SnapshotError(f"{file.path}: its array file was not read.", hint="Run the test again.")
+        return content
+
+    for number, table in enumerate(tables.arrays):
+        if not is_recordable(table.dtype):
+            raise file.error(f"no snapshot holds the dtype {table.dtype!r}", "arrays", str(number), "dtype")
+    outside = [table for table in tables.arrays if table.values is None]
+    if (tables.array_file is None) == bool(outside):
+        raise file.error("it names an array file if and only if an array has no `values`", "arrays")
+    if len({table.name for table in tables.arrays}) < len(tables.arrays):
+        raise file.error("two arrays have one name", "arrays")
+    described = [(table.name, table.dtype, table.shape, table.norm, table.projection) for table in outside]
+    found = dict(beside_arrays(described, read))
+    return {
+        table.name: found.get(table.name) or _inline(file, table, number) for number, table in enumerate(tables.arrays)
+    }
+
+
+def _inline(file: TomlFile, table: _Array, number: int) -> Array:
+    try:
+        return inline_array(table.dtype, table.shape, table.norm, table.projection, table.values or [])
+    except ValueError as error:
+        raise file.error(str(error), "arrays", str(number), "values") from None
 
 
 def _forward(blocks: Sequence[Block]) -> dict[str, Any]:

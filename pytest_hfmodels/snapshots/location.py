@@ -61,6 +61,11 @@ def file_in_force(item: pytest.Item, index: int | str) -> Path:
     return base if variant is None else variant.path
 
 
+def beside(path: Path) -> Path:
+    """Return the file of the arrays of a snapshot, beside it."""
+    return path.with_suffix(".safetensors")
+
+
 def same_file_key(path: Path) -> str:
     """Return a key that is equal for all paths that macOS or Windows treats as one file."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
@@ -127,7 +132,7 @@ def why_not_written(path: Path, root: Path, snapshots: Path, *, is_ledger: bool 
     """Return why a file must not be written as a snapshot or as the ledger, or None if it may be.
 
     A snapshot is a `.toml` file below the snapshots folder, but not the ledger, and no link in its path leads out of
-    that folder.
+    that folder, nor in that of the file of its arrays.
 
     Args:
         path: the file; it need not exist.
@@ -135,6 +140,11 @@ def why_not_written(path: Path, root: Path, snapshots: Path, *, is_ledger: bool 
         snapshots: the folder of all snapshots.
         is_ledger: whether the file is the ledger.
     """
+    reason = _why_not(path, root, snapshots, "" if is_ledger else ".toml")
+    return reason if reason or is_ledger else _why_not(beside(path), root, snapshots, ".safetensors")
+
+
+def _why_not(path: Path, root: Path, snapshots: Path, suffix: str) -> str | None:
     shown, folder = relpath(snapshots, root), Path(abspath(snapshots))  # noqa: PTH100 - links are checked below
     try:
         place = Path(abspath(path))  # noqa: PTH100
@@ -146,8 +156,8 @@ def why_not_written(path: Path, root: Path, snapshots: Path, *, is_ledger: bool 
         if not real_place.is_relative_to(real_folder):
             return f"a link leads out of {shown}, to {real_place}"
         names = place.relative_to(folder), real_place.relative_to(real_folder)
-        if not is_ledger and not all(map(_is_snapshot, names)):
-            return "a snapshot must be a .toml file that is not hidden"
+        if suffix and not all(_is_snapshot(name, suffix) for name in names):
+            return f"a snapshot must be a {suffix} file that is not hidden"
         occupied = next(there for there in (real_place, *real_place.parents) if os.path.lexists(there))
         if occupied != real_place and not occupied.is_dir():
             return f"{occupied} is not a folder"
@@ -156,7 +166,7 @@ def why_not_written(path: Path, root: Path, snapshots: Path, *, is_ledger: bool 
     return None
 
 
-def _is_snapshot(name: Path) -> bool:
+def _is_snapshot(name: Path, suffix: str) -> bool:
     """Return whether a name below the snapshots folder may be a snapshot's. File systems may ignore case."""
     hidden = any(part.startswith(".") for part in name.parts)
-    return name.suffix == ".toml" and not hidden and str(name).casefold() != LEDGER
+    return name.suffix == suffix and not hidden and str(name).casefold() != LEDGER

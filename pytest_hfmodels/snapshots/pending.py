@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_atomically
+from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_together
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
-from pytest_hfmodels.snapshots.format import load
-from pytest_hfmodels.snapshots.location import pending_path
+from pytest_hfmodels.snapshots.format import LARGEST_ARRAYS, array_digest, load, parse
+from pytest_hfmodels.snapshots.location import beside, pending_path
 from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pytest
 
@@ -43,19 +43,46 @@ class PendingFolder:
 
     path: Path
 
-    def save(self, pending: Pending) -> bool:
+    def save(self, pending: Pending, arrays: bytes | None = None) -> bool:
         """Keep a pending change, in place of an earlier one of the same snapshot; return whether it could be written.
 
         An error does not change the test's result: the end of the run offers the change as a patch.
+
+        Args:
+            pending: the change.
+            arrays: what the array file beside the snapshot would hold, or None if there would be none.
         """
+        return self._write(pending, {beside(self._file(pending.snapshot)): arrays})
+
+    def arrays(self, pending: Pending) -> bytes | None:
+        """Return what the array file of a pending change would hold, or None if there would be none.
+
+        Raises:
+            SnapshotError: its numbers are not there, or are not those that the change names.
+        """
+        wanted, file = array_digest(parse(pending.text, Path(pending.snapshot))), beside(self._file(pending.snapshot))
+        if wanted is None:
+            return None
+        try:
+            content = read_bytes(file, largest=LARGEST_ARRAYS)
+        except OSError as error:
+            content, what = b"", f"cannot be read: {error.strerror or error}"
+        else:
+            what = "is not the one that the test left"
+        if sha256(content).hexdigest() != wanted:
+            raise SnapshotError(f"The array file of what {pending.test} left pending {what}.", hint="Run it again.")
+        return content
+
+    def _write(self, pending: Pending, beside_it: Mapping[Path, bytes | None]) -> bool:
         file = self._file(pending.snapshot)
         values = asdict(pending)
         if not pending.gone:  # as all are when they are made
             del values["gone"]
         try:
-            if file.is_symlink():  # a committed link would redirect the write
-                file.unlink()
-            write_atomically(file, json.dumps({"format": FORMAT, **values}, indent=1))
+            for path in (file, *beside_it):
+                if path.is_symlink():  # a committed link would redirect the write
+                    path.unlink()
+            write_together({**beside_it, file: json.dumps({"format": FORMAT, **values}, indent=1)})
         except OSError:
             return False
         return True
@@ -65,7 +92,9 @@ class PendingFolder:
         file = self._file(snapshot)
         with suppress(OSError):
             file.unlink(missing_ok=True)
+            beside(file).unlink(missing_ok=True)
             remove_leftovers(file)
+            remove_leftovers(beside(file))
 
     def flag(self, is_gone: Callable[[Pending], bool | None]) -> None:
         """Note of each pending change whether its test is gone.
@@ -78,7 +107,7 @@ class PendingFolder:
         for pending in self.read():
             gone = is_gone(pending)
             if gone is not None and gone != pending.gone:
-                self.save(replace(pending, gone=gone))
+                self._write(replace(pending, gone=gone), {})
 
     def read(self) -> list[Pending]:
         """Return all pending changes that can be read, by snapshot; `unreadable` tells of the others."""

@@ -6,7 +6,7 @@ controller, so it must stay a module-level class that needs no arguments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.files import write_together
+from pytest_hfmodels.kinds.arrays import settled
 from pytest_hfmodels.kinds.comparison import Comparison, compare
-from pytest_hfmodels.snapshots.format import dump, parse_snapshot
-from pytest_hfmodels.snapshots.location import file_in_force
+from pytest_hfmodels.snapshots.format import Files, files, parse_snapshot
+from pytest_hfmodels.snapshots.location import beside, file_in_force
 
 if TYPE_CHECKING:
     from syrupy.data import SnapshotCollection
@@ -52,11 +53,31 @@ class Observation:
         return None if self.stored is None else compare(self.stored.record, self.record, self.tolerance)
 
     @cached_property
-    def text(self) -> str:
+    def files(self) -> Files:
         """What an update writes: numbers within the tolerance keep their digits."""
         if self.stored is None:
-            return dump(self.record)
-        return dump(self.record, earlier=self.stored.file.values, keep=self.tolerance.accepts)
+            return files(self.record)
+        record, then = self.record, self.stored.record
+        if then.arrays and then.provenance.computed_alike(record.provenance):
+            record = replace(record, arrays=settled(then.arrays, record.arrays, self.tolerance))
+        return files(record, earlier=self.stored.file.values, keep=self.tolerance.accepts)
+
+    @property
+    def text(self) -> str:
+        """The text of the snapshot that an update writes."""
+        return self.files.text
+
+
+class _Text(str):
+    """The text of a snapshot, with its array file: syrupy hands it from `serialize` to where it is written."""
+
+    arrays: bytes | None
+
+    def __new__(cls, files: Files) -> _Text:
+        """Return the text of these files."""
+        self = super().__new__(cls, files.text)
+        self.arrays = files.arrays
+        return self
 
 
 class TomlSnapshotExtension(SingleFileSnapshotExtension):
@@ -69,7 +90,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
     def serialize(self, data: SerializableData, **options: Any) -> SerializedData:
         """Return what an update writes."""
         del data, options  # syrupy's include, exclude and matcher work on values that it prints itself
-        return self.observation.text
+        return _Text(self.observation.files)
 
     def read_snapshot_data_from_location(self, **location: str) -> SerializableData | None:
         """Return the text that was read; None if there is no file."""
@@ -82,7 +103,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         del serialized_data
         seen = self.observation
         if seen.stored is None:  # syrupy 5 may not have written an earlier run of the test in this session
-            seen.stored = parse_snapshot(str(snapshot_data), seen.path)
+            seen.stored = parse_snapshot(str(snapshot_data), seen.path, getattr(snapshot_data, "arrays", None))
         return seen.comparison is not None and seen.comparison.verdict in seen.accepted
 
     @classmethod
@@ -111,12 +132,13 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
 
     @classmethod
     def write_snapshot_collection(cls, *, snapshot_collection: SnapshotCollection, **options: Any) -> None:
-        """Write one file, whole or not at all."""
+        """Write one snapshot, with its array file, whole or not at all."""
         del options  # syrupy 6 added name_order
         data = next(iter(snapshot_collection)).data
         path = Path(snapshot_collection.location)
         try:
-            write_atomically(path, str(data))
+            # The array file first: a snapshot that names another one is an error, and one that is not named is none.
+            write_together({beside(path): getattr(data, "arrays", None), path: str(data)})
         except OSError as error:
             raise SnapshotError(
                 f"The snapshot {path} cannot be written: {error.strerror or error}. What was there is untouched.",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.kinds.arrays import MADE_BY
 from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.tolerance import tolerance_for
 from pytest_hfmodels.snapshots.collected import collect_project
-from pytest_hfmodels.snapshots.format import read_snapshot
+from pytest_hfmodels.snapshots.format import array_digest, read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break, Change, Removal, matches_test
 from pytest_hfmodels.snapshots.project import find_project
 from pytest_hfmodels.snapshots.toml_reader import read_toml
@@ -41,8 +42,32 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
     project = find_project()
     collected = collect_project(project.root, arguments)
     folders = {project.root / file.parent for file in collected.owned} if arguments else {project.snapshots}
-    found = (file for folder in folders for file in folder.rglob("*.toml") if _is_ours(file, project.snapshots))
-    return sorted(Path(relpath(file)) for file in found if not collected.may_own(file, project.snapshots))
+    found = [
+        *(file for folder in folders for file in folder.rglob("*.toml") if _is_ours(file, project.snapshots)),
+        *(file for folder in folders for file in folder.rglob("*.safetensors") if _is_array_file(file)),
+    ]
+    return sorted(
+        Path(relpath(file))
+        for file in found
+        if not (_is_named(file) and collected.may_own(file.with_suffix(".toml"), project.snapshots))
+    )
+
+
+def _is_array_file(file: Path) -> bool:
+    """Return whether a file is one that was written beside a snapshot: others may keep weights there, too."""
+    with file.open("rb") as content:
+        return content.read(len(MADE_BY) + 8)[8:] == MADE_BY
+
+
+def _is_named(file: Path) -> bool:
+    """Return whether a file is a snapshot, or is named by the one that it lies beside."""
+    if file.suffix == ".toml":
+        return True
+    try:
+        found = read_toml(file.with_suffix(".toml"), hint="")
+    except SnapshotError:
+        return True
+    return found is not None and array_digest(found.values) is not None
 
 
 def _is_ours(file: Path, folder: Path) -> bool:

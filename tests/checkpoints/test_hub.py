@@ -52,12 +52,13 @@ def test_a_download_is_the_same_checkpoint_as_the_folder(tmp_path: Path) -> None
 
 
 def test_a_download_takes_what_a_checkpoint_needs_and_nothing_else(hub: HubStandIn) -> None:
-    extra = ("README.md", "pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json", "vocab.pkl")
-    hub.publish(REPO, COMMIT, checkpoint_files() | dict.fromkeys(extra, b"extra"))
+    card = {"README.md": b"---\npipeline_tag: text-generation\n---\n"}
+    extra = ("pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json", "vocab.pkl")
+    hub.publish(REPO, COMMIT, checkpoint_files() | card | dict.fromkeys(extra, b"extra"))
 
     checkpoint = fetch()
 
-    assert sorted(path.name for path in checkpoint.folder.iterdir()) == sorted(checkpoint_files())
+    assert sorted(path.name for path in checkpoint.folder.iterdir()) == sorted(checkpoint_files() | card)
 
 
 def test_a_sharded_download_is_complete(hub: HubStandIn) -> None:

@@ -88,11 +88,11 @@ def test_what_is_kept_holds_no_pickle(hub: HubStandIn, tmp_path: Path) -> None:
 
     assert (checkpoint.name, checkpoint.origin, checkpoint.revision) == (REPO, "hub", COMMIT)
     assert checkpoint.folder.is_relative_to(tmp_path / "plugin-cache")
-    assert names(checkpoint.folder) == ["config.json", "model.safetensors", "vocab.txt"]
+    assert names(checkpoint.folder) == ["README.md", "config.json", "model.safetensors", "vocab.txt"]
     assert (checkpoint.folder / "vocab.txt").read_bytes() == (TINY / "vocab.txt").read_bytes()
     asked = {request.rpartition("/")[2] for request in hub.requests}
     assert "vocab.pkl" in asked
-    assert asked.isdisjoint({"README.md", "tf_model.h5", "vocab.bin"})
+    assert asked.isdisjoint({"tf_model.h5", "vocab.bin"})
 
 
 @pytest.mark.parametrize("trust", ["", "True"], ids=["", "TRUST_REMOTE_CODE"])
@@ -140,7 +140,7 @@ def test_safetensors_beside_the_pickle_are_kept_as_they_are(tmp_path: Path) -> N
     kept = local(tmp_path / "model", {**files, "model.safetensors": weights}).folder
 
     assert kept != tmp_path / "model"
-    assert names(kept) == ["config.json", "model.safetensors", "vocab.txt"]
+    assert names(kept) == ["README.md", "config.json", "model.safetensors", "vocab.txt"]
     assert (kept / "model.safetensors").read_bytes() == weights
 
 

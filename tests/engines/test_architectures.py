@@ -1,22 +1,23 @@
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from pytest_hfmodels import EngineError, HFModelsError, ModelCache
 from pytest_hfmodels.engines import usable
+from pytest_hfmodels.engines.tasks import infer, of_class
 
 from ..other_checkpoints import edit_json, save_model
-from ..tiny_gpt2 import write_checkpoint
+from ..tiny_gpt2 import VOCABULARY, write_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-torch = pytest.importorskip("torch")
-
-SUPPORTED = "decoders for text-generation and …ForSequenceClassification models for text-classification"
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
@@ -26,48 +27,150 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
     return ModelCache(tmp_path, with_tensorflow="tensorflow" in usable())
 
 
+IDS = np.array([[5, 6, 7, 2]])
+TEXT = {"input_ids": IDS}
+BOTH = {"input_ids": IDS, "decoder_input_ids": IDS[:, :3]}
+PIXELS = {"pixel_values": np.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)}
+MELS = {"input_features": np.linspace(-1, 1, 8 * 32).reshape(1, 8, 32), "decoder_input_ids": IDS}
+SOUND = {"input_values": np.sin(np.arange(400.0))[None]}
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "task", "inputs", "outputs"),
     [
-        "BartForConditionalGeneration",
-        "MBartForConditionalGeneration",
-        "MarianMTModel",
-        "T5ForConditionalGeneration",
-        "WhisperForConditionalGeneration",
-        "BertForMaskedLM",
-        "ViTForImageClassification",
+        ("GPT2Model", "feature-extraction", TEXT, {"last_hidden_state": (1, 4, 16)}),
+        ("T5ForConditionalGeneration", "text2text-generation", BOTH, {"logits": (1, 3, VOCABULARY)}),
+        ("T5EncoderModel", "feature-extraction", TEXT, {"last_hidden_state": (1, 4, 16)}),
+        ("BartForConditionalGeneration", "text2text-generation", TEXT, {"logits": (1, 4, VOCABULARY)}),
+        ("BartForSequenceClassification", "text-classification", TEXT, {"logits": (1, 3)}),
+        ("MarianMTModel", "text2text-generation", BOTH, {"logits": (1, 3, VOCABULARY)}),
+        ("WhisperForConditionalGeneration", "automatic-speech-recognition", MELS, {"logits": (1, 4, VOCABULARY)}),
+        ("Wav2Vec2ForCTC", "automatic-speech-recognition", SOUND, {"logits": (1, 39, VOCABULARY)}),
+        ("BertModel", "feature-extraction", TEXT, {"pooler_output": (1, 16)}),
+        ("BertForMaskedLM", "fill-mask", TEXT, {"logits": (1, 4, VOCABULARY)}),
+        ("BertForTokenClassification", "token-classification", TEXT, {"logits": (1, 4, 2)}),
+        ("ViTForImageClassification", "image-classification", PIXELS, {"logits": (1, 2)}),
+        ("YolosForObjectDetection", "object-detection", PIXELS, {"pred_boxes": (1, 3, 4)}),
+        (
+            "CLIPModel",
+            "zero-shot-image-classification",
+            {**TEXT, **PIXELS},
+            {"logits_per_image": (1, 1), "text_model_output.last_hidden_state": (1, 4, 16)},
+        ),
+        ("CLIPTextModelWithProjection", "feature-extraction", TEXT, {"text_embeds": (1, 512)}),
     ],
 )
-def test_a_checkpoint_of_another_kind_is_refused(cache: ModelCache, tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_loads_as_the_class_that_it_names(
+    cache: ModelCache, tmp_path: Path, name: str, task: str, inputs: dict[str, Any], outputs: dict[str, Any]
+) -> None:
+    save_model(tmp_path / "bot", name)
+
+    handle = cache.load("./bot")
+    seen = handle.loaded.observe(inputs)
+
+    assert (type(handle.model).__name__, handle.task) == (name, task)
+    assert outputs.items() <= {path: array.shape for path, array in seen.outputs.items()}.items()
+    assert seen.types.keys() >= seen.outputs.keys()
+    assert not any("past_key_values" in path or "hidden_states" in path for path in seen.types)
+    assert seen.hidden_states
+
+
+def test_outputs_are_the_model_s_own_and_names_tell_what_holds_them(cache: ModelCache, tmp_path: Path) -> None:
+    save_model(tmp_path / "bot", "CLIPModel")
+    handle = cache.load("./bot")
+
+    seen = handle.loaded.observe({**TEXT, **PIXELS})
+
+    with torch.no_grad():
+        own = handle.model(input_ids=torch.tensor(IDS), pixel_values=torch.tensor(PIXELS["pixel_values"]).float())
+    np.testing.assert_allclose(seen.outputs["logits_per_text"], own.logits_per_text.numpy(), atol=1e-6)
+    assert seen.types["text_model_output"] == "BaseModelOutputWithPooling"
+    assert seen.types["text_model_output.last_hidden_state"] == "tensor"
+
+
+def test_a_model_of_one_s_own_can_be_observed(cache: ModelCache) -> None:
+    class Twice(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 2
+
+    handle = cache.adopt(Twice())
+
+    seen = handle.loaded.observe({"x": [[1.0, 2.0]]})
+
+    assert seen.outputs["output"].tolist() == [[2.0, 4.0]]
+    assert (handle.tokenizer, seen.types, seen.hidden_states) == (None, {"output": "tensor"}, ())
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "tag", "task"),
+    [
+        (["GPT2LMHeadModel"], {}, "text-classification", "text-generation"),
+        (["BertModel"], {}, "sentence-similarity", "feature-extraction"),
+        (["CLIPModel"], {}, "", "zero-shot-image-classification"),
+        (["XModel"], {}, "zero-shot-image-classification", "zero-shot-image-classification"),
+        (["XModel"], {}, "no-such-task", "feature-extraction"),
+        ([], {}, "", "text-generation"),
+        ([], {}, "translation", "text2text-generation"),
+        (["LlavaForConditionalGeneration"], {"vision_config": {}}, "", "image-text-to-text"),
+        (["Wav2Vec2ForSequenceClassification"], {"feat_extract_norm": "group"}, "", "audio-classification"),
+        (["BertForNextSentencePrediction"], {}, "", "feature-extraction"),
+    ],
+)
+def test_the_class_says_the_task_or_else_the_model_card(
+    names: list[str], config: dict[str, Any], tag: str, task: str
+) -> None:
+    assert infer(names, config, tag) == task
+
+
+def test_a_model_card_gives_the_task_of_a_model_without_a_head(cache: ModelCache, tmp_path: Path) -> None:
+    save_model(tmp_path / "bot", "GPT2Model")
+    (tmp_path / "bot" / "README.md").write_text("---\nlicense: mit\npipeline_tag: text-generation\n---\n# A bot\n")
+
+    assert type(cache.load("./bot").model).__name__ == "GPT2LMHeadModel"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "said"),
+    [
+        ("BertForMaskedLM", "text-generation", "text-generation would load it as BertLMHeadModel"),
+        ("BartForConditionalGeneration", "text-classification", "would load it as BartForSequenceClassification"),
+        ("BartForConditionalGeneration", "text-generation", "would load it as BartForCausalLM"),
+        ("ViTForImageClassification", "text-generation", "which does not run for text-generation"),
+    ],
+)
+def test_a_task_that_would_load_another_class_is_refused(
+    cache: ModelCache, tmp_path: Path, name: str, task: str, said: str
+) -> None:
     save_model(tmp_path / "bot", name)
 
     with pytest.raises(EngineError) as raised:
-        cache.load("./bot")
+        cache.load("./bot", task=task)
 
-    assert repr(name) in raised.value.message
-    assert SUPPORTED in raised.value.hint
+    assert said in raised.value.message
+    assert f'task="{of_class(name, {})}"' in raised.value.hint
 
 
-def test_an_encoder_decoder_with_pickled_weights_is_refused(
-    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_weights_of_a_decoder_are_not_lost_for_an_encoder_s_task(cache: ModelCache, tmp_path: Path) -> None:
+    save_model(tmp_path / "bot", "WhisperForConditionalGeneration")
+
+    with pytest.raises(HFModelsError, match=r"WhisperForAudioClassification|lacks weights"):
+        cache.load("./bot", task="audio-classification", head="fixed")
+
+
+def test_a_class_that_the_installed_release_lacks_is_named_with_the_release_that_has_it(
+    cache: ModelCache, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(tmp_path / "cache"))
-    folder = save_model(tmp_path / "bot", "BartForConditionalGeneration")
-    import transformers
+    edit_json(
+        write_checkpoint(tmp_path / "bot") / "config.json",
+        model_type="gpt9",
+        architectures=["GPT9LMHeadModel"],
+        transformers_version="9.1.0",
+    )
 
-    whole = transformers.BartForConditionalGeneration.from_pretrained(str(folder)).state_dict()
-    torch.save(whole, folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-
-    with pytest.raises(EngineError, match="BartForConditionalGeneration"):
+    with pytest.raises(EngineError, match=r"is a 'GPT9LMHeadModel' \('gpt9'\), which transformers") as raised:
         cache.load("./bot")
 
-
-def test_a_classifier_with_a_decoder_is_refused(cache: ModelCache, tmp_path: Path) -> None:
-    save_model(tmp_path / "bot", "BartForSequenceClassification")
-
-    with pytest.raises(EngineError, match="BartForSequenceClassification"):
-        cache.load("./bot")
+    assert "Install transformers 9.1.0" in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -154,12 +257,10 @@ def test_a_class_that_a_checkpoint_names_is_loaded(
     assert type(handle.model).__name__ == ("BertForSequenceClassification" if task else name)
 
 
-def test_an_encoder_decoder_cannot_be_adopted(cache: ModelCache, tmp_path: Path) -> None:
+def test_an_encoder_decoder_can_be_adopted(cache: ModelCache, tmp_path: Path) -> None:
     import transformers
 
     folder = save_model(tmp_path / "bart", "BartForConditionalGeneration")
-    shutil.copytree(write_checkpoint(tmp_path / "gpt2"), tmp_path / "other")
     model = transformers.BartForConditionalGeneration.from_pretrained(str(folder))
 
-    with pytest.raises(EngineError, match="is an encoder-decoder"):
-        cache.adopt(model, cache.load("./gpt2").tokenizer)
+    assert cache.adopt(model, cache.load("./bart").tokenizer).task == "text2text-generation"

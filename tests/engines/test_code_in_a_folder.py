@@ -187,18 +187,19 @@ def test_upstream_sees_only_known_files(cache: ModelCache, tmp_path: Path, monke
             from pathlib import Path
 
             seen.append({path.name for path in Path(handed).iterdir()})
-            assert "auto_map" not in json.loads((Path(handed) / "config.json").read_text())
+            assert not any("auto_map" in json.loads(path.read_text()) for path in Path(handed).glob("*config.json"))
             return original(handed, *args, **keywords)
 
         return spy
 
-    for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
+    for kind in (transformers.AutoModelForCausalLM, transformers.AutoProcessor):
         monkeypatch.setattr(kind, "from_pretrained", listing(kind))
     handle = cache.load("./bot")
 
     known = {"config.json", "generation_config.json", "model.safetensors"}
     tokenizer = {"vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"}
-    assert seen == [known | tokenizer, known | tokenizer]
+    processor = {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"}
+    assert seen == [known | tokenizer | processor] * 2
     assert handle.checkpoint.folder == folder
     assert handle.tokenizer.name_or_path == handle.config._name_or_path == str(folder)
 

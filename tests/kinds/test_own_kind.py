@@ -123,7 +123,7 @@ def test_a_package_registers_its_kind_by_an_entry_point(tmp_path: Path, monkeypa
     assert found is not None
     assert found.tolerant == ()
     assert registry.kind_named("nothing") is None
-    assert registry.KINDS.names() == ("classification", "generation", "word-counts")
+    assert "word-counts" in registry.KINDS.names()
 
 
 @pytest.mark.parametrize(

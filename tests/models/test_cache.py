@@ -82,14 +82,17 @@ def test_a_data_write_shows_when_weights_are_read(cache: ModelCache) -> None:
     ]
 
 
-def test_a_missing_tokenizer_is_named(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_tokenizer_takes_no_text(cache: ModelCache, tmp_path: Path) -> None:
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
         (tmp_path / "model" / name).unlink()
+    handle = cache.load("./model")
 
-    with pytest.raises(CheckpointError, match=r"The tokenizer of ./model cannot be loaded from") as raised:
-        cache.load("./model")
-
-    assert "tokenizer.save_pretrained(folder)" in raised.value.hint
+    assert (handle.tokenizer, handle.processor) == (None, None)
+    assert handle.forward([[1, 2]]).logits.shape == (1, 2, 257)
+    for call in (handle.generate, cache.load("./model", task="text-classification").classify):
+        with pytest.raises(EngineError, match=r"./model has no tokenizer, so it takes no text.") as raised:
+            call("Hi")
+        assert "tokenizer.save_pretrained(folder)" in raised.value.hint
 
 
 def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:

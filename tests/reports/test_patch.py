@@ -15,7 +15,7 @@ import pytest
 
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report
+from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report, write_together
 from pytest_hfmodels.reports.patch import patch_of
 from pytest_hfmodels.results.pending import Pending, digest_of
 
@@ -223,13 +223,13 @@ def test_a_patch_is_offered_if_only_the_write_shows_that_the_cache_cannot_be_wri
         (bare_project.path / "loop").symlink_to("loop")
         bare_project.ini("cache_dir = loop/cache")
 
-    def full(path: Path, text: str) -> None:
-        if what != "one of two" or "test_other" in text:
+    def full(contents: dict[Path, str | bytes | None]) -> None:
+        if what != "one of two" or any("test_other" in str(content) for content in contents.values()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_atomically(path, text)
+        write_together(contents)
 
     if what != "looping link":
-        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_atomically", full)
+        monkeypatch.setattr("pytest_hfmodels.snapshots.pending.write_together", full)
 
     result = run(bare_project)
 

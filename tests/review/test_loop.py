@@ -290,7 +290,7 @@ def test_a_disk_that_is_full_is_said_and_the_question_stands(changed: Project, m
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_atomically", full)
+    monkeypatch.setattr("pytest_hfmodels.snapshots.accepting.write_together", full)
     before = changed.snapshots
     terminal = Scripted("a", "q", width=200)
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.snapshots import accepting
 from pytest_hfmodels.snapshots.accepting import accept
 from pytest_hfmodels.snapshots.project import find_project
@@ -206,13 +206,13 @@ def test_after_a_write_that_fails_accepting_again_writes_the_rest(
 ) -> None:
     written = []
 
-    def full_at_the_third(path: Path, text: str) -> None:
-        written.append(path)
+    def full_at_the_third(contents: dict[Path, str | bytes | None]) -> None:
+        written.append(contents)
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        write_atomically(path, text)
+        write_together(contents)
 
-    monkeypatch.setattr(accepting, "write_atomically", full_at_the_third)
+    monkeypatch.setattr(accepting, "write_together", full_at_the_third)
 
     assert main(KEEP_OLD) == 2
     assert "cannot be written: No space left on device. 2 of 5 files were written." in capsys.readouterr().err

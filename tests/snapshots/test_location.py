@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.foundation.errors import OptionError
-from pytest_hfmodels.foundation.model_request import ModelRequest
+from pytest_hfmodels.foundation.model_request import REQUEST, ModelRequest
 from pytest_hfmodels.snapshots.location import snapshot_file, test_name
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def test_long_names_are_cut_and_stay_different(items: dict[str, pytest.Item]) ->
     ],
 )
 def test_the_engine_is_no_part_of_a_name_and_not_guessed_at(identifier: str, engine: str, name: str | None) -> None:
-    request = ModelRequest("gpt2", "tiny-gpt2", engine)
+    request = ModelRequest(engine)
     own = f"test_a[{identifier}]"
-    callspec = SimpleNamespace(id=identifier, params={"gpt2": request})
+    callspec = SimpleNamespace(id=identifier, params={REQUEST: request})
     item = SimpleNamespace(name=own, nodeid=f"checks/test_it.py::{own}", callspec=callspec)
 
     if name is None:

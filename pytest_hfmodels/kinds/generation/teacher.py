@@ -12,7 +12,7 @@ from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.explain.case import Passes
+    from pytest_hfmodels.explain.budget import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 

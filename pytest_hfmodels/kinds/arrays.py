@@ -1,0 +1,383 @@
+"""How an array or tensor of any library is recorded, stored and compared. NumPy is imported late, where it computes.
+
+At most `INLINE` numbers stand in the snapshot itself, more in one safetensors file beside it. The snapshot describes
+that file completely, so reading it takes nothing from it but numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.kinds.comparison import Detail, Difference, Passage
+from pytest_hfmodels.kinds.layout import rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pytest_hfmodels.kinds.tolerance import Tolerance
+
+INLINE = 64
+MADE_BY = b'{"__metadata__":{"made_by":"pytest-hfmodels"}'  # what our files begin with, after the length
+_CHUNK = 1 << 20  # numbers that are compared at once, so that a large array needs little memory more
+# By the name of a dtype: its name in a safetensors file, and NumPy's for the bytes there.
+_STORED = {
+    "bool": ("BOOL", "?"),
+    **{f"{sign}int{bits}": (f"{sign[:1].upper() or 'I'}{bits}", f"<{sign[:1] or 'i'}{bits // 8}")
+       for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": (f"F{bits}", f"<f{bits // 8}") for bits in (16, 32, 64)},
+    "bfloat16": ("BF16", "<u2"),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), ("F32", "<f4")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """An array of numbers, in the C order.
+
+    Args:
+        dtype: of the array that the test had, such as `float32` or `bfloat16`.
+        shape: its shape; () for a single number.
+        norm: the Euclidean norm.
+        projection: the scalar product with a fixed direction; swapped numbers move it.
+        read: returns the numbers. `bfloat16` and the dtypes of 8 bits are widened to float32, which is exact.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    norm: float
+    projection: float
+    read: Callable[[], NDArray[Any]]
+
+    @classmethod
+    def of(cls, value: Any, what: str) -> Array:
+        """Describe an array or tensor of any library.
+
+        Args:
+            value: of NumPy, torch or TensorFlow, or anything with `__array__` or `__array_interface__`. It is copied.
+            what: its name, for messages.
+
+        Raises:
+            SnapshotError: it holds NaN or something else than real numbers, or it is sparse, quantised or masked.
+        """
+        import numpy as np
+
+        dtype, values = _as_numpy(value, what)
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            place = _place(values.shape, int(np.isnan(values).argmax()))
+            raise _refused(f"{what}{place} is NaN, which equals nothing, so no snapshot can hold it", "Find out why.")
+        return cls(dtype, values.shape, *_figures(values), lambda: values)
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """The numbers, with the array's shape.
+
+        Raises:
+            SnapshotError: the file beside the snapshot is not the one that the snapshot describes.
+        """
+        return self.read()
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether its numbers are integers or truth values."""
+        return "float" not in self.dtype
+
+    @cached_property
+    def is_inline(self) -> bool:
+        """Whether its numbers stand in the snapshot: few, and none beyond TOML's integers."""
+        return self.size <= INLINE and not (self.dtype == "uint64" and self.size and int(self.values.max()) >> 63)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both have the same dtype, shape and bytes."""
+        if not isinstance(other, Array) or (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        return self.values.tobytes() == other.values.tobytes()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        sizes = " x ".join(map(str, self.shape))
+        return f"{self.dtype}{f' {sizes}' if sizes else ''}, norm {self.norm:.6g}, projection {self.projection:.6g}"
+
+
+def is_array(value: object) -> bool:
+    """Return whether a value is an array or tensor; a scalar of NumPy is none."""
+    if isinstance(value, type):
+        return False
+    return any(hasattr(value, name) for name in ("__array__", "__array_interface__")) and not _is_scalar(value)
+
+
+def differences(
+    recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance
+) -> tuple[float, list[Difference]]:
+    """Return the largest movement, and one difference for each array that is not as recorded."""
+    largest, found = 0.0, []
+    for name in {**recorded, **observed}:
+        before, now = recorded.get(name), observed.get(name)
+        if before is None or now is None:
+            sides = [str(side or "nothing") for side in (before, now)]
+            found.append(Difference("structure", name, sides[0], sides[1]))
+        elif (before.dtype, before.shape) != (now.dtype, now.shape):
+            found += [
+                Difference("structure", f"{part} of {name}", getattr(before, part), getattr(now, part))
+                for part in ("dtype", "shape")
+                if getattr(before, part) != getattr(now, part)
+            ]
+        else:
+            moved, difference = _compared(name, before, now, tolerance)
+            largest = moved if not moved <= largest else largest  # NaN stays
+            found += [] if difference is None else [difference]
+    return largest, found
+
+
+def settled(recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance) -> dict[str, Array]:
+    """Return the observed arrays; each that is kept in a file and within the tolerance is the recorded one."""
+    return {
+        name: recorded[name]
+        if name in recorded
+        and not array.is_inline
+        and not differences({name: recorded[name]}, {name: array}, tolerance)[1]
+        else array
+        for name, array in observed.items()
+    }
+
+
+def array_tables(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """Return what a snapshot says of its arrays."""
+    return [
+        {
+            "name": name,
+            "dtype": array.dtype,
+            "shape": list(array.shape),
+            "norm": rounded(array.norm),
+            "projection": rounded(array.projection),
+            **({"values": _rows(array)} if array.is_inline else {}),
+        }
+        for name, array in arrays.items()
+    ]
+
+
+def array_file(arrays: Mapping[str, Array]) -> bytes | None:
+    """Return the content of the file beside a snapshot, or None where every array is in the snapshot."""
+    beside = {name: array for name, array in arrays.items() if not array.is_inline}
+    if not beside:
+        return None
+    raw = (_narrowed(array).tobytes() for array in beside.values())
+    return b"".join((_header([(name, array.dtype, array.shape) for name, array in beside.items()]), *raw))
+
+
+def inline_array(dtype: str, shape: tuple[int, ...], norm: float, projection: float, values: Sequence[Any]) -> Array:
+    """Return an array whose numbers stand in the snapshot.
+
+    Raises:
+        ValueError: they do not have the shape or the dtype.
+    """
+    flat = [number for row in values for number in (row if isinstance(row, list) else [row])]
+    if len(flat) != math.prod(shape):
+        raise ValueError(f"there are {len(flat)} numbers, and the shape has {math.prod(shape)}")
+    wanted: tuple[type, ...] = (bool,) if dtype == "bool" else (int,) if "int" in dtype else (int, float)
+    if not all(isinstance(one, wanted) and isinstance(one, bool) == (dtype == "bool") for one in flat):
+        raise ValueError(f"they are not all of the dtype {dtype}")
+
+    def read() -> NDArray[Any]:
+        import numpy as np
+
+        return np.asarray(flat, _in_memory(dtype)).reshape(shape)
+
+    return Array(dtype, shape, norm, projection, read)
+
+
+def beside_arrays(
+    described: Sequence[tuple[str, str, tuple[int, ...], float, float]], content: Callable[[], bytes]
+) -> Iterator[tuple[str, Array]]:
+    """Yield the arrays of the file beside a snapshot by their names.
+
+    Args:
+        described: what the snapshot says of each in the file's order: name, dtype, shape, norm, projection.
+        content: returns the file, once its numbers are wanted.
+    """
+    header = _header([(name, dtype, shape) for name, dtype, shape, _, _ in described])
+    total = len(header) + sum(_bytes_of(dtype, shape) for _, dtype, shape, _, _ in described)
+    start = len(header)
+    for name, dtype, shape, norm, projection in described:
+        yield name, Array(dtype, shape, norm, projection, _reader(content, header, total, start, dtype, shape))
+        start += _bytes_of(dtype, shape)
+
+
+def is_recordable(dtype: str) -> bool:
+    """Return whether arrays of a dtype can be recorded."""
+    return dtype in _STORED
+
+
+def _reader(
+    content: Callable[[], bytes], header: bytes, total: int, start: int, dtype: str, shape: tuple[int, ...]
+) -> Callable[[], NDArray[Any]]:
+    def read() -> NDArray[Any]:
+        import numpy as np
+
+        raw = content()
+        if len(raw) != total or not raw.startswith(header):
+            raise _refused("The array file does not hold the arrays that its snapshot lists", "Restore both from git.")
+        found: NDArray[Any] = np.frombuffer(raw, _STORED[dtype][1], math.prod(shape), start)
+        if dtype == "bfloat16":
+            found = (found.astype("<u4") << 16).view("<f4")
+        return found.reshape(shape)
+
+    return read
+
+
+def _as_numpy(value: Any, what: str) -> tuple[str, NDArray[Any]]:
+    """Return the dtype of an array, and a copy of its numbers."""
+    import numpy as np
+
+    if hasattr(value, "detach"):
+        dtype, found = _of_torch(value, what)
+    else:
+        if type(value).__name__ in ("SparseTensor", "RaggedTensor", "MaskedArray"):
+            raise _refused(f"{what} is a {type(value).__name__}", "Record an ordinary array made from it.")
+        try:
+            found = np.asarray(value)
+        except Exception as error:  # whatever a library raises
+            raise _refused(
+                f"{what} ({type(value).__name__}) gives no array: {error}", "Convert it to NumPy."
+            ) from error
+        dtype = found.dtype.name
+    if not is_recordable(dtype):
+        raise _not_real(what, dtype)
+    copied = np.array(found, _in_memory(dtype), order="C")
+    copied.flags.writeable = False
+    return dtype, copied
+
+
+def _of_torch(tensor: Any, what: str) -> tuple[str, NDArray[Any]]:
+    dtype, layout = str(tensor.dtype).removeprefix("torch."), str(tensor.layout).removeprefix("torch.")
+    if layout != "strided" or tensor.is_quantized or tensor.is_meta:
+        word = "quantised" if tensor.is_quantized else "without numbers (meta)" if tensor.is_meta else layout
+        raise _refused(f"{what} is a tensor that is {word}", "Record .dequantize() or .to_dense() of it.")
+    if not is_recordable(dtype):
+        raise _not_real(what, dtype)
+    plain = tensor.detach().cpu().resolve_neg()
+    return dtype, (plain.float() if "float" in dtype and _in_memory(dtype) == "<f4" else plain).numpy()
+
+
+def _is_scalar(value: object) -> bool:
+    """Return whether a value is one of NumPy's scalars, without importing NumPy."""
+    return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in type(value).__mro__)
+
+
+def _in_memory(dtype: str) -> str:
+    return "<f4" if dtype == "bfloat16" else _STORED[dtype][1]
+
+
+def _narrowed(array: Array) -> NDArray[Any]:
+    if array.dtype != "bfloat16":
+        return array.values
+    return (array.values.view("<u4") >> 16).astype("<u2")
+
+
+def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
+    code = _STORED[dtype][1]
+    return math.prod(shape) * (1 if code == "?" else int(code[-1]))
+
+
+def _header(described: Sequence[tuple[str, str, tuple[int, ...]]]) -> bytes:
+    """Return the start of a safetensors file: the length of the JSON after it, and the JSON, filled up to 8 bytes."""
+    entries, start = {}, 0
+    for name, dtype, shape in described:
+        stop = start + _bytes_of(dtype, shape)
+        entries[name] = {"dtype": _STORED[dtype][0], "shape": list(shape), "data_offsets": [start, stop]}
+        start = stop
+    text = b"%s,%s" % (MADE_BY, json.dumps(entries, separators=(",", ":"))[1:].encode())
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _rows(array: Array) -> list[Any]:
+    """Return the numbers of a small array for a snapshot: a row of the last axis in a line."""
+    flat = array.values.astype("f8") if array.dtype in ("float16", "bfloat16") else array.values
+    numbers = [rounded(one) if "float64" not in array.dtype else one for one in flat.reshape(-1).tolist()]
+    if len(array.shape) < 2 or not numbers:
+        return numbers
+    width = array.shape[-1]
+    return [numbers[start : start + width] for start in range(0, len(numbers), width)]
+
+
+def _figures(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the norm, and the scalar product with sqrt(2 / n) cos k for k from 1 to n."""
+    import numpy as np
+
+    flat, squares, product = values.reshape(-1), 0.0, 0.0
+    with np.errstate(all="ignore"):  # infinities give infinity or NaN, which is what they are
+        for start in range(0, flat.size, _CHUNK):
+            part = flat[start : start + _CHUNK].astype(np.float64)
+            squares += float(part @ part)
+            product += float(part @ np.cos(np.arange(start + 1, start + 1 + part.size)))
+    return math.sqrt(squares), product * math.sqrt(2 / max(1, flat.size))
+
+
+def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tuple[float, Difference | None]:
+    """Return how far the numbers of two arrays of one shape moved, and where the first is that is not as recorded."""
+    import numpy as np
+
+    then, here = before.values.reshape(-1), now.values.reshape(-1)
+    largest, at, first, count = 0.0, 0, None, 0
+    for start in range(0, then.size, _CHUNK):
+        sides = then[start : start + _CHUNK], here[start : start + _CHUNK]
+        if before.is_exact:
+            moved, beyond = np.zeros(1), sides[0] != sides[1]
+        else:
+            moved, beyond = _moved(*sides, tolerance)
+        if not moved.max() <= largest:
+            largest, at = float(moved.max()), start + int(moved.argmax())
+        count += int(beyond.sum())
+        if first is None and beyond.any():
+            first = start + int(beyond.argmax())
+    if first is None:
+        return largest, None
+    figure = f"{count:,} of {then.size:,} numbers differ" + ("" if before.is_exact else " by more than the tolerance")
+    if not before.is_exact:
+        figure += f"; the largest movement is {largest:.3g}, at {name}{_place(before.shape, at)}"
+    what, values = f"{name}{_place(before.shape, first)}", (then[first].item(), here[first].item())
+    shown = [Passage("", f"{value:.9g}" if isinstance(value, float) else str(value)) for value in values]
+    detail = Detail(shown[0], shown[1], title=what, figures=(figure,))
+    return largest, Difference("labels" if before.is_exact else "numbers", what, *values, detail=detail)
+
+
+def _moved(then: NDArray[Any], here: NDArray[Any], tolerance: Tolerance) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return how far floats moved, and which by more than allowed: NaN always, an infinity if it is not the same."""
+    import numpy as np
+
+    before, now = then.astype(np.float64), here.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        moved = np.where(before == now, 0.0, np.abs(before - now))
+        allowed = tolerance.absolute + tolerance.relative * np.abs(np.where(np.isinf(before), 0.0, before))
+        return moved, ~(moved <= allowed)
+
+
+def _place(shape: tuple[int, ...], flat: int) -> str:
+    """Return an index as it is written behind a name; nothing for a single number."""
+    index = []
+    for size in reversed(shape):
+        flat, here = divmod(flat, size)
+        index.append(here)
+    return f"[{', '.join(map(str, reversed(index)))}]" if index else ""
+
+
+def _not_real(what: str, dtype: str) -> SnapshotError:
+    hint = "Record real numbers, such as .real and .imag, or the .tolist() of texts."
+    return _refused(f"{what} has the dtype {dtype}, and a snapshot keeps real numbers", hint)
+
+
+def _refused(what: str, hint: str) -> SnapshotError:
+    return SnapshotError(f"{what}.", hint=hint)

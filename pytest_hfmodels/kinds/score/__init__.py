@@ -1,0 +1,1 @@
+"""The kind `score`: log-probabilities of given texts."""

@@ -1,0 +1,88 @@
+"""Loads the processor of a checkpoint, for `cache`. It imports transformers, so `cache` asks late."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+import transformers
+from packaging.version import InvalidVersion, Version
+
+from pytest_hfmodels.checkpoints import fill_private_copy, read_configuration, tokenizer_digest
+from pytest_hfmodels.checkpoints.folders import PROCESSOR_FILES, is_file
+from pytest_hfmodels.engines import architectures, upstream
+from pytest_hfmodels.foundation.errors import CheckpointError, HFModelsError
+from pytest_hfmodels.models.fingerprint import tokenizer_of
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.checkpoints import Checkpoint
+
+_SAVE = "Save it beside the model: {}.save_pretrained(folder)."
+
+
+def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
+    """Return upstream's processor: a tokenizer, an image processor, a feature extractor, or a joint one.
+
+    Args:
+        checkpoint: whose.
+        implementation: see `LoadOptions`.
+
+    Returns:
+        None for a checkpoint without the files of any.
+
+    Raises:
+        CheckpointError: they cannot be read.
+    """
+    folder = checkpoint.folder
+    is_tokenizer = not any(map(is_file, map(folder.joinpath, PROCESSOR_FILES)))
+    if is_tokenizer and checkpoint.digests.tokenizer == tokenizer_digest(
+        {}
+    ):  # transformers 5 would make up an empty one
+        return None
+    name = "tokenizer" if is_tokenizer else "processor"
+    # The folder is kept as long as the processor, which may copy its files when it is saved.
+    private_copy = TemporaryDirectory(prefix="hfmodels-")
+    try:
+        architectures.require_processor(transformers, folder)
+        loader = architectures.tokenizer_class(transformers, folder, implementation)
+        fill_private_copy(folder, Path(private_copy.name))
+        with upstream.quiet(), warnings.catch_warnings():
+            # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
+            warnings.simplefilter("ignore", FutureWarning)
+            loader = loader if is_tokenizer else transformers.AutoProcessor
+            processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
+            if (tokenizer := tokenizer_of(processor)) is not None:
+                tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
+    except BaseException as error:
+        private_copy.cleanup()
+        # Our own errors are clear already, and Ctrl-C is not the tokenizer's fault; a panic of its Rust code is, whose
+        # class is not an Exception and cannot be imported.
+        panic = type(error).__name__ == "PanicException"
+        if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or panic):
+            raise
+        said = f"The {name} of {checkpoint.name} cannot be loaded from {folder}"
+        raise CheckpointError(
+            f"{said}: {upstream.error_text(error)}", hint=_hint_for_newer(folder) or _SAVE.format(name)
+        ) from error
+    finalize(processor, private_copy.cleanup)
+    for part in _parts(processor):
+        upstream.set_checkpoint_name(part, folder)
+    return processor
+
+
+def _parts(processor: Any) -> list[Any]:
+    return [processor, *(getattr(processor, name, None) for name in getattr(processor, "attributes", ()))]
+
+
+def _hint_for_newer(folder: Path) -> str | None:
+    """Return a hint for files that a later release saved; None if the installed release is not older."""
+    saved, installed = read_configuration(folder).get("transformers_version"), transformers.__version__
+    try:
+        if not isinstance(saved, str) or Version(saved) <= Version(installed):
+            return None
+    except InvalidVersion:
+        return None
+    return f"transformers {saved} saved it, but {installed} is installed. Upgrade, or save it again with {installed}."
