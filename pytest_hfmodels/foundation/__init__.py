@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files, names and registries. It imports no other room."""
+"""Errors, files, names and registries, for every room. It imports no other room."""

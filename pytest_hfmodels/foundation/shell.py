@@ -1,6 +1,6 @@
 """Quotes commands for the shell. Every command that the plugin prints comes from `command`.
 
-Every package may import this; it imports none.
+Every room may import this; it imports none.
 """
 
 from __future__ import annotations

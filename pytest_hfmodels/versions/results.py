@@ -73,24 +73,25 @@ class Cell:
 
     @property
     def explained(self) -> bool:
-        """Whether nobody has to look at it."""
+        """Whether it needs no look."""
         return self.known is not None or self.state in (State.SAME, State.SKIPPED)
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What came of a row.
+    """The result of a row.
 
     Args:
         name: the row's.
         versions: what was installed, by canonical name.
         moved: packages that changed version without being requested.
         cells: by node id, in the order in which they were collected.
-        problem: why something is missing (not built, crashed, out of time, nothing collected); None if nothing is.
-        note: what else the reader should know.
-        seconds: what its pytest took.
+        problem: why it is incomplete (not built, crashed, out of time, nothing collected) or failed without a failing
+            test; None if it is neither.
+        note: more for the reader.
+        seconds: how long its pytest took.
         exit_code: of its pytest; None if none ran.
-        log: the file with what its pytest printed.
+        log: the file with the output of its pytest.
         complete: whether its pytest ran all tests to the end, even if it then ended badly.
     """
 
@@ -111,7 +112,7 @@ class RowResult:
         return self.exit_code is not None
 
     def cell(self, test: str) -> Cell:
-        """Return what a test did here; what this row says about a file, class or folder holds for the tests in it."""
+        """Return the cell of a test; that of a file, class or folder holds for the tests in it."""
         for nodeid in (test, *ancestors(test)):
             if nodeid in self.cells:
                 return self.cells[nodeid]

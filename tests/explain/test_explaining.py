@@ -170,7 +170,7 @@ def test_explaining_that_fails_leaves_the_verdict_and_says_why(
     found = explain(comparison, recorded, observed, test=TEST)
 
     assert (found.verdict, found.cause) == ("changed", None)
-    assert found.sentence == "it cannot be told: explaining it failed with RuntimeError: CUDA out of memory"
+    assert found.sentence == "unknown, because explaining it failed with RuntimeError: CUDA out of memory"
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0 --bad ")
 
 
