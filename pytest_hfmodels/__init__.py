@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines.availability import Engine, register_engine
+    from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord, TensorsRecord, TokensRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -26,9 +27,12 @@ _HOMES = {
     "SnapshotError": "pytest_hfmodels.foundation.errors",
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
+    "ModelChecks": "pytest_hfmodels.fixtures.model_checks",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "ScoreRecord": "pytest_hfmodels.kinds",
+    "TensorsRecord": "pytest_hfmodels.kinds",
+    "TokensRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
@@ -46,8 +50,11 @@ __all__ = [
     "HFModelsError",
     "HFSnapshot",
     "ModelCache",
+    "ModelChecks",
     "ScoreRecord",
     "SnapshotError",
+    "TensorsRecord",
+    "TokensRecord",
     "register_architecture",
     "register_engine",
 ]

@@ -92,11 +92,39 @@ class LoadedModel(ABC):
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
     ) -> Classification:
         """Run a classifier once over `ids` (B, L) int64; `labels` are (B,) int64, or (B, num_labels) float."""
-        given = None if labels is None else self.labels(labels)
+        inputs = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
+        return self.classify_inputs(inputs, labels, problem_type)
+
+    def classify_inputs(
+        self, inputs: Mapping[str, Any], labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """Run a classifier once over named inputs; labels are handed on only if there are some.
+
+        Raises:
+            EngineError: it returns no logits.
+        """
+        given = {} if labels is None else {"labels": self.labels(labels)}
+        # Some architectures (Transformer-XL) take no mask.
+        known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
         with self.set_problem_type(problem_type):
-            output = self._run(ids, mask, labels=given)
-        loss = None if output.loss is None else float(np.mean(self.floats(output.loss)))
-        return Classification(self.class_logits(self.floats(output.logits)), loss, self._hidden(output))
+            seen = self.observe(known, **given)
+        if "logits" not in seen.outputs:
+            raise EngineError(
+                f"{type(self.model).__name__} returns no logits, but {', '.join(seen.types) or 'nothing'}.",
+                hint="Record what it returns: hf_model.observe(…).",
+            )
+        loss = seen.outputs.get("loss")
+        mean = None if loss is None else float(np.mean(loss))
+        return Classification(self.class_logits(seen.outputs["logits"]), mean, seen.hidden_states)
+
+    def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return the Euclidean norm of the loss's gradient by the parameter's name, for inputs as in `observe`.
+
+        Raises:
+            EngineError: the engine cannot, or the model returns no loss.
+        """
+        del inputs
+        raise EngineError(f"Gradients cannot be recorded with {self.engine}.", hint='Use engines=["torch"].')
 
     def observe(self, inputs: Mapping[str, Any], **keywords: Any) -> Observation:
         """Run the model once on named inputs and return every named output.

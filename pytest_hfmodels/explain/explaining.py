@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # No release is to blame for these.
 _NO_RELEASE = (
-    *("test", "checkpoint:tokenizer", "checkpoint:config", "checkpoint:weights"),
+    *("test", "checkpoint:chat-template", "checkpoint:tokenizer", "checkpoint:config", "checkpoint:weights"),
     *("dtype", "attention", "settings"),
 )
 
@@ -71,6 +71,8 @@ def _explained(case: Case[Any]) -> Explanation:
 def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if stage == "settings":
         return stages.settings(case, explainer)
+    if stage == "inputs":
+        return explainer.inputs(case)
     outside = stages.outside_vocabulary(case, explainer)
     if stage == "prompt":
         same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer

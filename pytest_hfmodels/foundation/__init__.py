@@ -1,1 +1,1 @@
-"""Errors, files, names and registries, for every room. It imports no other room."""
+"""Used everywhere: errors, files, names and registries. It imports no other folder of the package."""

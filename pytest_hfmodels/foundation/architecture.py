@@ -58,7 +58,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
 
 
 def register_architecture(architecture: Architecture) -> None:
-    """Register an architecture, whose checkpoints are then loaded with its classes.
+    """Let your own classes load the checkpoints of an architecture.
 
     A project calls this in its `conftest.py`; a package names its `Architecture` as an entry point of the group
     `pytest_hfmodels.architectures`.

@@ -1,6 +1,6 @@
 """Finds what the plugin, other packages (by entry points) and projects (by a call) register under a name.
 
-For kinds of records, engines and architectures. A value is imported when it is asked for.
+For kinds of records, engines and architectures. A value is imported when its name is asked for.
 """
 
 from __future__ import annotations

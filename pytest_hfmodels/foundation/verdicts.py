@@ -1,4 +1,4 @@
-"""The verdicts by severity. Every room may import this."""
+"""The verdicts by severity, for all code that ranks, sorts or counts them."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Provenance:
 class CheckpointSeen:
     """The checkpoint that made a record: its name as asked for and a digest per part.
 
-    `overrides` are configuration fields that the test sets at load, as JSON. Empty for none, and in files of earlier
-    versions.
+    `overrides` are configuration fields that the test sets at load, as JSON. They and the digests of the preprocessor
+    and of the chat template are empty for none, and in files of earlier versions.
     """
 
     name: str
@@ -67,6 +67,8 @@ class CheckpointSeen:
     weights: str
     config: str
     tokenizer: str
+    preprocessor: str = ""
+    chat_template: str = ""
     overrides: str = ""
 
     @classmethod
@@ -80,5 +82,7 @@ class CheckpointSeen:
             weights=digests.weights,
             config=digests.config,
             tokenizer=digests.tokenizer,
+            preprocessor=digests.preprocessor,
+            chat_template=digests.chat_template,
             overrides=checkpoint.overrides,
         )

@@ -37,7 +37,7 @@ class Installed:
 
 
 def require_extra() -> None:
-    """Raise VersionsError if a library that this room needs is not installed."""
+    """Raise VersionsError if a library that this folder needs is not installed."""
     missing = [name for name in ("rich", "jinja2", "filelock") if find_spec(name) is None]
     if missing:
         raise VersionsError(f"Runs over several versions need {', '.join(missing)}.", hint=INSTALL_HINT)

@@ -18,7 +18,7 @@ from packaging.version import Version
 from pytest_hfmodels import ModelCache
 from pytest_hfmodels.engines.loaded_model import LoadedModel
 from pytest_hfmodels.explain import CAUSES, explain
-from pytest_hfmodels.explain.budget import OutOfPassesError, Passes
+from pytest_hfmodels.explain.case import OutOfPassesError, Passes
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import generation, moved
@@ -170,7 +170,7 @@ def test_explaining_that_fails_leaves_the_verdict_and_says_why(
     found = explain(comparison, recorded, observed, test=TEST)
 
     assert (found.verdict, found.cause) == ("changed", None)
-    assert found.sentence == "unknown, because explaining it failed with RuntimeError: CUDA out of memory"
+    assert found.sentence == "it cannot be told: explaining it failed with RuntimeError: CUDA out of memory"
     assert found.suggests[0].startswith("hfmodels bisect transformers --good 4.49.0 --bad ")
 
 

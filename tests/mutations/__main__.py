@@ -18,7 +18,7 @@ KILLERS = Path(__file__).with_name("killers.json")
 
 
 def main(given: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the command; return the exit code."""
     end = given.index("--") if "--" in given else len(given)
     parser = _parser()
     options, arguments = parser.parse_args(given[:end]), list(given[end + 1 :]) or ["suites"]
@@ -41,7 +41,7 @@ def main(given: Sequence[str]) -> int:
 
 
 def _table(chosen: Sequence[Fault], arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Run the faults, print what they find, write what was asked for; return 1 if tests fail without a fault."""
+    """Run the faults, print the results, write the requested files; return 1 if tests fail without a fault."""
     results = []
     arguments = arguments if options.every else [*arguments, "-x"]
     known = {} if options.every else report.killers(options.killers)

@@ -82,7 +82,7 @@ def test_separated_texts_have_a_space_around_each_mark() -> None:
 
 @DRAWN
 @given(before=unicode_texts(), after=unicode_texts(), ids=st.lists(st.integers(0, 256), max_size=8))
-def test_a_tokenizer_of_bytes_holds_every_statement(tokenizer: Any, before: str, after: str, ids: list[int]) -> None:
+def test_a_byte_level_tokenizer_passes_every_check(tokenizer: Any, before: str, after: str, ids: list[int]) -> None:
     text = before + END + after
 
     assert check_round_trip(tokenizer, text) is None
@@ -92,7 +92,7 @@ def test_a_tokenizer_of_bytes_holds_every_statement(tokenizer: Any, before: str,
     assert check_same(tokenizer, tokenizer, text) is None
 
 
-def test_a_text_that_comes_back_stripped_is_found_and_shrinks(tokenizer: Any) -> None:
+def test_a_stripped_text_is_found_and_shrinks(tokenizer: Any) -> None:
     strips = Faulty(tokenizer, decode=lambda ids, **how: tokenizer.decode(ids, **how).strip(" "))
 
     text = smallest(unicode_texts(), lambda text: check_round_trip(strips, text) is not None, examples=500)
@@ -131,7 +131,7 @@ def test_offsets_of_a_character_of_several_tokens_are_the_whole_character(tokeni
     assert check_offsets(tokenizer, "é!") is None
 
 
-def test_a_special_token_that_is_taken_apart_is_found(tokenizer: Any) -> None:
+def test_a_special_token_that_is_split_is_found(tokenizer: Any) -> None:
     apart = Faulty(
         tokenizer,
         encode=lambda text, **how: [byte for piece in text for byte in tokenizer.encode(piece, **how)],
@@ -162,7 +162,7 @@ def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
         ("a  .", "a ."),
     ],
 )
-def test_closing_up_takes_the_space_before_marks_and_contractions(apart: str, together: str) -> None:
+def test_cleaning_up_removes_the_space_before_marks_and_contractions(apart: str, together: str) -> None:
     assert clean_up_spaces(apart) == together
 
 
@@ -178,7 +178,7 @@ def test_spaces_that_are_not_cleaned_up_are_found(tokenizer: Any) -> None:
 @pytest.mark.parametrize("padding_side", ["left", "right"])
 @pytest.mark.parametrize("truncation_side", ["left", "right"])
 @pytest.mark.parametrize("most", [None, 3])
-def test_a_batch_is_its_texts_one_by_one(
+def test_a_batch_equals_its_texts_one_by_one(
     padded: Any, padding_side: str, truncation_side: str, most: int | None
 ) -> None:
     padded.padding_side, padded.truncation_side = padding_side, truncation_side
@@ -190,7 +190,7 @@ def test_a_batch_is_its_texts_one_by_one(
     ("name", "found"),
     [("padding_side", "[[97, 98, 99], [100, 256, 256]]"), ("truncation_side", "[[97, 98, 99], [100, 256, 256]]")],
 )
-def test_a_batch_on_another_side_than_it_should_be_is_found(padded: Any, name: str, found: str) -> None:
+def test_a_batch_on_the_wrong_side_is_found(padded: Any, name: str, found: str) -> None:
     elsewhere = Faulty(padded, **{name: "left"})  # says so, and does not do so
 
     violation = check_batch(elsewhere, ["abcd", "d"], max_length=3)
@@ -213,13 +213,13 @@ def test_a_mask_that_counts_padding_is_found(padded: Any) -> None:
     )
 
 
-def test_a_tokenizer_that_encodes_otherwise_is_found(tokenizer: Any) -> None:
+def test_a_tokenizer_that_encodes_differently_is_found(tokenizer: Any) -> None:
     spaced = Faulty(tokenizer, encode=lambda text, **how: tokenizer.encode(" " + text, **how))
 
     assert str(check_same(tokenizer, spaced, "a")) == "the other tokenizer's ids are: [32, 97] instead of [97], for 'a'"
 
 
-def test_a_tokenizer_that_decodes_otherwise_is_found(tokenizer: Any) -> None:
+def test_a_tokenizer_that_decodes_differently_is_found(tokenizer: Any) -> None:
     skips = Faulty(tokenizer, decode=lambda ids, **how: tokenizer.decode(ids, **(how | {"skip_special_tokens": True})))
 
     violation = check_same(tokenizer, skips, "a" + END)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from packaging.version import Version
 
-from pytest_hfmodels.explain.budget import OutOfPassesError
-from pytest_hfmodels.explain.case import release_of, rules_of
+from pytest_hfmodels.explain.case import OutOfPassesError, release_of, rules_of
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pytest_hfmodels.engines.capture import StepScores
-    from pytest_hfmodels.explain.budget import Passes
-    from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.explain.case import Case, Passes
     from pytest_hfmodels.kinds import GenerationRecord
     from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass
     from pytest_hfmodels.reference import Beams
