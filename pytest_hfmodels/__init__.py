@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord
+    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord, TensorsRecord, TokensRecord
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -31,6 +31,8 @@ _HOMES = {
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "ScoreRecord": "pytest_hfmodels.kinds",
+    "TensorsRecord": "pytest_hfmodels.kinds",
+    "TokensRecord": "pytest_hfmodels.kinds",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "register_architecture": "pytest_hfmodels.foundation.architecture",
     "register_engine": "pytest_hfmodels.engines.availability",
@@ -51,6 +53,8 @@ __all__ = [
     "ModelChecks",
     "ScoreRecord",
     "SnapshotError",
+    "TensorsRecord",
+    "TokensRecord",
     "register_architecture",
     "register_engine",
 ]

@@ -48,24 +48,26 @@ class LoadedModel(ABC):
         self.model = model
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
-        """Run the library's `generate` once, without sampling, on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1.
+        """Run the library's `generate` once on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1; a `seed` is ours.
 
         Raises:
             EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
                 why upstream's `generate` failed.
         """
         self._require_generation()
+        asked = {name: value for name, value in settings.items() if name != "seed"}
         with (
             PROCESS_LOCK,
             self.running(),
             inherited_named(self.model.generation_config, settings),
             without_advice(settings),
             resolved_settings() as caught,
+            self.seeded(settings.get("seed")) as seed,
         ):
             output = self.model.generate(
                 self.tensor(ids.astype(self.ids)),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
-                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
+                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
         resolved, length = caught[-1] if caught else None, ids.shape[1]
         config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
@@ -92,11 +94,39 @@ class LoadedModel(ABC):
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
     ) -> Classification:
         """Run a classifier once over `ids` (B, L) int64; `labels` are (B,) int64, or (B, num_labels) float."""
-        given = None if labels is None else self.labels(labels)
+        inputs = {"input_ids": ids} if mask is None else {"input_ids": ids, "attention_mask": mask}
+        return self.classify_inputs(inputs, labels, problem_type)
+
+    def classify_inputs(
+        self, inputs: Mapping[str, Any], labels: IntArray | FloatArray | None, problem_type: str | None
+    ) -> Classification:
+        """Run a classifier once over named inputs; labels are handed on only if there are some.
+
+        Raises:
+            EngineError: it returns no logits.
+        """
+        given = {} if labels is None else {"labels": self.labels(labels)}
+        # Some architectures (Transformer-XL) take no mask.
+        known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
         with self.set_problem_type(problem_type):
-            output = self._run(ids, mask, labels=given)
-        loss = None if output.loss is None else float(np.mean(self.floats(output.loss)))
-        return Classification(self.class_logits(self.floats(output.logits)), loss, self._hidden(output))
+            seen = self.observe(known, **given)
+        if "logits" not in seen.outputs:
+            raise EngineError(
+                f"{type(self.model).__name__} returns no logits, but {', '.join(seen.types) or 'nothing'}.",
+                hint="Record what it returns: hf_model.observe(…).",
+            )
+        loss = seen.outputs.get("loss")
+        mean = None if loss is None else float(np.mean(loss))
+        return Classification(self.class_logits(seen.outputs["logits"]), mean, seen.hidden_states)
+
+    def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return the Euclidean norm of the loss's gradient by the parameter's name, for inputs as in `observe`.
+
+        Raises:
+            EngineError: the engine cannot, or the model returns no loss.
+        """
+        del inputs
+        raise EngineError(f"Gradients cannot be recorded with {self.engine}.", hint='Use engines=["torch"].')
 
     def observe(self, inputs: Mapping[str, Any], **keywords: Any) -> Observation:
         """Run the model once on named inputs and return every named output.
@@ -172,6 +202,16 @@ class LoadedModel(ABC):
     def running(self) -> AbstractContextManager[None]:
         """Set up what a call of upstream's model needs."""
         return nullcontext()
+
+    def seeded(self, seed: int | None) -> AbstractContextManager[Mapping[str, Any]]:
+        """Draw random numbers from a seed, and go on as before after it; return what `generate` takes for it.
+
+        Raises:
+            EngineError: this engine cannot.
+        """
+        if seed is not None:
+            raise EngineError(f"The engine {self.engine} does not sample with a seed.", hint="Sample with torch.")
+        return nullcontext({})
 
     def set_problem_type(self, problem_type: str | None) -> AbstractContextManager[None]:
         """Set the kind of loss for one call."""

@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
+from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.ablation import DriftProbe, Measured
 from pytest_hfmodels.explain.forward_pass import from_there_on, where
 from pytest_hfmodels.foundation.verdicts import Verdict
@@ -39,6 +40,10 @@ class Explainer(Generic[R]):
             return of_checkpoint(case, case.part)
         said = "the same checkpoint, settings and input gave another output, and this kind of record is not examined"
         return case.because(None, said)
+
+    def inputs(self, case: Case[R]) -> Explanation:
+        """Explain other inputs of the model for what the test gives."""
+        return stages.inputs(case, "preprocessor")
 
     def measure(self, case: Case[R], loaded: LoadedModel | None) -> Measured:
         """Run the model, or another load of it, over the recorded input."""

@@ -1,4 +1,4 @@
-"""What changes a prompt, a setting or a text without the forward pass: the test, the checkpoint's files, a default."""
+"""Causes of other prompts, settings and texts: the test, the checkpoint's files, a default of the release."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.explain.explainer import Explainer
+    from pytest_hfmodels.kinds.comparison import Difference
     from pytest_hfmodels.kinds.explanation import Explanation
 
 NO_RELEASE = (
@@ -46,16 +47,47 @@ def prompt(case: Case[Any]) -> Explanation:
     tokenizer = None if case.origin is None else case.origin.tokenizer
     # Other files may give the recorded ids other words, so only their numbers are shown.
     names = _token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)
+    asked = [record.effective.get("add_special_tokens") for record in (case.recorded, case.observed)]
     evidence = Evidence(
         f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
         {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
     )
+    if asked[0] != asked[1]:
+        said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
+        return case.because("test", said, [evidence])
     if not same_files:
         said = "the checkpoint's tokenizer files have changed and give the text other ids"
         return case.because("checkpoint:tokenizer", said, [evidence])
     said = "the same tokenizer files split the same text into different tokens"
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
-    return of_the_tokenizer(case, found, lambda tokenizer: tuple(tokenizer(text)["input_ids"]), (then, here))
+    given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
+    return of_the_tokenizer(case, found, lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
+
+
+def inputs(case: Case[Any], maker: str) -> Explanation:
+    """Explain other inputs of the model, which the `tokenizer` or the `preprocessor` makes of the same given things."""
+    found = [one for one in case.comparison.differences if one.stage == "inputs"]
+    evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
+    before, now = (getattr(record.checkpoint, maker, None) for record in (case.recorded, case.observed))
+    if before != now:
+        said = f"the checkpoint's {maker} files have changed, and with them the model's inputs"
+        return case.because(f"checkpoint:{maker}", said, evidence)
+    changes = mutations.of_the_tokenizer(case.origin) if maker == "tokenizer" else []
+    if changes and not case.changed_packages():
+        return case.because("test", mutations.sentence(changes, "tokenizer"), evidence)
+    evidence += [mutations.as_evidence(changes, "tokenizer")] if changes else []
+    said = f"the {maker} gives the model other inputs, made from the same files and what the test gives as recorded"
+    return case.because(maker, said, evidence, package="tokenizers" if maker == "tokenizer" else "transformers")
+
+
+def structure(case: Case[Any], found: Difference) -> Explanation:
+    """Explain outputs of another type, shape or name."""
+    sides = f"{found.recorded!s:.80} -> {found.observed!s:.80}"
+    if case.part is not None:
+        said = f"the checkpoint's {case.part} differs from the recorded one, and so does the {found.what}: {sides}"
+        return case.because(f"checkpoint:{case.part}", said)
+    said = f"the model returns another structure: the {found.what} differs ({sides})"
+    return case.because("forward", said, package="transformers")
 
 
 def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:

@@ -7,26 +7,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from pytest_hfmodels.explain import mutations, stages
 from pytest_hfmodels.explain.ablation import Measured
 from pytest_hfmodels.explain.explainer import Explainer
 from pytest_hfmodels.explain.forward_pass import largest, moved_evidence
 from pytest_hfmodels.kinds.base import R
-from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.inputs import ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.comparison import Difference
     from pytest_hfmodels.kinds.evidence import LivePass
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.inputs import ModelInput
     from pytest_hfmodels.kinds.tolerance import Tie
 
-    Rows = Sequence[Sequence[float]]
+    Rows = Sequence[Sequence[float] | NDArray[Any]]
 
 
 class ForwardPassExplainer(Explainer[R]):
@@ -57,7 +62,11 @@ class ForwardPassExplainer(Explainer[R]):
     def run(self, case: Case[R], live: LivePass, loaded: LoadedModel | None) -> Any:
         """Run the model, or another load of it, over inputs."""
         assert case.passes is not None
-        return case.passes.observe(live.inputs, loaded)  # type: ignore[attr-defined]
+        return case.passes.observe(live.inputs, loaded)
+
+    def processed(self, record: R) -> Sequence[ModelInput]:
+        """Return what a processor made of images or sounds."""
+        return ()
 
     def ties(self, case: Case[R]) -> Iterable[Tie]:
         """Return the figures of every decision that fell the other way."""
@@ -73,14 +82,24 @@ class ForwardPassExplainer(Explainer[R]):
         """Explain numbers that moved by a rule of the recording release; None if no rule changed."""
         return None
 
+    def inputs(self, case: Case[R]) -> Explanation:
+        """Explain other inputs of the model for what the test gives."""
+        return stages.inputs(case, "preprocessor" if self.processed(case.recorded) else "tokenizer")
+
     def output(self, case: Case[R]) -> Explanation:
-        """Explain numbers beyond the noise floor, or hand over to `decided`."""
+        """Explain another structure, other inputs, or numbers beyond the noise floor; else hand over to `decided`."""
+        first = case.comparison.differences[0]
+        if first.stage == "structure":
+            return stages.structure(case, first)
         tie = max(self.ties(case), key=lambda tie: tie.margin, default=None)
         close = [] if tie is None else [tie.evidence]
         recorded, observed = self.rows(case.recorded), self.rows(case.observed)
         if [len(row) for row in recorded] != [len(row) for row in observed]:
             return case.because("forward", f"the model gives another number of {self.compared} than recorded", close)
         drift = largest(rows_moved(recorded, observed))
+        made = zip(self.processed(case.recorded), self.processed(case.observed), strict=True)
+        if any(before.moved(now) > ROUNDING for before, now in made):
+            return stages.inputs(case, "preprocessor")
         said = f"the {self.compared} moved by at most {drift:.2g}"
         evidence = [moved_evidence(case, said, drift), *close]
         if drift <= case.floor:
@@ -121,11 +140,17 @@ class ForwardPassExplainer(Explainer[R]):
 
 
 def rows_moved(recorded: Rows, observed: Rows) -> list[float]:
-    """Return how far the numbers of each row moved at most; infinite if there are more or fewer of them."""
-    return [
-        largest([largest_movement(before, map(float, now))]) if len(before) == len(now) else float("inf")
-        for before, now in zip(recorded, observed, strict=True)
-    ]
+    """Return how far the numbers of each row moved at most; infinite if there are more or fewer of them, or NaN."""
+    found = []
+    for before, now in zip(recorded, observed, strict=True):
+        then, here = np.asarray(before, np.float64), np.asarray(now, np.float64)
+        if then.shape != here.shape:
+            found.append(np.inf)
+            continue
+        with np.errstate(invalid="ignore"):
+            moved = np.where(then == here, 0.0, np.abs(then - here))
+        found.append(np.inf if np.isnan(moved).any() else float(moved.max(initial=0.0)))
+    return found
 
 
 def other_labels(case: Case[Any], pairs: Iterable[tuple[str, str]], evidence: Sequence[Evidence]) -> Explanation:

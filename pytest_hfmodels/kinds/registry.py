@@ -20,7 +20,10 @@ def _guarded(kind: Kind[Any]) -> Kind[Any]:
 KINDS: Registry[Kind[Any]] = Registry(
     "pytest_hfmodels.kinds",
     "kind of record",
-    {name: f"pytest_hfmodels.kinds.{name}.kind:KIND" for name in ("classification", "generation", "score")},
+    {
+        name: f"pytest_hfmodels.kinds.{name}.kind:KIND"
+        for name in ("batch", "chat", "classification", "generation", "score", "tensors", "tokens", "values")
+    },
     prepare=_guarded,
 )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.evidence import LivePass
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.inputs import ModelInput
     from pytest_hfmodels.kinds.tolerance import Tie
 
     ClassificationCase = Case[ClassificationRecord]
@@ -37,6 +38,9 @@ _POOLING = {
 class _Classification(ForwardPassExplainer[ClassificationRecord]):
     compared = "logits"
 
+    def processed(self, record: ClassificationRecord) -> Sequence[ModelInput]:
+        return record.processed
+
     def rows(self, record: ClassificationRecord) -> Sequence[Sequence[float]]:
         return record.logits
 
@@ -46,7 +50,7 @@ class _Classification(ForwardPassExplainer[ClassificationRecord]):
 
     def run(self, case: ClassificationCase, live: LivePass, loaded: LoadedModel | None) -> Any:
         assert case.passes is not None
-        return case.passes.classify(live.inputs["input_ids"], live.mask, loaded)
+        return case.passes.classify(live.inputs, loaded)
 
     def ties(self, case: ClassificationCase) -> list[Tie]:
         return label_ties(case.recorded, case.observed)
@@ -104,14 +108,14 @@ def _pooling(case: ClassificationCase) -> tuple[str, Evidence] | None:
     assert live is not None
     before, here = rules_of(recorded), rules_of(observed)
     head = getattr(passes.origin.loaded.model, "score", None)
-    if before.pooling == here.pooling or not callable(head):
+    if before.pooling == here.pooling or not callable(head) or "input_ids" not in live.inputs:
         return None
     pad, ids = observed.effective.get("pad_token_id"), live.inputs["input_ids"]
     positions = pooled_positions(ids, pad, before)
     elsewhere = positions != pooled_positions(ids, pad, here)
     if [moved > case.floor for moved in rows_moved(recorded.logits, observed.logits)] != elsewhere.tolist():
         return None  # the texts that moved are not those in which another word is read
-    states = passes.classify(ids, live.mask).hidden_states
+    states = passes.classify(live.inputs).hidden_states
     if not states:
         return None
     words = states[-1][np.arange(len(positions)), positions]

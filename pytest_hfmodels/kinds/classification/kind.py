@@ -10,6 +10,7 @@ import msgspec
 from pytest_hfmodels.kinds.base import Course, Kind
 from pytest_hfmodels.kinds.classification.record import ClassificationRecord, ClassifiedInput, Loss
 from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
+from pytest_hfmodels.kinds.inputs import ModelInput, as_text, inputs_differ, inputs_table
 from pytest_hfmodels.kinds.layout import as_table, rounded, settings_table
 from pytest_hfmodels.kinds.tolerance import Tie, all_proven, floor_of_tie
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 _INPUT = ("text", "ids", "label", "labels", "logits", "margin")
+_OF_SOME = ("pair", "types")
 
 
 class _Stored(msgspec.Struct):
     effective: dict[str, Any]
     inputs: tuple[ClassifiedInput, ...] = ()
     loss: Loss | None = None
+    processed: tuple[ModelInput, ...] = ()
 
 
 class _Classification(Kind[ClassificationRecord]):
@@ -36,7 +39,10 @@ class _Classification(Kind[ClassificationRecord]):
         loss = record.loss
         return {
             "effective": settings_table(record.effective),
-            "inputs": [as_table(row, *_INPUT) for row in record.inputs],
+            "inputs": [
+                as_table(row, *_INPUT, *(name for name in _OF_SOME if getattr(row, name))) for row in record.inputs
+            ],
+            **({"processed": inputs_table(record.processed)} if record.processed else {}),
             **({} if loss is None else {"loss": {"value": rounded(loss.value), "labels": list(loss.labels)}}),
         }
 
@@ -48,6 +54,7 @@ class _Classification(Kind[ClassificationRecord]):
             yield Difference("prompt", "number of texts", len(recorded.inputs), len(observed.inputs))
         for position, (before, now) in enumerate(zip(recorded.inputs, observed.inputs, strict=False)):
             yield from _differences(position, before, now)
+        yield from inputs_differ(recorded.processed, observed.processed)
         if (recorded.loss is None) != (observed.loss is None):
             yield Difference("settings", "loss", recorded.loss, observed.loss)
         elif recorded.loss and observed.loss and recorded.loss.labels != observed.loss.labels:
@@ -66,14 +73,14 @@ class _Classification(Kind[ClassificationRecord]):
 
     def texts(self, record: ClassificationRecord) -> dict[str, str]:
         labels = [
-            f"{row.text}: {row.label} ({', '.join(row.labels) or 'none'} above one half)" for row in record.inputs
+            f"{as_text(row)}: {row.label} ({', '.join(row.labels) or 'none'} above one half)" for row in record.inputs
         ]
         logits = [f"logits {', '.join(f'{value:.5g}' for value in row.logits)}" for row in record.inputs]
         loss = [] if record.loss is None else [f"loss {record.loss.value:.6g}"]
         return {"labels": "\n".join([*labels, *logits, *loss])}
 
     def inputs(self, record: ClassificationRecord) -> list[tuple[str, tuple[int, ...]]]:
-        return [(row.text, row.ids) for row in record.inputs]
+        return [(as_text(row), row.ids) for row in record.inputs]
 
     def is_near_tie(
         self, recorded: ClassificationRecord, observed: ClassificationRecord, differences: Sequence[Difference]
@@ -97,12 +104,15 @@ def _differences(position: int, before: ClassifiedInput, now: ClassifiedInput) -
     if before.ids != now.ids:
         token = first_divergence(before.ids, now.ids)
         yield Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, token)
-    elif before.text != now.text:
-        yield Difference("prompt", "classified text", before.text, now.text, position)
+    elif as_text(before) != as_text(now):
+        yield Difference("prompt", "classified text", as_text(before), as_text(now), position)
+    elif before.types != now.types:
+        yield Difference("inputs", f"token types of {as_text(now)}", before.types, now.types, position)
     sides = {
         "number of logits": (len(before.logits), len(now.logits)),
         "label": (before.label, now.label),
-        "labels": (before.labels, now.labels),
+        # A single number has one label, and its sign says nothing: it ranks, or is the value of a regression.
+        "labels": (before.labels, now.labels) if len(now.logits) > 1 else ((), ()),
     }
     for what, (value, value_now) in sides.items():
         if value != value_now:
@@ -119,7 +129,7 @@ def label_ties(recorded: ClassificationRecord, observed: ClassificationRecord) -
         drift = largest_movement(before.logits, now.logits)
         if before.label != now.label:
             found.append(Tie(position, drift, floor, before.margin, now.margin))
-        if before.labels != now.labels:
+        if before.labels != now.labels and len(now.logits) > 1:
             pairs = zip(before.logits, now.logits, strict=True)
             crossed = [(abs(then), abs(here)) for then, here in pairs if (then > 0) != (here > 0)]
             found.append(Tie(position, drift, floor, *max(crossed, default=(math.inf, math.inf))))

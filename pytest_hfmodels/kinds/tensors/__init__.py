@@ -1,0 +1,1 @@
+"""The kind `tensors`: every named output of one forward pass of any model."""

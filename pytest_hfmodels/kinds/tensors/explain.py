@@ -1,0 +1,68 @@
+"""Why the outputs of a forward pass differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_hfmodels.explain import stages
+from pytest_hfmodels.explain.explainer import first_beyond
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.forward_pass import ForwardPassExplainer
+from pytest_hfmodels.kinds.tensors.record import TensorsRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.kinds.evidence import LivePass
+    from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.inputs import ModelInput
+
+    TensorsCase = Case[TensorsRecord]
+
+
+class _Tensors(ForwardPassExplainer[TensorsRecord]):
+    """Compares the outputs, each in units of its recorded size where that is above 1, as one row."""
+
+    compared = "outputs"
+
+    def rows(self, record: TensorsRecord) -> list[Any]:
+        return [_flat(record, {path: array.values for path, array in record.arrays.items() if not array.is_exact})]
+
+    def read(self, record: TensorsRecord, seen: Any, live: LivePass) -> list[Any]:  # noqa: ARG002
+        return [_flat(record, {path: seen.outputs[path] for path in record.arrays if path in seen.outputs})]
+
+    def processed(self, record: TensorsRecord) -> Sequence[ModelInput]:
+        return record.inputs
+
+    def inputs(self, case: TensorsCase) -> Explanation:
+        names = {one.name for one in case.observed.inputs if one.given}
+        first = case.comparison.differences[0]
+        if first.what in names:
+            said = f"the test gives the model other numbers than recorded as {first.what}"
+            return case.because("test", said, [Evidence(f"{first.recorded!s:.100} -> {first.observed!s:.100}")])
+        text = first.what in ("input_ids", "token_type_ids")
+        return stages.inputs(case, "tokenizer" if text else "preprocessor")
+
+    def decided(self, case: TensorsCase, drift: float, evidence: list[Evidence]) -> Explanation:
+        beyond = first_beyond(case.comparison, 2 * case.floor)
+        if beyond is not None and beyond.what.startswith("gradient of "):
+            said = f"the outputs are as recorded, and the {beyond.what} has another norm: {beyond.recorded:.6g} "
+            said += f"-> {beyond.observed:.6g}; the plugin cannot find the reason in a backward pass"
+            return case.because(None, said, evidence)
+        return super().decided(case, drift, evidence)
+
+
+def _flat(record: TensorsRecord, outputs: Mapping[str, Any]) -> Any:
+    """Return all numbers of the outputs that the record has as floats."""
+    floats = {path: array for path, array in record.arrays.items() if not array.is_exact and path in outputs}
+    parts = [
+        np.asarray(outputs[path], np.float64).reshape(-1) / max(1.0, array.norm / np.sqrt(max(1, array.size)))
+        for path, array in floats.items()
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+EXPLAINER = _Tensors()

@@ -1,0 +1,1 @@
+"""The kind `tokens`: labels of the tokens or words of texts."""

@@ -1,0 +1,170 @@
+"""What one call of a token classifier observed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds.base import Record
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
+from pytest_hfmodels.kinds.inputs import batch_of, encode, padded
+from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
+from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_hfmodels.checkpoints import Checkpoint
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.kinds.evidence import LiveModel
+    from pytest_hfmodels.kinds.inputs import Encoded
+
+UNKNOWN = -1  # a slow tokenizer does not say where a token stands
+
+
+@dataclass(frozen=True)
+class TaggedToken:
+    """A token, or a word by its first token, and what the model says of it.
+
+    Args:
+        index: of the token in the text's ids.
+        text: as it stands in the text; the tokenizer's own spelling if that is unknown.
+        start: of its first character in the text; -1 with a slow tokenizer, which does not say it.
+        end: behind its last character; likewise.
+        label: the one with the largest logit.
+        score: its probability, after a softmax over the labels.
+        margin: its logit less the second largest; infinite for a model of one label.
+        runner_up: the label of that one.
+    """
+
+    index: int
+    text: str
+    start: int
+    end: int
+    label: str
+    score: float
+    margin: float
+    runner_up: str
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """A text of a batch: its token ids without padding, and its tokens but the special ones."""
+
+    text: str
+    ids: tuple[TokenId, ...]
+    tokens: tuple[TaggedToken, ...]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TokensRecord(Record):
+    """What `HFModel.tag` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
+
+    Args:
+        rows: the texts, in order.
+    """
+
+    kind: ClassVar[str] = "tokens"
+    rows: tuple[TaggedText, ...]
+    live: LivePass | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """The label of every token, text by text."""
+        return tuple(tuple(token.label for token in row.tokens) for row in self.rows)
+
+    def __repr__(self) -> str:
+        labels = "; ".join(" ".join(row) for row in self.labels)
+        return f"<TokensRecord {self.checkpoint.name} on {self.provenance.engine}: {labels:.200}>"
+
+
+def observe_tokens(
+    checkpoint: Checkpoint,
+    loaded: LoadedModel,
+    tokenizer: Any,
+    texts: Any,
+    *,
+    words: bool = False,
+    origin: LiveModel | None = None,
+) -> TokensRecord:
+    """Label the tokens of texts in one forward pass, and return what was seen.
+
+    Args:
+        checkpoint: what `loaded` was loaded from.
+        loaded: the token classifier.
+        tokenizer: upstream's; a fast one says where tokens stand.
+        texts: one text or a list of them.
+        words: give each word the label of its first token.
+        origin: what a mismatch may ask again, see `ModelRef`.
+
+    Raises:
+        EngineError: nothing to label, a text of another kind or too long, words with a slow tokenizer, a batch that
+            needs padding without a pad token, or logits that are not finite.
+    """
+    import numpy as np
+
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    if words and not fast:
+        raise EngineError(
+            "The checkpoint's tokenizer is a slow one, which does not say which tokens are a word's.",
+            hint="Tag its tokens: tag(text) without words=True; or save a tokenizer.json beside the model.",
+        )
+    settings = {"return_special_tokens_mask": True, **({"return_offsets_mapping": True} if fast else {})}
+    rows = [encode(tokenizer, text, loaded.model, "What is tagged", **settings) for text in batch_of(texts)]
+    config = loaded.model.config
+    pad = getattr(config, "pad_token_id", None)
+    inputs = padded(rows, tokenizer.pad_token_id if pad is None else pad, tokenizer.padding_side)
+    seen = loaded.observe(inputs)
+    logits = own_rows(seen.outputs["logits"], inputs, len(rows))
+    if not all(np.isfinite(row).all() for row in logits):
+        raise EngineError(f"{checkpoint.name} on {loaded.engine} returned NaN or infinity.", hint=NOT_COMPARABLE)
+    names = {int(index): str(name) for index, name in config.id2label.items()}
+    return TokensRecord(
+        provenance=Provenance.of(loaded),
+        checkpoint=CheckpointSeen.of(checkpoint),
+        effective={"num_labels": int(logits[0].shape[-1]), "words": words},
+        rows=tuple(
+            TaggedText(row.text, row.ids, tuple(_tokens(row, own, names, tokenizer, words=words)))
+            for row, own in zip(rows, logits, strict=True)
+        ),
+        blocks=fingerprint(seen.hidden_states, inputs.get("attention_mask")),
+        live=None if origin is None else LivePass(inputs, ModelRef(origin, {})),
+    )
+
+
+def own_rows(logits: FloatArray, inputs: Mapping[str, Any], count: int) -> list[FloatArray]:
+    """Return the logits (L, labels) of each text, without those at padding."""
+    mask = inputs.get("attention_mask")
+    return [logits[row] if mask is None else logits[row][mask[row].astype(bool)] for row in range(count)]
+
+
+def _tokens(
+    row: Encoded, logits: FloatArray, names: Mapping[int, str], tokenizer: Any, *, words: bool
+) -> Iterator[TaggedToken]:
+    """Yield each token that is not special, or the first of each word."""
+    special, offsets = row.encoding["special_tokens_mask"], row.encoding.get("offset_mapping")
+    word_of = row.encoding.word_ids() if words else range(len(row.ids))
+    probabilities = log_softmax(logits)
+    before: int | None = None
+    for index, word in enumerate(word_of):
+        if special[index] or word is None or word == before:
+            continue
+        before = word
+        start, end = (UNKNOWN, UNKNOWN) if offsets is None else offsets[index]
+        if words:
+            start, end = row.encoding.word_to_chars(word)
+        spelt = str(tokenizer.convert_ids_to_tokens(row.ids[index])) if offsets is None else row.text[start:end]
+        order = logits[index].argsort()[::-1]
+        yield TaggedToken(
+            index=index,
+            text=spelt,
+            start=int(start),
+            end=int(end),
+            label=names[int(order[0])],
+            score=math.exp(probabilities[index, order[0]]),
+            margin=float(logits[index, order[0]] - logits[index, order[1]]) if len(order) > 1 else float("inf"),
+            runner_up=names[int(order[1])] if len(order) > 1 else "",
+        )
