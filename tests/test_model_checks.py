@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,10 +36,10 @@ def test_a_model_is_checked_without_a_test(project: Project) -> None:
     project.change_model()
     changed = project.run(model, TORCH)
 
-    recorded.assert_outcomes(passed=9, skipped=1)
-    again.assert_outcomes(passed=9, skipped=1)
-    changed.assert_outcomes(passed=7, failed=2, skipped=1)
-    assert list(project.snapshots) == ["hfmodels/model/test_beams.toml", "hfmodels/model/test_greedy.toml"]
+    recorded.assert_outcomes(passed=10, skipped=2)
+    again.assert_outcomes(passed=10, skipped=2)
+    changed.assert_outcomes(passed=7, failed=3, skipped=2)
+    assert list(project.snapshots) == [f"hfmodels/model/test_{name}.toml" for name in ("batch", "beams", "greedy")]
     changed.stdout.fnmatch_lines(["FAILED hfmodels/model::test_greedy[[]torch[]]*"])
 
 
@@ -90,8 +91,8 @@ def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
 
     result = project.run("--hfmodels-model=./model", TORCH, "--snapshot-update", "-rs")
 
-    result.assert_outcomes(passed=6, skipped=4)
-    assert list(project.snapshots) == ["hfmodels/model/test_labels.toml"]
+    result.assert_outcomes(passed=6, skipped=6)
+    assert list(project.snapshots) == ["hfmodels/model/test_outputs.toml"]
     result.stdout.fnmatch_lines(
         ["SKIPPED*./model is a model for text-classification; this check is for text-generation"]
     )
@@ -178,6 +179,35 @@ def test_a_class_without_a_checkpoint_says_so(bare_project: Project) -> None:
     result.stdout.fnmatch_lines(
         ["*TestBot::test_greedy[[]torch[]] asks for hf_model, but nothing names its checkpoint."]
     )
+
+
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}bot:"
+
+
+def test_a_chat_template_is_recorded_and_followed(project: Project) -> None:
+    file = project.path / "model" / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": TEMPLATE}))
+    chat = ("--hfmodels-model=./model", TORCH, "-k", "chat")
+
+    project.run(*chat, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS))
+    file.write_text(file.read_text().replace("bot:", "assistant:"))
+    result = project.run(*chat)
+
+    assert list(project.snapshots) == ["hfmodels/model/test_chat.toml"]
+    result.assert_outcomes(failed=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines(["*chat-template*"])
+
+
+def test_a_model_that_takes_images_gets_images(project: Project) -> None:
+    from .other_checkpoints import save_model
+
+    save_model(project.path / "vit", "ViTForImageClassification", image_size=16, patch_size=8)
+
+    result = project.run("--hfmodels-model=./vit", TORCH, "--snapshot-update")
+
+    result.assert_outcomes(passed=5, skipped=7)
+    (snapshot,) = project.snapshots.values()
+    assert tomllib.loads(snapshot)["kind"] == "tensors"
 
 
 FAULTS = {
