@@ -1,4 +1,4 @@
-"""What changes a prompt, a setting or a text without the forward pass: the test, the checkpoint's files, a default."""
+"""Causes of other prompts, settings and texts: the test, the checkpoint's files, a default of the release."""
 
 from __future__ import annotations
 
