@@ -1,4 +1,4 @@
-"""How one vector is made of a model's output: as the test says, or as sentence-transformers' files in the checkpoint do.
+"""How one vector is made of a model's output: as the test says, or sentence-transformers' files in the checkpoint.
 
 NumPy is imported inside functions: kinds are read without.
 """

@@ -139,7 +139,9 @@ def observe_embedding(
         what = "NaN" if np.isnan(vectors).any() else "infinity"
         raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
     provenance = Provenance.of(loaded)
-    asked = {name: value for name, value in (("pooling", pooling), ("normalize", normalize)) if value is not None}
+    asked: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
+    if pooling is not None:  # then the checkpoint's own way does not count
+        asked = {"pooling": pooling, "normalize": recipe.normalize, "dense": None}
     return EmbeddingRecord(
         provenance=provenance,
         checkpoint=CheckpointSeen.of(checkpoint),
