@@ -1,7 +1,7 @@
 """What explaining costs: `python -m benchmarks.explain`.
 
-One project of six tests a prompt on tiny-gpt2 (greedy and beam search, blocked bigrams, classification), in pairs: a
-green run against one in which a fault makes every test fail and be explained. Three faults: in the forward pass (the
+One project with six tests per prompt on tiny-gpt2 (greedy and beam search, blocked bigrams, classification), in pairs:
+a green run against one in which a fault makes every test fail and be explained. Three faults: in the forward pass (the
 model is loaded in other ways), in the search (the reference decodes again; of the tests that generate), and other
 weights. The limit is a median ratio of 2. A green run must import nothing of what explains. With few prompts the
 imports weigh as much as the tests; --prompts 40 shows what a large project pays.

@@ -35,7 +35,7 @@ class Call:
 
 
 class CallCounter:
-    """A pytest plugin that notes every `generate_batch` call by engine."""
+    """A pytest plugin that records every `generate_batch` call by engine."""
 
     def __init__(self) -> None:
         self.calls: dict[str, list[Call]] = defaultdict(list)
@@ -60,7 +60,7 @@ class CallCounter:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a run of the property suite did.
+    """The result of a run of the property suite.
 
     Args:
         calls: its `generate` calls by engine.
@@ -74,7 +74,7 @@ class Counted:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the figures; 1 where the suite did not pass."""
+    """Print the figures; return 1 if the suite did not pass."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generate_calls", description=__doc__)
     parser.add_argument("--engines", default="torch,tensorflow", help="comma-separated (default: both)")
     engines: str = parser.parse_args(arguments).engines

@@ -1,9 +1,9 @@
-"""What the page of a large run weighs and how soon it can be used: `python -m benchmarks.html`.
+"""The size of the page of a large run, and how soon it is usable: `python -m benchmarks.html`.
 
-The tests of `benchmarks.explain` run once as they are and once with each of its faults. What the page tells of them,
-explanations and all, is taken as often as a run of 5,000 tests needs it, with other words and figures each time. Of the
-tests that fail one in ten is missing and one in ten broken. The page can be used when Chromium has fired its load event
-and shown what a first filter leaves, counted from the start of the navigation: the median of 5 openings.
+The tests of `benchmarks.explain` run once as they are and once with each of its faults. Their results, with
+explanations, are repeated with other words and figures until there are 5,000 tests. One in ten failing tests is
+`missing`, one in ten `broken`. The page is usable when Chromium has fired its load event and
+shown the result of a first filter; the time counts from the start of the navigation (median of 5 openings).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def rendered(folder: Path, count: int, percent: int) -> str:
-    """Return the page of so many tests, of which a share fails."""
+    """Return the page of `count` tests, of which a share fails."""
     from pytest_hfmodels.reports.html import render
 
     green, failing, patch = real_results(folder)
@@ -97,7 +97,7 @@ def rendered(folder: Path, count: int, percent: int) -> str:
 
 
 def real_results(folder: Path) -> tuple[Results, list[TestResult], str]:
-    """Return what a green run tells, all tests that fail with one of the faults, and the patch of those."""
+    """Return the results of a green run, all tests that fail with one of the faults, and their patch."""
     project = written(folder, 4)
     told("recording", project, 0, "--snapshot-update")
     green, _ = told("without a fault", project, 0)
@@ -113,7 +113,7 @@ def real_results(folder: Path) -> tuple[Results, list[TestResult], str]:
 
 
 def told(name: str, project: Path, expected: int, *arguments: str, fault: str = "") -> tuple[Results, str]:
-    """Run the project's tests, and return what the JSON report and the patch say."""
+    """Run the project's tests; return the JSON report and the patch."""
     from pytest_hfmodels.results.model import load
 
     progress(name)
@@ -125,7 +125,7 @@ def told(name: str, project: Path, expected: int, *arguments: str, fault: str = 
 
 
 def large(green: Results, failing: Sequence[TestResult], count: int, wanted: int) -> Results:
-    """Return the results of so many tests, of which some fail."""
+    """Return the results of `count` tests, of which some fail."""
     from pytest_hfmodels.results.model import count_verdicts
 
     chosen = [*islice(cycle(failing), wanted), *islice(cycle(green.tests), count - wanted)]
@@ -139,7 +139,7 @@ def _said(found: Compared) -> list[str]:
 
 
 def another(test: TestResult, number: int, words: Sequence[str]) -> TestResult:
-    """Return a test like another: its words in the place of other words, its figures a little moved."""
+    """Return a copy of a test with other words and slightly other figures."""
     from pytest_hfmodels.foundation.verdicts import Verdict
     from pytest_hfmodels.results.model import TestResult, decode, encode
 

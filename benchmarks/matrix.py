@@ -1,4 +1,4 @@
-"""What a matrix costs beside its tests, and an environment beside the first: `python -m benchmarks.matrix`.
+"""The cost of a matrix besides its tests, and of each further environment: `python -m benchmarks.matrix`.
 
 Environments are built one after the other into an empty cache of uv's: seconds, and what each adds to the disk. Then
 `hfmodels matrix` over them, against the sum of its rows' own pytest time divided by the parallel jobs (limit 1.15), and
@@ -98,7 +98,7 @@ def build(rows: Sequence[str], folder: Path) -> Iterator[Built]:
 
 
 def used(folder: Path) -> int:
-    """Return the bytes that a folder takes on the disk; what has several names (hard links) counts once."""
+    """Return the bytes that a folder takes on disk; hard links count once."""
     found: dict[tuple[int, int], int] = {}
     for parent, _, names in os.walk(folder):
         for name in (".", *names):
@@ -109,7 +109,7 @@ def used(folder: Path) -> int:
 
 def time_pairs(rows: Sequence[str], tests: Sequence[str], jobs: int, pairs: int, folder: Path) -> Iterator[Pair]:
     """Time the matrix and the sessions back to back, the matrix first in every other pair."""
-    # A first run compiles what it imports; a first session also makes its environment.
+    # A first run compiles its imports; a first session also builds its environment.
     time_matrix(rows, tests, jobs, folder)
     time_sessions(rows[-1:], tests, folder)
     for number in range(pairs):

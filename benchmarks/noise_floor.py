@@ -1,4 +1,4 @@
-"""How far log-probabilities move between equally right computations: `python -m benchmarks.noise_floor`.
+"""How far log-probabilities differ between equally correct computations: `python -m benchmarks.noise_floor`.
 
 All on tiny-gpt2 in float32, over a fixed set of token ids: torch with other thread counts, token by token with the
 cache, row by row, and with sdpa attention, against one eager pass over the batch on one thread; TensorFlow likewise
@@ -34,12 +34,12 @@ SENTENCES = (
     "It was a cold morning with wind from the north and a little snow.",
     "Grüße from 世界, 3.14159 times: #!? (unusual text, many bytes a word)",
 )
-DRAWN_ROWS = 8  # of ids drawn at random, where the model is at its least sure
+DRAWN_ROWS = 8  # of random ids, for which the model is least certain
 
 
 @dataclass(frozen=True)
 class Computation:
-    """One way of computing the same thing.
+    """One way to compute the same log-probabilities.
 
     Args:
         name: what the table calls it.
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.noise_floor", description=__doc__)
     parser.add_argument("--threads", type=int, default=max(4, os.cpu_count() or 1), help="largest thread count")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow says of devices and factories is no figure
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hide TensorFlow's messages about devices and factories
     from pytest_hfmodels import ModelCache
     from pytest_hfmodels.engines import missing
 
@@ -85,7 +85,7 @@ def rows_of_ids(model: HFModel) -> list[list[int]]:
 
 
 def torch_computations(models: ModelCache, ids: list[list[int]], threads: int) -> Iterator[Computation]:
-    """Yield torch's ways, the one to compare with first."""
+    """Yield torch's ways; the first is the base."""
     import torch
 
     model = models.load(CHECKPOINT)
@@ -107,7 +107,7 @@ def torch_computations(models: ModelCache, ids: list[list[int]], threads: int) -
 
 
 def tensorflow_computations(models: ModelCache, ids: list[list[int]]) -> Iterator[Computation]:
-    """Yield TensorFlow's ways, the one to compare with first."""
+    """Yield TensorFlow's ways; the first is the base."""
     model = models.load(CHECKPOINT, engine="tensorflow")
     yield Computation("tensorflow: one pass, whole batch", model.log_probabilities(ids))
     yield Computation("row by row", row_by_row(model, ids))
@@ -115,7 +115,7 @@ def tensorflow_computations(models: ModelCache, ids: list[list[int]]) -> Iterato
 
 
 def in_one_pass(model: HFModel, ids: list[list[int]]) -> FloatArray:
-    """Return log-probabilities from one pass of upstream's model, on the threads that are set: ours takes one."""
+    """Return log-probabilities from one pass of upstream's model, on the current number of threads; ours uses one."""
     import numpy as np
 
     from pytest_hfmodels.kinds.evidence import log_softmax
@@ -124,14 +124,14 @@ def in_one_pass(model: HFModel, ids: list[list[int]]) -> FloatArray:
 
 
 def row_by_row(model: HFModel, ids: list[list[int]]) -> FloatArray:
-    """Return log-probabilities from one pass a row."""
+    """Return log-probabilities from one pass per row."""
     import numpy as np
 
     return np.concatenate([model.log_probabilities([row]) for row in ids])
 
 
 def token_by_token(model: HFModel, ids: list[list[int]]) -> FloatArray:
-    """Return log-probabilities from one pass a position, each with the keys and values of those before it."""
+    """Return log-probabilities from one pass per position, with the cache of the positions before it."""
     import numpy as np
 
     from pytest_hfmodels.kinds.evidence import log_softmax
@@ -145,7 +145,7 @@ def token_by_token(model: HFModel, ids: list[list[int]]) -> FloatArray:
 
 
 def token_by_token_and_row(model: HFModel, ids: list[list[int]]) -> FloatArray:
-    """Return log-probabilities from one pass a token."""
+    """Return log-probabilities from one pass per token."""
     import numpy as np
 
     return np.concatenate([token_by_token(model, [row]) for row in ids])
@@ -174,7 +174,7 @@ def report(torch: Sequence[Computation], tensorflow: Sequence[Computation], what
 
 
 def movements(computations: Sequence[Computation]) -> list[tuple[str, str, str, str]]:
-    """Return a line for every way after the first: how far it stands from the first."""
+    """Return a line for every way after the first, with its distance from the first."""
     import numpy as np
 
     lines = []
@@ -187,7 +187,7 @@ def movements(computations: Sequence[Computation]) -> list[tuple[str, str, str, 
 
 
 def widest(computations: Sequence[Computation]) -> float:
-    """Return the largest movement between any two of them, 0 where there are none."""
+    """Return the largest distance between any two of them, 0 without a pair."""
     import numpy as np
 
     if not computations:

@@ -1,4 +1,4 @@
-"""Two commands timed in pairs, for the commands beside this one. It measures nothing by itself.
+"""Times two commands in pairs, for the other benchmarks.
 
 Each pair runs both commands back to back, the first one first in every other pair, so that whatever else the machine
 does falls on both. Wall seconds of the whole process, its start included, after one run of each as a warm-up; and its
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What a shell may have set that would change what is measured, or leak one environment into another.
+# Variables that would change the measurement, or leak one environment into another.
 _UNSET = (
     "COVERAGE_PROCESS_START",
     "PYTEST_ADDOPTS",
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def last_line(self) -> str:
-        """The last line that says anything."""
+        """The last line that is not blank."""
         return next((line.strip() for line in reversed(self.output.splitlines()) if line.strip()), "")
 
 
@@ -77,7 +77,7 @@ class Command:
         """Run it once.
 
         Raises:
-            SystemExit: it failed, so that its time would mean nothing; with the end of its output.
+            SystemExit: it failed; with the end of its output.
         """
         cpu, start = children_seconds(), time.perf_counter()
         done = subprocess.run(
@@ -187,7 +187,7 @@ def children_seconds() -> float:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what would change what is measured."""
+    """Return this process's environment without variables that would change the measurement."""
     return {name: value for name, value in os.environ.items() if name not in _UNSET}
 
 
@@ -219,10 +219,10 @@ def pairs_table(measured: Iterable[Pairs], digits: int = 2) -> str:
 
 
 def verdict(value: float, limit: float) -> str:
-    """Say whether a figure keeps its limit."""
+    """Say whether a figure is within its limit."""
     return "within" if value <= limit else "over"
 
 
 def progress(text: str) -> None:
-    """Show how far a measurement has got, apart from its figures."""
+    """Show the progress of a measurement on stderr."""
     print(text, file=sys.stderr, flush=True)

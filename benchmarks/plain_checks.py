@@ -133,7 +133,7 @@ def test_pad_is_eos_when_given_at_load() -> None:
     assert padded.generation_config.pad_token_id == EOS
 
 
-def test_pad_given_at_load_keeps_generate_silent(
+def test_generate_does_not_warn_if_pad_is_given_at_load(
     caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     model, tokenizer = load_model(pad_token_id=EOS), load_tokenizer()
@@ -190,7 +190,7 @@ def test_all_five_beams() -> None:
 
 
 @pytest.mark.parametrize("texts", [[NAME], [NAME, DOG], BATCH], ids=len)
-def test_logits_are_one_row_a_text_and_one_column_a_label(texts: list[str]) -> None:
+def test_logits_have_a_row_per_text_and_a_column_per_label(texts: list[str]) -> None:
     model = load_classifier()
     assert classify(model, texts).logits.shape == (len(texts), model.config.num_labels)
 
@@ -255,7 +255,7 @@ def test_multi_label_loss() -> None:
 def test_a_labelled_call_sets_the_problem_type() -> None:
     model = load_classifier()
     classify(model, BATCH, torch.tensor([WORK, WORK, OUTING]))
-    assert model.config.problem_type == "single_label_classification"  # plainly called, upstream keeps it
+    assert model.config.problem_type == "single_label_classification"  # called directly, upstream keeps it
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What session-cached models and batched prompts save: `python -m benchmarks.plain_way`.
+"""The time that session-cached models and batched prompts save: `python -m benchmarks.plain_way`.
 
 `pytest suites/gpt2 --hfmodels-engines torch` against the same checks written the plain way (`plain_checks.py`, copied
 into a temporary folder): `from_pretrained` in every test, one `generate` a drawn prompt, as many prompts as the suite
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plain_command(folder: Path, prompts: int) -> Command:
-    """Copy the plain checks into `folder` and return the command that runs them on so many drawn prompts."""
+    """Copy the plain checks into `folder` and return the command that runs them on that many drawn prompts."""
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     shutil.copyfile(CHECKS, folder / "test_plain.py")
     return Command(

@@ -1,4 +1,4 @@
-"""What the properties cost, and what drawing whole batches saves: `python -m benchmarks.properties`.
+"""The cost of the properties, and what whole batches save: `python -m benchmarks.properties`.
 
 Runs every suite with drawn examples in this process, on torch with the examples of profile `ci`, after torch and
 transformers are imported (limit: 60 s). Counts `generate` calls and the prompts in them; an example is one prompt with
@@ -41,7 +41,7 @@ class Call:
 
 @dataclass(eq=False)  # pytest keeps its plugins in sets
 class Drawn:
-    """A pytest plugin that notes every `generate` call in tests with drawn examples, and what all tests take."""
+    """A pytest plugin that records every `generate` call in tests with drawn examples, and the time of all tests."""
 
     calls: list[Call] = field(default_factory=list)
     tests: int = 0
@@ -79,7 +79,7 @@ class Drawn:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the figures; 1 where a suite did not pass."""
+    """Print the figures; return 1 if a suite did not pass."""
     argparse.ArgumentParser(prog="python -m benchmarks.properties", description=__doc__).parse_args(arguments)
     files = [
         str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("suites/**/test_*.py")) if _draws(path.read_text())
@@ -129,7 +129,7 @@ def _timed(ids: Sequence[IntArray], masks: Sequence[IntArray | None], call: Call
     from pytest_hfmodels.engines import upstream
 
     start = time.perf_counter()
-    with upstream.quiet():  # it warns of prompts that end in the padding token
+    with upstream.quiet():  # it warns about prompts that end with the padding token
         for part, mask in zip(ids, masks, strict=True):
             call.model.generate(part, mask, call.settings)
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What the plugin costs a project that does not use it: `python -m benchmarks.start_up`.
+"""The plugin's cost for a project that does not use it: `python -m benchmarks.start_up`.
 
 `pytest --collect-only` on one trivial test in an unrelated folder, in pairs: with the plugin against `-p no:hfmodels`
 in this environment (limit 5 ms); then an environment of pytest, the plugin and its core dependencies against one of
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def unrelated_project(folder: Path) -> Path:
-    """Write a project that knows nothing of models and return its folder."""
+    """Write a project without models and return its folder."""
     project = folder / "project"
     project.mkdir()
     (project / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

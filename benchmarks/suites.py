@@ -1,4 +1,4 @@
-"""What the main job costs on top of the import that it cannot avoid: `python -m benchmarks.suites`.
+"""The cost of the main job beyond the import of transformers: `python -m benchmarks.suites`.
 
 `pytest suites/gpt2 --hfmodels-engines torch` against `python -c "from transformers import GPT2LMHeadModel"` with
 `USE_TF=0`, in pairs, in this environment (limit: a median ratio of 1.5).

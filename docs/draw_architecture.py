@@ -1,7 +1,7 @@
 """Draws docs/images/architecture.svg from the imports in the package: `python docs/draw_architecture.py`.
 
-A room is a folder, or a module beside it. A room stands above all that it imports. An arrow goes to each room below
-that no other arrow leads to. Rooms that import each other share a frame.
+A part is a folder or a top-level module. A part is drawn above the parts that it imports. An arrow goes to each part
+below that no other arrow leads to. Parts that import each other share a frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WIDTH, HEIGHT, GAP_X, GAP_Y = 118, 34, 16, 34
 
 
 def rooms() -> dict[str, set[str]]:
-    """Return each room and the rooms that it imports while it runs, type checking left out."""
+    """Return each part and the parts that it imports at run time, without imports for type checking."""
     found: dict[str, set[str]] = {}
     for file in sorted(PACKAGE.rglob("*.py")):
         room = _room(file.relative_to(PACKAGE))
@@ -26,7 +26,7 @@ def rooms() -> dict[str, set[str]]:
 
 
 def levels(graph: dict[str, set[str]]) -> list[list[list[str]]]:
-    """Return the rooms from the top: levels of groups; the rooms of a group import each other."""
+    """Return the parts from the top: levels of groups; the parts of a group import each other."""
     reach = {room: _reachable(graph, room) for room in graph}
     groups = {frozenset({room} | {other for other in reach[room] if room in reach[other]}) for room in graph}
     depth: dict[frozenset[str], int] = {}
@@ -69,7 +69,7 @@ def draw(graph: dict[str, set[str]]) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">',
-            "<title>The rooms of pytest_hfmodels; each imports only rooms below it</title>",
+            "<title>The parts of pytest_hfmodels; each imports only parts below it</title>",
             f"<style>{style}</style>",
             '<rect width="100%" height="100%" style="fill:#fff;stroke:none"/>',
             *lines,
@@ -109,7 +109,7 @@ def _reachable(graph: dict[str, set[str]], room: str) -> set[str]:
 
 
 def _direct(graph: dict[str, set[str]], room: str) -> set[str]:
-    """Return the imported rooms to which no other imported room leads."""
+    """Return the imported parts to which no other imported part leads."""
     below = {one for one in graph[room] if room not in _reachable(graph, one)}
     return {one for one in below if not any(one in _reachable(graph, other) for other in below - {one})}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines.availability import Engine, register_engine
+    from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
     from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord, TensorsRecord, TokensRecord
@@ -26,6 +27,7 @@ _HOMES = {
     "SnapshotError": "pytest_hfmodels.foundation.errors",
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
+    "ModelChecks": "pytest_hfmodels.fixtures.model_checks",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "ScoreRecord": "pytest_hfmodels.kinds",
@@ -48,6 +50,7 @@ __all__ = [
     "HFModelsError",
     "HFSnapshot",
     "ModelCache",
+    "ModelChecks",
     "ScoreRecord",
     "SnapshotError",
     "TensorsRecord",

@@ -20,12 +20,11 @@ MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
     "attention=None, head='trained', **overrides): the model that the hf_model fixture hands out, "
     "and the engines that the test runs on",
-    "hf_tolerance(same_engine=None, cross_engine=None): how far numbers of this test's snapshots may move, absolutely",
-    "hf_engine_xfail(engine, *, reason, raises=None): what an engine is known not to do; "
-    "a strict expected failure on that engine",
+    "hf_tolerance(same_engine=None, cross_engine=None): how far numbers of the test's snapshots may move, absolutely",
+    "hf_engine_xfail(engine, *, reason, raises=None): a strict expected failure on an engine that cannot do this",
 )
 
-# Those of properties.profiles, and the variable that it reads: importing that room would cost every start.
+# The profiles of properties.profiles and its variable; importing that module would slow down every start.
 PROFILES = ("dev", "ci", "nightly")
 PROFILE_VARIABLE = "HFMODELS_PROFILE"
 
@@ -37,10 +36,11 @@ class Option:
     Args:
         name: of the field in `Options`; `near_tie` is `--hfmodels-near-tie` and the ini key `hfmodels_near_tie`.
         meaning: what it does, in a few words; it may hold Markdown.
-        value: what follows it on the command line; None for a flag, empty for an ini key alone.
+        value: the placeholder of its value on the command line; None for a flag, empty for an ini key alone.
         ini: pytest's type of the ini key; None for an option of the command line only.
         default: in words.
-        choices: the values that it may have; the first is what it has where nobody says anything.
+        choices: the values that it may have; the first is the default.
+        repeated: whether it may be given several times.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Option:
     ini: Literal["string", "args"] | None = None
     default: str = "none"
     choices: tuple[str, ...] = ()
+    repeated: bool = False
 
     @property
     def flag(self) -> str:
@@ -62,14 +63,14 @@ class Option:
 
     @property
     def help(self) -> str:
-        """What `pytest --help` says of it."""
-        said = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", self.meaning).replace("`", "")
-        return said if self.value is None else f"{said} (default: {self.default.replace('`', '')})"
+        """Its text in `pytest --help`."""
+        text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", self.meaning).replace("`", "")
+        return text if self.value is None else f"{text} (default: {self.default.replace('`', '')})"
 
 
 OPTIONS = (
     Option("engines", "engines to run on: `torch`, `tensorflow`", "NAMES", "args", "those installed"),
-    Option("require", "engines that must be there: a missing one is an error instead of a skip", "NAMES", "args"),
+    Option("require", "engines that must be installed: a missing one is an error instead of a skip", "NAMES", "args"),
     Option(
         "checkpoints",
         "`hub` allows downloads, at pinned revisions",
@@ -78,7 +79,7 @@ OPTIONS = (
         "`bundled`",
         ("bundled", "hub"),
     ),
-    Option("near_tie", "`warn` lets near-ties through with a warning", "ACTION", "string", "`fail`", ("fail", "warn")),
+    Option("near_tie", "`warn` makes near-ties pass with a warning", "ACTION", "string", "`fail`", ("fail", "warn")),
     Option(
         "on_mutation",
         "`error` fails a test that changes a shared model",
@@ -89,36 +90,43 @@ OPTIONS = (
     ),
     Option(
         "transfo_xl",
-        "whose Transformer-XL runs: `transformers`, `pytest-hfmodels`, or upstream's where its forward pass works",
+        "whose Transformer-XL runs: `transformers`, `pytest-hfmodels`, or `auto`: upstream's if its forward pass works",
         "IMPLEMENTATION",
         "string",
         "`auto`",
         ("auto", "transformers", "pytest-hfmodels"),
     ),
-    Option("allow_update", "lets `--snapshot-update` write where `CI` is set", default="off"),
+    Option("allow_update", "lets `--snapshot-update` write if `CI` is set", default="off"),
     Option(
         "baseline",
-        "compare with a folder of this run's own, without the ledger: `record:FOLDER` fills it, `compare:FOLDER` "
+        "use another folder of snapshots, without the ledger: `record:FOLDER` writes it, `compare:FOLDER` "
         "compares with it",
         "MODE:FOLDER",
     ),
-    Option("json", "write what model tests compared as JSON; see [reports](reports.md)", "FILE"),
-    Option("html", "write it as one HTML page (needs jinja2)", "FILE"),
-    Option("markdown", "write it as Markdown, and append it to the CI's step summary", "FILE"),
+    Option(
+        "model",
+        "check a model without writing a test, and run nothing else unless tests are named; may be repeated; see "
+        "[any model](any-model.md)",
+        "FOLDER",
+        repeated=True,
+    ),
+    Option("json", "write a report as JSON; see [reports](reports.md)", "FILE"),
+    Option("html", "write a report as one HTML page", "FILE"),
+    Option("markdown", "write a report as Markdown, and append it to the CI's step summary", "FILE"),
     Option(
         "patch",
-        "write what `hfmodels accept` would take in as a patch for `git apply`; see "
+        "write the changes that `hfmodels accept` would make as a patch for `git apply`; see "
         "[review](review.md#in-a-read-only-ci)",
         "FILE",
     ),
     Option(
         "profile",
-        "how many examples [properties](properties.md) see: `dev`, `ci` or `nightly`",
+        "how many examples [properties](properties.md) try: `dev`, `ci` or `nightly`",
         "NAME",
-        default="`ci` where `CI` is set, else `dev`",
+        default="`ci` if `CI` is set, else `dev`",
     ),
-    Option("snapshots", "folder of the snapshots, relative to the root", "", "string", "`snapshots`"),
-    Option("tolerance", "`same_engine=1e-4`, `cross_engine=2e-4`", "", "args", "by dtype"),
+    Option("snapshots", "snapshot folder, relative to pytest's root", "", "string", "`snapshots`"),
+    Option("tolerance", "tolerances: `same_engine=1e-4`, `cross_engine=2e-4`", "", "args", "by dtype"),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -128,24 +136,25 @@ class Options:
     """The options of one run, command line over ini.
 
     Args:
-        engines: the selected engines, or None where nobody selected any.
+        engines: the selected engines, or None for all that are usable.
         require: engines whose absence is an error.
-        checkpoints: `hub` allows downloads; `bundled` uses what is on this machine.
+        checkpoints: `hub` allows downloads; `bundled` uses only files on this machine.
         snapshots: the snapshot folder, relative to the root.
         same_engine: absolute tolerance for numbers from one engine, or None for the dtype's default.
         cross_engine: the same for numbers from two engines.
         near_tie: whether a near-tie fails a test or warns.
         on_mutation: whether a test that changes a cached model is warned about or fails.
-        transfo_xl: whose Transformer-XL runs: `auto` takes upstream's where its forward pass works, ours elsewhere.
-        allow_update: whether snapshots may be written where the environment says `CI`.
-        baseline: whether `snapshots` is a folder of this run's own, in place of the project's.
-        recording: whether every model snapshot is written there instead of compared.
+        transfo_xl: whose Transformer-XL runs: `auto` takes upstream's if its forward pass works, else ours.
+        allow_update: whether snapshots may be written in CI.
+        baseline: whether `snapshots` is the folder of `--hfmodels-baseline` instead of the project's.
+        recording: whether every model snapshot is written instead of compared.
+        model: folders and repos of models to check without a test, as they were typed.
         json: file of the JSON report, or None; relative to where pytest was started, like the others.
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
-        patch: file of the patch with what would be accepted, or None.
-        profile: how many examples properties see, or None for what the environment says.
-        explicit: whether the project or the person has set anything of ours but reports.
+        patch: file of the patch with the changes that accepting would make, or None.
+        profile: how many examples properties try, or None for the environment's profile.
+        explicit: whether any of our options with an ini key is set.
     """
 
     engines: tuple[EngineName, ...] | None
@@ -160,6 +169,7 @@ class Options:
     allow_update: bool
     baseline: bool
     recording: bool
+    model: tuple[str, ...]
     json: str | None
     html: str | None
     markdown: str | None
@@ -169,7 +179,7 @@ class Options:
 
     @property
     def reports(self) -> dict[str, str]:
-        """The files of the reports that were asked for, by the name of their option."""
+        """The files of the requested reports, by the name of their option."""
         files = {"json": self.json, "html": self.html, "markdown": self.markdown, "patch": self.patch}
         return {kind: file for kind, file in files.items() if file is not None}
 
@@ -179,7 +189,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("hfmodels", "Hugging Face model regression (pytest-hfmodels)")
     for option in OPTIONS:
         if option.value:
-            group.addoption(option.flag, metavar=option.value, help=option.help)
+            action = "append" if option.repeated else "store"
+            group.addoption(option.flag, action=action, metavar=option.value, help=option.help)
         elif option.value is None:
             group.addoption(option.flag, action="store_true", default=False, help=option.help)
         if option.ini is not None:
@@ -195,7 +206,7 @@ def update_requested(config: pytest.Config) -> bool:
 
 
 def in_ci() -> bool:
-    """Return whether the environment says that this is a CI run (`CI` set to anything but nothing, 0 or false)."""
+    """Return whether `CI` is set to anything but an empty string, 0, false or no."""
     return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
 
 
@@ -203,7 +214,7 @@ def read_options(config: pytest.Config) -> Options:
     """Read the options of a run.
 
     Raises:
-        OptionError: a value that does not fit, naming where it was written.
+        OptionError: a value does not fit; the error says where it was written.
     """
     tolerance = _tolerances(_ini_list(config, _BY_NAME["tolerance"]))
     mode, folder = _baseline(config)
@@ -220,6 +231,7 @@ def read_options(config: pytest.Config) -> Options:
         allow_update=bool(config.getoption("--hfmodels-allow-update")),
         baseline=bool(mode),
         recording=mode == "record",
+        model=tuple(config.getoption("--hfmodels-model") or ()),
         **{kind: _file(config, kind) for kind in ("json", "html", "markdown", "patch")},
         profile=_profile(config),
         explicit=any(_is_set(config, option) for option in OPTIONS if option.ini is not None),
@@ -231,15 +243,13 @@ def _is_set(config: pytest.Config, option: Option) -> bool:
 
 
 def _baseline(config: pytest.Config) -> tuple[str, str]:
-    """Return what to do with this run's own snapshots folder, and the folder; two empty strings for the project's."""
+    """Return the mode and folder of `--hfmodels-baseline`; two empty strings without the option."""
     value = config.getoption("--hfmodels-baseline")
     if value is None:
         return "", ""
     mode, _, folder = value.partition(":")
     if mode not in ("record", "compare") or not folder:
-        raise OptionError(
-            f"--hfmodels-baseline is {value!r}.", hint="It reads like this: record:FOLDER, or compare:FOLDER."
-        )
+        raise OptionError(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
     return mode, folder
 
 
@@ -251,7 +261,7 @@ def _file(config: pytest.Config, kind: str) -> str | None:
 
 
 def use_profile(name: str | None, config: pytest.Config) -> None:
-    """Let properties draw as a profile says, until the run ends: they look when a test file is imported."""
+    """Set the profile of properties until the run ends; they read it when a test file is imported."""
     if name is None:
         return
     before = os.environ.get(PROFILE_VARIABLE)
@@ -281,7 +291,7 @@ def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
     names = _split([value])
     if not names:
         return ()
-    from pytest_hfmodels.engines.availability import require_known  # 10 ms: only where somebody names engines
+    from pytest_hfmodels.engines.availability import require_known  # 10 ms: only if engines are named
 
     return require_known(names, source=source)
 
@@ -291,7 +301,7 @@ def _ini_list(config: pytest.Config, option: Option) -> list[Any]:
         return list(config.getini(option.key))
     except (TypeError, ValueError) as error:
         key = option.key
-        raise OptionError(f"The ini key {key} is no list: {error}.", hint=f'Write {key} = ["…"].') from error
+        raise OptionError(f"The ini key {key} is not a list: {error}.", hint=f'Write {key} = ["…"].') from error
 
 
 def _split(values: Sequence[object]) -> list[str]:
@@ -314,22 +324,22 @@ def _tolerances(entries: Sequence[object]) -> dict[str, float]:
         if name not in ("same_engine", "cross_engine"):
             raise OptionError(
                 f"The ini key hfmodels_tolerance has {entry!r}.",
-                hint="It reads like this: hfmodels_tolerance = same_engine=1e-4 cross_engine=2e-4",
+                hint="Write hfmodels_tolerance = same_engine=1e-4 cross_engine=2e-4",
             )
         found[name] = tolerance_value(value, source="the ini key hfmodels_tolerance")
     return found
 
 
 def tolerance_value(value: Any, *, source: str) -> float:
-    """Return an absolute tolerance that a person wrote.
+    """Return a tolerance from an option or marker.
 
     Raises:
-        OptionError: it is no finite number that is 0 or more.
+        OptionError: it is not a finite number of at least 0.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise OptionError(f"{source} has a tolerance of {value!r}.", hint="It is a number that is 0 or more.")
+        raise OptionError(f"{source} has a tolerance of {value!r}.", hint="Write a number that is 0 or more.")
     return number

@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and refuse options that do not fit before anything runs."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    pytest.register_assert_rewrite("pytest_hfmodels.fixtures.model_checks.checks")  # its methods are tests
     try:
         session = Session.of(config)
         if session.options.require:
@@ -52,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
             require_engines(session.options.require, session.options.engines)
         require_own_root(config)
         use_profile(session.options.profile, config)
+        if session.options.model:
+            from pytest_hfmodels.fixtures.model_checks import collection as model_collection  # only for this option
+
+            model_collection.collect_only_models(config)
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(session, "hfmodels-session")
             _register_reports(config, session)
@@ -75,6 +80,19 @@ def pytest_collection(session: pytest.Session) -> None:
         from pytest_hfmodels.snapshots.collected import watch  # only projects in which something is pending pay for it
 
         watch(session.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Collect the models that the command line names, beside the session's files."""
+    report = yield
+    if isinstance(collector, pytest.Session) and Session.of(collector.config).options.model:
+        from pytest_hfmodels.fixtures.model_checks.collection import model_modules  # only for this option
+
+        report.result += model_modules(collector)
+    return report
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,6 +1,6 @@
-"""What one run of pytest holds of ours: one object on `config.stash`. Every room may import this; it imports no other.
+"""The plugin's state in one run of pytest: one object on `config.stash`. Every folder may import this; it imports none.
 
-The rooms that the types name are imported once a test needs them.
+The folders that the types name are imported once a test needs them.
 """
 
 from __future__ import annotations

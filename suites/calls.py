@@ -1,4 +1,4 @@
-"""Upstream's own `generate`, with nothing of ours between: what the plugin always passes is left to the caller here."""
+"""Calls upstream's `generate` directly, without the arguments that the plugin always passes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def generated(
     model: HFModel, prompts: Sequence[Sequence[int]] | NDArray[Any], *, threads: int = 1, **arguments: Any
 ) -> Any:
-    """Return what `generate` returns for prompts of one length; its advice about the arguments is held back.
+    """Return what `generate` returns for prompts of one length; its warnings about the arguments are suppressed.
 
     Args:
         model: a language model.
         prompts: (B, L).
-        threads: of torch, for the length of the call.
-        arguments: passed on as they are, but for arrays, which become tensors.
+        threads: number of torch's threads during the call.
+        arguments: passed to `generate`; arrays become tensors.
     """
     tensors = {name: _tensor(model, value) for name, value in arguments.items()}
     with warnings.catch_warnings(), upstream.quiet():

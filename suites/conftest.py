@@ -1,4 +1,4 @@
-"""Models that both architectures' suites draw: once per engine, like the bundled ones."""
+"""Drawn models that the suites of both architectures use, loaded once per engine like the bundled ones."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def drawn_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 
 @pytest.fixture(scope="session")
 def flat_gpt2(gpt2: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
-    """A GPT-2 of 30 tokens whose choices are close, on the engine that `gpt2` is on."""
+    """A GPT-2 of 30 tokens whose choices are close, on the engine of `gpt2`."""
     return hf_models.load(drawn_checkpoints["gpt2"], task="text-generation", engine=gpt2.engine)
 
 
 @pytest.fixture(scope="session")
 def flat_transfo_xl(transfo_xl: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
-    """A Transformer-XL of 24 words in three clusters whose choices are close, on `transfo_xl`'s engine."""
+    """A Transformer-XL of 24 words in three clusters whose choices are close, on the engine of `transfo_xl`."""
     return hf_models.load(drawn_checkpoints["transfo-xl"], task="text-generation", engine=transfo_xl.engine)
 
 
 @pytest.fixture(scope="session")
 def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> Callable[..., HFModel]:
-    """A classifier of so many labels with drawn weights, of `hf_model`'s architecture and on its engine."""
+    """Returns a drawn classifier with the given number of labels, of `hf_model`'s architecture and engine."""
 
     def classifier(num_labels: int, **how: Any) -> HFModel:
         return hf_models.load(
@@ -58,6 +58,6 @@ def drawn(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str,
 
 @pytest.fixture(scope="session")
 def without_pad(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]) -> HFModel:
-    """A drawn classifier that knows no padding token, of `hf_model`'s architecture and on its engine."""
+    """A drawn classifier without a padding token, of `hf_model`'s architecture and engine."""
     folder = drawn_checkpoints[hf_model.config.model_type]
     return hf_models.load(folder, task="text-classification", engine=hf_model.engine)

@@ -1,6 +1,6 @@
-"""Small checkpoints with drawn weights: fixed NumPy numbers by the architectures' own names, never an initialisation.
+"""Small checkpoints with drawn weights: fixed random numbers from NumPy, never an initialisation.
 
-Their distributions are flat, so that close calls are common and every part of a model moves what it says.
+Their distributions are flat, so close decisions are common and every part of a model affects its output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
-PAD = 7  # a word like any other, made the padding where a classifier needs one
+PAD = 7  # an ordinary word, used as padding if a classifier needs it
 GPT2: dict[str, Any] = {
     "architectures": ["GPT2LMHeadModel"],
     "model_type": "gpt2",
@@ -56,7 +56,7 @@ TRANSFO_XL: dict[str, Any] = {
 
 
 def gpt2_checkpoint(folder: Path, *, seed: int = 5, **config: Any) -> Path:
-    """Write a GPT-2 that serves as a language model and as a classifier of three labels.
+    """Write a GPT-2 that works as a language model and as a classifier with three labels.
 
     Args:
         folder: where to; made if it is not there.
@@ -74,7 +74,7 @@ def gpt2_checkpoint(folder: Path, *, seed: int = 5, **config: Any) -> Path:
 
 
 def transfo_xl_checkpoint(folder: Path, *, seed: int = 5, **config: Any) -> Path:
-    """Write a Transformer-XL that serves as a language model and as a classifier of three labels.
+    """Write a Transformer-XL that works as a language model and as a classifier with three labels.
 
     Args:
         folder: where to; made if it is not there.
@@ -156,14 +156,14 @@ def _numbers(shapes: Shapes, seed: int) -> dict[str, NDArray[np.float32]]:
             values = 1 + 0.03 * values if name.endswith("weight") else 0.1 * values
         else:
             values *= 0.4 if "wte" in name or "wpe" in name else 0.3
-        if name.endswith("inv_freq"):  # no weight, but a table that checkpoints carry
+        if name.endswith("inv_freq"):  # not a weight, but a table that checkpoints contain
             values = 1 / 10000 ** (np.arange(shape[0]) / shape[0])
         found[name] = values.astype(np.float32)
     return found
 
 
 def _tied(weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """Tie the softmax to the embedding, its first projection excepted, as the architecture does."""
+    """Tie the softmax to the embedding, except its first projection, as the architecture does."""
     for name in list(weights):
         own = name.replace("crit.out_layers", "transformer.word_emb.emb_layers")
         own = own.replace("crit.out_projs", "transformer.word_emb.emb_projs")

@@ -1,4 +1,4 @@
-"""What torch's own losses make of a classifier's labels, of whatever shape and dtype: what a model should, too."""
+"""Checks that a classifier accepts or refuses labels of any shape and dtype as torch's own losses do."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ IDS = np.asarray([[1, 2], [3, 4], [5, 6]])
 
 
 def misread(model: HFModel, labels: Iterable[NDArray[Any]], problem_type: ProblemType | None) -> list[str]:
-    """Return the labels that the model takes or refuses in another way than torch's own loss, in words.
+    """Describe the labels for which the model behaves differently from torch's own loss.
 
     Args:
         model: a torch classifier.
-        labels: of three texts, or meant to be.
+        labels: of three texts, or of a wrong shape.
         problem_type: as in the configuration; None is inferred.
     """
     inner = copy.deepcopy(model.model)  # upstream writes into the configuration
@@ -77,7 +77,7 @@ def of_every_shape_and_dtype(count: int) -> list[NDArray[Any]]:
 
 
 def outcome(loss: Callable[[Any], Any], labels: Any) -> float | tuple[type[Exception], str]:
-    """Return the loss, or the error and what it says; torch warns where it broadcasts."""
+    """Return the loss, or the error's class and message; torch warns if it broadcasts."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -106,7 +106,7 @@ def binary_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def squared_error(logits: Any, labels: Any) -> Any:
-    """A single output's column is a row of numbers, one a text."""
+    """With a single output, its column is a row with one number per text."""
     from torch.nn import functional
 
     pair = (logits, labels) if logits.shape[1] > 1 else (logits.squeeze(), labels.squeeze())

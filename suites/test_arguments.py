@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TABLE = Path(__file__).with_name("arguments.toml")
 SECTIONS = ("generate", "GPT2Config", "TransfoXLConfig", "forward", "from_pretrained", "save_pretrained")
-# What every signature has, what upstream keeps to itself, and the release that wrote a file.
+# In every signature, for upstream's own use, or written into a file.
 NO_ARGUMENTS = {"self", "cls", "args", "kwargs", "transformers_version"}
 
 Entry = dict[str, str]
@@ -38,11 +38,11 @@ def release() -> str:
     return installed("transformers") or ""
 
 
-# The checks, in plain functions
+# The checks as plain functions
 
 
 def unlisted(section: str, entries: Mapping[str, Entry], names: Iterable[str], release: str) -> list[str]:
-    """Say which of the release's arguments the table lacks, and what to add."""
+    """Return a message for each argument of the release that the table lacks."""
     return [
         f"transformers {release} has the argument {name!r}, and [{section}] of suites/arguments.toml does not: add "
         f'`{name} = {{ by = "suites/….py::test_…", since = "{release}" }}`, or `left_out = "why"` in place of `by`.'
@@ -51,9 +51,9 @@ def unlisted(section: str, entries: Mapping[str, Entry], names: Iterable[str], r
 
 
 def unknown(section: str, entries: Mapping[str, Entry], names: Iterable[str], release: str) -> list[str]:
-    """Say which lines are about an argument that the release should have and has not."""
+    """Return a message for each line about an argument that the release should have but does not."""
     return [
-        f"[{section}] of suites/arguments.toml lists {name!r}, which transformers {release} does not have: mend the "
+        f"[{section}] of suites/arguments.toml lists {name!r}, which transformers {release} does not have: fix the "
         f'name, or give the last release that has it: `until = "…"`.'
         for name, entry in entries.items()
         if within(entry, release) and name not in names
@@ -67,18 +67,18 @@ def within(entry: Entry, release: str) -> bool:
 
 
 def misshapen(section: str, entries: Mapping[str, Entry]) -> Iterator[str]:
-    """Say which lines name neither a test nor a reason, or both, or a test that there is not."""
+    """Yield a message for each line without a test or reason, with both, or with a test that does not exist."""
     for name, entry in entries.items():
         if ("by" in entry) == ("left_out" in entry) or entry.keys() - {"by", "left_out", "since", "until"}:
-            yield f"[{section}] {name}: give either `by` or `left_out`, and `since` and `until` where they are needed."
+            yield f"[{section}] {name}: give either `by` or `left_out`, and `since` and `until` if needed."
         elif "by" in entry and not test_exists(entry["by"]):
-            yield f"[{section}] {name}: there is no test {entry['by']}."
+            yield f"[{section}] {name}: the test {entry['by']} does not exist."
         elif not entry.get("left_out", "reason").strip():
             yield f"[{section}] {name}: say why it is left out."
 
 
 def test_exists(node: str) -> bool:
-    """Return whether there is a test function of this node id, without its parameters."""
+    """Return whether the test function of this node id exists; the id has no parameters."""
     file, _, name = node.partition("::")
     path = ROOT / file
     if not path.is_file() or not name.startswith("test_"):
@@ -87,14 +87,14 @@ def test_exists(node: str) -> bool:
     return any(isinstance(found, ast.FunctionDef) and found.name == name for found in body)
 
 
-test_exists.__test__ = False  # type: ignore[attr-defined] # its name says what it tells
+test_exists.__test__ = False  # type: ignore[attr-defined] # its name starts with test_
 
 
 # What the installed release documents
 
 
 def documented(section: str) -> set[str]:
-    """Return the arguments that the installed release has and that its documentation names."""
+    """Return the arguments of the installed release, from signatures and documentation."""
     transformers = upstream.transformers(with_tensorflow=False)
     with warnings.catch_warnings(), upstream.quiet():
         warnings.simplefilter("ignore")  # 4.57 says that Transformer-XL is deprecated
@@ -130,11 +130,11 @@ def parameters(function: Any) -> Iterable[str]:
 
 
 def described(thing: Any) -> list[str]:
-    """Return the names that a docstring describes as upstream's do: `name (`type`, …):`."""
+    """Return the names that a docstring in upstream's form describes: `name (`type`, …):`."""
     return re.findall(r"^ {4,12}([a-z]\w*) ?\(\[?`", thing.__doc__ or "", re.MULTILINE)
 
 
-# The statements
+# The tests of the table
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -152,7 +152,7 @@ def test_every_line_is_an_argument(table: dict[str, dict[str, Entry]], release: 
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_every_line_names_a_test_that_there_is_or_a_reason(table: dict[str, dict[str, Entry]], section: str) -> None:
+def test_every_line_names_an_existing_test_or_a_reason(table: dict[str, dict[str, Entry]], section: str) -> None:
     wrong = list(misshapen(section, table[section]))
 
     assert not wrong, "\n".join(wrong)
@@ -162,10 +162,10 @@ def test_there_is_no_other_table(table: dict[str, dict[str, Entry]]) -> None:
     assert tuple(table) == SECTIONS
 
 
-# The checks see
+# The tests of the checks
 
 
-def test_an_argument_that_upstream_adds_is_asked_for() -> None:
+def test_a_new_argument_of_upstream_is_reported() -> None:
     wrong = unlisted("generate", {"num_beams": {"by": "x"}}, {"num_beams", "width_of_beams"}, "6.1.0")
 
     assert len(wrong) == 1
@@ -173,7 +173,7 @@ def test_an_argument_that_upstream_adds_is_asked_for() -> None:
     assert 'add `width_of_beams = { by = "suites/….py::test_…", since = "6.1.0" }`' in wrong[0]
 
 
-def test_a_line_about_nothing_is_found_in_its_releases_only() -> None:
+def test_a_line_about_an_unknown_argument_is_found_in_its_releases_only() -> None:
     entries = {"nonsense": {"left_out": "no use"}, "gone": {"left_out": "no use", "until": "5.0.0"}}
 
     assert [line.split("'")[1] for line in unknown("generate", entries, set(), "5.23.0")] == ["nonsense"]
@@ -183,9 +183,9 @@ def test_a_line_about_nothing_is_found_in_its_releases_only() -> None:
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ({"by": "suites/test_arguments.py::test_nobody_wrote"}, "there is no test"),
-        ({"by": "suites/test_nowhere.py::test_it"}, "there is no test"),
-        ({"by": "suites/test_arguments.py::within"}, "there is no test"),
+        ({"by": "suites/test_arguments.py::test_nobody_wrote"}, "does not exist"),
+        ({"by": "suites/test_nowhere.py::test_it"}, "does not exist"),
+        ({"by": "suites/test_arguments.py::within"}, "does not exist"),
         ({"by": "suites/test_arguments.py::test_there_is_no_other_table", "left_out": "no use"}, "either"),
         ({}, "either"),
         ({"left_out": " "}, "say why"),

@@ -1,4 +1,4 @@
-"""Arguments of `generate` that mean nothing are refused with an error; where a release takes them the table says so.
+"""`generate` refuses meaningless arguments with an error; the table lists releases that accept them.
 
 The strategies of `pytest_hfmodels.properties` draw none of them (tests/properties/test_settings.py).
 """
@@ -23,14 +23,14 @@ PROMPTS = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])  # of a model with 30 tokens an
 
 @dataclass(frozen=True)
 class Refused:
-    """A call that has no answer.
+    """A meaningless call.
 
     Args:
-        arguments: of `generate`, beside `max_new_tokens=3`.
+        arguments: of `generate`, in addition to `max_new_tokens=3`.
         prompts: token ids.
-        torch: the releases of transformers that refuse it there.
-        tensorflow: the same; None where it never was.
-        taken: what the others make of it.
+        torch: the releases of transformers that refuse it in torch.
+        tensorflow: the same for TensorFlow; None if no release refuses it.
+        taken: what the other releases do.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -102,8 +102,8 @@ REFUSED = {
     "the bias of an unknown id": Refused({"sequence_bias": {(99,): 1.0}}, tensorflow="<4.31", taken=UNREAD),
     "no end among several": Refused({"eos_token_id": []}),
     "an end in words": Refused({"eos_token_id": "x"}),
-    "an argument that there is not": Refused({"num_beems": 2}),
-    "a cache that there is not": Refused(
+    "an unknown argument": Refused({"num_beems": 2}),
+    "an unknown cache": Refused(
         {"cache_implementation": "nonsense"},
         torch=">=4.30,!=4.38.*,!=4.39.*,!=4.40.*,!=4.41.*,!=4.42.*,!=4.43.*,!=4.44.*",
         tensorflow=">=4.30,!=4.38.*,!=4.39.*,!=4.40.*,!=4.41.*,!=4.42.*,!=4.43.*,!=4.44.*",
@@ -119,20 +119,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_means_nothing_is_refused(flat_gpt2: HFModel, case: str) -> None:
+def test_a_meaningless_argument_is_refused(flat_gpt2: HFModel, case: str) -> None:
     refused = REFUSED[case]
     releases = refused.torch if flat_gpt2.engine == "torch" else refused.tensorflow
     arguments = {"max_new_tokens": 3, **refused.arguments}
 
     if releases is not None and SpecifierSet(releases).contains(_base(), prereleases=True):
-        with pytest.raises(Exception):  # noqa: B017, PT011 - of what class and in what words is the release's choice
+        with pytest.raises(Exception):  # noqa: B017, PT011 - class and message depend on the release
             generated(flat_gpt2, refused.prompts, **arguments)
     else:
         assert refused.taken
         generated(flat_gpt2, refused.prompts, **arguments)
 
 
-def test_what_means_something_is_not_refused(flat_gpt2: HFModel) -> None:
+def test_a_valid_call_is_not_refused(flat_gpt2: HFModel) -> None:
     assert np.asarray(generated(flat_gpt2, PROMPTS, max_new_tokens=3)).shape == (2, 7)
 
 

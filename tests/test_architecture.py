@@ -1,4 +1,4 @@
-"""The rooms of the package: imports point down, and the picture of them is up to date."""
+"""The parts of the package: imports point down, and the picture is up to date."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def digests_text() -> str:
     """
     tables = [HEADER]
     for config in sorted(BUNDLED.glob("*/config.json")):
-        parts = vars(folder_digests(config.parent)).items()
+        parts = [(part, digest) for part, digest in vars(folder_digests(config.parent)).items() if digest]
         tables.append("".join([f"[{config.parent.name}]\n", *(f'{part} = "{digest}"\n' for part, digest in parts)]))
     return "\n".join(tables)
 

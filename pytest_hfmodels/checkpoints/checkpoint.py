@@ -1,4 +1,4 @@
-"""The `Checkpoint` that every other room is handed, and `resolve`, which turns a name into one.
+"""The class `Checkpoint`, which all other folders use, and `resolve`, which turns a name into one.
 
 For `engines` and above, through the package.
 """
@@ -121,8 +121,10 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
     if not _is_local(name):
         return None
     try:
-        with os.scandir(folders.local_folder(name, rootdir)) as files:
+        folder = folders.local_folder(name, rootdir)
+        with os.scandir(folder) as files:
             found = [(file.name, file.stat()) for file in files if file.is_file()]
+        found += [(template, (folder / template).stat()) for template in folders.templates(folder)]
     except (CheckpointError, OSError):
         return None
     # A copy may keep size and modification time, and a file system may use an inode again.

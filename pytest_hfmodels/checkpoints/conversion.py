@@ -75,6 +75,7 @@ def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], 
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as building:
             for name, content in sidecars.items():
+                Path(building, name).parent.mkdir(exist_ok=True)
                 Path(building, name).write_bytes(content)
             # Where there is text already, the pickle is not even read, as by our tokenizer.
             if pickled is not None and sidecars.keys().isdisjoint({"vocab.txt", "vocab.json"}):

@@ -1,6 +1,6 @@
-"""What a checkpoint is, as three digests: weights, config, tokenizer.
+"""What a checkpoint is, as a digest per part.
 
-For this room; the pure functions also for `models`, which adopts models that are loaded already.
+For this folder; the pure functions also for `models`, which adopts loaded models.
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Digests:
-    """A digest per part of a checkpoint, each `sha256:<hex>`."""
+    """A digest per part of a checkpoint, each `sha256:<hex>`.
+
+    Those of the preprocessor (of images and sound) and of the chat template are empty for a checkpoint without one. The
+    tokenizer's covers the templates in its own files too.
+    """
 
     weights: str
     config: str
     tokenizer: str
+    preprocessor: str = ""
+    chat_template: str = ""
 
 
 def is_digest(text: str) -> bool:
@@ -102,14 +108,30 @@ def tokenizer_digest(files: Mapping[str, bytes]) -> str:
 
 
 def folder_digests(folder: Path) -> Digests:
-    """Digest the three parts of a checkpoint folder whose weights are safetensors."""
+    """Digest the parts of a checkpoint folder whose weights are safetensors."""
     config, generation = folders.read_configuration(folder), folder / folders.GENERATION_CONFIG
     tensors = sorted(weights.stored_tensors(folder), key=lambda stored: stored[0].name)
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
         weights=ordered_weights_digest((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in tensors),
         tokenizer=tokenizer_digest(folders.read_sidecars(folder, folders.TOKENIZER_FILES)),
+        preprocessor=_digest_of_any(folders.read_sidecars(folder, folders.PREPROCESSOR_FILES)),
+        chat_template=_digest_of_any(_chat_templates(folder)),
     )
+
+
+def _digest_of_any(files: Mapping[str, bytes]) -> str:
+    return tokenizer_digest(files) if files else ""
+
+
+def _chat_templates(folder: Path) -> dict[str, bytes]:
+    """Return the chat templates of a folder by the files that hold them."""
+    found = folders.read_sidecars(folder, ("chat_template.jinja", "chat_template.json", *folders.templates(folder)))
+    for name in ("tokenizer_config.json", "processor_config.json"):
+        fields = folders.read_json_object(folder / name) if folders.is_file(folder / name) else {}
+        if fields.get("chat_template"):
+            found[name] = json.dumps(fields["chat_template"]).encode()
+    return found
 
 
 def _without_provenance(value: object) -> object:

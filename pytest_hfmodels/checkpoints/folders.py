@@ -1,6 +1,6 @@
 """A checkpoint's folder: which files make one, and which of them hold the weights.
 
-For this room. It reads JSON and looks at names; it never opens weights.
+For this folder. It reads JSON and file names; it never opens weights.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ TOKENIZER_FILES = (
     *("added_tokens.json", "vocab.txt", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "spm.model"),
     *("source.spm", "target.spm", "bpe.codes", "chat_template.jinja"),
 )
-# What a processor of images, sound and text is made from.
-PROCESSOR_FILES = (
-    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
-    "chat_template.json",
-)
-# The words of a published Transformer-XL. It is fetched and converted, never handed on.
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+TEMPLATES = "additional_chat_templates"  # a folder of more of them, one a file
+# The words of a published Transformer-XL. The file is fetched and converted, never passed on.
 PICKLED_WORDS = "vocab.pkl"
 SAVE_AGAIN = "Save it again with model.save_pretrained(folder, safe_serialization=True)."
 
@@ -56,12 +53,16 @@ SAFETENSORS = WeightFormat("model.safetensors")
 PICKLED = WeightFormat("pytorch_model.bin")
 MODEL_CARD = "README.md"
 # Everything but the weights.
-SIDECARS = (CONFIG, GENERATION_CONFIG, SAFETENSORS.index, *TOKENIZER_FILES, *PROCESSOR_FILES)
+SIDECARS = (
+    *(CONFIG, GENERATION_CONFIG, SAFETENSORS.index, "chat_template.json"),
+    *(*TOKENIZER_FILES, *PREPROCESSOR_FILES),
+)
+_TEMPLATE = re.compile(rf"{TEMPLATES}/[\w.-]+\.jinja", re.ASCII)
 _PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTILINE)
 
 
 def local_folder(name: str, rootdir: Path) -> Path:
-    """Return the folder that a name such as `./models/bot` or `~/bot` stands for."""
+    """Return the folder of a name such as `./models/bot` or `~/bot`."""
     # Not resolved: a folder reached through a link stays where the user put it.
     folder = rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
     if not folder.is_dir():
@@ -139,9 +140,20 @@ def has_pickled_words(folder: Path, names: Collection[str]) -> bool:
     return config.get("model_type") == "transfo-xl" or any(name.startswith("TransfoXLTokenizer") for name in classes)
 
 
-def read_sidecars(folder: Path, names: Collection[str] = SIDECARS) -> dict[str, bytes]:
-    """Return the content of the config and tokenizer files that exist, by name."""
-    return {name: _read(folder / name) for name in names if is_file(folder / name)}
+def read_sidecars(folder: Path, names: Collection[str] | None = None) -> dict[str, bytes]:
+    """Return the content of the files that exist, by name: of everything but the weights, or of these `names`."""
+    wanted = (*SIDECARS, *templates(folder)) if names is None else names
+    return {name: _read(folder / name) for name in wanted if is_file(folder / name)}
+
+
+def templates(folder: Path) -> list[str]:
+    """Return the names of the chat templates in a folder of their own."""
+    return sorted(path.relative_to(folder).as_posix() for path in (folder / TEMPLATES).glob("*.jinja"))
+
+
+def is_sidecar(name: str) -> bool:
+    """Return whether a file of a repo on the Hub belongs to a checkpoint and holds no weights."""
+    return name in SIDECARS or name == MODEL_CARD or _TEMPLATE.fullmatch(name) is not None
 
 
 def is_file(path: Path) -> bool:

@@ -36,7 +36,7 @@ def snapshot(repo_id: str, revision: str, *, may_fetch: bool) -> Path:
 
     lacking = f"revision {revision} of {repo_id} is not in the Hub's cache ({constants.HF_HUB_CACHE}), and "
     try:
-        cached = _download(repo_id, revision, folders.SIDECARS, local_files_only=True)
+        cached = _download(repo_id, revision, (folders.CONFIG,), local_files_only=True)
         if folders.is_complete(cached):
             return cached
     except HFValidationError as error:
@@ -61,7 +61,7 @@ def snapshot(repo_id: str, revision: str, *, may_fetch: bool) -> Path:
     # The client lets through the exceptions of several HTTP libraries and of its Rust part.
     except Exception as error:
         cause: BaseException = error
-        # The client's "not found locally" stands for the reason why it could not ask the Hub.
+        # The client's "not found locally" replaces the reason why it could not reach the Hub.
         while isinstance(cause, LocalEntryNotFoundError) and cause.__cause__ is not None:
             cause = cause.__cause__
         raise CheckpointError(
@@ -82,7 +82,7 @@ def _fetch(repo_id: str, revision: str) -> Path:
     if folders.CONFIG not in names:
         raise CheckpointError(f"{where} has no {folders.CONFIG}.", hint="Name a repo that transformers can load.")
     form = folders.weight_format(names, where)
-    folder = _download(repo_id, revision, names & {*folders.SIDECARS, form.index, folders.MODEL_CARD})
+    folder = _download(repo_id, revision, {name for name in names if folders.is_sidecar(name) or name == form.index})
     # The weights come last, so that a snapshot with weights has all the rest.
     wanted = {form.single} if form.single in names else {*folders.shard_map(folder, form).values()}
     if folders.has_pickled_words(folder, names):

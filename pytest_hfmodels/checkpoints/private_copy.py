@@ -1,6 +1,6 @@
 """Copies the known files of a checkpoint into a private folder, from which upstream loads it.
 
-For `engines` and `models`, through the package. Upstream also reads files that nobody asked for: 4.57 runs
+For `engines` and `models`, through the package. Upstream also reads other files: 4.57 runs
 `custom_generate/generate.py`, `adapter_config.json` names another model, a tokenizer's file may name a pickle.
 """
 
@@ -29,7 +29,7 @@ _IMPLEMENTATION = re.compile(r"\w*_implementation(_\w+)?")
 _WORD = re.compile(r"\w+", re.ASCII)
 _READ_FIELDS = (
     *(folders.CONFIG, folders.GENERATION_CONFIG, "tokenizer_config.json", "special_tokens_map.json"),
-    *folders.PROCESSOR_FILES,
+    *(*folders.PREPROCESSOR_FILES, "chat_template.json"),
 )
 _CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
 _PARTS = ("vocab", "merges")  # transformers 5 takes the path of a file for either
@@ -43,6 +43,8 @@ def fill_private_copy(folder: Path, target: Path) -> None:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
+    if folders.templates(folder):
+        (target / folders.TEMPLATES).mkdir()
     for name, content in folders.read_sidecars(folder).items():
         if name in _READ_FIELDS:
             fields = _without_outside_fields(folders.read_json_object(folder / name))

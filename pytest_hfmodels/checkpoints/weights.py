@@ -1,6 +1,6 @@
 """Reads safetensors files: the library checks their headers, the tensors are mapped read-only.
 
-For this room, `engines` and the suites.
+For this folder, `engines` and the suites.
 """
 
 from __future__ import annotations

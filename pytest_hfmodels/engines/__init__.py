@@ -7,7 +7,7 @@ kinds and models.
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines import threads, upstream
 from pytest_hfmodels.engines.availability import (
     Engine,
     EngineModule,
@@ -53,8 +53,9 @@ def engine(name: EngineName, *, with_tensorflow: bool = False) -> EngineModule:
     if reason is not None:
         raise EngineUnavailable(f"The {name} engine is not available: {reason}.", hint=wanted.install)
     try:
-        upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
-        return cast("EngineModule", import_module(wanted.module))
+        with upstream.environment(threads.sleeping()):
+            upstream.transformers(with_tensorflow=with_tensorflow or wanted.with_tensorflow)
+            return cast("EngineModule", import_module(wanted.module))
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             f"The {name} engine is installed but cannot be imported: {upstream.error_text(error).splitlines()[0]}.",

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import read_configuration
-from pytest_hfmodels.checkpoints.folders import PROCESSOR_FILES, is_file, read_json_object
+from pytest_hfmodels.checkpoints.folders import PREPROCESSOR_FILES, is_file, read_json_object
 from pytest_hfmodels.engines import tasks
 from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError
@@ -43,7 +43,7 @@ _CLASS_FIELDS = {
     ("tokenizer_config.json", "tokenizer_class"): _TOKENIZER,
     **{
         (file, field): _PROCESSOR
-        for file in PROCESSOR_FILES
+        for file in PREPROCESSOR_FILES
         for field in ("processor_class", "image_processor_type", "feature_extractor_type", "video_processor_type")
     },
 }

@@ -64,7 +64,7 @@ ENGINES: Registry[Engine] = Registry(
 
 
 def register_engine(engine: Engine) -> None:
-    """Let tests run on an engine of one's own.
+    """Let tests run on your own engine.
 
     A project calls this in its `conftest.py`; a package names its `Engine` as an entry point of the group
     `pytest_hfmodels.engines`.
@@ -129,10 +129,10 @@ def usable() -> tuple[EngineName, ...]:
 
 
 def require_engines(required: Sequence[EngineName], selected: Sequence[EngineName] | None) -> None:
-    """Check that engines are here, and selected.
+    """Check that engines are installed and selected.
 
     Args:
-        required: which must be.
+        required: the engines that must be.
         selected: which tests run on, or None where nobody selected any.
 
     Raises:
@@ -156,7 +156,7 @@ def require_known(names: list[str], *, source: str) -> tuple[EngineName, ...]:
     """Return `names` as engine names, in the engines' own order and each once.
 
     Raises:
-        OptionError: one of them is no engine.
+        OptionError: one of them is not an engine.
     """
     known = ENGINES.names()
     unknown = [name for name in names if name not in known]

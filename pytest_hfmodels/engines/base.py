@@ -1,4 +1,4 @@
-"""What an engine is asked for and what it returns: NumPy arrays in and out. Imports nothing heavy.
+"""The arguments and results of engines: NumPy arrays in and out. Imports nothing heavy.
 
 Shapes: B rows of a batch, L tokens, V vocabulary entries, N returned sequences, S generated steps.
 """

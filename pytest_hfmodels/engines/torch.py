@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import loading, module_state, skeleton, upstream
+from pytest_hfmodels.engines import loading, module_state, skeleton, threads, upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
 from pytest_hfmodels.foundation.errors import EngineError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
     from pytest_hfmodels.engines.loaded_model import StoredTensors
 
-_SMALL = 10_000_000  # parameters
+if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
+    torch.set_num_threads(_share)
 
 
 def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
@@ -108,6 +109,16 @@ class TorchModel(LoadedModel):
         return inference_mode(self.model)
 
     @contextmanager
+    def seeded(self, seed: int | None) -> Iterator[Mapping[str, Any]]:
+        if seed is None:
+            yield {}
+            return
+        device = self._device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
+            torch.manual_seed(seed)
+            yield {}
+
+    @contextmanager
     def set_problem_type(self, problem_type: str | None) -> Iterator[None]:
         # Upstream keeps what it infers, and then the next call fails.
         config = getattr(self.model, "config", None)
@@ -182,25 +193,19 @@ class TorchModel(LoadedModel):
         return torch.device("cpu") if found is None else found.device
 
 
+def _accelerator(device: torch.device) -> str:
+    return "cuda" if device.type == "cpu" else device.type
+
+
 @contextmanager
 def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
-    """Run without dropout, without gradients unless they are wanted, and small models on one thread.
-
-    Their matrices are too small to share out, and on a busy machine the threads wait for each other at every layer:
-    the GPT-2 suite on two threads took eight times as long beside two other busy processes, and no less alone.
-    """
+    """Run without dropout, and without gradients unless they are wanted."""
     training = [module for module in model.modules() if module.training]
-    threads = torch.get_num_threads()
-    small = threads > 1 and sum(parameter.numel() for parameter in model.parameters()) <= _SMALL
     model.eval()
     try:
-        if small:
-            torch.set_num_threads(1)
         with torch.set_grad_enabled(gradients):
             yield
     finally:
-        if small:
-            torch.set_num_threads(threads)
         for module in training:
             module.training = True
 

@@ -39,7 +39,7 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
                 warnings.simplefilter("ignore")
                 import transformers as package
 
-                # Most of what a model needs hangs on these names, which transformers imports when they are asked for.
+                # Most of what a model needs is imported with these names, which transformers imports on first use.
                 _ = package.AutoModelForCausalLM, package.AutoTokenizer
     else:
         import transformers as package
@@ -62,7 +62,7 @@ def require_tensorflow() -> None:
 
 
 def _tensorflow_imports() -> bool:
-    """Import TensorFlow now: transformers would do it later, when nobody holds back its start-up banner."""
+    """Import TensorFlow now: transformers would do it later, when its start-up banner is not suppressed."""
     try:
         import tensorflow as tensorflow
     except (ImportError, OSError, RuntimeError):

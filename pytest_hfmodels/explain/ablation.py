@@ -17,7 +17,7 @@ from pytest_hfmodels.kinds.explanation import Ablation, Evidence
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
@@ -28,8 +28,8 @@ ALIKE = 1e-8  # nats; a snapshot keeps nine digits
 _SETTLES = 4  # an ablation that explains a movement leaves less than a quarter of it
 _ROUNDING = 10  # noise floors: how far two correct computations on different machines may differ
 _WORTH_SAYING = 0.05  # the smallest share of a movement that the first sentence mentions
-_LOADING = "loading the checkpoint again"
-_AFRESH = "the checkpoint loaded again instead of the model in memory"
+_OTHER_KERNEL = {"eager": "sdpa", "sdpa": "eager"}
+_USUAL_SCALING = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # of GPT-2
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,29 @@ class Load(Measured):
     returns: bool = False
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One way to load the model, and the explanation if it reproduces the recorded numbers.
+
+    Args:
+        what: the recorded setting and the one that it replaces.
+        changes: for `LiveModel.again`.
+        cause: the cause that it proves.
+        sentence: the same in words.
+        floor: the noise floor of this load, if it differs from the movement's.
+        rules: names in `reference.Rules`.
+        keeps: the recorded setting that later loads keep if this one explains only a part: `dtype` or `attention`.
+    """
+
+    what: str
+    changes: dict[str, Any]
+    cause: str
+    sentence: str
+    floor: float | None = None
+    rules: tuple[str, ...] = ()
+    keeps: str = ""
+
+
 class DriftProbe:
     """Numbers that have moved, and everything found out about them so far.
 
@@ -69,10 +92,9 @@ class DriftProbe:
         self.ablations: list[Ablation] = []
         self.evidence: list[Evidence] = []
         self.base: Load | None = None  # the load with all recorded settings that explain a part of the movement
-        self.shares: list[tuple[str, float]] = []  # these settings, and the share that each explains
+        self.shares: dict[str, float] = {}  # the share that each of these settings explains: `dtype`, `attention`
         self._control: Load | None = None
         self._afresh = 0.0  # the share that the control explains, if that is most of the movement
-        self._tried: set[str] = set()  # the recorded settings that a load has tried: `dtype`, `attention`
 
     def attempt(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> Load | None:
         """Load the model in another way and measure; None if that fails.
@@ -95,10 +117,16 @@ class DriftProbe:
         self.ablations.append(Ablation(what, self.before, seen.moved, returns))
         return Load(seen.moved, seen.blocks, model, returns)
 
-    def returns_with(self, what: str, floor: float | None = None, **changes: Any) -> bool:
-        """Return whether the model loaded with these changes reproduces the recorded numbers."""
-        load = self.attempt(what, partial(self.origin.again, **changes), floor)
-        return load is not None and load.returns
+    def first_proven(self, trials: Iterable[Trial]) -> Explanation | None:
+        """Try one load after the other; return the explanation of the first that reproduces the recorded numbers."""
+        for trial in trials:
+            load = self.attempt(trial.what, partial(self.origin.again, **trial.changes), trial.floor)
+            if load is not None and load.returns:
+                return self.case.because(trial.cause, trial.sentence, rules=trial.rules)
+            if load is not None and trial.keeps:
+                self.shares[trial.keeps] = _share(self._rest() - load.moved, self.before)
+                self.base = load
+        return None
 
     def ablate(self, *, surroundings: bool = True) -> Explanation | None:
         """Load the model with the recorded dtype, attention and precision, in turn; return the cause, or None.
@@ -115,7 +143,7 @@ class DriftProbe:
             return self._engine()
         if self.case.now.engine != "torch" or self._control is None:  # one dtype and one attention only, or no control
             return self._machine()
-        proven = self._scaling() or self._as_recorded() or self._arithmetic() or self._machine()
+        proven = self.first_proven(self._trials()) or self._machine()
         if proven is None or not self._afresh:
             return proven
         said = f"{self._in_memory(self._control)}; that explains {_percent(self._afresh)} of the movement. The rest: "
@@ -128,7 +156,8 @@ class DriftProbe:
     def control(self) -> Explanation | None:
         """Load the checkpoint again without a change. If that reproduces the numbers, the model was changed."""
         changes = mutations.of_the_model(self.origin)
-        fresh = self._control = self.attempt(_AFRESH, self.origin.again)
+        what = "the checkpoint loaded again instead of the model in memory"
+        fresh = self._control = self.attempt(what, self.origin.again)
         if fresh is not None and fresh.returns:
             self.origin.distrust()
             return self.case.because("test", self._in_memory(fresh))
@@ -149,22 +178,24 @@ class DriftProbe:
 
     def not_separated(self) -> Explanation | None:
         """Return that no cause is known, if a dtype or attention differs and no load could try the recorded one."""
-        then, now = self.case.then, self.case.now
-        if then.engine != now.engine:
+        if self.case.then.engine != self.case.now.engine:
             return None
-        sides = {"dtype": (then.dtype, now.dtype), "attention": (then.attention, now.attention)}
-        untried = [name for name, (before, after) in sides.items() if before != after and name not in self._tried]
+        untried = [name for name in ("dtype", "attention") if self._differs(name) and name not in self.shares]
         if not untried:
             return None
-        loaded = ", ".join(f"{name} {sides[name][1]} (recorded: {sides[name][0]})" for name in untried)
+        then, now = vars(self.case.then), vars(self.case.now)
+        loaded = ", ".join(f"{name} {now[name]} (recorded: {then[name]})" for name in untried)
         said = f"loaded with {loaded}; the recorded {' and '.join(untried)} could not be tried, so the cause is unknown"
         return self.case.because(None, said)
 
     def shares_sentence(self, least: float = 0.0) -> str | None:
         """Return which share of the movement each kept setting explains; None if no share reaches `least`."""
-        shares = [*([(_LOADING, self._afresh)] if self._afresh else []), *self.shares]
-        parts = [f"{what} explains {_percent(share)} of the movement" for what, share in shares if share >= least]
-        return f"{' and '.join(parts)}; the rest remains" if parts else None
+        shares = {"loading the checkpoint again": self._afresh} if self._afresh else {}
+        shares |= {self._recorded(name): share for name, share in self.shares.items()}
+        said = [
+            f"{what} explains {_percent(share)} of the movement" for what, share in shares.items() if share >= least
+        ]
+        return f"{' and '.join(said)}; the rest remains" if said else None
 
     def rest_sentence(self, sentence: str) -> str:
         """Return a sentence about the unexplained rest, after the shares that are explained."""
@@ -174,21 +205,22 @@ class DriftProbe:
     def outcomes(self) -> Iterator[Evidence]:
         """Yield what each ablation did to the movement."""
         for ablation in self.ablations:
-            sides = (ablation.before, ablation.after)
-            before, after = (f"{math.nan if moved is None else moved:.2g}" for moved in sides)
-            said = (
-                f"the movement stays at {after}" if before == after else f"the movement is {after} instead of {before}"
-            )
-            yield Evidence(f"with {ablation.what} {said}", {"before": ablation.before, "after": ablation.after})
+            sides = {"before": ablation.before, "after": ablation.after}
+            before, after = (f"{math.nan if moved is None else moved:.2g}" for moved in sides.values())
+            said = f"stays at {after}" if before == after else f"is {after} instead of {before}"
+            yield Evidence(f"with {ablation.what} the movement {said}", sides)
+
+    def _differs(self, setting: str) -> bool:
+        return bool(getattr(self.case.then, setting) != getattr(self.case.now, setting))
+
+    def _recorded(self, setting: str) -> str:
+        """Return the recorded dtype or attention for a sentence."""
+        value = getattr(self.case.then, setting)
+        return f"{value} attention" if setting == "attention" else str(value)
 
     def _rest(self) -> float:
         """Return the movement that the kept settings do not explain."""
         return self.before if self.base is None else self.base.moved
-
-    def _keep(self, what: str, load: Load) -> None:
-        """Keep a setting, so that later loads are compared with this one."""
-        self.shares.append((what, _share(self._rest() - load.moved, self.before)))
-        self.base = load
 
     def _with_recorded_overrides(self) -> Explanation | None:
         """Load the model with the recorded overrides of its configuration, then also with the dtype and attention.
@@ -196,22 +228,24 @@ class DriftProbe:
         If neither reproduces the numbers, the cause is unknown. A file without overrides may be of an earlier version,
         which kept none, so it proves nothing.
         """
-        names, then, now = self.case.changed_overrides(), self.case.then, self.case.now
-        if not names or then.engine != now.engine:
+        names, then = self.case.changed_overrides(), self.case.then
+        if not names or then.engine != self.case.now.engine:
             return None
         said, what = self.case.overrides_sentence(names), "the recorded overrides"
-        attempts: list[tuple[str, dict[str, Any]]] = [(what, {})]
-        if then.dtype != now.dtype or then.attention != now.attention:
-            both = {"dtype": then.dtype, "attention": then.attention}
-            floor = noise_floor(then.dtype, same_engine=True)
-            attempts.append((f"{what}, {then.dtype} and {then.attention} attention", {**both, "floor": floor}))
-        for loaded, changes in attempts:
-            if self.returns_with(loaded, fields=overrides(self.case.recorded), **changes):
-                return self.case.because("test", f"{said}; loading with {loaded} reproduces the recorded numbers")
-        if not self.case.recorded.checkpoint.overrides:
-            return None
-        more = "the recorded ones do not reproduce the recorded numbers, so more has changed"
-        return self.case.because(None, f"{said}; {more}")
+        ways: dict[str, dict[str, Any]] = {what: {}}
+        if self._differs("dtype") or self._differs("attention"):
+            both = f"{what}, {then.dtype} and {then.attention} attention"
+            ways[both] = {"dtype": then.dtype, "attention": then.attention}
+        fields, floor = overrides(self.case.recorded), noise_floor(then.dtype, same_engine=True)
+        trials = []
+        for way, more in ways.items():
+            proof = f"{said}; loading with {way} reproduces the recorded numbers"
+            trials.append(Trial(way, {"fields": fields, **more}, "test", proof, floor if more else None))
+        proven = self.first_proven(trials)
+        if proven is not None or not fields:
+            return proven
+        said += "; the recorded ones do not reproduce the recorded numbers, so more has changed"
+        return self.case.because(None, said)
 
     def _written(self, fresh: Load) -> Explanation | None:
         """Blame written weights, if the checkpoint's own in the model with its hooks reproduce the numbers."""
@@ -230,87 +264,54 @@ class DriftProbe:
         named = mutations.of_the_model(self.origin) or mutations.differences(model, fresh.model.model)
         return mutations.sentence(named) if named else mutations.NOT_NAMED
 
-    def _as_recorded(self) -> Explanation | None:
-        """Load the model in the recorded dtype, then also with the recorded attention; keep what explains a part."""
-        then, now, dtype = self.case.then, self.case.now, dict[str, str]()
-        if then.dtype != now.dtype:
+    def _trials(self) -> Iterator[Trial]:
+        """Yield the loads to try, in this order; what an earlier one explained decides about a later one."""
+        then, now = self.case.then, self.case.now
+        yield from self._scaling()
+        if self._differs("dtype"):
+            said = f"loaded in {now.dtype}, recorded in {then.dtype}; "
+            said += f"loading in {then.dtype} reproduces the recorded numbers"
             what, floor = f"{then.dtype} instead of {now.dtype}", noise_floor(then.dtype, same_engine=True)
-            load = self.attempt(what, partial(self.origin.again, dtype=then.dtype), floor)
-            if load is not None and load.returns:
-                came_back = f"loading in {then.dtype} reproduces the recorded numbers"
-                return self.case.because("dtype", f"loaded in {now.dtype}, recorded in {then.dtype}; {came_back}")
-            if load is not None:
-                self._tried.add("dtype")
-                self._keep(then.dtype, load)
-                dtype = {"dtype": then.dtype}
-        return self._attention(dtype)
+            yield Trial(what, {"dtype": then.dtype}, "dtype", said, floor, keeps="dtype")
+        attention = then.attention if self._differs("attention") else _OTHER_KERNEL.get(now.attention)
+        if attention is not None:
+            yield self._of_attention(attention)
+        if not self.shares and now.dtype != "float64" and self.before > self.case.floor:
+            what = f"float64 instead of {now.dtype}"
+            said = f"the arithmetic of this machine or of {now.engine}: {what} reproduces the recorded numbers"
+            yield Trial(what, {"dtype": "float64"}, "backend", said)
 
-    def _attention(self, dtype: dict[str, str]) -> Explanation | None:
-        """Load the model with the recorded attention or, if that is in use already, with the other kernel."""
+    def _of_attention(self, attention: str) -> Trial:
+        """Return the load with the recorded attention or, if that is in use already, with the other kernel."""
         then, now = self.case.then, self.case.now
-        attention = then.attention if then.attention != now.attention else _OTHER_KERNEL.get(now.attention)
-        if attention is None:
-            return None
-        words = f"{attention} attention"
-        what = f"{then.dtype} and {words} instead of {now.dtype} and {now.attention}" if dtype else ""
-        what = what or f"{words} instead of {now.attention}"
-        load = self.attempt(what, partial(self.origin.again, **dtype, attention=attention))
-        if load is not None and load.returns:
-            return self._of_both(words) if dtype else self._of_the_kernel(what)
-        if load is not None and then.attention != now.attention:
-            self._tried.add("attention")
-            self._keep(words, load)
-        return None
-
-    def _of_the_kernel(self, what: str) -> Explanation:
-        then, now = self.case.then, self.case.now
-        moved = "" if then.attention != now.attention else f"recorded with {then.attention}, run with {now.attention}; "
-        patched = "" if moved == "" else self._patched()
+        patched, keeps = "", "attention" if self._differs("attention") else ""
+        if not keeps and not self.case.changed_packages():
+            patched = "; no package changed version, so something in this run may replace it"
+        if "dtype" in self.shares:
+            share, words = self.shares["dtype"], f"{then.dtype} and {attention} attention"
+            cause = "dtype" if share >= 0.5 else "attention"
+            said = f"{words} together reproduce the recorded numbers: {then.dtype} explains {_percent(share)} of "
+            said += f"the movement, {attention} attention the rest{patched if cause == 'attention' else ''}"
+            what, changes = f"{words} instead of {now.dtype} and {now.attention}", {"dtype": then.dtype}
+            return Trial(what, {**changes, "attention": attention}, cause, said, keeps=keeps)
+        what = f"{attention} attention instead of {now.attention}"
+        moved = f"recorded with {then.attention}, run with {now.attention}; " if keeps else ""
         said = f"the attention kernel: {moved}{what} reproduces the recorded numbers{patched}"
-        return self.case.because("attention", said)
+        return Trial(what, {"attention": attention}, "attention", said, keeps=keeps)
 
-    def _patched(self) -> str:
-        """Return that a test or a plugin may patch the kernel, if it and all package versions are as recorded."""
-        if self.case.changed_packages():
-            return ""
-        return "; no package changed version, so something in this run may replace it"
-
-    def _of_both(self, attention: str) -> Explanation:
-        dtype, share = self.shares[-1]
-        cause = "dtype" if share >= 0.5 else "attention"
-        same = self.case.then.attention == self.case.now.attention
-        return self.case.because(
-            cause,
-            f"{dtype} and {attention} together reproduce the recorded numbers: {dtype} explains {_percent(share)} of "
-            f"the movement, {attention} the rest{self._patched() if same and cause == 'attention' else ''}",
-        )
-
-    def _arithmetic(self) -> Explanation | None:
-        now = self.case.now
-        if self.shares or now.dtype == "float64" or not self.before > self.case.floor:
-            return None
-        what = f"float64 instead of {now.dtype}"
-        if not self.returns_with(what, dtype="float64"):
-            return None
-        said = f"the arithmetic of this machine or of {now.engine}: {what} reproduces the recorded numbers"
-        return self.case.because("backend", said)
-
-    def _scaling(self) -> Explanation | None:
-        """Check whether one side ignores GPT-2's scaling options, as sdpa does in some releases."""
+    def _scaling(self) -> Iterator[Trial]:
+        """Yield a load if one side ignores GPT-2's scaling options, as sdpa does in some releases."""
         config = self.origin.loaded.model.config
-        usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}
-        other = {name: value for name, value in usual.items() if getattr(config, name, value) is not value}
+        other = {name: value for name, value in _USUAL_SCALING.items() if getattr(config, name, value) is not value}
         ignored = [record for record in (self.case.recorded, self.case.observed) if _ignores_scaling(record)]
         if getattr(config, "model_type", None) != "gpt2" or not other or len(ignored) != 1:
-            return None
+            return
         words = " and ".join(f"{name}={not value}" for name, value in other.items())
-        what, changes = f"the default instead of {words}", {"overrides": other}
+        what, changes = f"the default instead of {words}", dict[str, Any](overrides=other)
         if ignored[0] is self.case.observed:
-            what, changes = "eager attention instead of sdpa", {"attention": "eager"}  # type: ignore[dict-item]
-        if not self.returns_with(what, **changes):  # type: ignore[arg-type]
-            return None
+            what, changes = "eager attention instead of sdpa", {"attention": "eager"}
         said = f"sdpa in {release_of(ignored[0])} ignores {words} (4.42 to 5.3); {what} reproduces the recorded numbers"
-        return self.case.because("attention", said, rules=("sdpa_ignores_scaling",))
+        yield Trial(what, changes, "attention", said, rules=("sdpa_ignores_scaling",))
 
     def _engine(self) -> Explanation | None:
         then, now = self.case.then, self.case.now
@@ -328,12 +329,7 @@ class DriftProbe:
         said = f"rounding: the backend differs from the recorded one: {', '.join(changes)}"
         if not self.shares:
             return self.case.because("backend", said)
-        most, _ = max(self.shares, key=lambda one: one[1])
-        cause = "attention" if most.endswith("attention") else "dtype"
-        return self.case.because(cause, self.rest_sentence(said))
-
-
-_OTHER_KERNEL = {"eager": "sdpa", "sdpa": "eager"}
+        return self.case.because(max(self.shares, key=self.shares.__getitem__), self.rest_sentence(said))
 
 
 def _ignores_scaling(record: Record) -> bool:

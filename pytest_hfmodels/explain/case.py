@@ -1,4 +1,7 @@
-"""One difference to explain: both records, and the model that made the observed one if it is still in memory."""
+"""One difference to explain: both records, and the model that made the observed one if it is still in memory.
+
+The model may be asked for eight forward passes and one `generate` in all.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
+import numpy as np
+
 from pytest_hfmodels.checkpoints import same_content
-from pytest_hfmodels.explain.budget import Passes
+from pytest_hfmodels.engines.base import PROCESS_LOCK
+from pytest_hfmodels.engines.capture import captured_scores
 from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
@@ -15,15 +21,69 @@ from pytest_hfmodels.kinds.tolerance import floor_of
 from pytest_hfmodels.reference.rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pytest_hfmodels.engines import Classification, ForwardPass, LoadedModel
+    from pytest_hfmodels.engines.base import IntArray, Observation
+    from pytest_hfmodels.engines.capture import StepScores
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison
     from pytest_hfmodels.kinds.evidence import LiveModel
     from pytest_hfmodels.kinds.provenance import Provenance
 
+FORWARD_PASSES = 8
+GENERATES = 1
 # The package whose releases are the likeliest reason goes first.
 _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
+
+
+class OutOfPassesError(Exception):
+    """The model may not be asked any more."""
+
+
+class Passes:
+    """The model, and how often it may still be asked. Every method raises `OutOfPassesError` beyond that.
+
+    Args:
+        origin: the model that made the record.
+        settings: what the test asked for.
+    """
+
+    def __init__(self, origin: LiveModel, settings: Mapping[str, Any]) -> None:
+        self.origin = origin
+        self.settings = settings
+        self._left = {"forward": FORWARD_PASSES, "generate": GENERATES, "alone": GENERATES}
+
+    def forward(
+        self, rows: Sequence[Sequence[int]] | IntArray, loaded: LoadedModel | None = None, mask: IntArray | None = None
+    ) -> ForwardPass:
+        """Run the model, or another load of it, over rows of one length."""
+        self.spend("forward")
+        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask)
+
+    def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
+        """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""
+        self.spend("forward")
+        return (loaded or self.origin.loaded).classify_inputs(inputs, None, self.settings.get("problem_type"))
+
+    def observe(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Observation:
+        """Run the model, or another load of it, over named inputs."""
+        self.spend("forward")
+        return (loaded or self.origin.loaded).observe(inputs)
+
+    def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
+        """Generate once more, and return what every step chose from: ids so far -> scores of the next token."""
+        self.spend("generate")
+        loaded = self.origin.loaded
+        with PROCESS_LOCK, captured_scores() as scores:
+            loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
+        return scores
+
+    def spend(self, what: str) -> None:
+        """Count a use of the model: `forward`, `generate`, or a row of a batch `alone`."""
+        if not self._left[what]:
+            raise OutOfPassesError
+        self._left[what] -= 1
 
 
 @dataclass(frozen=True)

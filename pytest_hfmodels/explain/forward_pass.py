@@ -1,4 +1,4 @@
-"""In which part of the model the forward pass over the recorded input starts to differ."""
+"""Finds the first part of the model whose output over the recorded input differs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORTLY = "at or shortly before "
 
 
 def largest(values: Sequence[float]) -> float:
-    """Return the largest of some movements; one that is no number is larger than any."""
+    """Return the largest movement; NaN counts as infinite."""
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
 
 

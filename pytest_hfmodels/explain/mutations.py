@@ -1,4 +1,4 @@
-"""What a test has changed of the model in memory: then it is not its checkpoint's any more, whatever a release does."""
+"""Changes that a test made to the model in memory, which is then no longer its checkpoint's."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\
 
 
 def of_the_model(origin: LiveModel) -> list[str]:
-    """Return what has changed of what numbers come from: weights, hooks, configuration."""
+    """Return the changes that can move numbers: of weights, hooks and configuration."""
     return [change for change in origin.altered() if not change.startswith((_SETTINGS, _TOKENIZER))]
 
 
 def of_the_tokenizer(origin: LiveModel | None) -> list[str]:
-    """Return what has changed of what ids and text come from."""
+    """Return the changes of the tokenizer."""
     changes = [] if origin is None else origin.altered(weights=False, vocabulary=True)
     return [change for change in changes if change.startswith(_TOKENIZER)]
 
 
 def of_settings(origin: LiveModel | None, names: Sequence[str]) -> list[str]:
-    """Return what has changed of these settings: in a configuration, or as the tokenizer's padding side."""
+    """Return the changes of these settings, in a configuration or in the tokenizer."""
     wanted = tuple(f"{owner}.{name}: " for name in names for owner in ("generation_config", "config", "tokenizer"))
     return [] if origin is None else [one for one in origin.altered(weights=False) if one.startswith(wanted)]
 
 
 def of_unrecorded_settings(origin: LiveModel) -> list[str]:
-    """Return what has changed of the generation settings that a snapshot does not keep."""
+    """Return the changes of generation settings that a snapshot does not hold."""
     recorded = tuple(f"{_SETTINGS}{name}: " for name in SETTINGS)
     found = [one for one in origin.altered(weights=False) if one.startswith(_SETTINGS)]
     return [one for one in found if not one.startswith(recorded)]
@@ -59,7 +59,7 @@ def of_unrecorded_settings(origin: LiveModel) -> list[str]:
 def is_proven_by_fresh_tokenizer(
     origin: LiveModel | None, give: Callable[[Any], object], sides: tuple[object, object]
 ) -> bool:
-    """Return whether `give` makes the recorded side with the tokenizer loaded again, and the other with this one."""
+    """Return whether `give` makes the recorded side with a fresh tokenizer, and the observed side with this one."""
     if origin is None:
         return False
     try:
@@ -70,18 +70,18 @@ def is_proven_by_fresh_tokenizer(
 
 
 def sentence(changes: Sequence[str], what: str = "model") -> str:
-    """Return changes as the reason why."""
+    """Return the sentence that names changes as the cause."""
     who = "a test" if any("(changed by " in change for change in changes) else "the test"
     return f"{who} has changed the {what} in memory, so that it is no longer the checkpoint's: {_listed(changes)}"
 
 
 def as_evidence(changes: Sequence[str], what: str = "model") -> Evidence:
-    """Return changes as something that was found, where another reason may stand beside it."""
+    """Return changes as evidence, if there may be another cause."""
     return Evidence(f"the {what} in memory has changed since it was loaded: {_listed(changes)}")
 
 
 def with_weights_of(loaded: LoadedModel, fresh: LoadedModel) -> LoadedModel:
-    """Return a copy of a torch model in memory, with its hooks and attributes but the weights of a fresh load."""
+    """Return a copy of a torch model in memory with the weights of a fresh load."""
     model = copy.deepcopy(loaded.model)
     model.load_state_dict(fresh.model.state_dict())
     return type(loaded)(model)
@@ -123,14 +123,14 @@ def _equal(tensor: Any, other: Any) -> bool:
 
 
 def _plain(module: Any) -> dict[str, object]:
-    """Return a module's own plain attributes, without private ones, names of folders and what upstream sets."""
+    """Return a module's plain attributes, without private ones, names of folders and those that upstream sets."""
     own = {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)}
     skipped = [name for name in own if name.startswith("_") or name in CHECKPOINT_NAMES or is_set_by_upstream(name)]
     return {name: value for name, value in own.items() if name not in skipped}
 
 
 def _listed(changes: Sequence[str]) -> str:
-    """Return the first few changes, and how many more there are; those of many tensors or modules as one."""
+    """Return the first few changes and the number of the others; changes of many tensors or modules count as one."""
     alike: dict[str, list[str]] = {}
     for one in changes:
         alike.setdefault(_NAMED.sub(r"\1", one), []).append(one)

@@ -1,4 +1,4 @@
-"""What changes a prompt, a setting or a text without the forward pass: the test, the checkpoint's files, a default."""
+"""Causes of other prompts, settings and texts: the test, the checkpoint's files, a default of the release."""
 
 from __future__ import annotations
 
@@ -47,16 +47,21 @@ def prompt(case: Case[Any]) -> Explanation:
     tokenizer = None if case.origin is None else case.origin.tokenizer
     # Other files may give the recorded ids other words, so only their numbers are shown.
     names = _token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)
+    asked = [record.effective.get("add_special_tokens") for record in (case.recorded, case.observed)]
     evidence = Evidence(
         f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
         {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
     )
+    if asked[0] != asked[1]:
+        said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
+        return case.because("test", said, [evidence])
     if not same_files:
         said = "the checkpoint's tokenizer files have changed and give the text other ids"
         return case.because("checkpoint:tokenizer", said, [evidence])
     said = "the same tokenizer files split the same text into different tokens"
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
-    return of_the_tokenizer(case, found, lambda tokenizer: tuple(tokenizer(text)["input_ids"]), (then, here))
+    given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
+    return of_the_tokenizer(case, found, lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
 
 
 def inputs(case: Case[Any], maker: str) -> Explanation:

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files, names and registries. It imports no other room."""
+"""Used everywhere: errors, files, names and registries. It imports no other folder of the package."""

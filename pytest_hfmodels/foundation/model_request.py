@@ -15,6 +15,7 @@ BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
 TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
 MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
 REQUEST = "_hf_request"  # the fixture that the others build on; tests are parametrised by it alone
+MODELS = "hfmodels"  # the folder in the ids of models that are checked without a test, and of their snapshots
 
 
 @dataclass(frozen=True)

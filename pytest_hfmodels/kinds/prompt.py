@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_hfmodels.foundation.errors import EngineError
 
-_ONE_PROMPT = "One prompt a record: generate('Hello'), or its ids as in generate([72, 105])."
+_AS_IN = "Write it as in generate('Hello') or generate([72, 105]); a batch as in generate(['Hello', 'Good day'])."
 _IS = "A prompt is text or a sequence of token ids"
 
 
@@ -59,7 +59,7 @@ def require_ids(ids: object, vocabulary: int | None) -> tuple[int, ...]:
     """
     values = listed(ids)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray | memoryview):
-        raise EngineError(f"{_IS}, not {_type(ids)}.", hint=_ONE_PROMPT)
+        raise EngineError(f"{_IS}, not {_type(ids)}.", hint=_AS_IN)
     return tuple(_require_id(value, vocabulary) for value in values)
 
 
@@ -154,20 +154,14 @@ def _reserved_rows(module: Any, limit: int) -> int:
 
 
 def _require_id(value: Any, vocabulary: int | None) -> int:
-    if isinstance(value, str):
-        raise EngineError(
-            f"A prompt is one text or a sequence of token ids, not a list of texts ({value!r:.40}).",
-            hint="Generate from several prompts one by one: for prompt in prompts: assert "
-            "hf_model.generate(prompt) == hf_snapshot(name=prompt). classify() takes several texts.",
-        )
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        raise EngineError(f"{_IS}, not a sequence of sequences.", hint=_ONE_PROMPT)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        raise EngineError(f"{_IS}, not a sequence of sequences.", hint=_AS_IN)
     try:
         token = None if isinstance(value, bool) else index(value)
     except TypeError:
         token = None
     if token is None:
-        raise EngineError(f"{_IS}, and {value!r:.40} is {_type(value)}.", hint=_ONE_PROMPT)
+        raise EngineError(f"{_IS}, and {value!r:.40} is {_type(value)}.", hint=_AS_IN)
     if token < 0 or (vocabulary is not None and token >= vocabulary):
         span = "0 or more" if vocabulary is None else f"0 to {vocabulary - 1}"
         raise EngineError(f"Token id {token} is outside of the model's vocabulary.", hint=f"Its token ids are {span}.")

@@ -1,6 +1,6 @@
-"""The models of one test session: loaded once, handed out as handles, watched for changes.
+"""The models of one test session: loaded once, used through handles, checked for changes.
 
-May import records, engines and checkpoints; the fixtures stand on it.
+May import kinds, engines and checkpoints; the fixtures use it.
 """
 
 from pytest_hfmodels.models.cache import ModelCache

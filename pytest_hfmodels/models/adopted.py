@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import Digests, config_digest, ordered_weights_digest, tokenizer_digest
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.engines.availability import installed
-from pytest_hfmodels.models.fingerprint import tokenizer_of
+from pytest_hfmodels.models.fingerprint import preprocessor_settings, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,8 @@ def digests(loaded: LoadedModel, processor: Any) -> tuple[Digests, str]:
     gets a digest for this release, and also its folder's digest if it equals the folder's configuration.
     """
     layout: list[list[object]] = []
-    tokenizer = tokenizer_of(processor)
+    tokenizer, settings = tokenizer_of(processor), preprocessor_settings(processor)
+    template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
 
     def with_layout() -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
         for name, dtype, shape, raw in loaded.weights():
@@ -45,6 +46,8 @@ def digests(loaded: LoadedModel, processor: Any) -> tuple[Digests, str]:
         weights=f"{weights} of {len(layout)} tensors {_digest(layout)[7:15]}",
         config=_config_digest(loaded.model),
         tokenizer=tokenizer_digest({}) if tokenizer is None else _digest(sorted(tokenizer.get_vocab().items())),
+        preprocessor=f"{_digest(settings)} of transformers {installed('transformers')}" if settings else "",
+        chat_template=_digest(template) if template else "",
     )
     return found, weights
 

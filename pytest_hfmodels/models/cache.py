@@ -40,7 +40,7 @@ _Changes = tuple[str, list[str]]  # a model in words, and what has changed
 
 
 class ModelCache:
-    """Loads models once a process and hands out handles; the value of the `hf_models` fixture.
+    """Loads each model once per process and returns handles; the value of the `hf_models` fixture.
 
     A model stays in memory while it has a handle, and longer while memory is free. Threads may share a cache.
 

@@ -136,4 +136,4 @@ class CachedModel:
 
     def _look(self, *, weights: bool, vocabulary: bool) -> Fingerprint:
         weights = weights and self.original.weights is not None
-        return Fingerprint.of(self.loaded, self.tokenizer, with_weights=weights, with_vocabulary=vocabulary)
+        return Fingerprint.of(self.loaded, self.processor, with_weights=weights, with_vocabulary=vocabulary)

@@ -49,7 +49,7 @@ class Fingerprint:
                 **_settings("config", getattr(loaded.model, "config", None)),
                 **_settings("generation_config", getattr(loaded.model, "generation_config", None)),
                 **_tokenizer(tokenizer),
-                **_processor(processor),
+                **preprocessor_settings(processor),
                 **loaded.modes(),
             }
             buffers = ordered_weights_digest(loaded.unsaved_buffers()) if with_weights else None
@@ -94,12 +94,13 @@ def _settings(prefix: str, config: Any) -> dict[str, object]:
     return {f"{prefix}.{name}": json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
 
 
-def _processor(processor: Any) -> dict[str, object]:
-    """Return the settings of image processors and feature extractors."""
-    found: dict[str, object] = {}
+def preprocessor_settings(processor: Any) -> dict[str, object]:
+    """Return the settings of a processor's parts that read images and sound."""
+    template = None if processor is tokenizer_of(processor) else getattr(processor, "chat_template", None)
+    found: dict[str, object] = {} if template is None else {"processor.chat_template": str(template)}
     for name in ("image_processor", "feature_extractor", "video_processor", ""):
         part = getattr(processor, name, None) if name else processor
-        if part is not None and tokenizer_of(part) is None and hasattr(part, "to_dict"):
+        if tokenizer_of(part) is None and hasattr(part, "to_dict"):
             found |= _settings(name or "processor", part)
     return found
 

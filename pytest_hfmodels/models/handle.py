@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import (
+    BatchRecord,
+    ChatRecord,
+    CheckpointSeen,
     ClassificationRecord,
     GenerationRecord,
     ScoreRecord,
@@ -18,16 +21,19 @@ from pytest_hfmodels.kinds import (
     observe_tensors,
     observe_tokens,
 )
+from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
+from pytest_hfmodels.kinds.generation.prompts import read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
-from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
+from pytest_hfmodels.models.settings import require_one, require_repeatable, unknown_named, with_pad, with_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
 
 
@@ -96,15 +102,43 @@ class HFModel:
         """What to pass to the tokenizer's `return_tensors` for this engine: `pt` or `tf`."""
         return self._fetch().loaded.tensors
 
+    @overload
     def generate(
-        self, prompt: str | Sequence[int], *, skip_special_tokens: bool = False, **settings: Any
-    ) -> GenerationRecord:
-        """Generate from one prompt without sampling and return everything a snapshot keeps.
+        self,
+        prompt: str | list[int] | tuple[int, ...] | Mapping[str, Any],
+        *,
+        skip_special_tokens: bool = ...,
+        add_special_tokens: bool | None = ...,
+        **settings: Any,
+    ) -> GenerationRecord: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: list[str] | tuple[str, ...] | list[list[int]],
+        *,
+        skip_special_tokens: bool = ...,
+        add_special_tokens: bool | None = ...,
+        **settings: Any,
+    ) -> BatchRecord: ...
+
+    def generate(
+        self,
+        prompt: Any,
+        *,
+        skip_special_tokens: bool = False,
+        add_special_tokens: bool | None = None,
+        **settings: Any,
+    ) -> GenerationRecord | BatchRecord:
+        """Generate from one prompt, or from a batch, and return everything a snapshot keeps.
 
         Args:
-            prompt: text, or token ids.
+            prompt: text; token ids as a sequence, an array or a tensor, (L,) or (1, L); what the tokenizer returned; or
+                a list of texts or of rows of ids: a batch, padded on the left.
             skip_special_tokens: decode the output without special tokens.
-            settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`.
+            add_special_tokens: as the tokenizer takes it; None leaves it to the tokenizer.
+            settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`; and `seed`, with
+                which `do_sample=True` draws the same tokens every time.
 
         Raises:
             EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
@@ -112,15 +146,63 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        require_recordable(settings)
+        prompts = read_prompts(
+            prompt,
+            entry.tokenizer,
+            entry.loaded.model.config,
+            name=entry.checkpoint.name,
+            add_special_tokens=add_special_tokens,
+        )
+        if not prompts.one:
+            require_one(settings)
+        special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
+        rows = self._observed(entry, prompts, settings, special)
+        return rows[0] if prompts.one else BatchRecord.of(rows)
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Any] = (),
+        chat_template: str | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+        skip_special_tokens: bool = False,
+        **settings: Any,
+    ) -> ChatRecord:
+        """Render a conversation with the checkpoint's chat template, generate the reply, and return both.
+
+        Args:
+            messages: dicts with a role and content.
+            tools: functions or JSON schemas that the template describes to the model.
+            chat_template: a template instead of the checkpoint's.
+            template_variables: of the template, such as `{"enable_thinking": False}`.
+            skip_special_tokens: decode the reply without special tokens.
+            settings: keywords of the library's own `generate`.
+
+        Raises:
+            EngineError: there is no template, it cannot render the messages, or as for `generate`.
+        """
+        entry = self._generator(settings)
+        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
+        conversation = Conversation(messages, tools, dict(template_variables or {}), chat_template)
+        text = conversation.render(entry.tokenizer, entry.checkpoint.name)
+        special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
+        config, name = entry.loaded.model.config, entry.checkpoint.name
+        prompts = read_prompts(text, entry.tokenizer, config, name=name, add_special_tokens=False)
+        (row,) = self._observed(entry, prompts, settings, special)
+        return ChatRecord.of(row, conversation, entry.tokenizer, entry.tokenizer)
+
+    def _observed(
+        self, entry: CachedModel, prompts: Prompts, settings: dict[str, Any], special: dict[str, Any]
+    ) -> tuple[GenerationRecord, ...]:
         with unknown_named(entry.loaded.model, settings):
             return observe_generation(
-                entry.checkpoint,
+                CheckpointSeen.of(entry.checkpoint),
                 entry.loaded,
                 entry.tokenizer,
-                prompt,
-                with_pad(entry.loaded.model.generation_config, settings),
-                skip_special_tokens=skip_special_tokens,
+                prompts.rows,
+                with_pad(entry.loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings)),
+                **special,
                 origin=entry,
             )
 
@@ -130,7 +212,8 @@ class HFModel:
         Raises:
             EngineError: the prompts have different lengths or do not fit the model, or sampling was asked for.
         """
-        loaded = self._generator(settings).loaded
+        entry = self._generator(settings)
+        loaded = entry.loaded
         ids = _one_length(
             loaded,
             prompts,
@@ -139,7 +222,8 @@ class HFModel:
         )
         require_room(loaded.model, ids.shape[1], wanted_length(settings, ids.shape[1]))
         with unknown_named(loaded.model, settings):
-            return loaded.generate(ids, None, with_pad(loaded.model.generation_config, settings))
+            asked = with_pad(loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings))
+            return loaded.generate(ids, None, asked)
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
         """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.

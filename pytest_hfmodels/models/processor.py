@@ -12,7 +12,7 @@ import transformers
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.checkpoints import fill_private_copy, read_configuration, tokenizer_digest
-from pytest_hfmodels.checkpoints.folders import PROCESSOR_FILES, is_file
+from pytest_hfmodels.checkpoints.folders import PREPROCESSOR_FILES, is_file, read_json_object
 from pytest_hfmodels.engines import architectures, upstream
 from pytest_hfmodels.foundation.errors import CheckpointError, HFModelsError
 from pytest_hfmodels.models.fingerprint import tokenizer_of
@@ -20,6 +20,7 @@ from pytest_hfmodels.models.fingerprint import tokenizer_of
 if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
 
+_INSTALL = "Install the library that it names."
 _SAVE = "Save it beside the model: {}.save_pretrained(folder)."
 
 
@@ -37,22 +38,19 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
         CheckpointError: they cannot be read.
     """
     folder = checkpoint.folder
-    is_tokenizer = not any(map(is_file, map(folder.joinpath, PROCESSOR_FILES)))
-    if is_tokenizer and checkpoint.digests.tokenizer == tokenizer_digest(
-        {}
-    ):  # transformers 5 would make up an empty one
+    has_tokenizer = checkpoint.digests.tokenizer != tokenizer_digest({})  # transformers 5 would make up an empty one
+    if not has_tokenizer and not checkpoint.digests.preprocessor:
         return None
-    name = "tokenizer" if is_tokenizer else "processor"
+    name = "processor" if checkpoint.digests.preprocessor else "tokenizer"
     # The folder is kept as long as the processor, which may copy its files when it is saved.
     private_copy = TemporaryDirectory(prefix="hfmodels-")
     try:
         architectures.require_processor(transformers, folder)
-        loader = architectures.tokenizer_class(transformers, folder, implementation)
+        loader = _loader(checkpoint, implementation, has_tokenizer=has_tokenizer)
         fill_private_copy(folder, Path(private_copy.name))
         with upstream.quiet(), warnings.catch_warnings():
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
-            loader = loader if is_tokenizer else transformers.AutoProcessor
             processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
             if (tokenizer := tokenizer_of(processor)) is not None:
                 tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
@@ -64,17 +62,24 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or panic):
             raise
         said = f"The {name} of {checkpoint.name} cannot be loaded from {folder}"
-        raise CheckpointError(
-            f"{said}: {upstream.error_text(error)}", hint=_hint_for_newer(folder) or _SAVE.format(name)
-        ) from error
+        hint = _INSTALL if isinstance(error, ImportError) else _hint_for_newer(folder) or _SAVE.format(name)
+        raise CheckpointError(f"{said}: {upstream.error_text(error)}", hint=hint) from error
     finalize(processor, private_copy.cleanup)
-    for part in _parts(processor):
+    for part in (processor, *vars(processor).values()):
         upstream.set_checkpoint_name(part, folder)
     return processor
 
 
-def _parts(processor: Any) -> list[Any]:
-    return [processor, *(getattr(processor, name, None) for name in getattr(processor, "attributes", ()))]
+def _loader(checkpoint: Checkpoint, implementation: str, *, has_tokenizer: bool) -> Any:
+    folder = checkpoint.folder
+    if not checkpoint.digests.preprocessor:
+        return architectures.tokenizer_class(transformers, folder, implementation)
+    if has_tokenizer:
+        return transformers.AutoProcessor
+    # A joint processor would insist on its tokenizer.
+    file = folder / PREPROCESSOR_FILES[0]
+    hears = is_file(file) and "sampling_rate" in read_json_object(file)
+    return transformers.AutoFeatureExtractor if hears else transformers.AutoImageProcessor
 
 
 def _hint_for_newer(folder: Path) -> str | None:

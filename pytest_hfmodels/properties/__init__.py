@@ -1,4 +1,4 @@
-"""Properties that hold for every model: hypothesis strategies and checkers, for other projects too.
+"""Properties of every model, as hypothesis strategies and checkers. Other projects may use them too.
 
 The strategies need the extra `properties` (hypothesis); the checkers need NumPy only.
 """

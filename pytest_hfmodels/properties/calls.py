@@ -1,4 +1,4 @@
-"""One labelled call of upstream's own object, on either engine: NumPy in and out. For the checkers beside it."""
+"""One labelled call of upstream's own object on either engine, NumPy in and out; for the checkers of this folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def labelled(
     model: HFModel, ids: IntArray, mask: IntArray | None, labels: IntArray, **given: Any
 ) -> dict[str, FloatArray]:
-    """Return what a labelled call gives as arrays: `loss`, and `logits` or `losses` where it has them.
+    """Return the arrays that a labelled call gives: `loss`, and `logits` or `losses` if it has them.
 
     Args:
         model: a language model.
         ids: (B, L).
-        mask: (B, L), where the model takes one.
+        mask: (B, L), if the model takes one.
         labels: (B, L).
-        given: further arguments of the call.
+        given: more arguments of the call.
     """
     inner = model.model
     arguments = {"input_ids": ids, "labels": labels}
@@ -44,7 +44,7 @@ def labelled(
 
 
 def takes(model: HFModel, name: str) -> bool:
-    """Return whether the model's call has an argument of this name, or takes any."""
+    """Return whether the model's call takes an argument of this name."""
     call = model.model.call if model.engine == "tensorflow" else model.model.forward
     parameters = inspect.signature(call).parameters
     return name in parameters or any(found.kind is found.VAR_KEYWORD for found in parameters.values())
@@ -52,7 +52,7 @@ def takes(model: HFModel, name: str) -> bool:
 
 @contextmanager
 def evaluating(model: Any, *, gradients: bool = False) -> Iterator[None]:
-    """Run a torch model without dropout, on one thread if it is small, and leave mode and threads as they were."""
+    """Run a torch model without dropout, and on one thread if it is small; restore its mode and the threads."""
     from pytest_hfmodels.engines.torch import inference_mode  # imports torch
 
     with inference_mode(model, gradients=gradients):

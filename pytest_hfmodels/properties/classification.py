@@ -1,4 +1,4 @@
-"""Classifiers that read one token of a text: what they read, and what they are told by labels."""
+"""Classifiers that read one token of a text: which token they read, and their loss."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FLOATS = {"F64": "<f8", "F32": "<f4", "float64": "<f8", "float32": "<f4"}
 
 @dataclass(frozen=True)
 class PoolingViolation:
-    """A counterexample, as small as one text.
+    """A counterexample: one text.
 
     Args:
         ids: the text as the model read it, padding included.
-        pad: the padding token.
-        expected: the position that should speak for the text.
-        found: the positions whose logits were returned in its place; none where the logits are of no position.
-        what: in words.
+        pad: the id of the padding token.
+        expected: the position that should be read.
+        found: the positions whose logits were returned instead; empty if they are the logits of no position.
+        what: the difference, in words.
     """
 
     ids: tuple[int, ...]
@@ -53,32 +53,32 @@ def check_pooling(
 ) -> PoolingViolation | None:
     """Classify a batch and return the first text whose logits are not its right-most token's, or None.
 
-    The logits are worked out anew for every position, from the last hidden states and the head's weights: so the
-    position is what is checked, on its own. There must be one row a text and one column a label.
+    The logits of every position are computed from the last hidden states and the head's weights, so that only the
+    position is checked. There must be one row a text and one column a label.
 
     Args:
-        model: a classifier whose head is one linear map of one position, as GPT-2's and Transformer-XL's.
+        model: a classifier whose head is one linear map of one position, like GPT-2's and Transformer-XL's.
         ids: padded on either side, (B, L).
-        mask: (B, L), where the model takes one.
-        rules: which token speaks for a text; the right-most that is not padding by default.
+        mask: (B, L), if the model takes one.
+        rules: which token is read; by default the right-most that is not padding.
         tolerance: of a logit.
 
     Raises:
-        EngineError: the head is none of one linear map.
+        EngineError: the head is not one linear map.
     """
     found = model.loaded.classify(ids, mask, None, None)
     pad = model.config.pad_token_id
     positions = pooled_positions(ids, pad, rules)
     wanted = (len(ids), int(model.config.num_labels))
     if found.logits.shape != wanted:
-        what = f"the logits' shape is {found.logits.shape} and not {wanted}"
+        what = f"the logits' shape is {found.logits.shape} instead of {wanted}"
         return PoolingViolation(tuple(ids[0].tolist()), pad, int(positions[0]), (), what)
     every = found.hidden_states[-1] @ _head(model).T
     for row, position in enumerate(positions.tolist()):
         moved = np.abs(every[row] - found.logits[row]).max(axis=-1)
         if not moved[position] <= tolerance:
             read = tuple(np.flatnonzero(moved <= tolerance).tolist())
-            what = f"the classifier reads {_places(read)} and not position {position}"
+            what = f"the classifier reads {_places(read)} instead of position {position}"
             return PoolingViolation(tuple(ids[row].tolist()), pad, position, read, what)
     return None
 
@@ -96,8 +96,8 @@ def check_classifier_loss(
     Args:
         model: a classifier of `labels.num_labels` labels.
         ids: (B, L).
-        labels: one a text; its `problem_type` is put into the configuration for the call, None leaves it to infer.
-        mask: (B, L), where the model takes one.
+        labels: one a text; the configuration has their `problem_type` during the call, None leaves it to be inferred.
+        mask: (B, L), if the model takes one.
         tolerance: absolute below 1, relative above.
     """
     logits = model.loaded.classify(ids, mask, None, None).logits

@@ -1,4 +1,4 @@
-"""Whether `generate` decides as the reference says: greedy and beam search, with any settings, over any language model.
+"""Checks the decisions of `generate` by the reference: greedy and beam search, any settings, any language model.
 
 NumPy is imported inside, and hypothesis not at all.
 """
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     Rows = tuple[tuple[int, ...], ...]
 
-_NO_SEQUENCE = -1e8  # a score below this stands for a sequence that there is not
+_NO_SEQUENCE = -1e8  # a score below this marks a missing sequence
 _DEFAULT_LENGTH = 20
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A call of `generate` that is not as it should be, and the line that makes it again.
+    """A call of `generate` that returned something wrong, and the line of Python that repeats it.
 
     Args:
-        ids: the prompts, one where one is enough to show it; padding included.
+        ids: the prompts, padding included; only one if that shows the fault.
         mask: their mask.
         settings: those of `generate`.
         what: the difference, in words.
         checker: the function that found it.
-        arguments: what else it was given, by name.
+        arguments: its other arguments, by name.
     """
 
     ids: Rows
@@ -47,13 +47,13 @@ class Counterexample:
 
     @property
     def again(self) -> str:
-        """A line of Python that finds it again, for a test that has the model as `hf_model`."""
+        """A line of Python that finds it again, in a test that calls the model `hf_model`."""
         ids, mask = ([list(row) for row in rows] for rows in (self.ids, self.mask))
         more = "".join(f", {name}={value!r}" for name, value in self.arguments)
         return f"{self.checker}(hf_model, {ids}, {mask}, {self.settings!r}{more})"
 
     def __str__(self) -> str:
-        return f"{self.what}\nIt comes again with\n{self.again}"
+        return f"{self.what}\nRepeat it with\n{self.again}"
 
 
 def check_decoding(
@@ -68,18 +68,18 @@ def check_decoding(
 ) -> Counterexample | None:
     """Generate once for a batch and return the first thing that the reference does not allow, or None.
 
-    Every choice must be within the tolerance of the best, every returned score be the reference's, and at every step of
-    what is returned the processed scores of the whole vocabulary too. The reference reads the model's own logits from
-    separate forward passes without padding, so that padding is stated to be inert.
+    Every choice must be within the tolerance of the best. Every returned score, and the processed scores of the whole
+    vocabulary at every returned step, must be the reference's. The reference reads the model's own logits from
+    separate forward passes without padding, so padding must not change anything.
 
     Args:
         model: a language model, on either engine.
-        ids: prompts, (B, L), padded on the left; of one length for a model that takes no mask.
-        mask: (B, L), 0 at padding; None for none.
-        settings: what to ask for. What they leave open is as the model's generation configuration says.
-        rules: the installed release's and the engine's unless given.
-        tolerance: of two scores closer than this either may win; relative above 1. The reference's own by default.
-        **arguments: further keywords of `generate` that are not to change anything, such as `use_cache=False`.
+        ids: prompts, (B, L), padded on the left; all of one length if the model takes no mask.
+        mask: (B, L), 0 at padding; None if there is no padding.
+        settings: what to ask for; the model's generation configuration has the others.
+        rules: by default those of the installed release and the engine.
+        tolerance: of two scores closer than this either may win; relative above 1. By default the reference's own.
+        **arguments: more keywords of `generate` that should change nothing, such as `use_cache=False`.
     """
     rules = installed_rules(model) if rules is None else rules
     rows, ones = as_rows(ids, mask)
@@ -104,14 +104,14 @@ def installed_rules(model: HFModel) -> Rules:
 
 
 def observed(model: HFModel, ids: object, mask: object, settings: Settings, **arguments: Any) -> Generation:
-    """Return what the library generates; its advice about the settings is held back.
+    """Return what the library generates, without its warnings about the settings.
 
     Args:
         model: a language model.
         ids: prompts, (B, L).
         mask: (B, L), or None.
         settings: those that differ from the defaults are passed.
-        **arguments: further keywords of `generate`.
+        **arguments: more keywords of `generate`.
     """
     import numpy as np
 
@@ -137,12 +137,12 @@ def difference(
     """Return the first thing in what the library generated that the reference does not allow, or None.
 
     Args:
-        model: whose logits the reference reads; not necessarily the one that generated.
+        model: the reference reads its logits; another model may have generated.
         ids: the prompts, (B, L).
         mask: their mask, (B, L).
-        settings: what was asked for.
-        generation: what came.
-        rules: of the library that generated.
+        settings: the settings that were asked for.
+        generation: the output.
+        rules: those of the library that generated.
         tolerance: see `check_decoding`.
     """
     from pytest_hfmodels.reference import TOLERANCE, beam_search, check_beams, check_greedy
@@ -154,7 +154,7 @@ def difference(
     logits = own_logits(model, prompts.shape[1])
     returned = _Returned(generation, prompts, ones, asked, rules)
     if asked.num_beams > 1:
-        beam_search(logits, prompts, ones, asked, rules)  # reads with all prompts at once what is read again below
+        beam_search(logits, prompts, ones, asked, rules)  # one pass over all prompts, whose logits are used again below
         scores = generation.sequence_scores
         found = check_beams(logits, prompts, ones, asked, generation.sequences, scores, rules, tolerance=tolerance)
     else:
@@ -164,7 +164,7 @@ def difference(
 
 
 def resolved(model: HFModel, settings: Settings) -> Settings:
-    """Return the settings with what a model's generation configuration sets where they leave it open."""
+    """Return the settings, with the values of a model's generation configuration for those that are not given."""
     own = model.model.generation_config
     found: dict[str, Any] = {}
     for field in fields(settings):
@@ -202,7 +202,7 @@ def stripped(row: Sequence[int], ones: Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class _Returned:
-    """What the library returned for prompts, less the sequences that there are not."""
+    """What the library returned for some prompts, without missing sequences."""
 
     generation: Generation
     prompts: IntArray
@@ -211,7 +211,7 @@ class _Returned:
     rules: Rules
 
     def texts(self) -> list[tuple[int, ...]]:
-        """The whole sequences without padding on the left."""
+        """The whole sequences, without padding on the left."""
         starts = self.mask.argmax(axis=1)
         return [tuple(row[start:]) for row, start in zip(self.generation.sequences.tolist(), starts, strict=True)]
 
@@ -250,7 +250,7 @@ class _Returned:
         return process(scores, so_far, mask, self.settings, self.prompts.shape[1], self.rules)
 
     def _lengths(self) -> list[int]:
-        """Return how many tokens each sequence has up to and with its end; 0 for one that there is not."""
+        """Return how many tokens each sequence has, its end included; 0 for a missing one."""
         lengths = [len(cut(row, self.settings.eos)) for row in self._continuations()]
         scores = self.generation.sequence_scores
         if scores is None:
@@ -258,7 +258,7 @@ class _Returned:
         return [length if score > _NO_SEQUENCE else 0 for length, score in zip(lengths, scores, strict=True)]
 
     def _source(self, row: int, step: int) -> int:
-        """Return the row of the scores that a token was chosen from; -1 where there is none."""
+        """Return the row of the scores that a token was chosen from, or -1."""
         indices = self.generation.beam_indices
         if indices is None:
             return row
@@ -278,7 +278,7 @@ class _Returned:
 
 
 def cut(tokens: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """Return generated tokens up to and with the first that ends a text."""
+    """Return generated tokens up to the first that ends a text, that one included."""
     for index, token in enumerate(tokens):
         if token in ends:
             return list(tokens[: index + 1])
@@ -286,7 +286,7 @@ def cut(tokens: Sequence[int], ends: Sequence[int]) -> list[int]:
 
 
 def _apart(found: FloatArray, expected: FloatArray, tolerance: float) -> Any:
-    """Return where two arrays of scores are further apart than the tolerance; NaN and infinities must be the same."""
+    """Return where two arrays of scores differ by more than the tolerance; NaN and infinities must be the same."""
     import numpy as np
 
     same = (found == expected) | (np.isnan(found) & np.isnan(expected))
@@ -296,7 +296,7 @@ def _apart(found: FloatArray, expected: FloatArray, tolerance: float) -> Any:
 
 
 def _smallest(rows: Rows, ones: Rows, found: Mismatch, mismatch: Any) -> tuple[Rows, Rows, Mismatch]:
-    """Return the prompt that shows a mismatch alone, without its padding or with it; else the batch."""
+    """Return one prompt that shows a mismatch on its own, without padding if possible; otherwise the batch."""
     if len(rows) > 1 or 0 in ones[0]:
         at = rows.index(found.prompt) if found.prompt in rows else 0
         bare = stripped(rows[at], ones[at])

@@ -1,4 +1,4 @@
-"""A forward pass, stated: with a cache as without, in a batch as alone, and never looking ahead. Any causal model.
+"""Checks the forward pass of a causal model: cache = no cache, batch = alone, and no token sees later ones.
 
 The strategy needs hypothesis, which is imported inside.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.models import HFModel
 
-# How far two right computations of a small model's logits may stand apart, as a part of the largest.
+# How far two correct computations of a small model's logits may differ, as a part of the largest.
 TOLERANCES = {"float64": 1e-9, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
 
 
@@ -31,12 +31,12 @@ class ForwardDifference:
     """A counterexample: one logit of one text.
 
     Args:
-        text: its token ids, up to and with the one after which the logit differs most.
+        text: its token ids, up to the one after which the logit differs most, that one included.
         token: the vocabulary entry.
-        expected: its logit by the plainer way.
+        expected: its logit, computed the plainer way.
         found: its logit.
-        what: how the two were had.
-        replay: a line of Python that finds it again; empty where there is none.
+        what: how the two were computed.
+        replay: a line of Python that finds it again; may be empty.
     """
 
     text: tuple[int, ...]
@@ -59,7 +59,7 @@ class Reading:
     Args:
         ids: (B, L).
         mask: (B, L), 0 for padding on the left.
-        cuts: where pieces after the first begin, ascending.
+        cuts: where the pieces after the first one begin, ascending.
     """
 
     ids: list[list[int]]
@@ -68,12 +68,12 @@ class Reading:
 
 
 def readings(vocabulary: int, *, longest: int = 10, batch: int = 4, padded: bool = True) -> SearchStrategy[Reading]:
-    """Return a strategy for batches with padding on the left, and where to cut them. They shrink to one short text.
+    """Return a strategy for batches with padding on the left and places to cut them. They shrink to one short text.
 
     Args:
         vocabulary: ids are drawn from `range(vocabulary)`.
-        longest: most tokens of a text; at least 2.
-        batch: most texts.
+        longest: the most tokens of a text; at least 2.
+        batch: the most texts.
         padded: whether texts have different lengths.
     """
     from hypothesis import strategies as st
@@ -83,7 +83,7 @@ def readings(vocabulary: int, *, longest: int = 10, batch: int = 4, padded: bool
         length = draw(st.integers(2, longest))
         rows = st.lists(st.integers(0, vocabulary - 1), min_size=length, max_size=length)
         ids = draw(st.lists(rows, min_size=1, max_size=batch))
-        # One text at least has no padding: else the whole batch would only be shorter.
+        # At least one text has no padding: otherwise the whole batch would only be shorter.
         words = [length, *(draw(st.integers(1, length)) if padded else length for _ in ids[1:])]
         mask = [[0] * (length - count) + [1] * count for count in words]
         return Reading(ids, mask, sorted(draw(st.sets(st.integers(1, length - 1), min_size=1))))
@@ -92,11 +92,11 @@ def readings(vocabulary: int, *, longest: int = 10, batch: int = 4, padded: bool
 
 
 def run_forward(model: HFModel | LoadedModel, **inputs: Any) -> Any:
-    """Call upstream's own object once, without dropout and gradients, and return what it returns.
+    """Call upstream's own object once, without dropout and gradients, and return its output.
 
     Args:
-        model: a handle, or what is behind it.
-        inputs: arguments by upstream's names; NumPy arrays become tensors of the model's dtype, the rest stays.
+        model: a handle or its loaded model.
+        inputs: arguments by upstream's names; NumPy arrays become tensors of the model's dtype.
     """
     loaded = _loaded(model)
     given = {name: _tensor(loaded, value) for name, value in inputs.items()}
@@ -107,7 +107,7 @@ def run_forward(model: HFModel | LoadedModel, **inputs: Any) -> Any:
 
 
 def logits_of(output: Any) -> FloatArray:
-    """Return the logits of an output of `run_forward`; of a Transformer-XL its log-probabilities."""
+    """Return the logits of an output of `run_forward`; for a Transformer-XL its log-probabilities."""
     found = output["prediction_scores"] if "prediction_scores" in output else output["logits"]
     return as_array(found)
 
@@ -127,16 +127,15 @@ def check_cache(
     tolerance: float | None = None,
     new_cache: Callable[[], Any] | None = None,
 ) -> ForwardDifference | None:
-    """Read texts at once, and in pieces with keys and values kept; return where the logits differ, or None.
+    """Read texts at once, and in pieces with a cache of keys and values; return where the logits differ, or None.
 
     Args:
         model: a causal language model that takes `past_key_values`.
         ids: (B, L).
-        mask: (B, L); positions then count what is no padding and are passed on. Without, the model is left to count
-            them itself.
-        cuts: where pieces after the first begin, ascending; `range(1, L)` reads token by token.
-        tolerance: largest difference, as a part of the largest logit; None takes the dtype's of `TOLERANCES`.
-        new_cache: makes the cache to start with, one of upstream's objects; without, the model makes its own.
+        mask: (B, L); positions then count the tokens that are not padding. Without a mask the model counts them.
+        cuts: where the pieces after the first one begin, ascending; `range(1, L)` reads token by token.
+        tolerance: the largest difference, as a part of the largest logit; by default the dtype's in `TOLERANCES`.
+        new_cache: returns the cache to start with, one of upstream's objects; by default the model makes its own.
     """
     texts, marks = _array(ids), None if mask is None else _array(mask)
     whole = logits_of(run_forward(model, **_inputs(texts, marks)))
@@ -168,7 +167,7 @@ def check_padding(
     Args:
         model: a causal language model that takes `attention_mask` and `position_ids`.
         texts: token ids.
-        side: where the padding stands, `left` or `right`.
+        side: the side of the padding, `left` or `right`.
         padding: its id, which must not matter.
         tolerance: as for `check_cache`.
     """
@@ -220,15 +219,15 @@ def difference(
     what: str,
     tolerance: float,
 ) -> ForwardDifference | None:
-    """Return the largest difference of two batches' logits where it is too large, or None.
+    """Return the largest difference of two batches' logits if it is too large, or None.
 
     Args:
         found: (B, L, V).
         expected: (B, L, V).
         ids: (B, L).
-        mask: (B, L); logits of padding are free.
-        what: stands between the found and the expected number in the counterexample's sentence.
-        tolerance: as a part of the largest expected logit, or of 1 where all are smaller.
+        mask: (B, L); logits of padding do not count.
+        what: the words between the found and the expected number in the counterexample's sentence.
+        tolerance: as a part of the largest expected logit, but at least of 1.
     """
     counts = np.ones(ids.shape, bool) if mask is None else np.asarray(mask) == 1
     apart = np.where(counts[..., None], np.abs(found - expected), 0.0)
@@ -244,7 +243,7 @@ def difference(
 
 
 def counted_positions(mask: IntArray) -> IntArray:
-    """Return the position of each token that is no padding, (B, L); padding before a text has position 0."""
+    """Return the position of each token, (B, L), without counting padding; padding before a text has position 0."""
     return np.asarray(np.maximum(mask.cumsum(axis=1) - 1, 0), np.int64)
 
 

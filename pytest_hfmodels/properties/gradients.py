@@ -1,4 +1,4 @@
-"""Gradients, held to finite differences: torch only."""
+"""Compares gradients with finite differences; torch only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GradientViolation:
 
     Args:
         parameter: its name.
-        index: which number of it.
+        index: the place of the number in it.
         found: the gradient.
         expected: the finite difference.
     """
@@ -50,23 +50,22 @@ def check_gradients(
     step: float = 1e-5,
     tolerance: float = 1e-6,
 ) -> GradientViolation | None:
-    """Return a number of a parameter whose gradient is not the loss's slope, or None.
+    """Return a number of a parameter whose gradient is not the slope of the loss, or None.
 
-    Of every parameter two numbers are looked at: the one with the largest gradient and any other one. The slope is the
-    central difference in float64. Gradients must be finite everywhere. The model and its configuration are left as
-    they were.
+    Two numbers of every parameter are checked: the one with the largest gradient and a random one. The slope is the
+    central difference in float64. Gradients must be finite everywhere. The model and its configuration are restored.
 
     Args:
         model: a torch model that was loaded with `dtype="float64"`.
         ids: (B, L).
         labels: as the model takes them.
-        mask: (B, L), where the model takes one.
-        seed: of which other number.
-        step: how far a number is moved to either side.
+        mask: (B, L), if the model takes one.
+        seed: chooses the random number.
+        step: how far a number is moved in both directions.
         tolerance: absolute below 1, relative above.
 
     Raises:
-        EngineError: it is no torch model in float64.
+        EngineError: it is not a torch model in float64.
     """
     _require_float64(model)
     arguments = {"input_ids": ids, "labels": labels}
@@ -104,7 +103,7 @@ def _check(inner: Any, loss: Callable[[], Any], seed: int, step: float, toleranc
 
 
 def _places(gradient: Any, seed: int) -> list[int]:
-    """Return the place of the steepest number (of one that is not finite, if there is any), and another one."""
+    """Return the place of the steepest number (or of one that is not finite), and a random one."""
     flat = gradient.abs().reshape(-1).nan_to_num(nan=float("inf"))
     return sorted({int(flat.argmax()), (seed * 7919 + 1) % flat.numel()})
 
@@ -127,7 +126,7 @@ def _slope(parameter: Any, place: int, loss: Callable[[], Any], step: float) -> 
 
 @contextmanager
 def _unfrozen(inner: Any) -> Iterator[None]:
-    """Let frozen parameters have gradients for a while."""
+    """Give frozen parameters gradients during the block."""
     frozen = [parameter for parameter in inner.parameters() if not parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(True)

@@ -1,6 +1,6 @@
-"""What must not change what `generate` returns: company, padding, the cache, and where it will be cut off.
+"""Checks that `generate` returns the same with other prompts beside one, padding, a cache or a shorter limit.
 
-Like the checkers of `decoding`, they take a tie for a tie: two outputs may differ where the reference allows both.
+Like the checkers of `decoding`, they allow ties: two outputs may differ if the reference allows both.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def check_alone(
     *,
     tolerance: float | None = None,
 ) -> Counterexample | None:
-    """Return a prompt whose continuation in a batch is not the one that it has alone and without padding, or None.
+    """Return a prompt whose continuation in a batch differs from that of the prompt alone without padding, or None.
 
     Args:
         model: a language model.
-        ids: prompts, (B, L), padded on the left; of one length for a model that takes no mask.
-        mask: (B, L), 0 at padding; None for none.
-        settings: lengths in new tokens, and nothing that reads or counts padding (`READING_PADDING`) if there is any.
+        ids: prompts, (B, L), padded on the left; all of one length if the model takes no mask.
+        mask: (B, L), 0 at padding; None if there is no padding.
+        settings: with lengths in new tokens; with padding, without those that read or count it (`READING_PADDING`).
         tolerance: of scores; see `check_decoding`.
 
     Raises:
-        ValueError: the settings read padding, of which there is some.
+        ValueError: the settings read padding, and there is padding.
     """
     rows, ones = as_rows(ids, mask)
     if any(0 in one for one in ones):
@@ -82,12 +82,12 @@ def check_unchanged(
     tolerance: float | None = None,
     **arguments: Any,
 ) -> Counterexample | None:
-    """Return a prompt that is continued otherwise with an argument that is not to change anything, or None.
+    """Return a prompt whose continuation differs with an argument that should change nothing, or None.
 
     Args:
         model: a language model.
-        ids: prompts, (B, L), padded on the left; of one length for a model that takes no mask.
-        mask: (B, L), 0 at padding; None for none.
+        ids: prompts, (B, L), padded on the left; all of one length if the model takes no mask.
+        mask: (B, L), 0 at padding; None if there is no padding.
         settings: what to ask for.
         tolerance: of scores; see `check_decoding`.
         **arguments: keywords of `generate`, such as `use_cache=False` or `cache_implementation="static"`.
@@ -114,13 +114,13 @@ def check_prefix(
     *,
     tolerance: float | None = None,
 ) -> Counterexample | None:
-    """Return a prompt whose greedy continuation does not begin with the one that is cut off earlier, or None.
+    """Return a prompt whose greedy continuation does not begin with the shorter one, or None.
 
     Args:
         model: a language model.
-        ids: prompts, (B, L), padded on the left; of one length for a model that takes no mask.
-        mask: (B, L), 0 at padding; None for none.
-        settings: greedy ones with `max_new_tokens`, without a forced end.
+        ids: prompts, (B, L), padded on the left; all of one length if the model takes no mask.
+        mask: (B, L), 0 at padding; None if there is no padding.
+        settings: greedy, with `max_new_tokens`, without a forced end.
         shorter: a smaller `max_new_tokens`.
         tolerance: of scores; see `check_decoding`.
     """
@@ -141,7 +141,7 @@ def check_prefix(
 
 
 def _parts_at_a_tie(scores: FloatArray, whole: Sequence[int], start: Sequence[int], tolerance: float | None) -> bool:
-    """Return whether the first step at which two greedy continuations differ could have gone either way."""
+    """Return whether the first step at which two greedy continuations differ is a tie."""
     from pytest_hfmodels.reference import TOLERANCE
 
     for step, (one, other) in enumerate(zip(whole, start, strict=False)):
@@ -152,7 +152,7 @@ def _parts_at_a_tie(scores: FloatArray, whole: Sequence[int], start: Sequence[in
 
 
 def _unlike(one: Answer, other: Answer, tolerance: float | None) -> str | None:
-    """Say how the second answer differs from the first, or return None."""
+    """Return how the second output differs from the first, or None."""
     from pytest_hfmodels.reference import TOLERANCE
 
     (sequences, scores), (others, other_scores) = one, other
@@ -165,7 +165,7 @@ def _unlike(one: Answer, other: Answer, tolerance: float | None) -> str | None:
 
 
 def _answer(generation: Generation, width: int, asked: Settings, at: int) -> Answer:
-    """Return what came after a prompt, cut at its ends, with the scores of beams."""
+    """Return the continuations of a prompt up to their ends, with the scores of beams."""
     mine = _rows_of(asked, at)
     sequences = [cut(row, asked.eos) for row in generation.sequences[mine, width:].tolist()]
     scores = [] if generation.sequence_scores is None else generation.sequence_scores[mine].tolist()
@@ -181,14 +181,14 @@ def _listed(sequences: Sequence[Sequence[int]]) -> str:
 
 
 def _trimmed(generation: Generation, width: int, bare: Sequence[int], asked: Settings, at: int) -> Generation:
-    """Return what came after one prompt as if it had been alone: without its padding, as wide as the longest."""
+    """Return the output for one prompt of a batch: without its padding, as wide as the longest sequence."""
     mine = _rows_of(asked, at)
     longest = max(len(sequence) for sequence in _answer(generation, width, asked, at)[0])
     scores = generation.sequence_scores
     return replace(
         generation,
         sequences=generation.sequences[mine, width - len(bare) : width + longest],
-        scores=generation.scores[:0],  # those of other rows are among them
+        scores=generation.scores[:0],  # other rows have steps too
         beam_indices=None,
         sequence_scores=None if scores is None else scores[mine],
     )
@@ -197,7 +197,7 @@ def _trimmed(generation: Generation, width: int, bare: Sequence[int], asked: Set
 def _allowed(
     model: HFModel, bare: tuple[int, ...], generation: Generation, settings: Settings, tolerance: float | None
 ) -> bool:
-    """Return whether the reference allows this after the prompt alone: then the two differ by a tie."""
+    """Return whether the reference allows this output for the prompt alone: then the two differ by a tie."""
     rules = replace(installed_rules(model), rows_stop_together=False, padded_to_the_last_step=False)
     mask = [[1] * len(bare)]
     return difference(model, [bare], mask, settings, generation, rules, tolerance=tolerance) is None
@@ -206,7 +206,7 @@ def _allowed(
 def _known(
     model: HFModel, rows: Rows, ones: Rows, together: Generation, settings: Settings, tolerance: float | None
 ) -> str:
-    """Name the release's rule by which beams depend on their neighbours, if it explains this batch."""
+    """Return the release's rule that makes beams depend on their neighbours, if it explains this batch."""
     if settings.num_beams == 1 or not installed_rules(model).rows_stop_together:
         return ""
     if not _right(model, rows, ones, together, settings, tolerance):
@@ -218,7 +218,7 @@ def _known(
 def _right(
     model: HFModel, rows: Rows, ones: Rows, generation: Generation, settings: Settings, tolerance: float | None
 ) -> bool:
-    """Return whether the reference allows what came: two outputs that it allows differ by a tie."""
+    """Return whether the reference allows an output: two outputs that it allows differ by a tie."""
     rules = installed_rules(model)
     return difference(model, rows, ones, settings, generation, rules, tolerance=tolerance) is None
 

@@ -1,6 +1,6 @@
-"""Strategies for what a classifier is trained on: problem type, number of labels and labels, valid as a whole.
+"""Strategies for the labels of a classifier: problem type, number of labels and labels that fit together.
 
-hypothesis is imported inside: the checkers beside this work without it.
+hypothesis is imported inside: the checkers of this folder work without it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels of a batch, and how a classifier is to take them.
+    """The labels of a batch, and how a classifier takes them.
 
     Args:
         problem_type: as in the configuration; None leaves it to be inferred from `num_labels` and the labels.
@@ -60,16 +60,16 @@ def label_sets(
 ) -> SearchStrategy[LabelSet]:
     """Return a strategy for label sets that every release takes.
 
-    Classes come in int64, of at least two labels; the others in float32. None as the problem type comes with labels
-    that imply one. They shrink to zeros.
+    Classes are int64, of at least two labels; other labels are float32. If the problem type is None, the labels imply
+    it. They shrink to zeros.
 
     Args:
         rows: texts in the batch.
         num_labels: how many outputs a classifier may have.
         problem_types: which to draw; None is to be inferred.
-        ignored: whether -100 may stand for a class, beside at least one real one.
-        one_number: draw labels of one number a text only, (B,): classes, or a regression with one output. Otherwise
-            such labels may also come as one column, (B, 1), and others as rows, (B, num_labels).
+        ignored: whether some labels may be -100, which is ignored; at least one is a class.
+        one_number: draw only labels of one number a text, (B,): classes, or a regression with one output. Otherwise
+            such labels may also be a column, (B, 1), and other labels rows, (B, num_labels).
     """
     from hypothesis import strategies as st
 
@@ -87,7 +87,7 @@ def label_sets(
         given, count, kind = draw(st.sampled_from(kinds))
         single = kind == "single_label_classification"
         value = _values(kind, count)
-        counted = draw(st.integers(0, rows - 1))  # of classes, at least one is not ignored
+        counted = draw(st.integers(0, rows - 1))  # at least one class is not ignored
         other = st.one_of(value, st.just(IGNORED)) if single and ignored else value
         found = [draw(value if row == counted else other) for row in range(rows)]
         if (single or (kind == "regression" and count == 1)) and not one_number and draw(st.booleans()):
@@ -101,8 +101,8 @@ def labelled_texts(batches: SearchStrategy[PaddedTexts], **how: Any) -> SearchSt
     """Return a strategy for batches with labels that fit them.
 
     Args:
-        batches: as `padded_texts` makes them.
-        how: of `label_sets`.
+        batches: a strategy such as `padded_texts`.
+        how: keywords of `label_sets`.
     """
     from hypothesis import strategies as st
 
@@ -110,7 +110,7 @@ def labelled_texts(batches: SearchStrategy[PaddedTexts], **how: Any) -> SearchSt
 
 
 def _implied(count: int) -> tuple[ProblemType, ...]:
-    """Return what labels may imply for a classifier of `count` outputs."""
+    """Return the problem types that labels may imply for a classifier of `count` outputs."""
     return ("regression",) if count == 1 else ("single_label_classification", "multi_label_classification")
 
 

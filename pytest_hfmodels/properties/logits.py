@@ -1,6 +1,6 @@
-"""A model's own logits for the reference: forward passes apart from `generate`, without padding and without its cache.
+"""A model's own logits for the reference: separate forward passes, without padding and without a cache.
 
-For `decoding` alone. NumPy and torch are imported inside.
+Only for `decoding`. NumPy and torch are imported inside.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def own_logits(model: HFModel, prompt_length: int) -> OwnLogits:
-    """Return the model as the reference wants it: a function from ids and mask to the next token's logits.
+    """Return a model as the function that the reference takes: from ids and mask to the next token's logits.
 
     Args:
         model: a language model.
-        prompt_length: tokens that are read at once by a model that carries a memory from step to step.
+        prompt_length: how many tokens a model that carries a memory from step to step reads at once.
     """
     if getattr(model.config, "mem_len", None) is not None:
         return CarriedLogits(model, prompt_length)
@@ -29,10 +29,10 @@ def own_logits(model: HFModel, prompt_length: int) -> OwnLogits:
 
 
 class OwnLogits:
-    """The next token's logits after each row, less its padding on the left. What was read once is kept.
+    """The next token's logits after each row, without its padding on the left. Logits are computed once.
 
-    Rows are made equally long by what stands behind them: of a causal model nobody sees that. So a pass says what
-    comes after every beginning of its rows, too.
+    Rows are filled up on the right to one length, which a causal model does not see. So one pass also gives the
+    logits after every beginning of its rows.
     """
 
     def __init__(self, model: HFModel) -> None:
@@ -48,7 +48,7 @@ class OwnLogits:
         return np.stack([self._known[text] for text in texts])
 
     def read(self, texts: Iterable[Text]) -> None:
-        """Read texts and all their beginnings, in one pass."""
+        """Read texts and all their beginnings in one pass."""
         unknown = list(dict.fromkeys(text for text in texts if text not in self._known))
         if unknown:
             self._read(unknown)
@@ -65,9 +65,9 @@ class OwnLogits:
 
 
 class CarriedLogits(OwnLogits):
-    """The same for Transformer-XL, which reads its prompt at once and then a word at a time with a memory (torch).
+    """The same for Transformer-XL (torch), which reads its prompt at once, and then word by word with a memory.
 
-    Its memory is shorter than a text may be, so that how a text is divided matters.
+    Its memory may be shorter than a text, so it matters how a text is divided.
     """
 
     def __init__(self, model: HFModel, prompt_length: int) -> None:

@@ -1,4 +1,4 @@
-"""A language model's loss, held to the mean of the counted tokens' negative log-probabilities."""
+"""Compares a language model's loss with the mean negative log-probability of the counted tokens."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class LossViolation:
     """A counterexample.
 
     Args:
-        ids: what the model read, row by row.
-        labels: what it was asked for.
+        ids: the input, row by row.
+        labels: its labels.
         found: the model's loss.
-        expected: what it should be.
-        what: in words.
+        expected: the correct loss.
+        what: the difference, in words.
     """
 
     ids: tuple[tuple[int, ...], ...]
@@ -41,7 +41,7 @@ class LossViolation:
     def __str__(self) -> str:
         rows = [list(row) for row in self.ids]
         labels = [list(row) if isinstance(row, tuple) else row for row in self.labels]
-        return f"{self.what}: {self.found:.7g} and not {self.expected:.7g}, for {rows} with the labels {labels}"
+        return f"{self.what}: {self.found:.7g} instead of {self.expected:.7g}, for {rows} with the labels {labels}"
 
     @classmethod
     def of(cls, what: str, ids: IntArray, labels: NDArray[Any], found: Any, expected: Any) -> LossViolation:
@@ -57,13 +57,13 @@ def close(found: float, expected: float, tolerance: float) -> bool:
 
 
 def next_token_labels(batch: PaddedTexts, *, counted: int = 1) -> SearchStrategy[IntArray]:
-    """Return a strategy for a language model's labels: the text's own ids or any others, some of them ignored.
+    """Return a strategy for a language model's labels: the text's own ids or others, some of them ignored.
 
-    Padding is ignored always, as training does it, and other places now and then. They shrink to the text itself.
+    Padding is always ignored, as in training, and other places sometimes. They shrink to the text itself.
 
     Args:
         batch: the texts.
-        counted: how many labels of the first row count at least, if it has so many: a loss needs one.
+        counted: the fewest labels of the first row that count, if it is that long: a loss needs one.
     """
     from hypothesis import strategies as st
 
@@ -94,16 +94,16 @@ def check_language_model_loss(
 ) -> LossViolation | None:
     """Return how the model's loss differs from the reference, or None.
 
-    The reference is made of the logits of a call without labels: the label at a position is the token there, so that
-    logits answer for the label after them; -100 costs nothing and is not counted.
+    The reference is computed from the logits of a call without labels. The label at a position is the token there, so
+    that logits predict the label after them; -100 costs nothing and is not counted.
 
     Args:
         model: a language model.
         ids: (B, L), L at least 2.
         labels: (B, L).
         mask: (B, L), for padded ids.
-        num_items_in_batch: what to divide the sum by in place of the number of counted labels, as gradient
-            accumulation does; for releases that have it.
+        num_items_in_batch: the divisor of the sum instead of the number of counted labels, as for gradient
+            accumulation; for releases that have it.
         tolerance: absolute below 1, relative above.
     """
     logits = model.loaded.forward(ids, mask).logits
@@ -127,11 +127,11 @@ def _expected(logits: Any, labels: IntArray, items: int | None) -> float:
 
 
 def _check_each(ids: IntArray, labels: IntArray, found: Any, logits: Any, tolerance: float) -> LossViolation | None:
-    """Look at the words' own losses, in whatever order: upstream puts those of a cluster together."""
+    """Compare the words' losses in any order: upstream groups them by cluster."""
     expected = cross_entropy(logits[:, :-1], labels[:, 1:], reduction="none")
     if found.shape != expected.shape:
         return LossViolation.of(f"the losses' shape is {found.shape}", ids, labels, np.nan, np.nan)
     for rank, pair in enumerate(zip(np.sort(found, axis=None), np.sort(expected, axis=None), strict=True), start=1):
         if not close(*pair, tolerance):
-            return LossViolation.of(f"the {rank}. smallest of the words' losses is", ids, labels, *pair)
+            return LossViolation.of(f"number {rank} of the words' losses, smallest first, is", ids, labels, *pair)
     return None

@@ -1,7 +1,7 @@
-"""`no_repeat_ngram_size`, stated independently of the library: no n-gram twice, and nothing else touched.
+"""Checks `no_repeat_ngram_size` without the library: no n-gram twice, and no other score changed.
 
-Paulus et al. 2017 (arXiv:1705.04304, §2.5) block any n-gram that already occurs in what was decoded; the library
-counts the prompt too, and so do these checkers.
+Paulus et al. 2017 (arXiv:1705.04304, §2.5) block any n-gram that was decoded already; the library also counts the
+prompt, and so do these checkers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NgramViolation:
-    """A counterexample, as small as one prompt.
+    """A counterexample: one prompt.
 
     Args:
         prompt: its token ids.
         output: the generated ids, cut after the first eos.
-        position: index in `output` where it shows.
-        what: in words.
+        position: its index in `output`.
+        what: the violation, in words.
     """
 
     prompt: tuple[int, ...]
@@ -40,7 +40,7 @@ def banned_tokens(ids: Sequence[int], size: int) -> set[int]:
     """Return the tokens that would end an n-gram of `size` which already occurs in `ids`.
 
     Args:
-        ids: everything so far, prompt included.
+        ids: all ids so far, prompt included.
         size: n; 0 bans nothing.
     """
     if size <= 0 or len(ids) + 1 < size:
@@ -76,8 +76,8 @@ def check_blocking(
         model: a language model.
         prompts: token ids, (B, L).
         size: `no_repeat_ngram_size`.
-        tolerance: how far processed scores may stand from a separate forward pass over the output, nats.
-        settings: further `generate` settings, such as `num_beams` and `max_new_tokens`.
+        tolerance: how far processed scores may differ from a separate forward pass over the output, nats.
+        settings: more settings of `generate`, such as `num_beams` and `max_new_tokens`.
     """
     generation = model.generate_batch(prompts, no_repeat_ngram_size=size, **settings)
     returned = len(generation.sequences) // len(prompts)
@@ -142,6 +142,6 @@ def _row(generation: Generation, index: int, position: int) -> int:
 
 
 def _cut(output: Sequence[int], eos_token_ids: Sequence[int]) -> list[int]:
-    """Return `output` up to and with its first eos: what follows is padding."""
+    """Return `output` up to its first eos, included; padding follows."""
     ends = [output.index(eos) + 1 for eos in eos_token_ids if eos in output]
     return list(output[: min(ends)] if ends else output)

@@ -1,4 +1,4 @@
-"""How many examples a property sees, and which: profiles `dev`, `ci` and `nightly`. hypothesis is imported inside."""
+"""How many examples a property gets, and which: profiles `dev`, `ci` and `nightly`. hypothesis is imported inside."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Profile:
     """How to draw.
 
     Args:
-        times: how many examples, as a multiple of what a test asks for.
-        derandomized: the same ones at every run; else other ones, and those that failed are kept and tried first.
+        times: the factor for the number of examples that a test asks for.
+        derandomized: draw the same ones at every run; otherwise other ones, and those that failed are tried first.
     """
 
     times: float
@@ -36,10 +36,10 @@ PROFILES = {
 
 
 def chosen() -> str:
-    """Return the name of the profile in force: what HFMODELS_PROFILE says, else `ci` where CI is set, else `dev`.
+    """Return the name of the active profile: HFMODELS_PROFILE, otherwise `ci` if CI is set, otherwise `dev`.
 
     Raises:
-        OptionError: there is no such profile.
+        OptionError: the profile does not exist.
     """
     name = os.environ.get(VARIABLE) or ("ci" if in_ci() else "dev")
     if name not in PROFILES:
@@ -48,10 +48,10 @@ def chosen() -> str:
 
 
 def examples(count: int) -> settings:
-    """Return a decorator for a property that is to see `count` examples in profile `ci`, and others accordingly.
+    """Return a decorator for a property that gets `count` examples in profile `ci`, and more or fewer in the others.
 
-    Use it in place of hypothesis's own `settings`. There is no deadline: the first `generate` of a process is slow. A
-    failure prints the line that replays it.
+    Use it instead of hypothesis's own `settings`. There is no deadline, because the first `generate` of a process is
+    slow. A failure prints the line that replays it.
 
     Args:
         count: examples of profile `ci`; at least one is drawn.
@@ -59,7 +59,7 @@ def examples(count: int) -> settings:
     from hypothesis import HealthCheck, settings
 
     profile = PROFILES[chosen()]
-    kept = {"database": None} if profile.derandomized else {}  # derandomized examples need no memory
+    kept = {"database": None} if profile.derandomized else {}  # derandomized examples need no database
     return settings(
         max_examples=max(1, round(count * profile.times)),
         derandomize=profile.derandomized,

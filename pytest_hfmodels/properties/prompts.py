@@ -1,4 +1,4 @@
-"""Strategies for prompts. hypothesis is imported inside: the checkers beside this work without it."""
+"""Strategies for prompts. hypothesis is imported inside: the checkers of this folder work without it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 def prompt_batches(
     vocabulary: int, *, lengths: tuple[int, int] = (1, 8), batch: int = 16, alphabet: int = 4
 ) -> SearchStrategy[list[list[int]]]:
-    """Return a strategy for batches of prompts of one length, given as token ids.
+    """Return a strategy for batches of prompts of one length, as token ids.
 
-    One length, so that a batch needs no padding: what a logits processor reads is then the same in a batch as alone.
-    Half of the prompts use a few ids only, so that they repeat themselves. Examples shrink to one short prompt of
+    They have one length, so that a batch needs no padding and a logits processor reads the same in a batch as alone.
+    Half of the prompts use only a few ids, so that they repeat themselves. Examples shrink to one short prompt of
     small ids, so that a failure is readable; unshrunk ones are large, so that few `generate` calls see many prompts.
 
     Args:
         vocabulary: ids are drawn from `range(vocabulary)`.
         lengths: shortest and longest prompt, tokens.
-        batch: most prompts in a batch; the mean is half of it.
-        alphabet: how many different ids a repetitive prompt has at most.
+        batch: the most prompts in a batch; the mean is half of it.
+        alphabet: the most different ids of a repetitive prompt.
     """
     from hypothesis import strategies as st
 
@@ -51,14 +51,14 @@ def padded_batches(
 ) -> SearchStrategy[tuple[list[list[int]], list[list[int]]]]:
     """Return a strategy for batches of prompts of several lengths, padded on the left: ids and mask, both (B, L).
 
-    Half of the prompts use a few ids only, so that they repeat themselves. What stands in the padding is drawn too: a
-    token like any other, which the mask alone makes padding. Examples shrink to one short prompt of small ids.
+    Half of the prompts use only a few ids, so that they repeat themselves. The ids at padding are drawn too: any token,
+    which only the mask makes padding. Examples shrink to one short prompt of small ids.
 
     Args:
         vocabulary: the ids that are drawn, or how many there are.
         lengths: shortest and longest prompt, tokens.
-        batch: most prompts in a batch; the mean is about three quarters of it.
-        alphabet: how many different ids a repetitive prompt has at most.
+        batch: the most prompts in a batch; the mean is about three quarters of it.
+        alphabet: the most different ids of a repetitive prompt.
     """
     from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""A saved and reloaded model is the model: the same weights, outputs and settings, ready to be asked."""
+"""Checks that a saved and reloaded model has the same weights, outputs and settings, and is in evaluation mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.models import HFModel
 
-# What saving itself writes, or what says where a model came from.
+# Written by saving itself, or the origin of a model.
 _OF_THE_FILE = frozenset(
     {
         "_name_or_path",
@@ -36,7 +36,7 @@ class SavingFault:
 
     Args:
         part: `weights`, `mode`, `configuration`, `generation config` or `outputs`.
-        what: in words.
+        what: the loss, in words.
     """
 
     part: str
@@ -49,12 +49,12 @@ class SavingFault:
 def check_reloaded(model: HFModel | LoadedModel, reloaded: Any, ids: Sequence[Sequence[int]]) -> SavingFault | None:
     """Compare a model with itself after saving and loading; return the first fault, or None.
 
-    Weights are compared bit for bit, outputs within what their dtype allows. A dtype that was asked for at load is to
-    be compared with a model of that dtype.
+    Weights are compared bit for bit, outputs within the tolerance of their dtype. Compare a model that was reloaded in
+    another dtype with a model of that dtype.
 
     Args:
-        model: the one that was saved.
-        reloaded: upstream's object, as `from_pretrained` returned it.
+        model: the saved one.
+        reloaded: upstream's object from `from_pretrained`.
         ids: a batch to read, (B, L).
     """
     from pytest_hfmodels import engines
@@ -91,7 +91,7 @@ def _weights(before: LoadedModel, after: LoadedModel) -> str | None:
         for model in (before, after)
     )
     if missing := sorted(kept.keys() ^ found.keys()):
-        return f"{missing[0]} is there in one of the two only"
+        return f"only one of the two has {missing[0]}"
     for name, (dtype, shape, data) in kept.items():
         if found[name][:2] != (dtype, shape):
             return f"{name} is {found[name][0]} {list(found[name][1])} and was {dtype} {list(shape)}"
@@ -108,7 +108,7 @@ def _plain(model: LoadedModel, name: str) -> str:
 def _generation(before: Any, after: Any) -> str | None:
     kept, found = (getattr(model, "generation_config", None) for model in (before, after))
     if kept is None or found is None:
-        return None if kept is found else "is there in one of the two only"
+        return None if kept is found else "is in only one of the two"
     return _settings(kept.to_dict(), found.to_dict())
 
 

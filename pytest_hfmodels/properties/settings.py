@@ -1,4 +1,4 @@
-"""A strategy for settings of `generate` that are valid together. hypothesis is imported inside."""
+"""A strategy for settings of `generate` that fit together. hypothesis is imported inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Drawn = SearchStrategy[dict[str, Any]]
 
-# Processors that look at what stands before the next token, padding included, or count it.
+# Processors that read or count the tokens so far, padding included.
 READING_PADDING = (
     "bad_words_ids",
     "forced_bos_token_id",
@@ -43,19 +43,19 @@ def generation_settings(
     prompts: Sequence[Sequence[int]] = (),
     without: Collection[str] = (),
 ) -> SearchStrategy[Settings]:
-    """Return a strategy for settings that a release takes together: lengths, ends, beams and up to three processors.
+    """Return a strategy for settings that a release accepts together: lengths, ends, beams and up to three processors.
 
-    Nothing is drawn that the library refuses, nor what no release defines (see docs/reference.md). Examples shrink to
-    `Settings(max_new_tokens=1)` and one setting more.
+    Nothing is drawn that the library refuses or that no release defines (see docs/reference.md). Examples shrink to
+    `Settings(max_new_tokens=1)` and one more setting.
 
     Args:
         vocabulary: the ids that settings may name, or how many there are.
-        prompt_length: of the prompts that they are for, padding included.
-        rules: of the release and engine that they are for; without, the newest known.
-        beams: whether to search with several beams; None draws either.
-        most_new: most tokens after the prompt.
-        prompts: what they are for: half of the words that settings name then begin as one of these ends.
-        without: names of settings that are not to be drawn, such as `READING_PADDING`.
+        prompt_length: tokens of the prompts, padding included.
+        rules: those of the release and engine; by default the newest known.
+        beams: whether to search with several beams; None draws it.
+        most_new: the most tokens after the prompt.
+        prompts: the prompts; half of the words that settings name then begin like the end of one of them.
+        without: names of settings that are not drawn, such as `READING_PADDING`.
     """
     from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def generation_settings(
     left_out = {*without, *asked.lacking}
     words = _words(tokens, [row for row in prompts if len(row)])
     processors = {name: drawn for name, drawn in _processors(tokens, words, most_new).items() if name not in left_out}
-    # A name and its value in one piece: so the shrinker can take away each by itself.
+    # A name with its value, so that the shrinker can remove each on its own.
     processing = st.sampled_from(sorted(processors)).flatmap(lambda name: st.tuples(st.just(name), processors[name]))
 
     @st.composite
@@ -108,7 +108,7 @@ def _of_beams(left_out: Collection[str]) -> Drawn:
 
 
 def _words(tokens: SearchStrategy[int], prompts: Sequence[Sequence[int]]) -> SearchStrategy[list[int]]:
-    """Return a strategy for words of one to three tokens, or of the end of a prompt and a token more."""
+    """Return a strategy for words of one to three tokens, or of the end of a prompt and one more token."""
     from hypothesis import strategies as st
 
     free = st.lists(tokens, min_size=1, max_size=3)
@@ -149,7 +149,7 @@ def _processors(
 
 
 def _fitting(chosen: dict[str, Any], rules: Rules, prompt_length: int) -> dict[str, Any]:
-    """Return drawn settings without what does not go with the others."""
+    """Return drawn settings without those that do not fit the others."""
     from pytest_hfmodels.reference import Settings
 
     limit = chosen.get("max_length", prompt_length + chosen.get("max_new_tokens", 0))
@@ -165,7 +165,7 @@ def _fitting(chosen: dict[str, Any], rules: Rules, prompt_length: int) -> dict[s
 
 
 def _misfits(chosen: Mapping[str, Any], ends: Sequence[int], rules: Rules) -> set[str]:
-    """Return the names of settings that are refused, or mean nothing, beside the others."""
+    """Return the names of settings that the others make invalid or meaningless."""
     forced = {*_as_list(chosen.get("forced_bos_token_id")), *_as_list(chosen.get("forced_eos_token_id"))}
     misfits: set[str] = set()
     if forced & {*chosen.get("suppress_tokens", ())}:
@@ -180,7 +180,7 @@ def _misfits(chosen: Mapping[str, Any], ends: Sequence[int], rules: Rules) -> se
     elif decay in chosen and "remove_invalid_values" in chosen:
         misfits |= {*_BANNING}  # float32 overflows where a ban is made finite and grows
     elif decay in chosen and rules.decay_frees_the_banned and chosen.get("num_beams", 1) > 1:
-        misfits |= {*_BANNING}  # NaN, of which beam search makes nothing that could be stated
+        misfits |= {*_BANNING}  # NaN, for which beam search is not defined
     return misfits
 
 

@@ -1,6 +1,6 @@
 """Strategies for texts: drawn Unicode for tokenizers, padded rows of token ids for classifiers.
 
-hypothesis is imported inside: the checkers beside this work without it.
+hypothesis is imported inside: the checkers of this folder work without it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _PIECES: tuple[tuple[str, ...], ...] = (
 
 
 def unicode_texts(*, special: Sequence[str] = (), pieces: int = 10) -> SearchStrategy[str]:
-    """Return a strategy for texts that a tokenizer should bring back unchanged.
+    """Return a strategy for texts that a tokenizer should decode unchanged.
 
     Words of a dozen scripts, emoji of several code points, combining and control characters, runs of spaces, numbers,
-    contractions, and any other assigned character but surrogates, in any order. Texts shrink to few plain pieces.
+    contractions, and any other assigned character except surrogates, in any order. Texts shrink to few plain pieces.
 
     Args:
-        special: strings to draw as well, such as the tokenizer's special tokens.
-        pieces: most pieces in a text; a text may be empty.
+        special: more strings to draw, such as the tokenizer's special tokens.
+        pieces: the most pieces in a text; a text may be empty.
     """
     from hypothesis import strategies as st
 
-    # Unassigned characters are left out: which classes they are in depends on whose Unicode tables are newer.
+    # Unassigned characters are left out: their classes depend on the version of the Unicode tables.
     free = st.text(st.characters(exclude_categories=("Cs", "Cn")), min_size=1, max_size=4)
     known = [st.sampled_from(alternatives) for alternatives in _PIECES]
     given = [st.sampled_from(tuple(special))] if special else []
@@ -51,11 +51,11 @@ def unicode_texts(*, special: Sequence[str] = (), pieces: int = 10) -> SearchStr
 
 
 def separated_texts(*, words: Sequence[str] = (), pieces: int = 10) -> SearchStrategy[str]:
-    """Return a strategy for texts with a space around every word, mark and contraction: what decoding may clean up.
+    """Return a strategy for texts with a space around every word, mark and contraction, which decoding may clean up.
 
     Args:
-        words: words to draw beside a few plain ones.
-        pieces: most words and marks in a text.
+        words: words to draw besides a few plain ones.
+        pieces: the most words and marks in a text.
     """
     from hypothesis import strategies as st
 
@@ -70,8 +70,8 @@ class PaddedTexts:
 
     Args:
         texts: each text's ids, without padding.
-        pad: the padding token.
-        side: where it goes.
+        pad: the id of the padding token.
+        side: the side of the padding.
     """
 
     texts: tuple[tuple[int, ...], ...]
@@ -112,12 +112,12 @@ def padded_texts(
 
     Args:
         vocabulary: ids are drawn from `range(vocabulary)`.
-        pad: the padding token.
-        sides: where padding may go.
+        pad: the id of the padding token.
+        sides: the sides that padding may be on.
         lengths: shortest and longest text, tokens.
-        batch: most texts in a batch.
-        pad_inside: whether the padding token may also stand inside a text, before its last token, as it may where it
-            is the end-of-text token.
+        batch: the most texts in a batch.
+        pad_inside: whether the padding token may also be inside a text, before its last token, as it may be if it is
+            the end-of-text token.
     """
     from hypothesis import strategies as st
 

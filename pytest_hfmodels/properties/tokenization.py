@@ -1,4 +1,4 @@
-"""What a tokenizer should do with any text: bring it back, say where its tokens stand, and treat batches as singles."""
+"""Checks of a tokenizer: it decodes what it encoded, its offsets are right, and batch = alone."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class TokenizerViolation:
 
     Args:
         given: a text, texts, or token ids.
-        found: what the tokenizer made of it.
-        expected: what it should have made of it.
-        what: in words.
+        found: the tokenizer's result.
+        expected: the correct result.
+        what: the difference, in words.
     """
 
     given: Any
@@ -30,28 +30,28 @@ class TokenizerViolation:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.found!r} and not {self.expected!r}, for {self.given!r}"
+        return f"{self.what}: {self.found!r} instead of {self.expected!r}, for {self.given!r}"
 
 
 def check_round_trip(tokenizer: Any, text: str) -> TokenizerViolation | None:
-    """Return how a text differs once encoded and decoded, or None: for tokenizers of bytes, which lose nothing.
+    """Return how a text differs after encoding and decoding, or None; for tokenizers of bytes, which lose nothing.
 
     Args:
         tokenizer: upstream's.
-        text: any, special tokens included.
+        text: any text, special tokens included.
     """
     found = tokenizer.decode(_encode(tokenizer, text), **_UNCHANGED)
     return None if found == text else TokenizerViolation(text, found, text, "encoded and decoded it is")
 
 
 def check_decoded_bytes(tokenizer: Any, ids: Sequence[int]) -> TokenizerViolation | None:
-    """Return how the decoded ids differ from the bytes of their tokens, or None: for tokenizers of bytes.
+    """Return how the decoded ids differ from the bytes of their tokens, or None; for tokenizers of bytes.
 
-    Bytes that are no whole character are marked by U+FFFD, as Unicode recommends.
+    Bytes of an incomplete character become U+FFFD, as Unicode recommends.
 
     Args:
         tokenizer: upstream's.
-        ids: any of its ids.
+        ids: ids of its vocabulary.
     """
     expected = b"".join(_bytes_of(tokenizer, ids)).decode("utf-8", errors="replace")
     found = tokenizer.decode(list(ids), **_UNCHANGED)
@@ -59,14 +59,14 @@ def check_decoded_bytes(tokenizer: Any, ids: Sequence[int]) -> TokenizerViolatio
 
 
 def check_offsets(tokenizer: Any, text: str) -> TokenizerViolation | None:
-    """Return how the offsets differ from where the tokens' bytes stand, or None: for fast tokenizers of bytes.
+    """Return how the offsets differ from the places of the tokens' bytes, or None; for fast tokenizers of bytes.
 
-    A token stands from the character that its first byte belongs to, to the one that its last byte belongs to; so all
-    tokens together cover the text, spaces included.
+    A token covers the characters of its first byte, its last byte and all between; so all tokens together cover the
+    text, spaces included.
 
     Args:
         tokenizer: upstream's.
-        text: any.
+        text: any text.
     """
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     owners = [index for index, character in enumerate(text) for _ in character.encode("utf-8")]
@@ -82,16 +82,16 @@ def check_offsets(tokenizer: Any, text: str) -> TokenizerViolation | None:
 def check_special_token(
     tokenizer: Any, before: str, special: str, after: str, *, skipped: bool = True
 ) -> TokenizerViolation | None:
-    """Return how a special token between two texts is not taken as one, or None: for tokenizers of bytes.
+    """Return how a special token between two texts is not one token, or None; for tokenizers of bytes.
 
-    It must be one token, with both texts encoded as if they stood alone; and be left out of the text where asked.
+    It must be one token, both texts must be encoded as if alone, and decoding must leave it out on request.
 
     Args:
         tokenizer: upstream's.
         before: a text without special tokens.
         special: the special token.
         after: another text.
-        skipped: whether to look at `skip_special_tokens` as well.
+        skipped: whether to check `skip_special_tokens` as well.
     """
     text = before + special + after
     ids = _encode(tokenizer, text)
@@ -106,13 +106,13 @@ def check_special_token(
 
 
 def check_clean_up(tokenizer: Any, text: str) -> TokenizerViolation | None:
-    """Return how `clean_up_tokenization_spaces=True` differs from what it is documented to do, or None.
+    """Return how `clean_up_tokenization_spaces=True` differs from its documentation, or None.
 
-    It takes away the space before a mark or an English contraction, in the text as it is without.
+    It removes the space before a mark or an English contraction from the text that decoding gives without it.
 
     Args:
         tokenizer: upstream's.
-        text: any.
+        text: any text.
     """
     from pytest_hfmodels.reference.spaces import clean_up_spaces  # with NumPy
 
@@ -126,17 +126,17 @@ def check_clean_up(tokenizer: Any, text: str) -> TokenizerViolation | None:
 def check_batch(
     tokenizer: Any, texts: Sequence[str], *, max_length: int | None = None, filled: bool = False, multiple: int = 1
 ) -> TokenizerViolation | None:
-    """Return how a batch of texts differs from the texts one by one, or None.
+    """Return how a batch of texts differs from the same texts alone, or None.
 
     Each row must be the text's own ids, cut to `max_length` on the tokenizer's `truncation_side` and padded on its
-    `padding_side`, to the longest row or to `max_length`; the mask, where there is one, 1 for them and 0 for padding.
-    For tokenizers that have a padding token and put nothing around a text.
+    `padding_side`, to the longest row or to `max_length`. The mask, if there is one, must be 1 for them and 0 for
+    padding. For tokenizers that have a padding token and add nothing around a text.
 
     Args:
         tokenizer: upstream's.
         texts: at least one.
-        max_length: most tokens of a row; None cuts nothing.
-        filled: whether rows are padded to `max_length`, and not to the longest row.
+        max_length: the most tokens of a row; None cuts nothing.
+        filled: whether rows are padded to `max_length` instead of to the longest row.
         multiple: `pad_to_multiple_of`.
     """
     cutting = {} if max_length is None else {"truncation": True, "max_length": max_length}
@@ -162,12 +162,12 @@ def _padded(row: list[int], fill: int, length: int, side: str) -> list[int]:
 
 
 def check_same(tokenizer: Any, other: Any, text: str) -> TokenizerViolation | None:
-    """Return how another tokenizer (slow for fast, reloaded for saved) treats a text otherwise, or None.
+    """Return how another tokenizer (slow for fast, reloaded for saved) treats a text differently, or None.
 
     Args:
         tokenizer: upstream's.
-        other: what should do the same.
-        text: any.
+        other: the tokenizer that should do the same.
+        text: any text.
     """
     expected, found = _encode(tokenizer, text), _encode(other, text)
     if found != expected:

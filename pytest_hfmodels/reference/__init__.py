@@ -1,8 +1,8 @@
-"""What the library should do, in NumPy alone, short enough to be read as the specification: the oracle.
+"""What the library should do, in plain NumPy, short enough to be read as the specification.
 
-Greedy and beam search over any function from ids to logits, the processors between them, losses and pooling, and
-checkers that tell a decision too close to call from a wrong one; the forward passes of GPT-2 and Transformer-XL.
-Imports nothing of the project but its errors.
+Greedy and beam search over any function from ids to logits, the logits processors, losses and pooling, checkers that
+tell a decision too close to call from a wrong one, and the forward passes of GPT-2 and Transformer-XL. Imports nothing
+of the project but its errors.
 """
 
 from pytest_hfmodels.reference.beams import Beams, Hypothesis, SearchStep, beam_search, check_beams

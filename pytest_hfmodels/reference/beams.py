@@ -1,4 +1,4 @@
-"""Beam search: the best `num_beams` hypotheses are followed, and those that end are kept by score.
+"""Beam search: it follows the best `num_beams` hypotheses, and keeps those that end by score.
 
 As upstream documents it: https://huggingface.co/docs/transformers/main_classes/text_generation (`num_beams`,
 `early_stopping`, `length_penalty`). The length penalty divides by length^penalty, without the constants of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.reference.search import FloatArray, IntArray, Logits, Settings
 
 _MOST_OUTCOMES = 500
-# Upstream gives -1e9 to beams that are none; a ban that `remove_invalid_values` has made finite is worse than that.
+# Upstream gives -1e9 to missing beams; a ban that `remove_invalid_values` made finite is worse than that.
 _NONE = -1e8
 
 
@@ -33,8 +33,8 @@ class Hypothesis:
 
     Args:
         ids: prompt included.
-        total: sum of the processed scores of its generated tokens.
-        score: the total with the length penalty, once it has ended; else NaN.
+        total: the sum of the processed scores of its generated tokens.
+        score: the total with the length penalty once it has ended; before, NaN.
     """
 
     ids: tuple[int, ...]
@@ -44,11 +44,11 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class SearchStep:
-    """What one step decided for one prompt.
+    """The decisions of one step for one prompt.
 
     Args:
-        candidates: the best continuations, best first; more than there are beams, in case some end.
-        margin: between the last one that is followed and the first that could be and is not; inf without one.
+        candidates: the best continuations, best first; more than there are beams, because some may end.
+        margin: between the last one that is followed and the best one that is not; inf if there is none.
     """
 
     candidates: tuple[Hypothesis, ...]
@@ -57,12 +57,12 @@ class SearchStep:
 
 @dataclass(frozen=True)
 class Beams:
-    """What beam search gives for B prompts.
+    """The result of beam search for B prompts.
 
     Args:
-        ids: (B · num_return_sequences, L), int64, a prompt's sequences best first; padded after the end.
-        scores: (B · num_return_sequences,); -inf where there were not as many sequences.
-        steps: what was decided for each prompt.
+        ids: (B · num_return_sequences, L), int64, the best sequence of each prompt first; padded after the end.
+        scores: (B · num_return_sequences,); -inf for missing sequences.
+        steps: the decisions for each prompt.
         close: how many decisions were within the tolerance of `ties`.
     """
 
@@ -81,16 +81,16 @@ def beam_search(
     *,
     ties: Ties | None = None,
 ) -> Beams:
-    """Decode prompts with several beams; of exact ties the earlier beam and the smaller id win.
+    """Decode prompts with several beams. In an exact tie the earlier beam wins, then the smaller id.
 
     Args:
-        logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V). It sees all beams that are followed
-            in one batch, whose size changes from step to step.
+        logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V). It gets all followed beams in one
+            batch, whose size changes from step to step.
         ids: prompts, int (B, P), padded on the left.
-        mask: int (B, P), 0 at padding; None for none.
+        mask: int (B, P), 0 at padding; None if there is no padding.
         settings: those of `generate`.
-        rules: a release's; without, the newest known.
-        ties: how close decisions fall; for `check_beams`.
+        rules: those of a release; by default the newest known.
+        ties: decides close decisions; for `check_beams`.
 
     Raises:
         HFModelsError: too few candidates go on (`Rules.too_few_beams_raise`).
@@ -116,7 +116,7 @@ def beam_search(
 
 @dataclass
 class _Search:
-    """The search after one prompt."""
+    """The search for one prompt."""
 
     prompt: tuple[int, ...]
     settings: Settings
@@ -132,15 +132,15 @@ class _Search:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is another step for this prompt, if there is one for any."""
+        """Whether this prompt has another step, if any prompt has one."""
         return bool(self.running) and (self.rules.rows_stop_together or not self.done)
 
     def step(self, scores: FloatArray, *, at_limit: bool) -> None:
         """Continue every running hypothesis by one token.
 
         Args:
-            scores: processed log-probabilities of each one's next token, (beams, V).
-            at_limit: this is the last step.
+            scores: processed log-probabilities of the next token of each hypothesis, (beams, V).
+            at_limit: whether this is the last step.
         """
         beams, eos = self.settings.num_beams, self.settings.eos
         candidates = self._candidates(scores)
@@ -150,7 +150,7 @@ class _Search:
         self.running = going_on[:beams]
         if self.rules.too_few_beams_raise and len(going_on) < beams and len(candidates) == 2 * beams:
             raise HFModelsError(
-                f"Of {len(candidates)} candidates {len(going_on)} go on, which is too few for {beams} beams.",
+                f"Only {len(going_on)} of {len(candidates)} candidates go on, which is too few for {beams} beams.",
                 hint="Releases before 4.32 raise here too: give them fewer eos tokens.",
             )
         self.steps.append(SearchStep(tuple(candidates), _margin(going_on, beams)))
@@ -161,7 +161,7 @@ class _Search:
             self._keep(self.running)
 
     def _finished(self, candidates: list[Hypothesis], ending: list[bool], *, at_limit: bool) -> list[Hypothesis]:
-        """Return what ends: only what is among the best may, the others are there so that enough beams can go on."""
+        """Return the hypotheses that end. Only the best may end; the others are there so that enough beams go on."""
         beams, cut = self.settings.num_beams, at_limit and not self._ends_by_itself
         pairs = zip(candidates[:beams], ending[:beams], strict=True)
         return [candidate for candidate, ends in pairs if ends or cut]
@@ -171,7 +171,7 @@ class _Search:
         return self.rules.ended_beams_first or self.rules.only_ended_beams
 
     def _candidates(self, scores: FloatArray) -> list[Hypothesis]:
-        """Return the best continuations; one of probability 0 is none."""
+        """Return the best continuations; those of probability 0 do not count."""
         totals = (np.array([[beam.total] for beam in self.running]) + scores).ravel()
         possible = np.flatnonzero(totals > -np.inf)
 
@@ -184,7 +184,7 @@ class _Search:
         return [Hypothesis(ids(index), float(totals[possible[index]])) for index in best]
 
     def _keep(self, finished: Sequence[Hypothesis]) -> None:
-        """Take in what has ended, if there is still something to improve, and keep the best."""
+        """Add finished hypotheses unless the search is over, and keep the best."""
         beams = self.settings.num_beams
         full = self.settings.early_stopping is True and len(self.ended) == beams
         if full or (self.done and not self.rules.rows_stop_together):
@@ -195,7 +195,7 @@ class _Search:
         self.ended = [every[index] for index in best]
 
     def _settle(self, best: Hypothesis) -> None:
-        """Decide whether the search is over: nothing that goes on as `best` does can replace the worst that ended."""
+        """Return whether the search is over: no continuation of `best` can replace the worst finished hypothesis."""
         stopping, penalty = self.settings.early_stopping, self.settings.length_penalty
         if self.done and not self.rules.rows_stop_together:
             return
@@ -252,18 +252,18 @@ def check_beams(
 ) -> Mismatch | None:
     """Return the first thing wrong with what the library returned, or None.
 
-    There must be a way for the decisions that are closer than the tolerance to fall so that the search returns exactly
-    these sequences; all others fall as they must. Ways are tried, those towards what was returned first. Where there
-    are not as many sequences as asked for, anything may stand in for the missing ones.
+    Decisions closer than the tolerance may go either way; one way must give exactly these sequences. Those towards the
+    returned sequences are tried first. If there are fewer sequences than asked for, anything may be returned for the
+    missing ones.
 
     Args:
-        logits: see `beam_search`, as for `ids`, `mask`, `settings` and `rules`.
+        logits: see `beam_search`, also for the next arguments.
         ids: the prompts.
         mask: their mask.
-        settings: what the library was told.
-        returned: the ids that it returned, prompts included, (B · num_return_sequences, L).
-        scores: the scores that it returned, (B · num_return_sequences,), which must be within the tolerance.
-        rules: its release's.
+        settings: those that the library got.
+        returned: the returned ids, prompts included, (B · num_return_sequences, L).
+        scores: the returned scores, (B · num_return_sequences,), which must be within the tolerance.
+        rules: those of its release.
         tolerance: of two totals or scores closer than this, either may win.
     """
     rules = rules or Rules()
@@ -299,7 +299,7 @@ def check_beams(
 
 @dataclass(frozen=True)
 class _Returned:
-    """What the library returned for some prompts, to be compared with one outcome of the search."""
+    """What the library returned for some prompts, to compare with one outcome of the search."""
 
     ids: IntArray
     scores: FloatArray
@@ -307,7 +307,7 @@ class _Returned:
     tolerance: float
 
     def rank(self, ids: tuple[int, ...]) -> int:
-        """Return the first sequence that goes on from these ids, as a number; a large one where none does."""
+        """Return the index of the first sequence that begins with these ids; a large number if there is none."""
         starts = (self.ids[:, : len(ids)] == ids).all(axis=1) if len(ids) <= self.ids.shape[1] else np.array([False])
         return int(starts.argmax()) if starts.any() else len(self.ids)
 
@@ -315,7 +315,7 @@ class _Returned:
         return self.disagree(outcome) is None
 
     def disagree(self, outcome: Beams) -> int | None:
-        """Return the first sequence that is not the outcome's; where that has none, any will do."""
+        """Return the first sequence that is not the outcome's; any sequence will do for a missing one."""
         if outcome.ids.shape[1] > self.ids.shape[1]:
             return 0
         missing = self.ids.shape[1] - outcome.ids.shape[1]
@@ -325,18 +325,18 @@ class _Returned:
         return int(wrong.argmax()) if wrong.any() else None
 
     def difference(self, outcome: Beams, index: int, each: int, prompt_length: int, tried: int) -> str:
-        """Say how a sequence differs from the one of the outcome."""
+        """Return how a sequence differs from the outcome's."""
         place = f"sequence {index % each + 1} should be " if each > 1 else "it should be "
         expected, score = outcome.ids[index, prompt_length:].tolist(), float(outcome.scores[index])
         margin = min((step.margin for step in outcome.steps[index // each]), default=float("inf"))
         given = "" if np.isnan(self.scores[index]) else f", not {self.scores[index]:.6g}"
         return (
             f"{place}{expected} with a score of {score:.6g}{given} (the closest choice of beams had a margin of "
-            f"{margin:.3g}; {tried} ways of settling {outcome.close} close decisions give something else)"
+            f"{margin:.3g}; {tried} ways to decide {outcome.close} close decisions give something else)"
         )
 
     def _distances(self, outcome: Beams) -> FloatArray:
-        """Return how far the scores are apart, as `Ties` measures it; 0 where none were returned."""
+        """Return how far the scores differ, as `Ties` measures it; 0 if none were returned."""
         with np.errstate(invalid="ignore"):
             size = np.maximum(1, np.abs(outcome.scores))
             distances: FloatArray = np.nan_to_num(np.abs(self.scores - outcome.scores) / size, nan=0.0)
@@ -344,7 +344,7 @@ class _Returned:
 
 
 def _until(agree: Callable[[Beams], bool], tried: Iterable[Beams]) -> Iterator[Beams]:
-    """Yield outcomes up to and with the first that agrees."""
+    """Yield outcomes up to the first that agrees, included."""
     for outcome in tried:
         yield outcome
         if agree(outcome):
@@ -352,7 +352,7 @@ def _until(agree: Callable[[Beams], bool], tried: Iterable[Beams]) -> Iterator[B
 
 
 def _separate(count: int, rules: Rules) -> Iterator[slice]:
-    """Yield the rows that are searched without regard to others."""
+    """Yield the groups of rows that are searched independently."""
     if rules.rows_stop_together:
         yield slice(0, count)
     else:

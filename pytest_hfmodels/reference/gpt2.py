@@ -1,6 +1,6 @@
-"""GPT-2's forward pass in NumPy, float64, with every switch of its configuration: no cache, no dropout, no tricks.
+"""GPT-2's forward pass in NumPy, float64, with every switch of its configuration; no cache, no dropout.
 
-Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and what the configuration documents.
+Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", and the documented configuration.
 Shapes: B rows of a batch, L tokens, V vocabulary entries, C channels, n heads of d channels, E encoder states.
 """
 
@@ -28,11 +28,11 @@ ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 @dataclass(frozen=True)
 class GPT2Pass:
-    """What one forward pass gives.
+    """The outputs of one forward pass.
 
     Args:
         logits: (B, L, V).
-        hidden_states: what enters each block, and what leaves the last layer norm, (B, L, C) each.
+        hidden_states: the input of each block, and the output of the last layer norm, (B, L, C) each.
         attentions: each block's attention weights, (B, n, L, L).
     """
 
@@ -46,10 +46,10 @@ class GPT2:
     """A GPT-2 language model.
 
     Args:
-        config: what `config.json` says. Read are `n_head`, `n_layer`, `activation_function`, `layer_norm_epsilon`,
+        config: the fields of `config.json`. It reads `n_head`, `n_layer`, `activation_function`, `layer_norm_epsilon`,
             `scale_attn_weights`, `scale_attn_by_inverse_layer_idx`, `tie_word_embeddings` and `add_cross_attention`.
-            `reorder_and_upcast_attn` changes no number but by rounding; `n_inner` and the widths are the weights'.
-        weights: by upstream's names; Conv1D's have the shape (in, out).
+            `reorder_and_upcast_attn` changes numbers only by rounding; the weights have `n_inner` and the widths.
+        weights: by upstream's names; those of Conv1D have the shape (in, out).
     """
 
     config: Mapping[str, Any]
@@ -71,12 +71,12 @@ class GPT2:
 
         Args:
             ids: (B, L); not with `embedded`.
-            mask: (B, L), 1 where a token counts. What a token that does not count says is undefined.
-            positions: (B, L) or (1, L); without, they count from the row's start, padding included.
+            mask: (B, L), 1 where a token counts. The outputs at other tokens are undefined.
+            positions: (B, L) or (1, L); by default they count from the row's start, padding included.
             token_types: (B, L) ids; their word vectors are added.
-            embedded: vectors in the words' place, (B, L, C).
+            embedded: vectors instead of words, (B, L, C).
             head_mask: factors of the heads' weights, (n,) or (layers, n).
-            encoder_states: what cross-attention reads, (B, E, C).
+            encoder_states: the states that cross-attention reads, (B, E, C).
             encoder_mask: (B, E), 1 where such a state counts.
         """
         words = self._weight("wte.weight")

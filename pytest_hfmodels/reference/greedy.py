@@ -1,4 +1,4 @@
-"""Greedy search: at every step the token with the greatest score."""
+"""Greedy search: at every step it takes the token with the greatest score."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Greedy:
-    """What greedy search gives for B prompts of P tokens in S steps.
+    """The result of greedy search for B prompts of P tokens in S steps.
 
     Args:
-        ids: prompts and what follows, (B, P + S), int64; padded after a row's eos.
+        ids: prompts and generated tokens, (B, P + S), int64; padded after a row's eos.
         scores: the processed score of each chosen token, (B, S); NaN after a row's eos.
-        margins: by how much it was better than the next best, (B, S); NaN after a row's eos, inf without another.
+        margins: its distance from the second best, (B, S); NaN after a row's eos, inf if there is no other token.
     """
 
     ids: IntArray
@@ -33,14 +33,14 @@ class Greedy:
 def greedy_search(
     logits: Logits, ids: object, mask: object | None, settings: Settings, rules: Rules | None = None
 ) -> Greedy:
-    """Decode prompts greedily; of exact ties the smallest id wins.
+    """Decode prompts greedily. In an exact tie the smallest id wins.
 
     Args:
         logits: from ids (B, L) and mask (B, L) to the next token's logits (B, V).
         ids: prompts, int (B, P), padded on the left.
-        mask: int (B, P), 0 at padding; None for none.
-        settings: those of `generate`; what concerns beams is not read.
-        rules: a release's; without, the newest known.
+        mask: int (B, P), 0 at padding; None if there is no padding.
+        settings: those of `generate`; those about beams are not read.
+        rules: those of a release; by default the newest known.
     """
     rules = rules or Rules()
     whole, prompt_mask = as_prompts(ids, mask)
@@ -73,17 +73,17 @@ def check_greedy(
 ) -> Mismatch | None:
     """Return the first thing wrong with what the library returned, or None.
 
-    At every step, after what the library itself has chosen before, its choice must be within the tolerance of the best;
-    after an eos comes padding; and it ends where all rows have ended or at the length limit.
+    At every step, given the library's own earlier choices, its choice must be within the tolerance of the best. Padding
+    must follow an eos. The output must end when all rows have ended, or at the length limit.
 
     Args:
-        logits: see `greedy_search`, as for `ids`, `mask`, `settings` and `rules`.
+        logits: see `greedy_search`, also for the next arguments.
         ids: the prompts.
         mask: their mask.
-        settings: what the library was told.
-        returned: the ids that it returned, prompts included, (B, P + S).
+        settings: those that the library got.
+        returned: the returned ids, prompts included, (B, P + S).
         scores: the processed score of each chosen token, (B, S), as in `Greedy`; must be within the tolerance.
-        rules: its release's.
+        rules: those of its release.
         tolerance: of two scores closer than this, either may win; relative for scores above 1.
     """
     rules = rules or Rules()
@@ -96,7 +96,7 @@ def check_greedy(
         return Mismatch(tuple(prompts[row].tolist()), (tuple(whole[row, prompt_length:].tolist()),), what)
 
     if len(whole) != rows or not np.array_equal(whole[:, :prompt_length], prompts):
-        return mismatch(0, "the prompts are not what comes first")
+        return mismatch(0, "the output does not begin with the prompts")
     ended = np.zeros(rows, bool)
     for length in range(prompt_length, whole.shape[1]):
         if ended.all() or length == limit:
@@ -107,7 +107,7 @@ def check_greedy(
         for row, token in enumerate(whole[:, length].tolist()):
             score = np.nan if scores is None else float(np.asarray(scores)[row, number])
             if ended[row]:
-                what = "" if token == settings.pad else f"follows the end and is not the padding {settings.pad}"
+                what = "" if token == settings.pad else f"follows the end instead of the padding {settings.pad}"
             else:
                 what = _wrong(processed[row], token, score, tolerance)
             if what:
@@ -119,7 +119,7 @@ def check_greedy(
 
 
 def _wrong(processed: FloatArray, token: int, score: float, tolerance: float) -> str:
-    """Return what is wrong with a token that was chosen, or with its score; an empty string if nothing is."""
+    """Return what is wrong with a chosen token or its score; an empty string if nothing is."""
     if what := _worse(processed, token, tolerance):
         return f"is {what}"
     if np.isnan(score) or _near(score, processed[token], tolerance):
@@ -128,7 +128,7 @@ def _wrong(processed: FloatArray, token: int, score: float, tolerance: float) ->
 
 
 def _best(scores: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the best token of each row (NaN is the greatest, as for upstream) and its distance from the next."""
+    """Return the best token of each row (NaN counts as the greatest, as in upstream) and its distance from the next."""
     best = scores.argmax(axis=1)
     two = np.sort(_comparable(scores), axis=1)[:, -2:]
     with np.errstate(invalid="ignore"):

@@ -1,6 +1,6 @@
-"""The losses that models compute from labels, from their definitions; NumPy arrays in, float64 out.
+"""The losses that models compute from labels, by their definitions; NumPy arrays in, float64 out.
 
-A classifier's problem type, where the configuration does not give it, follows from its labels, as upstream infers it.
+If the configuration has no problem type, it is inferred from the labels, as upstream does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cross_entropy(
     Args:
         logits: (..., C).
         labels: class indices, (...).
-        reduction: `mean` divides by the number of labels that are not ignored: NaN if there is none.
+        reduction: `mean` divides by the number of labels that are not ignored, and is NaN if all are.
         ignore_index: a label that costs nothing and is not counted.
     """
     counted = labels != ignore_index
@@ -81,10 +81,10 @@ def next_token_loss(logits: NDArray[Any], labels: NDArray[Any]) -> FloatArray:
 
 
 def infer_problem_type(num_labels: int, labels: NDArray[Any]) -> ProblemType:
-    """Return what a classifier without a problem type takes labels for.
+    """Return the problem type that a classifier infers from labels.
 
     Args:
-        num_labels: its outputs; one means regression.
+        num_labels: the number of its outputs; one means regression.
         labels: whole numbers are classes, others one value for each class.
     """
     if num_labels == 1:
@@ -97,12 +97,12 @@ def classifier_loss(logits: NDArray[Any], labels: NDArray[Any], problem_type: Pr
     """Return the mean loss of a sequence classifier, as upstream's torch classes define it.
 
     Args:
-        logits: of each row's word, (B, C).
+        logits: one row a text, (B, C).
         labels: (B,) for classes and for regression with C = 1, (B, C) otherwise.
         problem_type: as in the configuration; None infers it.
 
     Raises:
-        HFModelsError: there is no such problem type.
+        HFModelsError: the problem type is unknown.
     """
     kind = problem_type or infer_problem_type(logits.shape[-1], labels)
     if kind == "regression":
@@ -113,7 +113,7 @@ def classifier_loss(logits: NDArray[Any], labels: NDArray[Any], problem_type: Pr
     if kind == "multi_label_classification":
         return bce_with_logits(logits, labels.astype(np.float64))
     raise HFModelsError(
-        f"{kind!r} is no problem type.",
+        f"{kind!r} is not a problem type.",
         hint="Use regression, single_label_classification or multi_label_classification.",
     )
 

@@ -1,4 +1,4 @@
-"""Which word of a row speaks for it: a causal classifier reads the logits of one position."""
+"""Which word of a row a causal classifier reads: its logits are those of one position."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def pooled_positions(ids: NDArray[Any], pad_token_id: int | None, rules: Rules | None = None) -> IntArray:
     """Return the position that GPT-2's classifier reads in each row.
 
-    It should be the right-most token that is not padding (`Rules.pooling`, from 4.49 on). Before, it was the one in
-    front of the first padding token, or the last one where that is none (4.32 to 4.48), and before that the one at
-    the number of tokens that are no padding, as if all padding stood on the right. Transformer-XL's, which was removed,
-    stayed with the first padding token from 4.32 on.
+    It should be the right-most token that is not padding (`Rules.pooling`, from 4.49 on). From 4.32 to 4.48 it was the
+    one before the first padding token, or the last one if there is no padding; before 4.32 the one at the number of
+    tokens that are not padding, as if all padding were on the right. Transformer-XL's classifier reads the one before
+    the first padding token from 4.32 until its removal.
 
     Args:
         ids: (B, L).
-        pad_token_id: the padding; None means that there is none (upstream then takes one row at a time).
-        rules: a release's; without, the newest known.
+        pad_token_id: the padding; None if there is none (upstream then takes one row at a time).
+        rules: those of a release; by default the newest known.
 
     Returns:
         (B,), 0 to L - 1.

@@ -1,9 +1,9 @@
-"""What generation does to scores between the model and the choice, without sampling, each from its documentation.
+"""The logits processors between the model and the choice, without sampling, each by its documentation.
 
 Every function takes scores (B, V), float64, and returns new ones. In greedy search they are logits, in beam search
-log-probabilities: repetition and decay, which scale them, mean different things there. What ids are read includes
-the prompt and its padding. Not here: what needs an encoder or a second model, a tokenizer or a function of the
-caller's (`encoder_*`, `guidance_scale`, `watermarking_config`, `prefix_allowed_tokens_fn`).
+log-probabilities, so repetition and decay, which scale them, differ between the two. The ids include the prompt and
+its padding. Missing here are those that need an encoder, a second model, a tokenizer or a function of the caller (
+`encoder_*`, `guidance_scale`, `watermarking_config`, `prefix_allowed_tokens_fn`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def process(
 
     Args:
         scores: (B, V).
-        ids: what is there so far, (B, L).
+        ids: the tokens so far, (B, L).
         mask: (B, L), 0 at padding.
         settings: those of `generate`.
         prompt_length: tokens of the prompt, padding included.
-        rules: those about processors matter here.
+        rules: only those about processors are read.
 
     Returns:
         (B, V); banned tokens are -inf.
@@ -49,7 +49,7 @@ def process(
 def _by_what_is_there(
     processed: FloatArray, ids: IntArray, mask: IntArray, settings: Settings, rules: Rules
 ) -> FloatArray:
-    """Apply what depends on the tokens so far."""
+    """Apply the processors that depend on the tokens so far."""
     whole = rules.sequences_need_their_length
     if settings.sequence_bias:
         processed = add_bias(processed, ids, settings.sequence_bias, whole=whole)
@@ -66,7 +66,7 @@ def _by_what_is_there(
 
 
 def _by_length(processed: FloatArray, length: int, settings: Settings, prompt_length: int, rules: Rules) -> FloatArray:
-    """Apply what depends on how many tokens there are."""
+    """Apply the processors that depend on the number of tokens."""
     limit = settings.limit(prompt_length, rules)
     if length < settings.least(prompt_length, rules):
         processed = ban(processed, settings.eos)
@@ -94,7 +94,7 @@ def ban(scores: FloatArray, tokens: Sequence[int]) -> FloatArray:
 
 
 def force(scores: FloatArray, tokens: Sequence[int]) -> FloatArray:
-    """Make every other token impossible; the score of these is 0."""
+    """Make all other tokens impossible; the score of these becomes 0."""
     forced = np.full_like(scores, -np.inf)
     forced[:, list(tokens)] = 0
     return forced
@@ -103,15 +103,15 @@ def force(scores: FloatArray, tokens: Sequence[int]) -> FloatArray:
 def add_bias(
     scores: FloatArray, ids: IntArray, bias: Mapping[tuple[int, ...], float], *, whole: bool = False
 ) -> FloatArray:
-    """Add to the score of the last token of a sequence wherever the tokens before it are those that came last.
+    """Add a bias to the score of the last token of a sequence if the output ends with the tokens before it.
 
     Bad words are a bias of -inf.
 
     Args:
         scores: (B, V).
         ids: (B, L).
-        bias: from a sequence of at least one token to what to add.
-        whole: wait until as many tokens are there as the sequence has (`Rules.sequences_need_their_length`).
+        bias: the number to add, by sequence of at least one token.
+        whole: apply it only if there are as many tokens as the sequence has (`Rules.sequences_need_their_length`).
     """
     added = np.zeros_like(scores)
     length = ids.shape[1]
@@ -124,13 +124,13 @@ def add_bias(
 
 
 def penalise_repetition(scores: FloatArray, ids: IntArray, penalty: float, mask: IntArray | None = None) -> FloatArray:
-    """Divide positive and multiply negative scores of what has been said by a penalty (CTRL, arXiv:1909.05858, §4.1).
+    """Divide positive scores of earlier tokens by a penalty and multiply negative ones (CTRL, arXiv:1909.05858, §4.1).
 
     Args:
         scores: (B, V).
         ids: (B, L).
         penalty: above 1 makes repetition less likely.
-        mask: (B, L); what stands before the first 1 of a row is not read.
+        mask: (B, L); the tokens before the first 1 of a row are not read.
     """
     penalised = scores.copy()
     for row, said in enumerate(ids):
@@ -141,7 +141,7 @@ def penalise_repetition(scores: FloatArray, ids: IntArray, penalty: float, mask:
 
 
 def ban_repeated_ngrams(scores: FloatArray, ids: IntArray, size: int) -> FloatArray:
-    """Make impossible what would end an n-gram that is already there (arXiv:1705.04304, §2.5), prompt included."""
+    """Ban tokens that would repeat an n-gram of prompt and output (arXiv:1705.04304, §2.5)."""
     banned = scores.copy()
     length = ids.shape[1]
     for end in range(size - 1, length):
@@ -156,22 +156,22 @@ def make_finite(scores: FloatArray, *, minus_infinity: bool = True) -> FloatArra
 
     Args:
         scores: (B, V).
-        minus_infinity: whether -inf as well (`Rules.minus_infinity_stays`).
+        minus_infinity: whether -inf is replaced, too (`Rules.minus_infinity_stays`).
     """
     smallest = float(_FINITE.min) if minus_infinity else -np.inf
     return np.nan_to_num(scores, nan=0.0, posinf=float(_FINITE.max), neginf=smallest)
 
 
 def decay(scores: FloatArray, eos: Sequence[int], late: int, factor: float, rules: Rules) -> FloatArray:
-    """Make eos more likely with every token past a start: add |score| · (factor^late - 1).
+    """Make eos more likely with every token after a start: add |score| · (factor^late - 1).
 
     Args:
         scores: (B, V).
         eos: the tokens that end a text.
-        late: tokens past the start; nothing happens before there is one.
+        late: the number of tokens after the start; nothing happens below 1.
         factor: above 1.
-        rules: `decay_multiplies`: the score is multiplied by factor^late instead; `decay_frees_the_banned`: eos that is
-            banned becomes NaN, which every comparison of upstream's takes for the greatest.
+        rules: `decay_multiplies`: the score is multiplied by factor^late instead; `decay_frees_the_banned`: a banned
+            eos becomes NaN, which upstream's comparisons take for the greatest.
     """
     if late <= 0:
         return scores

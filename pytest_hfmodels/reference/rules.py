@@ -1,4 +1,4 @@
-"""Where releases and engines differ in what they return: one frozen value that decoders and pooling take."""
+"""The differences between the outputs of releases and engines, as one frozen value for decoders and pooling."""
 
 from __future__ import annotations
 
@@ -11,48 +11,47 @@ from pytest_hfmodels.foundation.errors import HFModelsError
 
 @dataclass(frozen=True)
 class Rules:
-    """What a release holds; the defaults are those of the newest release known (5.23).
+    """The rules of a release; the defaults are those of the newest release known (5.23).
 
-    They were found in the source of upstream's releases; `snapshots/upstream.toml` has those that a suite shows. With
-    releases in brackets a rule is torch's; TensorFlow's search follows those that say so, in every 4.x release unless
-    they say which.
+    They were found in the source of upstream's releases; `snapshots/upstream.toml` has those that a suite shows. The
+    releases in brackets are those of torch. TensorFlow's search follows a rule that says so, in all of 4.x unless it
+    says otherwise.
 
     Args:
-        default_length_counts_prompt: without a length, 20 tokens are the whole, not what is added (before 4.47;
-            TensorFlow).
-        both_minima_hold: `min_length` counts beside `min_new_tokens`, which replaces it later (before 4.40).
+        default_length_counts_prompt: the default length of 20 tokens includes the prompt (before 4.47; TensorFlow).
+        both_minima_hold: `min_length` holds beside `min_new_tokens`, which later replaces it (before 4.40).
         length_penalty_counts_prompt: a beam's score is divided by its length with the prompt, and without the eos
             that ended it (before 4.36, TensorFlow too; huggingface/transformers#26624).
-        ended_beams_first: at the length limit, beams that end there by eos come before those that are cut there:
-            if they fill the list, the latter are not looked at (before 4.50; huggingface/transformers#35802).
-        only_ended_beams: at the length limit, beams that are cut there count only where none has ended (TensorFlow).
+        ended_beams_first: at the length limit, beams that end by eos come before those that are cut there; if they
+            fill the list, the others are dropped (before 4.50; huggingface/transformers#35802).
+        only_ended_beams: beams that are cut at the length limit count only if none has ended (TensorFlow).
         first_eos_stands_for_all: whichever eos ended a beam, the first one is returned (before 4.50).
-        pad_zero_is_eos: beams are padded with the first eos where the padding id is 0 (from 4.50 on).
-        rows_stop_together: a batch's prompts stop only once none of them can become better, so that a prompt's beams
-            depend on its neighbours (4.50 to 4.53; TensorFlow).
-        padded_to_the_last_step: beams are as wide as the search was long, and not as the longest of them (4.50.0
-            to 4.50.2; TensorFlow).
-        spare_beams_for_one_eos: a step looks at twice as many candidates as there are beams, however many eos there
-            are (before 4.32; TensorFlow).
-        too_few_beams_raise: it raises where too few of them go on (before 4.32).
-        decay_multiplies: `exponential_decay_length_penalty` multiplies the score of eos, which makes a negative one
+        pad_zero_is_eos: beams are padded with the first eos if the padding id is 0 (from 4.50 on).
+        rows_stop_together: the prompts of a batch stop only once none of them can improve, so that the beams of a
+            prompt depend on its neighbours (4.50 to 4.53; TensorFlow).
+        padded_to_the_last_step: beams are as wide as the search was long, not as the longest beam (4.50.0 to 4.50.2;
+            TensorFlow).
+        spare_beams_for_one_eos: a step considers twice as many candidates as beams, even with several eos (before
+            4.32; TensorFlow).
+        too_few_beams_raise: the search raises if too few candidates go on (before 4.32).
+        decay_multiplies: `exponential_decay_length_penalty` multiplies the score of eos, so that a negative one gets
             less likely with every step (before 4.34).
-        decay_frees_the_banned: it makes a banned eos NaN, which is then chosen (4.34 to 5.18).
+        decay_frees_the_banned: the same setting makes a banned eos NaN, which is then chosen (4.34 to 5.18).
         minus_infinity_stays: `remove_invalid_values` leaves -inf as it is (before 4.36).
-        sequences_need_their_length: a `sequence_bias` or bad word of n tokens waits until n tokens are there, although
+        sequences_need_their_length: a `sequence_bias` or bad word of n tokens applies only after n tokens, although
             n - 1 are enough (4.31 to 5.17; TensorFlow).
-        eos_is_a_bad_word: a bad word that is an eos alone is banned like any other (TensorFlow).
+        eos_is_a_bad_word: a bad word that is only an eos is banned like any other (TensorFlow).
         repetition_counts_padding: padding on the left counts as a word for `repetition_penalty` (before 5.23;
             TensorFlow).
         minima_take_one_eos: `min_length` beside several eos is refused, and so are several `forced_eos_token_id`
             (TensorFlow).
-        lacking: settings that are not there: they do nothing, or are refused (`sequence_bias` before 4.31; five in
+        lacking: settings that the release does not have, and ignores or refuses (`sequence_bias` before 4.31; five in
             TensorFlow).
         sdpa_ignores_scaling: under sdpa GPT-2 ignores `scale_attn_weights=False` and
-            `scale_attn_by_inverse_layer_idx=True` (4.42 to 5.3; torch alone).
+            `scale_attn_by_inverse_layer_idx=True` (4.42 to 5.3; only torch).
         spaces_cleaned_up: a tokenizer's `clean_up_tokenization_spaces` is True by default (through 4.45.0).
         bpe_keeps_spaces: `clean_up_tokenization_spaces=True` does nothing for byte-level BPE (from 5.7 on).
-        pooling: which word of a row a classifier reads, see `pooling`: `count` before 4.32, `first-padding` before
+        pooling: the word of a row that a classifier reads, see `pooling`: `count` before 4.32, `first-padding` before
             4.49, `right-most` since.
     """
 
@@ -86,14 +85,14 @@ class Rules:
 
         Args:
             version: such as `4.57.6`; 5.0.0rc1 counts as 5.0.
-            engine: whose search; TensorFlow's went with 5.0.
+            engine: the engine that searches; 5.0 removed TensorFlow's.
 
         Raises:
-            HFModelsError: that is no version.
+            HFModelsError: it is not a version.
         """
         found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
         if found is None:
-            raise HFModelsError(f"{version!r} is no version of transformers.", hint="Give one like 4.57.6.")
+            raise HFModelsError(f"{version!r} is not a version of transformers.", hint="Give one like 4.57.6.")
         release = (int(found[1]), int(found[2]), int(found[3] or 0))
         pooling: Literal["count", "first-padding", "right-most"] = (
             "count" if release < (4, 32) else "first-padding" if release < (4, 49) else "right-most"

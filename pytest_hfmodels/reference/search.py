@@ -1,4 +1,4 @@
-"""What greedy and beam search share: the model as a function, the settings, decisions that are too close to call."""
+"""Shared by greedy and beam search: the model as a function, the settings, decisions that are too close to call."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ FloatArray = NDArray[np.float64]
 Logits = Callable[[IntArray, IntArray], NDArray[Any]]
 Result = TypeVar("Result")
 
-TOLERANCE = 2e-5  # nats below 1, relative above; float32 sums of a few log-probabilities stand about 1e-6 from ours
+TOLERANCE = 2e-5  # nats below 1, relative above; float32 sums of a few log-probabilities are about 1e-6 from ours
 _DEFAULT_LENGTH = 20
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """What `generate` is told, by its names, for greedy (one beam) and beam search without sampling.
+    """The settings of `generate`, by its names, for greedy (one beam) and beam search without sampling.
 
-    It reads as the call that makes it: `Settings(num_beams=2)`, without what is left as it is.
+    Its repr is the call that makes it, without defaults: `Settings(num_beams=2)`.
 
     Args:
-        max_length: most tokens, prompt included.
-        max_new_tokens: most tokens after the prompt; goes before `max_length`. Without either: 20, see `Rules`.
+        max_length: the most tokens, prompt included.
+        max_new_tokens: the most tokens after the prompt; overrides `max_length`. Without either: 20, see `Rules`.
         min_length: eos is banned while there are fewer tokens, prompt included.
-        min_new_tokens: the same for tokens after the prompt; replaces `min_length`, see `Rules`.
-        num_beams: hypotheses that are followed.
-        num_return_sequences: best hypotheses that are returned for each prompt.
+        min_new_tokens: the same for tokens after the prompt; overrides `min_length`, see `Rules`.
+        num_beams: how many hypotheses are followed.
+        num_return_sequences: how many hypotheses are returned for each prompt.
         length_penalty: a beam's score is its log-probability divided by its length to this power.
-        early_stopping: True stops with `num_beams` ended hypotheses; False once the best open one, as long as it
-            is, is no better than the worst of them; "never" once it cannot become better.
-        eos_token_id: what ends a hypothesis; one or several.
-        pad_token_id: what follows the end; the first eos unless given.
-        repetition_penalty: see `processors`, as for all below.
+        early_stopping: True stops with `num_beams` ended hypotheses; False once the best open one, at its present
+            length, is no better than the worst of them; "never" once it cannot become better.
+        eos_token_id: the tokens that end a hypothesis; one or several.
+        pad_token_id: the token after the end; by default the first eos.
+        repetition_penalty: see `processors`, also for all below.
         no_repeat_ngram_size: 0 bans nothing.
         bad_words_ids: sequences of ids.
-        sequence_bias: from sequences of ids to what is added to the last one's score.
-        forced_bos_token_id: follows a prompt of one token.
-        forced_eos_token_id: stands at the length limit; one or several.
+        sequence_bias: the number to add to the last id's score, by sequence of ids.
+        forced_bos_token_id: the token after a prompt of one token.
+        forced_eos_token_id: the token at the length limit; one or several.
         remove_invalid_values: make NaN and infinities finite.
         exponential_decay_length_penalty: a start, in tokens after the prompt, and a factor.
         suppress_tokens: never chosen.
@@ -79,7 +79,7 @@ class Settings:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """Print it so where hypothesis shows an example (the protocol is IPython's)."""
+        """Print it like its repr in hypothesis's examples (the protocol is IPython's)."""
         del cycle
         printer.text(repr(self))
 
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def pad(self) -> int:
-        """The token that follows an end; -1 where nothing can end."""
+        """The token after an end; -1 if nothing can end."""
         return self.pad_token_id if self.pad_token_id is not None else self.eos[0] if self.eos else -1
 
     def limit(self, prompt_length: int, rules: Rules) -> int:
@@ -123,11 +123,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A counterexample, as small as one prompt.
+    """A counterexample: one prompt.
 
     Args:
         prompt: its token ids, padding included.
-        returned: what the library returned for it, one tuple of generated ids a sequence.
+        returned: the generated ids, one tuple a sequence.
         what: the difference, in words.
     """
 
@@ -142,14 +142,14 @@ class Mismatch:
 
 @dataclass
 class Ties:
-    """Decides between numbers, and counts those that are too close for float32 to tell.
+    """Decides between numbers, and counts the decisions that are too close for float32.
 
     Args:
         tolerance: two numbers at most this far apart, relative to the greater one if that is above 1, may fall either
             way.
-        flips: which of the close decisions, in the order in which they come up, fall the other way.
-        preferred: ids -> rank: of two that are close, the smaller rank goes first unless that one is flipped.
-        close: how many there have been.
+        flips: the numbers of the close decisions that go the other way.
+        preferred: ids -> rank: in a close decision the smaller rank wins, unless it is flipped.
+        close: how many close decisions there were.
     """
 
     tolerance: float = 0.0
@@ -163,12 +163,12 @@ class Ties:
         Args:
             values: finite, (N,).
             count: how many.
-            ids: what hypothesis an index stands for.
+            ids: the hypothesis of an index.
         """
         order = np.argsort(-values, kind="stable").tolist()
         considered = count
         while 0 < considered < len(order) and self._near(values[order[considered - 1]], values[order[considered]]):
-            considered += 1  # as good as the last one may come in
+            considered += 1  # values as good as the last one may replace it
         found: list[int] = []
         for index in order[:considered]:
             place = len(found)
@@ -188,7 +188,7 @@ class Ties:
         return prefers is not self._flipped()
 
     def _near(self, left: float, right: float) -> bool:
-        """Return whether two numbers are close: float32 tells large ones apart less well."""
+        """Return whether two numbers are close; float32 is coarser for large ones."""
         return self.tolerance > 0 and abs(left - right) <= self.tolerance * max(1, abs(left), abs(right))
 
     def _flipped(self) -> bool:
@@ -199,13 +199,13 @@ class Ties:
 def outcomes(
     run: Callable[[Ties], Result], tolerance: float, preferred: Callable[[tuple[int, ...]], int], most: int
 ) -> Iterator[Result]:
-    """Yield what a search gives for every way in which its close decisions can fall, fewest flips first.
+    """Yield the results of a search for every way to decide its close decisions, fewest flips first.
 
     Args:
         run: the search.
-        tolerance: what is close, nats.
+        tolerance: how close two numbers must be, nats.
         preferred: see `Ties`.
-        most: after how many to give up.
+        most: the number of tries.
     """
     waiting: list[tuple[int, ...]] = [()]
     for count in range(most):
@@ -239,5 +239,5 @@ def as_prompts(ids: object, mask: object | None) -> tuple[IntArray, IntArray]:
 
 
 def grown(mask: IntArray, length: int) -> IntArray:
-    """Return a prompt's mask (B, P) for `length` tokens: what follows the prompt counts, padding included."""
+    """Return a prompt's mask (B, P) for `length` tokens: all tokens after the prompt count, padding included."""
     return np.pad(mask, ((0, 0), (0, length - mask.shape[1])), constant_values=1)

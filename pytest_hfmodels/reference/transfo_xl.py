@@ -1,4 +1,4 @@
-"""Transformer-XL's forward pass in NumPy, float64, word pair by word pair: no relative shift, no clusters at a time.
+"""Transformer-XL's forward pass in NumPy, float64, for each pair of words, without the relative shift.
 
 Dai et al. 2019 (arXiv:1901.02860), with the adaptive embedding of Baevski and Auli 2018 (arXiv:1809.10853) and the
 adaptive softmax of Grave et al. 2016 (arXiv:1609.04309). Shapes: B rows, L words of a segment, M of memory, K = M + L,
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransfoXLPass:
-    """What reading one segment gives.
+    """The outputs for one segment.
 
     Args:
         log_probabilities: of the next word, (B, L, V).
-        hidden_states: what enters each layer, and what leaves the last, (B, L, C) each.
+        hidden_states: the input of each layer, and the output of the last, (B, L, C) each.
         attentions: each layer's attention weights, (B, n, L, K).
-        mems: what the next segment is to be read with, a layer each, (M, B, C).
+        mems: the memory for the next segment, (M, B, C) a layer.
     """
 
     log_probabilities: FloatArray
@@ -43,10 +43,10 @@ class TransfoXL:
     """A Transformer-XL language model.
 
     Args:
-        config: what `config.json` says. Read are `vocab_size`, `cutoffs`, `d_model`, `d_embed`, `n_head`, `d_head`,
+        config: the fields of `config.json`. It reads `vocab_size`, `cutoffs`, `d_model`, `d_embed`, `n_head`, `d_head`,
             `n_layer`, `div_val`, `pre_lnorm`, `mem_len`, `clamp_len`, `same_length`, `untie_r`, `tie_projs` (or
             `proj_share_all_but_first`), `tie_word_embeddings` and `layer_norm_epsilon`.
-        weights: by upstream's names. What the configuration ties is read from the embedding.
+        weights: by upstream's names. Tied weights are read from the embedding.
     """
 
     config: Mapping[str, Any]
@@ -64,8 +64,8 @@ class TransfoXL:
 
         Args:
             ids: (B, L).
-            mems: what the segment before left; without, `mem_len` words of zeros, which are attended to.
-            embedded: vectors in the words' place, (B, L, C).
+            mems: the memory of the segment before; by default `mem_len` words of zeros, which are attended to.
+            embedded: vectors instead of words, (B, L, C).
             head_mask: factors of the heads' weights, (n,) or (layers, n).
         """
         h = self._embedded(ids) if embedded is None else np.asarray(embedded, np.float64)
@@ -140,7 +140,7 @@ class TransfoXL:
         return left if self.config["pre_lnorm"] else self._normalised(left, f"{name}.layer_norm")
 
     def _log_probabilities(self, h: FloatArray) -> FloatArray:
-        """Return those of the frequent words and of each cluster, then of the words within the clusters."""
+        """Return the log-probabilities of the frequent words and clusters, then those of the words in the clusters."""
         tied = self.config.get("tie_word_embeddings", True)
         tables = "transformer.word_emb.emb_layers" if tied else "crit.out_layers"
         scores = []
@@ -160,7 +160,7 @@ class TransfoXL:
         return bool(self.config["div_val"] != 1 or self.config["d_model"] != self.config["d_embed"])
 
     def _table(self, name: str, index: int) -> FloatArray:
-        """Return a cluster's word vectors: they are a table of their own, or rows of one where all are equally wide."""
+        """Return a cluster's word vectors: its own table, or rows of the common one if all are equally wide."""
         if self.config["div_val"] != 1:
             return self._weight(f"{name}.{index}.weight")
         start, end = self._clusters[index]

@@ -1,4 +1,4 @@
-"""Deciding what is pending: into the base, or with the old or the new output kept as a variant; or dropping it.
+"""Accepts pending changes into the base, with the old or the new output kept as a variant, or drops them.
 
 Nothing is written unless every change can be accepted. git is the undo: no file is removed, except pending changes that
 were decided. If a write fails or the command is killed, accepting again writes the rest.
@@ -285,7 +285,7 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
 
 
 def _usual_what(variation: Variation, version: str) -> str:
-    """Return the words of an entry that nobody gave any: no more than what is known of the two sides."""
+    """Return the default `what` of an entry: what is known of the two sides."""
     others = f"those of {version}" if variation.keeps == "old" else "those of other releases"
     return f"outputs of {variation.when} differ from {others}"
 
@@ -297,7 +297,7 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
         LedgerError: there are several, or the package is not there.
     """
     found = {parse(pending.text, Path(pending.snapshot))["provenance"]["versions"].get(package) for pending in chosen}
-    versions = {version or installed(package) for version in found}  # provenance tells of the engines only
+    versions = {version or installed(package) for version in found}  # provenance has only the engines' versions
     if len(versions) != 1:
         named = ", ".join(sorted(map(str, versions)))
         raise LedgerError(

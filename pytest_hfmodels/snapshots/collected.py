@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
-from pytest_hfmodels.foundation.model_request import uses_models
+from pytest_hfmodels.foundation.model_request import MODELS, uses_models
 from pytest_hfmodels.snapshots.location import snapshot_file
 from pytest_hfmodels.snapshots.node_ids import stable_nodeid
 from pytest_hfmodels.snapshots.pending import pending_folder
@@ -121,6 +121,8 @@ class Collected:
     def may_own(self, snapshot: Path, folder: Path) -> bool:
         """Return whether a test could use a snapshot in the folder of all snapshots; in doubt it could."""
         test_file = Path(relpath(snapshot.parent, folder)).with_suffix(".py")
+        if test_file.parts[0] == MODELS:
+            return True  # of `--hfmodels-model`, which this collection does without
         owner = self.has_owner(snapshot, test_file.as_posix())
         return owner is not False if (self.root / test_file).exists() else bool(owner)
 

@@ -185,7 +185,7 @@ class Ledger:
         return None
 
     def variants(self) -> dict[Path, Variant]:
-        """Return the variants of all changes, by the base that each stands for.
+        """Return the variants of all changes, by the base that each replaces.
 
         Raises:
             LedgerError: a change's folder is missing or empty, or two changes have a variant of one file.

@@ -39,13 +39,15 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     """
     root = item.config.rootpath
     try:
-        mirrored = item.path.relative_to(root).with_suffix("")
+        mirrored = item.path.relative_to(root)
     except ValueError as error:
         raise OptionError(
             f"{item.path} lies outside the project's root {root}, where its snapshots would be kept.",
             hint="Run pytest with --rootdir set to the folder that holds both.",
         ) from error
     suffix = f"[{_safe(index, _LONGEST_NAME)}]" if isinstance(index, str) else f".{index}" if index else ""
+    if mirrored.suffix == ".py":  # else it is a model's name, which may hold a dot
+        mirrored = mirrored.with_suffix("")
     return snapshots_folder(item.config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
 
 

@@ -1,4 +1,4 @@
-"""The folder of pending changes in pytest's cache: what failing comparisons would write, until somebody decides.
+"""The folder of pending changes in pytest's cache: the files that failing comparisons would write.
 
 One JSON file a snapshot: workers of one run, and runs of several people, never share one half-written.
 """

@@ -1,6 +1,6 @@
-"""Our Transformer-XL, for transformers releases in which upstream's is broken or gone.
+"""Our Transformer-XL, for transformers releases in which upstream's is broken or removed.
 
-`probe` finds out which one works here, and registers ours with the auto classes. The names resolve on first use:
+`probe` finds out which one works, and registers ours with the auto classes. The names resolve on first use:
 importing the package imports neither torch nor transformers.
 """
 

@@ -1,6 +1,6 @@
 """Adaptive embedding (Baevski and Auli 2018, arXiv:1809.10853) and softmax (Grave et al. 2016, arXiv:1609.04309).
 
-For the models, inside this room. The vocabulary is sorted by frequency and cut into clusters: rare words have
+For the models, inside this folder. The vocabulary is sorted by frequency and cut into clusters: rare words have
 narrower vectors, and the softmax first chooses a frequent word or a cluster, then a word of that cluster.
 """
 

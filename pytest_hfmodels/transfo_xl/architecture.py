@@ -1,6 +1,6 @@
-"""Transformer-XL as an architecture of the registry: upstream's classes where they work, ours elsewhere.
+"""Transformer-XL as an architecture of the registry: upstream's classes if they work, otherwise ours.
 
-Nothing in the package imports this room; `architecture` names this module.
+Nothing else in the package imports this folder; `foundation.architecture` names this module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _find(name: str, choice: str) -> Any:
 
     wanted = transfo_xl.working_implementation().name if choice == "auto" else choice
     if wanted == "pytest-hfmodels":
-        transfo_xl.register()  # so that whoever asks transformers' auto classes gets the same
+        transfo_xl.register()  # so that transformers' auto classes return the same
         return getattr(transfo_xl, name)
     try:
         return getattr(transformers, name)
@@ -40,7 +40,7 @@ def _check(config: dict[str, Any]) -> None:
 
 
 def _check_tokenizer(folder: Path) -> None:
-    """Refuse a vocabulary without an end or an unknown word; upstream's tokenizer loads it in silence."""
+    """Refuse a vocabulary without an end or an unknown word, which upstream's tokenizer loads without an error."""
     from pytest_hfmodels.transfo_xl.tokenizer import TransfoXLTokenizer
 
     TransfoXLTokenizer.from_pretrained(str(folder), local_files_only=True)

@@ -1,6 +1,6 @@
 """Relative positional attention (Dai et al. 2019, section 3.3), line by line.
 
-For `layer`, inside this room. Shapes: B rows of a batch, L words of a segment, M of memory, K = M + L, C channels,
+For `layer`, inside this folder. Shapes: B rows of a batch, L words of a segment, M of memory, K = M + L, C channels,
 n heads of d channels; i runs over queries and j over keys, as in the paper.
 """
 
@@ -106,7 +106,7 @@ class RelativeAttention(nn.Module):
 
 
 def new_bias(n_head: int, d_head: int) -> nn.Parameter:
-    """Return room for u or v, (n, d), to be initialised or loaded."""
+    """Return an empty parameter for u or v, (n, d), to be initialised or loaded."""
     return nn.Parameter(torch.empty(n_head, d_head))
 
 

@@ -1,6 +1,6 @@
-"""What a Transformer-XL checkpoint says about itself: `TransfoXLConfig`, by the names of published files.
+"""The configuration of a Transformer-XL checkpoint: `TransfoXLConfig`, with the names of published files.
 
-For this room; others take it from `pytest_hfmodels.transfo_xl`.
+For this folder; others take it from `pytest_hfmodels.transfo_xl`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transformer-XL with a head: a language model, and a classifier of texts.
 
-For `registration`, inside this room; others take it from `pytest_hfmodels.transfo_xl`.
+For `registration`, inside this folder; others take it from `pytest_hfmodels.transfo_xl`.
 """
 
 from __future__ import annotations
@@ -227,10 +227,10 @@ class TransfoXLForSequenceClassification(TransfoXLPreTrainedModel):
         return result if (self.config.return_dict if return_dict is None else return_dict) else result.to_tuple()
 
     def _pooled(self, input_ids: torch.Tensor | None, hidden: torch.Tensor) -> Any:
-        """Return which word speaks for each row: the one before the row's first `pad_token_id`.
+        """Return the position of the word that is read in each row: the one before the row's first `pad_token_id`.
 
-        As upstream's from 4.31: without padding, or with padding on the left, that is the last word. A
-        `pad_token_id` that also occurs inside a text cuts the text there.
+        As in upstream's from 4.32 on: without padding, or with padding on the left, that is the last word. A
+        `pad_token_id` inside a text ends the text there.
         """
         pad = self.config.pad_token_id
         if pad is None and hidden.shape[0] > 1:

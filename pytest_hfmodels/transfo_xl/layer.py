@@ -1,6 +1,6 @@
 """One Transformer-XL layer: relative attention, then the position-wise feed-forward (Dai et al. 2019, section 3.3).
 
-For `model`, inside this room.
+For `model`, inside this folder.
 """
 
 from __future__ import annotations

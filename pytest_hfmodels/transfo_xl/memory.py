@@ -1,6 +1,6 @@
-"""Segment recurrence (Dai et al. 2019, section 3.2): what a layer remembers, and which words it may look at.
+"""Segment recurrence (Dai et al. 2019, section 3.2): a layer's memory, and the words that it may attend to.
 
-For the models and `segments`, inside this room.
+For the models and `segments`, inside this folder.
 """
 
 from __future__ import annotations

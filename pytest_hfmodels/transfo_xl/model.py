@@ -1,6 +1,6 @@
 """Transformer-XL on the installed transformers' `PreTrainedModel` (Dai et al. 2019, arXiv:1901.02860).
 
-For `heads` and `registration`, inside this room; others take it from `pytest_hfmodels.transfo_xl`.
+For `heads` and `registration`, inside this folder; others take it from `pytest_hfmodels.transfo_xl`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TransfoXLPreTrainedModel(PreTrainedModel):  # type: ignore[misc] # transfo
         self.base_model.word_emb = value
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *_: Any, **__: Any) -> AdaptiveEmbedding:
-        """Return the embedding; its size cannot change, because clusters of a sorted vocabulary have no room.
+        """Return the embedding; its size cannot change, because the clusters divide a sorted vocabulary.
 
         Raises:
             CheckpointError: another size than the vocabulary's is asked for.

@@ -1,7 +1,7 @@
-"""What the models return, by upstream's names. For the models, inside this room.
+"""The outputs of the models, by upstream's names. For the models, inside this folder.
 
-`mems` is the next segment's memory, (M, B, C) a layer, or None without memory. Where asked for, `hidden_states` holds
-what entered each layer and what left the last, (B, L, C) each, and `attentions` each layer's weights, (B, n, L, M + L).
+`mems` is the next segment's memory, (M, B, C) a layer, or None without memory. On request, `hidden_states` holds the
+input of each layer and the output of the last, (B, L, C) each, and `attentions` each layer's weights, (B, n, L, M + L).
 """
 
 from __future__ import annotations

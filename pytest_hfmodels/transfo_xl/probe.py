@@ -26,7 +26,7 @@ class Implementation:
 
 @cache
 def working_implementation() -> Implementation:
-    """Return upstream's where its torch forward pass runs, ours otherwise; probed once a process.
+    """Return upstream's if its torch forward pass runs, ours otherwise; probed once per process.
 
     Upstream's works through 4.37.2, raises on every forward pass from 4.38 (`type_as()` without its argument), and is
     gone from 5.0. Importing torch and transformers takes seconds where nobody has yet.

@@ -1,6 +1,6 @@
 """The word tokenizer of Transformer-XL, equal to upstream's last working one (transformers 4.37.2).
 
-For `registration`, inside this room; others take it from `pytest_hfmodels.transfo_xl`.
+For `registration`, inside this folder; others take it from `pytest_hfmodels.transfo_xl`.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def _moses(language: str) -> tuple[Any, Any, Any]:
 
 
 def _special_or_raw(token: Any) -> bool:
-    """Return whether a word that somebody added is looked for as it stands, not in lower case."""
+    """Return whether an added word is matched as it is, not in lower case."""
     if isinstance(token, str):  # through 4.33
         return False
     return bool(token.special or not token.normalized)

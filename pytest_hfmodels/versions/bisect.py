@@ -6,7 +6,7 @@ import re
 import shutil
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import HFModelsError, VersionsError
 from pytest_hfmodels.foundation.shell import command
@@ -21,18 +21,19 @@ from pytest_hfmodels.versions.rows import Row, parse_rows
 from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 _SHOWN = 3  # tests that a message names
-_DIFFERENT = (State.DRIFT, State.NEAR_TIE, State.CHANGED, State.MISSING, State.BROKEN)
+_OTHER_OUTPUT = (State.DRIFT, State.NEAR_TIE, State.CHANGED)
+_DIFFERENT = (*_OTHER_OUTPUT, State.MISSING, State.BROKEN)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What to find."""
+    """A search for the first bad release."""
 
-    package: str  # perhaps with extras
-    good: str  # the tests pass with it; its outputs are the ones to compare with
+    package: str  # may have extras
+    good: str  # the tests pass with it; other releases are compared with its outputs
     bad: str  # they fail or differ with it
     arguments: tuple[str, ...] = ()  # for pytest
     pre: bool = False  # pre-releases between the two are candidates
@@ -53,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class BisectAnswer:
-    """What was found."""
+    """The result of a search."""
 
     question: Question
     found: Bracket
@@ -62,8 +63,7 @@ class BisectAnswer:
     @property
     def moved(self) -> tuple[ChangedPackage, ...]:
         """Other packages whose versions differ between the last good and the first bad release."""
-        ends = (self.results.get(judged.version) for judged in (self.found.good, self.found.bad))
-        before, after = (result.versions if result is not None else {} for result in ends)
+        before, after = (self._result(judged.version).versions for judged in (self.found.good, self.found.bad))
         return tuple(
             ChangedPackage(name, before[name], after.get(name))
             for name in sorted(before)
@@ -78,14 +78,11 @@ class BisectAnswer:
     @property
     def differing(self) -> dict[str, Cell]:
         """The tests that pass with the good release, and differ with the first bad one as with the bad end."""
-        ends = [
-            self.results.get(version) for version in (self.question.good, self.found.bad.version, self.question.bad)
-        ]
-        good, bad, end = ends
-        if good is None or bad is None or end is None:
-            return {}
-        passed = _passed(good)
-        return _same_failures(_differing(bad, passed), _differing(end, passed))
+        passed = _passed(self._result(self.question.good))
+        bad, end = (
+            _differing(self._result(version), passed) for version in (self.found.bad.version, self.question.bad)
+        )
+        return _same_failures(bad, end)
 
     @property
     def separating(self) -> tuple[str, ...]:
@@ -97,6 +94,9 @@ class BisectAnswer:
             fixed = [f"{question.package}=={good}"]
             commands.append(_bisect_command(question, self.moved[0].name, self.moved[0].before, after, fixed))
         return tuple(commands)
+
+    def _result(self, version: str) -> RowResult:
+        return self.results.get(version) or RowResult(version)
 
 
 def bisect(question: Question, progress: Progress, installed: Installed | None = None) -> BisectAnswer:
@@ -113,22 +113,18 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
     """
     check_arguments(question.arguments)
     installed = installed or read_installed()
+    releases = candidates(question.name, question.good, question.bad, pre=question.pre)
     state = fingerprint(question.arguments, installed, question.row(question.good).requirements)
     identity = [*astuple(replace(question, restart=False)), added_options(), str(Path.cwd())]
     with SavedRun.open("bisect", identity, state, restart=question.restart) as saved:
         if saved.message:
             progress.says(saved.message)
-        # An interrupted search continues with the releases that it began with, without asking the index.
-        between = saved.load("candidates")
-        if not _are_releases(between):
-            between = list(candidates(question.name, question.good, question.bad, pre=question.pre))
-            saved.save("candidates", between)
-        progress.says(f"{question.name}: {len(between)} releases from {between[0]} to {between[-1]}")
+        progress.says(f"{question.name}: {len(releases)} releases from {releases[0]} to {releases[-1]}")
         runner = RowRunner(saved, installed, progress, question.timeout, Processes())
-        trials = _Trials(replace(question, good=between[0], bad=between[-1]), runner)
+        trials = _Trials(replace(question, good=releases[0], bad=releases[-1]), runner)
         try:
             with interruptible():
-                found = search(between, trials.judge)
+                found = search(releases, trials.judge)
         except EndMisjudged as misjudged:
             saved.finish()
             raise trials.explain(misjudged) from None
@@ -154,7 +150,7 @@ class _Trials:
         except HFModelsError as error:
             judged = Judged(version, Judgement.UNTESTABLE, error.message)
         else:
-            judged = self._judged(version, result)
+            judged = Judged(version, *self._judgement(version, result))
         self._runner.progress.ends(row.name, f"{judged.judgement}: {judged.reason}")
         return judged
 
@@ -177,54 +173,48 @@ class _Trials:
             baseline = saved.folder / "baseline"
             if is_good:
                 shutil.rmtree(baseline, ignore_errors=True)
-            mode = "record" if is_good else "compare"
             # The answer shows how outputs differ: with -vv pytest prints all of it.
-            arguments = [*self.question.arguments, "-vv", f"--hfmodels-baseline={mode}:{baseline}"]
+            mode = f"--hfmodels-baseline={'record' if is_good else 'compare'}:{baseline}"
             steps = f"at most {left} more after it" if left else "the last one"
-            result = _without_baseline(self._runner.run(row, arguments, f"preparing ({steps})"), baseline)
-            saved.save(row.name, result.to_data())
+            result = self._runner.run(row, [*self.question.arguments, "-vv", mode], f"preparing ({steps})")
+            result = _without_baseline(result, baseline)
+            saved.save(result)
         if is_good:  # the other environments stay close to this one
             self._runner = replace(self._runner, installed=replace(self._runner.installed, versions=result.versions))
         return result
 
-    def _judged(self, version: str, result: RowResult) -> Judged:
-        untestable = _untestable(result)
-        if untestable:
-            return Judged(version, Judgement.UNTESTABLE, untestable)
+    def _judgement(self, version: str, result: RowResult) -> tuple[Judgement, str]:
+        if untestable := _untestable(result):
+            return Judgement.UNTESTABLE, untestable
         is_good = version == self.question.good
         passed = _passed(self.results[self.question.good])
         # With the good release every test has to pass.
         differing = _differing(result, result.cells if is_good else passed)
         if differing:
-            return self._judged_by_failures(version, differing, len(passed | differing.keys()))
+            return self._of_failures(differing, len(passed | differing.keys()))
         compared = len(passed & _passed(result))
         if not compared:
-            return Judged(version, Judgement.UNTESTABLE, _nothing_compared(result))
+            return Judgement.UNTESTABLE, _nothing_compared(result)
         like = "" if is_good else f", as with {self.question.good}"
-        return Judged(version, Judgement.GOOD, f"{_tests(compared)} {'passes' if compared == 1 else 'pass'}{like}")
+        return Judgement.GOOD, f"{_tests(compared)} {'passes' if compared == 1 else 'pass'}{like}"
 
-    def _judged_by_failures(self, version: str, differing: Mapping[str, Cell], count: int) -> Judged:
-        """Judge a release with which tests differ. It is bad only if they differ as they do with the bad end."""
-        end = self.results.get(self.question.bad)
-        if version in (self.question.good, self.question.bad) or end is None:
-            return Judged(version, Judgement.BAD, _listed(differing, count))
-        bad = _differing(end, _passed(self.results[self.question.good]))
+    def _of_failures(self, differing: Mapping[str, Cell], count: int) -> tuple[Judgement, str]:
+        """Judge a release by the tests that differ. It is bad only if one differs as it does with the bad end."""
+        if self.question.bad not in self.results:  # this is the good end
+            return Judgement.BAD, _listed(differing, count)
+        bad = _differing(self.results[self.question.bad], _passed(self.results[self.question.good]))
         if same := _same_failures(differing, bad):
-            return Judged(version, Judgement.BAD, _listed(same, count))
+            return Judgement.BAD, _listed(same, count)
         shown = [
             f"{nodeid} ({_failure(cell)}, not {_failure(bad[nodeid]) if nodeid in bad else 'failing with the bad end'})"
             for nodeid, cell in list(differing.items())[:_SHOWN]
         ]
-        return Judged(version, Judgement.OTHER_FAILURE, f"fails for another reason: {', '.join(shown)}")
-
-
-def _are_releases(listed: object) -> TypeGuard[list[str]]:
-    return isinstance(listed, list) and len(listed) > 1 and all(isinstance(release, str) for release in listed)
+        return Judgement.OTHER_FAILURE, f"fails for another reason: {', '.join(shown)}"
 
 
 def _untestable(result: RowResult) -> str:
     """Return why a release cannot be judged by its tests; nothing if it can."""
-    if result.problem and not result.only_ended_badly:  # a coverage that a few tests do not reach says nothing
+    if result.problem and not result.complete:
         return result.problem
     for nodeid, cell in result.cells.items():
         if "::" not in nodeid and cell.state is State.BROKEN:
@@ -238,10 +228,9 @@ def _passed(result: RowResult) -> frozenset[str]:
     return frozenset(nodeid for nodeid, cell in result.cells.items() if cell.state is State.SAME)
 
 
-def _differing(result: RowResult, among: Iterable[str]) -> dict[str, Cell]:
+def _differing(result: RowResult, among: Collection[str]) -> dict[str, Cell]:
     """Return the tests of `among` that fail, or differ from the good release though they do not fail."""
-    names = frozenset(among)
-    return {nodeid: cell for nodeid, cell in result.cells.items() if nodeid in names and cell.state in _DIFFERENT}
+    return {nodeid: cell for nodeid, cell in result.cells.items() if nodeid in among and cell.state in _DIFFERENT}
 
 
 def _same_failures(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> dict[str, Cell]:
@@ -253,9 +242,7 @@ def _same_failures(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> di
 
 def _failure(cell: Cell) -> str:
     """Return the kind of a test's failure, which is compared instead of its message."""
-    if cell.state in (State.DRIFT, State.NEAR_TIE, State.CHANGED):
-        return "another output"
-    return cell.raises or str(cell.state)
+    return "another output" if cell.state in _OTHER_OUTPUT else cell.raises or str(cell.state)
 
 
 def _bisect_command(question: Question, package: str, good: str, bad: str, fixed: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The search for the first bad release. Pure: it knows no package, environment or test."""
+"""The search for the first bad release. It knows no package, environment or test."""
 
 from __future__ import annotations
 
@@ -59,8 +59,11 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
     every release that turns out to be neither good nor bad.
 
     Args:
-        candidates: two or more releases, from the good end to the bad one. If the ends are not, EndMisjudged is raised.
+        candidates: two or more releases, from the good end to the bad one.
         judge: judges a release; its second argument is how many more will follow at most, if all can be tested.
+
+    Raises:
+        EndMisjudged: an end is not good or bad.
     """
     judged: dict[str, Judged] = {}
     low, high = 0, len(candidates) - 1
@@ -71,8 +74,8 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
         if found.judgement is not expected:
             raise EndMisjudged(expected, found)
     while inside:
-        middle = inside[len(inside) // 2]
-        lower, upper = [at for at in inside if at < middle], [at for at in inside if at > middle]
+        half = len(inside) // 2
+        lower, middle, upper = inside[:half], inside[half], inside[half + 1 :]
         found = judged[candidates[middle]] = judge(candidates[middle], max(len(lower), len(upper)).bit_length())
         if found.judgement is Judgement.GOOD:
             low, inside = middle, upper

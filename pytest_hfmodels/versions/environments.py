@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.rows import Row
     from pytest_hfmodels.versions.running import Processes
 
-_SHOWN = 600  # characters of an installer's complaint
+_SHOWN = 600  # characters of an error of uv
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _SOURCE = re.compile(r"--(find-links|(extra-)?index-url|no-index)\b")
 # Prints what is installed into a file: uv itself prints to the same output.
@@ -37,7 +37,7 @@ _LIST_VERSIONS = (
 
 
 class EnvironmentsBlocked(VersionsError):
-    """No environment can be built now, whatever the row: uv, the network or room on the disk is missing."""
+    """No environment can be built now, for any row: uv, the network or room on the disk is missing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ChangedPackage:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a row's tests run."""
+    """The environment of a row."""
 
     python: tuple[str, ...]  # the command that starts its interpreter
     versions: Mapping[str, str]  # of every distribution in it, by canonical name
@@ -62,9 +62,8 @@ class Environment:
 def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) -> Environment:
     """Return a row's environment.
 
-    What the row does not name comes from `installed`: those distributions are requested too, and their versions are
-    preferred. uv keeps every environment that it has built in its cache; the resolved requirements are in `folder`, and
-    a row of exact releases is not resolved again there.
+    Packages that the row does not name come from `installed`, at the same versions if possible. uv keeps every
+    environment in its cache; its input and output for this row are in `folder`.
 
     Raises:
         EnvironmentsBlocked: uv, the network or room on the disk is missing.
@@ -75,16 +74,9 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
         return Environment((sys.executable,), installed.versions)
     folder.mkdir(parents=True, exist_ok=True)
     uv = _Uv(row, folder, processes)
-    requirements, answered, note = folder / "requirements.txt", folder / "answered.txt", ""
-    question = "\n".join([*_wishes(row, installed), *_preferred(row, installed)])
-    known = row.exact and answered.is_file() and answered.read_text(encoding="utf-8") == question
-    answered.unlink(missing_ok=True)  # until the environment has been built
-    if not known:
-        note = uv.resolve(installed, requirements)
-    versions = uv.install(requirements)
-    if not note:
-        answered.write_text(question, encoding="utf-8")
-    return Environment(uv.python(requirements, "--offline"), versions, tuple(_moved(row, installed, versions)), note)
+    note = uv.resolve(installed)
+    versions = uv.install()
+    return Environment(uv.python("--offline"), versions, tuple(_moved(row, installed, versions)), note)
 
 
 def find_uv() -> str:
@@ -106,46 +98,50 @@ class _Uv:
     folder: Path
     processes: Processes
 
-    def resolve(self, installed: Installed, requirements: Path) -> str:
-        """Write exact requirements for everything in the row; return what the reader should know about them."""
+    @property
+    def requirements(self) -> Path:
+        """The file with exact requirements for everything in the row."""
+        return self.folder / "requirements.txt"
+
+    def resolve(self, installed: Installed) -> str:
+        """Write `requirements`; return what the reader should know about them."""
         try:
-            self._compile(installed, requirements)
+            self._compile(installed)
         except EnvironmentsBlocked as blocked:
             try:
-                self._compile(installed, requirements, "--offline")
+                self._compile(installed, "--offline")
             except VersionsError:
                 raise blocked from None
             return "resolved from uv's cache, because the package index cannot be reached"
         return ""
 
-    def _compile(self, installed: Installed, requirements: Path, *options: str) -> None:
+    def _compile(self, installed: Installed, *options: str) -> None:
         wishes = self.folder / "requirements.in"
         wishes.write_text("".join(f"{line}\n" for line in _wishes(self.row, installed)), encoding="utf-8")
         # uv prefers the versions that its output file names already.
-        requirements.write_text("".join(_preferred(self.row, installed)), encoding="utf-8")
-        files = (str(wishes), "--output-file", str(requirements))
+        self.requirements.write_text("".join(_preferred(self.row, installed)), encoding="utf-8")
+        files = (str(wishes), "--output-file", str(self.requirements))
         self._call(find_uv(), "pip", "compile", *files, "--python", sys.executable, "--no-header", *options)
 
-    def install(self, requirements: Path) -> dict[str, str]:
+    def install(self) -> dict[str, str]:
         """Build the environment, unless uv has it; return the versions in it."""
         listing = self.folder / "versions.json"
         list_versions = ("-I", "-c", _LIST_VERSIONS, str(listing))
         try:
-            self._call(*self.python(requirements, "--offline"), *list_versions)
+            self._call(*self.python("--offline"), *list_versions)
         except VersionsError:
-            self._call(*self.python(requirements), *list_versions)
+            self._call(*self.python(), *list_versions)
         found = json.loads(listing.read_text(encoding="utf-8"))
         return {str(canonicalize_name(name)): version for name, version in found.items()}
 
-    def python(self, requirements: Path, *options: str) -> tuple[str, ...]:
+    def python(self, *options: str) -> tuple[str, ...]:
         """Return the command that starts the environment's interpreter."""
         # uv ignores such lines in the file, and the variable where there is an option.
         links = [f"--find-links {link}" for link in uv_environment().get("UV_FIND_LINKS", "").split(",") if link]
-        sources = [
-            word for line in (*links, *self.row.requirements) if _SOURCE.match(line) for word in shlex.split(line)
-        ]
+        lines = [line for line in (*links, *self.row.requirements) if _SOURCE.match(line)]
+        sources = [word for line in lines for word in shlex.split(line)]
         alone = ("--isolated", "--no-project", "--no-env-file", "--quiet", "--python", sys.executable, *options)
-        return (find_uv(), "run", *alone, *sources, "--with-requirements", str(requirements), "python")
+        return (find_uv(), "run", *alone, *sources, "--with-requirements", str(self.requirements), "python")
 
     def _call(self, *arguments: str) -> None:
         output = self.folder / "uv.log"
@@ -156,7 +152,7 @@ class _Uv:
 
 
 def _wishes(row: Row, installed: Installed) -> list[str]:
-    """Return the lines to resolve: what the row asks for, and what else the current environment has."""
+    """Return the lines to resolve: those of the row, and the other packages of the current environment."""
     others = [line for name, line in installed.wanted.items() if name not in row.named]
     return [*row.requirements, *others]
 
@@ -169,7 +165,7 @@ def _preferred(row: Row, installed: Installed) -> Iterator[str]:
 
 
 def _moved(row: Row, installed: Installed, versions: Mapping[str, str]) -> Iterator[ChangedPackage]:
-    # What only a distribution needed that the row leaves out is left out with it.
+    # What only a left-out distribution required is left out with it.
     expected = installed.reached_from({*installed.wanted, *row.asked} - {*row.without})
     for name, before in installed.versions.items():
         after = versions.get(name)
@@ -200,7 +196,7 @@ def _complaint(row: Row, output: str, code: int) -> VersionsError:
 
 
 def _words(output: str) -> str:
-    """Return uv's complaint in one line, without its decoration, advice and passwords in addresses."""
+    """Return uv's error in one line, without decoration, advice and passwords in addresses."""
     said = re.split(r"^\W*(?:error: |× )", output, maxsplit=1, flags=re.MULTILINE)[-1]
     said = re.split(r"^\W*hint: ", said, maxsplit=1, flags=re.MULTILINE)[0]
     said = re.sub(r":?\s*\n\s*(?:cause: |[╰├]─▶ )", ": ", said).replace("│", " ")

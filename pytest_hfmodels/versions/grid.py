@@ -1,31 +1,27 @@
-"""The grid: tests down, rows across. Pure: from what the rows did to what the reports show."""
+"""The grid, tests down and rows across: what the reports show of the results of all rows."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from pytest_hfmodels.versions.results import Cell, State
+from pytest_hfmodels.results.model import encode
+from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State, ancestors
 from pytest_hfmodels.versions.rows import CURRENT
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_hfmodels.versions.results import RowResult
-
 FORMAT = 2  # 1 had other words for three states
-INTERRUPTED = "the run was interrupted before this row was done"
 # These say nothing about how the library behaves.
 _SILENT = (State.NOT_RUN, State.BUILD_FAILED, State.SKIPPED)
 
 
 @dataclass(frozen=True)
 class Note:
-    """A reason, and where it holds."""
+    """A reason, and the rows and tests that have it."""
 
     state: State
     reason: str
@@ -36,7 +32,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the grid: a test, or several of a file with nothing to look at, which do the same in every row."""
+    """A line of the grid: a test, or several of a file that need no look and do the same in every row."""
 
     tests: tuple[str, ...]
     cells: tuple[Cell, ...]  # by row
@@ -45,10 +41,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """What every test did in every row."""
+    """The cells of all tests in all rows."""
 
     rows: tuple[RowResult, ...]
-    arguments: tuple[str, ...] = ()  # what pytest was given
+    arguments: tuple[str, ...] = ()  # for pytest
     interrupted: bool = False  # by a person, so that some rows did not run
 
     @cached_property
@@ -59,8 +55,8 @@ class Grid:
             for test in row.cells:
                 files.setdefault(test.partition("::")[0], {})[test] = None
         tests = [test for several in files.values() for test in several]
-        collectors = {ancestor for test in tests for ancestor in _ancestors(test)}
-        return {test: tuple(_cell(test, row) for row in self.rows) for test in tests if test not in collectors}
+        collectors = {ancestor for test in tests for ancestor in ancestors(test)}
+        return {test: tuple(row.cell(test) for row in self.rows) for test in tests if test not in collectors}
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -68,23 +64,18 @@ class Grid:
         return tuple(self.cells)
 
     def lines(self, *, fold: bool) -> dict[str, tuple[Line, ...]]:
-        """Return the lines by file. If `fold`, tests with nothing to look at share one at the end of their file."""
-        listed: dict[str, list[Line]] = {}
-        folded: dict[str, dict[tuple[State, ...], Line]] = {}
+        """Return the lines by file. If `fold`, tests that need no look share lines at the end of their file."""
+        files: dict[str, dict[object, Line]] = {}
         for test, cells in self.cells.items():
-            file = test.partition("::")[0]
-            lines = listed.setdefault(file, [])
-            if fold and all(map(_is_quiet, cells)):
-                same = folded.setdefault(file, {})
-                states = tuple(cell.state for cell in cells)
-                tests = (*same[states].tests, test) if states in same else (test,)
-                same[states] = Line(tests, cells, folded=True)
-            else:
-                lines.append(Line((test,), cells))
-        return {file: (*lines, *folded.get(file, {}).values()) for file, lines in listed.items()}
+            folded = fold and all(map(_is_quiet, cells))
+            lines = files.setdefault(test.partition("::")[0], {})
+            key = tuple(cell.state for cell in cells) if folded else test
+            tests = (*lines[key].tests, test) if key in lines else (test,)
+            lines[key] = Line(tests, cells, folded)
+        return {file: tuple(sorted(lines.values(), key=lambda line: line.folded)) for file, lines in files.items()}
 
     def since(self, test: str) -> str | None:
-        """Return the first row where a test does something else than in the last one that says something, or None."""
+        """Return the first row where a test does something new, or None. Rows where it did not run do not count."""
         before: tuple[State, str | None] | None = None
         for row, cell in zip(self.rows, self.cells[test], strict=True):
             if cell.state not in _SILENT:
@@ -97,23 +88,26 @@ class Grid:
     @cached_property
     def changes(self) -> dict[str, tuple[str, ...]]:
         """The tests that change, by the row in which they first do."""
-        since = {test: self.since(test) for test in self.tests}
-        changes = {row.name: tuple(test for test in self.tests if since[test] == row.name) for row in self.rows}
+        changes: dict[str, tuple[str, ...]] = {row.name: () for row in self.rows}
+        for test in self.tests:
+            if (row := self.since(test)) is not None:
+                changes[row] += (test,)
         return {row: tests for row, tests in changes.items() if tests}
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """Every distinct reason, in the order of the tests; a cell that is plainly the same needs none."""
+        """Every distinct reason, in the order of the tests; a cell that is `same` without the ledger has none."""
         found: dict[tuple[State, str, str | None], dict[tuple[str, str], None]] = {}
         for test, cells in self.cells.items():
             for row, cell in zip(self.rows, cells, strict=True):
                 if cell.state is not State.SAME or cell.known is not None:
                     found.setdefault((cell.state, cell.reason, cell.known), {})[row.name, test] = None
+        order = [row.name for row in self.rows]
         return tuple(
             Note(
                 *about,
-                tuple(row.name for row in self.rows if any(row.name == name for name, _ in places)),
-                tuple(dict.fromkeys(test for _, test in places)),
+                rows=tuple(sorted({row for row, _ in places}, key=order.index)),
+                tests=tuple(dict.fromkeys(test for _, test in places)),
             )
             for about, places in found.items()
         )
@@ -141,7 +135,7 @@ class Grid:
 
     @property
     def unexplained(self) -> int:
-        """How many cells somebody has to look at."""
+        """How many cells need a look."""
         return sum(not cell.explained for cells in self.cells.values() for cell in cells)
 
     @property
@@ -169,43 +163,18 @@ class Grid:
         return {"test": test, "since": self.since(test), "cells": cells}
 
 
-def _cell(test: str, row: RowResult) -> Cell:
-    """Return what a test did in a row; what a row says about a file holds for the tests in it."""
-    for nodeid in (test, *_ancestors(test)):
-        if nodeid in row.cells:
-            return row.cells[nodeid]
-    if row.problem == INTERRUPTED:
-        return Cell(State.NOT_RUN, INTERRUPTED)
-    if not row.built:
-        return Cell(State.BUILD_FAILED, row.problem or "")
-    return Cell(State.NOT_RUN, f"did not run: {row.problem}" if row.problem else "not collected in this row")
-
-
 def _row_data(row: RowResult) -> dict[str, Any]:
-    data = row.to_data()
+    data = json.loads(encode(row)) | {"seconds": round(row.seconds, 3)}
     return {key: data[key] for key in ("name", "versions", "moved", "problem", "note", "seconds", "exit_code")}
 
 
 def _cell_data(cell: Cell) -> dict[str, Any]:
-    data = {"state": str(cell.state), "reason": cell.reason, "known": cell.known}
-    return {**data, "seconds": round(cell.seconds, 3), "details": cell.details}
+    data = json.loads(encode(cell)) | {"seconds": round(cell.seconds, 3)}
+    return {key: data[key] for key in ("state", "reason", "known", "seconds", "details")}
 
 
 def _is_quiet(cell: Cell) -> bool:
-    """Return whether a cell is nothing to look at, beyond what its whole row says."""
+    """Return whether a cell needs no look beyond what its whole row says."""
     if cell.reason == INTERRUPTED:
         return True
     return cell.known is None and cell.state in (State.SAME, State.SKIPPED, State.BUILD_FAILED)
-
-
-def _ancestors(test: str) -> Iterator[str]:
-    """Yield the node ids of the class, file and folders that a test is in."""
-    path, _, names = test.partition("[")[0].partition("::")  # a parameter's id may hold anything
-    while "::" in names:
-        names = names.rpartition("::")[0]
-        yield f"{path}::{names}"
-    if names:
-        yield path
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path

@@ -1,4 +1,4 @@
-"""Rows prepared and run, some at once. Every finished one is saved, so that an interrupted run can continue."""
+"""Prepares and runs rows, some at once. Every finished row is saved, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.versions.environments import find_uv, prepare
-from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
+from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed
-from pytest_hfmodels.versions.results import RowResult, read_run
+from pytest_hfmodels.versions.last_grid import save_grid
+from pytest_hfmodels.versions.results import INTERRUPTED, RowResult, read_run
 from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
 from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments, run_pytest
 
@@ -26,10 +28,10 @@ class Progress(Protocol):
     """Shows what happens; called from several threads."""
 
     def says(self, text: str) -> None:
-        """Show something about the whole run."""
+        """Show a message about the whole run."""
 
     def begins(self, row: str, doing: str, events: Path | None = None) -> None:
-        """Show what a row does now; its tests are counted in `events`."""
+        """Show the present step of a row; its tests are counted in `events`."""
 
     def ends(self, row: str, text: str) -> None:
         """Show that a row is done."""
@@ -37,7 +39,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """What to run."""
+    """The rows to run, and how."""
 
     rows: tuple[Row, ...]
     arguments: tuple[str, ...] = ()  # for pytest
@@ -52,7 +54,7 @@ class RowRunner:
     """Prepares and runs rows for one command."""
 
     saved: SavedRun
-    installed: Installed  # what rows stay close to
+    installed: Installed  # rows stay close to it
     progress: Progress
     timeout: float
     processes: Processes
@@ -71,14 +73,16 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     """Run the tests in every row.
 
     A row that cannot be built, crashes or runs out of time is a part of the grid. An interrupt ends every process
-    and returns what is done. Rows stay close to `installed`, by default the current environment.
+    and returns the finished rows. Rows stay close to `installed`, by default the current environment. `last_grid` finds
+    the grid again.
 
     Raises:
         VersionsError: nothing can run: rows cannot do what the arguments ask for, uv is missing, the same matrix is
             running already, or results cannot be saved.
     """
     check_arguments(matrix.arguments)
-    _check_tools(matrix)
+    if not all(row.current for row in matrix.rows):
+        find_uv()
     installed = installed or read_installed()
     identity = [*map(astuple, matrix.rows), matrix.arguments, added_options(), matrix.timeout, str(Path.cwd())]
     requirements = [line for row in matrix.rows for line in row.requirements]
@@ -90,28 +94,29 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
         results, interrupted = _run_rows(matrix, runner)
         if not interrupted:
             saved.finish()
-    rows = tuple(results.get(row.name) or RowResult(row.name, problem=INTERRUPTED) for row in matrix.rows)
-    return Grid(rows, matrix.arguments, interrupted)
+        rows = tuple(results.get(row.name) or RowResult(row.name, problem=INTERRUPTED) for row in matrix.rows)
+        grid = Grid(rows, matrix.arguments, interrupted)
+        save_grid(project_root(), grid)
+    return grid
 
 
 def _run_rows(matrix: Matrix, runner: RowRunner) -> tuple[dict[str, RowResult], bool]:
     """Return the results by row, and whether the run was interrupted."""
-    pool = ThreadPoolExecutor(matrix.jobs)
+    pool, interrupted = ThreadPoolExecutor(matrix.jobs), True
     futures = {row.name: pool.submit(_run_row, row, matrix.arguments, runner) for row in matrix.rows}
-    stopped = True
     try:
         with interruptible():
             for future in as_completed(futures.values()):
                 future.result()
-        stopped = False
+        interrupted = False
     except KeyboardInterrupt:
         pass
     finally:
-        if stopped:
+        if interrupted:
             runner.processes.stop()
         pool.shutdown(cancel_futures=True)
     done = {name: future for name, future in futures.items() if not future.cancelled() and not future.exception()}
-    return {name: future.result() for name, future in done.items()}, stopped
+    return {name: future.result() for name, future in done.items()}, interrupted
 
 
 def _run_row(row: Row, arguments: Sequence[str], runner: RowRunner) -> RowResult:
@@ -125,7 +130,7 @@ def _run_row(row: Row, arguments: Sequence[str], runner: RowRunner) -> RowResult
     except HFModelsError as error:  # not saved: the next run tries again
         runner.progress.ends(row.name, f"{error.message}\n{error.hint}")
         return RowResult(row.name, problem=error.message)
-    runner.saved.save(row.name, result.to_data())
+    runner.saved.save(result)
     runner.progress.ends(row.name, _outcome(result))
     return result
 
@@ -134,8 +139,3 @@ def _outcome(result: RowResult) -> str:
     counts = Counter(f"{cell.state}{'' if cell.known is None else ' as known'}" for cell in result.cells.values())
     parts = [", ".join(f"{count} {word}" for word, count in counts.items()), result.problem]
     return f"{'; '.join(part for part in parts if part)} ({result.seconds:.0f} s)"
-
-
-def _check_tools(matrix: Matrix) -> None:
-    if not all(row.current for row in matrix.rows):
-        find_uv()

@@ -1,34 +1,41 @@
-"""What a row's tests said: one cell a test, from what its pytest left behind."""
+"""The results of a row: a cell for each test, from what its pytest left."""
 
 from __future__ import annotations
 
 import json
 import re
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.results.model import ReportError, TestResult, decode, encode
+from pytest_hfmodels.results.model import TestResult, decode
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from pytest_hfmodels.versions.running import PytestRun
 
+INTERRUPTED = "the run was interrupted before this row was done"
 _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up
-_UNFAILED = "though no test failed"
+_LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
+_GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
-    """What became of a test in a row."""
+    """What a test did in a row."""
 
     SAME = "same"
     DRIFT = "drift"
@@ -49,11 +56,11 @@ class Cell:
     """One test in one row.
 
     Args:
-        state: what became of it.
-        reason: why, in a line; empty for what is the same.
+        state: what it did.
+        reason: why, in a line; empty for `same`.
         known: the ledger entry that explains it.
-        seconds: what the test took, with its fixtures.
-        details: the failure as pytest told it.
+        seconds: how long the test took, with its fixtures.
+        details: the failure as pytest printed it.
         raises: the exception of a failed test, and the phase: `TypeError in call`; empty if unknown.
     """
 
@@ -66,24 +73,26 @@ class Cell:
 
     @property
     def explained(self) -> bool:
-        """Whether nobody has to look at it."""
+        """Whether it needs no look."""
         return self.known is not None or self.state in (State.SAME, State.SKIPPED)
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What came of a row.
+    """The result of a row.
 
     Args:
         name: the row's.
         versions: what was installed, by canonical name.
-        moved: what else was different, as `environments.ChangedPackage` tells it.
+        moved: packages that changed version without being requested.
         cells: by node id, in the order in which they were collected.
-        problem: why the row is not whole (not built, crashed, out of time, nothing collected); None where it is.
-        note: what else the reader should know of it.
-        seconds: what its pytest took.
-        exit_code: of its pytest; None where none ran.
-        log: what its pytest printed.
+        problem: why it is incomplete (not built, crashed, out of time, nothing collected) or failed without a failing
+            test; None if it is neither.
+        note: more for the reader.
+        seconds: how long its pytest took.
+        exit_code: of its pytest; None if none ran.
+        log: the file with the output of its pytest.
+        complete: whether its pytest ran all tests to the end, even if it then ended badly.
     """
 
     name: str
@@ -95,112 +104,129 @@ class RowResult:
     seconds: float = 0.0
     exit_code: int | None = None
     log: str = ""
-
-    @property
-    def only_ended_badly(self) -> bool:
-        """Whether all its tests ran, none failed, and its pytest was not content all the same."""
-        return self.problem is not None and self.problem.endswith(_UNFAILED)
+    complete: bool = True
 
     @property
     def built(self) -> bool:
         """Whether there was an environment to run in."""
         return self.exit_code is not None
 
-    def to_data(self) -> dict[str, Any]:
-        """Return it as plain data for JSON."""
-        cells = {nodeid: replace(cell, seconds=round(cell.seconds, 3)) for nodeid, cell in self.cells.items()}
-        data: dict[str, Any] = json.loads(encode(replace(self, cells=cells, seconds=round(self.seconds, 3))))
-        return data
-
-    @classmethod
-    def from_data(cls, data: object) -> RowResult:
-        """Return what `to_data` was made from.
-
-        Raises:
-            ValueError: the data are not a row.
-        """
-        try:
-            found = decode(json.dumps(data, allow_nan=False), cls, "The row")
-        except ReportError as error:
-            raise ValueError(error.message) from error
-        if any(seconds < 0 for seconds in (found.seconds, *(cell.seconds for cell in found.cells.values()))):
-            raise ValueError("a row took a negative time")
-        return found
+    def cell(self, test: str) -> Cell:
+        """Return the cell of a test; that of a file, class or folder holds for the tests in it."""
+        for nodeid in (test, *ancestors(test)):
+            if nodeid in self.cells:
+                return self.cells[nodeid]
+        if self.problem == INTERRUPTED:
+            return Cell(State.NOT_RUN, INTERRUPTED)
+        if not self.built:
+            return Cell(State.BUILD_FAILED, self.problem or "")
+        return Cell(State.NOT_RUN, f"did not run: {self.problem}" if self.problem else "not collected in this row")
 
 
-def read_run(name: str, run: PytestRun, **about: Any) -> RowResult:
-    """Return what a run says, however it ended.
+def ancestors(test: str) -> Iterator[str]:
+    """Yield the node ids of the class, file and folders that a test is in."""
+    path, _, names = test.partition("[")[0].partition("::")  # a parameter's id may hold anything
+    while "::" in names:
+        names = names.rpartition("::")[0]
+        yield f"{path}::{names}"
+    if names:
+        yield path
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def read_json(file: Path, kind: type[T]) -> T:
+    """Return what `encode` wrote to a file.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or is too large.
+        ReportError: it holds something else.
+    """
+    return decode(read_bytes(file, largest=_LARGEST), kind, "The grid")
+
+
+def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
+    """Return the result of a row, however its pytest ended.
 
     Args:
         name: the row's.
         run: what its pytest left.
-        about: more fields of `RowResult` (versions, moved, note).
+        more: more fields of `RowResult` (versions, moved, note).
     """
-    events = list(_lines(run.events))
-    collected = dict.fromkeys(nodeid for nodeids in _said(events, "collected") for nodeid in nodeids)
-    uncollected = _said(events, "uncollected")
-    results = [decode(json.dumps(found), TestResult) for found in _said(events, "result")]
-    cells = {found["id"]: _uncollected(found) for found in uncollected} | {one.id: _cell(one) for one in results}
-    finished = bool(_said(events, "finished")) and not run.timed_out
-    failed = bool(uncollected) or any(result.failed for result in results)
-    problem = _problem(run, finished=finished, empty=not cells, failed=failed)
+    said = _events(run.events)
+    results = {found["id"]: decode(json.dumps(found), TestResult) for found in said["result"]}
+    cells = {found["id"]: _uncollected(found) for found in said["uncollected"]}
+    cells |= {nodeid: _cell(result) for nodeid, result in results.items()}
+    finished = bool(said["finished"]) and not run.timed_out
+    complete = finished and run.exit_code not in _GAVE_UP and (run.exit_code != 2 or bool(cells))
+    failed = bool(said["uncollected"]) or any(result.failed for result in results.values())
+    problem = _problem(run, finished=finished, complete=complete, failed=failed)
     if not finished:
-        cells |= _unfinished(events, results, run, problem or "")
-    reason = f"did not run: {problem}" if problem else "did not run: pytest stopped before it"
-    ordered = {nodeid: cells.pop(nodeid, Cell(State.NOT_RUN, reason)) for nodeid in collected} | cells
-    return RowResult(
-        name, cells=ordered, problem=problem, seconds=run.seconds, exit_code=run.exit_code, log=str(run.log), **about
-    )
+        cells |= _blamed([nodeid for nodeid in said["began"] if nodeid not in results], run, problem)
+    not_run = Cell(State.NOT_RUN, f"did not run: {problem or 'pytest stopped before it'}")
+    collected = dict.fromkeys(chain.from_iterable(said["collected"]), not_run)
+    about = {"seconds": run.seconds, "exit_code": run.exit_code, "log": str(run.log), **more}
+    return RowResult(name, cells=collected | cells, problem=problem, complete=complete, **about)
 
 
-def _said(events: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    return [event[name] for event in events if name in event]
-
-
-def _unfinished(
-    events: Sequence[Mapping[str, Any]], results: Sequence[TestResult], run: PytestRun, problem: str
-) -> dict[str, Cell]:
-    """Return the cell of the test that had begun last and not ended when the process died, if there is one."""
-    over = {result.id for result in results}
-    began = map(str, _said(events, "began"))
-    culprit = next((nodeid for nodeid in reversed([*began]) if nodeid not in over), None)
+def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> dict[str, Cell]:
+    """Return the cell of the test that began last, when the process died or its time was over."""
     state = State.TIMEOUT if run.timed_out else State.CRASHED
-    return {} if culprit is None else {culprit: Cell(state, problem, details=_tail(run.log))}
+    return {nodeid: Cell(state, problem or "", details=_tail(run.log)) for nodeid in unfinished[-1:]}
+
+
+def _events(file: Path) -> dict[str, list[Any]]:
+    """Return what `row_plugin` wrote, by name; a process that died may have left half a line."""
+    found: dict[str, list[Any]] = {name: [] for name in ("collected", "uncollected", "began", "result", "finished")}
+    for line in _text(file).splitlines():
+        with suppress(ValueError, AttributeError):
+            for name, value in json.loads(line).items():
+                found.setdefault(name, []).append(value)
+    return found
 
 
 def _cell(result: TestResult) -> Cell:
-    """Return the cell of a test."""
-    about: dict[str, Any] = {"seconds": result.seconds, "known": result.entry}
-    reason = _short(result.headline.removeprefix(f"{result.entry}: "))
+    state, reason = _state(result)
+    about: dict[str, Any] = {"seconds": result.seconds}
     if result.failed:
-        return _failed(result)
-    if result.outcome == "xfailed":
-        if result.entry is not None:
-            return Cell(State.BROKEN, reason, **about)
-        return Cell(State.SAME, _short(f"expected failure: {result.headline}"), **about)
+        about["details"] = result.details
+        if state is State.BROKEN and result.raises:
+            about["raises"] = f"{result.raises} in {result.failed_in}"
+    elif result.outcome in ("skipped", "xfailed"):
+        about["known"] = result.entry
+    else:
+        about["known"] = next((found.entry for found in result.comparisons if found.entry is not None), None)
+    return Cell(state, _short(reason), **about)
+
+
+def _state(result: TestResult) -> tuple[State, str]:
+    """Return the state of a test, and its reason."""
+    if result.failed:
+        return _failure(result)
+    headline = result.headline.removeprefix(f"{result.entry}: ")
     if result.outcome == "skipped":
-        return Cell(State.SKIPPED if result.entry is None else State.REMOVED, reason, **about)
-    known = next((found.entry for found in result.comparisons if found.entry is not None), None)
-    told = "" if known is None or result.gravest is None else _told(result)
-    return Cell(State(result.base or result.verdict or Verdict.SAME), told, known, result.seconds)
+        return State.SKIPPED if result.entry is None else State.REMOVED, headline
+    if result.outcome == "xfailed":
+        expected = State.SAME, f"expected failure: {headline}"
+        return expected if result.entry is None else (State.BROKEN, headline)
+    has_variant = any(found.entry is not None for found in result.comparisons)
+    return State(result.base or result.verdict or Verdict.SAME), _told(result) if has_variant else ""
 
 
-def _failed(result: TestResult) -> Cell:
-    about: dict[str, Any] = {"seconds": result.seconds, "details": result.details}
+def _failure(result: TestResult) -> tuple[State, str]:
     if result.failed_in is None:
-        return Cell(State.CRASHED, _short(result.headline), **about)
+        return State.CRASHED, result.headline
     if result.verdict not in (None, Verdict.BROKEN):
-        return Cell(State(result.verdict), _told(result), **about)
-    before = "" if result.failed_in == "call" else f"at {result.failed_in}: "
-    raises = f"{result.raises} in {result.failed_in}" if result.raises else ""
-    return Cell(State.BROKEN, _short(before + result.headline), raises=raises, **about)
+        return State(result.verdict), _told(result)
+    return State.BROKEN, f"{'' if result.failed_in == 'call' else f'at {result.failed_in}: '}{result.headline}"
 
 
 def _told(result: TestResult) -> str:
     found = result.gravest
     if found is None or found.verdict is Verdict.SAME:
         return ""
-    return _short(visible_line(f"{found.reason} ({found.snapshot})"))
+    return visible_line(f"{found.reason} ({found.snapshot})")
 
 
 def _uncollected(found: Mapping[str, Any]) -> Cell:
@@ -212,7 +238,7 @@ def _uncollected(found: Mapping[str, Any]) -> Cell:
 # -- rows that are not whole -----------------------------------------------------------------------------------------
 
 
-def _problem(run: PytestRun, *, finished: bool, empty: bool, failed: bool) -> str | None:
+def _problem(run: PytestRun, *, finished: bool, complete: bool, failed: bool) -> str | None:
     if run.timed_out:
         return f"timed out after {run.timeout:g} s"
     if not finished:
@@ -220,10 +246,10 @@ def _problem(run: PytestRun, *, finished: bool, empty: bool, failed: bool) -> st
         return f"crashed with {_exit(run.exit_code)}{f': {last}' if last else ''}"
     if run.exit_code == 5:
         return "no test was collected"
-    if run.exit_code in (3, 4) or (run.exit_code == 2 and empty):
+    if not complete:
         return f"pytest gave up (exit code {run.exit_code}): {_last_words(run.log)}"
-    if run.exit_code not in (0, 2) and not failed:  # whoever ends with 2 early has tests that did not run
-        return f"pytest ended with {_exit(run.exit_code)} {_UNFAILED}"
+    if run.exit_code not in (0, 2) and not failed:  # pytest that ends early with 2 leaves tests that did not run
+        return f"pytest ended with {_exit(run.exit_code)} though no test failed"
     return None
 
 
@@ -242,7 +268,7 @@ def _short(text: str) -> str:
 
 
 def _last_words(log: Path, *, errors_only: bool = False) -> str:
-    """Return the last line of a log that says what is wrong, or else the last that says something."""
+    """Return the last line of a log that names an error, or else the last that says something."""
     lines = [line for line in _tail(log).splitlines() if not re.match(r"[=\-_ ]*$|=+ .* =+$", line)]
     errors = [
         line for line in lines if re.match(r"(ERROR|INTERNALERROR>|Fatal Python error|\w+(Error|Exception)):?", line)
@@ -251,23 +277,11 @@ def _last_words(log: Path, *, errors_only: bool = False) -> str:
 
 
 def _tail(log: Path) -> str:
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-_TAIL:])
+    return "\n".join(_text(log).splitlines()[-_TAIL:])
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a file; a process that died may have left half a line."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            yield found
+def _text(file: Path) -> str:
+    """Return the text of a file; nothing if it cannot be read."""
+    with suppress(OSError):
+        return file.read_text(encoding="utf-8", errors="replace")
+    return ""

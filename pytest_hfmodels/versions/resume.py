@@ -1,7 +1,6 @@
-"""What an interrupted command saved, so that the same command continues; for `matrix` and `bisect`.
+"""What an interrupted `matrix` or `bisect` saved, so that the same command continues.
 
-It lies below `.pytest_cache`, whatever the project calls pytest's cache: to learn that name, pytest would have to start
-here, with a conftest that may take seconds, or load only in the rows.
+It lies below `.pytest_cache`, whatever the project calls pytest's cache: pytest would have to start to tell that name.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from pytest_hfmodels.foundation.errors import VersionsError
-from pytest_hfmodels.foundation.files import read_bytes, write_atomically
+from pytest_hfmodels.foundation.files import write_atomically
 from pytest_hfmodels.foundation.rootdir import configured_root, project_root
-from pytest_hfmodels.versions.results import RowResult
+from pytest_hfmodels.results.model import ReportError, encode
+from pytest_hfmodels.versions.results import RowResult, read_json
 from pytest_hfmodels.versions.rows import requirement_path
 from pytest_hfmodels.versions.running import added_options
 
@@ -31,18 +32,14 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.versions.installed import Installed
 
-STATE, RESULTS = "run.json", "results"  # in the folder of a command
-UNREADABLE = (OSError, ValueError, RecursionError)  # what `read_json` raises
-_LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
-_FOLDER_OPTIONS = ("--rootdir", "--config-file", "--confcutdir")
+CACHE = Path(".pytest_cache", "hfmodels")  # in the project's root
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """The folder of one command, and what it has saved there. Threads may save different names at once."""
+    """The rows that one command has finished. Threads may save different rows at once."""
 
     folder: Path
-    fingerprint: str  # of everything that the results depend on
     message: str  # what to tell the user about an interrupted run
 
     @classmethod
@@ -53,20 +50,20 @@ class SavedRun:
         Args:
             command: its name.
             identity: plain data; equal for equal commands.
-            fingerprint: if the interrupted run had another one, its results are deleted.
-            restart: whether to delete them all the same.
+            fingerprint: of everything that results depend on; if it has changed, an interrupted run starts over.
+            restart: start over in any case.
 
         Raises:
             VersionsError: another process has it open, or it cannot be written.
         """
-        folder = project_root() / ".pytest_cache" / "hfmodels" / command / _digest(identity)[:16]
+        folder = project_root() / CACHE / command / _digest(identity)[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # pytest writes it only into a cache that it makes itself.
             if not (ignored := folder.parents[2] / ".gitignore").exists():
                 write_atomically(ignored, "*\n")
             with FileLock(folder / "lock", timeout=0):
-                yield cls._opened(folder, fingerprint, restart=restart)
+                yield cls(folder, _begin(folder, fingerprint, restart=restart))
         except Timeout:
             raise VersionsError(f"The same {command} is running already.", hint="Wait for it, or end it.") from None
         except OSError as error:
@@ -75,80 +72,63 @@ class SavedRun:
                 hint="Make room there, or make the folder writable.",
             ) from error
 
-    @classmethod
-    def _opened(cls, folder: Path, fingerprint: str, *, restart: bool) -> SavedRun:
-        files, before, message = list((folder / RESULTS).glob("*.json")), None, ""
-        with suppress(*UNREADABLE):
-            before = read_json(folder / STATE)
-        interrupted = bool(files) and isinstance(before, dict) and before.get("finished") is False
-        if interrupted and not restart and before == {"fingerprint": fingerprint, "finished": False}:
-            return cls(folder, fingerprint, "Continuing an interrupted run (--restart starts over).")
-        if interrupted and not restart:
-            message = "The project or the installed packages changed since the interrupted run: it starts over."
-        for file in files:
-            file.unlink(missing_ok=True)
-        saved = cls(folder, fingerprint, message)
-        saved.finish(finished=False)
-        return saved
-
-    def load(self, name: str) -> object:
-        """Return what is saved under a name; None if nothing is."""
-        with suppress(*UNREADABLE):
-            return read_json(self._file(name))
-        return None
-
     def result(self, row: str) -> RowResult | None:
-        """Return the saved result of a row; None if there is none, or another release of the plugin saved it."""
-        with suppress(ValueError):
-            return RowResult.from_data(self.load(row))
+        """Return the saved result of a row; None if there is none that this release of the plugin can read."""
+        with suppress(OSError, ReportError):
+            return read_json(self._file(row), RowResult)
         return None
 
-    def save(self, name: str, data: object) -> None:
-        """Save plain data until the command has finished."""
-        write_atomically(self._file(name), json.dumps(data))
+    def save(self, result: RowResult) -> None:
+        """Save the result of a row until the command has finished."""
+        write_atomically(self._file(result.name), encode(result))
 
-    def finish(self, *, finished: bool = True) -> None:
-        """Let the next run start over. What this one left stays."""
-        write_atomically(self.folder / STATE, json.dumps({"fingerprint": self.fingerprint, "finished": finished}))
+    def finish(self) -> None:
+        """Let the next run start over."""
+        shutil.rmtree(self.folder / "rows", ignore_errors=True)
 
     def row_folder(self, row: str) -> Path:
-        """Return a folder for what a row leaves; its name may hold any character."""
+        """Return a folder for the files of a row, whose name may hold any character."""
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", row).strip("-")[-60:]
         return self.folder / f"{readable}-{_digest(row)[:8]}"
 
-    def _file(self, name: str) -> Path:
-        return self.folder / RESULTS / f"{_digest(name)[:16]}.json"
+    def _file(self, row: str) -> Path:
+        return self.folder / "rows" / f"{_digest(row)[:16]}.json"
 
 
-def read_json(file: Path) -> object:
-    """Return the JSON in a regular file of limited size, or raise one of `UNREADABLE`."""
-    return json.loads(read_bytes(file, largest=_LARGEST))
+def _begin(folder: Path, fingerprint: str, *, restart: bool) -> str:
+    """Delete saved rows unless the run continues; return what to tell the user."""
+    rows, state, message = folder / "rows", folder / "fingerprint", ""
+    if any(rows.glob("*.json")) and not restart:
+        if state.is_file() and state.read_text(encoding="utf-8", errors="replace") == fingerprint:
+            return "Continuing an interrupted run (--restart starts over)."
+        message = "The project or the installed packages changed since the interrupted run: it starts over."
+    shutil.rmtree(rows, ignore_errors=True)
+    write_atomically(state, fingerprint)
+    return message
 
 
 def fingerprint(
     arguments: Sequence[str], installed: Installed, requirements: Sequence[str] = (), outputs: Sequence[Path] = ()
 ) -> str:
-    """Return a digest that changes if tests could come out differently: of the project's files, and what is installed.
+    """Return a digest that changes if tests could come out differently: of the project's files and what is installed.
 
     Args:
-        arguments: for pytest; files and folders that they name count, with the projects that those are in.
+        arguments: for pytest; files and folders that they name count, with their projects.
         installed: the current environment; the files of its editable installs count.
         requirements: of the rows; the trees and files that they name count.
         outputs: files that the command itself writes; they do not count.
     """
     trees = [path for line in (*installed.wanted.values(), *requirements) if (path := requirement_path(line))]
-    folders = [project_root(), *_named(arguments), *trees]
-    files = {file.absolute() for folder in folders for file in _source_files(folder)}
-    stamps = [_stamp(file) for file in sorted(files - {path.absolute() for path in outputs})]
-    return _digest([stamps, sorted(installed.wanted.items()), sorted(installed.versions.items())])
+    found = {file.absolute() for path in (project_root(), *_named(arguments), *trees) for file in _source_files(path)}
+    files = sorted(found - {path.absolute() for path in outputs})
+    return _digest([[*map(_stamp, files)], sorted(installed.wanted.items()), sorted(installed.versions.items())])
 
 
 def _named(arguments: Sequence[str]) -> Iterator[Path]:
-    """Yield the files and folders that pytest is given, and the projects that they are in."""
+    """Yield the files and folders that pytest's arguments name, and their projects."""
     for argument in (*arguments, *shlex.split(added_options())):
-        option, _, value = argument.partition("=")
-        path = Path(value if option in _FOLDER_OPTIONS else argument.partition("::")[0])
-        if not str(path).startswith("-") and path.exists():
+        path = Path(argument.rpartition("=")[2].partition("::")[0])
+        if path.exists():
             yield path
             yield configured_root(path.absolute()) or path
 
@@ -167,8 +147,7 @@ def _source_files(path: Path) -> Iterator[Path]:
 
 
 def _is_generated(folder: Path) -> bool:
-    name = folder.name
-    hidden = name.startswith(".") or name == "__pycache__" or name.endswith(".egg-info")
+    hidden = folder.name.startswith(".") or folder.name == "__pycache__" or folder.name.endswith(".egg-info")
     return hidden or (folder / "pyvenv.cfg").exists()
 
 

@@ -1,9 +1,10 @@
-"""Rows of a matrix, read from what a person typed."""
+"""Reads the rows of a matrix from the command line."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,18 +38,13 @@ class Row:
 
     name: str  # in the grid
     requirements: tuple[str, ...] = ()  # beyond the current environment; lines of a requirements file, paths absolute
-    current: bool = False  # it is the running environment itself
-    without: tuple[str, ...] = ()  # canonical names of what it leaves out
+    current: bool = False  # the running environment itself
+    without: tuple[str, ...] = ()  # canonical names of the distributions that it leaves out
 
     @property
     def asked(self) -> frozenset[str]:
         """The canonical names of the distributions that it asks for."""
         return frozenset(name for line in self.requirements if (name := requirement_name(line)))
-
-    @property
-    def exact(self) -> bool:
-        """Whether every line asks for one release of the index."""
-        return all(re.fullmatch(r"[\w.-]+(\[[\w.,-]*\])?===?[^*,;@]+", line) for line in self.requirements)
 
     @property
     def named(self) -> frozenset[str]:
@@ -57,7 +53,7 @@ class Row:
 
 
 def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Sequence[str] = ()) -> list[Row]:
-    """Return the rows that were typed, in that order, each once.
+    """Return the rows in the typed order, each once.
 
     Args:
         arguments: `name==v1,v2,v3` (one row a version), a requirement, a path to a source tree, sdist or wheel, a
@@ -98,19 +94,15 @@ def requirement_path(line: str) -> Path | None:
 
 def tree_name(folder: Path) -> str:
     """Return the name of the distribution in a source tree, without running anything of it."""
-    texts = {file.name: file.read_text(encoding="utf-8", errors="replace") for file in folder.glob("*") if _names(file)}
-    try:
-        name = tomllib.loads(texts.get("pyproject.toml", "")).get("project", {}).get("name")
-    except ValueError:
-        name = None
-    if isinstance(name, str):
-        return name
-    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", texts.get("setup.cfg", "") + texts.get("setup.py", ""))
+    toml, *older = (_text(folder / name) for name in ("pyproject.toml", "setup.cfg", "setup.py"))
+    with suppress(ValueError, KeyError, TypeError):
+        return str(tomllib.loads(toml)["project"]["name"])
+    found = re.search(r"""\bname\s*=\s*["']?([\w.-]+)""", "".join(older))
     return found[1] if found else folder.name
 
 
-def _names(file: Path) -> bool:
-    return file.name in ("pyproject.toml", "setup.cfg", "setup.py") and file.is_file()
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def _rows(argument: str) -> Iterator[Row]:
@@ -149,7 +141,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _requirement(text: str, *, folder: Path = Path()) -> str:
-    """Return a requirement as a line that means the same in any folder. A source tree is installed as an editable."""
+    """Return a requirement as a line that is valid in any folder. A source tree becomes an editable install."""
     text = text.strip()
     bare = re.sub(r"^(-e|--editable)[ =]\s*", "", text)
     try:

@@ -1,4 +1,4 @@
-"""Records that several tests look at: generated once per engine."""
+"""Records that several tests use, generated once per engine."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ BEAM: dict[str, Any] = {"max_length": 50, "num_beams": 5, "no_repeat_ngram_size"
 
 @pytest.fixture(scope="session")
 def greedy(gpt2: HFModel) -> GenerationRecord:
-    """Greedy search: at every step the likeliest token."""
+    """Greedy search: the most likely token at every step."""
     return gpt2.generate(PROMPT, max_length=50)
 
 
 @pytest.fixture(scope="session")
 def greedy_without_bigrams(gpt2: HFModel) -> GenerationRecord:
-    """The same with no bigram twice."""
+    """The same without repeated bigrams."""
     return gpt2.generate(PROMPT, max_length=50, no_repeat_ngram_size=2)
 
 
 @pytest.fixture(scope="session")
 def beam(gpt2: HFModel) -> GenerationRecord:
-    """Beam search with five beams, no bigram twice, stopping early; decoded without special tokens."""
+    """Beam search with five beams, without repeated bigrams, with early stopping; decoded without special tokens."""
     return gpt2.generate(PROMPT, skip_special_tokens=True, **BEAM)
 
 
 @pytest.fixture(scope="session")
 def five_beams(gpt2: HFModel) -> GenerationRecord:
-    """The same, with all five beams returned."""
+    """The same, returning all five beams."""
     return gpt2.generate(PROMPT, skip_special_tokens=True, num_return_sequences=5, **BEAM)
 
 

@@ -1,4 +1,4 @@
-"""Beam search with five beams, no bigram twice, stopping early."""
+"""Beam search with five beams, without repeated bigrams, with early stopping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_all_five_beams(five_beams: GenerationRecord, hf_snapshot: HFSnapshot) -
 
 
 def test_early_stopping_at_the_length_limit(gpt2: HFModel, hf_snapshot: HFSnapshot) -> None:
-    """Whether beams that have not ended compete with those that have: releases differ."""
+    """Releases differ in whether unended beams compete with ended ones."""
     record = gpt2.generate(
         "It is not easy to learn the trumpet.",
         max_new_tokens=80,

@@ -1,4 +1,4 @@
-"""Sequence classification with the trained head of tiny-gpt2: one set of weights, read as single- and multi-label."""
+"""Sequence classification with the trained head of tiny-gpt2, read as single-label and as multi-label."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUTING, WORK = 3, 7
 
 
 @pytest.mark.parametrize("texts", [[NAME], [NAME, DOG], BATCH], ids=len)
-def test_logits_are_one_row_a_text_and_one_column_a_label(hf_model: HFModel, texts: list[str]) -> None:
+def test_logits_have_a_row_per_text_and_a_column_per_label(hf_model: HFModel, texts: list[str]) -> None:
     record = hf_model.classify(texts)
 
     assert np.shape(record.logits) == (len(texts), hf_model.config.num_labels)
@@ -49,7 +49,7 @@ def test_single_label_prediction_is_the_argmax(hf_model: HFModel, hf_snapshot: H
 
 
 def test_padded_on_the_left(hf_model: HFModel, monkeypatch: pytest.MonkeyPatch, hf_snapshot: HFSnapshot) -> None:
-    """The word that speaks for a text is its last one, wherever the padding is."""
+    """The classifier reads the last word of a text, wherever the padding is."""
     monkeypatch.setattr(hf_model.tokenizer, "padding_side", "left")
 
     assert hf_model.classify(BATCH) == hf_snapshot
@@ -99,7 +99,7 @@ def test_multi_label_prediction_is_every_label_above_one_half(hf_model: HFModel,
 
 @pytest.mark.hf_engine_xfail(
     "tensorflow",
-    reason="upstream's classifier reads no problem_type and has a loss for one label only",
+    reason="upstream's classifier ignores problem_type and has a loss for one label only",
     raises=EngineError,
 )
 def test_multi_label_loss(hf_models: ModelCache, hf_model: HFModel, hf_snapshot: HFSnapshot) -> None:
@@ -125,7 +125,7 @@ def test_multi_label_loss(hf_models: ModelCache, hf_model: HFModel, hf_snapshot:
 
 @pytest.mark.hf_engine_xfail(
     "tensorflow",
-    reason="upstream's own class takes the rows for class indices, whatever its problem_type",
+    reason="upstream's own class reads the rows as class indices, whatever its problem_type",
     raises=ValueError,
 )
 def test_upstream_called_directly_has_a_multi_label_loss(hf_models: ModelCache, hf_model: HFModel) -> None:
@@ -143,11 +143,11 @@ def test_upstream_called_directly_has_a_multi_label_loss(hf_models: ModelCache, 
     loss = classifier.model(**inputs, labels=classifier.loaded.tensor(labels[None])).loss
 
     value = loss.item() if hf_model.engine == "torch" else float(loss)
-    expected = np.mean(np.log1p(np.exp(-np.abs(logits))))  # every label is on its logit's side
+    expected = np.mean(np.log1p(np.exp(-np.abs(logits))))  # every label agrees with the sign of its logit
     assert value == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_labelled_call_leaves_the_config_as_it_was(hf_model: HFModel) -> None:
+def test_a_labelled_call_leaves_the_config_unchanged(hf_model: HFModel) -> None:
     hf_model.classify(BATCH, labels=[WORK, WORK, OUTING])
 
     assert hf_model.config.problem_type is None

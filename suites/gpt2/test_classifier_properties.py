@@ -1,4 +1,4 @@
-"""The classifier as properties: which token it reads, and its loss, on the bundled weights and on drawn ones."""
+"""Properties of the classifier: which token it reads, and its loss, with bundled and with drawn weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_last_token_is_read_with_padding_on_the_right(
     assert violation is None, str(violation)
 
 
-def test_the_padding_token_may_be_the_vocabularys_first(
+def test_the_padding_token_may_be_id_0(
     hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path]
 ) -> None:
     model = hf_models.load(
@@ -97,7 +97,7 @@ def test_the_trained_classifier_reads_the_last_token(hf_model: HFModel, batch: P
 def test_the_loss_of_classes_and_of_one_number(
     drawn: Callable[[int], HFModel], example: tuple[PaddedTexts, LabelSet]
 ) -> None:
-    """One number a text: what both engines have a loss for."""
+    """One number per text, because both engines have a loss for it."""
     batch, labels = example
 
     violation = check_classifier_loss(drawn(labels.num_labels), batch.ids, labels, mask=batch.mask)
@@ -128,7 +128,7 @@ def test_the_loss_of_the_trained_classifier(hf_model: HFModel, example: tuple[Pa
             id="unlabelled",
             marks=pytest.mark.hf_engine_xfail(
                 "tensorflow",
-                reason="upstream asks for a padding token only where there are labels",
+                reason="upstream needs a padding token only with labels",
                 raises=pytest.fail.Exception,
             ),
         ),

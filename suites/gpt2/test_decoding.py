@@ -1,6 +1,6 @@
-"""Every decision of `generate` is the reference's, whatever the settings, the batch and its padding; scores are too.
+"""Every decision and every score of `generate` agrees with the reference, for any settings, batch and padding.
 
-The rules that releases and engines differ in are `pytest_hfmodels.reference.Rules`.
+`pytest_hfmodels.reference.Rules` lists the rules in which releases and engines differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_every_beam_is_the_best(flat: HFModel, data: st.DataObject) -> None:
 @on_torch
 @examples(16)
 @given(data=st.data(), beams=st.booleans())
-def test_a_trained_model_decides_so_too(hf_model: HFModel, data: st.DataObject, beams: bool) -> None:
+def test_every_choice_of_a_trained_model_is_the_best(hf_model: HFModel, data: st.DataObject, beams: bool) -> None:
     decides_rightly(hf_model, data, words(hf_model), beams=beams)
 
 
@@ -70,7 +70,9 @@ def test_every_beam_of_tensorflow_is_the_best(flat: HFModel, data: st.DataObject
 @on_tensorflow
 @examples(4)
 @given(data=st.data(), beams=st.booleans())
-def test_a_trained_model_decides_so_in_tensorflow_too(hf_model: HFModel, data: st.DataObject, beams: bool) -> None:
+def test_every_choice_of_a_trained_model_in_tensorflow_is_the_best(
+    hf_model: HFModel, data: st.DataObject, beams: bool
+) -> None:
     decides_rightly(hf_model, data, words(hf_model), beams=beams)
 
 
@@ -87,11 +89,11 @@ def decides_rightly(model: HFModel, data: st.DataObject, tokens: Sequence[int], 
 
 
 def words(model: HFModel) -> list[int]:
-    """Return ids that the model says often, so that what settings name matters."""
+    """Return ids that the model generates often, so that settings with ids have an effect."""
     return sorted({*model.tokenizer.encode(PROMPT), EOS})
 
 
-# What the model says most: ends are common here, and which one comes when decides how long a search goes on.
+# The ids that the model generates most often, so that beams end often and at different lengths.
 LIKELY = [27, 16, 7, 25, 10, 23, 22]
 BEAMS = Settings(max_new_tokens=12, num_beams=3, num_return_sequences=3, eos_token_id=[27, 16, 7])
 ENDING = {
@@ -107,7 +109,7 @@ ENDING = {
 
 
 @pytest.mark.parametrize("search", ENDING)
-def test_many_ends_are_taken_as_they_come(flat_gpt2: HFModel, search: str) -> None:
+def test_many_eos_tokens(flat_gpt2: HFModel, search: str) -> None:
     prompts = np.random.Generator(np.random.PCG64(3)).integers(0, VOCABULARY, (12, 4)).tolist()
 
     counterexample = check_decoding(flat_gpt2, prompts, None, ENDING[search])
@@ -115,7 +117,7 @@ def test_many_ends_are_taken_as_they_come(flat_gpt2: HFModel, search: str) -> No
     assert counterexample is None, str(counterexample)
 
 
-def test_without_a_length_twenty_tokens_come(flat_gpt2: HFModel) -> None:
+def test_the_default_length_is_twenty_tokens(flat_gpt2: HFModel) -> None:
     for asked in (Settings(), Settings(num_beams=2)):
         counterexample = check_decoding(flat_gpt2, [[1, 2, 3], [7, 7, 7]], None, asked)
 
@@ -123,7 +125,7 @@ def test_without_a_length_twenty_tokens_come(flat_gpt2: HFModel) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 0.0])
-def test_with_as_many_beams_as_sequences_the_best_are_found_in_order(five_words: HFModel, penalty: float) -> None:
+def test_exhaustive_beams_find_the_best_sequences_in_order(five_words: HFModel, penalty: float) -> None:
     every = np.array(list(itertools.product(range(5), repeat=3)))
     asked = {"max_new_tokens": 3, "num_beams": len(every), "num_return_sequences": len(every)}
     length = 4 if installed_rules(five_words).length_penalty_counts_prompt else 3
@@ -143,6 +145,6 @@ def test_with_as_many_beams_as_sequences_the_best_are_found_in_order(five_words:
 
 @pytest.fixture(scope="session")
 def five_words(gpt2: HFModel, hf_models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> HFModel:
-    """A drawn GPT-2 of five tokens: few enough to try every sequence."""
+    """A drawn GPT-2 with five tokens, few enough to try every sequence."""
     folder = gpt2_checkpoint(tmp_path_factory.mktemp("five-words") / "five-words", seed=9, vocab_size=5)
     return hf_models.load(folder, task="text-generation", engine=gpt2.engine)

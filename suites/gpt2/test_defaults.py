@@ -1,4 +1,4 @@
-"""What users get who leave a setting to the release. These defaults have moved: snapshots/upstream.toml says when."""
+"""Default settings. These defaults have changed between releases: snapshots/upstream.toml says when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, HFSnapshot, ModelCache
 
 
-# Releases warn of the default, each in its own words; it is what is tested.
+# Releases warn about the tested default in different words.
 @pytest.mark.filterwarnings("ignore:.*(model-agnostic default `max_length`|`max_length`'s default):UserWarning")
 def test_length(gpt2: HFModel, hf_snapshot: HFSnapshot) -> None:
     assert gpt2.generate("My name is Hasnain") == hf_snapshot
@@ -34,7 +34,7 @@ def test_half_precision_weights_are_widened(half_precision: Path, hf_models: Mod
 
 @pytest.fixture(scope="module")
 def half_precision(hf_models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled checkpoint with its weights in float16, as many are published."""
+    """The bundled checkpoint with float16 weights, as many published checkpoints have."""
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path_factory.mktemp("half-precision") / "model"

@@ -1,4 +1,4 @@
-"""GPT-2's forward pass against the reference: every switch, every input, cached and not, eager and sdpa."""
+"""GPT-2's forward pass against the reference: every switch, every input, with and without a cache, eager and sdpa."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LEFT = np.array([[0] * 3 + [1] * 6, [1] * 9, [0] * 8 + [1], [0] + [1] * 8])
 RIGHT = LEFT[:, ::-1]
 REFERENCE = "where the reference has"
 
-# Each alone; `test_drawn_configurations` has them together.
+# Each switch alone; `test_drawn_configurations` combines them.
 SWITCHES: list[dict[str, Any]] = [
     *({"activation_function": name} for name in ACTIVATIONS),
     {"n_inner": 20},
@@ -68,7 +68,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"n_positions": 9},
     {"vocab_size": 7},
 ]
-# Releases before 4.41 ask torch for autocast by its old name, where scores are upcast.
+# Releases before 4.41 use the old name of torch's autocast if scores are upcast.
 pytestmark = pytest.mark.filterwarnings("ignore:.*autocast:FutureWarning")
 torch_only = pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
 tensorflow_only = pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
@@ -84,7 +84,7 @@ each_switch = pytest.mark.parametrize("switch", SWITCHES, ids=name_of)
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Keep tiny models on one thread where upstream's own objects are called: threads would wait for each other."""
+    """Run tiny models on one thread, because more threads would only wait for each other."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -106,7 +106,7 @@ class Subject:
     def difference(
         self, expected: GPT2Pass, mask: Any = None, *, tolerance: float | None = None, **inputs: Any
     ) -> ForwardDifference | None:
-        """Read once and return what differs from the reference, or None."""
+        """Run one forward pass and return the difference from the reference, or None."""
         given = inputs if mask is None else {"attention_mask": mask, **inputs}
         found = logits_of(run_forward(self.loaded, **given))
         bound = TOLERANCES[self.loaded.environment()["dtype"]] if tolerance is None else tolerance
@@ -116,7 +116,7 @@ class Subject:
 
 @pytest.fixture(scope="session")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Subject]:
-    """Load a GPT-2 with drawn weights: not through the session's cache, which would keep hundreds of them."""
+    """Load a GPT-2 with drawn weights, but not through the session's cache, which would keep hundreds of them."""
     folders: dict[str, Path] = {}
 
     def load(model: HFModel, attention: str = "eager", dtype: str = "float32", **config: Any) -> Subject:
@@ -151,7 +151,7 @@ def test_each_switch_does_what_it_says(
 ) -> None:
     small = subject(hf_model, attention, dtype, **switch)
     ids = IDS % switch.get("vocab_size", VOCABULARY)
-    # Upcast scores are float32's, whatever the dtype.
+    # Upcast scores are float32 in every dtype.
     tolerance = TOLERANCES["float32"] if "reorder_and_upcast_attn" in switch else None
 
     found = small.difference(small.reference.forward(ids, LEFT), LEFT, input_ids=ids, tolerance=tolerance)
@@ -173,7 +173,7 @@ def test_each_switch_does_what_it_says_in_tensorflow(
 
 
 def configurations(*, scaling: bool) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw whole configurations; without `scaling`, scores are scaled as GPT-2's always are."""
+    """Draw whole configurations; without `scaling`, scores have GPT-2's default scaling."""
     heads = st.sampled_from([1, 2, 4])
     fields: dict[str, st.SearchStrategy[Any]] = {
         "activation_function": st.sampled_from(list(ACTIVATIONS)),
@@ -219,15 +219,13 @@ def test_drawn_configurations_with_sdpa(
     assert found is None, str(found)
 
 
-# What goes in
+# Inputs
 
 
 @torch_only
 @both_attentions
 @pytest.mark.parametrize("mask", [LEFT, RIGHT], ids=["left", "right"])
-def test_padding_is_not_looked_at(
-    hf_model: HFModel, subject: Callable[..., Subject], mask: Any, attention: str
-) -> None:
+def test_padding_is_ignored(hf_model: HFModel, subject: Callable[..., Subject], mask: Any, attention: str) -> None:
     small = subject(hf_model, attention)
     positions = counted_positions(mask)
     expected = small.reference.forward(IDS, mask, positions=positions)
@@ -251,7 +249,7 @@ def test_token_types_are_added(hf_model: HFModel, subject: Callable[..., Subject
 
 @torch_only
 @both_attentions
-def test_vectors_stand_for_words(hf_model: HFModel, subject: Callable[..., Subject], attention: str) -> None:
+def test_input_embeddings_replace_ids(hf_model: HFModel, subject: Callable[..., Subject], attention: str) -> None:
     small = subject(hf_model, attention)
     vectors = np.random.Generator(np.random.PCG64(2)).standard_normal((4, 9, 16))
     expected = small.reference.forward(embedded=vectors)
@@ -267,7 +265,7 @@ def test_vectors_stand_for_words(hf_model: HFModel, subject: Callable[..., Subje
 def test_heads_are_masked(hf_model: HFModel, subject: Callable[..., Subject], heads: Any, attention: str) -> None:
     small = subject(hf_model, attention)
     if "head_mask" not in inspect.signature(small.loaded.model.forward).parameters:
-        pytest.skip("transformers 5 takes no head mask: install transformers<5")
+        pytest.skip("transformers 5 has no head mask: install transformers<5")
     factors = np.asarray(heads)
 
     found = small.difference(small.reference.forward(IDS, head_mask=factors), input_ids=IDS, head_mask=factors)
@@ -277,7 +275,7 @@ def test_heads_are_masked(hf_model: HFModel, subject: Callable[..., Subject], he
 
 @torch_only
 @both_attentions
-def test_an_encoder_is_read(hf_model: HFModel, subject: Callable[..., Subject], attention: str) -> None:
+def test_cross_attention_reads_an_encoder(hf_model: HFModel, subject: Callable[..., Subject], attention: str) -> None:
     small = subject(hf_model, attention, add_cross_attention=True)
     states = np.random.Generator(np.random.PCG64(3)).standard_normal((4, 5, 16))
     seen = np.array([[1] * 5, [1] * 3 + [0] * 2, [1] * 5, [1] + [0] * 4])
@@ -310,7 +308,7 @@ def test_heads_are_masked_in_tensorflow(hf_model: HFModel, subject: Callable[...
     assert found is None, str(found)
 
 
-def test_later_words_are_not_looked_at(gpt2: HFModel, flat_gpt2: HFModel) -> None:
+def test_later_words_are_ignored(gpt2: HFModel, flat_gpt2: HFModel) -> None:
     for model in (gpt2, flat_gpt2):
         for position in (1, 5, 8):
             found = check_causality(model, IDS.tolist(), position=position)
@@ -318,7 +316,7 @@ def test_later_words_are_not_looked_at(gpt2: HFModel, flat_gpt2: HFModel) -> Non
             assert found is None, str(found)
 
 
-# What comes out
+# Outputs
 
 
 @torch_only
@@ -340,7 +338,7 @@ def test_hidden_states_and_attentions(hf_model: HFModel, subject: Callable[..., 
 
 @torch_only
 @both_attentions
-def test_hidden_states_come_where_they_are_asked_for(
+def test_hidden_states_are_returned_on_request(
     hf_model: HFModel, subject: Callable[..., Subject], attention: str
 ) -> None:
     small = subject(hf_model, attention)
@@ -354,7 +352,7 @@ def test_hidden_states_come_where_they_are_asked_for(
     assert run_forward(small.loaded, input_ids=IDS).get("hidden_states") is None
 
 
-def test_a_tuple_has_what_the_output_has(flat_gpt2: HFModel) -> None:
+def test_a_tuple_holds_the_same_as_the_output(flat_gpt2: HFModel) -> None:
     output = run_forward(flat_gpt2, input_ids=IDS, use_cache=False, output_hidden_states=True, return_dict=True)
 
     plain = run_forward(flat_gpt2, input_ids=IDS, use_cache=False, output_hidden_states=True, return_dict=False)
@@ -366,12 +364,12 @@ def test_a_tuple_has_what_the_output_has(flat_gpt2: HFModel) -> None:
 
 @torch_only
 @pytest.mark.parametrize("kept", [1, 4])
-def test_only_the_last_logits_are_computed_where_that_is_asked_for(
+def test_logits_to_keep_computes_only_the_last_logits(
     hf_model: HFModel, subject: Callable[..., Subject], kept: int
 ) -> None:
     small = subject(hf_model)
     if "logits_to_keep" not in inspect.signature(small.loaded.model.forward).parameters:
-        pytest.skip("GPT-2 takes no logits_to_keep here: install transformers>=4.53")
+        pytest.skip("GPT-2 has no logits_to_keep here: install transformers>=4.53")
 
     found = logits_of(run_forward(small.loaded, input_ids=IDS, logits_to_keep=kept))
 
@@ -392,7 +390,7 @@ SUMMARIES: list[dict[str, Any]] = [
 
 @torch_only
 @pytest.mark.parametrize("switch", SUMMARIES, ids=name_of)
-def test_a_text_is_summed_up(hf_model: HFModel, subject: Callable[..., Subject], switch: dict[str, Any]) -> None:
+def test_sequence_summary(hf_model: HFModel, subject: Callable[..., Subject], switch: dict[str, Any]) -> None:
     import torch
     from transformers import GPT2DoubleHeadsModel
 
@@ -425,7 +423,7 @@ def test_a_text_is_summed_up(hf_model: HFModel, subject: Callable[..., Subject],
 
 @examples(6)
 @given(reading=readings(VOCABULARY))
-def test_pieces_with_a_cache_are_the_whole(flat_gpt2: HFModel, reading: Reading) -> None:
+def test_pieces_with_a_cache_equal_the_whole(flat_gpt2: HFModel, reading: Reading) -> None:
     plain = check_cache(flat_gpt2, reading.ids, cuts=reading.cuts)
     padded = check_cache(flat_gpt2, reading.ids, reading.mask, cuts=reading.cuts)
 
@@ -437,7 +435,7 @@ def test_pieces_with_a_cache_are_the_whole(flat_gpt2: HFModel, reading: Reading)
 @both_attentions
 @examples(12)
 @given(reading=readings(VOCABULARY))
-def test_pieces_with_a_cache_are_the_whole_under_each_attention(
+def test_pieces_with_a_cache_equal_the_whole_under_each_attention(
     hf_model: HFModel, subject: Callable[..., Subject], attention: str, reading: Reading
 ) -> None:
     small = subject(hf_model, attention)
@@ -449,7 +447,7 @@ def test_pieces_with_a_cache_are_the_whole_under_each_attention(
     assert padded is None, str(padded)
 
 
-def test_word_by_word_is_the_whole(gpt2: HFModel) -> None:
+def test_word_by_word_equals_the_whole(gpt2: HFModel) -> None:
     ids = [[11, 250, 3, 999, 17, 17, 4], [8, 8, 8, 1020, 5, 6, 7]]
 
     found = check_cache(gpt2, ids, [[1] * 7, [0] * 2 + [1] * 5], cuts=range(1, 7))
@@ -471,11 +469,11 @@ def test_a_cache_of_fixed_size(hf_model: HFModel, subject: Callable[..., Subject
 
 
 def static_cache(model: Any) -> Any:
-    """Make upstream's cache of a fixed size, larger than any text here, by the names that the release takes."""
+    """Make upstream's cache of a fixed size, larger than any text here, with the release's argument names."""
     import transformers
 
     if not (getattr(model, "_supports_static_cache", False) or getattr(model, "_can_compile_fullgraph", False)):
-        pytest.skip("GPT-2 takes no cache of fixed size here: install transformers>=4.53")
+        pytest.skip("GPT-2 has no cache of fixed size here: install transformers>=4.53")
     wanted = {
         "config": model.config,
         "max_cache_len": 16,
@@ -489,27 +487,27 @@ def static_cache(model: Any) -> Any:
 
 @torch_only
 @both_attentions
-def test_a_cropped_cache_goes_on_from_where_it_was_cut(
+def test_a_cropped_cache_continues_from_the_cut(
     hf_model: HFModel, subject: Callable[..., Subject], attention: str
 ) -> None:
     small = subject(hf_model, attention)
     cache = run_forward(small.loaded, input_ids=IDS, use_cache=True)["past_key_values"]
     if not hasattr(cache, "crop"):
-        pytest.skip("GPT-2 keeps a tuple here, which cannot be cut: install transformers>=4.57")
+        pytest.skip("GPT-2's cache is a tuple here, which cannot be cropped: install transformers>=4.57")
 
-    cache.crop(-5)  # newer releases count from the end only
+    cache.crop(-5)  # newer releases only count from the end
     found = logits_of(run_forward(small.loaded, input_ids=IDS[:, 4:], past_key_values=cache))
 
     expected = small.reference.forward(IDS).logits[:, 4:]
     assert difference(found, expected, IDS[:, 4:], None, REFERENCE, TOLERANCES["float32"]) is None
 
 
-# What must not matter
+# Must not change the output
 
 
 @examples(6)
 @given(lengths=st.lists(st.integers(1, 9), min_size=2, max_size=4), side=st.sampled_from(["left", "right"]))
-def test_a_batch_is_its_texts(flat_gpt2: HFModel, lengths: list[int], side: str) -> None:
+def test_a_batch_equals_its_texts(flat_gpt2: HFModel, lengths: list[int], side: str) -> None:
     texts = [row[:length].tolist() for row, length in zip(IDS, lengths, strict=False)]
 
     found = check_padding(flat_gpt2, texts, side=side, padding=7)

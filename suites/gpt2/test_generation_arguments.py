@@ -1,6 +1,6 @@
-"""Arguments of `generate` that are no settings of the search: what each does, stated against the plain search.
+"""Arguments of `generate` that are not settings of the search; each is compared with the plain search.
 
-suites/arguments.toml says which test has which argument.
+suites/arguments.toml says which test exercises which argument.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
 
 PROMPTS = [[3, 17, 8], [21, 4, 4], [9, 9, 28]]
 STEPS = 6
-END = 29  # some arguments need a token that ends a text; none of these texts comes to it
+END = 29  # some arguments need an eos token; none of these texts reaches it
 searches = pytest.mark.parametrize("beams", [1, 3], ids=["greedy", "beams"])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Keep tiny models on one thread where upstream's own objects are called: threads would wait for each other."""
+    """Run tiny models on one thread, because more threads would only wait for each other."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -52,7 +52,7 @@ def flat(hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, 
 
 
 def settings(**given: Any) -> dict[str, Any]:
-    """Return `given` beside what makes a search repeatable."""
+    """Return `given` and the settings that make a search repeatable."""
     return {"do_sample": False, "max_new_tokens": STEPS, "pad_token_id": 0, **given}
 
 
@@ -63,7 +63,7 @@ def tokens(model: HFModel, prompts: list[list[int]] = PROMPTS, **given: Any) -> 
 
 
 def require(name: str, since: str) -> None:
-    """Skip where the release has no argument of this name."""
+    """Skip if the release has no argument of this name."""
     from transformers import GenerationConfig
     from transformers.generation import GenerationMixin
 
@@ -72,13 +72,13 @@ def require(name: str, since: str) -> None:
 
 
 def require_cache_objects() -> None:
-    """Skip where GPT-2 keeps keys and values in tuples."""
+    """Skip if GPT-2 keeps keys and values in tuples."""
     if not upstream.release_at_least("4.53"):
-        pytest.skip("GPT-2 takes no cache objects here: install transformers>=4.53")
+        pytest.skip("GPT-2 has no cache objects here: install transformers>=4.53")
 
 
 def greedily(model: HFModel, prompt: list[int], choose: Callable[[Any, list[int]], Any]) -> list[int]:
-    """Decode step by step with forward passes alone, where `choose` makes scores of the logits and the text so far."""
+    """Decode step by step with forward passes only; `choose` returns scores for the logits and the text so far."""
     text = list(prompt)
     for _ in range(STEPS):
         text.append(int(np.argmax(choose(last_logits(model, text), text))))
@@ -89,17 +89,17 @@ def last_logits(model: HFModel, text: list[int]) -> Any:
     return model.forward([text]).logits[0, -1]
 
 
-# What comes in
+# Inputs
 
 
-def test_ids_come_by_either_name(flat: HFModel) -> None:
+def test_ids_by_either_name(flat: HFModel) -> None:
     ids = flat.loaded.tensor(PROMPTS)
 
     assert rows(flat.model.generate(inputs=ids, **settings())) == rows(flat.model.generate(input_ids=ids, **settings()))
 
 
 @searches
-def test_vectors_stand_for_a_prompt(flat: HFModel, beams: int) -> None:
+def test_input_embeddings_replace_a_prompt(flat: HFModel, beams: int) -> None:
     vectors = flat.model.get_input_embeddings()(flat.loaded.tensor(PROMPTS)).detach()
     mask = flat.loaded.tensor(np.ones_like(PROMPTS))
 
@@ -107,7 +107,7 @@ def test_vectors_stand_for_a_prompt(flat: HFModel, beams: int) -> None:
         inputs_embeds=vectors, attention_mask=mask, **settings(num_beams=beams, bos_token_id=END)
     )
 
-    # Old releases return a bos in the prompt's place.
+    # Old releases return a bos in place of the prompt.
     assert [row[-STEPS:] for row in rows(output)] == tokens(flat, num_beams=beams)
 
 
@@ -118,7 +118,7 @@ def test_without_a_prompt_the_first_token_is_bos(flat: HFModel) -> None:
 
 
 @searches
-def test_a_conversation_goes_on_with_its_cache(flat: HFModel, beams: int) -> None:
+def test_a_conversation_continues_with_its_cache(flat: HFModel, beams: int) -> None:
     require_cache_objects()
     from transformers import DynamicCache
 
@@ -134,10 +134,10 @@ def test_a_conversation_goes_on_with_its_cache(flat: HFModel, beams: int) -> Non
     )
 
 
-# What stops it
+# When generation ends
 
 
-def test_a_string_stops_it(hf_model: HFModel) -> None:
+def test_a_stop_string_ends_generation(hf_model: HFModel) -> None:
     require("stop_strings", "4.39")
     prompt = [hf_model.tokenizer.encode("My name is Hasnain")]
     plain = tokens(hf_model, prompt)[0]
@@ -149,14 +149,14 @@ def test_a_string_stops_it(hf_model: HFModel) -> None:
 
 
 @searches
-def test_time_stops_it_after_the_step_that_runs(flat: HFModel, beams: int) -> None:
+def test_max_time_ends_generation_after_the_current_step(flat: HFModel, beams: int) -> None:
     found = tokens(flat, max_time=1e-9, num_beams=beams, eos_token_id=END)
 
-    # Beam search of old releases ends what time has stopped.
+    # Beam search of old releases appends an eos when the time is over.
     assert [len([token for token in row if token != END]) for row in found] == [1] * 3
 
 
-def test_a_criterion_stops_it(flat: HFModel) -> None:
+def test_a_stopping_criterion_ends_generation(flat: HFModel) -> None:
     from transformers import StoppingCriteria, StoppingCriteriaList
 
     class Fourth(StoppingCriteria):  # type: ignore[misc] # transformers has no types
@@ -169,11 +169,11 @@ def test_a_criterion_stops_it(flat: HFModel) -> None:
     assert found == tokens(flat, PROMPTS[:1])[0][:4]
 
 
-# What changes scores
+# Scores
 
 
 class Recorder:
-    """A logits processor that bans odd tokens, and remembers what it was shown."""
+    """A logits processor that bans odd tokens and remembers its inputs."""
 
     def __init__(self) -> None:
         self.seen: list[list[list[int]]] = []
@@ -186,7 +186,7 @@ class Recorder:
 
 
 @searches
-def test_a_processor_of_ones_own_is_asked_at_every_step(flat: HFModel, beams: int) -> None:
+def test_a_custom_logits_processor_runs_at_every_step(flat: HFModel, beams: int) -> None:
     from transformers import LogitsProcessorList
 
     recorder = Recorder()
@@ -199,7 +199,7 @@ def test_a_processor_of_ones_own_is_asked_at_every_step(flat: HFModel, beams: in
 
 
 @searches
-def test_only_allowed_tokens_come(flat: HFModel, beams: int) -> None:
+def test_only_allowed_tokens_are_generated(flat: HFModel, beams: int) -> None:
     asked: set[tuple[int, tuple[int, ...]]] = set()
 
     def allowed(row: int, text: Any) -> list[int]:
@@ -212,7 +212,7 @@ def test_only_allowed_tokens_come(flat: HFModel, beams: int) -> None:
     assert asked == {(row, tuple(prompt)) for row, prompt in enumerate(PROMPTS)}
 
 
-def test_guidance_moves_away_from_what_another_prompt_says(flat: HFModel) -> None:
+def test_guidance_moves_away_from_the_negative_prompt(flat: HFModel) -> None:
     require("guidance_scale", "4.33")
     negative, scale = [12, 13], 1.8
 
@@ -225,7 +225,7 @@ def test_guidance_moves_away_from_what_another_prompt_says(flat: HFModel) -> Non
     assert found[0] == greedily(flat, PROMPTS[0], guided)
 
 
-def test_a_masked_word_of_the_other_prompt_is_not_read(flat: HFModel) -> None:
+def test_a_masked_word_of_the_negative_prompt_is_ignored(flat: HFModel) -> None:
     require("guidance_scale", "4.33")
 
     def guided(**given: Any) -> list[list[int]]:
@@ -257,8 +257,8 @@ def test_words_of_the_prompt_are_favoured(flat: HFModel) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_ngrams_of_the_prompt_do_not_come(flat: HFModel, size: int) -> None:
-    prompt = [*PROMPTS[0], *tokens(flat, PROMPTS[:1])[0]]  # so that it would go on as it did
+def test_ngrams_of_the_prompt_are_blocked(flat: HFModel, size: int) -> None:
+    prompt = [*PROMPTS[0], *tokens(flat, PROMPTS[:1])[0]]  # so that it would continue in the same way
     ngrams = {tuple(prompt[start : start + size]) for start in range(len(prompt) - size + 1)}
 
     def new(logits: Any, text: list[int]) -> Any:
@@ -272,19 +272,19 @@ def test_ngrams_of_the_prompt_do_not_come(flat: HFModel, size: int) -> None:
     assert tokens(flat, [prompt], encoder_no_repeat_ngram_size=size)[0] == greedily(flat, prompt, new)
 
 
-# How it is computed
+# How the search is computed
 
 
 @pytest.fixture
 def helper(flat: HFModel, tmp_path: Path) -> LoadedModel:
-    """Another model of the same words; not the session's, because upstream sets it up as a helper."""
+    """Another model with the same vocabulary; not the session's, because upstream configures it as an assistant."""
     engine = engines.engine(flat.engine, with_tensorflow=False)
     return engine.load(gpt2_checkpoint(tmp_path / "drawn", seed=8), "text-generation", LoadOptions())
 
 
 @pytest.mark.parametrize("schedule", ["constant", "heuristic"])
 @pytest.mark.parametrize("ahead", [1, 4])
-def test_a_helper_changes_nothing(flat: HFModel, helper: LoadedModel, schedule: str, ahead: int) -> None:
+def test_an_assistant_model_changes_nothing(flat: HFModel, helper: LoadedModel, schedule: str, ahead: int) -> None:
     require("num_assistant_tokens", "4.37")
     helper.model.generation_config.num_assistant_tokens = ahead
     helper.model.generation_config.num_assistant_tokens_schedule = schedule
@@ -295,7 +295,7 @@ def test_a_helper_changes_nothing(flat: HFModel, helper: LoadedModel, schedule: 
 
 
 @pytest.mark.parametrize("longest", [1, 3])
-def test_looking_words_up_in_the_prompt_changes_nothing(flat: HFModel, longest: int) -> None:
+def test_prompt_lookup_changes_nothing(flat: HFModel, longest: int) -> None:
     require("prompt_lookup_num_tokens", "4.37")
     if longest > 1 and not has("max_matching_ngram_size"):
         pytest.skip("generate has no max_matching_ngram_size here: install transformers>=4.39")
@@ -307,7 +307,7 @@ def test_looking_words_up_in_the_prompt_changes_nothing(flat: HFModel, longest: 
     assert found == tokens(flat, prompt, eos_token_id=END)
 
 
-def test_less_memory_changes_nothing(flat: HFModel) -> None:
+def test_low_memory_changes_nothing(flat: HFModel) -> None:
     from transformers import GenerationConfig
 
     if "low_memory" not in (GenerationConfig.__doc__ or ""):
@@ -317,7 +317,7 @@ def test_less_memory_changes_nothing(flat: HFModel) -> None:
 
 
 @searches
-def test_a_prompt_read_in_pieces_changes_nothing(flat: HFModel, beams: int) -> None:
+def test_prefill_chunks_change_nothing(flat: HFModel, beams: int) -> None:
     require("prefill_chunk_size", "4.53")
 
     assert tokens(flat, [[*range(9)]], prefill_chunk_size=4, num_beams=beams) == tokens(
@@ -326,7 +326,7 @@ def test_a_prompt_read_in_pieces_changes_nothing(flat: HFModel, beams: int) -> N
 
 
 @searches
-def test_room_for_a_cache_changes_nothing(flat: HFModel, beams: int) -> None:
+def test_a_static_cache_of_any_length_changes_nothing(flat: HFModel, beams: int) -> None:
     require_cache_objects()
     room: dict[str, Any] = {"max_cache_len": 40} if has("max_cache_len") else {}
 
@@ -341,11 +341,11 @@ def has(name: str) -> bool:
     return hasattr(GenerationConfig(), name)
 
 
-# What comes out
+# Outputs
 
 
 @searches
-def test_what_a_step_returns_is_a_forward_pass_s(flat: HFModel, beams: int) -> None:
+def test_the_outputs_of_a_step_are_those_of_a_forward_pass(flat: HFModel, beams: int) -> None:
     prompt = PROMPTS[:1]
     given = {"output_hidden_states": True, "output_attentions": True, "output_scores": True}
 
@@ -356,7 +356,7 @@ def test_what_a_step_returns_is_a_forward_pass_s(flat: HFModel, beams: int) -> N
     indices = np.zeros(STEPS, int) if beams == 1 else np.asarray(output.beam_indices)[0]
     assert len(output.hidden_states) == len(output.attentions) == len(output.scores) == STEPS
     for step in range(STEPS):
-        # At the first step the beams are one another's copies; later a step's rows are the beams before it.
+        # At the first step all beams are equal; later a step's rows are the beams of the step before.
         row, position = (0 if step == 0 else int(indices[step])), len(prompt[0]) - 1 + step
         for found, expected in zip(output.hidden_states[step], whole["hidden_states"], strict=True):
             np.testing.assert_allclose(as_array(found)[row, -1], as_array(expected)[0, position], atol=1e-4)
@@ -366,7 +366,7 @@ def test_what_a_step_returns_is_a_forward_pass_s(flat: HFModel, beams: int) -> N
 
 
 @searches
-def test_logits_come_as_the_model_gave_them(flat: HFModel, beams: int) -> None:
+def test_returned_logits_are_unprocessed(flat: HFModel, beams: int) -> None:
     require("output_logits", "4.38")
     given = {"output_logits": True, "output_scores": True, "suppress_tokens": [4, 5], "repetition_penalty": 1.5}
 
@@ -380,9 +380,9 @@ def test_logits_come_as_the_model_gave_them(flat: HFModel, beams: int) -> None:
         assert np.isfinite(as_array(step)).all()
 
 
-def test_the_cache_that_comes_back_is_of_the_old_form_where_that_is_asked_for(flat: HFModel) -> None:
+def test_return_legacy_cache_returns_the_old_form(flat: HFModel) -> None:
     if not has("return_legacy_cache"):
-        pytest.skip("no cache has an old form here: install transformers>=4.42,<5")
+        pytest.skip("caches have no old form here: install transformers>=4.42,<5")
 
     output = generated(flat, PROMPTS, **settings(return_dict_in_generate=True, return_legacy_cache=True))
 
@@ -390,7 +390,7 @@ def test_the_cache_that_comes_back_is_of_the_old_form_where_that_is_asked_for(fl
     assert len(output.past_key_values) == flat.config.n_layer
 
 
-def test_a_streamer_is_given_every_token_once(flat: HFModel) -> None:
+def test_a_streamer_gets_every_token_once(flat: HFModel) -> None:
     from transformers.generation.streamers import BaseStreamer
 
     class Listener(BaseStreamer):  # type: ignore[misc] # transformers has no types
@@ -410,11 +410,11 @@ def test_a_streamer_is_given_every_token_once(flat: HFModel) -> None:
     assert (listener.heard, listener.ended) == ([*PROMPTS[0], *output[0]], 1)
 
 
-# Where settings come from
+# Sources of settings
 
 
 @searches
-def test_settings_come_together_and_a_keyword_goes_before_them(flat: HFModel, beams: int) -> None:
+def test_keywords_override_a_generation_config(flat: HFModel, beams: int) -> None:
     from transformers import GenerationConfig
 
     config = GenerationConfig(**settings(num_beams=beams, suppress_tokens=[1, 2, 3], max_new_tokens=4))
@@ -429,10 +429,10 @@ def test_settings_come_together_and_a_keyword_goes_before_them(flat: HFModel, be
 
 
 @pytest.mark.filterwarnings("ignore:.*")
-def test_a_models_own_settings_fill_the_gaps_unless_told_otherwise(flat: HFModel) -> None:
+def test_use_model_defaults_fills_in_the_models_own_settings(flat: HFModel) -> None:
     require("use_model_defaults", "4.50")
     if "use_model_defaults" not in inspect.signature(flat.model.generate).parameters:
-        pytest.skip("generate takes no use_model_defaults here: install transformers>=4.50,<5")
+        pytest.skip("generate has no use_model_defaults here: install transformers>=4.50,<5")
     from transformers import GenerationConfig
 
     config = GenerationConfig(do_sample=False, max_new_tokens=STEPS, pad_token_id=0)

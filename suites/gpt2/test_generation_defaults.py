@@ -31,7 +31,7 @@ def test_nothing_is_sampled(flat_gpt2: HFModel) -> None:
     assert rows(generated(flat_gpt2, PROMPTS, max_new_tokens=8)) == greedy
 
 
-def test_what_stands_in_the_prompt_as_padding_is_masked(flat_gpt2: HFModel) -> None:
+def test_padding_in_the_prompt_is_masked(flat_gpt2: HFModel) -> None:
     seen, unseen = np.ones((3, 4), int), (np.array(PADDED) != 29).astype(int)
 
     def continued(**arguments: Any) -> list[list[int]]:
@@ -40,7 +40,7 @@ def test_what_stands_in_the_prompt_as_padding_is_masked(flat_gpt2: HFModel) -> N
     assert continued() == continued(attention_mask=unseen) != continued(attention_mask=seen)
 
 
-def test_padding_that_is_an_end_too_is_read(flat_gpt2: HFModel) -> None:
+def test_padding_that_is_also_eos_is_read(flat_gpt2: HFModel) -> None:
     seen, unseen = np.ones((3, 4), int), (np.array(PADDED) != 29).astype(int)
 
     def continued(**arguments: Any) -> list[list[int]]:
@@ -56,7 +56,7 @@ def test_a_prompt_without_padding_needs_no_mask(flat_gpt2: HFModel) -> None:
     assert continued() == continued(attention_mask=np.ones((3, 4), int))
 
 
-def test_a_config_that_is_passed_leaves_the_rest_to_the_models_own(flat_gpt2: HFModel, silenced: HFModel) -> None:
+def test_a_passed_config_keeps_the_models_other_settings(flat_gpt2: HFModel, silenced: HFModel) -> None:
     from transformers import GenerationConfig
 
     by_keywords = rows(generated(silenced, PROMPTS, max_new_tokens=4))
@@ -69,12 +69,12 @@ def test_a_config_that_is_passed_leaves_the_rest_to_the_models_own(flat_gpt2: HF
 
 @pytest.fixture(scope="session")
 def silenced(gpt2: HFModel, hf_models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> HFModel:
-    """`flat_gpt2` with a generation configuration that suppresses some tokens, saved by a release of today."""
+    """`flat_gpt2` with a generation configuration that suppresses some tokens, saved by a current release."""
     folder = gpt2_checkpoint(tmp_path_factory.mktemp("silenced") / "silenced")
     return _with_defaults(folder, gpt2, hf_models, suppress_tokens=SUPPRESSED)
 
 
-def test_what_is_passed_goes_before_the_models_own_even_where_it_is_the_librarys_default(
+def test_a_passed_default_overrides_the_models_own_setting(
     flat_gpt2: HFModel, gpt2: HFModel, hf_models: ModelCache, tmp_path: Path
 ) -> None:
     with_beams = _with_defaults(gpt2_checkpoint(tmp_path / "with-beams"), gpt2, hf_models, num_beams=3)
@@ -85,7 +85,7 @@ def test_what_is_passed_goes_before_the_models_own_even_where_it_is_the_librarys
 
 
 def _with_defaults(folder: Path, gpt2: HFModel, hf_models: ModelCache, **own: Any) -> HFModel:
-    """Load a checkpoint whose generation configuration sets something."""
+    """Load a checkpoint with a generation configuration."""
     text = json.dumps({**own, "transformers_version": "4.57.6"})
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
     return hf_models.load(folder, task="text-generation", engine=gpt2.engine)
@@ -105,7 +105,7 @@ PROCESSED: dict[str, dict[str, Any]] = {
 @pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
 @pytest.mark.parametrize("beams", [1, 2])
 @pytest.mark.parametrize("processor", PROCESSED)
-def test_the_logits_beside_the_scores_are_the_models_own(flat: HFModel, processor: str, beams: int) -> None:
+def test_the_returned_logits_are_the_models_own(flat: HFModel, processor: str, beams: int) -> None:
     output = generated(
         flat,
         PROMPTS,

@@ -1,4 +1,4 @@
-"""What must not change a continuation: company, padding, caches, threads, engines, a prompt's form, a later end."""
+"""What must not change a continuation: batch, padding, cache, threads, engine, form of the prompt, length limit."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ on_tensorflow = pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
 
 
 def inert(rules: Rules, *, beams: bool) -> st.SearchStrategy[Settings]:
-    """Return settings to which padding is nothing."""
+    """Return settings that do not read padding."""
     left_out = (*READING_PADDING, "max_length")
     return generation_settings(VOCABULARY, prompt_length=6, rules=rules, beams=beams, without=left_out)
 
 
-# Two of these prompts find better beams where they are searched for as long as the others' are.
+# Two of these prompts find better beams if they are searched for as long as the others.
 NEIGHBOURS = ([[1, 3, 24], [7, 7, 19], [26, 1, 19], [7, 7, 13]], [[1, 1, 1], [0, 0, 1], [1, 1, 1], [0, 0, 1]])
 SEARCHED_TOGETHER = Settings(
     max_new_tokens=10, num_beams=2, num_return_sequences=2, length_penalty=0.5, eos_token_id=27, pad_token_id=29
@@ -103,7 +103,7 @@ def test_the_cache_changes_nothing(flat: HFModel, data: st.DataObject) -> None:
     unchanged(flat, data, use_cache=False)
 
 
-@pytest.mark.skipif(not release_at_least("4.42"), reason="GPT-2 has no sdpa before transformers 4.42: use a later one")
+@pytest.mark.skipif(not release_at_least("4.42"), reason="GPT-2 has no sdpa attention here: install transformers>=4.42")
 @on_torch
 @examples(15)
 @given(data=st.data())
@@ -111,7 +111,7 @@ def test_the_cache_changes_nothing_under_sdpa(flat_sdpa: HFModel, data: st.DataO
     unchanged(flat_sdpa, data, use_cache=False)
 
 
-@pytest.mark.skipif(not release_at_least("4.52"), reason="GPT-2 takes a static cache from transformers 4.52 on")
+@pytest.mark.skipif(not release_at_least("4.52"), reason="GPT-2 has no static cache here: install transformers>=4.52")
 @on_torch
 @examples(10)
 @given(data=st.data())
@@ -138,7 +138,7 @@ def unchanged(model: HFModel, data: st.DataObject, **arguments: Any) -> None:
 @on_torch
 @examples(12)
 @given(data=st.data(), shorter=st.integers(1, 9))
-def test_what_is_cut_off_earlier_begins_in_the_same_way(flat: HFModel, data: st.DataObject, shorter: int) -> None:
+def test_a_shorter_continuation_is_a_prefix(flat: HFModel, data: st.DataObject, shorter: int) -> None:
     ids, mask = data.draw(padded_batches(VOCABULARY))
     left_out = ("forced_eos_token_id", "max_length", "min_length", "min_new_tokens")
     asked = data.draw(

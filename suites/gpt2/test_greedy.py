@@ -1,4 +1,4 @@
-"""Greedy search: at every step the likeliest token."""
+"""Greedy search: the most likely token at every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classifier's labels and gradients in torch: every problem type, every dtype and shape, and what a call leaves."""
+"""The classifier's labels and gradients in torch: every problem type, dtype and shape; what a call changes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ LABELS = [
 def test_the_first_labels_write_the_problem_type_and_nothing_else(
     drawn: Callable[..., HFModel], count: int, labels: Any, dtype: str, kind: ProblemType
 ) -> None:
-    """What upstream changes in the configuration is this one field; `classify` of the plugin puts it back."""
+    """Upstream changes only this field of the configuration; the plugin's `classify` restores it."""
     model = drawn(count)
     inner = copy.deepcopy(model.model)
     before = inner.config.to_dict()
@@ -115,14 +115,14 @@ def test_the_first_labels_write_the_problem_type_and_nothing_else(
 
 
 @pytest.mark.parametrize(("count", "given_type"), KINDS, ids=str)
-def test_labels_of_any_shape_and_dtype_are_taken_or_refused_as_torch_s_own_loss_does(
+def test_labels_of_any_shape_and_dtype_behave_as_in_torchs_own_loss(
     drawn: Callable[..., HFModel], count: int, given_type: ProblemType | None
 ) -> None:
     assert misread(drawn(count), of_every_shape_and_dtype(count), given_type) == []
 
 
 @pytest.mark.parametrize(("label", "refused"), [(3, True), (-1, True), (-100, False)])
-def test_a_class_that_there_is_not_is_refused_and_the_ignored_one_is_not_counted(
+def test_an_unknown_class_is_refused_and_the_ignored_one_is_not_counted(
     drawn: Callable[..., HFModel], label: int, refused: bool
 ) -> None:
     model, labels = drawn(3), np.asarray([0, label, 1])
@@ -132,7 +132,7 @@ def test_a_class_that_there_is_not_is_refused_and_the_ignored_one_is_not_counted
         model.loaded.classify(IDS, None, labels, None)
 
 
-def test_a_tuple_holds_what_the_named_output_does(drawn: Callable[..., HFModel]) -> None:
+def test_a_tuple_holds_the_same_as_the_named_output(drawn: Callable[..., HFModel]) -> None:
     model = drawn(3)
     ids, labels = model.loaded.tensor([[1, 2], [3, 4]]), model.loaded.tensor([2, 0])
 
@@ -145,7 +145,7 @@ def test_a_tuple_holds_what_the_named_output_does(drawn: Callable[..., HFModel])
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_vectors_in_the_place_of_ids_are_read_at_the_last_position(drawn: Callable[..., HFModel]) -> None:
+def test_input_embeddings_are_read_at_the_last_position(drawn: Callable[..., HFModel]) -> None:
     model = drawn(3)
     ids = np.asarray([[1, 2, 9], [3, 4, 8]])
 

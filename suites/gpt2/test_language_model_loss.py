@@ -1,4 +1,4 @@
-"""The language model's loss: the mean over the counted labels of what the logits before them say."""
+"""The language model's loss: the mean cross entropy over the counted labels."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_loss_is_the_mean_over_the_counted_labels(
 
 @examples(6)
 @given(example=examples_bundled)
-def test_the_trained_model_s_loss_is_the_mean_over_the_counted_labels(
+def test_the_loss_of_the_trained_model_is_the_mean_over_the_counted_labels(
     gpt2: HFModel, example: tuple[PaddedTexts, IntArray]
 ) -> None:
     batch, labels = example
@@ -104,7 +104,7 @@ def test_the_loss_of_one_label_is_minus_its_log_probability(gpt2: HFModel, posit
     assert float(loss.mean()) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_first_token_s_label_is_nobody_s_answer(flat_gpt2: HFModel) -> None:
+def test_the_label_of_the_first_token_does_not_count(flat_gpt2: HFModel) -> None:
     ids = np.asarray([[1, 2, 3]])
 
     losses = [float(labelled(flat_gpt2, ids, None, np.asarray([[first, 2, 3]]))["loss"].mean()) for first in (1, 9)]
@@ -112,7 +112,7 @@ def test_the_first_token_s_label_is_nobody_s_answer(flat_gpt2: HFModel) -> None:
     assert losses[0] == losses[1]
 
 
-def test_there_is_no_mean_of_no_labels(flat_gpt2: HFModel) -> None:
+def test_the_loss_without_labels_is_nan(flat_gpt2: HFModel) -> None:
     loss = labelled(flat_gpt2, np.asarray([[1, 2, 3]]), None, np.full((1, 3), IGNORED))["loss"]
 
     assert math.isnan(float(loss.mean()))
@@ -125,7 +125,7 @@ def test_gradients_are_the_slopes_of_the_loss(
     exact = hf_models.load(drawn_checkpoints["gpt2"], engine=hf_model.engine, dtype="float64")
     ids = np.asarray([[1, 2, 3, 4, 5], [6, 8, 9, 10, 11]])
 
-    # The loss itself is computed in float32: a slope needs a longer step, and is less exact.
+    # The loss is computed in float32, so a central difference needs a longer step and is less exact.
     violation = check_gradients(exact, ids, np.where(ids == 3, IGNORED, ids), step=3e-3, tolerance=1e-3)
 
     assert violation is None, str(violation)

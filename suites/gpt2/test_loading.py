@@ -1,4 +1,4 @@
-"""Saved and loaded, a GPT-2 is the same: in every dtype, by each path that the release has."""
+"""A GPT-2 is the same after saving and loading, in every dtype and by every path of the release."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ tensorflow_only = pytest.mark.hf_model("tiny-gpt2", engines=["tensorflow"])
 
 @pytest.fixture(scope="session")
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn GPT-2 with a head of its own, so that tying it would be seen."""
+    """A drawn GPT-2 with an untied head, so that tying it would be noticed."""
     return gpt2_checkpoint(tmp_path_factory.mktemp("loading") / "untied", tie_word_embeddings=False)
 
 
 @pytest.fixture
 def original(hf_model: HFModel, untied: Path) -> LoadedModel:
-    """It, loaded in float32, with settings for generation that are nobody's defaults."""
+    """The same, loaded in float32, with generation settings that differ from all defaults."""
     return load(hf_model, untied)
 
 
@@ -49,7 +49,7 @@ def load(hf_model: HFModel, folder: Path, **options: Any) -> LoadedModel:
 
 
 def keyword() -> str:
-    """Return how the release wants to be told a dtype."""
+    """Return the release's name of the argument `dtype`."""
     return "dtype" if upstream.release_at_least("4.56") else "torch_dtype"
 
 
@@ -60,19 +60,19 @@ def model_class() -> Any:
 
 
 def save(loaded: LoadedModel, folder: Path, **given: Any) -> None:
-    """Save as safetensors, which 4.30 does where it is told to, and 5 always."""
+    """Save as safetensors; 4.30 needs an argument for it, 5 always does."""
     if not upstream.release_at_least("5"):
         given["safe_serialization"] = True
     loaded.model.save_pretrained(folder, **given)
 
 
-# Saved and loaded
+# Saving and loading
 
 
 @torch_only
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_every_dtype_comes_back(hf_model: HFModel, tmp_path: Path, dtype: str, tied: bool) -> None:
+def test_every_dtype_survives_saving(hf_model: HFModel, tmp_path: Path, dtype: str, tied: bool) -> None:
     folder = gpt2_checkpoint(tmp_path / "drawn", tie_word_embeddings=tied)
     model = load(hf_model, folder, dtype=dtype)
 
@@ -104,7 +104,7 @@ def test_auto_is_the_dtype_that_was_saved(hf_model: HFModel, untied: Path, tmp_p
 
 @torch_only
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_dtype_that_is_asked_for_is_given(original: LoadedModel, untied: Path, dtype: str) -> None:
+def test_a_requested_dtype_is_used(original: LoadedModel, untied: Path, dtype: str) -> None:
     import torch
 
     wanted = getattr(torch, dtype)
@@ -120,7 +120,7 @@ def test_a_dtype_that_is_asked_for_is_given(original: LoadedModel, untied: Path,
 
 @torch_only
 @pytest.mark.usefixtures("hf_model")
-def test_the_old_name_of_dtype_is_still_heard(untied: Path) -> None:
+def test_the_old_name_of_dtype_is_still_accepted(untied: Path) -> None:
     import torch
 
     reloaded = model_class().from_pretrained(str(untied), torch_dtype=torch.bfloat16)
@@ -128,7 +128,7 @@ def test_the_old_name_of_dtype_is_still_heard(untied: Path) -> None:
     assert reloaded.dtype == torch.bfloat16
 
 
-# The paths
+# Paths
 
 
 @torch_only
@@ -168,7 +168,7 @@ def test_a_subfolder(original: LoadedModel, tmp_path: Path) -> None:
 
 
 @torch_only
-def test_a_configuration_that_is_passed_counts(original: LoadedModel, tmp_path: Path) -> None:
+def test_a_passed_configuration_is_used(original: LoadedModel, tmp_path: Path) -> None:
     save(original, tmp_path)
     config = type(original.model.config).from_pretrained(str(tmp_path))
     config.layer_norm_epsilon = 0.5
@@ -181,7 +181,7 @@ def test_a_configuration_that_is_passed_counts(original: LoadedModel, tmp_path: 
 
 
 @torch_only
-def test_weights_that_are_passed(original: LoadedModel) -> None:
+def test_passed_weights_are_used(original: LoadedModel) -> None:
     weights = {name: tensor.clone() for name, tensor in original.model.state_dict().items()}
 
     reloaded = model_class().from_pretrained(None, config=original.model.config, state_dict=weights)
@@ -191,7 +191,7 @@ def test_weights_that_are_passed(original: LoadedModel) -> None:
 
 
 @torch_only
-def test_weights_that_are_given_are_saved(original: LoadedModel, tmp_path: Path) -> None:
+def test_passed_weights_are_saved(original: LoadedModel, tmp_path: Path) -> None:
     weights = {name: tensor.clone() for name, tensor in original.model.state_dict().items()}
     weights["lm_head.weight"] += 1
 
@@ -213,7 +213,7 @@ def test_a_file_that_is_not_mapped(original: LoadedModel, tmp_path: Path) -> Non
 
 
 @torch_only
-def test_weights_for_a_model_that_was_built(original: LoadedModel) -> None:
+def test_weights_for_a_built_model(original: LoadedModel) -> None:
     built = model_class()(original.model.config)
 
     missing, unexpected = built.load_state_dict(original.model.state_dict())
@@ -239,7 +239,7 @@ def test_a_model_without_a_head_finds_its_weights(original: LoadedModel, tmp_pat
 
 
 @torch_only
-def test_torch_s_own_format_is_read_as_plain_weights(original: LoadedModel, tmp_path: Path) -> None:
+def test_a_bin_file_is_read_as_plain_weights(original: LoadedModel, tmp_path: Path) -> None:
     import torch
 
     save(original, tmp_path)
@@ -253,12 +253,12 @@ def test_torch_s_own_format_is_read_as_plain_weights(original: LoadedModel, tmp_
 
 
 @torch_only
-def test_a_new_name_for_weights(original: LoadedModel, tmp_path: Path) -> None:
+def test_key_mapping_renames_weights(original: LoadedModel, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     save(original, tmp_path)
     if "key_mapping" not in (model_class().from_pretrained.__doc__ or ""):
-        pytest.skip("from_pretrained maps no names here: install transformers>=4.53")
+        pytest.skip("from_pretrained has no key_mapping here: install transformers>=4.53")
     path = tmp_path / "model.safetensors"
     weights = {name.replace("transformer.h.", "transformer.block."): one for name, one in load_file(path).items()}
     save_file(weights, path, metadata={"format": "pt"})
@@ -296,7 +296,7 @@ def assert_same(original: LoadedModel, reloaded: Any) -> None:
 
 
 @torch_only
-def test_settings_for_generation_are_saved(original: LoadedModel, tmp_path: Path) -> None:
+def test_generation_settings_are_saved(original: LoadedModel, tmp_path: Path) -> None:
     from transformers import GenerationConfig
 
     save(original, tmp_path)
@@ -307,8 +307,8 @@ def test_settings_for_generation_are_saved(original: LoadedModel, tmp_path: Path
 
 
 @torch_only
-def test_the_trained_model_comes_back(hf_model: HFModel, tmp_path: Path) -> None:
-    model = load(hf_model, hf_model.checkpoint.folder)  # not the session's: saving may note things in a model
+def test_the_trained_model_survives_saving(hf_model: HFModel, tmp_path: Path) -> None:
+    model = load(hf_model, hf_model.checkpoint.folder)  # not the session's model, because saving may change it
 
     save(model, tmp_path)
 
@@ -320,7 +320,7 @@ def test_the_trained_model_comes_back(hf_model: HFModel, tmp_path: Path) -> None
 
 @tensorflow_only
 @pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "h5"])
-def test_tensorflow_comes_back(hf_model: HFModel, tmp_path: Path, safe: bool) -> None:
+def test_tensorflow_survives_saving(hf_model: HFModel, tmp_path: Path, safe: bool) -> None:
     from transformers import TFGPT2LMHeadModel
 
     model = load(hf_model, gpt2_checkpoint(tmp_path / "drawn"))

@@ -1,4 +1,4 @@
-"""`no_repeat_ngram_size` as a property: no n-gram twice, and what is not banned is left alone."""
+"""Properties of `no_repeat_ngram_size`: no n-gram comes twice, and all other tokens keep their scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
 
 
-# Some 200 prompts an engine in few `generate` calls: a call costs the same for one prompt as for many.
+# Some 200 prompts per engine in few `generate` calls, because a call costs the same for one prompt as for many.
 @pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
 @examples(12)
 @given(prompts=prompt_batches(1024, batch=60), size=st.integers(1, 4), beams=st.sampled_from([1, 2]))

@@ -1,6 +1,6 @@
 """Outputs of the published GPT-2 (124M), as first printed in 2025 by a tutorial on transformers' `main` branch.
 
-They run where the pinned revision is in the local Hub cache, or may be fetched: `--hfmodels-checkpoints hub`.
+They run if the pinned revision is in the local Hub cache, or with `--hfmodels-checkpoints hub`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each rule shows: the installed release gives what its rules say, and not what the contrary of one of them says."""
+"""Each rule has an effect: the installed release follows its rules, and not the opposite of any of them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, ModelCache
 
 VOCABULARY = GPT2["vocab_size"]
-PADDING = 27  # what the model would say after 3
+PADDING = 27  # the token that the model would generate after 3
 ENDS_WITH = Settings(max_new_tokens=8, pad_token_id=29)
 BEAMS = replace(ENDS_WITH, num_beams=3, num_return_sequences=3)
-# Prompts padded with None, and settings under which the rule decides what comes out.
+# Prompts padded with None, and settings for which the rule changes the output.
 SHOWN: dict[str, tuple[list[list[int | None]], Settings]] = {
     "default_length_counts_prompt": ([[27, 12, 24]], Settings()),
     "both_minima_hold": ([[9, 1, 2]], replace(ENDS_WITH, eos_token_id=0, min_length=9, min_new_tokens=1)),
@@ -61,11 +61,11 @@ SHOWN: dict[str, tuple[list[list[int | None]], Settings]] = {
     "repetition_counts_padding": ([[None, None, 3]], Settings(max_new_tokens=3, repetition_penalty=5.0)),
 }
 ELSEWHERE = {"lacking", "minima_take_one_eos", "pooling", "spare_beams_for_one_eos", "too_few_beams_raise"}
-ELSEWHERE |= {"sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"}  # of no search
+ELSEWHERE |= {"sdpa_ignores_scaling", "spaces_cleaned_up", "bpe_keeps_spaces"}  # not rules of a search
 
 
 def hidden(rule: str, rules: Rules) -> bool:
-    """Return whether what a rule says cannot show because another one holds."""
+    """Return whether another rule hides the effect of this one."""
     return {
         "both_minima_hold": "min_new_tokens" in rules.lacking,
         "decay_multiplies": "exponential_decay_length_penalty" in rules.lacking,
@@ -78,7 +78,7 @@ def hidden(rule: str, rules: Rules) -> bool:
 
 
 @pytest.mark.parametrize("rule", SHOWN)
-def test_the_release_keeps_to_its_rule(flat_gpt2: HFModel, rule: str) -> None:
+def test_the_release_follows_its_rule(flat_gpt2: HFModel, rule: str) -> None:
     prompts, asked = SHOWN[rule]
     mask = np.array([[int(word is not None) for word in prompt] for prompt in prompts])
     ids = np.array([[PADDING if word is None else word for word in prompt] for prompt in prompts])
@@ -117,7 +117,7 @@ LACKING = {
 
 
 @pytest.mark.parametrize("name", LACKING)
-def test_settings_that_are_lacking_do_nothing_or_are_refused(flat_gpt2: HFModel, name: str) -> None:
+def test_missing_settings_do_nothing_or_are_refused(flat_gpt2: HFModel, name: str) -> None:
     ids, mask = [[6, 18, 10]], [[1, 1, 1]]
     plain, rules = replace(ENDS_WITH, eos_token_id=[14, 24], bad_words_ids=[[1]]), installed_rules(flat_gpt2)
     asked = replace(plain, **{name: LACKING[name]})  # type: ignore[arg-type]  # each is of its setting's type
@@ -136,7 +136,7 @@ def test_settings_that_are_lacking_do_nothing_or_are_refused(flat_gpt2: HFModel,
 
 
 @pytest.mark.parametrize("of_several", [{"min_length": 6}, {"forced_eos_token_id": [2, 3]}], ids=["least", "forced"])
-def test_several_eos_are_taken_unless_the_rules_say_one(flat_gpt2: HFModel, of_several: dict[str, Any]) -> None:
+def test_several_eos_are_accepted_unless_the_rules_say_one(flat_gpt2: HFModel, of_several: dict[str, Any]) -> None:
     ids, mask, rules = [[6, 18, 10]], [[1, 1, 1]], installed_rules(flat_gpt2)
     asked = replace(ENDS_WITH, eos_token_id=[2, 3], **of_several)
 

@@ -1,4 +1,4 @@
-"""Text to ids and back: the first thing that a release can change."""
+"""Text to ids and back: the first step that a release can change."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_pad_is_eos_when_given_at_load(gpt2: HFModel, hf_models: ModelCache) -> 
     assert padded.model.generation_config.pad_token_id == EOS
 
 
-def test_pad_given_at_load_keeps_generate_silent(
+def test_generate_does_not_warn_if_pad_is_given_at_load(
     gpt2: HFModel, hf_models: ModelCache, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     padded = hf_models.load("tiny-gpt2", engine=gpt2.engine, pad_token_id=EOS)

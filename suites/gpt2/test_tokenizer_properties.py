@@ -1,4 +1,4 @@
-"""GPT-2's tokenizers, fast and slow, as properties: any text comes back, and says where its tokens stand."""
+"""Properties of GPT-2's tokenizers, fast and slow: round trips, offsets, special tokens, batches, saving."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ sides = st.sampled_from(("left", "right"))
 
 @pytest.fixture(scope="module", params=["fast", "slow"])
 def load(request: pytest.FixtureRequest, hf_model: HFModel) -> Callable[..., Any]:
-    """Load a tokenizer: the bundled one, or that of a folder."""
+    """Load the bundled tokenizer, or that of a folder."""
     fast = request.param == "fast"
     if not fast and release_at_least("5.0"):
         pytest.skip("transformers 5 has one GPT-2 tokenizer, the fast one: to run this, install transformers<5")
@@ -54,7 +54,7 @@ def load(request: pytest.FixtureRequest, hf_model: HFModel) -> Callable[..., Any
         from transformers import AutoTokenizer
 
         with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # 4.44 announces a coming default
+            warnings.simplefilter("ignore", FutureWarning)  # 4.44 announces a new default
             return AutoTokenizer.from_pretrained(str(folder), use_fast=fast, **settings)
 
     return loaded
@@ -86,7 +86,7 @@ def short(load: Callable[..., Any]) -> Any:
 
 @examples(80)
 @given(text=any_text)
-def test_any_text_comes_back(tokenizer: Any, text: str) -> None:
+def test_any_text_survives_encoding_and_decoding(tokenizer: Any, text: str) -> None:
     violation = check_round_trip(tokenizer, text)
 
     assert violation is None, str(violation)
@@ -126,7 +126,7 @@ def test_a_special_token_in_a_text_is_one_token_and_can_be_skipped(tokenizer: An
 
 @examples(40)
 @given(text=st.one_of(separated, any_text))
-def test_decoding_cleans_up_spaces_where_asked(tokenizer: Any, text: str) -> None:
+def test_decoding_cleans_up_spaces_on_request(tokenizer: Any, text: str) -> None:
     violation = check_clean_up(tokenizer, text)
 
     assert violation is None, str(violation)
@@ -140,13 +140,13 @@ def test_decoding_leaves_spaces_alone_by_default(tokenizer: Any, text: str) -> N
 
 @examples(40)
 @given(texts=st.lists(plain, min_size=1, max_size=4))
-def test_texts_are_decoded_together_as_one_by_one(tokenizer: Any, texts: list[str]) -> None:
+def test_batch_decode_equals_decoding_one_by_one(tokenizer: Any, texts: list[str]) -> None:
     ids = [tokenizer.encode(text) for text in texts]
 
     assert tokenizer.batch_decode(ids) == [tokenizer.decode(row) for row in ids]
 
 
-def test_no_texts_are_decoded_to_no_texts(tokenizer: Any) -> None:
+def test_an_empty_batch_decodes_to_an_empty_list(tokenizer: Any) -> None:
     assert tokenizer.batch_decode([]) == []
 
 
@@ -157,7 +157,7 @@ def test_no_texts_are_decoded_to_no_texts(tokenizer: Any) -> None:
     truncation_side=sides,
     max_length=st.one_of(st.none(), st.integers(1, 6)),
 )
-def test_a_batch_is_its_texts_one_by_one(
+def test_a_batch_equals_its_texts_one_by_one(
     padding: Any, texts: list[str], padding_side: Side, truncation_side: Side, max_length: int | None
 ) -> None:
     padding.padding_side, padding.truncation_side = padding_side, truncation_side
@@ -174,7 +174,7 @@ def test_a_batch_is_its_texts_one_by_one(
     filled=st.booleans(),
     multiple=st.sampled_from((1, 4)),
 )
-def test_rows_are_filled_up_to_a_length_or_a_multiple(
+def test_rows_are_padded_to_a_length_or_a_multiple(
     padding: Any, texts: list[str], max_length: int, filled: bool, multiple: int
 ) -> None:
     padding.padding_side = padding.truncation_side = "right"
@@ -187,7 +187,7 @@ def test_rows_are_filled_up_to_a_length_or_a_multiple(
 
 @examples(30)
 @given(text=any_text)
-def test_a_text_is_cut_at_the_model_s_own_length(short: Any, tokenizer: Any, text: str) -> None:
+def test_a_text_is_truncated_at_the_length_of_the_model(short: Any, tokenizer: Any, text: str) -> None:
     assert short(text, truncation=True)["input_ids"] == tokenizer.encode(text)[:5]
 
 
@@ -199,7 +199,7 @@ def test_a_pair_is_one_text_after_the_other(tokenizer: Any, first: str, second: 
 
 @examples(40)
 @given(text=any_text)
-def test_tokens_and_ids_stand_for_each_other(tokenizer: Any, text: str) -> None:
+def test_tokens_and_ids_convert_to_each_other(tokenizer: Any, text: str) -> None:
     ids = tokenizer.encode(text)
     tokens = tokenizer.convert_ids_to_tokens(ids)
 
@@ -215,7 +215,7 @@ def test_every_word_of_the_vocabulary_has_its_own_id(tokenizer: Any) -> None:
     assert tokenizer.convert_ids_to_tokens(sorted(words.values())) == sorted(words, key=words.__getitem__)
 
 
-def test_padding_and_cutting_are_on_the_right_by_default(load: Callable[..., Any]) -> None:
+def test_padding_and_truncation_are_on_the_right_by_default(load: Callable[..., Any]) -> None:
     known = load(pad_token=END)
 
     assert (known.padding_side, known.truncation_side) == ("right", "right")
@@ -225,7 +225,7 @@ def test_padding_and_cutting_are_on_the_right_by_default(load: Callable[..., Any
 
 @examples(40)
 @given(text=any_text)
-def test_every_tokenizer_is_the_fast_one(fast: Any, tokenizer: Any, text: str) -> None:
+def test_every_tokenizer_equals_the_fast_one(fast: Any, tokenizer: Any, text: str) -> None:
     violation = check_same(fast, tokenizer, text)
 
     assert violation is None, str(violation)
@@ -233,7 +233,7 @@ def test_every_tokenizer_is_the_fast_one(fast: Any, tokenizer: Any, text: str) -
 
 @pytest.fixture(scope="module")
 def changed(load: Callable[..., Any]) -> Any:
-    """A tokenizer that was given a padding token, a word and another special token."""
+    """A tokenizer with an added padding token, an added word and another special token."""
     known = load(padding_side="left", truncation_side="left", model_max_length=77)
     known.pad_token = END
     known.add_tokens(["Zyxwvut"])
@@ -243,7 +243,7 @@ def changed(load: Callable[..., Any]) -> Any:
 
 @examples(30)
 @given(before=plain, after=plain)
-def test_a_special_token_that_was_added_is_one_token_and_can_be_skipped(changed: Any, before: str, after: str) -> None:
+def test_an_added_special_token_is_one_token_and_can_be_skipped(changed: Any, before: str, after: str) -> None:
     violation = check_special_token(changed, before, "<sep>", after)
 
     assert violation is None, str(violation)
@@ -274,7 +274,7 @@ def test_a_saved_tokenizer_keeps_its_settings(changed: Any, reloaded: Any, name:
 
 
 @pytest.mark.parametrize("name", ["padding_side", "truncation_side"])
-def test_a_side_that_was_chosen_after_loading_is_saved(load: Callable[..., Any], tmp_path: Path, name: str) -> None:
+def test_a_side_chosen_after_loading_is_saved(load: Callable[..., Any], tmp_path: Path, name: str) -> None:
     known = load()
     setattr(known, name, "left")
     with quiet():
@@ -289,9 +289,7 @@ def test_a_saved_tokenizer_keeps_its_tokens(changed: Any, reloaded: Any, token: 
     assert len(reloaded) == len(changed)
 
 
-def test_a_saved_tokenizer_treats_a_word_that_was_made_the_padding_as_before(
-    load: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_saving_does_not_change_how_a_padding_word_is_decoded(load: Callable[..., Any], tmp_path: Path) -> None:
     known = load()
     known.pad_token = "!"
     with quiet():
@@ -304,7 +302,7 @@ def test_a_saved_tokenizer_treats_a_word_that_was_made_the_padding_as_before(
 
 @pytest.fixture(scope="module")
 def bare(load: Callable[..., Any], hf_model: HFModel, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A tokenizer whose files say nothing of what has a default."""
+    """A tokenizer whose files set nothing that has a default."""
     folder = tmp_path_factory.mktemp("bare")
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(hf_model.checkpoint.folder / name, folder)
@@ -325,7 +323,7 @@ def test_the_first_word_has_no_space_by_default(bare: Any) -> None:
     assert bare.convert_ids_to_tokens(bare.encode("My name is")) == ["My", "Ġname", "Ġis"]
 
 
-def test_a_space_is_put_in_front_where_asked(load: Callable[..., Any]) -> None:
+def test_a_space_is_put_in_front_on_request(load: Callable[..., Any]) -> None:
     known = load(add_prefix_space=True)
 
     assert known.encode("name is") == load().encode(" name is")

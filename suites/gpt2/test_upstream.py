@@ -1,4 +1,4 @@
-"""Upstream's own classes, called as their documentation says: what a release breaks there, users meet."""
+"""Upstream's own classes, called as documented."""
 
 from __future__ import annotations
 

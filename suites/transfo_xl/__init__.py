@@ -1,6 +1,6 @@
-"""Transformer-XL on the bundled checkpoint: upstream's code where it works, ours elsewhere, one set of snapshots.
+"""Transformer-XL on the bundled checkpoint: upstream's code if it works, otherwise ours, with the same snapshots.
 
-The snapshots are recorded from upstream's code at transformers 4.37.2; `nox -s rows` runs the suites there.
+Upstream's code recorded the snapshots at transformers 4.37.2; `nox -s rows` runs the suites there.
 """
 
 NAME = "My name is Hasnain"

@@ -1,4 +1,4 @@
-"""transformers' auto classes, once a model of ours is loaded: they find whatever works here, upstream's or ours."""
+"""After a model of ours is loaded, transformers' auto classes find the implementation that works here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Batches: no attention mask is taken, padding is read as words, and one word a row speaks for it.
+"""Batches: the model takes no attention mask and reads padding as words; the classifier reads one word per row.
 
-`tiny-transfo-xl` has no padding token of its own; these tests pad with its <eos>.
+`tiny-transfo-xl` has no padding token; these tests pad with its <eos>.
 """
 
 from __future__ import annotations

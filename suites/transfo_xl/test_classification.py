@@ -1,6 +1,6 @@
-"""Sequence classification of one text with the trained head, read as single- and as multi-label.
+"""Sequence classification of one text with the trained head, read as single-label and as multi-label.
 
-TensorFlow runs upstream's own class on every transformers 4, and is held to the snapshots of torch.
+TensorFlow runs upstream's class on every transformers 4, and is compared with torch's snapshots.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def one_hot_sum(labels: list[int], width: int) -> list[float]:
 
 
 def several_labels(classifier: HFModel, models: ModelCache) -> HFModel:
-    """The same classifier, reloaded for any number of labels a text."""
+    """The same classifier, reloaded for any number of labels per text."""
     return models.load("tiny-transfo-xl", task="text-classification", engine=classifier.engine, problem_type=MULTI)
 
 
@@ -159,7 +159,7 @@ def test_the_model_called_directly_has_the_same_multi_label_loss(hf_model: HFMod
     assert loss.item() == pytest.approx(binary_cross_entropy(logits[0].tolist(), labels[0].tolist()), abs=1e-4)
 
 
-def test_a_labelled_call_leaves_the_configuration_as_it_was(hf_model: HFModel) -> None:
+def test_a_labelled_call_leaves_the_configuration_unchanged(hf_model: HFModel) -> None:
     hf_model.classify(NAME, labels=[1])
 
     assert hf_model.config.problem_type is None

@@ -1,8 +1,7 @@
-"""The classifier as properties: which word it reads, its loss for every problem type, its gradients.
+"""Properties of the classifier: which word it reads, its loss for every problem type, its gradients.
 
-One word speaks for a text: the one before the first padding token, or the last one where there is none. GPT-2's rule,
-the right-most word that is no padding, never came to Transformer-XL; the two differ only where the padding token stands
-inside a text.
+It reads the word before the first padding token, or the last word if there is none. GPT-2 reads the right-most word
+that is not padding; the two rules differ only if the padding token is inside a text.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def test_the_last_word_is_read_with_padding_on_the_left(
 
 @examples(12)
 @given(batch=padded_texts(WORDS, PAD, pad_inside=True), count=counts)
-def test_the_word_before_the_first_padding_token_is_read_wherever_that_stands(
+def test_the_word_before_the_first_padding_token_is_read(
     drawn: Callable[..., HFModel], batch: PaddedTexts, count: int
 ) -> None:
     violation = check_pooling(drawn(count), batch.ids, rules=Rules(pooling="first-padding"))
@@ -93,7 +92,7 @@ def test_the_trained_classifier_reads_the_last_word(hf_model: HFModel, batch: Pa
 def test_the_loss_of_classes_and_of_one_number(
     drawn: Callable[..., HFModel], example: tuple[PaddedTexts, LabelSet]
 ) -> None:
-    """One number a text: what both engines have a loss for."""
+    """One number per text, because both engines have a loss for it."""
     batch, labels = example
 
     violation = check_classifier_loss(drawn(labels.num_labels), batch.ids, labels)
@@ -154,7 +153,7 @@ def test_gradients_are_the_slopes_of_the_loss(
             id="unlabelled",
             marks=pytest.mark.hf_engine_xfail(
                 "tensorflow",
-                reason="upstream asks for a padding token only where there are labels",
+                reason="upstream needs a padding token only with labels",
                 raises=pytest.fail.Exception,
             ),
         ),
@@ -176,7 +175,7 @@ def test_one_text_needs_no_padding_token(without_pad: HFModel) -> None:
 
 @torch_only
 @pytest.mark.parametrize(("count", "given_type"), KINDS, ids=str)
-def test_labels_of_any_shape_and_dtype_are_taken_or_refused_as_torch_s_own_loss_does(
+def test_labels_of_any_shape_and_dtype_behave_as_in_torchs_own_loss(
     drawn: Callable[..., HFModel], count: int, given_type: ProblemType | None
 ) -> None:
     assert misread(drawn(count), of_every_shape_and_dtype(count), given_type) == []
@@ -184,10 +183,8 @@ def test_labels_of_any_shape_and_dtype_are_taken_or_refused_as_torch_s_own_loss_
 
 @torch_only
 @pytest.mark.parametrize(("count", "labels", "dtype"), [(3, [0, 2, 1], "int64"), (1, [0.5, -1.0, 2.0], "float32")])
-def test_labels_write_the_problem_type_at_most(
-    drawn: Callable[..., HFModel], count: int, labels: Any, dtype: str
-) -> None:
-    """Upstream's class does, and ours does not."""
+def test_labels_write_only_the_problem_type(drawn: Callable[..., HFModel], count: int, labels: Any, dtype: str) -> None:
+    """Upstream's class writes it, ours does not."""
     model = drawn(count)
     inner = copy.deepcopy(model.model)
     before = inner.config.to_dict()

@@ -1,6 +1,7 @@
-"""Every decision of `generate` is the reference's for a model that carries a memory, shorter than the text or not.
+"""Every decision of `generate` agrees with the reference for a model with a memory, shorter than the text or not.
 
-Transformer-XL takes no mask: batches have one length. The reference reads the prompt at once and then word by word.
+Transformer-XL takes no mask, so all prompts of a batch have one length. The reference reads the prompt at once, then
+word by word.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def test_every_beam_is_the_best(flat_transfo_xl: HFModel, prompts: list[list[int
 
 @examples(6)
 @given(data=st.data(), beams=st.booleans())
-def test_a_trained_model_decides_so_too(transfo_xl: HFModel, data: st.DataObject, beams: bool) -> None:
+def test_every_choice_of_a_trained_model_is_the_best(transfo_xl: HFModel, data: st.DataObject, beams: bool) -> None:
     words = sorted({0, *transfo_xl.tokenizer.encode(PROMPT)})
     word = st.sampled_from(words)
     length = data.draw(st.integers(1, 6))
@@ -101,7 +102,7 @@ def test_a_prompt_is_continued_alone_as_in_a_batch(
 
 @examples(6)
 @given(prompts=batches, data=st.data(), shorter=st.integers(1, 9))
-def test_what_is_cut_off_earlier_begins_in_the_same_way(
+def test_a_shorter_continuation_is_a_prefix(
     flat_transfo_xl: HFModel, prompts: list[list[int]], data: st.DataObject, shorter: int
 ) -> None:
     left_out = ("forced_eos_token_id", "max_length", "min_length", "min_new_tokens")

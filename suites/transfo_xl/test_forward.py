@@ -33,10 +33,10 @@ VOCABULARY = int(TRANSFO_XL["vocab_size"])
 IDS = np.random.Generator(np.random.PCG64(1)).integers(0, VOCABULARY, (3, 12))
 THREES, FIVES = [3, 6, 9], [5, 10]
 REFERENCE = "where the reference has"
-# Releases hold the sinusoids' frequencies in float32, whatever the model's dtype.
+# Releases keep the frequencies of the sinusoids in float32, whatever the model's dtype.
 TOLERANCES = {"float32": 2e-5, "float64": 1e-8}
 
-# Each alone; `test_drawn_configurations` has them together.
+# Each switch alone; `test_drawn_configurations` combines them.
 SWITCHES: list[dict[str, Any]] = [
     {},
     {"same_length": True},
@@ -72,7 +72,7 @@ def name_of(switch: Mapping[str, Any]) -> str:
 
 
 def drawn(model: HFModel, dtype: str, config: Mapping[str, Any], seed: int = 3) -> tuple[LoadedModel, TransfoXL]:
-    """Build a model of `model`'s own class, fill it with drawn numbers, and give the reference the same ones."""
+    """Build a model of `model`'s class with drawn weights, and a reference with the same weights."""
     import torch
 
     fields = {**TRANSFO_XL, **config, "eos_token_id": 0}
@@ -88,7 +88,7 @@ def drawn(model: HFModel, dtype: str, config: Mapping[str, Any], seed: int = 3) 
 
 
 def read(loaded: LoadedModel, reference: TransfoXL, ids: NDArray[Any], cuts: list[int], tolerance: float) -> str | None:
-    """Read segment by segment with both and return the first difference in log-probabilities or in memory, in words."""
+    """Read the segments with both and describe the first difference in log-probabilities or memory."""
     mems, known = None, None
     for segment in np.split(ids, cuts, axis=1):
         output = run_forward(loaded, input_ids=segment, **({} if mems is None else {"mems": mems}))
@@ -150,7 +150,7 @@ def test_drawn_configurations(hf_model: HFModel, config: dict[str, Any], cuts: s
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The folders of drawn checkpoints that TensorFlow can load too."""
+    """The folders of drawn checkpoints that TensorFlow can also load."""
     folder = tmp_path_factory.mktemp("forward")
     switches: list[dict[str, Any]] = [{}, {"same_length": True}, {"mem_len": 2, "same_length": False}]
     switches += [{"clamp_len": 2}, {"pre_lnorm": True}]
@@ -182,7 +182,7 @@ def test_each_switch_does_what_it_says_in_tensorflow(
 
 
 @torch_only
-def test_vectors_stand_for_words(hf_model: HFModel) -> None:
+def test_input_embeddings_replace_ids(hf_model: HFModel) -> None:
     loaded, reference = drawn(hf_model, "float32", {})
     vectors = np.random.Generator(np.random.PCG64(2)).standard_normal((3, 12, 8))
 
@@ -216,12 +216,12 @@ def test_hidden_states_and_attentions(hf_model: HFModel) -> None:
         assert len(output[name]) == len(wanted)
         for found, state in zip(output[name], wanted, strict=True):
             array = as_array(found)
-            if array.shape != state.shape:  # upstream's attentions have the batch last
+            if array.shape != state.shape:  # in upstream's attentions the batch is the last axis
                 array = np.moveaxis(array, (0, 1), (2, 3)) if name == "attentions" else array.swapaxes(0, 1)
             np.testing.assert_allclose(array, state, atol=1e-4)
 
 
-def test_later_words_are_not_looked_at(transfo_xl: HFModel) -> None:
+def test_later_words_are_ignored(transfo_xl: HFModel) -> None:
     for position in (1, 6, 11):
         found = check_causality(transfo_xl, IDS.tolist(), position=position)
 
@@ -230,7 +230,7 @@ def test_later_words_are_not_looked_at(transfo_xl: HFModel) -> None:
 
 @torch_only
 @pytest.mark.parametrize("same_length", [True, False])
-def test_a_word_beyond_the_window_is_not_looked_at(hf_model: HFModel, same_length: bool) -> None:
+def test_a_word_beyond_the_window_is_ignored(hf_model: HFModel, same_length: bool) -> None:
     config = {"same_length": same_length, "mem_len": 4, "n_layer": 1}
     loaded, _ = drawn(hf_model, "float32", config)
     other = IDS.copy()
@@ -244,7 +244,7 @@ def test_a_word_beyond_the_window_is_not_looked_at(hf_model: HFModel, same_lengt
 
 @torch_only
 @pytest.mark.parametrize("switch", [{"attn_type": 1}, {"sample_softmax": 5}], ids=name_of)
-def test_what_was_never_published_is_refused(hf_model: HFModel, switch: dict[str, Any]) -> None:
+def test_unpublished_variants_are_refused(hf_model: HFModel, switch: dict[str, Any]) -> None:
     with pytest.raises(Exception, match=r"attn_type|[Ss]ampl|not implemented|^$"):
         run_forward(drawn(hf_model, "float32", switch)[0], input_ids=IDS)
 

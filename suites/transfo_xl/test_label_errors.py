@@ -1,4 +1,4 @@
-"""Labels that do not fit: what users get from `classify`, and what the model itself says when it is called."""
+"""Labels that do not fit: the errors of `classify`, and of the model called directly."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_row_that_does_not_fit_is_named(hf_model: HFModel, labels: Any, said: 
         hf_model.classify(DOG, labels=labels, problem_type=MULTI)
 
 
-def test_a_problem_type_that_there_is_not_is_an_error(hf_model: HFModel) -> None:
+def test_an_unknown_problem_type_is_an_error(hf_model: HFModel) -> None:
     with pytest.raises(EngineError, match="Unknown problem_type 'multi_label'") as raised:
         hf_model.classify(DOG, labels=[1], problem_type="multi_label")
 
     assert MULTI in raised.value.hint
 
 
-# From here on, the model itself: upstream's and ours say the same, because torch says it.
+# From here on, the model called directly: upstream's and ours give the same errors, because they are torch's.
 
 
 @pytest.mark.parametrize(

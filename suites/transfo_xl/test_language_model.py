@@ -1,4 +1,4 @@
-"""The language model: log-probabilities by the adaptive softmax, greedy and beam continuations with memory."""
+"""The language model: log-probabilities of the adaptive softmax, greedy and beam continuations with memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from suites.transfo_xl import PROMPT
 
-# Of each word of PROMPT after the first, by upstream's code at transformers 4.37.2.
+# For each word of PROMPT after the first, from upstream's code at transformers 4.37.2.
 LOG_PROBABILITIES = {
     "name": -0.265386,
     "is": -0.000007,

@@ -1,6 +1,6 @@
-"""The language model's loss: the mean over the counted labels, word by word what the adaptive softmax says.
+"""The language model's loss: the mean over the counted labels of the adaptive softmax's cross entropy.
 
-A batch whose first text ignores all labels is left out: there upstream asks for an <eos>, so that there is a loss.
+A batch whose first text ignores all labels is left out, because upstream then counts an <eos> to get a loss.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_the_loss_is_the_mean_over_the_counted_labels(
 
 @examples(6)
 @given(example=padded_texts(BUNDLED_WORDS, EOS, lengths=(2, 20), batch=4).flatmap(with_labels))
-def test_the_trained_model_s_loss_is_the_mean_over_the_counted_labels(
+def test_the_loss_of_the_trained_model_is_the_mean_over_the_counted_labels(
     transfo_xl: HFModel, example: tuple[PaddedTexts, IntArray]
 ) -> None:
     batch, labels = example

@@ -1,4 +1,4 @@
-"""Saved and loaded, a Transformer-XL is the same: in every dtype, tied as its configuration says."""
+"""A Transformer-XL is the same after saving and loading, in every dtype, and tied as its configuration says."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reloaded(model: LoadedModel, folder: Path, dtype: str = "float32", **given: 
 @torch_only
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.usefixtures("hf_model")
-def test_every_dtype_comes_back(folder: Path, tmp_path: Path, dtype: str) -> None:
+def test_every_dtype_survives_saving(folder: Path, tmp_path: Path, dtype: str) -> None:
     model = load(folder, dtype=dtype)
 
     model.model.save_pretrained(tmp_path)
@@ -56,7 +56,7 @@ def test_every_dtype_comes_back(folder: Path, tmp_path: Path, dtype: str) -> Non
     "saving", [{}, {"max_shard_size": "2KB"}, {"variant": "mine"}], ids=["one file", "shards", "a variant"]
 )
 @pytest.mark.usefixtures("hf_model")
-def test_every_path_comes_back(folder: Path, tmp_path: Path, saving: dict[str, str]) -> None:
+def test_every_path_survives_saving(folder: Path, tmp_path: Path, saving: dict[str, str]) -> None:
     model = load(folder)
 
     model.model.save_pretrained(tmp_path, **saving)
@@ -78,7 +78,7 @@ def test_every_path_comes_back(folder: Path, tmp_path: Path, saving: dict[str, s
     ],
     ids=lambda config: ",".join(f"{name}={value}" for name, value in config.items()),
 )
-def test_what_is_tied_stays_tied(hf_model: HFModel, tmp_path: Path, config: dict[str, Any]) -> None:
+def test_tied_weights_stay_tied(hf_model: HFModel, tmp_path: Path, config: dict[str, Any]) -> None:
     import torch
 
     fields = {**hf_model.config.to_dict(), **config, "cutoffs": [4, 9], "vocab_size": 30, "mem_len": 4}
@@ -98,8 +98,8 @@ def test_what_is_tied_stays_tied(hf_model: HFModel, tmp_path: Path, config: dict
 
 
 @torch_only
-def test_the_trained_model_comes_back(hf_model: HFModel, tmp_path: Path) -> None:
-    model = load(hf_model.checkpoint.folder)  # not the session's: saving may note things in a model
+def test_the_trained_model_survives_saving(hf_model: HFModel, tmp_path: Path) -> None:
+    model = load(hf_model.checkpoint.folder)  # not the session's model, because saving may change it
 
     model.model.save_pretrained(tmp_path)
 
@@ -108,7 +108,7 @@ def test_the_trained_model_comes_back(hf_model: HFModel, tmp_path: Path) -> None
 
 
 @pytest.mark.hf_model("tiny-transfo-xl", engines=["tensorflow"])
-def test_tensorflow_comes_back(hf_model: HFModel, tmp_path: Path) -> None:
+def test_tensorflow_survives_saving(hf_model: HFModel, tmp_path: Path) -> None:
     hf_model.model.save_pretrained(tmp_path)
 
     again = type(hf_model.model).from_pretrained(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Memory: a text read in segments is the text read at once, and a far fact is known only with it."""
+"""Memory: reading a text in segments equals reading it at once, and a distant fact is recalled only with memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEGMENT = 32
 
 
 def read(model: HFModel, text: str, segment: int, *, carry: bool = True) -> torch.Tensor:
-    """Return the log-probability of each word of `text` but the first, with no blank words before it, (L - 1,)."""
+    """Return the log-probability of each word of `text` except the first, without blank words before it, (L - 1,)."""
     from pytest_hfmodels.transfo_xl import blank_memory, segment_log_probabilities
 
     ids = model.loaded.tensor([model.tokenizer.encode(text)])
@@ -31,13 +31,13 @@ def read(model: HFModel, text: str, segment: int, *, carry: bool = True) -> torc
 
 
 @pytest.mark.parametrize("segment", [1, 7, 16, 32])
-def test_segments_with_memory_are_one_pass(transfo_xl: HFModel, segment: int) -> None:
+def test_segments_with_memory_equal_one_pass(transfo_xl: HFModel, segment: int) -> None:
     text = FACT + FILLER
 
     np.testing.assert_allclose(read(transfo_xl, text, segment), read(transfo_xl, text, 64), atol=1e-4)
 
 
-def test_segments_without_memory_are_not(transfo_xl: HFModel) -> None:
+def test_segments_without_memory_do_not(transfo_xl: HFModel) -> None:
     text = FACT + FILLER
 
     without, at_once = read(transfo_xl, text, SEGMENT, carry=False), read(transfo_xl, text, 64)

@@ -1,4 +1,4 @@
-"""The committed snapshots are upstream's: what ours is measured by."""
+"""Upstream's code recorded the committed snapshots, so they test ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots" / "suites" / "transfo_xl"
 
 
-def test_every_snapshot_is_recorded_from_upstream_s_code() -> None:
+def test_upstreams_code_recorded_every_snapshot() -> None:
     recorded = [tomllib.loads(file.read_text(encoding="utf-8"))["provenance"] for file in SNAPSHOTS.rglob("*.toml")]
 
     assert recorded

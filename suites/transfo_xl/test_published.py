@@ -1,6 +1,6 @@
-"""The published `transfo-xl/transfo-xl-wt103`: 267,735 words, no classification head that anybody trained.
+"""The published `transfo-xl/transfo-xl-wt103`: 267,735 words, without a trained classification head.
 
-They run where the pinned revision is in the local Hub cache, or may be fetched: `--hfmodels-checkpoints hub`.
+These tests run if the pinned revision is in the local Hub cache, or with `--hfmodels-checkpoints hub`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Upstream's own TensorFlow classes: they compute on every transformers 4, and generate on none.
+"""Upstream's TensorFlow classes: their forward passes work on every transformers 4, their generation on none.
 
-`test_classification` and `test_batches` hold their classifier to the snapshots of torch.
+`test_classification` and `test_batches` compare their classifier with torch's snapshots.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text to ids and back, by Moses' rules (sacremoses) and a word-level vocabulary."""
+"""Text to ids and back, with Moses' rules (sacremoses) and a vocabulary of words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_encoding_holds_input_ids_only(transfo_xl: HFModel) -> None:
     assert list(transfo_xl.tokenizer(NAME)) == ["input_ids"]
 
 
-def test_name_has_one_id_a_word(transfo_xl: HFModel) -> None:
+def test_a_name_has_one_id_per_word(transfo_xl: HFModel) -> None:
     ids = transfo_xl.tokenizer.encode(NAME)
 
     assert ids == [16, 42, 13, 79]

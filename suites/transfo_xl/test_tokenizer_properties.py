@@ -1,4 +1,4 @@
-"""Transformer-XL's word tokenizer as properties: ours, and upstream's where there is one."""
+"""Properties of Transformer-XL's word tokenizers: ours, and upstream's if it exists."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ sides = st.sampled_from(("left", "right"))
 
 @pytest.fixture(scope="module", params=["ours", "upstream's"])
 def load(request: pytest.FixtureRequest, hf_model: HFModel) -> Callable[..., Any]:
-    """Load a tokenizer: the bundled one, or that of a folder."""
-    del hf_model  # transformers is imported by now, and with the engines of this run
+    """Load the bundled tokenizer, or that of a folder."""
+    del hf_model  # transformers is already imported, with the engines of this run
     import transformers
 
     from pytest_hfmodels import transfo_xl
@@ -91,7 +91,7 @@ def test_a_known_word_is_one_id_and_comes_back(tokenizer: Any, words: list[str])
 
 @examples(40)
 @given(before=known_words, after=known_words, unknown=st.text("xyzjq", min_size=6))
-def test_a_word_that_is_not_known_is_the_unknown_one(
+def test_a_word_outside_the_vocabulary_is_unk(
     tokenizer: Any, before: list[str], after: list[str], unknown: str
 ) -> None:
     ids = tokenizer.encode(" ".join([*before, unknown, *after]))
@@ -112,7 +112,7 @@ def test_the_end_of_text_is_one_token_and_can_be_skipped(tokenizer: Any, before:
 
 @examples(40)
 @given(text=st.one_of(separated_texts(words=WORDS), any_text))
-def test_decoding_cleans_up_spaces_where_asked_and_by_default(tokenizer: Any, text: str) -> None:
+def test_decoding_cleans_up_spaces_on_request_and_by_default(tokenizer: Any, text: str) -> None:
     violation = check_clean_up(tokenizer, text)
     ids = tokenizer.encode(text)
 
@@ -127,7 +127,7 @@ def test_decoding_cleans_up_spaces_where_asked_and_by_default(tokenizer: Any, te
     truncation_side=sides,
     max_length=st.one_of(st.none(), st.integers(1, 6)),
 )
-def test_a_batch_is_its_texts_one_by_one(
+def test_a_batch_equals_its_texts_one_by_one(
     padding: Any, texts: list[str], padding_side: Side, truncation_side: Side, max_length: int | None
 ) -> None:
     padding.padding_side, padding.truncation_side = padding_side, truncation_side
@@ -139,7 +139,7 @@ def test_a_batch_is_its_texts_one_by_one(
 
 @pytest.fixture(scope="module")
 def changed(load: Callable[..., Any]) -> Any:
-    """A tokenizer that was given a padding token and a word."""
+    """A tokenizer with an added padding token and an added word."""
     known = load(padding_side="left", truncation_side="left", model_max_length=77)
     known.pad_token = EOS
     known.add_tokens(["Zyxwvut"])
@@ -153,7 +153,7 @@ def reloaded(load: Callable[..., Any], changed: Any, tmp_path_factory: pytest.Te
     with quiet():
         changed.save_pretrained(str(folder))
         if any(file.suffix in (".bin", ".pkl") for file in folder.iterdir()):
-            pytest.skip("upstream's tokenizer saves a pickle, and none is read here: --hfmodels-transfo-xl runs ours")
+            pytest.skip("upstream's tokenizer saves a pickle, which is not read: --hfmodels-transfo-xl runs ours")
         return load(folder)
 
 
@@ -174,8 +174,8 @@ def test_a_saved_tokenizer_keeps_its_settings(changed: Any, reloaded: Any, name:
 
 @examples(60)
 @given(text=any_text)
-def test_every_tokenizer_is_the_one_that_the_model_is_loaded_with(hf_model: HFModel, tokenizer: Any, text: str) -> None:
-    """Which of the two that is depends on the release."""
+def test_every_tokenizer_is_the_one_of_the_loaded_model(hf_model: HFModel, tokenizer: Any, text: str) -> None:
+    """The release decides which of the two it is."""
     violation = check_same(hf_model.tokenizer, tokenizer, text)
 
     assert violation is None, str(violation)

@@ -1,4 +1,4 @@
-"""Upstream's own class: snapshots/upstream.toml says since when it breaks, and since when it is gone."""
+"""Upstream's class: snapshots/upstream.toml says from which release on it breaks, and which release removed it."""
 
 from __future__ import annotations
 

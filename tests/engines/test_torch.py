@@ -41,11 +41,7 @@ def _threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_threads")
 @pytest.mark.parametrize("wanted", [{}, {"num_beams": 4, "num_return_sequences": 4}], ids=["greedy", "beam"])
-def test_any_number_of_threads_gives_the_same_ids(
-    models: ModelCache, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any]
-) -> None:
-    # Small models are kept on one thread, and this one is to be shared out.
-    monkeypatch.setattr("pytest_hfmodels.engines.torch._SMALL", 0, raising=False)
+def test_any_number_of_threads_gives_the_same_ids(models: ModelCache, wanted: dict[str, Any]) -> None:
     bot = models.load("./model")
     records = []
 

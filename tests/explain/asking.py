@@ -19,7 +19,7 @@ from pytest_hfmodels.snapshots.format import dump, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_hfmodels import HFModel
+    from pytest_hfmodels import HFModel, ModelCache
     from pytest_hfmodels.explain import Explanation
     from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, Record
 
@@ -53,6 +53,28 @@ def after(
     with pytest.MonkeyPatch.context() as patch:
         change(model, patch)
         return ask(recorded, call(model, **about), tolerance=tolerance)
+
+
+def across(
+    models: ModelCache,
+    then: dict[str, Any],
+    now: dict[str, Any],
+    call: Callable[..., Any] = generate,
+    *,
+    tolerance: float = 1e-4,
+    release: str | None = None,
+    **about: Any,
+) -> Explanation:
+    """Return why a model loaded with `now` gives another record than with `then`, perhaps by another release."""
+    task = CLASSIFIER if call is classify else {}
+    before, here = (call(models.load("./model", **{**task, **options}), **about) for options in (then, now))
+    return ask(stored(before, **({} if release is None else {"transformers": release})), here, tolerance=tolerance)
+
+
+def shifted(record: GenerationRecord, by: float, **changes: Any) -> Any:
+    """Return a record whose log-probabilities are larger, as its snapshot keeps it, with changes of provenance."""
+    steps = tuple(replace(step, log_probability=step.log_probability + by) for step in record.steps)
+    return stored(replace(record, steps=steps, provenance=replace(record.provenance, **changes)))
 
 
 def stored(record: Any, **versions: str) -> Any:

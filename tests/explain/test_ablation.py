@@ -52,7 +52,7 @@ def probed(before: float, *loads: Any, recorded: Any = None, observed: Any = Non
 def test_an_ablation_counts_if_it_leaves_little_of_the_movement(before: float, after: float, returns: bool) -> None:
     probe = probed(before, object(), after=after)
 
-    assert probe.returns_with("this instead of that", dtype="float64") is returns
+    assert probe.attempt("this instead of that", object).returns is returns
     assert [(one.what, one.returns) for one in probe.ablations] == [("this instead of that", returns)]
 
 

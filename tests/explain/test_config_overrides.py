@@ -13,63 +13,41 @@ from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
-from .asking import CLASSIFIER, ask, blocks_shifted, classify, generate, needs_sdpa, stored
+from .asking import across, ask, blocks_shifted, classify, generate, needs_sdpa, stored
 
 if TYPE_CHECKING:
     from pytest_hfmodels import ModelCache
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("call", "before", "now", "said"),
     [
-        ({}, {"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
-        ({"layer_norm_epsilon": 0.5}, {}, "layer_norm_epsilon: 0.5 -> (not set)"),
-        ({"layer_norm_epsilon": 0.5}, {"layer_norm_epsilon": 0.7}, "layer_norm_epsilon: 0.5 -> 0.7"),
+        (generate, {}, {"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
+        (generate, {"layer_norm_epsilon": 0.5}, {}, "layer_norm_epsilon: 0.5 -> (not set)"),
+        (generate, {"layer_norm_epsilon": 0.5}, {"layer_norm_epsilon": 0.7}, "layer_norm_epsilon: 0.5 -> 0.7"),
         (
+            generate,
             {},
             {"layer_norm_epsilon": 0.5, "activation_function": "relu"},
             'activation_function: (not set) -> "relu", layer_norm_epsilon: (not set) -> 0.5',
         ),
+        (generate, {}, {"layer_norm_epsilon": 0.5, "dtype": "bfloat16"}, "layer_norm_epsilon: (not set) -> 0.5"),
+        pytest.param(
+            *(generate, {}, {"layer_norm_epsilon": 0.5, "attention": "sdpa"}, "layer_norm_epsilon: (not set) -> 0.5"),
+            marks=needs_sdpa,
+        ),
+        (classify, {}, {"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
+        (classify, {}, {"id2label": {0: "x", 1: "y", 2: "z"}}, "id2label: (not set) -> "),
+        (classify, {}, {"pad_token_id": 1}, "pad_token_id: 0 -> 1"),
     ],
 )
-def test_a_field_that_the_test_sets(models: ModelCache, before: Any, now: Any, told: str) -> None:
-    recorded = stored(generate(models.load("./model", **before)), transformers="4.49.0")
-
-    found = ask(recorded, generate(models.load("./model", **now)))
+def test_a_field_that_the_test_sets(models: ModelCache, call: Any, before: Any, now: Any, said: str) -> None:
+    found = across(models, before, now, call, release="4.49.0")
 
     assert (found.cause, found.suggests) == ("test", ())
-    assert found.sentence == (
-        f"the test sets other configuration fields at load: {told}; loading with the recorded overrides reproduces "
-        "the recorded numbers"
-    )
-
-
-@pytest.mark.parametrize("options", [{"dtype": "bfloat16"}, pytest.param({"attention": "sdpa"}, marks=needs_sdpa)])
-def test_a_field_beside_another_dtype_or_attention(models: ModelCache, options: dict[str, Any]) -> None:
-    recorded = stored(generate(models.load("./model")))
-
-    found = ask(recorded, generate(models.load("./model", layer_norm_epsilon=0.5, **options)))
-
-    assert found.cause == "test"
-    assert "layer_norm_epsilon: (not set) -> 0.5" in found.sentence
-
-
-@pytest.mark.parametrize(
-    ("now", "said"),
-    [
-        ({"layer_norm_epsilon": 0.5}, "layer_norm_epsilon: (not set) -> 0.5"),
-        ({"id2label": {0: "x", 1: "y", 2: "z"}}, "id2label: (not set) -> "),
-        ({"pad_token_id": 1}, "pad_token_id: 0 -> 1"),
-    ],
-    ids=["numbers", "labels", "settings"],
-)
-def test_a_field_of_a_classifier(models: ModelCache, now: dict[str, Any], said: str) -> None:
-    recorded = stored(classify(models.load("./model", **CLASSIFIER)), transformers="4.49.0")
-
-    found = ask(recorded, classify(models.load("./model", **{**CLASSIFIER, **now})))
-
-    assert (found.cause, found.suggests) == ("test", ())
-    assert found.sentence.startswith(f"the test sets other configuration fields at load: {said}")
+    assert f"at load: {said}" in found.sentence
+    if call is generate:
+        assert found.ablations[-1].returns
 
 
 def test_a_file_of_an_earlier_version_keeps_no_fields(models: ModelCache) -> None:

@@ -18,7 +18,7 @@ from packaging.version import Version
 from pytest_hfmodels import ModelCache
 from pytest_hfmodels.engines.loaded_model import LoadedModel
 from pytest_hfmodels.explain import CAUSES, explain
-from pytest_hfmodels.explain.budget import OutOfPassesError, Passes
+from pytest_hfmodels.explain.case import OutOfPassesError, Passes
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import generation, moved

@@ -15,14 +15,12 @@ from pytest_hfmodels.kinds import Block
 from pytest_hfmodels.kinds.evidence import fingerprint
 
 from ..surroundings import needs_both_engines
-from .asking import all_said, ask, blocks_shifted, classify, generate, searches, stored
+from .asking import BEAMS, ask, blocks_shifted, classify, generate, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hfmodels import HFModel, ModelCache
-
-SIZES = [1e-3, 10.0]
 
 
 @contextmanager
@@ -51,26 +49,8 @@ def norm_at_fault(model: HFModel, made: Callable[[Any, Any, Any], Any]) -> Itera
         yield
 
 
-@pytest.mark.parametrize("amount", SIZES)
-@searches
-def test_a_fault_in_the_final_norm_is_not_the_last_block_s(
-    model: HFModel, amount: float, settings: dict[str, Any]
-) -> None:
-    recorded = stored(generate(model, **settings))
-
-    with norm_at_fault(model, lambda *seen: seen[-1] * (1 + amount)):
-        found = ask(recorded, generate(model, **settings), tolerance=1e-6)
-
-    assert (found.cause, found.block) == ("forward", "final norm")
-    assert found.sentence == "the forward pass differs, starting at the final norm"
-    assert "a layer norm of what the block gives now is as recorded" in all_said(found)
-
-
-def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
-    norm = SimpleNamespace(eps=1e-2)
-
-    for config, expected in (({"layer_norm_epsilon": 1e-5}, 1e-5), ({"layer_norm_eps": 1e-6}, 1e-6), ({}, 1e-2)):
-        assert _epsilon(SimpleNamespace(config=SimpleNamespace(**config)), norm) == expected
+def scaled(factor: float) -> Callable[[Any, Any, Any], Any]:
+    return lambda _norm, _states, output: output * factor
 
 
 def coarse(norm: Any, states: Any, _: Any) -> Any:
@@ -79,53 +59,36 @@ def coarse(norm: Any, states: Any, _: Any) -> Any:
     return torch.nn.functional.layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps * 1e3)
 
 
-@pytest.mark.parametrize("made", [coarse, lambda *seen: seen[1]], ids=["another epsilon", "left out"])
-def test_a_final_norm_that_is_another(model: HFModel, made: Any) -> None:
-    recorded = stored(generate(model))
+@pytest.mark.parametrize("call", [generate, lambda model: generate(model, **BEAMS), classify])
+@pytest.mark.parametrize(
+    ("block", "norm", "named"),
+    [
+        (0.0, scaled(1.001), "final norm"),
+        (0.0, scaled(11.0), "final norm"),
+        (0.0, coarse, "final norm"),
+        (0.0, lambda *seen: seen[1], "final norm"),  # it is left out
+        (1e-3, scaled(1.0), "block 2"),
+        (10.0, scaled(1.0), "block 2"),
+        (10.0, scaled(1.5), "block 2 or final norm"),
+    ],
+)
+def test_the_last_block_and_the_norm_behind_it_are_separated(
+    model: HFModel, classifier: HFModel, call: Any, block: float, norm: Any, named: str
+) -> None:
+    asked = classifier if call is classify else model
+    recorded = stored(call(asked))
 
-    with norm_at_fault(model, made):
-        found = ask(recorded, generate(model), tolerance=1e-6)
+    with blocks_shifted(asked.model, 1, block), norm_at_fault(asked, norm):
+        found = ask(recorded, call(asked), tolerance=1e-6)
 
-    assert (found.cause, found.block) == ("forward", "final norm")
-
-
-@pytest.mark.parametrize("amount", SIZES)
-def test_a_fault_in_the_last_block_is_not_the_norm_s(model: HFModel, amount: float) -> None:
-    recorded = stored(generate(model))
-
-    with blocks_shifted(model.model, 1, amount):
-        found = ask(recorded, generate(model), tolerance=1e-6)
-
-    assert (found.cause, found.block) == ("forward", "block 2")
-    assert "a layer norm of what the block gives now is what the norm gives" in all_said(found)
-
-
-def test_faults_in_both_are_not_told_apart(model: HFModel) -> None:
-    recorded = stored(generate(model))
-
-    with (
-        blocks_shifted(model.model, 1, 10.0),
-        norm_at_fault(model, lambda *seen: seen[-1] * 1.5),
-    ):
-        found = ask(recorded, generate(model))
-
-    assert (found.cause, found.block) == ("forward", "block 2 or final norm")
-    assert found.sentence == "the forward pass differs, starting at block 2 or the final norm"
-    assert "neither as recorded nor what the norm gives" in all_said(found)
+    assert (found.cause, found.block) == ("forward", named)
 
 
-def test_a_classifier_s_final_norm_and_its_last_block(classifier: HFModel) -> None:
-    recorded = stored(classify(classifier))
+def test_epsilon_is_the_configuration_s_and_else_the_module_s() -> None:
+    norm = SimpleNamespace(eps=1e-2)
 
-    with norm_at_fault(classifier, lambda *seen: seen[-1] * 1.1):
-        norm = ask(recorded, classify(classifier))
-    with blocks_shifted(classifier.model, 1, 1.0):
-        block = ask(recorded, classify(classifier))
-
-    assert [(found.cause, found.block) for found in (norm, block)] == [
-        ("forward", "final norm"),
-        ("forward", "block 2"),
-    ]
+    for config, expected in (({"layer_norm_epsilon": 1e-5}, 1e-5), ({"layer_norm_eps": 1e-6}, 1e-6), ({}, 1e-2)):
+        assert _epsilon(SimpleNamespace(config=SimpleNamespace(**config)), norm) == expected
 
 
 def test_capturing_leaves_no_hook(model: HFModel, models: ModelCache) -> None:

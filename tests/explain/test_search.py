@@ -208,7 +208,7 @@ def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(model: HFMode
 
     def change(model: HFModel, patch: pytest.MonkeyPatch) -> None:
         worse_beams(model, patch)
-        patch.setattr("pytest_hfmodels.explain.budget.captured_scores", deaf)
+        patch.setattr("pytest_hfmodels.explain.case.captured_scores", deaf)
 
     found = after(change, model, **BEAMS)
 

@@ -75,7 +75,7 @@ ROWS = classification().inputs
             classification(inputs=(replace(ROWS[0], logits=(*ROWS[0].logits, 0.0)), ROWS[1])),
             "changed",
             "forward",
-            "the classifier gives another number of logits than recorded",
+            "another number of logits than recorded",
         ),
     ],
     ids=["prompt", "text", "files", "token", "config", "near-tie", "weights", "no model", "kind", "logits"],

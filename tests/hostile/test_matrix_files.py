@@ -11,28 +11,18 @@ from hypothesis import strategies as st
 
 from pytest_hfmodels.reports import grid_markdown, grid_terminal
 from pytest_hfmodels.reports.grid_html import grid_section
-from pytest_hfmodels.versions.environments import ChangedPackage
-from pytest_hfmodels.versions.last_grid import last_grid
-from pytest_hfmodels.versions.results import Cell, RowResult, State
+from pytest_hfmodels.results.model import encode
+from pytest_hfmodels.versions.last_grid import LAST_GRID, last_grid
+from pytest_hfmodels.versions.results import State
 
-from ..versions.test_last_grid import keep
+from ..versions.test_last_grid import WHOLE
 from .classes import as_parameters
 from .sandbox import check_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHOLE: dict[str, Any] = RowResult(
-    "transformers==5.0.0",
-    {"a": "1"},
-    (ChangedPackage("b", "1", None), ChangedPackage("c", "1", "2")),
-    {"test_it.py::test[a]": Cell(State.CHANGED, "r", "k", 1.0, "d"), "test_it.py::test_b": Cell(State.SAME)},
-    "problem",
-    "note",
-    1.0,
-    0,
-    "log",
-).to_data()
+GRID: Any = json.loads(encode(WHOLE))
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=12) | st.sampled_from(
     ("", "::", "[", "a::b", "\x1b[2J", "\u202e", "a==b", "a==1", "==", "</td><script>", "|", "\ud800", "../..")
 )
@@ -45,7 +35,7 @@ VALUES = st.recursive(
 
 @st.composite
 def changed(draw: st.DrawFn) -> Any:
-    """A row in which one value or one key was replaced."""
+    """A grid in which one value or one key was replaced."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict) and value and draw(st.integers(0, 4)):
@@ -57,18 +47,18 @@ def changed(draw: st.DrawFn) -> Any:
             return [*value[:place], walk(value[place]), *value[place + 1 :]]
         return draw(TEXTS) if isinstance(value, str) and draw(st.booleans()) else draw(VALUES)
 
-    return walk(WHOLE)
+    return walk(GRID)
 
 
-def matrices(folder: Path) -> None:
-    """Show every changed row in every view of a grid."""
+def matrices(root: Path) -> None:
+    """Show every changed grid in every view."""
+    (root / LAST_GRID).parent.mkdir(parents=True)
 
-    @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(changed(), min_size=1, max_size=3))
-    def check(rows: list[Any]) -> None:
-        for number, row in enumerate(rows):
-            (folder / "results" / f"{9 - number}.json").write_text(json.dumps(row))
-        found = last_grid(folder.parents[3], print)
+    @settings(max_examples=200, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(changed())
+    def check(grid: Any) -> None:
+        (root / LAST_GRID).write_text(json.dumps(grid))
+        found = last_grid(root, print)
         if found is not None:
             grid_section(found[0], "title")
             grid_markdown.render(found[0])
@@ -80,6 +70,5 @@ def matrices(folder: Path) -> None:
 @pytest.mark.parametrize("part", as_parameters({"matrix": "row"}))
 def test_a_matrix_file_is_shown_or_left_out(part: str, tmp_path: Path) -> None:
     del part
-    folder = keep(tmp_path, "a", "current", "transformers==4.0", "x")
 
-    check_outcomes({"any change": lambda: matrices(folder)}, tmp_path / "canary", seconds=40)
+    check_outcomes({"any change": lambda: matrices(tmp_path)}, tmp_path / "canary", seconds=40)

@@ -71,6 +71,15 @@ PLACES = (
     "test_it.py",
     "snapshots/variants/x/../../../conftest.py",
     "snapshots/.git/config",
+    "snapshots/test_it/conftest.py",
+    "snapshots/Upstream.toml",
+    "snapshots/.hidden.toml",
+    "snapshots/test_it/x.TOML",
+    "snapshots/link.toml",
+    "snapshots/",
+    "",
+    "/dev/null",
+    "snapshots/test_it/test_reply.toml/x.toml",
 )
 
 
@@ -96,6 +105,7 @@ def classes() -> dict[str, dict[str, Any]]:
                 "",
                 "import os",
                 "a = 1",
+                "[provenance]\n",
                 "format = 1",
                 'format = 1\nkind = "generation"',
                 "[" * 50_000,
@@ -141,6 +151,7 @@ def test_commands_on_a_pending_file_work_refuse_or_warn(
     record(bare_project)
     bare_project.write("kept", "inside/inside.toml")
     (bare_project.path / "snapshots" / "link").symlink_to("../inside")
+    (bare_project.path / "snapshots" / "link.toml").symlink_to("../conftest.py")
     change(bare_project)
     root = bare_project.path
     (file,) = (

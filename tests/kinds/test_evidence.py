@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
-from pytest_hfmodels.kinds.generation.record import cutoff_margins
+from pytest_hfmodels.kinds.generation.observe import cutoff_margins
 
 RANDOM = np.random.Generator(np.random.PCG64(1))
 

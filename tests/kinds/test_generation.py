@@ -7,7 +7,7 @@ import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
 from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.kinds.generation.record import _generated
+from pytest_hfmodels.kinds.generation.observe import _generated
 
 from ..surroundings import needs_both_engines
 

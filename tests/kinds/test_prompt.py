@@ -31,16 +31,21 @@ def classifier(models: ModelCache) -> HFModel:
         ("a\ud800b", r"The prompt holds a lone surrogate, '\ud800'", "errors='replace'"),
         ([72, -1], "Token id -1 is outside of the model's vocabulary.", "0 to 256"),
         ([72, 257], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
-        (["Hi", "Ho"], "A prompt is one text or a sequence of token ids, not a list of texts ('Hi').", "one by one"),
-        ([[72, 105]], f"{KIND}, not a sequence of sequences.", "One prompt a record"),
-        (np.array([[72, 105]]), f"{KIND}, not a sequence of sequences.", "One prompt a record"),
-        (b"Hi", f"{KIND}, not a bytes.", "One prompt a record"),
-        ([72.0], f"{KIND}, and 72.0 is a float.", "One prompt a record"),
-        ([True], f"{KIND}, and True is a bool.", "One prompt a record"),
-        ([None], f"{KIND}, and None is None.", "One prompt a record"),
-        ({72}, f"{KIND}, not a set.", "One prompt a record"),
-        (72, f"{KIND}, not an int.", "One prompt a record"),
-        (None, f"{KIND}, not None.", "One prompt a record"),
+        (["Hi", 72], f"{KIND}, and 'Hi' is a str.", "a batch as in"),
+        (["Hi", [72, 257]], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
+        (["Hi", ""], "The prompt '' has no tokens.", "bos token"),
+        (
+            {"attention_mask": [1]},
+            "A prompt that a tokenizer made has input_ids, and this dict has none.",
+            "tokenizer(",
+        ),
+        (b"Hi", f"{KIND}, not a bytes.", "Write it as in"),
+        ([72.0], f"{KIND}, and 72.0 is a float.", "Write it as in"),
+        ([True], f"{KIND}, and True is a bool.", "Write it as in"),
+        ([None], f"{KIND}, and None is None.", "Write it as in"),
+        ({72}, f"{KIND}, not a set.", "Write it as in"),
+        (72, f"{KIND}, not an int.", "Write it as in"),
+        (None, f"{KIND}, not None.", "Write it as in"),
     ],
 )
 def test_what_is_no_prompt_is_said(bot: HFModel, prompt: Any, said: str, hint: str) -> None:
@@ -51,15 +56,12 @@ def test_what_is_no_prompt_is_said(bot: HFModel, prompt: Any, said: str, hint: s
     assert hint in raised.value.hint
 
 
-def test_a_tokenizer_s_output_is_no_prompt(bot: HFModel) -> None:
-    with pytest.raises(EngineError, match=f"{KIND}, not a BatchEncoding"):
-        bot.generate(bot.tokenizer("Hi"))
-
-
 def test_ids_come_as_any_sequence_of_integers(bot: HFModel) -> None:
     wanted = bot.generate([72, 105], max_new_tokens=1)
 
-    for prompt in ((72, 105), np.array([72, 105]), [np.int64(72), 105]):
+    padded = {"input_ids": np.array([[256, 72, 105]]), "attention_mask": np.array([[0, 1, 1]])}
+    encoded = (bot.tokenizer("Hi"), bot.tokenizer("Hi", return_tensors="np"), padded)
+    for prompt in ((72, 105), np.array([72, 105]), np.array([[72, 105]]), [np.int64(72), 105], *encoded):
         assert bot.generate(prompt, max_new_tokens=1) == wanted  # type: ignore[arg-type]
 
 

@@ -1,1 +1,1 @@
-"""Faults that could slip into a release of transformers, and which tests see them. README.md has the tables."""
+"""Faults that could slip into a release of transformers, and the tests that catch them; see README.md."""

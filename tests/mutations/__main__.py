@@ -18,7 +18,7 @@ KILLERS = Path(__file__).with_name("killers.json")
 
 
 def main(given: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the command; return the exit code."""
     end = given.index("--") if "--" in given else len(given)
     parser = _parser()
     options, arguments = parser.parse_args(given[:end]), list(given[end + 1 :]) or ["suites"]
@@ -41,7 +41,7 @@ def main(given: Sequence[str]) -> int:
 
 
 def _table(chosen: Sequence[Fault], arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Run the faults, print what they find, write what was asked for; return 1 if tests fail without a fault."""
+    """Run the faults, print the results, write the requested files; return 1 if tests fail without a fault."""
     results = []
     arguments = arguments if options.every else [*arguments, "-x"]
     known = {} if options.every else report.killers(options.killers)
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="every fault, one after the other")
     parser.add_argument("--list", action="store_true", help="print the faults")
     parser.add_argument("--part", help="with --all: only faults of this part of the library")
-    parser.add_argument("--every", action="store_true", help="run all tests, also after one has seen the fault")
+    parser.add_argument("--every", action="store_true", help="run all tests, also after one has caught the fault")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which a run is broken off")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument("--killers", type=Path, metavar="FILE", default=KILLERS, help="tests that run first, by fault")

@@ -1,4 +1,4 @@
-"""What a fault is, and the list of all."""
+"""The class of a fault, and the list of all faults."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Fault:
     """Something that could slip into a release.
 
     Args:
-        name: unique, in words with hyphens.
-        says: what the library does with it, in a sentence.
-        reference: "owner/repository#number" of a real issue or pull request that the idea comes from.
+        name: unique words joined by hyphens.
+        says: a sentence on what the library then does.
+        reference: "owner/repository#number" of the issue or pull request behind the idea.
         shown_by: a direct call of the library whose result the fault changes.
         patch: returns a context manager that applies it.
-        releases: of transformers that it fits, as PEP 440 says them; by default those whose source it was read from.
-        engine: where it shows.
-        later: whether it was written after the properties, without looking at them.
+        releases: of transformers that it fits, a PEP 440 range.
+        engine: the engine that it changes.
+        later: whether it was written after the properties, without looking at the tests.
     """
 
     name: str
@@ -72,5 +72,5 @@ def named(name: str) -> Fault:
     """
     known = faults()
     if name not in known:
-        raise UnknownFault(f"There is no fault {name!r}.", hint="List them: python -m tests.mutations --list")
+        raise UnknownFault(f"There is no fault {name!r}.", hint="List the faults: python -m tests.mutations --list")
     return known[name]

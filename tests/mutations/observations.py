@@ -1,7 +1,7 @@
-"""Direct calls of the library on small models, each a few milliseconds: what a fault must change to be one.
+"""Direct calls of the library on small models, a few milliseconds each. A fault must change one of their results.
 
-For `faults`. The weights are fixed numbers that give flat distributions, so that beams end, cross and come close.
-Nothing heavy is imported before a call.
+The weights are fixed numbers with flat distributions, so beams end, cross and come close. Nothing heavy is imported
+before a call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 quiet = partial(warnings.catch_warnings, action="ignore")  # small models make upstream warn a lot
 PAD, EOS, WORDS = 0, 1, 12
-SEEDS = (1, 2, 4, 5)  # models whose searches go different ways, and some of whose beams end
+SEEDS = (1, 2, 4, 5)  # models whose searches differ, some with beams that end
 PROMPTS = ((7, 3, 9, 3), (PAD, 5, 4, 5), (PAD, PAD, 8, 2))
 RIGHT_PADDED = ((7, 3, 9, 3), (5, 4, 5, PAD), (8, 2, PAD, PAD))
 
@@ -40,7 +40,7 @@ def gpt2_settings(**changes: Any) -> dict[str, Any]:
         "bos_token_id": EOS,
         "eos_token_id": EOS,
         "pad_token_id": PAD,
-        "tie_word_embeddings": False,  # tied, the last word is the likeliest next one
+        "tie_word_embeddings": False,  # if tied, the last word is the most likely next one
         **changes,
     }
 
@@ -54,12 +54,12 @@ def gpt2(head: str = "GPT2LMHeadModel", *, attention: str = "eager", seed: int =
 
 
 def greedy(model: dict[str, Any] | None = None, **settings: Any) -> object:
-    """Return what greedy search gives: ids, scores and raw logits. A setting that is OMITTED is left to the release."""
+    """Return the ids, scores and raw logits of greedy search. The release decides a setting that is OMITTED."""
     return [_generated(gpt2(seed=seed, **(model or {})), settings) for seed in SEEDS]
 
 
 def beams(*, own_config: bool = False, **settings: Any) -> object:
-    """Return what beam search gives; with `own_config`, of a model with a generation config, as a published one has."""
+    """Return the result of beam search; with `own_config`, of a model with a generation config."""
     import transformers
 
     found = []
@@ -93,7 +93,7 @@ OMITTED = object()
 
 
 def logits(*, cached: int = 0, padded: bool = False, calls: dict[str, Any] | None = None, **changes: Any) -> object:
-    """Return GPT-2's logits, of a text that is read in two pieces where `cached` is not 0."""
+    """Return GPT-2's logits for a text, read in two pieces if `cached` is not 0."""
     import torch
 
     model = gpt2(**changes)
@@ -117,7 +117,7 @@ def loss(labels: tuple[tuple[int, ...], ...] = PROMPTS, **given: Any) -> object:
 def classified(
     prompts: tuple[tuple[int, ...], ...] = RIGHT_PADDED, labels: Any = None, dtype: str | None = None, **changes: Any
 ) -> object:
-    """Return logits and loss of GPT-2's classifier, and the problem type that it settled on; or its error."""
+    """Return logits, loss and inferred problem type of GPT-2's classifier, or its error."""
     import torch
 
     model = gpt2("GPT2ForSequenceClassification", **{"num_labels": 3, **changes})
@@ -133,7 +133,7 @@ def classified(
 def transfo_xl(
     head: str = "TransfoXLLMHeadModel", *, texts: int = 1, labels: Any = None, generate: Any = None, **changes: Any
 ) -> object:
-    """Return what our Transformer-XL gives: scores of a text that is read in `texts` pieces, a loss or a generation."""
+    """Return our Transformer-XL's scores for a text read in `texts` pieces, a loss or a generation."""
     import torch
 
     from pytest_hfmodels import transfo_xl as ours
@@ -183,7 +183,7 @@ def tokenizer(**settings: Any) -> Any:
 
 
 def bare_tokenizer() -> Any:
-    """Return a tokenizer whose files leave all that has a default to the release."""
+    """Return a tokenizer whose files set nothing that has a default."""
     import transformers
 
     from tests.tiny_gpt2 import write_checkpoint
@@ -193,7 +193,7 @@ def bare_tokenizer() -> Any:
 
 
 def saved_tokenizer() -> object:
-    """Return what a tokenizer knows after it was given a pad token, saved and loaded."""
+    """Return the state of a tokenizer after adding a pad token, saving and loading."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         before = tokenizer()
         before.pad_token = "!"
@@ -205,7 +205,7 @@ def saved_tokenizer() -> object:
 
 
 def loaded(**how: Any) -> object:
-    """Return what loading gives: dtype, mode and logits of a language model that was saved before."""
+    """Return dtype, mode and logits of a language model after saving and loading."""
     import torch
     import transformers
 
@@ -222,7 +222,7 @@ def loaded(**how: Any) -> object:
 
 
 def loaded_attention() -> str:
-    """Return the attention that the bundled checkpoint is loaded with where nobody asks for one."""
+    """Return the default attention of the bundled checkpoint."""
     import transformers
 
     found: str = transformers.AutoModelForCausalLM.from_pretrained(str(_bundled())).config._attn_implementation
@@ -230,7 +230,7 @@ def loaded_attention() -> str:
 
 
 def defaults() -> object:
-    """Return the generation settings that are nobody's choice."""
+    """Return the default generation settings."""
     import transformers
 
     return transformers.GenerationConfig().to_dict()
@@ -245,7 +245,7 @@ def tf_gpt2(head: str = "TFGPT2LMHeadModel", **changes: Any) -> Any:
 
 
 def tf_generated(**settings: Any) -> object:
-    """Return what TensorFlow's search gives for three prompts: ids and scores."""
+    """Return ids and scores of TensorFlow's search for three prompts."""
     import tensorflow as tf
 
     ids = np.array(PROMPTS, np.int32)
@@ -268,7 +268,7 @@ def tf_loss(labels: tuple[tuple[int, ...], ...]) -> object:
 
 
 def tf_logits(*, cached: int) -> object:
-    """Return TensorFlow's logits of a text that is read in two pieces."""
+    """Return TensorFlow's logits for a text read in two pieces."""
     import tensorflow as tf
 
     model, ids = tf_gpt2(), tf.constant(PROMPTS)
@@ -286,7 +286,7 @@ def tf_classified(prompts: tuple[tuple[int, ...], ...], labels: Any = None) -> o
 
 
 def tf_transfo_xl(head: str = "TFTransfoXLLMHeadModel", *, texts: int = 1, **changes: Any) -> object:
-    """Return what upstream's Transformer-XL in TensorFlow gives for a text that is read in `texts` pieces."""
+    """Return the result of upstream's Transformer-XL in TensorFlow for a text read in `texts` pieces."""
     import tensorflow as tf
     import transformers
 
@@ -302,7 +302,7 @@ def tf_transfo_xl(head: str = "TFTransfoXLLMHeadModel", *, texts: int = 1, **cha
 
 
 def plain(value: Any) -> object:
-    """Return tensors as lists, so that two results can be held against each other."""
+    """Return tensors as lists, so that two results can be compared."""
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list | tuple):
@@ -311,7 +311,7 @@ def plain(value: Any) -> object:
 
 
 def differ(one: object, other: object) -> bool:
-    """Return whether two results are not the same; numbers may move in their sixth digit."""
+    """Return whether two results differ; numbers may differ in their sixth digit."""
     if isinstance(one, float) and isinstance(other, float):
         return not np.isclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
     if isinstance(one, list) and isinstance(other, list):
@@ -326,7 +326,7 @@ def _bundled() -> Path:
 
 
 def _numbers(seed: int) -> Callable[[tuple[int, ...]], NDArray[np.float32]]:
-    """Return a source of arrays, the same on every release and machine."""
+    """Return a random generator that gives the same arrays on every release and machine."""
     random = np.random.Generator(np.random.PCG64(seed))
     return lambda shape: np.asarray(random.standard_normal(shape), np.float32)
 
@@ -343,7 +343,7 @@ def _filled(model: Any, seed: int) -> Any:
 
 
 def _scaled(drawn: Any, name: str, *, norm: tuple[str, ...], embedding: tuple[str, ...]) -> Any:
-    """Return numbers that make a layer of this name matter, with no word that wins everywhere."""
+    """Return weights that give the named layer an effect, without a word that always wins."""
     if name.endswith(("bias", "beta:0", "bias:0")):
         return 0.1 * drawn
     if any(part in name for part in norm):

@@ -1,6 +1,6 @@
-"""Small patches of an imported library, in the running process only: no installed file is ever touched.
+"""Small patches of an imported library, in the running process only; no installed file changes.
 
-For `faults`. A patch is a context manager; leaving it puts back what was there.
+A patch is a context manager; leaving it restores the original.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class FaultDoesNotFit(HFModelsError):
-    """A fault written for another release: what it changes is not there."""
+    """The fault is for another release: the installed one lacks the code that it changes."""
 
 
 @contextmanager
 def edited(target: str, *changes: tuple[str, str]) -> Iterator[None]:
-    """Run a function with other source text, as if its file had been edited.
+    """Run a function with changed source, as if its file had been edited.
 
-    The function keeps its identity and gets new code, so that everyone who holds it, decorated or not, runs the edit.
+    The function object stays the same and gets new code, so all references to it, decorated or not, run the edit.
 
     Args:
         target: "module:Class.function" or "module:function".
-        *changes: (old, new): pieces of its source, each of which is there exactly once.
+        *changes: (old, new): pieces of its source; each `old` occurs exactly once.
 
     Raises:
-        FaultDoesNotFit: the installed release has no such function, or not that text in it.
+        FaultDoesNotFit: the installed release lacks the function or the text.
     """
     function = _function(target)
     original = function.__code__
@@ -54,7 +54,7 @@ def replaced(target: str, value: object) -> Iterator[None]:
         value: the new one.
 
     Raises:
-        FaultDoesNotFit: the installed release has no such attribute.
+        FaultDoesNotFit: the installed release lacks the attribute.
     """
     path, _, name = target.rpartition("." if "." in target.partition(":")[2] else ":")
     owner = _found(path, target)
@@ -66,7 +66,7 @@ def replaced(target: str, value: object) -> Iterator[None]:
 
 @contextmanager
 def together(*patches: AbstractContextManager[None]) -> Iterator[None]:
-    """Apply several patches that make one fault."""
+    """Apply several patches as one fault."""
     with ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
@@ -79,7 +79,7 @@ def _compiled(function: FunctionType, target: str, changes: tuple[tuple[str, str
         if source.count(old) != 1:
             raise _misfit(target, f"has {old!r} {source.count(old)} times in its source, expected once")
         source = source.replace(old, new)
-    if source[0].isspace():  # a method: `super()` without arguments wants a class around it
+    if source[0].isspace():  # a method: `super()` without arguments needs a class around it
         source = f"class {function.__qualname__.split('.')[-2]}:\n{source}"
     whole = compile(source, function.__code__.co_filename, "exec", dont_inherit=True)
     return next(code for code in _nested(whole) if code.co_name == function.__name__)

@@ -1,4 +1,4 @@
-"""What the runs found: lines for the terminal, a table for a page, and the test that is known to see each fault."""
+"""Results of the runs: lines for the terminal, a table for a page, and the test that catches each fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def line(result: Result) -> str:
-    """Return one result as it comes."""
+    """Return the line of one result."""
     if result.fault is None:
         name = f"no fault, {len(result.passed)} tests"
     else:
@@ -23,7 +23,7 @@ def line(result: Result) -> str:
 
 
 def totals(results: Sequence[Result]) -> list[str]:
-    """Return how many were caught, of those written before the properties and of those written later."""
+    """Return how many faults were caught, separately for those written before the properties and later."""
     said = []
     for title, later in (("faults", False), ("later faults", True)):
         verdicts = [result.verdict for result in results if result.fault is not None and result.fault.later == later]
@@ -50,13 +50,13 @@ def markdown(results: Sequence[Result]) -> Iterator[str]:
 
 
 def killers(file: Path) -> dict[str, str]:
-    """Return a test for each fault that has seen it."""
+    """Return the test that caught each fault."""
     found: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return found
 
 
 def update_killers(file: Path, results: Sequence[Result]) -> None:
-    """Write the tests that saw faults now; what is known of other faults stays."""
+    """Update the tests that caught faults in this run; entries of other faults stay."""
     seen = {result.fault.name: result.failed[0] for result in results if result.fault is not None and result.failed}
     known = killers(file) | seen
     file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")

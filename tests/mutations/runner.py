@@ -1,4 +1,4 @@
-"""Runs tests under each fault, one run after the other, in children of a process that has imported enough.
+"""Runs tests under each fault, one run after the other, in forks of a process with everything imported.
 
 Importing torch and transformers takes longer than the tests. A process that has imported them and done no tensor work
 can fork, and each child runs pytest at once.
@@ -35,14 +35,14 @@ FORK = multiprocessing.get_context("fork")
 OPTIONS = (
     *("-p", "no:cacheprovider"),
     *("-p", "no:xdist"),  # its workers would run without the fault
-    # The parent has imported what pytest would have rewritten: only our own messages lose by it.
+    # The parent has already imported modules that pytest would rewrite; only our own messages get shorter.
     *("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"),
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of tests found.
+    """The result of a run of tests.
 
     Args:
         fault: the fault that it ran under; None for a run without one.
@@ -50,9 +50,9 @@ class Result:
             `no baseline` if a test failed; so is a fault that was not run because of that. `broken off` if the run
             neither passed nor failed: it took too long or its process died.
         passed: the tests that passed.
-        failed: the tests that failed; only the first where the run stops there.
+        failed: the tests that failed; only the first if the run stops there.
         seconds: how long it took.
-        output: the end of what pytest printed.
+        output: the end of pytest's output.
     """
 
     fault: Fault | None
@@ -70,12 +70,12 @@ def run_all(
     killers: Mapping[str, str],
     limit: float = 1800,
 ) -> Iterator[Result]:
-    """Run tests under each fault: first the one that is known to see it, and all of them if that one does not.
+    """Run tests under each fault: first its known test, then all if that one does not catch it.
 
     Args:
         chosen: the faults.
         arguments: pytest's, for the selection.
-        killers: a test for each fault that has seen it. It counts only if the selection has it and it passes without
+        killers: the known test of each fault. It counts only if the selection has it and it passes without
             the fault.
         limit: seconds after which a run is broken off.
 
@@ -120,10 +120,10 @@ def _of_engine(
 
 
 def _prepare(engines: Collection[Engine]) -> None:
-    """Import what the tests would, and do no tensor work: after that a fork would hang."""
+    """Import the modules of the tests, without tensor work, because a fork would hang after it."""
     os.environ["OMP_NUM_THREADS"] = "1"  # small models run fastest on one thread
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("HFMODELS_PROFILE", "ci")  # properties draw the same examples at every run
+    os.environ.setdefault("HFMODELS_PROFILE", "ci")  # properties draw the same examples in every run
     from pytest_hfmodels.engines import engine, upstream
 
     with_tensorflow = "tensorflow" in engines
@@ -168,7 +168,7 @@ def _received(answer: Connection, limit: float) -> Answer:
 
 
 def _end(child: multiprocessing.process.BaseProcess) -> None:
-    """End a child, if it still runs, with all that it started."""
+    """End a child, if it still runs, and its own children."""
     assert child.pid is not None
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
@@ -179,8 +179,8 @@ def _end(child: multiprocessing.process.BaseProcess) -> None:
 def _be_pytest(
     session: _Session, engine: Engine, arguments: Sequence[str], printed: Path, question: Connection
 ) -> None:
-    """Run pytest in a forked child, and send what it found."""
-    os.setpgid(0, 0)  # so that what it starts ends with it
+    """Run pytest in a forked child, and send the result."""
+    os.setpgid(0, 0)  # so that its children end with it
     with printed.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -203,8 +203,8 @@ class _Session:
     """A pytest plugin that notes which tests pass and fail.
 
     Args:
-        fault: what the session runs under.
-        only: the tests to run of those selected; none: all.
+        fault: the fault of the session.
+        only: the selected tests to run; empty for all.
     """
 
     def __init__(self, fault: Fault | None, only: Collection[str] = ()) -> None:

@@ -29,7 +29,7 @@ QUESTION = "before"
 
 @pytest.fixture(scope="module")
 def transformers() -> Iterator[ModuleType]:
-    """The installed release, with TensorFlow where there is one; on one thread, which is fastest for small models."""
+    """The installed release, with TensorFlow if installed; on one thread, which is fastest for small models."""
     package = upstream.transformers(with_tensorflow="tensorflow" in usable())
     import torch
 
@@ -40,9 +40,7 @@ def transformers() -> Iterator[ModuleType]:
 
 
 @pytest.mark.parametrize("fault", faults().values(), ids=faults())
-def test_a_fault_changes_what_the_library_gives_and_leaves_nothing_behind(
-    fault: Fault, transformers: ModuleType
-) -> None:
+def test_a_fault_changes_a_result_and_leaves_nothing_behind(fault: Fault, transformers: ModuleType) -> None:
     if fault.engine not in usable():
         pytest.skip(f"install {fault.engine}: the fault is in its part of transformers")
     if transformers.__version__ not in SpecifierSet(fault.releases, prereleases=True):
@@ -57,7 +55,7 @@ def test_a_fault_changes_what_the_library_gives_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("fault", faults().values(), ids=faults())
-def test_a_fault_says_what_it_is_and_where_the_idea_comes_from(fault: Fault) -> None:
+def test_a_fault_has_a_sentence_and_a_reference(fault: Fault) -> None:
     assert re.fullmatch(r"[^.].+\.", fault.says)
     assert re.fullmatch(r"[\w.-]+/[\w.-]+#\d+", fault.reference)
 
@@ -69,7 +67,7 @@ def test_an_unknown_name_says_how_to_list_the_known_ones() -> None:
     assert "--list" in raised.value.hint
 
 
-def test_an_edit_holds_inside_its_block_only() -> None:
+def test_an_edit_applies_only_inside_its_block() -> None:
     with edited(f"{HERE}:answer", ("6 * 7", "6 * 9")):
         assert answer() == 54
 
@@ -110,5 +108,5 @@ def test_an_edit_that_does_not_fit_the_release_says_so(target: str, old: str, sa
     assert "releases=" in raised.value.hint
 
 
-def test_the_installed_release_is_one_that_faults_were_written_for() -> None:
+def test_faults_exist_for_the_installed_release() -> None:
     assert any(version("transformers") in SpecifierSet(fault.releases) for fault in faults().values())

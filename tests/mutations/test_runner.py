@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FAULT, OTHER, UNSEEN = "unigrams-are-not-blocked", "ngram-blocking-in-place", "forced-eos-comes-too-late"
 SEEN_BY = {FAULT: "test_it.py::test_ngram_size_one", OTHER: "test_it.py::test_in_place"}
-# Calls the library directly, so that no model is loaded: twice where a fault shows, once where none does.
+# Calls the library directly, without loading a model: two tests catch the fault, one does not.
 SEEING = """
 import torch
 
@@ -50,7 +50,7 @@ def test_in_place():
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run the command in a project of its own with one file of tests."""
+    """Run the command in a new project with one test file."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_it.py").write_text(SEEING)
 
@@ -66,7 +66,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Let runs be simulated; in each the fault's test of SEEN_BY fails. The list fills with the tests that ran."""
+    """Simulate runs in which the fault's test of SEEN_BY fails; returns the list of tests that ran."""
     ran: list[list[str]] = []
 
     def simulated(
@@ -115,7 +115,7 @@ def test_a_fault_is_caught_or_missed_by_its_known_test_or_by_all(run: Run, tmp_p
         pytest.param({}, [3, 3, 3], id="none-is-known"),
     ],
 )
-def test_all_tests_run_only_where_the_known_one_sees_nothing(
+def test_all_tests_run_only_if_the_known_one_passes(
     ran: list[list[str]], known: dict[str, str], runs: list[int]
 ) -> None:
     results = list(runner.run_all([named(FAULT), named(OTHER)], ["suites"], killers=known))
@@ -139,7 +139,7 @@ def test_tests_that_fail_anyway_prove_nothing(
     assert "always so" in printed.err
 
 
-def test_one_fault_runs_pytest_as_ever(run: Run) -> None:
+def test_one_fault_runs_pytest_as_usual(run: Run) -> None:
     ran = run(FAULT)
 
     assert ran.returncode == 1
@@ -160,7 +160,7 @@ def test_a_child_that_takes_too_long_is_ended() -> None:
     question.close()
 
 
-def test_an_unknown_fault_is_said_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_fault_is_an_error_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["none-such"]) == 2
 
     assert "There is no fault 'none-such'" in capsys.readouterr().err
@@ -173,14 +173,14 @@ def test_the_list_has_every_fault_and_what_it_does(capsys: pytest.CaptureFixture
     assert all(fault.name in printed and fault.says in printed for fault in faults().values())
 
 
-def test_the_known_tests_are_of_faults_and_in_the_suites() -> None:
+def test_the_known_tests_exist_in_the_suites() -> None:
     for fault, test in report.killers(KILLERS).items():
         file, _, function = test.partition("::")
         assert fault in faults()
         assert f"def {function.partition('[')[0]}(" in (ROOT / file).read_text()
 
 
-def test_later_faults_are_counted_apart() -> None:
+def test_later_faults_are_counted_separately() -> None:
     fault = named(FAULT)
     results = [
         Result(None, "passes", ("suites/gpt2/test_it.py::test_it",)),

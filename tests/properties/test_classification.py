@@ -82,7 +82,7 @@ def test_the_library_reads_the_right_most_token(bot: HFModel) -> None:
 
 
 @needs_both_engines
-def test_tensorflow_s_head_is_read_too(models: ModelCache) -> None:
+def test_tensorflows_head_is_read(models: ModelCache) -> None:
     bot = models.load("./model", task="text-classification", pad_token_id=PAD, engine="tensorflow")
 
     assert check_pooling(bot, RIGHT.ids, RIGHT.mask) is None
@@ -99,11 +99,11 @@ def test_a_classifier_that_reads_padding_shrinks_to_two_short_texts(bot: HFModel
     violation = check_pooling(bot, found.ids, found.mask)
     assert sorted(found.texts) == [(0,), (0, 0)]
     assert str(violation) == (
-        "the classifier reads position 1 and not position 0, for [0, 256] with the padding token 256"
+        "the classifier reads position 1 instead of position 0, for [0, 256] with the padding token 256"
     )
 
 
-def test_another_rule_is_another_statement(bot: HFModel) -> None:
+def test_the_rules_decide_which_token_is_right(bot: HFModel) -> None:
     left = PaddedTexts(((1, 2, 3), (4,)), PAD, "left")
 
     violation = check_pooling(bot, left.ids, left.mask, rules=Rules(pooling="count"))
@@ -112,7 +112,7 @@ def test_another_rule_is_another_statement(bot: HFModel) -> None:
     assert (violation.ids, violation.expected, violation.found) == ((PAD, PAD, 4), 0, (2,))
 
 
-def test_logits_of_no_position_are_said_to_be_so(bot: HFModel, altered: Callable[..., None]) -> None:
+def test_logits_of_no_position_are_named(bot: HFModel, altered: Callable[..., None]) -> None:
     def shifts(output: Any) -> None:
         output.logits = output.logits + 1
 
@@ -120,10 +120,10 @@ def test_logits_of_no_position_are_said_to_be_so(bot: HFModel, altered: Callable
 
     violation = check_pooling(bot, RIGHT.ids, RIGHT.mask)
 
-    assert "the classifier reads no position of the text and not position 2" in str(violation)
+    assert "the classifier reads no position of the text instead of position 2" in str(violation)
 
 
-def test_logits_of_another_shape_are_said_to_be_so(bot: HFModel, altered: Callable[..., None]) -> None:
+def test_logits_of_another_shape_are_named(bot: HFModel, altered: Callable[..., None]) -> None:
     def narrows(output: Any) -> None:
         output.logits = output.logits[:, :2]
 
@@ -131,7 +131,7 @@ def test_logits_of_another_shape_are_said_to_be_so(bot: HFModel, altered: Callab
 
     violation = check_pooling(bot, RIGHT.ids, RIGHT.mask)
 
-    assert "the logits' shape is (2, 2) and not (2, 3)" in str(violation)
+    assert "the logits' shape is (2, 2) instead of (2, 3)" in str(violation)
 
 
 def test_a_head_that_is_not_one_linear_map_is_refused(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_head_that_is_not_one_linear_map_is_refused(bot: HFModel, monkeypatch:
 
 
 @pytest.mark.parametrize("labels", [CLASSES, NUMBERS], ids=["classes", "regression"])
-def test_the_library_s_loss_is_the_reference_loss(bot: HFModel, labels: LabelSet) -> None:
+def test_the_librarys_loss_is_the_reference_loss(bot: HFModel, labels: LabelSet) -> None:
     assert check_classifier_loss(bot, RIGHT.ids, labels, mask=RIGHT.mask) is None
     assert bot.config.problem_type is None
 
@@ -175,7 +175,7 @@ def test_a_loss_that_is_missing_is_named(bot: HFModel, altered: Callable[..., No
     assert "the call gives no loss (regression)" in str(violation)
 
 
-def test_labels_that_move_the_logits_are_named(bot: HFModel, altered: Callable[..., None]) -> None:
+def test_labels_that_change_the_logits_are_named(bot: HFModel, altered: Callable[..., None]) -> None:
     def nudges(output: Any) -> None:
         output.logits = output.logits + 0.5 * (output.loss is not None)
 
@@ -186,7 +186,7 @@ def test_labels_that_move_the_logits_are_named(bot: HFModel, altered: Callable[.
     assert "labels move the logits by: 0.5 " in str(violation)
 
 
-def test_gradients_of_the_library_are_slopes_and_nothing_is_left_changed(exact: HFModel) -> None:
+def test_gradients_of_the_library_pass_and_the_model_is_unchanged(exact: HFModel) -> None:
     frozen = exact.model.score.weight.requires_grad_(False)
     before = [(name, tensor.clone()) for name, tensor in exact.model.state_dict().items()]
     try:
@@ -202,7 +202,7 @@ def test_gradients_of_the_library_are_slopes_and_nothing_is_left_changed(exact: 
 
 
 @pytest.mark.parametrize("factor", [1.01, 0.0, float("nan")])
-def test_a_gradient_that_is_no_slope_is_named(exact: HFModel, factor: float) -> None:
+def test_a_wrong_gradient_is_named(exact: HFModel, factor: float) -> None:
     hook = exact.model.transformer.wpe.weight.register_hook(lambda gradient: gradient * factor)
     try:
         violation = check_gradients(exact, RIGHT.ids, CLASSES.array, mask=RIGHT.mask)

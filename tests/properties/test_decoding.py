@@ -39,7 +39,7 @@ def bot(models: ModelCache) -> HFModel:
 
 @settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
-def test_the_library_decides_as_the_reference_says(models: ModelCache, data: st.DataObject) -> None:
+def test_the_library_agrees_with_the_reference(models: ModelCache, data: st.DataObject) -> None:
     bot = models.load("./model")
     ids, mask = data.draw(padded_batches(VOCABULARY, batch=4))
     drawn = generation_settings(VOCABULARY, prompt_length=len(ids[0]), rules=installed_rules(bot), prompts=ids)
@@ -49,7 +49,7 @@ def test_the_library_decides_as_the_reference_says(models: ModelCache, data: st.
 
 @needs_both_engines
 @pytest.mark.parametrize("beams", [1, 3])
-def test_tensorflow_decides_as_its_rules_say(models: ModelCache, beams: int) -> None:
+def test_tensorflow_agrees_with_its_rules(models: ModelCache, beams: int) -> None:
     bot = models.load("./model", engine="tensorflow")
     asked = Settings(max_new_tokens=4, num_beams=beams, num_return_sequences=beams, no_repeat_ngram_size=1)
 
@@ -77,14 +77,14 @@ def test_a_score_that_is_wrong_is_named(bot: HFModel) -> None:
     assert found is not None
     assert re.match(
         r"after \[72, 105\] came \[\d+\]: at generated token 1 of sequence 1 the score of token 72 is \S+ "
-        r"instead of \S+\nIt comes again with\n",
+        r"instead of \S+\nRepeat it with\n",
         str(found),
     )
 
 
 @pytest.mark.usefixtures("_soft_on_repetition")
 @pytest.mark.parametrize("beams", [1, 2])
-def test_the_last_line_finds_the_same_again(bot: HFModel, beams: int) -> None:
+def test_the_last_line_reproduces_the_failure(bot: HFModel, beams: int) -> None:
     asked = Settings(max_new_tokens=2, repetition_penalty=2.0, num_beams=beams, eos_token_id=[3, 4])
     found = check_decoding(bot, [[1, 72, 33], [72, 105, 33]], [[0, 1, 1], [1, 1, 1]], asked)
     assert found is not None
@@ -191,7 +191,7 @@ def _mixes_rows_up(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_mixes_rows_up")
-def test_a_fault_that_needs_company_keeps_the_batch(bot: HFModel) -> None:
+def test_a_fault_that_needs_a_batch_keeps_the_batch(bot: HFModel) -> None:
     prompts = [[72, 105], [104, 33], [33, 34]]
 
     found = check_decoding(bot, prompts, None, Settings(max_new_tokens=3))
@@ -201,7 +201,7 @@ def test_a_fault_that_needs_company_keeps_the_batch(bot: HFModel) -> None:
     assert "generated token 1 is" in found.what
 
 
-def test_other_rules_are_held_to(bot: HFModel) -> None:
+def test_other_rules_are_checked(bot: HFModel) -> None:
     asked = Settings(max_new_tokens=3, num_beams=2, length_penalty=2.0)
     rules = installed_rules(bot)
     contrary = replace(rules, length_penalty_counts_prompt=not rules.length_penalty_counts_prompt)
@@ -216,7 +216,7 @@ def test_rules_are_those_of_the_release_and_the_engine(bot: HFModel) -> None:
     assert installed_rules(bot) == Rules.of(transformers.__version__)
 
 
-def test_what_settings_leave_open_is_the_models_own(bot: HFModel) -> None:
+def test_the_models_own_settings_fill_the_gaps(bot: HFModel) -> None:
     found = resolved(bot, Settings(num_beams=2))
 
     assert found.eos_token_id == END_OF_TEXT
@@ -225,7 +225,7 @@ def test_what_settings_leave_open_is_the_models_own(bot: HFModel) -> None:
     assert resolved(bot, Settings(eos_token_id=[5])).eos_token_id == [5]
 
 
-def test_a_tolerance_is_kept_to(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tolerance_is_used(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = type(bot.loaded).generate
 
     def nudged(self: LoadedModel, ids: Any, mask: Any, asked: Any) -> Generation:
@@ -243,7 +243,7 @@ def test_a_counterexample_reads_as_a_sentence_and_a_line() -> None:
 
     assert str(found) == (
         "after [1, 2] came [3]: it should be [4]\n"
-        "It comes again with\n"
+        "Repeat it with\n"
         "check_decoding(hf_model, [[1, 2]], [[1, 1]], Settings(num_beams=2))"
     )
 

@@ -74,7 +74,7 @@ def replayed(found: ForwardDifference | None, hf_model: HFModel) -> object:
     return eval(found.replay, {**names, "hf_model": hf_model})
 
 
-def test_a_right_model_passes(bot: HFModel) -> None:
+def test_a_correct_model_passes(bot: HFModel) -> None:
     assert check_cache(bot, IDS, cuts=[1, 3]) is None
     assert check_cache(bot, IDS, [[0, 0, 1, 1], [1] * 4], cuts=range(1, 4)) is None
     assert check_padding(bot, [[7, 3, 9], [5], [2, 8]], padding=6) is None
@@ -83,7 +83,7 @@ def test_a_right_model_passes(bot: HFModel) -> None:
 
 
 @needs_both_engines
-def test_so_does_one_in_tensorflow(models: ModelCache) -> None:
+def test_a_correct_tensorflow_model_passes(models: ModelCache) -> None:
     bot = models.load("./model", engine="tensorflow")
 
     assert check_cache(bot, IDS, [[0, 0, 1, 1], [1] * 4], cuts=[1, 3]) is None
@@ -91,7 +91,7 @@ def test_so_does_one_in_tensorflow(models: ModelCache) -> None:
     assert check_causality(bot, IDS, position=2) is None
 
 
-def test_a_fault_after_a_cache_is_told_and_replayed(faulty: Callable[..., HFModel]) -> None:
+def test_a_fault_after_a_cache_is_found_and_replayed(faulty: Callable[..., HFModel]) -> None:
     bot = faulty(lambda logits, given: raised(logits, 11) if given["cached"] else logits)
 
     found = check_cache(bot, IDS, cuts=[2])
@@ -107,7 +107,7 @@ def test_a_fault_after_a_cache_is_told_and_replayed(faulty: Callable[..., HFMode
     assert replayed(found, bot) == found
 
 
-def test_a_fault_of_padding_is_told_and_replayed(faulty: Callable[..., HFModel]) -> None:
+def test_a_fault_of_padding_is_found_and_replayed(faulty: Callable[..., HFModel]) -> None:
     def padded(logits: Any, given: dict[str, Any]) -> Any:
         mask = given.get("attention_mask")
         return raised(logits, 11) if mask is not None and not mask.bool().all() else logits
@@ -121,7 +121,7 @@ def test_a_fault_of_padding_is_told_and_replayed(faulty: Callable[..., HFModel])
     assert replayed(found, bot) == found
 
 
-def test_a_look_ahead_is_told_and_replayed(faulty: Callable[..., HFModel]) -> None:
+def test_a_look_ahead_is_found_and_replayed(faulty: Callable[..., HFModel]) -> None:
     bot = faulty(lambda logits, given: logits + given["input_ids"].double().mean())
 
     found = check_causality(bot, IDS, position=3)
@@ -145,7 +145,7 @@ def test_a_fault_shrinks_to_one_short_text(faulty: Callable[..., HFModel]) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(reading=readings(9, longest=6, batch=3))
-def test_drawn_readings_are_whole(reading: Reading) -> None:
+def test_drawn_readings_are_valid(reading: Reading) -> None:
     length = len(reading.ids[0])
 
     assert 2 <= length <= 6
@@ -157,11 +157,11 @@ def test_drawn_readings_are_whole(reading: Reading) -> None:
     assert 1 <= reading.cuts[0] <= reading.cuts[-1] < length
 
 
-def test_positions_count_what_is_no_padding() -> None:
+def test_positions_count_tokens_that_are_not_padding() -> None:
     assert counted_positions(np.array([[0, 0, 1, 1], [1, 1, 1, 0]])).tolist() == [[0, 0, 0, 1], [0, 1, 2, 2]]
 
 
-def test_padding_may_say_anything_and_a_text_may_not() -> None:
+def test_logits_of_padding_are_ignored() -> None:
     expected = np.zeros((1, 2, 3))
     found = expected.copy()
     found[0, 0, 1] = 5
@@ -172,13 +172,13 @@ def test_padding_may_say_anything_and_a_text_may_not() -> None:
     assert str(told) == "after [4] the logit of token 1 is 5 where it should be 0"
 
 
-def test_no_number_is_a_difference() -> None:
+def test_nan_is_a_difference() -> None:
     found = np.array([[[0.0, np.nan]]])
 
     assert difference(found, np.zeros((1, 1, 2)), np.array([[4]]), None, "", 1.0) is not None
 
 
-def test_what_is_too_far_depends_on_how_large_logits_are() -> None:
+def test_the_tolerance_is_relative_to_the_largest_logit() -> None:
     expected, ids = np.array([[[1000.0, 0.0]]], np.float64), np.array([[4]])
 
     assert difference(expected + 0.5, expected, ids, None, "", 1e-3) is None

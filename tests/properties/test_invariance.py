@@ -36,7 +36,7 @@ def indifferent(models: ModelCache, tmp_path: Path) -> HFModel:
 
 
 @pytest.mark.parametrize("asked", [FOUR, BEAMS], ids=["greedy", "beams"])
-def test_company_the_cache_and_a_later_end_change_nothing(bot: HFModel, asked: Settings) -> None:
+def test_batch_cache_and_length_limit_change_nothing(bot: HFModel, asked: Settings) -> None:
     assert check_alone(bot, IDS, MASK, asked) is None
     assert check_unchanged(bot, IDS, MASK, asked, use_cache=False) is None
     assert asked is BEAMS or check_prefix(bot, IDS, MASK, asked, 2) is None
@@ -59,7 +59,7 @@ def falsify(
     monkeypatch.setattr(type(model.loaded), "generate", falsified)
 
 
-def test_a_prompt_that_company_changes_is_found(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_that_its_batch_changes_is_found(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     falsify(monkeypatch, bot, token=0, where=2)
 
     found = check_alone(bot, IDS, MASK, FOUR)
@@ -71,14 +71,14 @@ def test_a_prompt_that_company_changes_is_found(bot: HFModel, monkeypatch: pytes
     assert eval(line, {"check_alone": check_alone, "Settings": Settings, "hf_model": bot}) == found
 
 
-def test_a_tie_may_fall_otherwise_in_company(indifferent: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tie_may_fall_differently_in_a_batch(indifferent: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     falsify(monkeypatch, indifferent, token=77, where=1)
 
     assert check_alone(indifferent, IDS, MASK, FOUR) is None
 
 
 @pytest.mark.parametrize("asked", [Settings(max_new_tokens=2, no_repeat_ngram_size=1), Settings(max_length=5)], ids=str)
-def test_settings_that_read_padding_are_refused_where_there_is_some(bot: HFModel, asked: Settings) -> None:
+def test_settings_that_read_padding_are_refused_with_padding(bot: HFModel, asked: Settings) -> None:
     with pytest.raises(ValueError, match=r"(no_repeat_ngram_size|max_length) read or count padding"):
         check_alone(bot, IDS, MASK, asked)
     assert check_alone(bot, [[72, 105], [33, 34]], None, replace(asked, max_length=None, max_new_tokens=2)) is None
@@ -101,7 +101,7 @@ def test_an_argument_that_changes_a_score_is_found(bot: HFModel) -> None:
     assert " with a score of " in found.what
 
 
-def test_a_beginning_that_depends_on_the_end_is_found(bot: HFModel) -> None:
+def test_a_beginning_that_depends_on_the_length_is_found(bot: HFModel) -> None:
     forced = Settings(max_new_tokens=4, forced_eos_token_id=65)
 
     found = check_prefix(bot, IDS, MASK, forced, shorter=2)

@@ -45,12 +45,12 @@ def test_a_text_never_ends_in_the_padding_token(batch: PaddedTexts) -> None:
 
 @DRAWN
 @given(batch=batches)
-def test_the_padding_token_is_in_no_text_unless_asked_for(batch: PaddedTexts) -> None:
+def test_texts_contain_the_padding_token_only_on_request(batch: PaddedTexts) -> None:
     assert all(7 not in text for text in batch.texts)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_sides_are_those_asked_for_and_a_text_with_padding_shrinks(side: Side) -> None:
+def test_the_requested_sides_are_drawn_and_shrink(side: Side) -> None:
     found = smallest(padded_texts(30, 7, sides=[side]), lambda batch: bool((batch.mask == 0).any()))
 
     assert found == PaddedTexts(((0,), (0, 0)), 7, side) or found == PaddedTexts(((0, 0), (0,)), 7, side)
@@ -107,7 +107,7 @@ def test_a_single_label_needs_a_choice() -> None:
 
 @DRAWN
 @given(drawn=label_sets(3, one_number=True, ignored=False))
-def test_one_number_a_text_where_that_is_all_an_engine_has_a_loss_for(drawn: LabelSet) -> None:
+def test_one_number_per_text_on_request(drawn: LabelSet) -> None:
     assert drawn.array.shape == (3,)
     assert (drawn.array != IGNORED).all()
     assert drawn.num_labels > 1 or drawn.dtype == "float32"

@@ -81,16 +81,16 @@ def test_ignored_and_other_labels_are_drawn() -> None:
     assert smallest(next_token_labels(batch), lambda labels: labels[0, 1] == 0).tolist() == [[1, 0, 3]]
 
 
-def test_the_library_s_loss_is_the_mean_over_the_counted_labels(bot: HFModel) -> None:
+def test_the_librarys_loss_is_the_mean_over_the_counted_labels(bot: HFModel) -> None:
     assert check_language_model_loss(bot, IDS, LABELS) is None
 
 
 @needs_both_engines
-def test_tensorflow_s_loss_is_the_mean_over_the_counted_labels(models: ModelCache) -> None:
+def test_tensorflows_loss_is_the_mean_over_the_counted_labels(models: ModelCache) -> None:
     assert check_language_model_loss(models.load("./model", engine="tensorflow"), IDS, LABELS) is None
 
 
-def test_transformer_xl_s_losses_are_looked_at_word_by_word(
+def test_losses_of_transformer_xl_are_compared_word_by_word(
     transfo_xl: HFModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = np.asarray([[2, 20, 3, 9]])
@@ -107,7 +107,7 @@ def test_transformer_xl_s_losses_are_looked_at_word_by_word(
 
     violation = check_language_model_loss(transfo_xl, ids, ids)
 
-    assert "smallest of the words' losses is" in str(violation)
+    assert "of the words' losses, smallest first, is" in str(violation)
 
 
 def test_labels_that_are_shifted_twice_shrink_to_a_short_text(
@@ -142,10 +142,10 @@ def test_a_model_without_a_loss_is_named(bot: HFModel, monkeypatch: pytest.Monke
 
     violation = check_language_model_loss(bot, IDS, LABELS)
 
-    assert str(violation).startswith("the call gives no loss: nan and not ")
+    assert str(violation).startswith("the call gives no loss: nan instead of ")
 
 
-def test_what_the_sum_is_divided_by_can_be_given(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_divisor_of_the_sum_can_be_given(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
     def mean_of_everything(*_: Any, **settings: Any) -> dict[str, Any]:

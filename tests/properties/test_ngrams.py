@@ -57,14 +57,14 @@ def test_the_first_repetition_in_the_output_is_found(prompt: list[int], output: 
     assert repeated_ngram(prompt, output, size) == (ends[0] if ends else None)
 
 
-def test_a_repetition_inside_the_prompt_is_the_caller_s() -> None:
+def test_a_repetition_inside_the_prompt_is_allowed() -> None:
     assert repeated_ngram([1, 2, 1, 2], [3], 2) is None
     assert repeated_ngram([1, 2, 1], [2], 2) == 0
 
 
 @DRAWN
 @given(prompts=prompt_batches(257, batch=6), size=sizes, beams=st.sampled_from([1, 3]))
-def test_the_library_blocks_and_touches_nothing_else(
+def test_the_library_blocks_and_changes_nothing_else(
     models: ModelCache, prompts: list[list[int]], size: int, beams: int
 ) -> None:
     bot = models.load("./model")
@@ -73,7 +73,7 @@ def test_the_library_blocks_and_touches_nothing_else(
 
 
 @needs_both_engines
-def test_tensorflow_blocks_and_touches_nothing_else(models: ModelCache) -> None:
+def test_tensorflow_blocks_and_changes_nothing_else(models: ModelCache) -> None:
     bot = models.load("./model", engine="tensorflow")
 
     for beams in (1, 2):

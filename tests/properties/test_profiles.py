@@ -35,7 +35,7 @@ def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("dev", 20), ("ci", 40), ("nightly", 800)])
-def test_a_profile_says_how_many_examples_are_drawn(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
+def test_a_profile_sets_the_number_of_examples(monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
     monkeypatch.setenv("HFMODELS_PROFILE", name)
 
     chosen = examples(40)
@@ -43,7 +43,7 @@ def test_a_profile_says_how_many_examples_are_drawn(monkeypatch: pytest.MonkeyPa
     assert (chosen.max_examples, chosen.derandomize, chosen.deadline) == (count, name == "ci", None)
 
 
-def test_without_a_choice_ci_draws_the_same_examples_and_others_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_ci_repeats_its_examples_and_others_draw_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     assert profiles.chosen() == "dev"
 
     monkeypatch.setenv("CI", "true")
@@ -57,7 +57,7 @@ def test_at_least_one_example_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert examples(1).max_examples == 1
 
 
-def test_a_profile_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HFMODELS_PROFILE", "weekly")
 
     with pytest.raises(OptionError, match="There is no profile 'weekly'"):

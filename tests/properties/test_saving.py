@@ -38,7 +38,7 @@ def load(folder: Path) -> LoadedModel:
     return engines.engine("torch", with_tensorflow=False).load(folder, "text-generation", LoadOptions())
 
 
-def test_a_model_that_comes_back_has_no_fault(bot: HFModel, reload: Callable[[], Any]) -> None:
+def test_a_model_that_survives_saving_has_no_fault(bot: HFModel, reload: Callable[[], Any]) -> None:
     assert check_reloaded(bot, reload(), IDS) is None
 
 
@@ -83,7 +83,7 @@ def test_another_setting_is_found(bot: HFModel, reload: Callable[[], Any]) -> No
     assert said(bot, reloaded) == "the reloaded model's configuration: layer_norm_epsilon is 0.5 and was 1e-05"
 
 
-def test_another_setting_of_generation_is_found(bot: HFModel, reload: Callable[[], Any]) -> None:
+def test_another_generation_setting_is_found(bot: HFModel, reload: Callable[[], Any]) -> None:
     reloaded = reload()
     reloaded.generation_config.max_new_tokens = 3
 

@@ -63,7 +63,7 @@ def test_nothing_is_drawn_that_a_release_lacks(data: st.DataObject, rules: Rules
         assert len(asked.eos) <= 1
 
 
-def test_the_library_takes_what_is_drawn(models: ModelCache) -> None:
+def test_the_library_accepts_all_drawn_settings(models: ModelCache) -> None:
     bot = models.load("./model")
 
     @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -101,7 +101,7 @@ def test_the_smallest_settings_ask_for_one_token() -> None:
 
 @DRAWN
 @given(data=st.data(), beams=st.booleans())
-def test_what_is_not_wanted_is_left_out(data: st.DataObject, beams: bool) -> None:
+def test_excluded_settings_are_not_drawn(data: st.DataObject, beams: bool) -> None:
     left_out = (*READING_PADDING, "max_length", "eos_token_id", "early_stopping")
 
     asked = data.draw(generation_settings(VOCABULARY, prompt_length=2, beams=beams, without=left_out))
@@ -116,7 +116,7 @@ def test_settings_name_the_ids_that_are_given() -> None:
     assert smallest(strategy, lambda asked: asked.suppress_tokens is not None, examples=500).suppress_tokens == [11]
 
 
-def test_words_go_on_from_prompts() -> None:
+def test_words_start_in_prompts() -> None:
     strategy = generation_settings(VOCABULARY, prompt_length=4, prompts=[[5, 6, 7, 8]])
 
     def goes_on(asked: Settings) -> bool:

@@ -82,7 +82,7 @@ def test_separated_texts_have_a_space_around_each_mark() -> None:
 
 @DRAWN
 @given(before=unicode_texts(), after=unicode_texts(), ids=st.lists(st.integers(0, 256), max_size=8))
-def test_a_tokenizer_of_bytes_holds_every_statement(tokenizer: Any, before: str, after: str, ids: list[int]) -> None:
+def test_a_byte_level_tokenizer_passes_every_check(tokenizer: Any, before: str, after: str, ids: list[int]) -> None:
     text = before + END + after
 
     assert check_round_trip(tokenizer, text) is None
@@ -92,13 +92,13 @@ def test_a_tokenizer_of_bytes_holds_every_statement(tokenizer: Any, before: str,
     assert check_same(tokenizer, tokenizer, text) is None
 
 
-def test_a_text_that_comes_back_stripped_is_found_and_shrinks(tokenizer: Any) -> None:
+def test_a_stripped_text_is_found_and_shrinks(tokenizer: Any) -> None:
     strips = Faulty(tokenizer, decode=lambda ids, **how: tokenizer.decode(ids, **how).strip(" "))
 
     text = smallest(unicode_texts(), lambda text: check_round_trip(strips, text) is not None, examples=500)
 
     assert text == " "
-    assert str(check_round_trip(strips, " a")) == "encoded and decoded it is: 'a' and not ' a', for ' a'"
+    assert str(check_round_trip(strips, " a")) == "encoded and decoded it is: 'a' instead of ' a', for ' a'"
 
 
 def test_broken_characters_that_are_left_out_are_found(tokenizer: Any) -> None:
@@ -106,7 +106,7 @@ def test_broken_characters_that_are_left_out_are_found(tokenizer: Any) -> None:
 
     violation = check_decoded_bytes(drops, [72, 0xF0, 0x9F])
 
-    assert str(violation) == "decoded they are: 'H' and not 'H\ufffd', for [72, 240, 159]"
+    assert str(violation) == "decoded they are: 'H' instead of 'H\ufffd', for [72, 240, 159]"
 
 
 def test_offsets_without_the_space_are_found(tokenizer: Any) -> None:
@@ -131,7 +131,7 @@ def test_offsets_of_a_character_of_several_tokens_are_the_whole_character(tokeni
     assert check_offsets(tokenizer, "é!") is None
 
 
-def test_a_special_token_that_is_taken_apart_is_found(tokenizer: Any) -> None:
+def test_a_special_token_that_is_split_is_found(tokenizer: Any) -> None:
     apart = Faulty(
         tokenizer,
         encode=lambda text, **how: [byte for piece in text for byte in tokenizer.encode(piece, **how)],
@@ -140,7 +140,7 @@ def test_a_special_token_that_is_taken_apart_is_found(tokenizer: Any) -> None:
     violation = check_special_token(apart, "a", END, "b")
 
     assert str(violation).startswith("the ids around a special token are: [97, 60, 124, ")
-    assert str(violation).endswith("and not [97, 256, 98], for 'a<|endoftext|>b'")
+    assert str(violation).endswith("instead of [97, 256, 98], for 'a<|endoftext|>b'")
 
 
 def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
@@ -148,7 +148,7 @@ def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
 
     violation = check_special_token(keeps, "a", END, "b")
 
-    assert str(violation) == "without special tokens it is: 'a<|endoftext|>b' and not 'ab', for 'a<|endoftext|>b'"
+    assert str(violation) == "without special tokens it is: 'a<|endoftext|>b' instead of 'ab', for 'a<|endoftext|>b'"
     assert check_special_token(keeps, "a", END, "b", skipped=False) is None
 
 
@@ -162,7 +162,7 @@ def test_a_special_token_that_is_not_skipped_is_found(tokenizer: Any) -> None:
         ("a  .", "a ."),
     ],
 )
-def test_closing_up_takes_the_space_before_marks_and_contractions(apart: str, together: str) -> None:
+def test_cleaning_up_removes_the_space_before_marks_and_contractions(apart: str, together: str) -> None:
     assert clean_up_spaces(apart) == together
 
 
@@ -172,13 +172,13 @@ def test_spaces_that_are_not_cleaned_up_are_found(tokenizer: Any) -> None:
     text = smallest(separated_texts(), lambda text: check_clean_up(ignores, text) is not None)
 
     assert text == "a ."
-    assert str(check_clean_up(ignores, text)) == "with spaces cleaned up, it is: 'a .' and not 'a.', for 'a .'"
+    assert str(check_clean_up(ignores, text)) == "with spaces cleaned up, it is: 'a .' instead of 'a.', for 'a .'"
 
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
 @pytest.mark.parametrize("truncation_side", ["left", "right"])
 @pytest.mark.parametrize("most", [None, 3])
-def test_a_batch_is_its_texts_one_by_one(
+def test_a_batch_equals_its_texts_one_by_one(
     padded: Any, padding_side: str, truncation_side: str, most: int | None
 ) -> None:
     padded.padding_side, padded.truncation_side = padding_side, truncation_side
@@ -190,12 +190,12 @@ def test_a_batch_is_its_texts_one_by_one(
     ("name", "found"),
     [("padding_side", "[[97, 98, 99], [100, 256, 256]]"), ("truncation_side", "[[97, 98, 99], [100, 256, 256]]")],
 )
-def test_a_batch_on_another_side_than_it_should_be_is_found(padded: Any, name: str, found: str) -> None:
+def test_a_batch_on_the_wrong_side_is_found(padded: Any, name: str, found: str) -> None:
     elsewhere = Faulty(padded, **{name: "left"})  # says so, and does not do so
 
     violation = check_batch(elsewhere, ["abcd", "d"], max_length=3)
 
-    assert str(violation).startswith(f"input_ids of the batch is: {found} and not ")
+    assert str(violation).startswith(f"input_ids of the batch is: {found} instead of ")
 
 
 def test_a_mask_that_counts_padding_is_found(padded: Any) -> None:
@@ -208,19 +208,20 @@ def test_a_mask_that_counts_padding_is_found(padded: Any) -> None:
     violation = check_batch(Faulty(padded, call=ones), ["ab", "a"])
 
     assert (
-        str(violation) == "attention_mask of the batch is: [[1, 1], [1, 1]] and not [[1, 1], [1, 0]], for ['ab', 'a']"
+        str(violation)
+        == "attention_mask of the batch is: [[1, 1], [1, 1]] instead of [[1, 1], [1, 0]], for ['ab', 'a']"
     )
 
 
-def test_a_tokenizer_that_encodes_otherwise_is_found(tokenizer: Any) -> None:
+def test_a_tokenizer_that_encodes_differently_is_found(tokenizer: Any) -> None:
     spaced = Faulty(tokenizer, encode=lambda text, **how: tokenizer.encode(" " + text, **how))
 
-    assert str(check_same(tokenizer, spaced, "a")) == "the other tokenizer's ids are: [32, 97] and not [97], for 'a'"
+    assert str(check_same(tokenizer, spaced, "a")) == "the other tokenizer's ids are: [32, 97] instead of [97], for 'a'"
 
 
-def test_a_tokenizer_that_decodes_otherwise_is_found(tokenizer: Any) -> None:
+def test_a_tokenizer_that_decodes_differently_is_found(tokenizer: Any) -> None:
     skips = Faulty(tokenizer, decode=lambda ids, **how: tokenizer.decode(ids, **(how | {"skip_special_tokens": True})))
 
     violation = check_same(tokenizer, skips, "a" + END)
 
-    assert str(violation) == f"the other tokenizer decodes it to: 'a' and not 'a{END}', for 'a{END}'"
+    assert str(violation) == f"the other tokenizer decodes it to: 'a' instead of 'a{END}', for 'a{END}'"

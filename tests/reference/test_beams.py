@@ -43,7 +43,7 @@ def test_two_beams_find_what_greedy_search_misses() -> None:
     assert [one.ids for one in second.candidates] == [(1, 3, 0), (1, 2, 1), (1, 2, 0), (1, 2, 3)]
 
 
-def test_a_step_says_by_how_much_a_beam_was_followed_rather_than_another() -> None:
+def test_a_step_has_the_margin_between_kept_and_dropped_candidates() -> None:
     one, two = (beam_search(MODEL, [[1]], None, replace(ASKED, num_beams=count)).steps[0][0] for count in (1, 2))
 
     assert np.exp(one.margin) == pytest.approx(0.5 / 0.4)
@@ -83,7 +83,7 @@ def test_early_stopping() -> None:
     assert ids(True, 0.0) == [ended, short]
 
 
-def test_never_stops_only_where_nothing_can_become_better() -> None:
+def test_never_stops_only_if_nothing_can_improve() -> None:
     model = after_last_word({1: [0.5, 0.0, 0.4, 0.1], 2: [0.8, 0.0, 0.1, 0.1], 3: [0.0, 0.0, 0.0, 1.0]})
 
     def first(stopping: Stopping) -> list[int]:
@@ -111,7 +111,7 @@ def test_a_batch_is_padded_and_one_prompt_does_not_change_another() -> None:
     np.testing.assert_array_equal(together.scores, np.concatenate([one.scores for one in alone]))
 
 
-def test_beams_run_out_without_inventing_any() -> None:
+def test_missing_beams_are_not_invented() -> None:
     found = beam_search(after_last_word({1: [0.0, 1.0]}), [[1]], None, Settings(max_new_tokens=2, num_beams=2))
     asked = Settings(max_new_tokens=2, num_beams=2, num_return_sequences=2)
     two = beam_search(after_last_word({1: [0.0, 1.0]}), [[1]], None, asked)
@@ -124,9 +124,7 @@ def test_beams_run_out_without_inventing_any() -> None:
 
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(seed=st.integers(0, 1000), length=st.integers(1, 3), penalty=st.sampled_from([-1.0, 0.0, 1.0]))
-def test_with_as_many_beams_as_sequences_every_sequence_is_found_in_order(
-    seed: int, length: int, penalty: float
-) -> None:
+def test_exhaustive_beams_find_every_sequence_in_order(seed: int, length: int, penalty: float) -> None:
     model = drawn(4, seed)
     sequences = list(itertools.product(range(4), repeat=length))
     totals = []
@@ -143,7 +141,7 @@ def test_with_as_many_beams_as_sequences_every_sequence_is_found_in_order(
     np.testing.assert_allclose(found.scores, np.array(totals)[order] / length**penalty)
 
 
-def test_the_checker_says_what_it_should_be() -> None:
+def test_the_checker_names_the_right_sequence() -> None:
     found = check_beams(MODEL, [[1]], None, ASKED, [[1, 3, END], [1, 2, 3]])
 
     assert found is not None
@@ -167,7 +165,7 @@ def test_the_checker_compares_scores_padding_and_width() -> None:
     assert "the sequences are 4 tokens wide, and the longest has 3" in what(wide, scores)
 
 
-def test_exact_ties_may_be_broken_in_any_way_that_can_be() -> None:
+def test_exact_ties_may_fall_either_way() -> None:
     tied = after_last_word({word: [0.25, 0.25, 0.25, 0.25] for word in range(4)})
     asked = Settings(max_new_tokens=3, num_beams=2, num_return_sequences=2)
 
@@ -179,7 +177,7 @@ def test_exact_ties_may_be_broken_in_any_way_that_can_be() -> None:
     assert not right([3, 2, 1], [3, 2, 1])
 
 
-def test_what_nearly_ties_may_fall_either_way_and_no_more() -> None:
+def test_only_near_ties_may_fall_either_way() -> None:
     def right(gap: float) -> bool:
         model = after_last_word({1: [0.1, 0.3, 0.3 + gap, 0.3 - gap], 2: [1, 0, 0, 0], 3: [1, 0, 0, 0]})
         asked = Settings(max_new_tokens=1, num_beams=2)
@@ -189,7 +187,7 @@ def test_what_nearly_ties_may_fall_either_way_and_no_more() -> None:
     assert not right(1e-4)
 
 
-def test_a_ban_that_was_made_finite_is_no_beam_either() -> None:
+def test_a_ban_that_was_made_finite_is_not_a_beam() -> None:
     def logits(ids: IntArray, _mask: IntArray) -> FloatArray:
         return np.tile(np.array([0.5, 0.2, 0.1]), (len(ids), 1))
 

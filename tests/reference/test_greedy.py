@@ -15,7 +15,7 @@ MODEL = after_last_word(
 ASKED = Settings(max_new_tokens=3, eos_token_id=END, pad_token_id=PAD)
 
 
-def test_the_likeliest_word_is_chosen_until_the_end_and_padding_follows() -> None:
+def test_the_best_word_is_chosen_until_the_end_and_padding_follows() -> None:
     found = greedy_search(MODEL, [[1, 1], [2, 1], [2, 2]], None, ASKED)
 
     assert found.ids.tolist() == [[1, 1, 2, END], [2, 1, 2, END], [2, 2, END, PAD]]
@@ -23,7 +23,7 @@ def test_the_likeliest_word_is_chosen_until_the_end_and_padding_follows() -> Non
     np.testing.assert_allclose(np.exp(found.margins), [[2, 3.5], [2, 3.5], [3.5, np.nan]])
 
 
-def test_the_limit_counts_the_prompt_or_what_is_added() -> None:
+def test_the_limit_counts_the_prompt_or_only_new_tokens() -> None:
     endless = after_last_word({0: [1.0, 0.0], 1: [1.0, 0.0]})
 
     def length(asked: Settings, rules: Rules | None = None) -> int:
@@ -52,19 +52,19 @@ def test_the_mask_that_the_model_sees_grows_by_ones() -> None:
     [
         ([[1, 2, 0], [2, 0, 3]], None),
         ([[1, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: generated token 1 is 0 with -1.20397, though 2 has -0.510826"),
-        ([[1, 2, 0], [2, 0, 0]], "after [2] came [0, 0]: generated token 2 follows the end and is not the padding 3"),
+        ([[1, 2, 0], [2, 0, 0]], "after [2] came [0, 0]: generated token 2 follows the end instead of the padding 3"),
         ([[1, 2, 0, 3], [2, 0, 3, 3]], "after [1] came [2, 0, 3]: generated token 3 comes after the end"),
         ([[1, 2], [2, 0]], "after [1] came [2]: it stops before eos and before the limit of 4 tokens"),
-        ([[2, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: the prompts are not what comes first"),
+        ([[2, 0, 3], [2, 0, 3]], "after [1] came [0, 3]: the output does not begin with the prompts"),
     ],
 )
-def test_the_checker_says_what_is_wrong(returned: list[list[int]], what: str | None) -> None:
+def test_the_checker_names_the_mistake(returned: list[list[int]], what: str | None) -> None:
     found = check_greedy(MODEL, [[1], [2]], None, ASKED, returned)
 
     assert (found and str(found)) == what
 
 
-def test_a_score_that_is_not_the_model_s_is_named() -> None:
+def test_a_score_that_is_not_the_models_is_named() -> None:
     found = check_greedy(MODEL, [[2]], None, ASKED, [[2, 0]], np.log([[0.6]]))
 
     assert str(found) == "after [2] came [0]: generated token 1 has a score of -0.510826 instead of -0.356675"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest_hfmodels.reference
 
 
-def test_the_reference_stands_on_numpy_and_the_projects_errors_alone() -> None:
+def test_the_reference_imports_only_numpy_and_the_projects_errors() -> None:
     folder = Path(pytest_hfmodels.reference.__file__).parent
     imported = set()
     for file in sorted(folder.glob("*.py")):

@@ -53,7 +53,7 @@ def test_the_problem_follows_from_the_labels() -> None:
     assert infer_problem_type(1, np.array([0.5])) == "regression"
     assert infer_problem_type(3, np.array([2])) == "single_label_classification"
     assert infer_problem_type(3, np.array([[0.0, 1.0, 1.0]])) == "multi_label_classification"
-    with pytest.raises(HFModelsError, match="'ranking' is no problem type"):
+    with pytest.raises(HFModelsError, match="'ranking' is not a problem type"):
         classifier_loss(LOGITS, np.array([0, 1, 2]), "ranking")  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ def processed(ids: list[int], *, prompt: int = 1, rules: Rules | None = None, ma
     return process(SCORES, seen, read, Settings(**asked), prompt, rules or Rules())[0].tolist()
 
 
-def test_nothing_is_touched_without_being_asked_for() -> None:
+def test_default_settings_change_nothing() -> None:
     assert processed([1]) == [-1, 2, -3, 4]
 
 
@@ -30,7 +30,7 @@ def test_repetition_divides_positive_and_multiplies_negative_scores_once() -> No
     assert processed([0, 3, 3], repetition_penalty=2.0) == [-2, 2, -3, 2]
 
 
-def test_padding_is_no_repetition_any_more() -> None:
+def test_padding_no_longer_counts_as_repetition() -> None:
     asked: dict[str, Any] = {"ids": [3, 0], "mask": [0, 1], "repetition_penalty": 2.0}
 
     assert processed(**asked) == [-2, 2, -3, 4]
@@ -45,19 +45,19 @@ def test_repeated_ngrams_are_banned(ids: list[int], size: int) -> None:
     assert set(banned.tolist()) == banned_tokens(ids, size)
 
 
-def test_bad_words_are_banned_where_they_would_be_complete() -> None:
+def test_bad_words_are_banned_when_they_would_be_complete() -> None:
     words = [[1], [2, 0], [3, 2, 3]]
 
     assert processed([3, 2], bad_words_ids=words) == [-INF, -INF, -3, -INF]
     assert processed([2, 3], bad_words_ids=words) == [-1, -INF, -3, 4]
 
 
-def test_eos_alone_is_no_bad_word() -> None:
+def test_a_single_eos_is_not_a_bad_word() -> None:
     assert processed([1], bad_words_ids=[[3], [1, 3]], eos_token_id=3) == [-1, 2, -3, -INF]
     assert processed([2], bad_words_ids=[[3], [1, 3]], eos_token_id=3) == [-1, 2, -3, 4]
 
 
-def test_a_sequence_needs_what_stands_before_it_and_once_needed_its_length() -> None:
+def test_a_sequence_needs_its_beginning_and_before_that_its_length() -> None:
     assert processed([2], bad_words_ids=[[2, 0]]) == [-INF, 2, -3, 4]
     assert processed([2], bad_words_ids=[[2, 0]], rules=Rules.of("5.17.0")) == [-1, 2, -3, 4]
 
@@ -66,7 +66,7 @@ def test_a_bias_is_added_to_the_last_word() -> None:
     assert processed([3, 1], sequence_bias={(0,): 0.5, (1, 0): 1.0, (3, 1, 2): 7.0, (2, 3): 9.0}) == [0.5, 2, 4, 4]
 
 
-def test_eos_waits_for_the_least_length() -> None:
+def test_eos_is_banned_until_the_minimum_length() -> None:
     assert processed([1, 1], min_length=3, eos_token_id=[1, 3]) == [-1, -INF, -3, -INF]
     assert processed([1, 1], min_length=2, eos_token_id=[1, 3]) == [-1, 2, -3, 4]
     assert processed([1, 1], min_new_tokens=2, eos_token_id=3) == [-1, 2, -3, -INF]
@@ -90,7 +90,7 @@ def test_decay_makes_eos_likelier_with_every_word_past_the_start() -> None:
     assert processed([1, 1, 1], **asked, rules=Rules.of("4.33.0")) == [-2, 2, -3, 8]
 
 
-def test_decay_leaves_what_is_banned_and_once_freed_it() -> None:
+def test_decay_keeps_bans_and_in_older_releases_freed_them() -> None:
     asked: dict[str, Any] = {"exponential_decay_length_penalty": (0, 2.0), "eos_token_id": 3, "min_length": 9}
 
     assert processed([1, 1], **asked)[3] == -INF
@@ -106,7 +106,7 @@ def test_words_are_suppressed_always_or_first() -> None:
     assert processed([1, 2], begin_suppress_tokens=[3], forced_bos_token_id=2)[3] == -INF
 
 
-def test_what_is_not_finite_becomes_so() -> None:
+def test_values_that_are_not_finite_become_finite() -> None:
     finite = np.finfo(np.float32)
     scores, ids = np.array([[np.nan, INF, -INF, 1.0]]), np.array([[1]])
 
@@ -117,7 +117,7 @@ def test_what_is_not_finite_becomes_so() -> None:
     assert found(Rules.of("4.35.2")) == [0, finite.max, -INF, 1]
 
 
-def test_renormalised_scores_are_log_probabilities_over_what_is_left() -> None:
+def test_renormalised_scores_are_log_probabilities_of_the_allowed_tokens() -> None:
     scores = processed([1], suppress_tokens=[3], renormalize_logits=True)
 
     assert np.exp(scores).sum() == pytest.approx(1)

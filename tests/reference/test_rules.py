@@ -32,7 +32,7 @@ def test_a_patch_release_may_have_a_rule_of_its_own() -> None:
 
 
 def test_what_is_no_version_is_refused() -> None:
-    with pytest.raises(HFModelsError, match="'main' is no version of transformers"):
+    with pytest.raises(HFModelsError, match="'main' is not a version of transformers"):
         Rules.of("main")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pytest_hfmodels.versions.environments import ChangedPackage
-from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
-from pytest_hfmodels.versions.results import Cell, RowResult, State
+from pytest_hfmodels.versions.grid import Grid
+from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State
 
 SAME = Cell(State.SAME)
 OLD = ("4.30.2", "4.36.2", "4.37.2")

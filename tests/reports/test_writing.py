@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import re
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.results.model import Results, TestResult, load
-
-from ..versions.test_last_grid import keep
+from pytest_hfmodels.versions.grid import Grid
+from pytest_hfmodels.versions.last_grid import LAST_GRID, save_grid
+from pytest_hfmodels.versions.results import Cell, RowResult, State
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -183,12 +183,12 @@ def test_flaky(hf_snapshot):
 
 
 def test_our_own_errors_are_told_as_sentences(bare_project: Project) -> None:
-    bare_project.write("def test_text(hf_snapshot): assert 'text' == hf_snapshot")
+    bare_project.write("def test_text(hf_snapshot): assert print == hf_snapshot")
 
     test = named(report(bare_project))["test_text"]
 
     assert test.verdict == "broken"
-    assert test.headline == "hf_snapshot compares records, but test_it.py::test_text passed str."
+    assert test.headline.startswith("test_it.py::test_text compares what cannot be recorded: the value is a builtin")
 
 
 def test_what_was_pending_is_named(failing: Project) -> None:
@@ -245,16 +245,6 @@ def test_an_option_that_cannot_be_followed_stops_the_run_before_it_starts(bare_p
     assert empty.ret == folder.ret == pytest.ExitCode.USAGE_ERROR
     empty.stderr.fnmatch_lines([f"ERROR: --hfmodels-{kind} names no file.", "*leave the option out*"])
     folder.stderr.fnmatch_lines([f"ERROR: --hfmodels-{kind} is ., which is a folder.", "*Name a file.*"])
-
-
-def test_a_page_without_jinja2_says_how_to_install_it(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not there
-    monkeypatch.setattr("pytest_hfmodels.reports.writing.find_spec", lambda _: None)
-
-    result = bare_project.run("--hfmodels-html=report.html")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --hfmodels-html needs jinja2*", "*pip install*pytest-hfmodels[[]versions]*"])
 
 
 def test_a_listing_of_tests_writes_nothing(failing: Project) -> None:
@@ -411,7 +401,9 @@ def test_a_page_without_a_mismatch_offers_no_patch(bare_project: Project) -> Non
 
 
 def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
-    keep(failing.path, "a", "transformers==4.57.6", "transformers==5.0.0")
+    cells = {"test_it.py::test": Cell(State.SAME)}
+    releases = ("transformers==4.57.6", "transformers==5.0.0")
+    save_grid(failing.path, Grid(tuple(RowResult(release, cells=cells) for release in releases)))
 
     failing.run("--hfmodels-html=report.html")
 
@@ -425,18 +417,17 @@ def test_the_page_has_the_last_matrix_of_the_project(failing: Project) -> None:
     "content",
     [
         pytest.param("[" * 100_000, id="deep"),
-        pytest.param('{"name": 7, "cells": {"a": {"state": "same"}}, "moved": []}', id="name"),
-        pytest.param('{"name": "x", "cells": {"a": {"state": "same", "reason": []}}, "moved": []}', id="reason"),
+        pytest.param('{"rows": [{"name": 7}]}', id="name"),
     ],
 )
 def test_an_invalid_matrix_file_is_reported_and_the_page_has_no_grid(failing: Project, content: str) -> None:
-    folder = keep(failing.path, "a", "current")
-    (folder / "results" / "9.json").write_text(content)
+    save_grid(failing.path, Grid(()))
+    (failing.path / LAST_GRID).write_text(content)
 
     result = failing.run("--hfmodels-html=report.html")
 
     assert "INTERNALERROR" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["html: *results/9.json is left out of the matrix: *", "html: report.html"])
+    result.stdout.fnmatch_lines(["html: *last-matrix.json is left out: *", "html: report.html"])
     assert (failing.path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

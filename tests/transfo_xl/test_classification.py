@@ -44,7 +44,7 @@ def test_padding_on_the_right_changes_nothing() -> None:
     torch.testing.assert_close(model(longer).logits, model(words).logits)
 
 
-def test_padding_on_the_left_is_read_as_words_and_the_last_word_speaks() -> None:
+def test_padding_on_the_left_is_read_as_words_and_the_last_word_counts() -> None:
     model, words = classifier(), text(1, 4)
     longer = torch.cat([torch.full((1, 2), 1), words], dim=1)
 

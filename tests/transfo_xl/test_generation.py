@@ -85,7 +85,7 @@ def test_the_same_words_on_every_release() -> None:
     assert model.generate(words, **how, num_beams=3, length_penalty=0.0)[:, 4:].tolist() == BEAM
 
 
-def test_words_and_states_of_each_step_are_returned_where_asked_for() -> None:
+def test_words_and_states_of_each_step_are_returned_on_request() -> None:
     found = language_model().generate(
         text(1, 3), **HOW, return_dict_in_generate=True, output_hidden_states=True, output_attentions=True
     )

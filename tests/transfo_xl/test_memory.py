@@ -11,7 +11,7 @@ from .tiny_transfo_xl import language_model, text
 
 
 @pytest.mark.parametrize("segment", [1, 2, 3, 5])
-def test_segments_with_memory_are_one_pass(segment: int) -> None:
+def test_segments_with_memory_equal_one_pass(segment: int) -> None:
     model, words = language_model(mem_len=12), text(2, 12)
 
     whole = transfo_xl.segment_log_probabilities(model, words, 12)
@@ -20,7 +20,7 @@ def test_segments_with_memory_are_one_pass(segment: int) -> None:
     torch.testing.assert_close(in_parts, whole, rtol=0, atol=1e-5)
 
 
-def test_segments_without_memory_are_not() -> None:
+def test_segments_without_memory_do_not() -> None:
     model, words = language_model(mem_len=12), text(2, 12)
 
     whole = transfo_xl.segment_log_probabilities(model, words, 12)
@@ -30,7 +30,7 @@ def test_segments_without_memory_are_not() -> None:
     assert (forgetful[:, 4:] - whole[:, 4:]).abs().max() > 0.1
 
 
-def test_without_same_length_a_start_without_blanks_makes_segments_one_pass() -> None:
+def test_without_same_length_and_blanks_segments_equal_one_pass() -> None:
     model, words = language_model(mem_len=12, same_length=False), text(2, 12)
     nothing = blank_memory(model.config, 0, 2, like=model.crit.cluster_weight)
 

@@ -76,7 +76,7 @@ def test_later_words_change_nothing_before_them() -> None:
     torch.testing.assert_close(model(words).logits[:, :4], model(other).logits[:, :4])
 
 
-def test_vectors_can_come_in_the_words_place() -> None:
+def test_input_embeddings_replace_ids() -> None:
     model, words = language_model(), text(2, 4)
     vectors = model.get_input_embeddings()(words)
 
@@ -159,7 +159,7 @@ def test_missing_weights_start_as_the_configuration_says(tmp_path: Path) -> None
         ({"sample_softmax": 10}, "sample_softmax=10"),
     ],
 )
-def test_settings_that_fit_no_model_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         transfo_xl.TransfoXLModel(transfo_xl.TransfoXLConfig(**settings(**changes)))
 
@@ -172,7 +172,7 @@ def test_the_vocabulary_cannot_be_resized() -> None:
         model.resize_token_embeddings(30)
 
 
-def test_a_published_configuration_is_read_as_it_stands() -> None:
+def test_a_published_configuration_is_read_unchanged() -> None:
     published = {"tie_projs": [False, True, True], "tie_weight": True, "n_head": 4, "model_type": "transfo-xl"}
 
     config = transfo_xl.TransfoXLConfig.from_dict(settings(**published))

@@ -285,7 +285,7 @@ def test_saved_files_load_in_the_other(upstream: Any, tmp_path: Path) -> None:
     assert_same(back(words).prediction_scores, theirs(words).prediction_scores, torch.float32)
 
 
-def test_configurations_are_written_alike(upstream: Any) -> None:
+def test_both_write_the_same_configuration(upstream: Any) -> None:
     theirs, ours = upstream.TransfoXLConfig().to_dict(), transfo_xl.TransfoXLConfig().to_dict()
 
     assert ours == theirs

@@ -83,7 +83,7 @@ def test_auto_tokenizer_finds_one_that_reads_the_words(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [f"{package} [9, 5, 6, 7]" for package in [first, rest, rest][: len(folders)]]
 
 
-def test_the_probe_says_what_it_saw() -> None:
+def test_the_probe_reports_the_error() -> None:
     import transformers
 
     found = transfo_xl.working_implementation()
@@ -92,7 +92,7 @@ def test_the_probe_says_what_it_saw() -> None:
     assert found is transfo_xl.working_implementation()
 
 
-def test_the_probe_leaves_the_random_numbers_alone() -> None:
+def test_the_probe_keeps_the_random_state() -> None:
     import torch
 
     before = torch.get_rng_state()

@@ -52,13 +52,13 @@ def test_an_unknown_word(tmp_path: Path) -> None:
     assert found.decode([9, 1]) == "My <unk>"
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     found, text = tokenizer(tmp_path), "My name is Hasnain, I am well-read 5,000.5!"
 
     assert found.decode(found(text)["input_ids"]) == text
 
 
-def test_lower_case_is_for_words_and_marks_alike(tmp_path: Path) -> None:
+def test_lower_case_applies_to_words_and_marks(tmp_path: Path) -> None:
     found = tokenizer(tmp_path, lower_case=True)
 
     assert found.tokenize("My NAME<EOS>") == ["my", "name", "<eos>"]
@@ -79,7 +79,7 @@ def test_two_texts_follow_each_other(tmp_path: Path) -> None:
     assert tokenizer(tmp_path)("My name", "I am")["input_ids"] == [9, 5, 17, 18]
 
 
-def test_a_special_token_without_a_word_comes_after_the_vocabulary(tmp_path: Path) -> None:
+def test_a_special_token_without_a_word_gets_an_id_after_the_vocabulary(tmp_path: Path) -> None:
     found = tokenizer(tmp_path, WORDS[:-1])
 
     assert found("<formula>")["input_ids"] == [len(WORDS) - 1]
@@ -103,7 +103,7 @@ def test_a_saved_tokenizer_loads_as_it_was(words: list[str], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("trust", ["", "True"])
-def test_a_published_folder_loads_without_its_pickle_being_run(
+def test_a_published_folder_loads_without_running_its_pickle(
     trust: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRUST_REMOTE_CODE", trust)

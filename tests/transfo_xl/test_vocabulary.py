@@ -76,7 +76,7 @@ def test_a_missing_file_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @given(words=st.lists(st.text(min_size=1), unique=True))
-def test_what_is_written_is_read_again(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_written_words_are_read_again(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     all_words = tuple(dict.fromkeys(("<UNK>", "<eos>", *words)))
 
     assert read_vocabulary(write_words(all_words, tmp_path_factory.getbasetemp())).words == all_words

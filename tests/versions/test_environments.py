@@ -183,8 +183,7 @@ def test_without_a_network_what_uv_has_still_runs_and_says_so(
     built(lib_project, "lib==1.0")
     fake_uv(OFFLINE)
 
-    assert built(lib_project, "lib==1.0").note == ""  # it is not resolved again
-    assert "index cannot be reached" in built(lib_project, "lib<1.1").note
+    assert "index cannot be reached" in built(lib_project, "lib==1.0").note
     with pytest.raises(EnvironmentsBlocked, match=r"lib==9\.0 is not in uv's cache, and the package index") as caught:
         built(lib_project, "lib==9.0")
     assert "secret" not in str(caught.value)

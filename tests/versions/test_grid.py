@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pytest_hfmodels.versions.grid import INTERRUPTED, Grid
-from pytest_hfmodels.versions.results import Cell, RowResult, State
+from pytest_hfmodels.versions.grid import Grid
+from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State
 
 SAME, DRIFT = Cell(State.SAME), Cell(State.DRIFT, "moved")
 A, B = "test_it.py::test_a", "test_it.py::test_b"

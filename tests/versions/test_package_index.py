@@ -14,7 +14,6 @@ from pytest_hfmodels.versions.package_index import (
     as_uv_reads,
     candidates,
     parse_package,
-    parse_settings,
     pip_environment,
     uv_environment,
 )
@@ -150,14 +149,9 @@ def test_pip_is_asked_for_its_settings_only_if_uv_has_none(own: bool, monkeypatc
         monkeypatch.delenv(name)
     if own:
         monkeypatch.setenv("UV_NO_INDEX", "1")
-    pip_says(monkeypatch, "global.find-links='/wheels'")
+    # A variable overrides a file, as it does for pip.
+    pip_says(monkeypatch, ":env:.find-links='/wheels'\nglobal.find-links='/other'\nglobal.broken=oops(\n")
     package_index._pip_settings.cache_clear()
 
     assert uv_environment() == {**os.environ, **({} if own else {"UV_FIND_LINKS": "/wheels"})}
     package_index._pip_settings.cache_clear()
-
-
-def test_a_variable_overrides_a_file_as_it_does_for_pip() -> None:
-    listed = ":env:.index-url='https://b.example'\nglobal.index-url='https://a.example'\nglobal.broken=oops(\n\n"
-
-    assert parse_settings(listed) == {"index-url": "https://b.example"}

@@ -9,7 +9,6 @@ import pytest
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.results.model import Compared, TestResult, encode
-from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State, read_run
 from pytest_hfmodels.versions.running import PytestRun
@@ -194,13 +193,6 @@ def test_half_a_line_of_a_process_that_died_is_passed_over(tmp_path: Path) -> No
     run.events.write_text(f'{{"result": {encode(PASSED)}}}\n{{"result": {{"id": "')
 
     assert read_run("lib==1.0", run).cells[TEST].state is State.SAME
-
-
-def test_a_row_survives_json() -> None:
-    cells = {TEST: Cell(State.CHANGED, "why", "known", 1.5, "details")}
-    result = RowResult("lib==1.0", {"lib": "1.0"}, (ChangedPackage("six", "1", None),), cells, None, "", 2.0, 1, "log")
-
-    assert RowResult.from_data(json.loads(json.dumps(result.to_data()))) == result
 
 
 ROW = """

@@ -35,7 +35,7 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
         said = f"{name} was {value} at recording and is {not value} now{words}"
         said = f"{said}; decoding with {value} gives the recorded text"
         found = replace(found, sentence=said, package="transformers", rules=rules)
-    ids, skip = [*observed.prompt.ids, *observed.ids], bool(observed.effective.get("skip_special_tokens"))
+    ids, skip = list(observed.decoded_ids), bool(observed.effective.get("skip_special_tokens"))
     texts = recorded.text, observed.text
     return of_the_tokenizer(case, found, lambda one: one.decode(ids, skip_special_tokens=skip), texts)
 
@@ -63,7 +63,7 @@ def _setting(case: Case[GenerationRecord], tokenizer: Any) -> tuple[str, bool] |
 
 def _texts(record: GenerationRecord, tokenizer: Any, name: str) -> dict[bool, str]:
     """Return the text of a record's ids with both values of a setting."""
-    ids = [*record.prompt.ids, *record.ids]
+    ids = list(record.decoded_ids)
     asked = {"skip_special_tokens": bool(record.effective.get("skip_special_tokens"))}
     texts = {value: str(tokenizer.decode(ids, **{**asked, name: value})) for value in (True, False)}
     if name == _CLEAN_UP and texts[True] == texts[False]:  # from 5.7 on True does nothing for byte-level BPE

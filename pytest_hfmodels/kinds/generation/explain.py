@@ -41,7 +41,10 @@ _CONSTANT = (
 )
 
 
-class _Generation(Explainer[GenerationRecord]):
+class GenerationExplainer(Explainer[GenerationRecord]):
+    """What a generation adds to explaining; see `Explainer` for each method."""
+
+    # ruff: noqa: D102
     decisions = "tokens"
 
     def output(self, case: GenerationCase) -> Explanation:
@@ -49,9 +52,16 @@ class _Generation(Explainer[GenerationRecord]):
             return decoding(case)
         return _beside_the_scores(case, self._of_numbers(case))
 
-    def measure(self, case: GenerationCase, loaded: LoadedModel | None) -> Measured:
+    def teacher(self, case: GenerationCase, loaded: LoadedModel | None = None) -> TeacherForcedPass:
+        """Return what the model, or another load of it, says of the recorded tokens."""
+        live = case.observed.live
+        if loaded is None and live is not None and case.recorded.ids == case.observed.ids:  # the test has asked already
+            return TeacherForcedPass(live.logits, case.observed.blocks)
         assert case.passes is not None
-        teacher = teacher_forced(case.passes, case.recorded, loaded)
+        return teacher_forced(case.passes, [case.recorded], loaded)[0]
+
+    def measure(self, case: GenerationCase, loaded: LoadedModel | None) -> Measured:
+        teacher = self.teacher(case, loaded)
         return Measured(largest(teacher.moved(case.recorded)), teacher.blocks)
 
     def output_ids(self, record: GenerationRecord) -> Iterator[Sequence[int]]:
@@ -59,8 +69,8 @@ class _Generation(Explainer[GenerationRecord]):
         yield from (beam.ids for beam in record.beams)
 
     def is_broken(self, difference: Difference) -> bool:
-        suppressed = difference.what == "processed log-probability" and difference.recorded == -math.inf
-        return difference.what != "margin" and not suppressed and super().is_broken(difference)
+        suppressed = difference.what.endswith("processed log-probability") and difference.recorded == -math.inf
+        return not difference.what.endswith("margin") and not suppressed and super().is_broken(difference)
 
     def is_given(self, case: GenerationCase, difference: Difference) -> bool:
         name, prompt = difference.what, len(case.observed.prompt.ids)
@@ -114,7 +124,7 @@ class _Generation(Explainer[GenerationRecord]):
         close = [] if tie is None else [tie.evidence]
         if case.passes is None:
             return self.without_model(case, close)
-        teacher = _teacher(case)
+        teacher = self.teacher(case)
         moved = teacher.moved(case.recorded)
         evidence, drift = _moved(case, moved), largest(moved)
         if drift <= case.floor:
@@ -132,13 +142,13 @@ class _Generation(Explainer[GenerationRecord]):
         close: list[Evidence],
     ) -> Explanation:
         """Explain other tokens or scores although the numbers of the recorded tokens have not moved."""
-        generating = _generating(case)
-        rounding = self._rounding(case, drift, generating, [*close, *evidence])
+        moved = generating(case)
+        rounding = self._rounding(case, drift, moved, [*close, *evidence])
         evidence = [*evidence, *close]
         other = rounding or self._in_memory(case, drift, evidence)
         if other is not None:
             return other
-        found = search.check_search(case, teacher, generating)
+        found = search.check_search(case, teacher, moved)
         assert case.origin is not None
         changes = [*mutations.of_the_model(case.origin), *mutations.of_unrecorded_settings(case.origin)]
         if changes and not case.changed_packages():
@@ -179,15 +189,6 @@ class _Generation(Explainer[GenerationRecord]):
         return concluded(probe, proven, [*probe.outcomes(), *evidence, *probe.evidence])
 
 
-def _teacher(case: GenerationCase) -> TeacherForcedPass:
-    """Return what the model says of the recorded tokens; if they are today's too, the test has asked already."""
-    live = case.observed.live
-    if live is not None and case.recorded.ids == case.observed.ids:
-        return TeacherForcedPass(live.logits, case.observed.blocks)
-    assert case.passes is not None
-    return teacher_forced(case.passes, case.recorded)
-
-
 def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:
     """Return how far the recorded tokens' log-probabilities have moved; nothing without tokens."""
     if not moved:
@@ -197,7 +198,7 @@ def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:
     return [moved_evidence(case, f"{said} {case.recorded.steps[worst].text!r:.40}", moved[worst], position=worst)]
 
 
-def _generating(case: GenerationCase) -> float:
+def generating(case: GenerationCase) -> float:
     """Return how far the scores that the search chose from have moved, up to the first token that differs."""
     split = first_divergence(case.recorded.ids, case.observed.ids)
     shared = min(len(case.recorded.ids), len(case.observed.ids))
@@ -251,4 +252,4 @@ def _beside_the_scores(case: GenerationCase, found: Explanation) -> Explanation:
     return found
 
 
-EXPLAINER = _Generation()
+EXPLAINER = GenerationExplainer()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from pytest_hfmodels.kinds.base import Kind
 from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
+from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation import show
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.tolerance import Tolerance
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
-_STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
+G = TypeVar("G", bound=GenerationRecord)
+STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
+StepRow = tuple[TokenId, str, float, float, float, TokenId, str]
 
 
 class _Output(msgspec.Struct):
@@ -34,66 +37,77 @@ class _Output(msgspec.Struct):
 
 class _Steps(msgspec.Struct):
     columns: list[str]
-    rows: list[tuple[TokenId, str, float, float, float, TokenId, str]]
+    rows: list[StepRow]
 
 
-class _Beam(msgspec.Struct):
+class StoredBeam(msgspec.Struct):
+    """A returned beam in a file."""
+
     ids: tuple[TokenId, ...]
     score: float
     text: list[str]
+
+    def record(self) -> Beam:
+        """Return the beam."""
+        return Beam(self.ids, self.score, "".join(self.text))
 
 
 class _Frontier(msgspec.Struct):
     gaps: tuple[float, ...] = ()
 
 
-class _Stored(msgspec.Struct):
-    prompt: Prompt
+class StoredOutput(msgspec.Struct, kw_only=True):
+    """What a generation stores besides its prompt."""
+
     effective: dict[str, Any]
     output: _Output
     steps: _Steps
-    beams: list[_Beam] = []
+    beams: list[StoredBeam] = []
     # The format's word for the beam's cutoff margins: another one would rewrite every file of a beam search.
     frontier: _Frontier = msgspec.field(default_factory=_Frontier)
 
 
-class _Generation(Kind[GenerationRecord]):
-    name = "generation"
+class _Stored(StoredOutput, kw_only=True):
+    prompt: Prompt
+
+
+class GenerationKind(Kind[G]):
+    """What is particular to a prompt and what `generate` made of it; see `Kind` for each method."""
+
+    # ruff: noqa: D102
     tolerant = ("steps", "beams", "frontier")
 
-    def tables(self, record: GenerationRecord) -> dict[str, Any]:
+    def tables(self, record: G) -> dict[str, Any]:
         found: dict[str, Any] = {
             "prompt": as_table(record.prompt, "text", "ids"),
             "effective": settings_table(record.effective),
             "output": {"text": sentences(record.text)},
-            "steps": {"columns": _STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
+            "steps": {"columns": STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
         }
         if record.beams:
             found["beams"] = [{**as_table(beam, "ids", "score"), "text": sentences(beam.text)} for beam in record.beams]
             found["frontier"] = {"gaps": rounded(record.beam_cutoff_margin)}
         return found
 
-    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
-        stored = file.convert(_Stored)
+    def output_fields(self, file: TomlFile, stored: StoredOutput) -> dict[str, Any]:
+        """Return the fields of a record that its output fills."""
         text = "".join(stored.output.text)
-        if stored.steps.columns != _STEPS:
-            raise file.error(f"the columns are not {', '.join(_STEPS)}", "steps", "columns")
+        if stored.steps.columns != STEPS:
+            raise file.error(f"the columns are not {', '.join(STEPS)}", "steps", "columns")
         for beam in stored.beams[:1]:  # a recorded one is always the output: the file was edited
             if list(beam.ids) != [row[0] for row in stored.steps.rows]:
                 raise file.error("the ids of the first beam are not the ids in steps.rows", "beams", "0", "ids")
             if "".join(beam.text) != text:
                 raise file.error("the text of the first beam is not output.text", "beams", "0", "text")
-        return GenerationRecord(
-            prompt=stored.prompt,
-            effective=stored.effective,
-            steps=tuple(Step(*row) for row in stored.steps.rows),
-            beams=tuple(Beam(beam.ids, beam.score, "".join(beam.text)) for beam in stored.beams),
-            beam_cutoff_margin=stored.frontier.gaps,
-            text=text,
-            **shared,
-        )
+        return {
+            "effective": stored.effective,
+            "steps": tuple(Step(*row) for row in stored.steps.rows),
+            "beams": tuple(beam.record() for beam in stored.beams),
+            "beam_cutoff_margin": stored.frontier.gaps,
+            "text": text,
+        }
 
-    def differences(self, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+    def differences(self, recorded: G, observed: G) -> Iterator[Difference]:
         if recorded.prompt.ids != observed.prompt.ids:
             position = first_divergence(recorded.prompt.ids, observed.prompt.ids)
             yield Difference("prompt", "prompt ids", recorded.prompt.ids, observed.prompt.ids, position)
@@ -101,6 +115,8 @@ class _Generation(Kind[GenerationRecord]):
             # A prompt given as ids is decoded. If its text differs, so does the text of the output.
             stage = "prompt" if recorded.text == observed.text else "text"
             yield Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text)
+        if drawn_elsewhere(recorded, observed):
+            return
         split = first_divergence(recorded.ids, observed.ids)
         if split is not None:
             before, now = (record.steps[split : split + 1] or (None,) for record in (recorded, observed))
@@ -110,9 +126,7 @@ class _Generation(Kind[GenerationRecord]):
         if recorded.text != observed.text:
             yield Difference("text", "decoded text", recorded.text, observed.text)
 
-    def numbers(
-        self, recorded: GenerationRecord, observed: GenerationRecord
-    ) -> Iterator[tuple[str, int, float, float]]:
+    def numbers(self, recorded: G, observed: G) -> Iterator[tuple[str, int, float, float]]:
         split = first_divergence(recorded.ids, observed.ids)
         pairs = zip(recorded.steps[:split], observed.steps[:split], strict=True)
         for position, (before, now) in enumerate(pairs):
@@ -122,49 +136,58 @@ class _Generation(Kind[GenerationRecord]):
                 yield "processed log-probability", position, before.processed, now.processed
             if not (math.isnan(before.margin) and math.isnan(now.margin)):
                 yield "margin", position, before.margin, now.margin
+        if drawn_elsewhere(recorded, observed):
+            yield from _at_the_draw(recorded, observed, split)
+            return
         for position, (beam, beam_now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
             if beam.ids == beam_now.ids:
                 yield "beam score", position, beam.score, beam_now.score
 
-    def texts(self, record: GenerationRecord) -> dict[str, str]:
+    def texts(self, record: G) -> dict[str, str]:
         beams = {f"returned beam {number}": beam.text for number, beam in enumerate(record.beams, 1)}
         return {"text": record.text, **beams}
 
-    def inputs(self, record: GenerationRecord) -> list[tuple[str, tuple[int, ...]]]:
+    def inputs(self, record: G) -> list[tuple[str, tuple[int, ...]]]:
         return [(record.prompt.text, record.prompt.ids)]
 
-    def is_near_tie(
-        self, recorded: GenerationRecord, observed: GenerationRecord, differences: Sequence[Difference]
-    ) -> bool:
-        if any(difference.stage in ("kind", "prompt", "settings") for difference in differences):
+    def is_near_tie(self, recorded: G, observed: G, differences: Sequence[Difference]) -> bool:
+        if any(difference.stage in ("template", "prompt", "settings") for difference in differences):
             return False
         tie = token_tie(recorded, observed)
         return tie is not None and tie.proven
 
-    def contradiction(self, record: GenerationRecord, tolerance: Tolerance) -> str | None:
+    def contradiction(self, record: G, tolerance: Tolerance) -> str | None:
         found = contradiction(record, tolerance=tolerance)
         if found is None:
             return None
         advice = " If they agree with use_cache=False, the cache of this release is broken."
         return f"{contradiction_sentence(*found)}.{'' if record.effective.get('use_cache') is False else advice}"
 
-    def course(self, recorded: GenerationRecord | None, observed: GenerationRecord) -> Course:
+    def course(self, recorded: G | None, observed: G) -> Course:
         return show.course(recorded, observed)
 
-    def movement(self, recorded: GenerationRecord, observed: GenerationRecord, comparison: Comparison) -> float | None:
+    def movement(self, recorded: G, observed: G, comparison: Comparison) -> float | None:
         return show.movement(recorded, observed, comparison.drift)
 
-    def detail(self, difference: Difference, recorded: GenerationRecord, observed: GenerationRecord) -> Detail | None:
+    def detail(self, difference: Difference, recorded: G, observed: G) -> Detail | None:
         if difference.stage == "ids":
             return show.token(difference, recorded, observed)
         if difference.stage == "beams" and not isinstance(difference.recorded, int):
             return show.beam(difference)
         return None
 
-    def explainer(self) -> Explainer[GenerationRecord]:
+    def explainer(self) -> Explainer[Any]:
         from pytest_hfmodels.kinds.generation.explain import EXPLAINER  # computes with NumPy
 
         return EXPLAINER
+
+
+class _Generation(GenerationKind[GenerationRecord]):
+    name = "generation"
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
+        stored = file.convert(_Stored)
+        return GenerationRecord(prompt=stored.prompt, **self.output_fields(file, stored), **shared)
 
 
 def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | None:
@@ -173,7 +196,13 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | N
     Numbers are looked up for the recorded tokens up to and with it, in what the model now says of the whole vocabulary.
     """
     split, live = first_divergence(recorded.ids, observed.ids), observed.live
-    if split is None or recorded.beams or live is None or split >= min(len(recorded.steps), len(observed.steps)):
+    if (
+        split is None
+        or recorded.beams
+        or observed.effective.get("do_sample")
+        or live is None
+        or split >= min(len(recorded.steps), len(observed.steps))
+    ):
         return None
     if max(recorded.ids[: split + 1]) >= live.log_probabilities.shape[1]:
         return None  # the vocabulary has shrunk
@@ -185,6 +214,38 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | N
         floor=floor_of_tie(recorded, observed),
         margin=steps[split].margin,
         gap=float(scores[observed.ids[split]] - scores[recorded.ids[split]]),
+    )
+
+
+def drawn_elsewhere(recorded: GenerationRecord, observed: GenerationRecord) -> bool:
+    """Return whether two backends drew the tokens: their random numbers differ, so only distributions are compared."""
+    backends = {
+        (now.engine, now.device, now.dtype, now.versions.get(now.engine))
+        for now in (recorded.provenance, observed.provenance)
+    }
+    return bool(recorded.effective.get("do_sample") and observed.effective.get("do_sample")) and len(backends) > 1
+
+
+def _at_the_draw(
+    recorded: GenerationRecord, observed: GenerationRecord, split: int | None
+) -> Iterator[tuple[str, int, float, float]]:
+    """Yield the recorded token's numbers where another one was drawn: what comes after it has another past."""
+    live = observed.live
+    if split is None or live is None or split >= min(len(recorded.steps), len(observed.steps)):
+        return
+    step = recorded.steps[split]
+    known = step.id < live.log_probabilities.shape[1]
+    yield (
+        "log-probability",
+        split,
+        step.log_probability,
+        (float(live.log_probabilities[split, step.id]) if known else -math.inf),
+    )
+    yield (
+        "processed log-probability",
+        split,
+        step.processed,
+        (float(log_softmax(live.scores[split])[step.id]) if known else -math.inf),
     )
 
 

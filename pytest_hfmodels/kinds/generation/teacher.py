@@ -10,9 +10,11 @@ from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray
-    from pytest_hfmodels.explain.budget import Passes
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 
@@ -38,11 +40,34 @@ class TeacherForcedPass:
         ]
 
 
-def teacher_forced(passes: Passes, recorded: GenerationRecord, loaded: LoadedModel | None = None) -> TeacherForcedPass:
-    """Run the model over the recorded tokens, a batch of one and without a cache."""
-    prompt = len(recorded.prompt.ids)
-    seen = passes.forward([[*recorded.prompt.ids, *recorded.ids]], loaded)
-    return TeacherForcedPass(seen.logits[0, prompt - 1 : -1], fingerprint(seen.hidden_states))
+def teacher_forced(
+    passes: Passes, recorded: Sequence[GenerationRecord], loaded: LoadedModel | None = None
+) -> list[TeacherForcedPass]:
+    """Run the model over the recorded tokens of a batch, without a cache; the blocks are those of the whole batch."""
+    ids, mask = padded([(*row.prompt.ids, *row.ids) for row in recorded])
+    seen = passes.forward(ids, loaded, mask)
+    blocks, found = fingerprint(seen.hidden_states, mask), []
+    for row, logits in zip(recorded, seen.logits, strict=True):
+        start = len(row.prompt.ids) - 1
+        found.append(TeacherForcedPass(logits[start : start + len(row.ids)], blocks))
+    return found
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int = 0, *, left: bool = False) -> tuple[IntArray, IntArray | None]:
+    """Return rows of ids as one batch (B, L), padded on the right, or on the left for `generate`, and its mask.
+
+    The mask is None if all have one length.
+    """
+    import numpy as np
+
+    length = max(map(len, rows))
+    if all(len(row) == length for row in rows):
+        return np.asarray(rows, dtype=np.int64), None
+    ids, mask = np.full((len(rows), length), pad, np.int64), np.zeros((len(rows), length), np.int64)
+    for number, row in enumerate(rows):
+        own = slice(length - len(row), None) if left else slice(0, len(row))
+        ids[number, own], mask[number, own] = row, 1
+    return ids, mask
 
 
 def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: int) -> list[float]:

@@ -21,7 +21,7 @@ FAULTS = (
     ),
     Fault(
         "cached-values-not-reordered",
-        "Beam search reorders the keys and leaves the values.",
+        "Beam search reorders the keys but not the values.",
         reference="huggingface/transformers#34746",
         shown_by=observe.beams,
         patch=lambda: edited(
@@ -31,7 +31,7 @@ FAULTS = (
     ),
     Fault(
         "positions-restart-after-a-cache",
-        "Positions start at 0 again where a text goes on after a cache.",
+        "Positions start at 0 again after a cache.",
         reference="huggingface/transformers#13849",
         shown_by=lambda: observe.logits(cached=2),
         patch=lambda: edited(
@@ -66,7 +66,7 @@ FAULTS = (
     ),
     Fault(
         "positions-lost-without-a-cache",
-        "Without a cache, the mask of the newest word is laid over the whole text.",
+        "Without a cache, the mask of the newest word is applied to the whole text.",
         reference="huggingface/transformers#30485",
         shown_by=lambda: observe.greedy(use_cache=False, model={"attention": "sdpa"}),
         patch=lambda: edited(
@@ -86,7 +86,7 @@ FAULTS = (
     ),
     Fault(
         "last-cached-word-read-again",
-        "Where generation goes on from a cache, the last word that the cache holds is read a second time.",
+        "If generation continues from a cache, the last word of the cache is read again.",
         reference="huggingface/transformers#36151",
         shown_by=lambda: _two_turns(),
         patch=lambda: edited(

@@ -1,4 +1,4 @@
-"""What users get who leave a setting to the release."""
+"""Default settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAULTS = (
     ),
     Fault(
         "eos-in-the-prompt-masked",
-        "Where the pad token is the end-of-sequence token, prompts without a mask lose it wherever it stands.",
+        "If the pad token is the end-of-sequence token, it is masked everywhere in prompts without a mask.",
         reference="huggingface/transformers#41400",
         shown_by=lambda: observe.greedy(attention_mask=observe.OMITTED, eos_token_id=3, pad_token_id=3),
         patch=lambda: edited(
@@ -42,7 +42,7 @@ FAULTS = (
     ),
     Fault(
         "mask-not-inferred",
-        "Padded prompts without a mask are read with their padding.",
+        "No mask is inferred for padded prompts, so their padding is read.",
         reference="huggingface/transformers#3021",
         shown_by=lambda: observe.greedy(attention_mask=observe.OMITTED),
         patch=lambda: edited(
@@ -51,7 +51,7 @@ FAULTS = (
     ),
     Fault(
         "model-defaults-hidden-by-a-config",
-        "A generation config that is passed hides what the model's own one sets.",
+        "Passing a generation config hides the settings of the model's own one.",
         reference="huggingface/transformers#36684",
         shown_by=lambda: _with_a_config_of_the_users(),
         patch=lambda: edited(
@@ -60,7 +60,7 @@ FAULTS = (
     ),
     Fault(
         "settings-stay-for-the-next-call",
-        "What is passed to one call of generate stays for the next.",
+        "Settings of one call of generate stay for the next.",
         reference="huggingface/transformers#27833",
         shown_by=lambda: _two_calls(),
         patch=lambda: edited(
@@ -105,7 +105,7 @@ FAULTS = (
     ),
     Fault(
         "passed-defaults-taken-for-unset",
-        "What is passed to generate is ignored where it is the library's default: the checkpoint's value wins.",
+        "An argument of generate is ignored if it equals the library's default; the checkpoint's value wins.",
         reference="huggingface/transformers#36881",
         shown_by=lambda: _greedy_with_a_checkpoint_for_beams(),
         patch=lambda: edited(

@@ -13,7 +13,7 @@ TRANSFO_XL = "pytest_hfmodels.transfo_xl"
 FAULTS = (
     Fault(
         "eager-attention-sees-padding",
-        "Eager attention looks at padding.",
+        "Eager attention attends to padding.",
         reference="huggingface/transformers#3167",
         shown_by=lambda: observe.logits(padded=True),
         patch=lambda: edited(
@@ -23,7 +23,7 @@ FAULTS = (
     ),
     Fault(
         "sdpa-mask-dropped-after-a-cache",
-        "sdpa drops the mask where several tokens follow a cache, and aligns its own with the first key.",
+        "If several tokens follow a cache, sdpa drops the mask and aligns its own with the first key.",
         reference="huggingface/transformers#30311",
         shown_by=lambda: observe.logits(attention="sdpa", cached=2),
         patch=lambda: edited(
@@ -33,7 +33,7 @@ FAULTS = (
     ),
     Fault(
         "layerwise-scaling-ignored",
-        "Eager attention, too, ignores scale_attn_by_inverse_layer_idx.",
+        "Eager attention also ignores scale_attn_by_inverse_layer_idx.",
         reference="huggingface/transformers#44380",
         shown_by=lambda: observe.logits(scale_attn_by_inverse_layer_idx=True),
         patch=lambda: edited(
@@ -43,7 +43,7 @@ FAULTS = (
     ),
     Fault(
         "upcast-attention-scaled-by-keys",
-        "Reordered and upcast attention scales by the number of keys and not by the width of a head.",
+        "Reordered and upcast attention scales by the number of keys instead of the width of a head.",
         reference="huggingface/transformers#13573",
         shown_by=lambda: observe.logits(reorder_and_upcast_attn=True, n_embd=12),
         patch=lambda: edited(
@@ -53,7 +53,7 @@ FAULTS = (
     ),
     Fault(
         "gelu-new-is-exact-gelu",
-        "gelu_new is computed by the exact GELU, for speed.",
+        "gelu_new computes the exact GELU.",
         reference="huggingface/transformers#39073",
         shown_by=observe.logits,
         patch=lambda: edited(
@@ -67,7 +67,7 @@ FAULTS = (
     ),
     Fault(
         "layer-norm-epsilon-ignored",
-        "The blocks' first layer norm takes torch's epsilon and not the configuration's.",
+        "The blocks' first layer norm uses torch's epsilon instead of the configuration's.",
         reference="huggingface/transformers#585",
         shown_by=lambda: observe.logits(layer_norm_epsilon=0.1),
         patch=lambda: edited(
@@ -77,7 +77,7 @@ FAULTS = (
     ),
     Fault(
         "scale-attn-weights-ignored",
-        "Scores are scaled though scale_attn_weights is off.",
+        "Scores are scaled although scale_attn_weights is off.",
         reference="huggingface/transformers#44397",
         shown_by=lambda: observe.logits(scale_attn_weights=False),
         patch=lambda: edited(
@@ -127,7 +127,7 @@ FAULTS = (
     ),
     Fault(
         "transfo-xl-reads-the-text-again",
-        "Transformer-XL generation feeds the whole text again at every step, beside its memory.",
+        "Transformer-XL generation reads the whole text again at every step, in addition to its memory.",
         reference="huggingface/transformers#4826",
         shown_by=lambda: observe.transfo_xl(generate={"max_new_tokens": 4}),
         patch=lambda: edited(
@@ -147,7 +147,7 @@ FAULTS = (
     ),
     Fault(
         "sdpa-mask-judged-by-the-newest-words",
-        "sdpa leaves the mask out where the newest words are no padding: from the second step on it sees padding.",
+        "sdpa drops the mask if the newest words are not padding, so from the second step on it attends to padding.",
         reference="huggingface/transformers#39573",
         shown_by=lambda: observe.greedy(model={"attention": "sdpa"}),
         patch=lambda: edited(

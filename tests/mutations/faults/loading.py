@@ -1,4 +1,4 @@
-"""Saving, loading, and what is tied."""
+"""Saving, loading, and tied weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODEL = "transformers.modeling_utils"
 FAULTS = (
     Fault(
         "dtype-of-the-checkpoint-by-default",
-        "A model in half precision is loaded in half precision where nobody asks for a dtype.",
+        "A half-precision checkpoint is loaded in half precision by default.",
         reference="huggingface/transformers#42883",
         shown_by=lambda: observe.loaded(saved_as="float16"),
         patch=lambda: edited(
@@ -33,7 +33,7 @@ FAULTS = (
     ),
     Fault(
         "head-not-tied",
-        "The head is not tied to the embedding when a model is loaded, and keeps the numbers it was drawn with.",
+        "The head is not tied to the embedding when a model is loaded, and keeps its random numbers.",
         reference="huggingface/transformers#44358",
         shown_by=observe.loaded,
         patch=lambda: edited(
@@ -43,7 +43,7 @@ FAULTS = (
     ),
     Fault(
         "untied-head-overwritten",
-        "A head of its own is overwritten by the embedding, though tie_word_embeddings is off.",
+        "The embedding overwrites an untied head although tie_word_embeddings is off.",
         reference="huggingface/transformers#37031",
         shown_by=lambda: observe.loaded(tie_word_embeddings=False),
         patch=lambda: edited(
@@ -73,14 +73,14 @@ FAULTS = (
     ),
     Fault(
         "dtype-argument-ignored",
-        "dtype= is ignored where a model is loaded.",
+        "dtype= is ignored when a model is loaded.",
         reference="huggingface/transformers#24774",
         shown_by=lambda: observe.loaded(dtype="bfloat16"),
         patch=lambda: edited(f"{MODEL}:_get_dtype", ("dtype_orig = None\n", "dtype_orig = None\n    dtype = None\n")),
     ),
     Fault(
         "head-in-the-file-not-tied",
-        "A head that the checkpoint's file holds beside the embedding is kept, though the configuration ties the two.",
+        "A head in the checkpoint's file is kept although the configuration ties it to the embedding.",
         reference="huggingface/transformers#42612",
         shown_by=lambda: _loaded_from_a_file_with_a_head(),
         patch=lambda: edited(

@@ -15,21 +15,21 @@ ROWS = [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
 FAULTS = (
     Fault(
         "labels-shifted-twice",
-        "The language model's labels are shifted twice: it is asked for the token after the next.",
+        "The language model's labels are shifted twice: the loss is for the token after the next.",
         reference="huggingface/transformers#47395",
         shown_by=observe.loss,
         patch=lambda: edited(f"{LOSS}:ForCausalLMLoss", ("(0, 1)", "(0, 2)"), ("labels[..., 1:]", "labels[..., 2:]")),
     ),
     Fault(
         "labels-not-shifted",
-        "The language model's labels are not shifted: it is asked for the token it reads.",
+        "The language model's labels are not shifted: the loss is for the token that it reads.",
         reference="huggingface/transformers#35066",
         shown_by=observe.loss,
         patch=lambda: edited(f"{LOSS}:ForCausalLMLoss", ("labels[..., 1:]", "labels[..., :-1]")),
     ),
     Fault(
         "ignored-labels-counted-in-the-mean",
-        "The mean is taken over ignored labels too, so that padding makes a loss smaller.",
+        "The mean also counts ignored labels, so padding makes a loss smaller.",
         reference="huggingface/transformers#46204",
         shown_by=lambda: observe.loss(IGNORING),
         patch=lambda: edited(
@@ -52,7 +52,7 @@ FAULTS = (
     ),
     Fault(
         "problem-type-of-the-config-ignored",
-        "The classifier infers the problem type from the labels even where the configuration names it.",
+        "The classifier infers the problem type from the labels even if the configuration names it.",
         reference="huggingface/transformers#13370",
         shown_by=lambda: observe.classified(labels=ROWS, problem_type="regression"),
         patch=lambda: edited(CLASSIFY, ("if self.config.problem_type is None:", "if self.config.problem_type != 0:")),
@@ -66,7 +66,7 @@ FAULTS = (
     ),
     Fault(
         "regression-broadcasts",
-        "Regression with one label holds every logit against every label of the batch.",
+        "Regression with one label compares every logit with every label of the batch.",
         reference="huggingface/transformers#11012",
         shown_by=lambda: observe.classified(labels=[0.1, 0.5, -0.3], num_labels=1),
         patch=lambda: edited(
@@ -75,7 +75,7 @@ FAULTS = (
     ),
     Fault(
         "int32-class-indices-refused",
-        "Class indices in int32 are taken for rows of several labels.",
+        "Class indices in int32 are read as rows of several labels.",
         reference="huggingface/transformers#14180",
         shown_by=lambda: observe.classified(labels=[0, 1, 2], dtype="int32"),
         patch=lambda: edited(
@@ -84,7 +84,7 @@ FAULTS = (
     ),
     Fault(
         "transfo-xl-labels-not-shifted",
-        "Transformer-XL's labels are not shifted: it is asked for the word it reads.",
+        "Transformer-XL's labels are not shifted: the loss is for the word that it reads.",
         reference="huggingface/transformers#3711",
         shown_by=lambda: observe.transfo_xl(labels=[(7, 3, 9, 3, 11, 2), (5, 4, 5, 10, 2, 8)]),
         patch=lambda: edited(TRANSFO_XL, ("labels[:, 1:].clone()", "labels[:, :-1].clone()")),
@@ -98,7 +98,7 @@ FAULTS = (
     ),
     Fault(
         "loss-not-in-float32",
-        "The language model's loss is computed in the model's own precision: in half precision it is rounded.",
+        "The language model's loss is computed in the model's own precision, so half precision rounds it.",
         reference="huggingface/transformers#38452",
         shown_by=lambda: _loss_in_half_precision(),
         patch=lambda: edited(f"{LOSS}:ForCausalLMLoss", ("logits.float()", "logits.contiguous()")),
@@ -106,7 +106,7 @@ FAULTS = (
     ),
     Fault(
         "transfo-xl-padded-first-row-gets-an-end",
-        "Transformer-XL gives its first text a label for the end where its last label is ignored, not where all are.",
+        "Transformer-XL gives its first text a label for the end if its last label is ignored, instead of if all are.",
         reference="huggingface/transformers#14568",
         shown_by=lambda: observe.transfo_xl(labels=[(7, 3, 9, 3, -100, -100), (5, 4, 5, 10, 2, 8)]),
         patch=lambda: edited(

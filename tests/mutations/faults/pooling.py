@@ -1,4 +1,4 @@
-"""Which token speaks for a text in a classifier."""
+"""Which token of a text a classifier reads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WITH_PAD_INSIDE = ((7, observe.PAD, 9, 3), (5, 4, observe.PAD, observe.PAD))
 FAULTS = (
     Fault(
         "pooled-by-the-number-of-tokens",
-        "The number of tokens less one is pooled, whatever side the padding is on.",
+        "The classifier reads index `number of tokens - 1`, on whichever side the padding is.",
         reference="huggingface/transformers#24979",
         shown_by=lambda: observe.classified(observe.PROMPTS),
         patch=lambda: edited(CLASSIFY, (RIGHTMOST, "non_pad_mask.sum(-1) - 1")),
     ),
     Fault(
         "pooled-before-the-first-pad-token",
-        "The token before the first pad token is pooled, even if that stands inside the text.",
+        "The classifier reads the token before the first pad token, even if that is inside the text.",
         reference="huggingface/transformers#35911",
         shown_by=lambda: observe.classified(WITH_PAD_INSIDE),
         patch=lambda: edited(
@@ -29,14 +29,14 @@ FAULTS = (
     ),
     Fault(
         "pooled-at-the-last-position",
-        "The last position is pooled, padding or not.",
+        "The classifier reads the last position, even if it is padding.",
         reference="huggingface/transformers#24265",
         shown_by=lambda: observe.classified(observe.RIGHT_PADDED),
         patch=lambda: edited(CLASSIFY, (RIGHTMOST, "(token_indices + 0 * non_pad_mask).argmax(-1)")),
     ),
     Fault(
         "batch-without-pad-token-accepted",
-        "A batch without a pad token is classified by its last position, where it should be refused.",
+        "A batch without a pad token is classified by its last position instead of being refused.",
         reference="huggingface/transformers#7501",
         shown_by=lambda: observe.classified(observe.RIGHT_PADDED, pad_token_id=None),
         patch=lambda: edited(
@@ -45,7 +45,7 @@ FAULTS = (
     ),
     Fault(
         "transfo-xl-pools-the-first-word",
-        "Transformer-XL pools its first word where a text has no padding.",
+        "Transformer-XL's classifier reads the first word if a text has no padding.",
         reference="huggingface/transformers#35352",
         shown_by=lambda: observe.transfo_xl("TransfoXLForSequenceClassification", num_labels=3, pad_token_id=1),
         patch=lambda: edited(
@@ -55,7 +55,7 @@ FAULTS = (
     ),
     Fault(
         "pad-token-0-taken-for-none",
-        "A pad token whose id is 0 is taken for none, and the last position is pooled.",
+        "A pad token with id 0 counts as no pad token, so the classifier reads the last position.",
         reference="huggingface/transformers#47286",
         shown_by=lambda: observe.classified(observe.RIGHT_PADDED),
         patch=lambda: edited(

@@ -12,7 +12,7 @@ MIXIN = "transformers.generation.utils:GenerationMixin"
 FAULTS = (
     Fault(
         "repetition-penalty-divides-negative-scores",
-        "The repetition penalty divides negative scores too, which favours what it should penalise.",
+        "The repetition penalty also divides negative scores, and so favours repeated tokens.",
         reference="huggingface/transformers#2302",
         shown_by=lambda: observe.greedy(repetition_penalty=1.8),
         patch=lambda: edited(
@@ -22,7 +22,7 @@ FAULTS = (
     ),
     Fault(
         "unigrams-are-not-blocked",
-        "With n-grams of one token the whole text is taken for the prefix, and nothing is blocked.",
+        "With n-grams of one token the prefix is the whole text, so nothing is blocked.",
         reference="facebookresearch/fairseq#5206",
         shown_by=lambda: observe.greedy(no_repeat_ngram_size=1),
         patch=lambda: edited(
@@ -32,7 +32,7 @@ FAULTS = (
     ),
     Fault(
         "only-the-latest-ngram-is-blocked",
-        "After a prefix only the continuation that came last is blocked.",
+        "Only the latest continuation of a prefix is blocked.",
         reference="facebookresearch/fairseq#5206",
         shown_by=lambda: observe.greedy(no_repeat_ngram_size=2, max_new_tokens=20),
         patch=lambda: edited(
@@ -41,7 +41,7 @@ FAULTS = (
     ),
     Fault(
         "ngram-blocking-in-place",
-        "Blocking n-grams writes into the model's own logits, so that `output_logits` shows the ban.",
+        "Blocking n-grams overwrites the model's own logits, so `output_logits` shows the ban.",
         reference="huggingface/transformers#29680",
         shown_by=lambda: observe.greedy(no_repeat_ngram_size=1),
         patch=lambda: edited(
@@ -51,7 +51,7 @@ FAULTS = (
     ),
     Fault(
         "bad-word-as-long-as-the-text",
-        "A bad word as long as the text so far is not looked for.",
+        "A bad word as long as the text so far is not found.",
         reference="huggingface/transformers.js#1278",
         shown_by=lambda: observe.greedy(bad_words_ids=[[3, 9, 3, word] for word in range(2, 12)]),
         patch=lambda: edited(
@@ -61,14 +61,14 @@ FAULTS = (
     ),
     Fault(
         "bad-word-banned-after-half-a-match",
-        "A bad word of several tokens is banned as soon as any token of its start stands in its place.",
+        "A bad word of several tokens is banned as soon as one token of its beginning matches.",
         reference="huggingface/transformers#3367",
         shown_by=lambda: observe.greedy(bad_words_ids=[[3, 9, word] for word in range(2, 8)]),
         patch=lambda: edited(f"{PROCESS}:SequenceBiasLogitsProcessor.__call__", (").prod(dim=1)", ").sum(dim=1)")),
     ),
     Fault(
         "min-length-holds-back-the-first-eos-only",
-        "Until the minimum length only the first end-of-sequence token is held back.",
+        "Until the minimum length only the first end-of-sequence token is banned.",
         reference="huggingface/transformers#20727",
         shown_by=lambda: observe.greedy(eos_token_id=[1, 2, 3, 4], min_length=9),
         patch=lambda: edited(
@@ -94,7 +94,7 @@ FAULTS = (
     ),
     Fault(
         "begin-suppress-tokens-holds-for-ever",
-        "begin_suppress_tokens holds at every step, not at the first alone.",
+        "begin_suppress_tokens applies at every step, not only at the first.",
         reference="huggingface/transformers#19166",
         shown_by=lambda: observe.greedy(begin_suppress_tokens=[2, 3, 4, 5]),
         patch=lambda: edited(
@@ -104,7 +104,7 @@ FAULTS = (
     ),
     Fault(
         "forced-eos-comes-too-late",
-        "The forced end comes one token after the last, that is never.",
+        "The forced end comes one token after the last, so it never comes.",
         reference="huggingface/transformers#24099",
         shown_by=lambda: observe.greedy(forced_eos_token_id=1),
         patch=lambda: edited(
@@ -114,7 +114,7 @@ FAULTS = (
     ),
     Fault(
         "length-decay-turned-round-for-negative-scores",
-        "The growing reward of the end is a growing penalty where its score is negative.",
+        "The growing reward for ending is a growing penalty if the score of the end is negative.",
         reference="huggingface/transformers#25416",
         shown_by=lambda: observe.beams(exponential_decay_length_penalty=(1, 1.5)),
         patch=lambda: edited(
@@ -124,7 +124,7 @@ FAULTS = (
     ),
     Fault(
         "repetition-penalty-for-each-occurrence",
-        "The repetition penalty is applied for each time that a token stands in the text, and not once.",
+        "The repetition penalty is applied once per occurrence of a token instead of once.",
         reference="huggingface/transformers.js#1062",
         shown_by=lambda: observe.greedy(repetition_penalty=1.3),
         patch=lambda: edited(

@@ -21,7 +21,7 @@ FAULTS = (
     ),
     Fault(
         "stopping-heuristic-one-token-short",
-        "A running beam's best possible score is worked out for a length that is one token short.",
+        "A running beam's best possible score is computed for a length that is one token too short.",
         reference="huggingface/transformers#21993",
         shown_by=lambda: observe.beams(
             eos_token_id=[1, 2, 3], max_new_tokens=8, early_stopping=False, length_penalty=2.0
@@ -33,7 +33,7 @@ FAULTS = (
     ),
     Fault(
         "finished-rows-go-on-with-the-batch",
-        "A row of a batch whose beams cannot improve any more goes on while another row can.",
+        "A row whose beams cannot improve continues while another row of the batch can improve.",
         reference="huggingface/transformers#38778",
         shown_by=lambda: observe.beams(eos_token_id=[1, 2, 3], max_new_tokens=8, early_stopping=False),
         patch=lambda: edited(
@@ -43,7 +43,7 @@ FAULTS = (
     ),
     Fault(
         "early-stopping-never-is-false",
-        'early_stopping="never" stops by the heuristic of early_stopping=False.',
+        'early_stopping="never" uses the heuristic of early_stopping=False.',
         reference="huggingface/transformers#21368",
         shown_by=lambda: observe.beams(
             eos_token_id=[1, 2, 3], max_new_tokens=8, early_stopping="never", length_penalty=2.0
@@ -55,7 +55,7 @@ FAULTS = (
     ),
     Fault(
         "improvement-judged-by-the-worst-beam",
-        "Whether beams can improve is judged by the worst running beam and not by the best.",
+        "The worst running beam, not the best, decides whether beams can improve.",
         reference="huggingface/transformers#21368",
         shown_by=lambda: observe.beams(eos_token_id=[1, 2, 3], max_new_tokens=8, early_stopping=False),
         patch=lambda: edited(
@@ -64,7 +64,7 @@ FAULTS = (
     ),
     Fault(
         "too-few-candidates-for-several-eos",
-        "Twice as many candidates as beams are kept, however many end-of-sequence tokens there are.",
+        "Twice as many candidates as beams are kept, for any number of end-of-sequence tokens.",
         reference="huggingface/transformers#35802",
         shown_by=lambda: observe.beams(eos_token_id=[1, 2, 3, 4, 5, 6], early_stopping=False),
         patch=lambda: edited(f"{MIXIN}._beam_search", ("max(2, 1 + n_eos_tokens) * num_beams", "2 * num_beams")),
@@ -80,7 +80,7 @@ FAULTS = (
     ),
     Fault(
         "beam-indices-without-batch-offset",
-        "Beam indices lack the row's offset, so that later rows of a batch continue with the first row's cache.",
+        "Beam indices lack the row's offset, so later rows of a batch continue with the first row's cache.",
         reference="huggingface/transformers#18839",
         shown_by=observe.beams,
         patch=lambda: edited(
@@ -90,7 +90,7 @@ FAULTS = (
     ),
     Fault(
         "beams-start-equal",
-        "All beams start with the score of the first, so that the same sequence fills several of them.",
+        "All beams start with the score of the first, so the same sequence fills several of them.",
         reference="huggingface/transformers#25375",
         shown_by=observe.beams,
         patch=lambda: edited(
@@ -99,7 +99,7 @@ FAULTS = (
     ),
     Fault(
         "beam-scores-normalised-after-processing",
-        "Beam search normalises after the logits processors and not before, so that a ban raises all other scores.",
+        "Beam search normalises after the logits processors instead of before, so a ban raises all other scores.",
         reference="huggingface/transformers#47595",
         shown_by=lambda: observe.beams(no_repeat_ngram_size=1),
         patch=lambda: edited(
@@ -116,7 +116,7 @@ FAULTS = (
     ),
     Fault(
         "greedy-does-not-pad-finished-rows",
-        "Greedy search goes on writing after a row's end-of-sequence token, in place of padding.",
+        "Greedy search keeps generating after a row's end-of-sequence token instead of padding.",
         reference="huggingface/transformers#31261",
         shown_by=lambda: observe.greedy(eos_token_id=[1, 2, 3, 4]),
         patch=lambda: edited(
@@ -145,7 +145,7 @@ FAULTS = (
     ),
     Fault(
         "masks-expanded-in-another-order",
-        "Beam search repeats prompts row by row and masks batch by batch, so that rows get each other's padding.",
+        "Beam search repeats prompts row by row and masks batch by batch, so rows get each other's padding.",
         reference="huggingface/transformers#21624",
         shown_by=observe.beams,
         patch=lambda: edited(

@@ -25,7 +25,7 @@ FAULTS = (
     ),
     Fault(
         "tf-pooled-by-the-number-of-tokens",
-        "TensorFlow's classifier pools by the number of tokens, whatever side the padding is on.",
+        "TensorFlow's classifier reads index `number of tokens - 1`, on whichever side the padding is.",
         reference="huggingface/transformers#24265",
         shown_by=lambda: observe.tf_classified(observe.PROMPTS),
         patch=lambda: edited(
@@ -68,7 +68,7 @@ FAULTS = (
     ),
     Fault(
         "tf-causal-mask-aligned-with-the-first-key",
-        "TensorFlow's causal mask is aligned with the first key, so that a cached step sees one word.",
+        "TensorFlow's causal mask is aligned with the first key, so a cached step sees one word.",
         reference="pytorch/pytorch#108108",
         shown_by=lambda: observe.tf_logits(cached=2),
         patch=lambda: edited(
@@ -78,7 +78,7 @@ FAULTS = (
     ),
     Fault(
         "tf-repetition-penalty-divides-negative-scores",
-        "TensorFlow's repetition penalty divides negative scores too.",
+        "TensorFlow's repetition penalty also divides negative scores.",
         reference="huggingface/transformers#2303",
         shown_by=lambda: observe.tf_generated(repetition_penalty=1.8),
         patch=lambda: edited(
@@ -100,7 +100,7 @@ FAULTS = (
     ),
     Fault(
         "tf-greedy-does-not-pad-finished-rows",
-        "TensorFlow's greedy search goes on writing after a row's end-of-sequence token.",
+        "TensorFlow's greedy search keeps generating after a row's end-of-sequence token instead of padding.",
         reference="huggingface/transformers#15786",
         shown_by=lambda: observe.tf_generated(eos_token_id=[1, 2, 3, 4, 5], max_new_tokens=6),
         patch=lambda: edited(
@@ -111,7 +111,7 @@ FAULTS = (
     ),
     Fault(
         "tf-classification-loss-summed",
-        "TensorFlow's classifier gives one loss for the batch, summed, where it gave one for each text.",
+        "TensorFlow's classifier returns one summed loss for the batch instead of one per text.",
         reference="huggingface/transformers#19308",
         shown_by=lambda: observe.tf_classified(observe.RIGHT_PADDED, labels=[0, 1, 2]),
         patch=lambda: edited(
@@ -133,7 +133,7 @@ FAULTS = (
     ),
     Fault(
         "tf-transfo-xl-pools-the-first-word",
-        "TensorFlow's Transformer-XL pools its first word where a text has no padding.",
+        "TensorFlow's Transformer-XL classifier reads the first word if a text has no padding.",
         reference="huggingface/transformers#25743",
         shown_by=lambda: observe.tf_transfo_xl("TFTransfoXLForSequenceClassification", num_labels=3, pad_token_id=1),
         patch=lambda: edited(

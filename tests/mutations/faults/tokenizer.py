@@ -55,7 +55,7 @@ FAULTS = (
     ),
     Fault(
         "special-tokens-not-skipped",
-        "skip_special_tokens=True leaves them in the text.",
+        "skip_special_tokens=True leaves special tokens in the text.",
         reference="huggingface/transformers#1811",
         shown_by=lambda: observe.tokenizer().decode([300, 1023, 301], skip_special_tokens=True),
         patch=lambda: edited(
@@ -64,7 +64,7 @@ FAULTS = (
     ),
     Fault(
         "special-tokens-taken-apart",
-        "A special token in a text is taken apart like any other word.",
+        "A special token in a text is split like any other word.",
         reference="huggingface/tokenizers#472",
         shown_by=lambda: observe.tokenizer().encode("Hello<|endoftext|>Hello"),
         patch=lambda: edited(
@@ -108,7 +108,7 @@ FAULTS = (
     ),
     Fault(
         "broken-characters-dropped",
-        "The slow tokenizer leaves out bytes that are no whole character, where it should mark them.",
+        "The slow tokenizer drops the bytes of incomplete characters instead of marking them.",
         reference="huggingface/transformers#33577",
         shown_by=lambda: (lambda known: known.decode(known.encode("\N{HUGGING FACE}")[:1]))(
             observe.tokenizer(use_fast=False)
@@ -124,7 +124,7 @@ FAULTS = (
     ),
     Fault(
         "mask-read-off-the-ids",
-        "The attention mask is read off the ids, so that a pad token inside a text is masked as well.",
+        "The attention mask is derived from the ids, so a pad token inside a text is also masked.",
         reference="huggingface/transformers#23530",
         shown_by=lambda: observe.tokenizer(**PADDED_BY_THE_END)(
             ["Hello<|endoftext|>My name is", "Hello"], padding=True

@@ -1,0 +1,1 @@
+"""Records of one `generate` from several prompts."""

@@ -1,0 +1,1 @@
+"""Records of a conversation that a model goes on with."""

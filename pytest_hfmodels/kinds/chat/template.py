@@ -1,0 +1,141 @@
+"""A conversation, and its rendering by a chat template: the same call on every release that has one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from pytest_hfmodels.engines.settings import NotPlainError, plain, qualified_name
+from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds.prompt import require_text
+
+_TODAY = "2024-07-26"  # what templates that write the date are told, so that a snapshot holds tomorrow
+_AS_IN = 'Write them as in chat([{"role": "user", "content": "Hello"}]).'
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a test gives to `chat`.
+
+    Args:
+        messages: dicts with a role and content.
+        tools: functions or JSON schemas, as upstream takes them.
+        variables: of the template, such as `enable_thinking`.
+        template: the text of a template instead of the checkpoint's.
+    """
+
+    messages: Any
+    tools: Sequence[Any] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    template: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no conversation."""
+        messages = self.messages
+        if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+            raise EngineError(f"A conversation is a list of messages, not {messages!r:.60}.", hint=_AS_IN)
+        for message in messages:
+            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+                raise EngineError(f"A message is a dict with a role and content, not {message!r:.60}.", hint=_AS_IN)
+
+    def source(self, renderer: Any) -> str:
+        """Return the template's own text, of a tokenizer or processor; empty if there is none."""
+        own = self.template or getattr(renderer, "chat_template", None)
+        if isinstance(own, Mapping):  # several by name; upstream takes these two
+            own = own.get("tool_use" if self.tools and "tool_use" in own else "default")
+        return own if isinstance(own, str) else ""
+
+    def render(self, renderer: Any, name: str = "the checkpoint") -> str:
+        """Return the conversation as the text that the model is given.
+
+        Args:
+            renderer: upstream's tokenizer or processor.
+            name: of the checkpoint, for a message.
+
+        Raises:
+            EngineError: there is no template, this release does not take the tools or variables, or rendering fails.
+        """
+        source = self.source(renderer)
+        if not source:
+            raise EngineError(
+                f"{name} has no chat template.",
+                hint="Give one: chat(messages, chat_template=…); or render the conversation yourself: "
+                "generate(text, add_special_tokens=False).",
+            )
+        apply = getattr(renderer, "apply_chat_template", None)
+        if apply is None:
+            raise EngineError("The installed transformers has no chat templates.", hint="Install transformers>=4.34.")
+        variables = {"add_generation_prompt": True, **self.variables}
+        if "strftime_now" in source:
+            variables.setdefault("strftime_now", _strftime)
+        given: dict[str, Any] = {"tools": list(self.tools)} if self.tools else {}
+        given |= {} if self.template is None else {"chat_template": self.template}
+        _require_known(apply, {*given, *self.variables} - {"chat_template", "add_generation_prompt"})
+        try:
+            text = apply([dict(one) for one in self.messages], tokenize=False, **given, **variables)
+        except Exception as error:  # a template raises any kind of exception
+            raise EngineError(
+                f"The chat template of {name} cannot render these messages: {type(error).__name__}: {error!s:.200}",
+                hint="Correct the messages, or give another template: chat(messages, chat_template=…).",
+            ) from error
+        return require_text(text, "The rendered conversation")
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the messages, tools and variables as a snapshot holds them: a digest in place of what is no text."""
+        own = {} if self.template is None else {"chat_template": _digest(self.template.encode())}
+        return {
+            "messages": tuple(_plain(dict(message)) for message in self.messages),
+            "tools": tuple(_plain(tool) for tool in self.tools),
+            "variables": {**_plain(dict(self.variables)), **own},
+        }
+
+    def digest(self, renderer: Any) -> str:
+        """Return the digest of the template's own text."""
+        return _digest(self.source(renderer).encode())
+
+
+def _strftime(form: str) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(_TODAY).strftime(form)
+
+
+def _require_known(apply: Callable[..., str], names: set[str]) -> None:
+    """Refuse what an old release would leave out without a word."""
+    parameters = inspect.signature(apply).parameters
+    takes_any = parameters.get("tokenizer_kwargs") is None or (
+        parameters["tokenizer_kwargs"].kind is not inspect.Parameter.VAR_KEYWORD
+    )
+    unknown = sorted(name for name in names if name not in parameters and not (takes_any and name != "tools"))
+    if unknown:
+        raise EngineError(
+            f"The installed transformers does not hand {', '.join(unknown)} to a chat template.",
+            hint="Install transformers>=4.44.",
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, bytes):
+        return _digest(value)
+    if hasattr(value, "tobytes"):  # an array, a tensor's array, or an image
+        about = [str(part) for name in ("mode", "size", "dtype", "shape") if (part := getattr(value, name, None))]
+        return f"{_digest(value.tobytes())} of {type(value).__name__} {' '.join(about)}"
+    if callable(value):
+        return qualified_name(value)
+    try:
+        return plain(value)
+    except NotPlainError as error:
+        raise EngineError(
+            f"A message holds a {type(value).__name__}, which no snapshot can.", hint="Give text, bytes or an image."
+        ) from error
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"

@@ -1,0 +1,239 @@
+"""One `generate` over one or more prompts, and one forward pass over what it returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.engines.settings import wanted_length
+from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, fingerprint, log_softmax
+from pytest_hfmodels.kinds.generation.prompts import decode
+from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, LiveLogits, Prompt, Step
+from pytest_hfmodels.kinds.generation.teacher import padded
+from pytest_hfmodels.kinds.prompt import require_room
+from pytest_hfmodels.kinds.provenance import Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_hfmodels.engines import ForwardPass, Generation, LoadedModel
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.kinds.evidence import LiveModel
+    from pytest_hfmodels.kinds.provenance import CheckpointSeen
+
+
+def observe_generation(
+    checkpoint: CheckpointSeen,
+    loaded: LoadedModel,
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    settings: Mapping[str, Any],
+    *,
+    skip_special_tokens: bool,
+    add_special_tokens: bool | None = None,
+    origin: LiveModel | None = None,
+) -> tuple[GenerationRecord, ...]:
+    """Generate once from a batch, padded on the left, and look once more with a forward pass.
+
+    The forward pass has its padding on the right, where no causal model looks: its numbers are those of each prompt on
+    its own.
+
+    Args:
+        checkpoint: what `loaded` was loaded from.
+        loaded: the model.
+        tokenizer: upstream's tokenizer.
+        prompts: one or more.
+        settings: keywords of the library's `generate`.
+        skip_special_tokens: how the output is decoded.
+        add_special_tokens: how the texts were tokenized, if the test says so; recorded.
+        origin: what a mismatch may ask again, see `ModelRef`.
+
+    Returns:
+        One record a prompt. Each has the settings and the fingerprints of the whole batch.
+
+    Raises:
+        EngineError: a prompt is too long, there is no id to pad with, or the model returned NaN or infinite logits.
+    """
+    longest = max(len(prompt.ids) for prompt in prompts)
+    require_room(loaded.model, longest, wanted_length(settings, longest))
+    pad = _pad(loaded.model, prompts, settings)
+    generation = loaded.generate(*padded([prompt.ids for prompt in prompts], pad, left=True), settings)
+    ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
+    returned = [_generated(row, longest, ends) for row in generation.sequences]
+    if stops and len(prompts) > 1:
+        words = [stops] if isinstance(stops, str) else stops
+        returned = [_stopped(row, words, tokenizer) for row in returned]
+    firsts = returned[:: len(returned) // len(prompts)]
+    ids, mask = padded([(*prompt.ids, *first) for prompt, first in zip(prompts, firsts, strict=True)])
+    call = _Call(prompts, generation, returned, loaded.forward(ids, mask), tokenizer, skip_special_tokens)
+    for number in range(len(prompts)):
+        _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
+    asked = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+    shared: dict[str, Any] = {
+        "provenance": Provenance.of(loaded),
+        "checkpoint": checkpoint,
+        "effective": {**generation.effective, "skip_special_tokens": skip_special_tokens, **asked},
+        "blocks": fingerprint(call.forward.hidden_states, mask),
+    }
+    made_by = None if origin is None else ModelRef(origin, settings)
+    return tuple(_record(call, number, made_by, shared) for number in range(len(prompts)))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a `generate` and the forward pass over its output returned."""
+
+    prompts: Sequence[Prompt]
+    generation: Generation
+    returned: Sequence[tuple[int, ...]]  # generated ids of every returned sequence
+    forward: ForwardPass
+    tokenizer: Any
+    skip: bool
+
+    def own(self, number: int) -> range:
+        """Return which of the returned sequences are those of one prompt."""
+        each = len(self.returned) // len(self.prompts)
+        return range(number * each, (number + 1) * each)
+
+    def ids(self, number: int) -> tuple[int, ...]:
+        """Return the first sequence of one prompt."""
+        return self.returned[self.own(number)[0]]
+
+    def logits(self, number: int) -> FloatArray:
+        """Return the logits of the forward pass that the tokens of one prompt are looked up in, (S, V)."""
+        start = len(self.prompts[number].ids) - 1
+        return self.forward.logits[number, start : start + len(self.ids(number))]
+
+    def scores(self, number: int) -> FloatArray:
+        """Return the processed scores that the tokens of the first sequence were chosen from, (S, V)."""
+        import numpy as np
+
+        scores, indices, length = self.generation.scores, self.generation.beam_indices, len(self.ids(number))
+        rows: Any = number if indices is None else np.maximum(indices[self.own(number)[0], :length], 0)
+        found: FloatArray = scores[np.arange(length), rows]
+        return found
+
+    def text(self, number: int, ids: Sequence[int]) -> str:
+        """Return a prompt and what follows as text."""
+        return decode(self.tokenizer, (*self.prompts[number].ids, *ids), skip_special_tokens=self.skip)
+
+
+def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[str, Any]) -> GenerationRecord:
+    generation = call.generation
+    live = LiveLogits(call.logits(number), call.scores(number), made_by, generation.plain_scores, generation.processors)
+    return GenerationRecord(
+        prompt=call.prompts[number],
+        steps=_steps(call.ids(number), live.log_probabilities, live.scores, call.tokenizer),
+        beams=_beams(call, number),
+        beam_cutoff_margin=_cutoff_margins(call),
+        text=call.text(number, call.ids(number)),
+        live=live,
+        **shared,
+    )
+
+
+def _require_numbers(call: _Call, number: int, model: str) -> None:
+    import numpy as np
+
+    logits, beams = call.logits(number), call.generation.scores.shape[1] // len(call.prompts)
+    broken = broken_numbers(logits) or broken_numbers(call.generation.scores[:, number * beams : (number + 1) * beams])
+    if broken is None and np.isneginf(logits).all(axis=-1).any():
+        broken = "-infinity for every token"
+    if broken is not None:
+        raise EngineError(f"{model} returned {broken} after {call.prompts[number].text!r}.", hint=NOT_COMPARABLE)
+
+
+def _pad(model: Any, prompts: Sequence[Prompt], settings: Mapping[str, Any]) -> int:
+    """Return the id to pad a batch with."""
+    pad = settings.get("pad_token_id", getattr(getattr(model, "generation_config", None), "pad_token_id", None))
+    if pad is None and len({len(prompt.ids) for prompt in prompts}) > 1:
+        raise EngineError(
+            "Prompts of different lengths need padding, and the model has no pad token and no end of text.",
+            hint="Name one: pad_token_id=….",
+        )
+    return 0 if pad is None else int(pad)
+
+
+def _generated(row: IntArray, prompt_length: int, eos_token_ids: Sequence[int]) -> tuple[int, ...]:
+    """Return the generated part of one returned row, up to and with its first eos: what follows is padding."""
+    ids = [int(i) for i in row[prompt_length:]]
+    ends = [ids.index(eos) + 1 for eos in eos_token_ids if eos in ids]
+    return tuple(ids[: min(ends)] if ends else ids)
+
+
+def _stopped(ids: tuple[int, ...], words: Sequence[str], tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids up to the first stop string: what follows in a batch is padding."""
+    for length in range(1, len(ids) + 1):
+        text = decode(tokenizer, ids[:length], skip_special_tokens=False)
+        if any(word in text for word in words):
+            return ids[:length]
+    return ids
+
+
+def _steps(ids: Sequence[int], raw: FloatArray, scores: FloatArray, tokenizer: Any) -> tuple[Step, ...]:
+    processed = log_softmax(scores)
+    steps = []
+    for position, chosen in enumerate(ids):
+        others = scores[position].copy()
+        others[chosen] = -float("inf")
+        runner_up = int(others.argmax())
+        steps.append(
+            Step(
+                id=chosen,
+                text=decode(tokenizer, (chosen,), skip_special_tokens=False),
+                log_probability=float(raw[position, chosen]),
+                processed=float(processed[position, chosen]),
+                margin=float(scores[position, chosen]) - float(others[runner_up]),  # NaN if every token is suppressed
+                runner_up=runner_up,
+                runner_up_text=decode(tokenizer, (runner_up,), skip_special_tokens=False),
+            )
+        )
+    return tuple(steps)
+
+
+def _beams(call: _Call, number: int) -> tuple[Beam, ...]:
+    scores = call.generation.sequence_scores
+    if scores is None:
+        return ()
+    return tuple(
+        Beam(call.returned[one], float(scores[one]), call.text(number, call.returned[one])) for one in call.own(number)
+    )
+
+
+def _cutoff_margins(call: _Call) -> tuple[float, ...]:
+    """Return those of a single prompt: a batch goes on until its slowest row ends, whatever the others do."""
+    generation = call.generation
+    if generation.sequence_scores is None or len(call.prompts) > 1:
+        return ()
+    effective = generation.effective
+    return cutoff_margins(generation.scores, int(effective["num_beams"]), effective["eos_token_id"])
+
+
+def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
+    """Return, for every step of a beam search, by how much the last kept candidate beat the first dropped one.
+
+    Follows the running hypotheses from the processed scores alone: at each step the `num_beams` best continuations
+    that do not end in eos run on (Sutskever et al. 2014, §3.2, with finished hypotheses set aside).
+
+    Args:
+        scores: processed log-probabilities of every step, (S, num_beams, V), rows in order of rank.
+        num_beams: hypotheses kept.
+        eos_token_ids: ids that finish a hypothesis.
+
+    Returns:
+        Differences of cumulative log-probability, one a step, `inf` if nothing was dropped.
+    """
+    import numpy as np
+
+    running = np.full(num_beams, -np.inf)
+    running[0] = 0.0  # all beams start equal: only the first counts
+    margins = []
+    for step in scores:
+        candidates = running[:, None] + step
+        candidates[:, list(eos_token_ids)] = -np.inf
+        flat = candidates.reshape(-1)
+        best = np.sort(flat[np.argpartition(flat, -(num_beams + 1))[-(num_beams + 1) :]])[::-1]
+        margins.append(float(best[num_beams - 1] - best[num_beams]) if np.isfinite(best[num_beams]) else float("inf"))
+        running = best[:num_beams]
+    return tuple(margins)

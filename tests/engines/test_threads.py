@@ -1,0 +1,56 @@
+"""How many threads a process takes, and that waiting ones leave the processors to others."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.engines import threads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("variables", "quota", "expected"),
+    [
+        ({}, None, 8),
+        ({"PYTEST_XDIST_WORKER_COUNT": "3"}, None, 2),
+        ({"PYTEST_XDIST_WORKER_COUNT": "64"}, None, 1),
+        ({"OMP_NUM_THREADS": "8", "PYTEST_XDIST_WORKER_COUNT": "4"}, None, 8),
+        ({}, "max 100000", 8),
+        ({}, "250000 100000", 3),
+        ({"PYTEST_XDIST_WORKER_COUNT": "2"}, "400000 100000", 2),
+        ({}, "nonsense", 8),
+    ],
+)
+def test_the_processors_are_shared_between_workers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], quota: str | None, expected: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "cpu.max"
+    if quota is not None:
+        file.write_text(quota)
+
+    assert threads.share(8, quota=file) == expected
+
+
+def test_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert threads.sleeping() == {"OMP_WAIT_POLICY": "passive"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert threads.sleeping() == {}
+
+
+def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from pytest_hfmodels.engines import engine
+
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    engine("torch", with_tensorflow=False)
+
+    assert "OMP_WAIT_POLICY" not in os.environ
