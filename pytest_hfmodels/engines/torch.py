@@ -90,7 +90,7 @@ class TorchModel(LoadedModel):
                     f"{type(self.model).__name__} returns no loss to take gradients of.", hint="Give it labels=…."
                 )
             wanted = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-            found = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
+            found: Any = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
         norms = ((name, gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None)
         return {name: float(gradient.double().norm()) for name, gradient in norms}
 
