@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.commands.cli import COMMANDS, main
+from pytest_hfmodels.commands.cli import main
 
 if TYPE_CHECKING:
     from .project import Project
 
-COMMAND = ("-c", "import sys; from pytest_hfmodels.commands.cli import COMMANDS, main; sys.exit(main(sys.argv[1:]))")
+COMMAND = ("-c", "import sys; from pytest_hfmodels.commands.cli import main; sys.exit(main(sys.argv[1:]))")
 TESTS = """
 from tests.example_records import generation
 
@@ -158,7 +158,7 @@ def test_only_errors_of_stdout_are_called_so(
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(next(one for one in COMMANDS if one.__name__.endswith(".orphans")), "run", fail)
+    monkeypatch.setattr("pytest_hfmodels.snapshots.unused.find_orphans", fail)
 
     assert main(["orphans"]) == 2
 
