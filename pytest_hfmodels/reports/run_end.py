@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.foundation.rootdir import is_found_from_here
+from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.reports.causes import causes
 from pytest_hfmodels.reports.colours import paint
@@ -60,5 +60,6 @@ def _to_review(config: pytest.Config, waiting: Sequence[TestResult]) -> Iterator
         asked = Session.of(config).options.patch is not None
         yield said + offer(unsaved, len(waiting), folder.path, config.rootpath, asked=asked)
     elif folder.read():  # else a repetition of the test has passed since
-        there = "" if is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
+        is_found = project_root(config.invocation_params.dir) == config.rootpath
+        there = "" if is_found else f" (after {command('cd', relpath(config.rootpath))})"
         yield f"{said}hfmodels review; or accept all of them: hfmodels accept{there}"
