@@ -195,7 +195,7 @@ def test_head(hf_model):
             "test_it.py:6: in test_sampling",
             '    hf_model.generate("Hi", do_sample=True)',
             "E*do_sample=True draws tokens at random*",
-            "E*Leave do_sample out; use greedy or beam search.",
+            "E*Give a seed: generate(*, do_sample=True, seed=0); or leave do_sample out.",
         ]
     )
     result.stdout.no_fnmatch_line("*pytest_hfmodels/*")

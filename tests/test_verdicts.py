@@ -21,7 +21,7 @@ def test_all_rankings_use_the_same_list() -> None:
     assert BY_SEVERITY == DESIGN
     assert tuple(sorted(Verdict, key=severity)) == DESIGN
     assert tuple(sorted(State, key=severity)[: len(DESIGN)]) == DESIGN
-    assert [group.verdict for group in groups(changes)] == list(DESIGN)
+    assert [group[0].verdict for group in groups(changes)] == list(DESIGN)
 
 
 def test_there_is_no_second_list() -> None:

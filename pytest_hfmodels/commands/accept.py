@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.accepting import Variation
-    from pytest_hfmodels.snapshots.project import Project
 
 
 def add(commands: Commands) -> None:
@@ -54,19 +53,19 @@ def run(options: argparse.Namespace) -> int:
         print(f"wrote {visible_line(relpath(path))}")
     for pending in gone:
         print(f"left out, because there is no such test any more: {visible_line(pending.test)}")
-    told = f", {len(gone)} left out (hfmodels reject drops what it names)" if gone else ""
-    new = variation is not None or any(pending.digest is None for pending in rest)
-    print(f"{len(rest)} accepted{told}{_look(project, new=new) if rest else ''}")
-    listed = still_listed(project, rest)
-    if listed is not None:
+    said = f"{len(rest)} accepted"
+    if gone:
+        said += f", {len(gone)} left out (hfmodels reject drops what it names)"
+    if rest:
+        new = variation is not None or any(pending.digest is None for pending in rest)
+        add = (
+            f"{command('git', 'add', '-N', relpath(project.snapshots))} && "  # git shows new files once they are added
+        )
+        said += f"; review them: {add if new else ''}git diff"
+    print(said)
+    if listed := still_listed(project, rest):
         print(f"hfmodels: {visible_line(listed)}", file=sys.stderr)
     return 0 if rest else 1
-
-
-def _look(project: Project, *, new: bool) -> str:
-    """Return how to look at what was written; git shows new files once they are added."""
-    add = f"{command('git', 'add', '-N', relpath(project.snapshots))} && " if new else ""
-    return f"; review them: {add}git diff"
 
 
 def _variation(options: argparse.Namespace) -> Variation | None:
@@ -75,12 +74,12 @@ def _variation(options: argparse.Namespace) -> Variation | None:
     name = options.as_variant if options.keep_old_as is None else options.keep_old_as
     if name == "":  # an empty variable in a script must not mean "no variant"
         raise OptionError("The variant has no name.", hint="Give it one: --keep-old-as before-5.")
+    if name is None and (options.when or options.what or options.reference):
+        raise OptionError(
+            "--when, --what and --reference belong to a variant.",
+            hint='Add --keep-old-as NAME: hfmodels accept --keep-old-as before-5 --when "transformers<5"',
+        )
     if name is None:
-        if options.when or options.what or options.reference:
-            raise OptionError(
-                "--when, --what and --reference belong to a variant.",
-                hint='Add --keep-old-as NAME: hfmodels accept --keep-old-as before-5 --when "transformers<5"',
-            )
         return None
     if not options.when:
         raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')

@@ -6,7 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.row_options import PRINT, add_row_options, write
+from pytest_hfmodels.commands.output import PRINT, write
+from pytest_hfmodels.commands.rows import add_row_options
 
 if TYPE_CHECKING:
     import argparse

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.row_options import PRINT, add_row_options, unwritable, write
+from pytest_hfmodels.commands.output import PRINT, require_writable, write
+from pytest_hfmodels.commands.rows import add_row_options
 from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.snapshots.ledger import LedgerEntry
@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.versions.rows import parse_rows
 
     files = {name: file for name in _REPORTS if (file := getattr(options, name))}
-    _check(files)
+    for file in files.values():
+        require_writable(file)
     entries = _ledger() if "markdown" in files else ()
     matrix = Matrix(
         tuple(parse_rows(options.rows, options.added, options.without)),
@@ -93,22 +94,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ledger() -> Sequence[LedgerEntry]:
-    """Return the entries for a page, before anything runs: a ledger that cannot be read is reported at once."""
+    """Return the entries for a page, before anything runs: one that cannot be read is reported at once."""
     from pytest_hfmodels.snapshots.ledger import read_ledger
     from pytest_hfmodels.snapshots.location import LEDGER
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     return read_ledger(find_project().snapshots / LEDGER).entries
-
-
-def _check(files: Mapping[str, str]) -> None:
-    """Refuse before anything runs what could not be written after it."""
-    for file in files.values():
-        path = Path(file).absolute()
-        folder = next(parent for parent in path.parents if parent.exists())
-        written = path if path.exists() and not path.is_file() else folder  # a device or a pipe is not replaced
-        if file != PRINT and (path.is_dir() or not folder.is_dir() or not os.access(written, os.W_OK)):
-            raise unwritable(file)
 
 
 def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[LedgerEntry]) -> str:

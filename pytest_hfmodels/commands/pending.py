@@ -7,19 +7,19 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.commands.output import PRINT, write
 from pytest_hfmodels.commands.selection import add_selection, nothing_pending, selected
 from pytest_hfmodels.foundation.control_chars import visible_line
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.snapshots.pending import Problem
     from pytest_hfmodels.snapshots.project import Project
 
-_PRINT = "-"
 _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
 _NO_TEXT = "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
 
@@ -47,60 +47,38 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
-    chosen = selected(project, options)
-    found = [(pending, problem(pending, project.root)) for pending in chosen]
+    found = {pending: problem(pending, project.root) for pending in selected(project, options)}
+    unread = [trouble for trouble in found.values() if trouble is not None and not trouble.is_stale]
     if options.patch:
         _write_patch(options.patch, found, project)
     elif options.json:
-        print(json.dumps([_told(pending, trouble) for pending, trouble in found], indent=1))
+        print(json.dumps([_data(pending, trouble) for pending, trouble in found.items()], indent=1))
+        for one in unread:
+            print(f"hfmodels: {visible_line(one.what)}", file=sys.stderr)
     else:
-        for pending, trouble in found:
-            print(_line(pending, trouble))
+        for pending, trouble in found.items():
+            why = f" - {trouble.what}" if trouble else ""
+            print(visible_line(f"{pending.what}: {pending.test} ({pending.compared}){why}"))
         print(f"{len(found)} pending{_NEXT}" if found else nothing_pending(project))
-    unread = [trouble for _, trouble in found if trouble is not None and not trouble.is_stale]
-    for trouble in unread if options.json else ():  # the others have said it
-        print(f"hfmodels: {visible_line(trouble.what)}", file=sys.stderr)
     return 2 if unread else 1 if found else 0
 
 
-def _told(pending: Pending, trouble: Problem | None) -> dict[str, Any]:
-    stale = None if trouble is not None and not trouble.is_stale else trouble is not None
-    return {**asdict(pending), "stale": stale, "trouble": None if trouble is None else trouble.what}
+def _data(pending: Pending, trouble: Problem | None) -> dict[str, Any]:
+    if trouble is None:
+        return {**asdict(pending), "stale": False, "trouble": None}
+    return {**asdict(pending), "stale": True if trouble.is_stale else None, "trouble": trouble.what}
 
 
-def _line(pending: Pending, trouble: Problem | None) -> str:
-    what = pending.verdict if pending.cause is None else f"{pending.verdict}, {pending.cause}"
-    told = "" if trouble is None else f" - {trouble.what}"
-    return visible_line(f"{what}: {pending.test} ({pending.compared}){told}")
-
-
-def _write_patch(file: str, found: Sequence[tuple[Pending, Problem | None]], project: Project) -> None:
-    """Write a patch; changes that cannot be accepted as they are are named, and left out.
-
-    Raises:
-        SnapshotError: it cannot be written.
-    """
-    from pathlib import Path
-
-    from pytest_hfmodels.foundation.errors import SnapshotError
-    from pytest_hfmodels.foundation.files import write_report
+def _write_patch(file: str, found: Mapping[Pending, Problem | None], project: Project) -> None:
+    """Write a patch; changes that cannot be accepted as they are are named, and left out."""
     from pytest_hfmodels.reports.patch import apply_command, patch_of
 
-    kept = [pending for pending, trouble in found if trouble is None and pending.is_text()]
-    text, taken = patch_of(kept, project.root), set(kept)
-    for pending, trouble in found:
-        if pending not in taken:
+    kept = [pending for pending, trouble in found.items() if trouble is None and pending.is_text()]
+    text = patch_of(kept, project.root)
+    for pending, trouble in found.items():
+        if trouble is not None or not pending.is_text():
             why = _NO_TEXT if trouble is None else trouble.what
             print(f"hfmodels: left out: {visible_line(f'{pending.test}: {why}')}", file=sys.stderr)
-    if file == _PRINT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
-        return
-    try:
-        write_report(Path(file), text)
-    except OSError as error:
-        raise SnapshotError(
-            f"The patch cannot be written to {file}: {error.strerror or error}.",
-            hint="Name a file in a folder that can be written to.",
-        ) from error
-    print(f"patch of {len(kept)}: {file}; apply it: {apply_command(file, project.root)}")
+    write(text, file)
+    if file != PRINT:
+        print(f"patch of {len(kept)}: {file}; apply it: {apply_command(file, project.root)}")

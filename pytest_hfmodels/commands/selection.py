@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.errors import SnapshotError
 
 if TYPE_CHECKING:
     import argparse
@@ -39,29 +40,22 @@ def selected(project: Project, options: argparse.Namespace) -> list[Pending]:
     Raises:
         SnapshotError: no name has a pending change, or none of the changes may be written.
     """
-    from pytest_hfmodels.foundation.errors import SnapshotError
     from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.pending import select
 
-    problems = project.pending.unreadable()
-    found: list[Pending] = []
-    refused: list[SnapshotError] = []
-    for pending in project.pending.read():
-        problem = refusal(project, pending)
-        if problem is None:
-            found.append(pending)
-        else:
-            refused.append(problem)
+    refusals = {pending: refusal(project, pending) for pending in project.pending.read()}
+    found = [pending for pending, refused in refusals.items() if refused is None]
     chosen: dict[Pending, None] = {}
-    unmatched: list[SnapshotError] = []
+    problems: list[SnapshotError] = []
     for names in [[test] for test in options.tests] or [[]]:
         try:
             some = select(found, names, project.root, causes=options.cause, verdicts=options.verdict)
             chosen |= dict.fromkeys(some)
         except SnapshotError as error:
-            unmatched.append(error)
-    if not chosen and (unmatched or refused):
-        raise (*unmatched, *refused)[0]
-    for problem in (*problems, *refused, *unmatched):
+            problems.append(error)
+    problems += filter(None, refusals.values())
+    if problems and not chosen:
+        raise problems[0]
+    for problem in (*project.pending.unreadable(), *problems):
         print(f"hfmodels: {visible(str(problem))}", file=sys.stderr)
     return list(chosen)

@@ -48,24 +48,26 @@ class LoadedModel(ABC):
         self.model = model
 
     def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
-        """Run the library's `generate` once, without sampling, on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1.
+        """Run the library's `generate` once on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1; a `seed` is ours.
 
         Raises:
             EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
                 why upstream's `generate` failed.
         """
         self._require_generation()
+        asked = {name: value for name, value in settings.items() if name != "seed"}
         with (
             PROCESS_LOCK,
             self.running(),
             inherited_named(self.model.generation_config, settings),
             without_advice(settings),
             resolved_settings() as caught,
+            self.seeded(settings.get("seed")) as seed,
         ):
             output = self.model.generate(
                 self.tensor(ids.astype(self.ids)),
                 **self._mask(np.ones_like(ids) if mask is None else mask),
-                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **settings},
+                **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
         resolved, length = caught[-1] if caught else None, ids.shape[1]
         config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
@@ -200,6 +202,16 @@ class LoadedModel(ABC):
     def running(self) -> AbstractContextManager[None]:
         """Set up what a call of upstream's model needs."""
         return nullcontext()
+
+    def seeded(self, seed: int | None) -> AbstractContextManager[Mapping[str, Any]]:
+        """Draw random numbers from a seed, and go on as before after it; return what `generate` takes for it.
+
+        Raises:
+            EngineError: this engine cannot.
+        """
+        if seed is not None:
+            raise EngineError(f"The engine {self.engine} does not sample with a seed.", hint="Sample with torch.")
+        return nullcontext({})
 
     def set_problem_type(self, problem_type: str | None) -> AbstractContextManager[None]:
         """Set the kind of loss for one call."""

@@ -109,6 +109,16 @@ class TorchModel(LoadedModel):
         return inference_mode(self.model)
 
     @contextmanager
+    def seeded(self, seed: int | None) -> Iterator[Mapping[str, Any]]:
+        if seed is None:
+            yield {}
+            return
+        device = self._device
+        with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=_accelerator(device)):
+            torch.manual_seed(seed)
+            yield {}
+
+    @contextmanager
     def set_problem_type(self, problem_type: str | None) -> Iterator[None]:
         # Upstream keeps what it infers, and then the next call fails.
         config = getattr(self.model, "config", None)
@@ -181,6 +191,10 @@ class TorchModel(LoadedModel):
     def _device(self) -> torch.device:
         found = next(self.model.parameters(), None)
         return torch.device("cpu") if found is None else found.device
+
+
+def _accelerator(device: torch.device) -> str:
+    return "cuda" if device.type == "cpu" else device.type
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pytest_hfmodels.kinds.registry import register_kind
 from pytest_hfmodels.kinds.score.record import ScoredText, ScoredToken, ScoreRecord, observe_score
 from pytest_hfmodels.kinds.tensors.record import TensorsRecord, observe_tensors
 from pytest_hfmodels.kinds.tokens.record import TaggedText, TaggedToken, TokensRecord, observe_tokens
+from pytest_hfmodels.kinds.values.record import ValuesRecord, observe_values
 
 __all__ = [
     "BatchRecord",
@@ -52,10 +53,12 @@ __all__ = [
     "TaggedToken",
     "TensorsRecord",
     "TokensRecord",
+    "ValuesRecord",
     "observe_classification",
     "observe_generation",
     "observe_score",
     "observe_tensors",
     "observe_tokens",
+    "observe_values",
     "register_kind",
 ]

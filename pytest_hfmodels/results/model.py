@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict
 from pytest_hfmodels.kinds.base import Course
 from pytest_hfmodels.kinds.comparison import Difference
@@ -131,6 +132,11 @@ class Compared:
         return self.headline if self.cause is None else f"{in_words(self.cause)}: {self.headline}"
 
     @property
+    def accept(self) -> str:
+        """The command that accepts what is pending."""
+        return command("hfmodels", "accept", operand(self.writer))
+
+    @property
     def waits(self) -> bool:
         """Whether somebody has to decide about it: it differs, and not only because a variant fits worse."""
         return self.verdict is not Verdict.SAME and self.base is not Verdict.SAME
@@ -238,6 +244,11 @@ class Results:
     format: int
     run: Run
     tests: tuple[TestResult, ...]
+
+
+def cut(text: str, size: int) -> str:
+    """Return a text of at most `size` characters; a longer one ends with `…`."""
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 def count_verdicts(tests: Iterable[TestResult]) -> dict[str, int]:

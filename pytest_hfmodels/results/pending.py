@@ -44,6 +44,11 @@ class Pending:
     why: tuple[str, ...] = ()
     gone: bool = False
 
+    @property
+    def what(self) -> str:
+        """Verdict and cause: `changed, search`."""
+        return self.verdict if self.cause is None else f"{self.verdict}, {self.cause}"
+
     def is_stale(self, root: Path) -> bool:
         """Return whether the file it was compared with has changed since."""
         return self.staleness(root) is not None

@@ -217,10 +217,10 @@ def test_reply(hf_snapshot):
     recorded.run().assert_outcomes(xfailed=1)
 
 
-def test_only_records_are_compared(bare_project: Project) -> None:
+def test_what_cannot_be_recorded_is_named(bare_project: Project) -> None:
     bare_project.write("""
 def test_text(hf_snapshot):
-    assert "some text" == hf_snapshot
+    assert {"made by": [print]} == hf_snapshot
 """)
 
     result = bare_project.run("--snapshot-update")
@@ -228,8 +228,8 @@ def test_text(hf_snapshot):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*hf_snapshot compares records, but test_it.py::test_text passed str.*",
-            "*for other values use syrupy's *",
+            "*test_it.py::test_text compares what cannot be recorded: *'made by'*0* is a builtin_function_or_method*",
+            "*Compare what it holds: *",
         ]
     )
     result.stdout.no_fnmatch_line("*assertion.py*")

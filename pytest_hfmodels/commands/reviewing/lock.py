@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other reviews out.
-
-    Args:
-        folder: of the pending changes; it must be there.
+    """Keep other reviews out while this one decides about the pending changes of a folder.
 
     Raises:
         SnapshotError: there is another, or the folder cannot be written.

@@ -117,7 +117,7 @@ def _first(case: BatchCase, cases: dict[int, RowCase]) -> int:
 
 def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int) -> Explanation:
     """Run the prompt of a row on its own, and name the other rows as the reason if they are."""
-    if found.cause not in (None, "search", "forward"):
+    if found.cause not in (None, "search", "forward") or case.observed.effective.get("do_sample"):
         return found
     alone, floor = _alone(case, longest), 2 * case.floor
     moved = _moved(alone, case.observed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from pytest_hfmodels.engines.settings import NotPlainError, plain
+from pytest_hfmodels.engines.settings import NotPlainError, plain, qualified_name
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.prompt import require_text
 
@@ -135,12 +135,6 @@ def _plain(value: Any) -> Any:
         raise EngineError(
             f"A message holds a {type(value).__name__}, which no snapshot can.", hint="Give text, bytes or an image."
         ) from error
-
-
-def qualified_name(value: Any) -> str:
-    """Return how a snapshot names a function, or an object by its class."""
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _digest(content: bytes) -> str:

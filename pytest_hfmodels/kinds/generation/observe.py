@@ -59,7 +59,11 @@ def observe_generation(
     require_room(loaded.model, longest, wanted_length(settings, longest))
     pad = _pad(loaded.model, prompts, settings)
     generation = loaded.generate(*padded([prompt.ids for prompt in prompts], pad, left=True), settings)
-    returned = [_generated(row, longest, generation.effective["eos_token_id"]) for row in generation.sequences]
+    ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
+    returned = [_generated(row, longest, ends) for row in generation.sequences]
+    if stops and len(prompts) > 1:
+        words = [stops] if isinstance(stops, str) else stops
+        returned = [_stopped(row, words, tokenizer) for row in returned]
     firsts = returned[:: len(returned) // len(prompts)]
     ids, mask = padded([(*prompt.ids, *first) for prompt, first in zip(prompts, firsts, strict=True)])
     call = _Call(prompts, generation, returned, loaded.forward(ids, mask), tokenizer, skip_special_tokens)
@@ -156,6 +160,15 @@ def _generated(row: IntArray, prompt_length: int, eos_token_ids: Sequence[int]) 
     ids = [int(i) for i in row[prompt_length:]]
     ends = [ids.index(eos) + 1 for eos in eos_token_ids if eos in ids]
     return tuple(ids[: min(ends)] if ends else ids)
+
+
+def _stopped(ids: tuple[int, ...], words: Sequence[str], tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids up to the first stop string: what follows in a batch is padding."""
+    for length in range(1, len(ids) + 1):
+        text = decode(tokenizer, ids[:length], skip_special_tokens=False)
+        if any(word in text for word in words):
+            return ids[:length]
+    return ids
 
 
 def _steps(ids: Sequence[int], raw: FloatArray, scores: FloatArray, tokenizer: Any) -> tuple[Step, ...]:

@@ -35,7 +35,10 @@ _PAD = -1  # the reference pads with what the records leave out
 # setting of the records asks for scores that were not captured.
 _TO_THE_END: Mapping[str, Any] = {"early_stopping": "never", "length_penalty": 10.0}
 # Settings that do not change which tokens are chosen.
-_HARMLESS = frozenset({"skip_special_tokens", "do_sample", "use_cache", "top_k", "top_p", "temperature"})
+_HARMLESS = frozenset(
+    {"skip_special_tokens", "add_special_tokens", "do_sample", "use_cache", "top_k", "top_p", "temperature"}
+    | {"assistant_model", "prompt_lookup_num_tokens", "num_assistant_tokens", "streamer"}
+)
 
 # The rules of `Rules` that can matter for one unpadded prompt: what each means if it holds, and settings of which it
 # needs one (`eos`: several ids).
@@ -98,6 +101,8 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     recorded, observed, passes = case.recorded, case.observed, case.passes
     assert passes is not None
     floor = max(case.floor, noise_floor(case.now.dtype, same_engine=True))  # of two runs today
+    if observed.effective.get("do_sample"):
+        return SearchFinding(None, "the model's numbers are as recorded, so the tokens were drawn otherwise")
     if observed.live is None or observed.live.processors is None:
         said = "the search cannot be checked: this model does not tell which logits processors are on"
         return SearchFinding(None, said)
