@@ -99,8 +99,8 @@ def test_a_hook_is_why_and_no_release(model: HFModel, settings: dict[str, Any]) 
         (unseen_epsilon, classify, "the plugin cannot find what"),
     ],
 )
-def test_a_change_in_memory_is_named(model: HFModel, classifier: HFModel, change: Any, call: Any, said: str) -> None:
-    asked = classifier if call is classify else model
+def test_a_change_in_memory_is_named(request: pytest.FixtureRequest, change: Any, call: Any, said: str) -> None:
+    asked = request.getfixturevalue("classifier" if call is classify else "model")
 
     found = after(change, asked, call, versions={"transformers": "4.49.0", "tokenizers": "0.12.1"})
 
@@ -126,9 +126,9 @@ def test_a_change_within_the_noise_floor_is_blamed_on_the_test(model: HFModel, h
 @pytest.mark.parametrize("part", ["weights", "config"])
 @pytest.mark.parametrize("call", [generate, lambda model: generate(model, **BEAMS), classify])
 def test_another_digest_is_not_why_if_a_fresh_load_reproduces_the_numbers(
-    model: HFModel, classifier: HFModel, monkeypatch: pytest.MonkeyPatch, part: str, call: Any
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, part: str, call: Any
 ) -> None:
-    asked = classifier if call is classify else model
+    asked = request.getfixturevalue("classifier" if call is classify else "model")
     record = call(asked)
     recorded = stored(replace(record, checkpoint=replace(record.checkpoint, **{part: "sha256:other"})))
     other_epsilon(asked, monkeypatch)
