@@ -111,7 +111,7 @@ OPTIONS = (
         repeated=True,
     ),
     Option("json", "write a report as JSON; see [reports](reports.md)", "FILE"),
-    Option("html", "write a report as one HTML page (needs jinja2)", "FILE"),
+    Option("html", "write a report as one HTML page", "FILE"),
     Option("markdown", "write a report as Markdown, and append it to the CI's step summary", "FILE"),
     Option(
         "patch",

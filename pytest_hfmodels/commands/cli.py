@@ -9,18 +9,17 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import accept, bisect, diff, ledger, matrix, orphans, pending, reject, review
+from pytest_hfmodels.commands import deciding, ledger, rows
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (review, pending, diff, accept, reject, ledger, matrix, bisect, orphans)
+COMMANDS = (deciding, ledger, rows)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
-# If such an error names no file, printing raised it. Flushing an unbuffered stream succeeds even after a failed write.
-_OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)
+_OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)  # without a file's name: of printing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
     try:
         status = int(options.run(options))
+        sys.stdout.flush()
     except HFModelsError as error:
         print(f"hfmodels: {visible(str(error))}", file=sys.stderr)
         return 2
@@ -42,49 +42,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("hfmodels: interrupted", file=sys.stderr)
         return 130
     except OSError as error:
-        if error.filename is None and (error.errno in _OF_WRITING or not _can_flush()):
-            return _unprinted(error)
-        print(f"hfmodels: {visible(_cause(error))}", file=sys.stderr)
-        return 2
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        return _unprinted(error)
+        return _failed(error)
     return status
 
 
-def _can_flush() -> bool:
-    """Return whether stdout can be written; if not, it is what raised the error."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return False
-    return True
-
-
-def _unprinted(error: OSError) -> int:
-    """Report that stdout cannot be written, unless its reader closed it; return the exit code."""
-    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python would complain at exit once more
-    if not isinstance(error, BrokenPipeError):
-        print(f"hfmodels: The output cannot be written: {error.strerror or error}.", file=sys.stderr)
-    return 1
-
-
-def _cause(error: OSError) -> str:
-    """Return a sentence with the operating system's reason and the file."""
+def _failed(error: OSError) -> int:
+    """Say what the operating system refused, in a line; a closed pipe needs none. Return the exit code."""
+    reason = error.strerror or str(error)
+    if error.filename is None and error.errno in _OF_WRITING:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - Python would complain at exit once more
+        if not isinstance(error, BrokenPipeError):
+            print(f"hfmodels: The output cannot be written: {reason}.", file=sys.stderr)
+        return 1
     try:
         os.getcwd()  # noqa: PTH109
     except OSError:
-        return "The current folder no longer exists. Change to the project's folder."
-    reason = error.strerror or str(error)
-    if error.filename is None:
-        return f"The operating system refused a call: {reason}."
-    return f"{os.fsdecode(error.filename)} cannot be read or written: {reason}. Check its permissions and its disk."
+        said = "The current folder no longer exists. Change to the project's folder."
+    else:
+        said = f"The operating system refused a call: {reason}."
+        if error.filename is not None:
+            file = os.fsdecode(error.filename)
+            said = f"{file} cannot be read or written: {reason}. Check its permissions and its disk."
+    print(f"hfmodels: {visible(said)}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hfmodels", description="Work on the snapshots of model regression tests.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in COMMANDS:
-        command.add(commands)
+    for module in COMMANDS:
+        module.add(commands)
     return parser

@@ -78,10 +78,14 @@ class Generation:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C)."""
+    """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C).
+
+    The first `encoder` of the hidden states are those of an encoder.
+    """
 
     logits: FloatArray
     hidden_states: tuple[FloatArray, ...]
+    encoder: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people read: the terminal's words for a comparison, and the run's header.
+"""What people read: views of `results/model.py` and of grids. `templates/` has the layout of pages and texts.
 
-May import snapshots and records; plugin and cli stand on it.
+May import snapshots, versions and all below; plugin and commands stand on it.
 """

@@ -9,9 +9,8 @@ from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.control_chars import visible
-from pytest_hfmodels.foundation.shell import command, operand
-from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.reports.summary import by_severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,33 +30,28 @@ def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
         results: of the run.
         prefix: where the project lies inside of the repository.
     """
-    told = [test for test in results.tests if test.failed or (test.outcome == "passed" and test.verdict == "near-tie")]
-    told.sort(key=lambda test: severity(test.verdict or "same"))
-    for test in told[: MOST if len(told) <= MOST else MOST - 1]:
-        yield _command(test, prefix)
-    if len(told) > MOST:
-        rest = len(told) - MOST + 1
-        yield f"::error title=hfmodels::{rest} more tests changed: the report tells of all (--hfmodels-html)"
+    tests = by_severity(
+        test for test in results.tests if test.failed or (test.outcome == "passed" and test.verdict == "near-tie")
+    )
+    rest = len(tests) - MOST + 1 if len(tests) > MOST else 0
+    for test in tests[: len(tests) - rest]:
+        title = f"{test.verdict or test.outcome}{f' ({in_words(test.cause)})' if test.cause else ''}: {test.id}"
+        place = f"file={_property(normpath(join(prefix, test.file)))},line={test.line or 1},title={_property(title)}"
+        yield f"::{'error' if test.failed else 'warning'} {place}::{_message(test)}"
+    if rest:
+        yield f"::error title=hfmodels::{rest} more tests changed: the report has all of them (--hfmodels-html)"
 
 
-def _command(test: TestResult, prefix: str) -> str:
-    level = "error" if test.failed else "warning"
-    place = {"file": normpath(join(prefix, test.file)), "line": str(test.line or 1)}
-    title = f"{test.verdict or test.outcome}{f' ({in_words(test.cause)})' if test.cause else ''}: {test.id}"
-    properties = ",".join(f"{name}={_property(value)}" for name, value in {**place, "title": title}.items())
-    return f"::{level} {properties}::{_message(_said(test))}"
-
-
-def _said(test: TestResult) -> str:
+def _message(test: TestResult) -> str:
     lines = [test.headline or "the test failed"]
-    compared = next((found for found in test.comparisons if found.headline == test.headline), None)
-    if compared is not None:
-        lines += _tokens(compared.course)
-        if compared.explanation is not None:
-            lines.append(compared.explanation.sentence[:_WHY])
-        if compared.saved:
-            lines.append(f"accept it: {command('hfmodels', 'accept', operand(compared.writer))}")
-    return "\n".join(lines)
+    found = next((found for found in test.comparisons if found.headline == test.headline), None)
+    if found is not None:
+        lines += _tokens(found.course)
+        if found.explanation is not None:
+            lines.append(found.explanation.sentence[:_WHY])
+        if found.saved:
+            lines.append(f"accept it: {found.accept}")
+    return _escaped("\n".join(lines))
 
 
 def _tokens(course: Course | None) -> Iterator[str]:
@@ -69,9 +63,9 @@ def _tokens(course: Course | None) -> Iterator[str]:
         yield f"recorded {sides[0]:.{_TEXT}}, now {sides[1]:.{_TEXT}}"
 
 
-def _message(text: str) -> str:
+def _escaped(text: str) -> str:
     return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

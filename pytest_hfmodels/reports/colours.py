@@ -5,59 +5,53 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.reports.terminal import MARKS
+from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    Markup = Callable[..., str]  # of pytest's terminal writer
+_OFF = "\033[0m"  # pytest prints such lines in red
+_FIRST = re.compile(r"^E +(?:AssertionError: )?(?:assert )?(?:changed|drift|near-tie|missing): ")
+_STYLES = {
+    r"changed: .*$": "bold red",
+    r"(?:drift|near-tie): .*$": "bold yellow",
+    r"missing: .*$": "bold magenta",
+    r"(?:accept it|record it|find the release|torch writes this file): .*$": "cyan",
+    r"why: ": "bold",
+    r"recorded ": "red",
+    r"recorded [^⟦]*(?P<red>⟦.*⟧)": "bold",
+    r"now ": "green",
+    r"now [^⟦]*(?P<green>⟦.*⟧)": "bold",
+}
 
-OFF = "\033[0m"
-_VERDICTS = {"changed": "red", "drift": "yellow", "near-tie": "yellow", "missing": "purple"}
-_HEADLINE = re.compile(rf"^(E +)((?:AssertionError: )?assert )?({'|'.join(_VERDICTS)})(: .*)$")
-_SIDE = re.compile(r"^(E +)(recorded|now     ) (.*)$")
-_NEXT = re.compile(r"^(E +)(accept it|record it|find the release|torch writes this file)(: .*)$")
-_WHY = re.compile(r"^(E +)(why:|-) (.*)$")
 
-
-def paint(reports: Iterable[Any], markup: Markup) -> None:
-    """Colour the lines that stand for a mismatch in the reports of tests that failed by one.
-
-    Args:
-        reports: pytest's.
-        markup: puts escape sequences around a text: `markup(text, red=True)`.
-    """
+def paint(reports: Iterable[Any]) -> None:
+    """Colour the lines of a mismatch in the reports of tests that failed by one."""
     for report in reports:
         trace = getattr(report.longrepr, "reprtraceback", None)
         for entry in getattr(trace, "reprentries", ()):
-            entry.lines = painted(entry.lines, markup)
+            entry.lines = painted(entry.lines)
 
 
-def painted(lines: list[str], markup: Markup) -> list[str]:
+def painted(lines: list[str]) -> list[str]:
     """Return lines of a traceback with those of a mismatch in colour."""
-    found, inside = [], False
-    for line in lines:
-        inside = inside or _HEADLINE.match(line) is not None
-        found.append(_painted(line, markup) if inside and line.startswith("E") else line)
-    return found
+    first = next((number for number, line in enumerate(lines) if _FIRST.match(line)), len(lines))
+    return [
+        f"E{_OFF}{_coloured(line[1:])}" if number >= first and line.startswith("E") else line
+        for number, line in enumerate(lines)
+    ]
 
 
-def _painted(line: str, markup: Markup) -> str:
-    """Return a line of pytest's, its own colour off after the mark that it knows the line by."""
-    if parts := _HEADLINE.match(line):
-        before, said, verdict, rest = parts.groups(default="")
-        return f"{before}{OFF}{said}{markup(f'{verdict}{rest}', bold=True, **{_VERDICTS[verdict]: True})}"
-    if parts := _SIDE.match(line):
-        before, word, text = parts.groups()
-        colour = {"red" if word == "recorded" else "green": True}
-        left, mark, rest = text.partition(MARKS[0])
-        middle, end, right = rest.rpartition(MARKS[1])
-        marked = f"{left}{markup(f'{mark}{middle}{end}', bold=True, **colour)}{right}" if mark and end else text
-        return f"{before}{OFF}{markup(word, **colour)} {marked}"
-    if parts := _WHY.match(line):
-        before, word, text = parts.groups()
-        return f"{before}{OFF}{markup(word, bold=True) if word == 'why:' else word} {text}"
-    if parts := _NEXT.match(line):
-        before, word, rest = parts.groups()
-        return f"{before}{OFF}{markup(f'{word}{rest}', cyan=True)}"
-    return f"{line[:4]}{OFF}{line[4:]}"
+def _coloured(line: str) -> str:
+    text = Text(line)
+    start = re.match(r" *(?:AssertionError: )?(?:assert )?", line)
+    for pattern, style in _STYLES.items():
+        found = re.compile(pattern).match(line, 0 if start is None else start.end())
+        if found is not None:
+            for name in found.groupdict() or ("",):
+                text.stylize(f"{style} {name}", *found.span(name or 0))
+    console = Console(force_terminal=True, color_system="standard", highlight=False)
+    with console.capture() as captured:
+        console.print(text, soft_wrap=True, end="")
+    return captured.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,7 +14,6 @@ from pytest_hfmodels.reports.grid_terminal import console
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
     from rich.console import Console
@@ -38,17 +38,15 @@ class GridProgress:
         self._console = to or console(stderr=True)
         texts = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[doing]"))
         columns = (SpinnerColumn(), *texts, _CountedTests(), TimeElapsedColumn())
-        on_terminal = self._console.is_terminal
-        self._bars = Progress(*columns, console=self._console, transient=True, disable=not on_terminal)
+        live = self._console.is_terminal
+        self._bars = Progress(*columns, console=self._console, transient=True, disable=not live)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
     def says(self, text: str) -> None:
@@ -74,15 +72,10 @@ class GridProgress:
 def counted(events: Path) -> tuple[int, int]:
     """Return how many tests have begun, and how many there are; zeros while it is unknown."""
     began, collected = set(), 0
-    try:
-        lines = events.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0, 0
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # half a line: it is being written
-        began.add(event.get("began"))
-        collected = max(collected, len(event.get("collected", ())))
+    with suppress(OSError):
+        for line in events.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # half a line: it is being written
+                event = json.loads(line)
+                began.add(event.get("began"))
+                collected = max(collected, len(event.get("collected", ())))
     return len(began - {None}), collected

@@ -25,22 +25,15 @@ def header(config: pytest.Config, engines: Sequence[EngineName] | None) -> str:
         engines: those that it uses; None for all that are usable.
     """
     packages = ("transformers", *(described(name).package for name in ENGINES.names()))
-    versions = [f"{package} {version}" for package in packages if (version := installed(package)) is not None]
-    names = usable() if engines is None else engines
-    if Session.of(config).options.checkpoints == "hub":
-        source = "bundled and local, hub downloads allowed"
-    else:
-        source = "bundled, local and cached (no downloads)"
-    return f"hfmodels: {', '.join(versions)}; engines: {', '.join(names) or 'none'}; checkpoints: {source}"
+    versions = ", ".join(f"{package} {found}" for package in packages if (found := installed(package)) is not None)
+    names = ", ".join(usable() if engines is None else engines) or "none"
+    hub = Session.of(config).options.checkpoints == "hub"
+    source = "bundled and local, hub downloads allowed" if hub else "bundled, local and cached (no downloads)"
+    return f"hfmodels: {versions}; engines: {names}; checkpoints: {source}"
 
 
 def implementation_line(config: pytest.Config, engines: Iterable[EngineName]) -> str:
-    """Return whose Transformer-XL runs, and why.
-
-    Args:
-        config: of the run.
-        engines: those that the run uses.
-    """
+    """Return whose Transformer-XL runs, and why; `engines` are those that the run uses."""
     choice, reason = Session.of(config).options.transfo_xl, missing("torch")
     architecture = ARCHITECTURES.get("transfo-xl")
     if architecture is None or architecture.implementation is None or (choice == "auto" and reason is not None):

@@ -20,13 +20,12 @@ def properties(comparisons: Sequence[Compared], entry: str | None) -> Iterator[t
         comparisons: all of a test; the most serious one counts for the test.
         entry: the ledger entry that decided about the test, or None.
     """
-    from_base = [found for found in comparisons if found.base is not None]
     if comparisons:
         yield from _of(min(comparisons, key=lambda found: severity(found.verdict)))
-    if from_base:
-        found = min(from_base, key=lambda found: severity(found.base))
-        entry = entry or found.entry
-        yield "hfmodels_base", str(found.base)
+    from_base = min(comparisons, key=lambda found: severity(found.base), default=None)
+    if from_base is not None and from_base.base is not None:
+        entry = entry or from_base.entry
+        yield "hfmodels_base", str(from_base.base)
     if entry is not None:
         yield "hfmodels_ledger", entry
 
@@ -37,8 +36,8 @@ def _of(worst: Compared) -> Iterator[tuple[str, str]]:
         yield "hfmodels_drift", f"{worst.drift:.3g}"
     if worst.verdict is not Verdict.SAME:
         yield "hfmodels_says", visible_line(f"{worst.verdict}: {worst.reason} ({worst.snapshot})")
+    if worst.cause is not None:
+        yield "hfmodels_cause", worst.cause
     if worst.explanation is not None:
-        if worst.cause is not None:
-            yield "hfmodels_cause", worst.cause
         yield "hfmodels_why", visible_line(worst.explanation.sentence)
         yield "hfmodels_tokens", str(worst.changed)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.pending import Pending
 
 LONGEST = 1000  # characters of a line
+_STYLES = {"-": "red", "+": "green", "@": "cyan"}
 
 
 def diff_lines(pending: Pending, root: Path, *, full: bool = False) -> Iterator[Text]:
@@ -31,28 +32,16 @@ def diff_lines(pending: Pending, root: Path, *, full: bool = False) -> Iterator[
     Raises:
         SnapshotError: the file cannot be read.
     """
-    earlier = pending.earlier(root)
-    trouble, compared = problem(pending, root), visible_line(pending.compared)
-    what = f"{pending.verdict}{f', {pending.cause}' if pending.cause else ''}: {pending.test}"
-    yield Text(visible_line(what), style="bold")
-    for line in pending.why:
-        yield Text(f"  {visible_line(line if full or is_command(line) else _cut(line))}")
-    if trouble is not None:
-        yield Text(f"  {visible_line(trouble.what)}")
-    yield Text(f"--- {compared if earlier is not None else 'no snapshot yet'}", style="bold")
-    yield Text(f"+++ {compared}", style="bold")
-    for line in hunks(_shown(earlier or ""), _shown(pending.text)):
-        yield Text(line if full else _cut(line), style=_STYLES.get(line[0], ""))
 
+    def line(text: str, style: str = "") -> Text:
+        left = 0 if full or is_command(text.strip()) else len(text) - LONGEST
+        more = f" … {left:,} more characters: hfmodels diff --full" if left > 0 else ""
+        return Text(f"{visible_line(text[:LONGEST] if more else text)}{more}", style)
 
-_STYLES = {"-": "red", "+": "green", "@": "cyan"}
-
-
-def _shown(text: str) -> str:
-    return visible(text.replace("\r\n", "\n"))
-
-
-def _cut(line: str) -> str:
-    if len(line) <= LONGEST:
-        return line
-    return f"{line[:LONGEST]} … {len(line) - LONGEST:,} more characters: hfmodels diff --full"
+    earlier, trouble = pending.earlier(root), problem(pending, root)
+    yield line(f"{pending.what}: {pending.test}", "bold")
+    yield from (line(f"  {why}") for why in (*pending.why, *([trouble.what] if trouble else [])))
+    yield line(f"--- {'no snapshot yet' if earlier is None else pending.compared}", "bold")
+    yield line(f"+++ {pending.compared}", "bold")
+    before, after = (visible(text.replace("\r\n", "\n")) for text in (earlier or "", pending.text))
+    yield from (line(found, _STYLES.get(found[0], "")) for found in hunks(before, after))

@@ -1,20 +1,22 @@
-"""The lines that stand in pytest's output for a failed `record == hf_snapshot`, and the run's header."""
+"""The lines that stand in pytest's output for a failed `record == hf_snapshot`."""
 
 from __future__ import annotations
 
 import math
 from os.path import relpath
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.results.describe import place
+from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pytest_hfmodels.kinds.comparison import Detail, Difference, Passage
+    from pytest_hfmodels.kinds.comparison import Difference, Passage
     from pytest_hfmodels.results.model import Compared, Side
 
 _CONTEXT = 50  # characters of text on each side of a divergence
@@ -23,8 +25,7 @@ _LINES, _CHARACTERS = 8, 620  # pytest shows no more of an explanation, unless i
 _LIBRARY_S = "forward", "search", "decoding"  # causes that a release brings
 _LEAST = 40  # characters of a reason; less says nothing
 _NEXT = 250  # of what to type next: a test's name may be longer than everything else
-_LONGEST = 600  # characters of a line of the whole
-MARKS = "⟦", "⟧"  # around what differs: colours alone would say it to some
+_LONGEST = 600  # characters of a line with -vv
 
 
 def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[str]:
@@ -34,120 +35,82 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
         found: what the comparison said.
         root: of the project, which names of files and tests start from.
         here: the folder in which pytest was started, which they are printed from.
-        verbose: tell every stage, all of the evidence and what made both sides (`-vv`). Without, the lines fit into
-            the 8 lines and 640 characters that pytest shows of an explanation.
+        verbose: every stage, all of the evidence and both environments (`-vv`). Without, the lines fit into the 8 lines
+            and 640 characters that pytest shows of an explanation.
     """
-    file, test = relpath(root / found.snapshot, here), _from(found.writer, root, here)
-    update = command("pytest", operand(test), "--snapshot-update")
+    file, (path, separator, rest) = relpath(root / found.snapshot, here), found.writer.partition("::")
+    update = command("pytest", operand(f"{relpath(root / path, here)}{separator}{rest}"), "--snapshot-update")
     if found.recorded is None:
-        return _missing(found, file, update, verbose=verbose)
-    last = f"  {found.refusal or f'accept it: {update}'}"
-    lines = [f"{found.verdict}: {visible_line(found.reason)} ({file})", *_indented(_describe(found.differences[0]))]
+        first = [
+            f"missing: there is no snapshot {file} yet",
+            f"observed: {cut(found.observed.text.text, 4 * _CONTEXT)}",
+        ]
+        last = f"{found.refusal} ({update})" if found.refusal else f"record it: {update}"
+        reasons: list[str] = []
+    else:
+        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0])]
+        last = found.refusal or f"accept it: {update}"
+        reasons = list(_reasons(found, found.recorded, verbose=verbose))
+    lines, reasons = [*map(visible_line, first)], [*map(visible_line, reasons)]
     if verbose:
-        lines += _whole(found, found.recorded)
-        commands = [f"  find the release: {one}" for one in found.explanation.suggests] if found.explanation else []
-        cut = [_cut(visible_line(line), _LONGEST) for line in lines]
-        return [*cut, *map(visible_line, (*commands, last))]  # uncut: half a command would be another command
-    more = _more(len(found.differences) + found.hidden - 1)
-    return _fitted(lines, list(_reasons(found, found.recorded)), more, last)
+        suggests = () if found.explanation is None else found.explanation.suggests
+        lines = [cut(line, _LONGEST) for line in (*lines, *reasons)]
+        lines += [visible_line(f"find the release: {one}") for one in suggests]  # whole: half a command is another one
+    else:
+        others = len(found.differences) + found.hidden - 1
+        more = "one more difference" if others == 1 else f"{others} more differences" if others > 1 else ""
+        last = last if len(last) <= _NEXT else "accept it: run this test again with --snapshot-update"
+        lines = _fitted(lines, reasons, more, room=_CHARACTERS - len(last))
+    return [lines[0], *(f"  {line}" for line in lines[1:]), f"  {visible_line(last)}"]
 
 
-def _from(test: str, root: Path, here: Path) -> str:
-    file, separator, rest = test.partition("::")
-    return f"{relpath(root / file, here)}{separator}{rest}"
-
-
-def _reasons(found: Compared, recorded: Side) -> Iterator[str]:
-    """Yield why, the weightiest first: where there is no room, the last are left out."""
-    if found.explanation is not None:
-        yield f"  why: {visible_line(found.explanation.sentence)}"
-    since = list(_since(found, recorded))
-    yield from since
-    if found.explanation is not None:
-        yield from (f"  - {visible_line(evidence.what)}" for evidence in found.explanation.evidence[:1])
-    if not since:
-        yield from _unmoved(found, recorded)
-    yield f"  {_movement(found)}"
-
-
-def _whole(found: Compared, recorded: Side) -> Iterator[str]:
-    """Yield what `-vv` tells beside the first difference."""
-    if found.explanation is not None:
-        yield f"  why: {visible_line(found.explanation.sentence)}"
-        yield from (f"  - {visible_line(evidence.what)}" for evidence in found.explanation.evidence)
-    for difference in found.differences[1:]:
-        yield from _indented(_describe(difference))
-    if found.hidden:
-        yield f"  {_more(found.hidden)}"
-    yield f"  {_movement(found)}"
-    yield from [*_since(found, recorded)] or _unmoved(found, recorded)
-    yield f"  recorded with {_made_by(recorded)}"
-    yield f"  now           {_made_by(found.observed)}"
-
-
-def _since(found: Compared, recorded: Side) -> Iterator[str]:
-    since = [*found.notes, *_version_changes(recorded, found.observed)]
+def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]:
+    """Yield what else there is, the weightiest first: without `-vv` the last are left out if there is no room."""
+    why = found.explanation
+    if why is not None:
+        yield f"why: {why.sentence}"
+    since = [*found.notes, *_moved(recorded, found.observed)]
     if since:
-        yield f"  since recording: {'; '.join(since)}"
+        yield f"since recording: {'; '.join(since)}"
+    elif found.cause in _LIBRARY_S and _machine(recorded) == _machine(found.observed):
+        yield "since recording: no release, file or machine has moved: it was edited, or a test patches something"
+    if why is not None:
+        yield from (f"- {evidence.what}" for evidence in why.evidence[: None if verbose else 1])
+    yield _movement(found)
+    if verbose:
+        for difference in found.differences[1:]:
+            yield from _difference(difference)
+        if found.hidden:
+            yield f"{found.hidden} more differences"
+        yield f"recorded with {_made_by(recorded)}"
+        yield f"now           {_made_by(found.observed)}"
 
 
-def _unmoved(found: Compared, recorded: Side) -> Iterator[str]:
-    """Yield that a library is accused of what it cannot be: it is the one that recorded."""
-    sides = [
-        (made.engine, made.implementation, made.device, made.cpu)
-        for made in (recorded.provenance, found.observed.provenance)
-    ]
-    if sides[0] == sides[1] and found.cause in _LIBRARY_S:
-        yield "  since recording: no release, file or machine has moved: it was edited, or a test patches something"
-
-
-def _fitted(lines: list[str], reasons: list[str], more: str, last: str) -> list[str]:
-    """Return as many of the reasons as there is room for; pytest would cut off the end, where the next step stands.
+def _fitted(lines: list[str], reasons: Sequence[str], more: str, *, room: int) -> list[str]:
+    """Return the lines and as many reasons as pytest shows: it cuts off the end, where the next step stands.
 
     Args:
-        lines: what must be told; only what is too long for any reader is cut.
-        reasons: what else there is, the weightiest first.
-        more: what `-vv` tells that is not in any of these, or nothing. It also says so if a line was cut.
-        last: what to type next.
+        lines: cut only if they alone are too long.
+        reasons: the weightiest first.
+        more: what only `-vv` tells, or nothing. A hint at `-vv` is added also if a line was cut or left out.
+        room: characters.
     """
-    lines, reasons, last = [*map(visible_line, lines)], [*map(visible_line, reasons)], visible_line(last)
-    last = last if len(last) <= _NEXT else "  accept it: run this test again with --snapshot-update"
     hint = f"; {more or 'more'}: -vv"
-    kept = _shortened(lines, _CHARACTERS - len(hint) - len(last))
-    room, cut = _CHARACTERS - sum(map(len, (*kept, hint, last))), kept != lines
-    for reason in reasons:
-        whole = len(reason) <= room
-        if len(kept) + 1 >= _LINES or not (whole or (reason is reasons[0] and room >= _LEAST)):
-            cut = True
-            break
-        kept.append(reason if whole else f"{_cut(reason, room).rpartition(' ')[0]} …")  # half a figure is a false one
-        room, cut = room - len(kept[-1]), cut or kept[-1] != reason
-    if cut or more:
-        kept[-1] += hint
-    return [*kept, last]
-
-
-def _shortened(lines: list[str], room: int) -> list[str]:
-    """Return lines of which the longest are cut until all fit."""
-    longest = max(map(len, lines))
-    while sum(min(len(line), longest) for line in lines) > room:
+    room -= len(hint) + 2 * _LINES  # the indent
+    kept, longest = lines, max(map(len, lines))
+    while sum(map(len, kept)) > room:
         longest -= 1
-    return [_cut(line, longest) for line in lines]
-
-
-def _indented(lines: Iterable[str]) -> Iterator[str]:
-    return (f"  {line}" for line in lines)
-
-
-def _missing(found: Compared, file: str, update: str, *, verbose: bool) -> list[str]:
-    advice = f"  {f'{found.refusal} ({update})' if found.refusal else f'record it: {update}'}"
-    text = found.observed.text
-    observed = _cut(text.text, 4 * _CONTEXT)
-    lines = [
-        f"missing: there is no snapshot {visible_line(file)} yet",
-        f"  observed: {visible_line(observed)}",
-    ]
-    return [*lines, advice] if verbose else _fitted(lines, [], "", advice)
+        kept = [cut(line, longest) for line in lines]
+    whole = kept == lines
+    for reason in reasons:
+        left = room - sum(map(len, kept))
+        if len(kept) + 1 == _LINES or (len(reason) > left and (reason is not reasons[0] or left < _LEAST)):
+            whole = False
+            break
+        whole = whole and len(reason) <= left
+        # At a word: half a figure is a false one.
+        kept = [*kept, reason if len(reason) <= left else shorten(reason, left, placeholder=" …")]
+    return [*kept[:-1], kept[-1] if whole and not more else kept[-1] + hint]
 
 
 def _movement(found: Compared) -> str:
@@ -161,56 +124,46 @@ def _movement(found: Compared) -> str:
     return f"numbers {where} moved by at most {moved:.2g} (tolerance {found.tolerance:.2g})"
 
 
-def _version_changes(recorded: Side, observed: Side) -> Iterator[str]:
+def _moved(recorded: Side, observed: Side) -> Iterator[str]:
     then, now = recorded.provenance, observed.provenance
-    for what in ("dtype", "attention", "implementation"):
-        if getattr(then, what) != getattr(now, what):
-            yield f"{what} {getattr(then, what)} -> {getattr(now, what)}"
-    for package in sorted(then.versions.keys() & now.versions.keys()):
-        if then.versions[package] != now.versions[package]:
-            yield f"{package} {then.versions[package]} -> {now.versions[package]}"
+    pairs = {what: (getattr(then, what), getattr(now, what)) for what in ("dtype", "attention", "implementation")}
+    pairs |= {name: (then.versions[name], now.versions[name]) for name in sorted({*then.versions} & {*now.versions})}
+    return (f"{what} {before} -> {after}" for what, (before, after) in pairs.items() if before != after)
 
 
-def _more(differences: int) -> str:
-    return f"{differences} more differences" if differences > 1 else "one more difference" if differences else ""
+def _machine(side: Side) -> tuple[str, ...]:
+    made = side.provenance
+    return made.engine, made.implementation, made.device, made.cpu
 
 
-def _describe(difference: Difference) -> Iterator[str]:
-    what, then, now = _cut(visible_line(difference.what), _WHAT), difference.recorded, difference.observed
-    if difference.detail is not None:
-        yield from _detail(difference.detail)
-    elif difference.stage == "numbers":
-        moved = abs(float(then) - float(now))
+def _difference(found: Difference) -> Iterator[str]:
+    what, then, now, detail = cut(found.what, _WHAT), found.recorded, found.observed, found.detail
+    if detail is not None:
+        if detail.title:
+            yield detail.title
+        yield f"recorded {detail.recorded.label}{_marked(detail.recorded)}"
+        yield f"now      {detail.observed.label}{_marked(detail.observed)}"
+        yield from detail.figures
+    elif found.stage == "numbers":
         sides = [f"{value:.9g}" if isinstance(value, float) else value for value in (then, now)]
-        yield f"{what}{place(difference)}: recorded {sides[0]}, now {sides[1]} (moved by {moved:.2g})"
+        moved = abs(float(then) - float(now))
+        yield f"{what}{place(found)}: recorded {sides[0]}, now {sides[1]} (moved by {moved:.2g})"
     else:
-        tokens = difference.stage == "prompt" and difference.position is not None
-        where = f" (first at {(difference.position or 0) + 1})" if tokens else ""
-        yield f"{what}{where}: recorded {visible_line(then)}, now {visible_line(now)}"
-
-
-def _detail(detail: Detail) -> Iterator[str]:
-    if detail.title:
-        yield detail.title
-    for word, passage in (("recorded", detail.recorded), ("now     ", detail.observed)):
-        yield f"{word} {passage.label}{_marked(passage)}"
-    yield from map(visible_line, detail.figures)
+        where = "" if found.stage != "prompt" or found.position is None else f" (first at {found.position + 1})"
+        yield f"{what}{where}: recorded {then}, now {now}"
 
 
 def _marked(passage: Passage) -> str:
-    """Return a passage on one line with its middle marked; unseen characters are spelt out, and take their room."""
+    """Return a passage with its middle marked; unseen characters are spelt out, and take their room."""
     context = _CONTEXT // 2 if passage.after else _CONTEXT
     before, different, after = map(visible_line, (passage.before, passage.different, passage.after))
     before = before if len(before) <= context else f"…{before[-context:]}"
-    return f"{before}{MARKS[0]}{_cut(different, _CONTEXT + 1)}{MARKS[1]}{_cut(after, context)}"
+    return f"{before}⟦{cut(different, _CONTEXT)}⟧{cut(after, context)}"
 
 
 def _made_by(side: Side) -> str:
     made = side.provenance
     versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
-    own = () if made.implementation == "transformers" else (f"the model of {made.implementation}",)
-    return f"{versions} ({', '.join((made.engine, *own, made.dtype, made.attention, made.cpu))})"
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    own = "" if made.implementation in ("transformers", "") else f"the model of {made.implementation}"
+    parts = (made.engine, own, made.dtype, made.attention, made.cpu)
+    return f"{versions} ({', '.join(filter(None, parts))})"

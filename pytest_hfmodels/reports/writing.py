@@ -9,7 +9,6 @@ import os
 import platform
 import time
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,15 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.files import write_report
+from pytest_hfmodels.reports import html, markdown
+from pytest_hfmodels.reports.annotations import commands
+from pytest_hfmodels.reports.grid_html import grid_section
 from pytest_hfmodels.reports.patch import apply_command, patch_of
+from pytest_hfmodels.reports.summary import counted
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
 from pytest_hfmodels.session import Session
+from pytest_hfmodels.versions.last_grid import last_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +57,7 @@ class ReportWriter:
         self._began = time.time()
         self._results: Results | None = None
         self._said: list[str] = []
-        options = Session.of(config).options
-        if options.html is not None and find_spec("jinja2") is None:
-            raise OptionError(
-                "--hfmodels-html needs jinja2, which is not installed.",
-                hint='Install it: python -m pip install "pytest-hfmodels[versions]"',
-            )
-        for kind, file in options.reports.items():
+        for kind, file in Session.of(config).options.reports.items():
             if self._path(file).is_dir():
                 raise OptionError(f"--hfmodels-{kind} is {file}, which is a folder.", hint="Name a file.")
 
@@ -68,15 +66,14 @@ class ReportWriter:
         """Write everything that was asked for, also of a run that was stopped."""
         if self._config.option.collectonly:
             return
-        self._results = results = self._gather(session)
-        render: dict[str, Callable[[Results], str]] = {
-            "json": dump,
-            "html": self._page,
-            "markdown": _markdown,
-            "patch": self._patch,
-        }
+        self._results = self._gather(session)
         for kind, file in Session.of(self._config).options.reports.items():
-            self._write(kind, file, render[kind], results)
+            try:
+                self._write(kind, file, self._results)
+            except SnapshotError as error:
+                self._said.append(f"--hfmodels-{kind}: {error}")
+            except OSError as error:
+                self._said.append(f"--hfmodels-{kind}: {file} could not be written: {error.strerror or error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the reports are, and annotate lines where GitHub listens."""
@@ -86,8 +83,6 @@ class ReportWriter:
         for line in self._said:
             terminalreporter.write_line(visible(line))
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            from pytest_hfmodels.reports.annotations import commands
-
             for line in commands(self._results, prefix=_inside_checkout(self._config.rootpath)):
                 terminalreporter.write_line(line)
 
@@ -104,56 +99,36 @@ class ReportWriter:
         )
         return Results(FORMAT, run, tests)
 
-    def _write(self, kind: str, file: str, render: Callable[[Results], str], results: Results) -> None:
-        try:
-            text = render(results)
-            write_report(self._path(file), text if kind == "patch" else clean(text))
-        except SnapshotError as error:
-            self._said.append(f"--hfmodels-{kind}: {error}")
-        except OSError as error:
-            self._said.append(f"--hfmodels-{kind}: {file} could not be written: {error.strerror or error}")
-        else:
-            self._said.append(self._told_patch(file, results) if kind == "patch" else f"{kind}: {file}")
-        summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
-        if kind == "markdown" and summary:
+    def _write(self, kind: str, file: str, results: Results) -> None:
+        if kind == "patch":
+            write_report(self._path(file), patch_of(_pending(results), self._config.rootpath))
+            self._said.append(_patch_line(file, _pending(results), self._config.rootpath))
+            return
+        render: dict[str, Callable[[Results], str]] = {"json": dump, "html": self._page, "markdown": markdown.render}
+        text = clean(render[kind](results))
+        write_report(self._path(file), text)
+        self._said.append(f"{kind}: {file}")
+        if kind == "markdown" and (summary := os.environ.get("GITHUB_STEP_SUMMARY", "")):
             self._append(Path(summary), text)
 
     def _page(self, results: Results) -> str:
         """Return the HTML page, with the last matrix of the project, and what would be accepted as a patch."""
-        from pytest_hfmodels.reports.grid_html import grid_section
-        from pytest_hfmodels.reports.html import render
-        from pytest_hfmodels.versions.last_grid import last_grid
-
         found = last_grid(self._config.rootpath, lambda text: self._said.append(f"html: {text}"))
         grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
         try:
-            patch = self._patch(results)
+            patch = patch_of(_pending(results), self._config.rootpath)
         except (SnapshotError, OSError):  # --hfmodels-patch says what is wrong
             patch = ""
-        return render(results, grid=grid, patch=patch)
-
-    def _patch(self, results: Results) -> str:
-        return patch_of(_pending(results), self._config.rootpath)
-
-    def _told_patch(self, file: str, results: Results) -> str:
-        pending = _pending(results)
-        written = sum(one.is_text() for one in pending)
-        left_out = f"{len(pending) - written} left out: the output contains a lone surrogate and is not valid text"
-        if not written:
-            return f"patch: {file} is empty, {f'with {left_out}' if pending else 'because no snapshot differs'}"
-        apply = apply_command(file, self._config.rootpath)
-        told = f"patch of {written} snapshot{'' if written == 1 else 's'}: {file} (apply it: {apply})"
-        return f"{told}; {left_out}" if written < len(pending) else told
+        return html.render(results, grid=grid, patch=patch)
 
     def _append(self, summary: Path, text: str) -> None:
-        from pytest_hfmodels.reports.markdown import MOST
-
+        """Append to the step summary: GitHub shows nothing of one that is too large."""
         try:
-            if summary.exists() and summary.stat().st_size + len(text.encode("utf-8", "backslashreplace")) >= MOST:
+            if summary.exists() and summary.stat().st_size + len(text.encode()) >= markdown.MOST:
                 self._said.append("the CI's step summary is full: nothing was added to it")
                 return
             with summary.open("a", encoding="utf-8") as page:
-                page.write(f"{clean(text)}\n")
+                page.write(f"{text}\n")
         except OSError as error:
             self._said.append(f"the CI's step summary could not be written: {error.strerror or error}")
 
@@ -161,15 +136,18 @@ class ReportWriter:
         return Path(self._config.invocation_params.dir, Path(os.path.expandvars(file)).expanduser())
 
 
-def _markdown(results: Results) -> str:
-    from pytest_hfmodels.reports.markdown import render
-
-    return render(results)
-
-
 def _pending(results: Results) -> list[Pending]:
     found = (one.pending for test in results.tests for one in test.comparisons)
     return [pending for pending in found if pending is not None]
+
+
+def _patch_line(file: str, pending: list[Pending], root: Path) -> str:
+    written = sum(one.is_text() for one in pending)
+    left_out = f"; {len(pending) - written} left out: the output contains a lone surrogate and is not valid text"
+    told = f"patch of {counted(written, 'snapshot')}: {file}"
+    if written:
+        told += f" (apply it: {apply_command(file, root)})"
+    return f"{told}{left_out if written < len(pending) else ''}"
 
 
 def _stopped(session: pytest.Session) -> str | None:

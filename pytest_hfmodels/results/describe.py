@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Detail, Passage, common_prefix
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.results.model import Compared, Excerpt, Side
+from pytest_hfmodels.results.model import Compared, Excerpt, Side, cut
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Course, Record
@@ -58,7 +58,8 @@ def describe(
         headline=_headline(comparison, snapshot, exists=recorded is not None),
         differences=tuple(_difference(found, recorded, observed) for found in first),
         hidden=len(comparison.differences) - len(first),
-        explanation=None if explanation is None else _explained(explanation),
+        # Suggestions stay whole: half a command would be another command.
+        explanation=None if explanation is None else replace(plain(explanation), suggests=explanation.suggests),
         drift=_drift(recorded, observed, comparison),
         before=_figure(comparison.drift),
         tolerance=comparison.tolerance.absolute,
@@ -72,15 +73,11 @@ def describe(
     )
 
 
-def _explained(found: Explanation) -> Explanation:
-    return replace(plain(found), suggests=found.suggests)  # uncut: half a command would be another command
-
-
 def plain(value: T) -> T:
     """Return data that JSON can hold and a person reads: sentences cut, figures of six digits."""
     found: Any = value
     if isinstance(value, str) and not isinstance(value, Verdict):
-        found = _cut(value, SENTENCE)
+        found = cut(value, SENTENCE)
     elif isinstance(value, float):
         found = _figure(value)
     elif isinstance(value, tuple):
@@ -104,7 +101,7 @@ def _headline(comparison: Comparison, snapshot: str, *, exists: bool) -> str:
     if not exists:
         return f"there is no snapshot {snapshot} yet"
     first = comparison.differences[0]
-    what = _cut(first.what, _NAME)
+    what = cut(first.what, _NAME)
     if comparison.verdict is Verdict.DRIFT:
         return f"the same output, but numbers moved beyond tolerance, first the {what}{place(first)}"
     if first.stage == "ids":
@@ -132,47 +129,40 @@ def _difference(found: Difference, recorded: Record | None, observed: Record) ->
     """Return a difference with its values in words, or as numbers where they are compared as such."""
     detail = found.detail
     if detail is None and found.stage == "text":
-        detail = _passages(found.recorded, found.observed)
+        detail = Detail(*passages(found.recorded, found.observed))
     elif detail is None and recorded is not None and found.stage != "kind":
         detail = kind_of(recorded).detail(found, recorded, observed)
-    focus = found.position if found.stage == "prompt" else None
-    values = [
-        value if found.stage == "numbers" and math.isfinite(value) else _value(value, focus)
-        for value in (found.recorded, found.observed)
-    ]
+    before, now = (_value(value, found) for value in (found.recorded, found.observed))
     shown = None if detail is None else _shortened(detail)
-    return replace(found, what=_cut(found.what, _VALUE), recorded=values[0], observed=values[1], detail=shown)
+    return replace(found, what=cut(found.what, _VALUE), recorded=before, observed=now, detail=shown)
 
 
-def _value(value: Any, focus: int | None) -> str:
-    """Return a value in words, cut to what surrounds a position of it."""
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    if focus is not None and isinstance(value, tuple) and len(value) > 20:
-        start = max(0, focus - 3)
+def _value(value: Any, found: Difference) -> Any:
+    """Return a number as it is, or a value in words, cut to what surrounds the position that differs."""
+    if isinstance(value, float) or found.stage == "numbers":
+        return value if found.stage == "numbers" and math.isfinite(value) else f"{value:.9g}"
+    if found.stage == "prompt" and found.position is not None and isinstance(value, tuple) and len(value) > 20:
+        start = max(0, found.position - 3)
         return f"…{list(value[start : start + 8])}…, {len(value)} in all"
-    return _cut(repr(value), _VALUE)
+    return cut(repr(value), _VALUE)
 
 
-def _passages(recorded: str, observed: str) -> Detail:
-    """Return the parts of two texts that differ."""
+def passages(recorded: str, observed: str) -> tuple[Passage, Passage]:
+    """Return two texts, each split where the part that differs begins and ends."""
     split = common_prefix(recorded, observed)
-    rest = min(len(recorded), len(observed)) - split
-    end = min(rest, common_prefix(recorded[split:][::-1], observed[split:][::-1]))
-
-    def passage(text: str) -> Passage:
-        return Passage(text[:split], text[split : len(text) - end], text[len(text) - end :])
-
-    return Detail(passage(recorded), passage(observed))
+    end = common_prefix(recorded[split:][::-1], observed[split:][::-1])
+    before, now = (
+        Passage(text[:split], text[split : len(text) - end], text[len(text) - end :]) for text in (recorded, observed)
+    )
+    return before, now
 
 
 def _shortened(detail: Detail) -> Detail:
-    def passage(side: Passage) -> Passage:
-        before, different, after = side.before[-_AROUND:], side.different[:_AROUND], side.after[:_AROUND]
-        return Passage(before, different, after, side.label)
-
-    sides = passage(detail.recorded), passage(detail.observed)
-    return Detail(*sides, detail.title, plain(detail.figures))
+    recorded, observed = (
+        Passage(side.before[-_AROUND:], side.different[:_AROUND], side.after[:_AROUND], side.label)
+        for side in (detail.recorded, detail.observed)
+    )
+    return Detail(recorded, observed, detail.title, plain(detail.figures))
 
 
 def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:
@@ -186,10 +176,6 @@ def _drift(recorded: Record | None, observed: Record, comparison: Comparison) ->
 
 def _figure(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _cut(text: str, size: int) -> str:
-    return text if len(text) <= size else f"{text[:size]}…"
 
 
 def _side(record: Record, text: str | None, other: str | None) -> Side:

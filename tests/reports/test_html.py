@@ -10,7 +10,7 @@ from pytest_hfmodels.reports.plot import plot
 
 from ..example_records import generation
 from . import example_results as examples
-from .test_grid_html import Page
+from .test_grids import Page
 
 if TYPE_CHECKING:
     import pytest
@@ -93,42 +93,14 @@ def test_whatever_is_said_is_shown_and_not_read_as_html() -> None:
     assert "U+202E" in told.text
 
 
-def test_long_texts_are_cut_to_what_surrounds_the_divergence() -> None:
-    long = "All work and no play. " * 1000
-
-    text = render(
-        examples.results(
-            examples.result(examples.told(generation(text=f"{long}A{long}"), generation(text=f"{long}B{long}")))
-        )
-    )
-
-    assert len(text) < 40_000
-    assert "<small>… 20,000 characters …</small>" in text
-    assert "<mark>A</mark>" in text
-
-
 def test_a_page_that_is_full_keeps_every_test_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_hfmodels.reports.html._PAGE", 60_000)  # of which the rows take most
+    monkeypatch.setattr("pytest_hfmodels.reports.html._PAGE", 60_000)
 
     told = page(examples.many(100))
 
     assert len(told.attributes["data-verdict"]) == 100
-    plain, packed, full = told.tags.count("figure"), len(told.attributes["data-pack"]), told.text.count("page is full")
-    assert 2 < plain < 20
-    assert packed == 50
-    assert plain + packed + full == 100
-
-
-def test_a_page_of_any_size_keeps_below_its_limit() -> None:
-    few = examples.many(500).tests
-    wide = examples.result(examples.told(generation(text="文" * 4000), generation(text="字" * 4000)), name="test_文")
-    patch = "x" * 1_900_000
-
-    text = render(examples.results(*few * 12, *[wide] * 6000), patch=patch)
-
-    assert len(text.encode()) < 15_000_000
-    assert text.count("</summary>") == 12_000 + 2
-    assert "hfmodels-patch FILE" not in text
+    assert 2 < told.tags.count("figure") < 20
+    assert told.tags.count("figure") + told.text.count("page is full") == 100
 
 
 def test_a_patch_that_is_too_long_for_a_page_is_told_of() -> None:
@@ -146,7 +118,7 @@ class TestPlot:
     STEPS = Course("token", 12, parts(2.0, 1.0, 0.5, -1.0), parts(2.0, None, 0.25), (0.0, 1e-6, 0.01), start=10)
 
     def test_the_figures_are_told_in_words_too(self) -> None:
-        drawn = plot(self.STEPS, 1e-4, most=100)
+        drawn = plot(self.STEPS, 1e-4)
 
         assert drawn is not None
         assert drawn.summary == (
@@ -156,29 +128,19 @@ class TestPlot:
         assert (drawn.first, drawn.last) == (11, 14)
 
     def test_a_line_breaks_where_there_is_no_figure(self) -> None:
-        drawn = plot(self.STEPS, 1e-4, most=100)
+        drawn = plot(self.STEPS, 1e-4)
 
         assert drawn is not None
-        lines = dict(drawn.lines)
-        assert lines["margin"].count("M") == 1
-        assert lines["now"].count("M") == 2
+        assert [path.count("M") for _, path in drawn.lines] == [1, 2, 1]
 
     def test_larger_drift_is_higher_and_zero_lies_on_the_ground(self) -> None:
-        drawn = plot(replace(self.STEPS, drift=(0.0, 1e-3)), 1e-4, most=100)
+        drawn = plot(replace(self.STEPS, drift=(0.0, 1e-3)), 1e-4)
 
         assert drawn is not None
-        start, _, rest = dict(drawn.lines)["drift"].partition("l0 0")
-        assert start.endswith(" 132")
-        assert re.fullmatch(r" \d+-\d+", rest)
-
-    def test_long_series_are_cut_around_the_divergence(self) -> None:
-        many = Course("token", 300, parts(*[1.0] * 400), parts(*[1.0] * 400), (1e-6,) * 300)
-
-        drawn = plot(many, 1e-4, most=40)
-
-        assert drawn is not None
-        assert (drawn.first, drawn.last) == (281, 320)
-        assert drawn.divergence is not None
+        zero, larger = (
+            int(point) for point in re.findall(r" (\d+)\b", dict(drawn.lines)["drift"].partition("L")[2])[::2]
+        )
+        assert larger < zero == 132
 
     def test_there_is_no_drawing_of_nothing(self) -> None:
-        assert plot(Course("token", None, (), (), ()), 1e-4, most=100) is None
+        assert plot(Course("token", None, (), (), ()), 1e-4) is None

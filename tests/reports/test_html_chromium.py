@@ -18,12 +18,11 @@ from ..example_records import generation
 from . import example_results as examples
 from . import grids
 from .browser import BROWSER, FLAGS, MISSING, Browser
-from .test_grid_html import Page
+from .test_grids import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import Any
 
     from pytest_hfmodels.results.model import Results
 
@@ -160,12 +159,7 @@ OPEN_ALL = """(async () => {
 })()"""
 
 
-@pytest.mark.parametrize("plain", [True, False])
-def test_nothing_that_a_model_or_a_test_says_runs(
-    opened: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch, plain: bool
-) -> None:
-    if not plain:
-        monkeypatch.setattr("pytest_hfmodels.reports.html._PLAIN", 0)
+def test_nothing_that_a_model_or_a_test_says_runs(opened: Callable[[str], Browser]) -> None:
     hostile = examples.HOSTILE
     page = render(examples.hostile(), grid=grid_section(grids.hostile(), hostile), patch=f"+{hostile}\n")
 
@@ -176,7 +170,6 @@ def test_nothing_that_a_model_or_a_test_says_runs(
         assert f"{name}: {hostile}" in text
     assert "</pre><img src=x onerror=alert(1)>" in text  # of the grid
     assert "\u202e" not in text
-    assert ('class="pack"' in page) != plain
 
 
 def test_the_patch_that_a_page_offers_can_be_saved(opened: Callable[[str], Browser], tmp_path: Path) -> None:
@@ -187,32 +180,6 @@ def test_the_patch_that_a_page_offers_can_be_saved(opened: Callable[[str], Brows
 
     browser.wait_for("Browser.downloadProgress", state="completed")
     assert (tmp_path / "hfmodels.patch").read_bytes() == PATCH.encode()
-
-
-def test_details_that_are_packed_are_unpacked_where_somebody_opens_them(
-    opened: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pytest_hfmodels.reports.html._PLAIN", 20_000)
-    plain = 5
-    page = render(examples.many(200))
-
-    asked: list[dict[str, Any]] = opened(page).evaluate(
-        """(async () => {
-          const tests = [...document.querySelectorAll("#tests > details")].filter((test) => test.dataset.pack);
-          const told = [];
-          for (const test of [tests[0], tests[1], tests.at(-1)]) {
-            test.open = true;
-            while (!test.querySelector("h3")) await new Promise((done) => setTimeout(done, 20));
-            const name = test.querySelector("summary code").textContent.match(/test_\\d+/)[0];
-            told.push({ name, snapshot: test.querySelector("h3").textContent, count: tests.length });
-          }
-          return told;
-        })()"""
-    )
-
-    assert [one["snapshot"] for one in asked] == [f"snapshots/test_it/{one['name']}.toml" for one in asked]
-    assert 0 < 200 - asked[0]["count"] < 2 * plain
-    assert f"Without script, {asked[0]['count']} of the tests have no details here" in page
 
 
 def test_the_policy_lets_no_script_run_that_is_not_the_page_s_own(chromium: Callable[..., str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from pytest_hfmodels.commands.reviewing.terminal import Terminal
 
@@ -21,22 +24,19 @@ class Scripted(Terminal):
     """
 
     def __init__(self, *answers: str | Callable[[], str], width: int = 80) -> None:
-        super().__init__()
-        self._answers, self._width = list(answers), width
-        self.lines: list[str] = []
+        self._file = io.StringIO()
+        super().__init__(Console(file=self._file, width=width, highlight=False, markup=False))
+        self._answers = list(answers)
         self.asked: list[str] = []
         self.paged: list[str] = []
-
-    @property
-    def width(self) -> int:
-        return self._width
 
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
 
-    def say(self, *lines: str | Text) -> None:
-        self.lines += map(str, lines)
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._file.getvalue().splitlines()]
 
     def ask(self, question: str) -> str:
         self.asked.append(question)

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from os.path import relpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.reviewing.groups import groups
-from pytest_hfmodels.commands.reviewing.releases import old_releases, why_no_variant
-from pytest_hfmodels.commands.reviewing.screen import change_lines, fold
-from pytest_hfmodels.foundation.control_chars import visible_line
+from filelock import FileLock, Timeout
+from rich.columns import Columns
+
+from pytest_hfmodels.commands.reviewing.groups import groups, title
+from pytest_hfmodels.commands.reviewing.releases import has_releases, old_releases
+from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_hfmodels.commands.reviewing.groups import Group
     from pytest_hfmodels.commands.reviewing.terminal import Terminal
     from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other reviews out while this one decides about the pending changes of a folder.
+
+    The operating system ends the lock with the process, however that ends.
+
+    Raises:
+        SnapshotError: there is another, or the folder cannot be written.
+    """
+    lock = FileLock(folder / "review.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SnapshotError(
+            "Somebody is reviewing this project already.", hint="Finish that review, or leave it with q."
+        ) from None
+    except NotImplementedError:  # a file system without locks: two reviews still see each other's decisions
+        pass
+    except OSError as error:
+        raise SnapshotError(
+            f"Decisions cannot be kept in {folder}: {error.strerror or error}.",
+            hint="Let it be written to; or take everything in as a patch: hfmodels pending --patch FILE.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Walk:
@@ -43,8 +73,7 @@ class Walk:
         self._number = 0
         self._decided: set[str] = set()
         self._skipped: set[str] = set()
-        self._lost = False
-        self._told: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
         self._last = Variation("", "", "old")
 
     def run(self) -> int:
@@ -55,184 +84,140 @@ class Walk:
         """
         try:
             for group in self._groups:
-                self._walk_group(group)
+                self._terminal.say("")
+                self._terminal.rule(title(group))
+                for change in group:
+                    self._number += 1
+                    shown = None if change.snapshot in self._decided else self._now(change)
+                    while shown is not None:
+                        shown = self._ask(shown, group)
         except (_Left, EOFError):
             pass
         finally:
             self._sum_up()
         return self._count - len(self._decided)
 
-    def _walk_group(self, group: Group) -> None:
-        title = visible_line(f"== {group.title} ")
-        self._terminal.say("", f"{title}{'=' * (self._terminal.width - len(title))}"[: self._terminal.width])
-        for change in group.changes:
-            self._number += 1
-            shown = None if change.snapshot in self._decided else self._now(change)
-            while shown is not None:
-                self._show(shown)
-                shown = self._answer(shown, group)
-
-    def _show(self, change: Pending) -> None:
-        place, terminal = f"{self._number} of {self._count}", self._terminal
-        terminal.say("", *change_lines(change, self._root, terminal.width, place=place), "")
-
-    def _answer(self, shown: Pending, group: Group) -> Pending | None:
-        """Return None where it is decided or skipped, and else what to show."""
-        trouble = problem(shown, self._root)
-        keys = self._keys(shown, group, in_order=trouble is None)
-        self._terminal.say(*_in_columns(keys, self._terminal.width))
+    def _ask(self, shown: Pending, group: Sequence[Pending]) -> Pending | None:
+        """Show a change and do what is typed, until it is decided or skipped; return it if it is to be shown again."""
+        place, trouble = f"{self._number} of {self._count}", problem(shown, self._root)
+        self._terminal.say("", *change_lines(shown, self._root, place=place), "")
+        keys = self._keys(shown, group) if trouble is None else {"r": "drop it", "s": "skip", "d": "diff", "q": "quit"}
+        self._terminal.say(Columns([f"{key} {what}" for key, what in keys.items()], padding=(0, 2, 0, 0)))
         while True:
             key = self._terminal.ask("> ").strip().lower()
             if key == "q":
                 raise _Left
-            if key == "s":
-                self._told["skipped"] += 1
+            if key not in keys:
+                self._terminal.say(f"One of {', '.join(keys)}, and Enter.")
+            elif key == "s":
+                self._done["skipped"] += 1
                 self._skipped.add(shown.snapshot)
                 return None
-            if key == "d":
-                self._page(shown)
-            elif key in keys:
+            elif key == "d":
+                self._try(lambda: self._terminal.page(list(diff_lines(shown, self._root))))
+            else:
                 now = self._now(shown)
                 if now != shown or problem(shown, self._root) != trouble:
                     return now
-                if self._decide(key, shown, group):
+                decided = self._try(lambda key=key: self._decide(key, shown, group))  # type: ignore[misc]
+                if decided and shown.snapshot in self._decided:
                     return None
-            else:
-                if key == "v" and trouble is None:
-                    self._say(f"v is not for this one: {why_no_variant(shown)}.")
-                self._say(f"One of {', '.join(keys)}, and Enter.")
 
-    def _page(self, shown: Pending) -> None:
-        try:
-            self._terminal.page(list(diff_lines(shown, self._root)))
-        except SnapshotError as error:
-            self._complain(error)
-
-    def _keys(self, shown: Pending, group: Group, *, in_order: bool) -> dict[str, str]:
-        if not in_order:
-            return {"r": "drop it", "s": "skip", "d": "diff", "q": "quit"}
+    def _keys(self, shown: Pending, group: Sequence[Pending]) -> dict[str, str]:
         keys = {"a": "accept", "r": "reject", "s": "skip"}
-        if why_no_variant(shown) is None:
+        if has_releases(shown):
             keys["v"] = "accept, and keep the old as a variant"
-        keys["d"] = "diff"
         left = len(self._left(group))
-        if left > 1:
-            keys["g"] = f"accept all {left} of this group"
-        return {**keys, "q": "quit"}
+        return {**keys, "d": "diff", **({"g": f"accept all {left} of this group"} if left > 1 else {}), "q": "quit"}
 
-    def _decide(self, key: str, shown: Pending, group: Group) -> bool:
-        """Do what was decided; tell whether it could be done."""
+    def _try(self, action: Callable[[], object]) -> bool:
+        """Return whether an action could be done; if not, say why."""
         try:
-            if key == "r":
-                reject(self._project, [shown])
-                self._tell("rejected", [shown], f"rejected; {shown.after_reject(self._root)}")
-            elif key == "a":
-                self._accept([shown])
-            elif key == "g":
-                self._accept_group(group)
-                return shown.snapshot in self._decided
-            else:
-                return self._vary(shown)
+            action()
         except HFModelsError as error:
-            self._complain(error)
+            self._terminal.say(*str(error).splitlines())
             return False
         return True
 
+    def _decide(self, key: str, shown: Pending, group: Sequence[Pending]) -> None:
+        if key == "a":
+            self._accept([shown])
+        elif key == "r":
+            reject(self._project, [shown])
+            self._note("rejected", [shown])
+            self._terminal.say(f"rejected; {shown.after_reject(self._root)}")
+        elif key == "g":
+            self._accept_group(group)
+        else:
+            self._vary(shown)
+
     def _accept(self, changes: Sequence[Pending], variation: Variation | None = None) -> None:
         written = accept(self._project, changes, variation)
-        what = "accepted" if variation is None else "accepted with the old kept"
-        self._tell(what, changes, *(f"wrote {relpath(path)}" for path in written))
-        listed = still_listed(self._project, changes)
-        if listed is not None:
-            self._say(listed)
+        self._note("accepted" if variation is None else "accepted with the old kept", changes)
+        self._terminal.say(*(f"wrote {relpath(path)}" for path in written))
+        if listed := still_listed(self._project, changes):
+            self._terminal.say(listed)
 
-    def _accept_group(self, group: Group) -> None:
-        """Accept what is left of a group, but for what is no longer as the group was made of."""
+    def _accept_group(self, group: Sequence[Pending]) -> None:
+        """Accept what is left of a group, except what is no longer as it was shown."""
         same = []
         for change in self._left(group):
-            now = self._now(change)
-            if now != change:
+            if self._now(change) != change:
                 continue
             trouble = problem(change, self._root)
             if trouble is None:
                 same.append(change)
             else:
-                self._say(f"not taken along: {change.test} ({trouble.what})")
+                self._terminal.say(f"not taken along: {change.test} ({trouble.what})")
         if same:
             self._accept(same)
 
-    def _vary(self, change: Pending) -> bool:
-        self._say("The old output stays as a variant, for the releases that it belongs to.")
-        self._say("Where it changed need not be here: hfmodels bisect finds it.")
-        name = self._ask("name", self._last.name or "")
+    def _vary(self, change: Pending) -> None:
+        self._terminal.say(
+            "The old output stays as a variant, for the releases that it belongs to.",
+            "It may have changed in an earlier release; hfmodels bisect finds which.",
+        )
+        name = self._answer("name", self._last.name)
         if not name:
-            self._say("Without a name it is not kept.")
-            return False
+            self._terminal.say("No name given; nothing was written.")
+            return
         known = name == self._last.name
-        when = self._ask("when", self._last.when if known else old_releases(change, self._root))
-        what = self._ask("what", self._last.what if known else "")
+        when = self._answer("when", self._last.when if known else old_releases(change, self._root))
+        what = self._answer("what", self._last.what if known else "")
         variation = Variation(name, when, "old", what)
         self._accept([change], variation)
         self._last = variation
-        return True
 
-    def _ask(self, what: str, usual: str) -> str:
+    def _answer(self, what: str, usual: str) -> str:
         return self._terminal.ask(f"{what} [{usual}]: " if usual else f"{what}: ").strip() or usual
 
     def _now(self, change: Pending) -> Pending | None:
-        """Return a change as it is kept now, and say where that is not what it was.
-
-        Raises:
-            _Left: there is nothing left to decide: somebody has deleted pytest's cache.
-        """
-        folder = self._project.pending
-        if not folder.path.is_dir():
-            self._lost = True
-            self._say(f"{folder.path} was deleted meanwhile, and what was pending with it. Run the tests again.")
-            raise _Left
-        now = folder.current(change.snapshot)
+        """Return a change as it is kept now, and say where that is not what it was."""
+        now = self._project.pending.current(change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
-            self._say("", f"decided elsewhere meanwhile: {change.test}")
+            self._terminal.say("", f"decided elsewhere meanwhile: {change.test}")
         elif replace(now, gone=change.gone) != change:
-            self._say("", f"recorded anew meanwhile: {change.test}")
+            self._terminal.say("", f"recorded anew meanwhile: {change.test}")
         return now
 
-    def _left(self, group: Group) -> list[Pending]:
-        return [change for change in group.changes if change.snapshot not in self._decided | self._skipped]
+    def _left(self, group: Sequence[Pending]) -> list[Pending]:
+        return [change for change in group if change.snapshot not in self._decided | self._skipped]
 
-    def _say(self, *texts: str) -> None:
-        """Print texts, each broken into lines."""
-        self._terminal.say(*(line for text in texts for line in fold(text, self._terminal.width)))
-
-    def _complain(self, error: HFModelsError) -> None:
-        self._say(*str(error).splitlines())
-
-    def _tell(self, what: str, changes: Sequence[Pending], *lines: str) -> None:
-        self._told[what] += len(changes)
+    def _note(self, what: str, changes: Sequence[Pending]) -> None:
+        self._done[what] += len(changes)
         self._decided |= {change.snapshot for change in changes}
-        self._say(*lines)
 
     def _sum_up(self) -> None:
-        told = [f"{count} {what}" for what, count in self._told.items()]
         left = self._count - len(self._decided)
-        told.append(f"{left} gone with the cache" if self._lost else f"{left} still pending")
-        self._say("", ", ".join(told))
-        if any(what.startswith("accepted") for what in self._told):
-            self._say("look at it with: git diff")
+        done = [f"{count} {what}" for what, count in self._done.items()]
+        self._terminal.say("", ", ".join([*done, f"{left} still pending"]))
+        if any(what.startswith("accepted") for what in self._done):
+            self._terminal.say("look at it with: git diff")
 
     @property
     def _root(self) -> Path:
         return self._project.root
-
-
-def _in_columns(keys: dict[str, str], width: int) -> list[str]:
-    """Return the keys and what they do on lines that break between them."""
-    items = "  ".join(f"{key} {what}".replace(" ", _HARD) for key, what in keys.items())
-    return [line.replace(_HARD, " ") for line in textwrap.wrap(items, width)]
-
-
-_HARD = "\N{NO-BREAK SPACE}"
 
 
 class _Left(Exception):

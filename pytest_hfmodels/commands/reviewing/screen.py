@@ -1,4 +1,4 @@
-"""A pending change in the lines of a terminal: verdict and cause, why, and where the two texts part."""
+"""A pending change on a terminal: verdict and cause, why, and where the two texts part."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.shell import is_command
+from pytest_hfmodels.kinds.comparison import common_prefix
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.snapshots.format import load
@@ -21,6 +21,8 @@ from pytest_hfmodels.snapshots.pending import problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.console import RenderableType
+
     from pytest_hfmodels.results.pending import Pending
 
 _LEAD = 100  # characters of what both texts begin with
@@ -28,113 +30,81 @@ _SHOWN = 300  # characters of each text from there on
 _WORD = 20  # characters to go back, so that a word is not split
 _WHY = 8
 _CHANGED = 6  # lines of a diff, where the texts are the same
-_LABEL = 6  # columns of `was`, `now`
 
 
-def change_lines(change: Pending, root: Path, width: int, *, place: str) -> Iterator[Text]:
+def change_lines(change: Pending, root: Path, *, place: str) -> Iterator[RenderableType]:
     """Yield what somebody needs to decide.
 
     Args:
         change: the pending change.
         root: of the project.
-        width: columns of the terminal.
         place: where in the review it stands: `3 of 14`.
     """
     trouble = problem(change, root)
-    what = change.verdict if change.cause is None else f"{change.verdict}: {change.cause}"
-    yield from fold(f"[{place}] {what}", width, style="bold")
-    yield from fold(change.test, width)
-    variant = "" if change.entry is None else f" (the variant of {change.entry})"
-    yield from fold(f"{change.compared}{variant}", width, style="cyan")
+    yield _text(f"[{place}] {change.what}", "bold")
+    yield _text(change.test)
+    yield _text(f"{change.compared}{f' (the variant of {change.entry})' if change.entry else ''}", "cyan")
     if trouble is not None:
-        yield from fold(trouble.what, width, style="red")
+        yield _text(trouble.what, "red")
     for line in change.why[:_WHY]:
-        yield from _reason(line, width)
+        yield f"  {line}" if is_command(line) else _labelled("", line)
     if len(change.why) > _WHY:
-        yield Text(f"  {len(change.why) - _WHY} more lines: d")
+        yield f"  {len(change.why) - _WHY} more lines: d"
     if trouble is None or trouble.is_stale:
-        yield Text()
-        yield from _texts(change, root, width)
+        yield ""
+        yield from _texts(change, root)
 
 
-def fold(text: str, width: int, *, style: str = "", label: str = "") -> Iterator[Text]:
-    """Yield lines of at most `width` columns; unseen characters are spelt out.
-
-    Args:
-        text: what to break into lines, after spaces where there are some.
-        width: columns.
-        style: of the text.
-        label: what the first line begins with, and the others leave room for.
-    """
-    lines = Text(visible_line(text)).wrap(_CONSOLE, max(1, width - cell_len(label)), overflow="fold")
-    for number, line in enumerate(lines or [Text()]):
-        line.rstrip()
-        line.style = style
-        yield Text.assemble(" " * cell_len(label) if number else label, line)
-
-
-_CONSOLE = Console()  # measures; it prints nothing
-
-
-def _texts(change: Pending, root: Path, width: int) -> Iterator[Text]:
+def _texts(change: Pending, root: Path) -> Iterator[RenderableType]:
     try:
         earlier = change.earlier(root)
         before = None if earlier is None else load(earlier, root / change.compared)
         now = load(change.text, Path(change.snapshot))
     except SnapshotError as error:
-        yield from fold(error.message, width)
+        yield error.message
         return
+    texts = kind_of(now).texts(now)
+    then = {} if before is None else kind_of(before).texts(before)
     if before is None:
-        yield from _labelled("now", next(iter(kind_of(now).texts(now).values())), width, "green")
-        return
-    texts = kind_of(before).texts(before)
-    for name, here in kind_of(now).texts(now).items():
-        then = texts.get(name, here)
-        if then != here:
-            yield from _parting(name, then, here, width)
-            return
-    yield Text("the texts are the same; the first lines that differ:")
-    found = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
-    for line in islice(found, _CHANGED):
-        cut = next(fold(visible(line), width - 2, style="red" if line[0] == "-" else "green"))
-        yield Text.assemble("  ", cut)
+        yield _labelled("now", next(iter(texts.values())), "green")
+    elif (name := next((name for name in texts if then.get(name, texts[name]) != texts[name]), None)) is not None:
+        yield from _parting(name, then[name], texts[name])
+    else:
+        yield "the texts are the same; the first lines that differ:"
+        found = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
+        for line in islice(found, _CHANGED):
+            shown = Text(f"  {visible(line)}", "red" if line[0] == "-" else "green", no_wrap=True, overflow="ellipsis")
+            yield shown
 
 
-def _parting(what: str, before: str, now: str, width: int) -> Iterator[Text]:
+def _parting(what: str, before: str, now: str) -> Iterator[RenderableType]:
     split = _split(before, now)
+    yield f"{what}: the first {split:,} characters are the same" if split else f"{what}:"
     if split:
-        yield from fold(f"{what}: the first {split:,} characters are the same", width)
-        lead = before[max(0, split - _LEAD) : split]
-        yield from _labelled("both", f"{'…' if split > _LEAD else ''}{lead}", width)
-    else:
-        yield Text(f"{what}:")
-    yield from _labelled("was", before[split:], width, "red")
-    yield from _labelled("now", now[split:], width, "green")
+        yield _labelled("both", f"{'…' if split > _LEAD else ''}{before[max(0, split - _LEAD) : split]}")
+    yield _labelled("was", before[split:], "red")
+    yield _labelled("now", now[split:], "green")
 
 
-def _labelled(label: str, text: str, width: int, style: str = "") -> Iterator[Text]:
-    """Yield a text behind a word: letters that run from left to right, whatever the text's do."""
-    yield from fold(text[:_SHOWN] or "(nothing more)", width, style=style, label=f"{label:<{_LABEL}}")
+def _labelled(label: str, text: str, style: str = "") -> Table:
+    """Return a text behind a word: letters that run from left to right, whatever the text's do."""
+    found = Table.grid(padding=(0, 2))
+    shown = _text(text[:_SHOWN] or "(nothing more)", style)
     if len(text) > _SHOWN:
-        yield Text(f"{'':<{_LABEL}}… {len(text) - _SHOWN:,} more characters: d")
+        shown.append(f" … {len(text) - _SHOWN:,} more characters: d", "default")
+    found.add_column(min_width=4 if label else 0, no_wrap=True)
+    found.add_column(overflow="fold")
+    found.add_row(label, shown)
+    return found
 
 
-def _reason(line: str, width: int) -> Iterator[Text]:
-    """Yield the lines of a reason; a command stays on one line, so that it can be copied."""
-    if is_command(line):
-        yield Text(f"  {visible_line(line)}")
-    else:
-        yield from fold(_cut(line), width, label="  ")
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …"
+def _text(text: str, style: str = "") -> Text:
+    return Text(visible_line(text), style)
 
 
 def _split(before: str, now: str) -> int:
     """Return where the texts part; where that is in a word, its beginning."""
-    most = min(len(before), len(now))
-    place = next((place for place in range(most) if before[place] != now[place]), most)
+    place = common_prefix(before, now)
     if not any(side[place : place + 1].strip() for side in (before, now)):
         return place
     word = max(before.rfind(sign, max(0, place - _WORD), place) for sign in " \n")

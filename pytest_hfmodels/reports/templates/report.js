@@ -22,36 +22,13 @@
   };
   let sorted = "";
 
-  // The details of a test are text inside noscript, or packed, until somebody opens it; what is in there is escaped.
-  const build = async (test) => {
+  // The details of a test are text inside noscript until somebody opens it; what is in there is escaped.
+  const build = (test) => {
     const source = test.querySelector(":scope > noscript");
-    if (!source && !test.dataset.pack) return;
+    if (!source) return;
     const details = document.createElement("div");
-    if (source) {
-      details.innerHTML = source.textContent;
-      source.replaceWith(details);
-      return;
-    }
-    const { pack, place } = test.dataset;
-    delete test.dataset.pack;
-    test.append(details);
-    try {
-      details.innerHTML = (await unpacked(Number(pack)))[place];
-    } catch {
-      details.textContent = "This browser cannot unpack what is told of this test: the JSON report (--hfmodels-json) tells it.";
-    }
-  };
-
-  const packs = document.querySelectorAll("template.pack");
-  const opened = new Map();
-  const unpacked = (number) => {
-    if (!opened.has(number)) opened.set(number, inflated(packs[number].content.textContent));
-    return opened.get(number);
-  };
-  const inflated = async (pack) => {
-    const bytes = Uint8Array.from(atob(pack), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return JSON.parse(await new Response(stream).text());
+    details.innerHTML = source.textContent;
+    source.replaceWith(details);
   };
 
   const show = () => {

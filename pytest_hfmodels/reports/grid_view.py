@@ -1,0 +1,187 @@
+"""What every report of a grid shows, in words: the same lines and sections in the terminal, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.versions.results import INTERRUPTED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pytest_hfmodels.snapshots.ledger import LedgerEntry
+    from pytest_hfmodels.versions.grid import Grid, Line
+    from pytest_hfmodels.versions.results import Cell, RowResult
+
+KNOWN = "†"
+# A sign and a letter each: no state depends on colour or on a font.
+SIGNS = {
+    State.SAME: ("✓", "s"),
+    State.DRIFT: ("≈", "D"),
+    State.NEAR_TIE: ("~", "N"),
+    State.CHANGED: ("✗", "C"),
+    State.MISSING: ("?", "M"),
+    State.BROKEN: ("!", "B"),
+    State.REMOVED: ("−", "R"),
+    State.SKIPPED: ("○", "k"),
+    State.NOT_RUN: ("·", "n"),
+    State.BUILD_FAILED: ("/", "F"),
+    State.CRASHED: ("*", "X"),
+    State.TIMEOUT: ("%", "T"),
+}
+_NAMED = 3  # tests of a reason
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of a section.
+
+    Args:
+        rows: what it is about, in bold.
+        tests: names of tests, or none.
+        others: `every test`, or how many more there are; empty without.
+        text: what there is to say.
+        state: of the cells that it is about, or None.
+    """
+
+    rows: str
+    tests: tuple[str, ...] = ()
+    others: str = ""
+    text: str = ""
+    state: State | None = None
+
+    @property
+    def rest(self) -> str:
+        """Everything behind the rows, in plain text."""
+        tests = " ".join(filter(None, (", ".join(self.tests), self.others)))
+        return ": ".join(filter(None, (tests, self.text)))
+
+
+def word(cell: Cell) -> str:
+    """Return `✗ changed†`."""
+    return f"{SIGNS[cell.state][0]} {cell.state}{KNOWN if cell.known else ''}"
+
+
+def code(cell: Cell) -> str:
+    """Return `✗C†`."""
+    return f"{''.join(SIGNS[cell.state])}{KNOWN if cell.known else ''}"
+
+
+def states(grid: Grid) -> list[State]:
+    """Return the states that are in a grid."""
+    found = {cell.state for cells in grid.cells.values() for cell in cells}
+    return [state for state in State if state in found]
+
+
+def name(line: Line) -> str:
+    """Return what a line is about, below the name of its file: `test_beam[torch]`, `22 tests [tensorflow]`."""
+    if len(line.tests) == 1:
+        return line.tests[0].partition("::")[2] or "(the file)"
+    engines = {re.split(r"[-\]]", test.partition("[")[2])[0] for test in line.tests} - {""}
+    return f"{len(line.tests)} tests{f' [{engines.pop()}]' if len(engines) == 1 else ''}"
+
+
+def all_alike(lines: Sequence[Line]) -> str:
+    """Return `22 tests, all same` for a file whose tests do one thing everywhere; otherwise nothing."""
+    found = {cell.state for line in lines for cell in line.cells}
+    if len(lines) != 1 or not lines[0].folded or len(found) != 1:
+        return ""
+    count = len(lines[0].tests)
+    return f"{counted(count, 'test')}, {'all ' if count > 1 else ''}{found.pop()}"
+
+
+def all_states(lines: Sequence[Line]) -> str:
+    """Return `22 tests: ✓ same, ○ skipped`."""
+    words = dict.fromkeys(word(cell) for line in lines for cell in line.cells)
+    return f"{counted(sum(len(line.tests) for line in lines), 'test')}: {', '.join(words)}"
+
+
+def headline(grid: Grid) -> str:
+    """Return the outcome in a line."""
+    known = sum(cell.known is not None for cells in grid.cells.values() for cell in cells)
+    unrun = sum(row.problem == INTERRUPTED for row in grid.rows)
+    incomplete = sum(row.problem is not None for row in grid.rows) - unrun
+    seen = f"{counted(grid.unexplained, 'cell')} to look at" if grid.unexplained else "nothing unexplained"
+    parts = (
+        f"{counted(len(grid.tests), 'test')} in {counted(len(grid.rows), 'row')}",
+        grid.tests and seen,
+        known and f"{known} explained by the ledger ({KNOWN})",
+        incomplete and f"{counted(incomplete, 'row')} incomplete",
+        unrun and f"{counted(unrun, 'row')} did not run",
+    )
+    return "; ".join(str(part) for part in parts if part)
+
+
+def moves(row: RowResult) -> str:
+    """Return what else is different in a row: `tokenizers 0.22.2 -> 0.13.3; without requests`."""
+    moved = ", ".join(f"{entry.name} {entry.before} -> {entry.after}" for entry in row.moved if entry.after is not None)
+    left_out = ", ".join(entry.name for entry in row.moved if entry.after is None)
+    return "; ".join(filter(None, (moved, left_out and f"without {left_out}")))
+
+
+def sections(grid: Grid, entries: Sequence[LedgerEntry] = ()) -> dict[str, list[Item]]:
+    """Return what is below the grid, by title.
+
+    Args:
+        grid: what to tell of.
+        entries: of the ledger, which have a section of their own; cells that they explain are no reasons then.
+    """
+    apart = {entry.name for entry in entries}
+    found = {
+        "Changes first in": [_item(grid, row, tests, None) for row, tests in grid.changes.items()],
+        "Reasons": [*_reasons(grid, apart)],
+        "What else moved": [*_moved(grid)],
+    }
+    return {title: items for title, items in found.items() if items}
+
+
+def explained(grid: Grid, entries: Sequence[LedgerEntry]) -> Iterator[tuple[LedgerEntry, Item]]:
+    """Yield each ledger entry that explains a cell, with the rows and tests where it does."""
+    for entry in entries:
+        notes = [note for note in grid.notes if note.known == entry.name]
+        if notes:
+            rows = [row.name for row in grid.rows if any(row.name in note.rows for note in notes)]
+            tests = [test for test in grid.tests if any(test in note.tests for note in notes)]
+            yield entry, _item(grid, ", ".join(grid.labels[row] for row in rows), tests, None)
+
+
+def _reasons(grid: Grid, apart: set[str]) -> Iterator[Item]:
+    """Yield every distinct reason, then the rows with a problem that is not the reason of any of their cells."""
+    for note in grid.notes:
+        if note.known not in apart:
+            every = len(note.rows) == len(grid.rows) > 1
+            known = f" ({KNOWN} {note.known})" if note.known else ""
+            rows = "every row" if every else _listed([grid.labels[row] for row in note.rows], 6)
+            yield _item(grid, rows, note.tests, _NAMED, text=f"{note.reason or note.state}{known}", state=note.state)
+    for row in grid.rows:
+        if row.problem not in (None, INTERRUPTED, *(note.reason for note in grid.notes)):
+            yield Item(row.name, text=f"{'is incomplete' if row.built else 'could not be built'}: {row.problem}")
+
+
+def _moved(grid: Grid) -> Iterator[Item]:
+    """Yield what else is different, after the rows that it is in; then what there is to know of a row."""
+    found: dict[str, list[str]] = {}
+    for row in grid.rows:
+        if what := moves(row):
+            found.setdefault(what, []).append(row.name)
+    for what, rows in found.items():
+        yield Item(rows[0] if len(rows) == 1 else ", ".join(grid.labels[row] for row in rows), text=what)
+    yield from (Item(row.name, text=row.note) for row in grid.rows if row.note)
+
+
+def _item(
+    grid: Grid, rows: str, tests: Iterable[str], most: int | None, *, text: str = "", state: State | None = None
+) -> Item:
+    names = [grid.short_names[test] for test in tests]
+    if len(names) == len(grid.tests) > 1:
+        return Item(rows, (), "every test", text, state)
+    left = len(names) - (most or len(names))
+    return Item(rows, tuple(names[:most]), f"and {left} more" if left > 0 else "", text, state)
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    more = len(names) - most
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
