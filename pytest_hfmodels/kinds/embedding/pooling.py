@@ -117,12 +117,12 @@ def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray
     real = np.ones(states.shape[:2]) if mask is None or mask.shape != states.shape[:2] else np.asarray(mask, np.float64)
     rows = np.arange(len(states))
     if pooling == "cls":
-        return states[rows, real.argmax(axis=1)]
+        return np.asarray(states[rows, real.argmax(axis=1)])
     if pooling == "last":
-        return states[rows, states.shape[1] - 1 - real[:, ::-1].argmax(axis=1)]
+        return np.asarray(states[rows, states.shape[1] - 1 - real[:, ::-1].argmax(axis=1)])
     if pooling == "max":
-        return np.where(real[..., None] > 0, states, -np.inf).max(axis=1)
-    return (states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True)
+        return np.asarray(np.where(real[..., None] > 0, states, -np.inf).max(axis=1))
+    return np.asarray((states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True))
 
 
 def normalized(vectors: FloatArray) -> FloatArray:
@@ -130,7 +130,7 @@ def normalized(vectors: FloatArray) -> FloatArray:
     import numpy as np
 
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(norms == 0, 1.0, norms)
+    return np.asarray(vectors / np.where(norms == 0, 1.0, norms))
 
 
 def read_recipe(folder: Path) -> Recipe:
