@@ -69,7 +69,7 @@ class LoadedModel(ABC):
                 **self._mask(np.ones_like(ids) if mask is None else mask),
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
-        resolved, length = caught[-1] if caught else None, ids.shape[1]
+        resolved, length = caught[-1] if caught else None, 1 if self.has_encoder else ids.shape[1]
         config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
@@ -82,13 +82,20 @@ class LoadedModel(ABC):
             processors=None if resolved is None else resolved.processors,
         )
 
-    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
-        """Run the model once over `ids` (B, L) int64."""
-        output = self._run(ids, mask)
+    @property
+    def has_encoder(self) -> bool:
+        """Whether a prompt goes to an encoder, and a decoder starts with a token of its own."""
+        return bool(getattr(getattr(self.model, "config", None), "is_encoder_decoder", False))
+
+    def forward(self, ids: IntArray, mask: IntArray | None = None, decoder: IntArray | None = None) -> ForwardPass:
+        """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D)."""
+        given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
+        output = self._run(ids, mask, given)
         logits = getattr(output, "logits", None)
         if logits is None:  # TensorFlow's Transformer-XL
             logits = output.prediction_scores
-        return ForwardPass(self.floats(logits), self._hidden(output))
+        encoder = getattr(output, "encoder_hidden_states", None) or ()
+        return ForwardPass(self.floats(logits), self._hidden(output), len(encoder))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -223,10 +230,10 @@ class LoadedModel(ABC):
         """Whose code the model is: `transformers`, `pytest-hfmodels`, or the package of an adopted model's class."""
         return str(type(self.model).__module__).split(".")[0].replace("_", "-")
 
-    def _run(self, ids: IntArray, mask: IntArray | None, **keywords: Any) -> Any:
+    def _run(self, ids: IntArray, mask: IntArray | None, more: Mapping[str, Any]) -> Any:
         with PROCESS_LOCK, self.running():
-            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
-            return self.run(given, **keywords, output_hidden_states=True)
+            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask), **more}
+            return self.run(given, output_hidden_states=True)
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.

@@ -28,7 +28,9 @@ if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
 def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
     """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
     with torch.random.fork_rng(devices=[]):
-        model = loading.load("torch", folder, task, options, _built)
+        model = loading.load("torch", folder, task, loading.of_base(options), _built)
+        if options.adapter is not None:
+            model = loading.adapted(model, options.adapter)
     return TorchModel(model.eval())
 
 

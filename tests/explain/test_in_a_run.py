@@ -176,7 +176,7 @@ def test_imports():
     assert "pytest_hfmodels.explain.case" not in sys.modules
     assert "pytest_hfmodels.reference" not in sys.modules
 """)
-    project.run_alone("--snapshot-update", "-k", "reply")
+    project.run("--snapshot-update", "-k", "reply")
 
     project.run_alone().assert_outcomes(passed=2)
 
