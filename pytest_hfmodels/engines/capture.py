@@ -32,7 +32,7 @@ class Resolved:
     Args:
         config: the generation configuration with resolved lengths and special tokens.
         plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
-            is on, and the model keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
+            is on, nothing is drawn, and it keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
         processors: see `active_processors`; None if unknown.
     """
 
@@ -54,6 +54,7 @@ def resolved_settings() -> Iterator[list[Resolved]]:
         if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
             off = isinstance(processors, list) and not processors and getattr(config, "dola_layers", None) is None
             whole = not getattr(getattr(model, "config", None), "mem_len", None)
+            whole = whole and not getattr(config, "do_sample", False)  # before 4.45 its processors are elsewhere
             caught.append(Resolved(config, off and whole, active_processors(processors, config)))
 
     with _listening(hear):

@@ -35,6 +35,10 @@ OURS = ("return_dict_in_generate", "output_scores", "output_logits")
 _FOLDED = ("max_new_tokens", "min_new_tokens", "generation_config", "transformers_version", "_from_model_config", *OURS)
 
 
+_OF_SAMPLING = ("temperature", "top_k", "top_p")
+_TOKENIZERS = ("tokenizer", "assistant_tokenizer")
+
+
 class NotPlainError(ValueError):
     """A value that a TOML file cannot hold."""
 
@@ -58,6 +62,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return _plain_dict(value)
     raise NotPlainError(f"{type(value).__name__} has no plain form")
+
+
+def recordable(value: Any) -> Any:
+    """Return a setting as a snapshot holds it: in its plain form, or else by name."""
+    try:
+        return plain(value)
+    except NotPlainError:
+        return [recordable(entry) for entry in value] if isinstance(value, list | tuple) else qualified_name(value)
+
+
+def qualified_name(value: Any) -> str:
+    """Return the name of a function or of an object's class; of transformers' own without their module."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    of_upstream = named.__module__.partition(".")[0] == "transformers"
+    return str(named.__qualname__) if of_upstream else f"{named.__module__}.{named.__qualname__}"
 
 
 def plain_or_none(value: Any) -> Any:
@@ -86,8 +105,9 @@ def effective_settings(config: Any, settings: Mapping[str, Any], prompt_length: 
     least = given.get("min_new_tokens", getattr(config, "min_new_tokens", None))
     if isinstance(least, int):  # 4.30 leaves min_length alone, later releases fold it in
         resolved["min_length"] = max(int(resolved["min_length"]), prompt_length + least)
-    others = {name: plain_or_none(value) for name, value in given.items() if name not in (*SETTINGS, *_FOLDED)}
-    return {**resolved, **{name: value for name, value in others.items() if value is not None}}
+    drawn = {name: getattr(config, name, None) for name in _OF_SAMPLING} if resolved["do_sample"] else {}
+    own = {name: value for name, value in given.items() if name not in (*SETTINGS, *_FOLDED, *_TOKENIZERS)}
+    return {**resolved, **{name: recordable(value) for name, value in {**drawn, **own}.items() if value is not None}}
 
 
 def requested_settings(model: Any, settings: Mapping[str, Any], prompt_length: int) -> SimpleNamespace:
@@ -95,7 +115,10 @@ def requested_settings(model: Any, settings: Mapping[str, Any], prompt_length: i
     own = getattr(model, "generation_config", None)
     found = {**({} if own is None else own.to_diff_dict()), **given_settings(settings)}
     names = (*SETTINGS, "max_new_tokens", "min_new_tokens")
-    resolved = {"max_length": wanted_length(found, prompt_length), "do_sample": False}
+    resolved = {
+        "max_length": wanted_length(found, prompt_length),
+        "do_sample": bool(given_settings(settings).get("do_sample")),
+    }
     return SimpleNamespace(**{name: found.get(name) for name in names} | resolved)
 
 

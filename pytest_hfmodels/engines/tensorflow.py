@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ with upstream.environment({"TF_CPP_MIN_LOG_LEVEL": "2"}):  # its start-up banner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
@@ -36,6 +37,11 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
         raise EngineError(
             f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
             hint='Use engines=["torch"] for other dtypes.',
+        )
+    if options.adapter is not None:
+        raise EngineError(
+            f"The tensorflow engine applies no adapters, and {options.adapter} is one.",
+            hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
         )
     with _random_state_kept():
         # Architectures that are registered are torch's: here upstream's run.
@@ -106,6 +112,9 @@ class TensorFlowModel(LoadedModel):
 
     def floats(self, tensor: Any) -> FloatArray:
         return np.asarray(tensor).astype(np.float64)
+
+    def seeded(self, seed: int | None) -> AbstractContextManager[Mapping[str, Any]]:
+        return nullcontext({} if seed is None else {"seed": [seed, 0]})  # upstream draws from it alone
 
     def labels(self, labels: IntArray | FloatArray) -> Any:
         # Upstream reads no `problem_type` here.

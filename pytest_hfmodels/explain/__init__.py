@@ -1,6 +1,6 @@
-"""Why an output differs: from two records, and the model that made one of them, to a cause and the figures behind it.
+"""Finds out why two records differ: the cause, and the evidence for it.
 
-Stands on snapshots, records and `reference`; reports show what it finds. Importing it imports nothing that computes.
+Importing it imports neither NumPy nor an engine.
 """
 
 from __future__ import annotations

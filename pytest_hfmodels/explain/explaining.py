@@ -36,7 +36,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
     """Say why two records differ.
 
     Costs at most eight forward passes and one `generate` of the model that made `observed`, if that is still in memory.
-    Never raises: what goes wrong here becomes a part of the answer.
+    Never raises: an error here becomes part of the answer.
 
     Args:
         comparison: of the two, with another verdict than `same`.
@@ -52,7 +52,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
         raise
     except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too
         said = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-        found = case.because(None, f"it cannot be told: explaining it failed with {said:.200}")
+        found = case.because(None, f"unknown, because explaining it failed with {said:.200}")
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
         return found
     first = case.now.engine if found.cause == "backend" else found.package

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 FINAL_NORM = "final norm"
 _SAME = 1e-6  # of its size: a fingerprint of the same states
-_SETTLES = 4  # what stands in for a part accounts for a movement if less than a fourth of it is left
+_SETTLES = 4  # a replacement for a part explains a movement if less than a quarter of it is left
 
 
 def separate_final_norm(
     recorded: Block, observed: Block, model: Any, run: Callable[[], object]
 ) -> tuple[str, Evidence | None]:
-    """Return which part gives another last hidden state than recorded, and what shows it.
+    """Return the part that changed the last hidden state, and the evidence.
 
     The model runs once more (`run`), and hooks capture its norms: the one whose output is the last hidden state is the
     final norm. A layer norm of its input is computed here. The part is the block, if no norm is behind it or that norm
@@ -39,7 +39,7 @@ def separate_final_norm(
         return recorded.name, None
     try:
         calls = _calls(norms, run)
-    except Exception:  # what is known already is worth more than this
+    except Exception:  # then it stays open
         calls = []
     final = next((call for call in reversed(calls) if block_diff(call[2], observed) <= _SAME), None)
     if not calls or (final is not None and not _is_layer_norm(final[0])):
@@ -51,7 +51,7 @@ def separate_final_norm(
 
 
 def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evidence | None]:
-    """Compare `stated`, a right layer norm of what the block gives now, with both sides."""
+    """Compare `stated`, a correct layer norm of the block's present output, with both sides."""
     size, before, now = (block_diff(*pair) for pair in ((recorded, observed), (recorded, stated), (stated, observed)))
     said = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
     if before <= size / _SETTLES:
@@ -62,7 +62,7 @@ def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evide
 
 
 def block_diff(before: Block, now: Block) -> float:
-    """Return by how much of its size a block's output differs; infinite if it is no number."""
+    """Return the difference of a block's output as a part of its size; infinite if it is not a number."""
     moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.projection - now.projection) / 4)
     return float("inf") if np.isnan(moved) else moved / max(before.rms, 1e-12)
 
@@ -91,7 +91,7 @@ def _is_layer_norm(norm: Any) -> bool:
 
 
 def _epsilon(model: Any, norm: Any) -> float:
-    """Return what the configuration says: what a release makes of it may be what is at fault."""
+    """Return the configuration's value: the fault may be in how a release applies it."""
     values = (getattr(model.config, name, None) for name in ("layer_norm_epsilon", "layer_norm_eps"))
     return float(next((value for value in values if value is not None), norm.eps))
 

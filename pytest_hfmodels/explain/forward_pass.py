@@ -1,4 +1,4 @@
-"""In which part of the model the forward pass over the recorded input starts to differ."""
+"""Finds the first part of the model whose output over the recorded input differs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORTLY = "at or shortly before "
 
 
 def largest(values: Sequence[float]) -> float:
-    """Return the largest of some movements; one that is no number is larger than any."""
+    """Return the largest movement; NaN counts as infinite."""
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
 
 
@@ -107,7 +107,7 @@ def from_there_on(block: str | None) -> str:
     """Return a part of the model as the end of a sentence about the forward pass."""
     if block is None:
         return ""
-    words = re.sub("(final norm|head|embeddings)$", r"the \1", block)
+    words = re.sub("((encoder |decoder )?(final norm|head|embeddings))$", r"the \1", block)
     return f", starting {words}" if block.startswith(_SHORTLY) else f", starting at {words}"
 
 

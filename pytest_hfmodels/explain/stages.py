@@ -1,4 +1,4 @@
-"""What changes a prompt, a setting or a text without the forward pass: the test, the checkpoint's files, a default."""
+"""Causes of other prompts, settings and texts: the test, the checkpoint's files, a default of the release."""
 
 from __future__ import annotations
 
@@ -124,8 +124,7 @@ def of_the_tokenizer(
     changes = mutations.of_the_tokenizer(case.origin)
     if mutations.is_proven_by_fresh_tokenizer(case.origin, give, sides):
         proof = Evidence("the tokenizer loaded again from the same files gives what was recorded")
-        said = mutations.sentence(changes, "tokenizer") if changes else mutations.TOKENIZER_NOT_NAMED
-        return case.because("test", said, [*found.evidence, proof])
+        return case.because("test", mutations.sentence(changes, "tokenizer"), [*found.evidence, proof])
     if changes and not case.changed_packages():
         return case.because("test", mutations.sentence(changes, "tokenizer"), found.evidence)
     first = [mutations.as_evidence(changes, "tokenizer")] if changes else []

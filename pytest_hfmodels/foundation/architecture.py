@@ -1,6 +1,6 @@
-"""Architectures with classes of their own: what transformers' auto classes do not load. See docs/own-architectures.md.
+"""Architectures with their own classes, which transformers' auto classes do not load. See docs/own-architectures.md.
 
-May import only the registry: checkpoints, engines and `transfo_xl` all stand on it.
+May import only the registry: checkpoints, engines and `transfo_xl` import it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class Architecture:
     Args:
         model_type: as in `config.json`.
         classes: the torch class of each task: `{"text-generation": "ToyLMHeadModel"}`.
-        find: of the name of a class, and `auto` or whose implementation was chosen: the class, imported. It is
-            asked for the classes named here.
+        find: imports a class that is named here. Its arguments are the name, and `auto` or the chosen
+            implementation.
         config: the class of its configuration.
-        tokenizer: the class of its tokenizer; empty for the one that the checkpoint's files name.
-        base: its class without a head, for checkpoints that name that one.
-        check: of a checkpoint's `config.json`. Raises `CheckpointError` if it contradicts itself.
-        check_tokenizer: of a checkpoint's folder. Raises `CheckpointError` if its vocabulary is damaged.
-        implementation: of the choice: whose code runs and why, for the run's header; None if there is one only.
+        tokenizer: the class of its tokenizer; empty if the checkpoint's files name it.
+        base: its class without a head, which a checkpoint may name.
+        check: checks a checkpoint's `config.json`; raises `CheckpointError` if it contradicts itself.
+        check_tokenizer: checks a checkpoint's folder; raises `CheckpointError` if its vocabulary is damaged.
+        implementation: whose code runs and why, by chosen implementation, for the run's header; None if there is only
+            one.
         cannot_generate: engine -> why it cannot generate with this architecture.
     """
 

@@ -1,4 +1,4 @@
-"""What a reader could not see or would see elsewhere, made visible: control characters, and what turns text round."""
+"""Makes control characters and characters that change the direction of text visible."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def visible(text: str) -> str:
 
 
 def visible_line(text: str) -> str:
-    """Return the same on one line, with a sign for every line's end and tab."""
+    """Return the same on one line, with a sign for each newline and tab."""
     return visible(text).replace("\n", "↵").replace("\t", "⇥")

@@ -1,4 +1,4 @@
-"""What the plugin says when it cannot go on: one class, a sentence and the next step.
+"""The errors of the plugin: a sentence and the next step.
 
 Every subpackage raises only these for mistakes that a user can correct; `plugin` shows them
 without a traceback from inside the package.
@@ -49,7 +49,7 @@ class CheckpointError(HFModelsError):
 
 
 class CheckpointNotCached(CheckpointError):
-    """A hub checkpoint that is not on this machine and may not be fetched (tests skip on it)."""
+    """A hub checkpoint that is not on this machine and may not be downloaded (tests skip on it)."""
 
 
 class EngineError(HFModelsError):
@@ -65,7 +65,7 @@ class SnapshotError(HFModelsError):
 
 
 class VersionsError(HFModelsError):
-    """A row, an environment or a release that cannot be had, or a run over several that cannot be done."""
+    """A row, environment or release that does not exist, or a run over several that is impossible."""
 
 
 class LedgerError(SnapshotError):
@@ -82,13 +82,13 @@ def _rebuild(kind: type[HFModelsError], message: str, hint: str) -> HFModelsErro
 
 
 def as_sentences(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-    """Return one of these errors below the test's own lines, without the plugin's traceback, for pytest's report."""
+    """Return one of these errors for pytest's report: with the test's own lines, without the plugin's traceback."""
     if not any(map(_is_of_users, excinfo.traceback)):
         return excinfo.getrepr(style="value", chain=False)
     return excinfo.getrepr(style="short", chain=False, tbfilter=lambda shown: shown.traceback.filter(_is_of_users))
 
 
 def _is_of_users(entry: Any) -> bool:
-    """Return whether a frame belongs to the people who run the tests: not to pytest, pluggy or us."""
+    """Return whether a frame is in the code of the project: not in pytest, pluggy or this plugin."""
     path = Path(entry.path)
     return path.parent.name not in ("_pytest", "pluggy") and Path(__file__).parents[1] not in path.parents

@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Values of one sort by their names.
+    """Named values of one kind.
 
     Args:
         group: the entry points' group, such as `pytest_hfmodels.engines`.
-        what: the sort in words, such as `engine`.
-        built_in: the plugin's own, written as entry points are: name -> `module:attribute`.
-        prepare: a function for values that are not the plugin's own.
+        what: the kind in words, such as `engine`.
+        built_in: the plugin's own values, like entry points: name -> `module:attribute`.
+        prepare: converts a value that is not the plugin's own.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Registry(Generic[T]):
         self._sources: dict[str, str] = {}
 
     def add(self, name: str, value: T, *, source: str) -> None:
-        """Register a value; a file that is imported twice may do so twice.
+        """Register a value. A file that is imported twice may register it twice.
 
         Raises:
             ValueError: another source has registered the name.
@@ -54,7 +54,7 @@ class Registry(Generic[T]):
     def release(self) -> None:
         """Let a new session in this process register names from other files.
 
-        The values stay: Python imports a `conftest.py` once, so that the session would not register them again.
+        The values stay, because Python imports a `conftest.py` only once.
         """
         self._sources.clear()
 

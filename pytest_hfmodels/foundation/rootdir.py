@@ -1,4 +1,4 @@
-"""Where the project's root is, as pytest finds it. For `versions`, which starts pytest, and for `plugin`."""
+"""Finds the project's root as pytest does, for `versions` and for `plugin`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_hfmodels.foundation.shell import command
 if TYPE_CHECKING:
     import pytest
 
-# What pytest is configured in: the file, and the section that makes it so.
+# Files with pytest's settings, and the section that makes them so.
 _INI_FILES = {
     "pytest.toml": "",
     ".pytest.toml": "",
@@ -26,30 +26,24 @@ _INI_FILES = {
 
 
 def project_root(start: Path | None = None) -> Path:
-    """Return the root of the project around `start`, or around the current folder; without one, that folder."""
+    """Return the root of the project around `start` (by default the current folder); without a project, `start`."""
     start = start or Path.cwd()
     return configured_root(start) or start
 
 
 def configured_root(start: Path) -> Path | None:
-    """Return the nearest folder with pytest's settings, or with a project's files; None if no folder has either."""
+    """Return the nearest folder with pytest's settings, or else with a project's files; None if there is none."""
     folders = (start, *start.parents)
     configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
     built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())
     return next(configured, None) or next(built, None)
 
 
-def is_found_from_here(config: pytest.Config) -> bool:
-    """Return whether pytest, started in this folder without arguments, has the same root, as `hfmodels` starts it."""
-    here, root = config.invocation_params.dir, config.rootpath
-    return here == root or (root in here.parents and config.inipath is not None)
-
-
 def require_own_root(config: pytest.Config) -> None:
-    """Refuse a run whose root is elsewhere because of an option's value: it would find none of its snapshots.
+    """Refuse a run whose root moved because of an option's value: it would find none of its snapshots.
 
     Before plugins are loaded, pytest does not know their options. It takes the value of `--hfmodels-json /tmp/a.json`
-    for a path to be tested if that file exists, and looks for a root above it and the tests.
+    for a path to test if that file exists, and uses the common parent as root.
 
     Raises:
         OptionError: the message names the option.

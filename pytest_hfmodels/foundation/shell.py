@@ -1,6 +1,6 @@
 """Quotes commands for the shell. Every command that the plugin prints comes from `command`.
 
-Every package may import this; it imports none.
+Everything may import this; it imports nothing of the package.
 """
 
 from __future__ import annotations

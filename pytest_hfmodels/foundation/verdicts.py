@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What a test or a comparison comes to, most serious first; everything but `same` fails a test.
+    """The verdict of a test or a comparison, most serious first; all but `same` fail a test.
 
-    `broken` is a test's alone: it failed for a reason other than a comparison.
+    Only a test can be `broken`: it failed for another reason than a comparison.
     """
 
     CHANGED = "changed"

@@ -12,6 +12,7 @@ from pytest_hfmodels.kinds.classification.record import (
     Loss,
     observe_classification,
 )
+from pytest_hfmodels.kinds.embedding.record import EmbeddedInput, EmbeddingRecord, observe_embedding
 from pytest_hfmodels.kinds.evidence import Block, LivePass, ModelRef
 from pytest_hfmodels.kinds.generation.observe import observe_generation
 from pytest_hfmodels.kinds.generation.record import (
@@ -26,6 +27,7 @@ from pytest_hfmodels.kinds.registry import register_kind
 from pytest_hfmodels.kinds.score.record import ScoredText, ScoredToken, ScoreRecord, observe_score
 from pytest_hfmodels.kinds.tensors.record import TensorsRecord, observe_tensors
 from pytest_hfmodels.kinds.tokens.record import TaggedText, TaggedToken, TokensRecord, observe_tokens
+from pytest_hfmodels.kinds.values.record import ValuesRecord, observe_values
 
 __all__ = [
     "BatchRecord",
@@ -35,6 +37,8 @@ __all__ = [
     "CheckpointSeen",
     "ClassificationRecord",
     "ClassifiedInput",
+    "EmbeddedInput",
+    "EmbeddingRecord",
     "GenerationRecord",
     "Kind",
     "LiveLogits",
@@ -52,10 +56,13 @@ __all__ = [
     "TaggedToken",
     "TensorsRecord",
     "TokensRecord",
+    "ValuesRecord",
     "observe_classification",
+    "observe_embedding",
     "observe_generation",
     "observe_score",
     "observe_tensors",
     "observe_tokens",
+    "observe_values",
     "register_kind",
 ]

@@ -115,7 +115,7 @@ def is_array(value: object) -> bool:
     """Return whether a value is an array or tensor; a scalar of NumPy is none."""
     if isinstance(value, type):
         return False
-    return any(hasattr(value, name) for name in ("__array__", "__array_interface__")) and not _is_scalar(value)
+    return any(hasattr(value, name) for name in ("__array__", "__array_interface__")) and not is_scalar(value)
 
 
 def differences(
@@ -271,7 +271,7 @@ def _of_torch(tensor: Any, what: str) -> tuple[str, NDArray[Any]]:
     return dtype, (plain.float() if "float" in dtype and _in_memory(dtype) == "<f4" else plain).numpy()
 
 
-def _is_scalar(value: object) -> bool:
+def is_scalar(value: object) -> bool:
     """Return whether a value is one of NumPy's scalars, without importing NumPy."""
     return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in type(value).__mro__)
 

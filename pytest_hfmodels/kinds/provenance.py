@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.engines.availability import described, installed
+from pytest_hfmodels.engines.availability import ENGINES, described, installed
 from pytest_hfmodels.engines.base import EngineName
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
 
 
+PACKAGES = ("transformers", "tokenizers")
+NO_ENGINE = "none"  # of plain values that are no tensors
 # Numbers of two environments that differ in these are never mixed in a file.
 COMPUTED_BY = ("engine", "implementation", "dtype", "attention", "device")
 
@@ -44,9 +47,23 @@ class Provenance:
         return all(getattr(self, name) == getattr(other, name) for name in COMPUTED_BY)
 
     @classmethod
+    def of_values(cls, engine: str | None, dtype: str) -> Provenance:
+        """Describe what is known of values that no model of ours made: the versions that are loaded.
+
+        Args:
+            engine: that the values are of, or None if unknown.
+            dtype: of the numbers.
+        """
+        names = [*PACKAGES, "sentence-transformers", *ENGINES.names()]
+        loaded = {name for name in names if name.replace("-", "_") in sys.modules}
+        packages = loaded if engine is None else {*loaded, described(engine).package}
+        versions = {package: found for package in sorted(packages) if (found := installed(package)) is not None}
+        return cls(engine or NO_ENGINE, "", dtype, "", "", "", versions)
+
+    @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
-        packages = ("transformers", "tokenizers", described(loaded.engine).package)
+        packages = (*PACKAGES, described(loaded.engine).package)
         versions = {package: found for package in packages if (found := installed(package)) is not None}
         return cls(
             engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()
@@ -86,3 +103,7 @@ class CheckpointSeen:
             chat_template=digests.chat_template,
             overrides=checkpoint.overrides,
         )
+
+
+# Of plain values.
+NO_CHECKPOINT = CheckpointSeen("", "none", None, "", "", "")

@@ -11,11 +11,13 @@ from pytest_hfmodels.kinds import (
     ChatRecord,
     CheckpointSeen,
     ClassificationRecord,
+    EmbeddingRecord,
     GenerationRecord,
     ScoreRecord,
     TensorsRecord,
     TokensRecord,
     observe_classification,
+    observe_embedding,
     observe_generation,
     observe_score,
     observe_tensors,
@@ -25,7 +27,7 @@ from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation.prompts import read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
-from pytest_hfmodels.models.settings import require_recordable, require_repeatable, unknown_named, with_pad
+from pytest_hfmodels.models.settings import require_one, require_repeatable, unknown_named, with_pad, with_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,7 +139,8 @@ class HFModel:
                 a list of texts or of rows of ids: a batch, padded on the left.
             skip_special_tokens: decode the output without special tokens.
             add_special_tokens: as the tokenizer takes it; None leaves it to the tokenizer.
-            settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`.
+            settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`; and `seed`, with
+                which `do_sample=True` draws the same tokens every time.
 
         Raises:
             EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
@@ -145,7 +148,6 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        require_recordable(settings)
         prompts = read_prompts(
             prompt,
             entry.tokenizer,
@@ -153,6 +155,8 @@ class HFModel:
             name=entry.checkpoint.name,
             add_special_tokens=add_special_tokens,
         )
+        if not prompts.one:
+            require_one(settings)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
         rows = self._observed(entry, prompts, settings, special)
         return rows[0] if prompts.one else BatchRecord.of(rows)
@@ -182,7 +186,6 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        require_recordable(settings)
         conversation = Conversation(messages, tools, dict(template_variables or {}), chat_template)
         text = conversation.render(entry.tokenizer, entry.checkpoint.name)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
@@ -200,7 +203,7 @@ class HFModel:
                 entry.loaded,
                 entry.tokenizer,
                 prompts.rows,
-                with_pad(entry.loaded.model.generation_config, settings),
+                with_pad(entry.loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings)),
                 **special,
                 origin=entry,
             )
@@ -211,7 +214,8 @@ class HFModel:
         Raises:
             EngineError: the prompts have different lengths or do not fit the model, or sampling was asked for.
         """
-        loaded = self._generator(settings).loaded
+        entry = self._generator(settings)
+        loaded = entry.loaded
         ids = _one_length(
             loaded,
             prompts,
@@ -220,7 +224,8 @@ class HFModel:
         )
         require_room(loaded.model, ids.shape[1], wanted_length(settings, ids.shape[1]))
         with unknown_named(loaded.model, settings):
-            return loaded.generate(ids, None, with_pad(loaded.model.generation_config, settings))
+            asked = with_pad(loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings))
+            return loaded.generate(ids, None, asked)
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
         """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.
@@ -276,6 +281,31 @@ class HFModel:
             problem_type,
             media=media,
             rate=sampling_rate,
+            origin=entry,
+        )
+
+    def embed(self, given: Any, *, pooling: str | None = None, normalize: bool | None = None) -> EmbeddingRecord:
+        """Return one vector for each text or image, with the cosines between them.
+
+        Args:
+            given: a text, or for a model of images a PIL image or an array (H, W, C); or a list of these.
+            pooling: `mean` (weighted by the mask), `cls`, `last`, `max`, or `pooler`, the model's own pooled output.
+                None follows the checkpoint's `modules.json`; without one it is `mean`, and for images `pooler`.
+            normalize: whether each vector gets the norm 1; None follows `modules.json`, without one it does not.
+
+        Raises:
+            EngineError: the inputs do not fit the model, or it has nothing to pool.
+            CheckpointError: `modules.json` asks for what is not computed here.
+        """
+        entry = self._fetch()
+        return observe_embedding(
+            entry.checkpoint,
+            entry.loaded,
+            entry.processor,
+            entry.tokenizer,
+            given,
+            pooling=pooling,
+            normalize=normalize,
             origin=entry,
         )
 
@@ -340,7 +370,8 @@ class HFModel:
         return entry
 
     def _generator(self, settings: dict[str, Any]) -> CachedModel:
-        self._require_task("text-generation", "generate")
+        if self.task not in _GENERATING:
+            self._require_task("text-generation", "generate")
         entry = self._fetch()
         require_repeatable(settings, getattr(entry.loaded.model, "generation_config", None))
         return entry
@@ -363,6 +394,10 @@ class HFModel:
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
             hint=f'Use {own}, or load it with task="{task}".',
         )
+
+
+# What `generate` takes text for.
+_GENERATING = ("text-generation", "text2text-generation", "image-text-to-text")
 
 
 def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *, hint: str) -> IntArray:

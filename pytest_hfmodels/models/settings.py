@@ -8,26 +8,25 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.engines.settings import OURS, NotPlainError, given_settings, plain
+from pytest_hfmodels.engines.settings import OURS, given_settings
 from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ELSEWHERE = "compare what hf_model.model.generate(…) returns in an assertion of your own"
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 _BY_THE_CALL = {
     **dict.fromkeys(_INPUTS, "Give the prompt as the first argument; scores and masks are always there."),
     **dict.fromkeys(OURS, "Leave it out: a record has the scores, and hf_model.model.generate has the rest."),
 }
 _CODE = ("custom_generate", "trust_remote_code")  # with these `generate` downloads code, even if it does not run it
-_NEED_TOKENIZER = ("stop_strings", "token_healing")  # `generate_batch` may be given one
+_NEED_TOKENIZER = ("stop_strings", "token_healing")
 # `The following `model_kwargs` are not used by the model: ['max_new_token'] (note: …)`, from 4.30 to 5.23.
 _UNREAD = re.compile(r"`model_kwargs` are not used by the model: (\['[^\]]*\])")
 
 
 def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
-    """Refuse settings that sample, run code, depend on the clock or on a tokenizer, or that the plugin's own call sets.
+    """Refuse settings that sample without a seed, run code, depend on the clock, or that the plugin's own call sets.
 
     Raises:
         EngineError: naming the setting.
@@ -48,35 +47,28 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
                 f"{name}= makes generate run code from the Hub or from a folder, and the plugin never does.",
                 hint=f"Leave {name} out; a decoding method of your own can run in hf_model.model.generate(…).",
             )
-    for name in _NEED_TOKENIZER:
-        if given.get(name) and settings.get("tokenizer") is None:
-            raise EngineError(
-                f"{name}= needs the tokenizer while generating, and the plugin gives generate token ids only.",
-                hint=f"Stop at token ids with eos_token_id=[…], or {_ELSEWHERE}.",
-            )
-    if given.get("do_sample"):
-        raise EngineError(
-            "do_sample=True draws tokens at random, and a record must come out the same every time.",
-            hint="Leave do_sample out; use greedy or beam search.",
-        )
+    _require_seed(given)
     _require_no_time_limit(given.get("max_time"), None if "max_time" in settings else getattr(config, "max_time", None))
 
 
-def require_recordable(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that have no plain form: a snapshot could not tell a run with them from one without.
+def with_tokenizer(tokenizer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` with the tokenizer, if one of them reads texts while generating."""
+    given = given_settings(settings)
+    needs = any(given.get(name) for name in _NEED_TOKENIZER)
+    return {"tokenizer": tokenizer, **settings} if needs else dict(settings)
+
+
+def require_one(settings: Mapping[str, Any]) -> None:
+    """Refuse, for a batch, settings after which nobody can tell where a row ends.
 
     Raises:
         EngineError: naming the setting.
     """
-    for name, value in given_settings(settings).items():
-        try:
-            plain(value)
-        except NotPlainError as error:
-            raise EngineError(
-                f"A record cannot hold {name}= (a {type(value).__name__}): "
-                "only numbers, text, truth values and lists or dicts of them.",
-                hint=f"Use the library's own keyword if there is one, or {_ELSEWHERE}.",
-            ) from error
+    if settings.get("stopping_criteria"):
+        raise EngineError(
+            "stopping_criteria= ends rows of a batch at different tokens, and generate does not return where.",
+            hint="Generate from one prompt at a time, or stop with stop_strings=[…] or eos_token_id=[…].",
+        )
 
 
 def with_pad(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +121,19 @@ def unknown_named(model: Any, settings: Mapping[str, Any]) -> Iterator[None]:
             if meant
             else "It takes the fields of transformers.GenerationConfig.",
         ) from error
+
+
+def _require_seed(given: Mapping[str, Any]) -> None:
+    seed = given.get("seed")
+    if given.get("do_sample") and seed is None:
+        raise EngineError(
+            "do_sample=True draws tokens at random, and a record must come out the same every time.",
+            hint="Give a seed: generate(…, do_sample=True, seed=0); or leave do_sample out.",
+        )
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise EngineError(f"seed={seed!r:.40} is no whole number of 0 or more.", hint="Write it as in seed=0.")
+    if seed is not None and not given.get("do_sample"):
+        raise EngineError("seed= has an effect only where tokens are drawn.", hint="Add do_sample=True.")
 
 
 def _require_no_time_limit(limit: Any, inherited: Any) -> None:

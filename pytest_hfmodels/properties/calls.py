@@ -1,4 +1,4 @@
-"""One labelled call of upstream's own object on either engine, NumPy in and out; for the checkers of this room."""
+"""One labelled call of upstream's own object on either engine, NumPy in and out; for the checkers of this folder."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Strategies for the labels of a classifier: problem type, number of labels and labels that fit together.
 
-hypothesis is imported inside: the checkers of this room work without it.
+hypothesis is imported inside: the checkers of this folder work without it.
 """
 
 from __future__ import annotations

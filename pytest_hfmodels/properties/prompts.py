@@ -1,4 +1,4 @@
-"""Strategies for prompts. hypothesis is imported inside: the checkers of this room work without it."""
+"""Strategies for prompts. hypothesis is imported inside: the checkers of this folder work without it."""
 
 from __future__ import annotations
 

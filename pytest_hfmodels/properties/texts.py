@@ -1,6 +1,6 @@
 """Strategies for texts: drawn Unicode for tokenizers, padded rows of token ids for classifiers.
 
-hypothesis is imported inside: the checkers of this room work without it.
+hypothesis is imported inside: the checkers of this folder work without it.
 """
 
 from __future__ import annotations

@@ -157,5 +157,6 @@ def _marked(passage: Passage) -> str:
 def _made_by(side: Side) -> str:
     made = side.provenance
     versions = ", ".join(f"{name} {version}" for name, version in sorted(made.versions.items()))
-    own = () if made.implementation == "transformers" else (f"the model of {made.implementation}",)
-    return f"{versions} ({', '.join((made.engine, *own, made.dtype, made.attention, made.cpu))})"
+    own = "" if made.implementation in ("transformers", "") else f"the model of {made.implementation}"
+    parts = (made.engine, own, made.dtype, made.attention, made.cpu)
+    return f"{versions} ({', '.join(filter(None, parts))})"

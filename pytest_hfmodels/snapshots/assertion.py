@@ -15,11 +15,14 @@ from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.foundation.model_request import request_of
 from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.kinds.guard import require_readable
+from pytest_hfmodels.kinds.provenance import NO_ENGINE
 from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.kinds.values.record import observe_values
 from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
     import pytest
     from syrupy.assertion import SnapshotAssertion
 
-    from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots.format import Snapshot
     from pytest_hfmodels.snapshots.ledger import Variant
@@ -74,6 +76,7 @@ class HFSnapshot:
     """
 
     __hash__ = None  # type: ignore[assignment]  # it has an equality of its own, like syrupy's
+    __array_ufunc__ = None  # `np.array(…) == hf_snapshot` asks us once, and not for every number
 
     def __init__(self, item: pytest.Item, snapshot: SnapshotAssertion, explain: Explain) -> None:
         self.item = item
@@ -91,16 +94,27 @@ class HFSnapshot:
         """What the last comparison said."""
         return self.compared[-1] if self.compared else None
 
+    def __tf_tensor__(self, *_: object, **__: object) -> None:
+        """Say what to write: TensorFlow compares `tensor == hf_snapshot` without asking us.
+
+        Raises:
+            SnapshotError: always.
+        """
+        raise SnapshotError(
+            f"{self.item.nodeid} has a TensorFlow tensor on the left of hf_snapshot, where TensorFlow compares.",
+            hint="Write assert hf_snapshot == tensor, or tensor.numpy() == hf_snapshot.",
+        )
+
     def __call__(self, *, name: str) -> HFSnapshot:
         """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
         self._name = name
         return self
 
     def __eq__(self, observed: object) -> bool:
-        """Compare a record with its file; write the file where syrupy's flags ask for it.
+        """Compare a record or a plain value with its file; write the file where syrupy's flags ask for it.
 
         Raises:
-            SnapshotError: the value is no record, or the file cannot be read.
+            SnapshotError: the value is none that can be recorded, or the file cannot be read.
         """
         Session.of(self.item.config).compared.append(self)
         try:
@@ -110,12 +124,7 @@ class HFSnapshot:
             raise
 
     def _compare(self, observed: Any) -> bool:
-        if not is_record(observed):
-            raise SnapshotError(
-                f"hf_snapshot compares records, but {self.item.nodeid} passed {type(observed).__name__}.",
-                hint="Compare what gpt2.generate(…) or hf_model.classify(…) returned; for other values use syrupy's "
-                "`snapshot`.",
-            )
+        observed = self._as_record(observed)
         name, self._name = self._name, None
         base = snapshot_file(self.item, name or self._assertion.index)
         variant = variant_of(self.item, base)
@@ -138,6 +147,26 @@ class HFSnapshot:
         if found.verdict is Verdict.NEAR_TIE and found.equal:
             warnings.warn(visible_line(f"{self.item.nodeid}: near-tie in {path.name}"), NearTieWarning, stacklevel=3)
         return found.equal
+
+    def _as_record(self, observed: Any) -> Record:
+        """Return a record as it is, and anything else as the record of a plain value.
+
+        Raises:
+            SnapshotError: nobody registered the record's kind, or the value is none that can be recorded.
+        """
+        if not isinstance(observed, Record):
+            request = request_of(self.item)
+            try:
+                return observe_values(observed, None if request is None else request.engine)
+            except SnapshotError as error:
+                what = f"{self.item.nodeid} compares what cannot be recorded: {error.message}"
+                raise SnapshotError(what, hint=error.hint) from error
+        if not is_record(observed):
+            raise SnapshotError(
+                f"The kind {observed.kind!r} of what {self.item.nodeid} compares is not registered.",
+                hint="Call register_kind(…) in the conftest.py of the root or of the test's folder.",
+            )
+        return observed
 
     def _claim(self, path: Path) -> None:
         """Remember that a comparison of this test uses a file.
@@ -252,7 +281,7 @@ class HFSnapshot:
         written = own if stored is None else stored.record.provenance
         if written.implementation != own.implementation:
             return False
-        if own.engine == "torch":
+        if own.engine in ("torch", NO_ENGINE):
             return True
         request = request_of(self.item)
         return not (request is not None and "torch" in request.engines_in_session) and written.engine == own.engine
@@ -372,7 +401,7 @@ class HFSnapshot:
         marker = self.item.get_closest_marker("hf_tolerance")
         if marker is not None:
             given |= _marked_tolerances(marker, self.item.nodeid)
-        same = observed.provenance.engine in ("torch", recorded.provenance.engine)
+        same = observed.provenance.engine in ("torch", NO_ENGINE, recorded.provenance.engine)
         value = given["same_engine" if same else "cross_engine"]
         if value is not None:
             return Tolerance(value)

@@ -14,7 +14,7 @@ from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.kinds.arrays import array_file, array_tables, beside_arrays, inline_array, is_recordable
 from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
-from pytest_hfmodels.kinds.provenance import COMPUTED_BY, CheckpointSeen, Provenance
+from pytest_hfmodels.kinds.provenance import COMPUTED_BY, NO_CHECKPOINT, NO_ENGINE, CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import KINDS, kind_named, kind_of
 from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, restore_command, snapshot_hint
@@ -71,7 +71,7 @@ class _Shared(msgspec.Struct):
     kind: str
     provenance: _Provenance
     checkpoint: dict[str, Any]
-    forward: _Forward
+    forward: _Forward | None = None
     array_file: _ArrayFile | None = None
     arrays: list[_Array] = []
 
@@ -155,10 +155,11 @@ def _record(file: TomlFile, arrays: bytes | None) -> Record:
             hint="If it is a kind of the project's own, register it in the conftest.py of the root or of the test's "
             f"folder (docs/own-kinds.md). {file.hint}",
         )
+    checkpoint = _load_checkpoint(file, tables.checkpoint)
     shared = {
         "provenance": _load_provenance(file, tables.provenance),
-        "checkpoint": _load_checkpoint(file, tables.checkpoint),
-        "blocks": _load_blocks(file, tables.forward),
+        "checkpoint": checkpoint,
+        "blocks": () if checkpoint == NO_CHECKPOINT else _load_blocks(file, tables.forward),
         "arrays": _load_arrays(file, tables, arrays),
     }
     record: Record = kind.load(file, shared)
@@ -200,7 +201,7 @@ def files(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any
         **kind.tables(record),
         **({} if arrays is None else {"array_file": {"sha256": sha256(arrays).hexdigest()}}),
         **({"arrays": array_tables(record.arrays)} if record.arrays else {}),
-        "forward": _forward(record.blocks),
+        **({} if record.checkpoint == NO_CHECKPOINT else {"forward": _forward(record.blocks)}),
     }
     if earlier is not None and keep is not None and _computed_alike(earlier, tables):
         for name in (*kind.tolerant, "arrays", "forward"):
@@ -243,16 +244,20 @@ def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
     trail = ("provenance", "recorded_with")
     found = file.convert(Provenance, {**tables.recorded_with, "versions": tables.versions}, *trail)
-    if found.engine not in ENGINES.names():
+    if found.engine not in (*ENGINES.names(), NO_ENGINE):
         what = f"the engine {found.engine!r} is not one of {', '.join(ENGINES.names())}"
         raise file.error(what, *trail, "engine")
     others = [name for name in ENGINES.names() if name != found.engine and name in found.versions]
-    if others and described(found.engine).package not in found.versions:  # it lists that of its own engine
+    if (
+        found.engine != NO_ENGINE and others and described(found.engine).package not in found.versions
+    ):  # it lists that of its own engine
         raise file.error(f"{found.engine!r} contradicts the versions, which list only {others[0]}", *trail, "engine")
     return found
 
 
 def _load_checkpoint(file: TomlFile, values: dict[str, Any]) -> CheckpointSeen:
+    if values == {"origin": NO_CHECKPOINT.origin}:
+        return NO_CHECKPOINT
     found = file.convert(CheckpointSeen, {"revision": None, **values}, "checkpoint")
     try:
         msgspec.json.decode(found.overrides or "{}", type=dict)
@@ -261,7 +266,9 @@ def _load_checkpoint(file: TomlFile, values: dict[str, Any]) -> CheckpointSeen:
     return found
 
 
-def _load_blocks(file: TomlFile, forward: _Forward) -> tuple[Block, ...]:
+def _load_blocks(file: TomlFile, forward: _Forward | None) -> tuple[Block, ...]:
+    if forward is None:
+        raise file.error("the table `forward` is missing")
     if forward.columns != _BLOCKS:
         raise file.error(f"the columns are not {', '.join(_BLOCKS)}", "forward", "columns")
     rows, normalized = forward.blocks, forward.normalized

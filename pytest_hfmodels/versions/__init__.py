@@ -1,4 +1,4 @@
-"""Across versions: an environment for every row, the same tests in each, and what comes out side by side.
+"""The same tests in several environments, and their results side by side.
 
-For `commands`. Importing it imports nothing; nothing in this folder imports torch, transformers or pytest.
+For `commands`. Nothing in this folder imports torch or transformers.
 """

@@ -30,10 +30,10 @@ _DIFFERENT = (*_OTHER_OUTPUT, State.MISSING, State.BROKEN)
 
 @dataclass(frozen=True)
 class Question:
-    """What to find."""
+    """A search for the first bad release."""
 
-    package: str  # perhaps with extras
-    good: str  # the tests pass with it; its outputs are the ones to compare with
+    package: str  # may have extras
+    good: str  # the tests pass with it; other releases are compared with its outputs
     bad: str  # they fail or differ with it
     arguments: tuple[str, ...] = ()  # for pytest
     pre: bool = False  # pre-releases between the two are candidates
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class BisectAnswer:
-    """What was found."""
+    """The result of a search."""
 
     question: Question
     found: Bracket

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.rows import Row
     from pytest_hfmodels.versions.running import Processes
 
-_SHOWN = 600  # characters of an installer's complaint
+_SHOWN = 600  # characters of an error of uv
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _SOURCE = re.compile(r"--(find-links|(extra-)?index-url|no-index)\b")
 # Prints what is installed into a file: uv itself prints to the same output.
@@ -37,7 +37,7 @@ _LIST_VERSIONS = (
 
 
 class EnvironmentsBlocked(VersionsError):
-    """No environment can be built now, whatever the row: uv, the network or room on the disk is missing."""
+    """No environment can be built now, for any row: uv, the network or room on the disk is missing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ChangedPackage:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a row's tests run."""
+    """The environment of a row."""
 
     python: tuple[str, ...]  # the command that starts its interpreter
     versions: Mapping[str, str]  # of every distribution in it, by canonical name
@@ -62,8 +62,8 @@ class Environment:
 def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) -> Environment:
     """Return a row's environment.
 
-    What the row does not name comes from `installed`: those distributions are requested too, and their versions are
-    preferred. uv keeps every environment that it has built in its cache; its files for this row are in `folder`.
+    Packages that the row does not name come from `installed`, at the same versions if possible. uv keeps every
+    environment in its cache; its input and output for this row are in `folder`.
 
     Raises:
         EnvironmentsBlocked: uv, the network or room on the disk is missing.
@@ -152,7 +152,7 @@ class _Uv:
 
 
 def _wishes(row: Row, installed: Installed) -> list[str]:
-    """Return the lines to resolve: what the row asks for, and what else the current environment has."""
+    """Return the lines to resolve: those of the row, and the other packages of the current environment."""
     others = [line for name, line in installed.wanted.items() if name not in row.named]
     return [*row.requirements, *others]
 
@@ -165,7 +165,7 @@ def _preferred(row: Row, installed: Installed) -> Iterator[str]:
 
 
 def _moved(row: Row, installed: Installed, versions: Mapping[str, str]) -> Iterator[ChangedPackage]:
-    # A distribution that the row leaves out takes along what nothing else requires.
+    # What only a left-out distribution required is left out with it.
     expected = installed.reached_from({*installed.wanted, *row.asked} - {*row.without})
     for name, before in installed.versions.items():
         after = versions.get(name)
@@ -196,7 +196,7 @@ def _complaint(row: Row, output: str, code: int) -> VersionsError:
 
 
 def _words(output: str) -> str:
-    """Return uv's complaint in one line, without its decoration, advice and passwords in addresses."""
+    """Return uv's error in one line, without decoration, advice and passwords in addresses."""
     said = re.split(r"^\W*(?:error: |× )", output, maxsplit=1, flags=re.MULTILINE)[-1]
     said = re.split(r"^\W*hint: ", said, maxsplit=1, flags=re.MULTILINE)[0]
     said = re.sub(r":?\s*\n\s*(?:cause: |[╰├]─▶ )", ": ", said).replace("│", " ")

@@ -21,7 +21,7 @@ _SILENT = (State.NOT_RUN, State.BUILD_FAILED, State.SKIPPED)
 
 @dataclass(frozen=True)
 class Note:
-    """A reason, and where it holds."""
+    """A reason, and the rows and tests that have it."""
 
     state: State
     reason: str
@@ -41,10 +41,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """What every test did in every row."""
+    """The cells of all tests in all rows."""
 
     rows: tuple[RowResult, ...]
-    arguments: tuple[str, ...] = ()  # what pytest was given
+    arguments: tuple[str, ...] = ()  # for pytest
     interrupted: bool = False  # by a person, so that some rows did not run
 
     @cached_property
@@ -135,7 +135,7 @@ class Grid:
 
     @property
     def unexplained(self) -> int:
-        """How many cells somebody has to look at."""
+        """How many cells need a look."""
         return sum(not cell.explained for cells in self.cells.values() for cell in cells)
 
     @property

@@ -1,4 +1,4 @@
-"""The current environment, as requirements that another environment can be made from."""
+"""The current environment, as requirements for another one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ INSTALL_HINT = f"Install it: pip install '{OURSELVES}[versions]'."
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed, by canonical name."""
+    """The installed distributions, by canonical name."""
 
-    wanted: Mapping[str, str]  # a requirement line for what nothing else requires, or came from an address or a folder
+    # Requirement lines, for packages that no other requires or that came from an address or a folder.
+    wanted: Mapping[str, str]
     versions: Mapping[str, str]
     requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def reached_from(self, names: Iterable[str]) -> frozenset[str]:
-        """Return these distributions and all that they require, directly or not."""
+        """Return these distributions and all their requirements, direct or not."""
         return _reached(names, self.requires)
 
 
@@ -43,22 +44,22 @@ def require_extra() -> None:
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> Installed:
-    """Return what the running interpreter has, or only what is `found`."""
+    """Return the environment of the running interpreter, or these distributions."""
     by_name: dict[str, Distribution] = {}
     for distribution in distributions() if found is None else found:
         name = distribution.metadata["Name"]
-        if name:  # a folder that a broken installation left has none
+        if name:  # a broken installation may leave a folder without one
             by_name.setdefault(canonicalize_name(name), distribution)  # the first on the path is imported
     requires = {name: _requirements(distribution) & by_name.keys() for name, distribution in by_name.items()}
     lines = {name: line for name, distribution in by_name.items() if (line := _source_line(distribution))}
     if OURSELVES in by_name:
-        lines.setdefault(OURSELVES, f"{OURSELVES}=={by_name[OURSELVES].version}")  # rows run the same release of us
+        lines.setdefault(OURSELVES, f"{OURSELVES}=={by_name[OURSELVES].version}")  # rows run the same release of it
     wanted = {name: lines.get(name, name) for name in sorted({*_roots(requires), *lines})}
     return Installed(wanted, {name: by_name[name].version for name in sorted(by_name)}, requires)
 
 
 def _requirements(distribution: Distribution) -> frozenset[str]:
-    """Return the names that a distribution requires here, without its extras."""
+    """Return the names that a distribution requires on this machine, without its extras."""
     names = set()
     for line in distribution.requires or ():
         try:
@@ -71,7 +72,7 @@ def _requirements(distribution: Distribution) -> frozenset[str]:
 
 
 def _roots(requires: Mapping[str, frozenset[str]]) -> list[str]:
-    """Return the distributions that lead to all others: those nobody requires, and one of each circle of the rest."""
+    """Return the fewest distributions that lead to all others: those that none requires, and one of each circle."""
     required = {name for owner, names in requires.items() for name in names if name != owner}
     roots: list[str] = []
     for name in sorted(requires, key=lambda name: (name in required, name)):
@@ -92,7 +93,7 @@ def _reached(names: Iterable[str], requires: Mapping[str, frozenset[str]]) -> fr
 
 
 def _source_line(distribution: Distribution) -> str | None:
-    """Return the line that installs from the same address or folder; None if that is an index, or no longer exists.
+    """Return the line that installs from the same address or folder; None for an index, or if it no longer exists.
 
     `direct_url.json` is described at https://packaging.python.org/en/latest/specifications/direct-url/.
     """

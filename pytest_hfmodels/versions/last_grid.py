@@ -1,4 +1,4 @@
-"""The grid of the last `hfmodels matrix` of a project, for a page that shows it beside a run."""
+"""The grid of the last `hfmodels matrix` of a project, for the page of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAST_GRID = CACHE / "last-matrix.json"
 
 
 def save_grid(root: Path, grid: Grid) -> None:
-    """Keep a grid as the last one of the project in `root`."""
+    """Save a grid as the last one of the project in `root`."""
     write_atomically(root / LAST_GRID, encode(grid))
 
 

@@ -28,10 +28,10 @@ class Progress(Protocol):
     """Shows what happens; called from several threads."""
 
     def says(self, text: str) -> None:
-        """Show something about the whole run."""
+        """Show a message about the whole run."""
 
     def begins(self, row: str, doing: str, events: Path | None = None) -> None:
-        """Show what a row does now; its tests are counted in `events`."""
+        """Show the present step of a row; its tests are counted in `events`."""
 
     def ends(self, row: str, text: str) -> None:
         """Show that a row is done."""
@@ -39,7 +39,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """What to run."""
+    """The rows to run, and how."""
 
     rows: tuple[Row, ...]
     arguments: tuple[str, ...] = ()  # for pytest
@@ -54,7 +54,7 @@ class RowRunner:
     """Prepares and runs rows for one command."""
 
     saved: SavedRun
-    installed: Installed  # what rows stay close to
+    installed: Installed  # rows stay close to it
     progress: Progress
     timeout: float
     processes: Processes
@@ -73,8 +73,8 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     """Run the tests in every row.
 
     A row that cannot be built, crashes or runs out of time is a part of the grid. An interrupt ends every process
-    and returns what is done. Rows stay close to `installed`, by default the current environment. The grid is kept for
-    `last_grid`.
+    and returns the finished rows. Rows stay close to `installed`, by default the current environment. `last_grid` finds
+    the grid again.
 
     Raises:
         VersionsError: nothing can run: rows cannot do what the arguments ask for, uv is missing, the same matrix is

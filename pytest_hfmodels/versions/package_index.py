@@ -1,4 +1,4 @@
-"""The package index: which releases it has, and how uv and pip learn the same addresses. No address is written here."""
+"""The package index: its releases, and the same settings for uv and pip. No address is written here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PYTHON = ".".join(map(str, sys.version_info[:2]))
 
 
 def parse_package(text: str) -> str:
-    """Return a package that was typed without a version, like `sent-trans[onnx,train]`, or raise VersionsError."""
+    """Return the name of a package, such as `sent-trans[onnx,train]`; raise VersionsError if it has a version."""
     try:
         found = Requirement(text)
     except InvalidRequirement:
@@ -54,7 +54,7 @@ def candidates(package: str, good: str, bad: str, *, pre: bool = False) -> tuple
         package: the name.
         good: one end.
         bad: the other end.
-        pre: also the pre-releases between the two.
+        pre: whether to include pre-releases between the two.
 
     Raises:
         VersionsError: this Python cannot install an end, both are the same, or the index does not answer.
@@ -100,8 +100,7 @@ def _unanswered(package: str, said: str) -> VersionsError:
     if NO_NETWORK.search(said):
         return VersionsError(
             f"The package index cannot be reached, so the releases of {package} are not known.",
-            hint="Check the network and pip's index settings (python -m pip config list), and try again. "
-            "An interrupted bisect continues without the index.",
+            hint="Check the network and pip's index settings (python -m pip config list), and try again.",
         )
     last = re.sub(r"\b[a-z+]+://\S+", "<address>", "\n  ".join(said.strip().splitlines()[-3:]))
     return VersionsError(

@@ -1,4 +1,4 @@
-"""Removes paths of this machine from text: reasons read the same on every machine and in every row."""
+"""Removes paths of this machine from text, so that reasons are the same on every machine and in every row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def portable(text: str, root: Path | None = None) -> str:
     """Return text with paths in the project made relative, and others left out or shortened to their last part.
 
     Args:
-        text: a reason, most often.
+        text: usually a reason.
         root: the project's folder, if not the current one's.
     """
     if "/" not in text:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,8 @@ from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.versions.running import PytestRun
 
 INTERRUPTED = "the run was interrupted before this row was done"
@@ -70,24 +73,25 @@ class Cell:
 
     @property
     def explained(self) -> bool:
-        """Whether nobody has to look at it."""
+        """Whether it needs no look."""
         return self.known is not None or self.state in (State.SAME, State.SKIPPED)
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What came of a row.
+    """The result of a row.
 
     Args:
         name: the row's.
         versions: what was installed, by canonical name.
         moved: packages that changed version without being requested.
         cells: by node id, in the order in which they were collected.
-        problem: why something is missing (not built, crashed, out of time, nothing collected); None if nothing is.
-        note: what else the reader should know.
-        seconds: what its pytest took.
+        problem: why it is incomplete (not built, crashed, out of time, nothing collected) or failed without a failing
+            test; None if it is neither.
+        note: more for the reader.
+        seconds: how long its pytest took.
         exit_code: of its pytest; None if none ran.
-        log: the file with what its pytest printed.
+        log: the file with the output of its pytest.
         complete: whether its pytest ran all tests to the end, even if it then ended badly.
     """
 
@@ -108,7 +112,7 @@ class RowResult:
         return self.exit_code is not None
 
     def cell(self, test: str) -> Cell:
-        """Return what a test did here; what this row says about a file, class or folder holds for the tests in it."""
+        """Return the cell of a test; that of a file, class or folder holds for the tests in it."""
         for nodeid in (test, *ancestors(test)):
             if nodeid in self.cells:
                 return self.cells[nodeid]
@@ -158,14 +162,18 @@ def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
     complete = finished and run.exit_code not in _GAVE_UP and (run.exit_code != 2 or bool(cells))
     failed = bool(said["uncollected"]) or any(result.failed for result in results.values())
     problem = _problem(run, finished=finished, complete=complete, failed=failed)
-    if not finished:  # the last test that began and did not end is to blame
-        blamed = next((nodeid for nodeid in reversed(said["began"]) if nodeid not in results), None)
-        state = State.TIMEOUT if run.timed_out else State.CRASHED
-        cells |= {} if blamed is None else {blamed: Cell(state, problem or "", details=_tail(run.log))}
+    if not finished:
+        cells |= _blamed([nodeid for nodeid in said["began"] if nodeid not in results], run, problem)
     not_run = Cell(State.NOT_RUN, f"did not run: {problem or 'pytest stopped before it'}")
-    collected = dict.fromkeys((nodeid for nodeids in said["collected"] for nodeid in nodeids), not_run)
+    collected = dict.fromkeys(chain.from_iterable(said["collected"]), not_run)
     about = {"seconds": run.seconds, "exit_code": run.exit_code, "log": str(run.log), **more}
     return RowResult(name, cells=collected | cells, problem=problem, complete=complete, **about)
+
+
+def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> dict[str, Cell]:
+    """Return the cell of the test that began last, when the process died or its time was over."""
+    state = State.TIMEOUT if run.timed_out else State.CRASHED
+    return {nodeid: Cell(state, problem or "", details=_tail(run.log)) for nodeid in unfinished[-1:]}
 
 
 def _events(file: Path) -> dict[str, list[Any]]:
@@ -194,20 +202,24 @@ def _cell(result: TestResult) -> Cell:
 
 def _state(result: TestResult) -> tuple[State, str]:
     """Return the state of a test, and its reason."""
+    if result.failed:
+        return _failure(result)
     headline = result.headline.removeprefix(f"{result.entry}: ")
-    if result.failed and result.failed_in is None:
-        return State.CRASHED, result.headline
-    if result.failed and result.verdict in (None, Verdict.BROKEN):
-        return State.BROKEN, f"{'' if result.failed_in == 'call' else f'at {result.failed_in}: '}{result.headline}"
     if result.outcome == "skipped":
         return State.SKIPPED if result.entry is None else State.REMOVED, headline
     if result.outcome == "xfailed":
         expected = State.SAME, f"expected failure: {headline}"
         return expected if result.entry is None else (State.BROKEN, headline)
-    if result.failed:
-        return State(result.verdict or Verdict.BROKEN), _told(result)
     has_variant = any(found.entry is not None for found in result.comparisons)
     return State(result.base or result.verdict or Verdict.SAME), _told(result) if has_variant else ""
+
+
+def _failure(result: TestResult) -> tuple[State, str]:
+    if result.failed_in is None:
+        return State.CRASHED, result.headline
+    if result.verdict not in (None, Verdict.BROKEN):
+        return State(result.verdict), _told(result)
+    return State.BROKEN, f"{'' if result.failed_in == 'call' else f'at {result.failed_in}: '}{result.headline}"
 
 
 def _told(result: TestResult) -> str:

@@ -1,6 +1,6 @@
-"""What a row's pytest leaves, a JSON object a line: what was collected, what has begun, and the result of each test.
+"""Writes the events of a row's pytest, one JSON object a line: collected tests, begun tests and results.
 
-What has begun tells which test crashed or hung. Loaded with `-p` in the environments of rows, and nowhere else.
+The last test that began is the one that crashed or hung. Only rows load this plugin, with `-p`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to write snapshots, wherever that was asked for: rows share them. Gather the results of all tests."""
+    """Refuse to update snapshots, which all rows share, and gather the results of all tests."""
     if update_requested(config):
         raise pytest.UsageError("A row of a matrix only reads snapshots; take the update flags out of addopts.")
     session, file = Session.of(config), os.environ.get(EVENTS_VARIABLE)
@@ -35,11 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class RowWriter:
-    """Writes the file of a row.
+    """Writes the events of a row.
 
     Args:
-        session: of the run; its gatherer has the results.
-        file: to append to.
+        session: the session of the run, which gathers the results.
+        file: the file, which is appended to.
     """
 
     def __init__(self, session: Session, file: Path) -> None:
@@ -47,12 +47,12 @@ class RowWriter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write down the tests that are to run."""
+        """Write down the collected tests."""
         self._write("collected", json.dumps([item.nodeid for item in session.items]))
 
     @pytest.hookimpl(optionalhook=True)  # unknown without xdist
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """Write down the tests that an xdist worker is to run; its controller collects none."""
+        """Write down the tests that an xdist worker collected; its controller collects none."""
         self._write("collected", json.dumps(list(ids)))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -74,7 +74,7 @@ class RowWriter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Write down that the run came to its end."""
+        """Write down that the run has finished."""
         self._write("finished", "true")
 
     def _write(self, name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a matrix, read from what a person typed."""
+"""Reads the rows of a matrix from the command line."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Row:
 
     name: str  # in the grid
     requirements: tuple[str, ...] = ()  # beyond the current environment; lines of a requirements file, paths absolute
-    current: bool = False  # it is the running environment itself
-    without: tuple[str, ...] = ()  # canonical names of what it leaves out
+    current: bool = False  # the running environment itself
+    without: tuple[str, ...] = ()  # canonical names of the distributions that it leaves out
 
     @property
     def asked(self) -> frozenset[str]:
@@ -53,7 +53,7 @@ class Row:
 
 
 def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Sequence[str] = ()) -> list[Row]:
-    """Return the rows that were typed, in that order, each once.
+    """Return the rows in the typed order, each once.
 
     Args:
         arguments: `name==v1,v2,v3` (one row a version), a requirement, a path to a source tree, sdist or wheel, a
@@ -141,7 +141,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _requirement(text: str, *, folder: Path = Path()) -> str:
-    """Return a requirement as a line that means the same in any folder. A source tree is installed as an editable."""
+    """Return a requirement as a line that is valid in any folder. A source tree becomes an editable install."""
     text = text.strip()
     bare = re.sub(r"^(-e|--editable)[ =]\s*", "", text)
     try:

@@ -1,4 +1,4 @@
-"""pytest in a row's environment: a process that leaves a report log and its output, and only reads snapshots."""
+"""Runs pytest in a row's environment, which leaves its events and its output and only reads snapshots."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Processes:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
                 timed_out = True
-                _end(process, signal.SIGINT)  # lets pytest write where it was
+                _end(process, signal.SIGINT)  # lets pytest write its traceback
             finally:
                 _end(process, signal.SIGTERM)
                 with self._lock:
@@ -118,22 +118,22 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 @dataclass(frozen=True)
 class PytestRun:
-    """What a row's pytest left."""
+    """How a row's pytest ended, and its files."""
 
     exit_code: int  # negative for a signal
     seconds: float
     timed_out: bool
-    folder: Path  # of its files
+    folder: Path  # the folder of its files
     timeout: float = TIMEOUT
 
     @property
     def events(self) -> Path:
-        """Which tests were collected and have begun: a JSON object a line."""
+        """The events of `row_plugin`."""
         return self.folder / "events.jsonl"
 
     @property
     def log(self) -> Path:
-        """What pytest printed."""
+        """The output of pytest."""
         return self.folder / "pytest.log"
 
 
@@ -145,7 +145,7 @@ def run_pytest(
     Args:
         python: the command that starts the interpreter.
         arguments: for pytest.
-        folder: for what it leaves; files of an earlier run are replaced.
+        folder: the folder for its files; those of an earlier run are replaced.
         timeout: seconds that it may take.
         processes: runs it, so that another thread can stop it.
     """

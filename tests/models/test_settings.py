@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.kinds.registry import kind_of
+from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
 from ..surroundings import needs_both_engines
@@ -69,11 +72,6 @@ def generation_config(**fields: Any) -> Any:
         ({"attention_mask": [[1]]}, "attention_mask= is set by the plugin's own call", "the first argument"),
         ({"input_ids": [[1]]}, "input_ids= is set by the plugin's own call", "the first argument"),
         ({"inputs": [[1]]}, "inputs= is set by the plugin's own call", "the first argument"),
-        ({"logits_processor": [print]}, "A record cannot hold logits_processor= (a list)", "an assertion of your own"),
-        (FUNCTION, "A record cannot hold prefix_allowed_tokens_fn= (a function)", "an assertion of your own"),
-        ({"assistant_model": object()}, "A record cannot hold assistant_model= (a object)", "generate(…)"),
-        ({"stopping_criteria": [len]}, "A record cannot hold stopping_criteria= (a list)", "library's own keyword"),
-        ({"streamer": object()}, "A record cannot hold streamer= (a object)", "hf_model.model.generate"),
         (
             {"generation_config": {"max_length": 3}},
             "generation_config= takes a GenerationConfig, not a dict.",
@@ -81,8 +79,9 @@ def generation_config(**fields: Any) -> Any:
         ),
         ({"custom_generate": "org/repo"}, "custom_generate= makes generate run code", "Leave custom_generate out"),
         ({"trust_remote_code": True}, "trust_remote_code= makes generate run code", "hf_model.model.generate"),
-        ({"stop_strings": ["."]}, "stop_strings= needs the tokenizer", "eos_token_id="),
-        ({"token_healing": True}, "token_healing= needs the tokenizer", "eos_token_id="),
+        ({"do_sample": True}, "do_sample=True draws tokens at random", "seed=0"),
+        ({"do_sample": True, "seed": "x"}, "seed='x' is no whole number", "seed=0"),
+        ({"seed": 1}, "seed= has an effect only where tokens are drawn", "do_sample=True"),
         ({"eos_token_id": []}, "eos_token_id is [], which is no token id.", "generation_config.json"),
         ({"eos_token_id": "x"}, "eos_token_id is 'x', which is no token id.", "generation_config.json"),
     ],
@@ -97,15 +96,111 @@ def test_a_setting_that_no_record_can_hold_is_refused(
     assert hint in raised.value.hint
 
 
-def test_a_string_stops_a_batch_that_is_given_the_tokenizer(bot: HFModel) -> None:
-    if not upstream.release_at_least("4.39"):
-        pytest.skip("generate has no stop_strings here: install transformers>=4.39")
-    with pytest.raises(EngineError, match="stop_strings= needs the tokenizer"):
-        bot.generate_batch([[72, 105]], stop_strings=["."])
+needs_stop_strings = pytest.mark.skipif(not upstream.release_at_least("4.39"), reason="install transformers>=4.39")
 
-    given = {"stop_strings": ["nowhere"], "tokenizer": bot.tokenizer}
 
-    assert bot.generate_batch([[72, 105]], max_new_tokens=2, **given).sequences.shape == (1, 4)
+@needs_stop_strings
+def test_a_string_stops_each_row_where_it_stops_the_prompt_alone(bot: HFModel) -> None:
+    free = bot.generate("Hello", max_new_tokens=8)
+    settings: dict[str, Any] = {"max_new_tokens": 8, "stop_strings": [free.steps[2].text]}
+
+    alone = [bot.generate(prompt, **settings) for prompt in ("Hello", "Hi")]
+    batch = bot.generate(["Hello", "Hi"], **settings)
+
+    assert len(alone[0].ids) <= 3
+    assert [row.ids for row in batch.rows] == [record.ids for record in alone]
+    assert alone[0].effective["stop_strings"] == settings["stop_strings"]
+    assert bot.generate_batch([list(b"Hello")], **settings).sequences.shape[1] == 5 + len(alone[0].ids)
+
+
+def test_own_criteria_end_one_prompt_and_no_batch(bot: HFModel) -> None:
+    import transformers
+
+    criteria = transformers.StoppingCriteriaList([transformers.MaxLengthCriteria(4)])
+
+    record = bot.generate("Hi", stopping_criteria=criteria, max_new_tokens=8)
+    assert (len(record.ids), record.effective["stopping_criteria"]) == (2, ["MaxLengthCriteria"])
+    with pytest.raises(EngineError, match="stopping_criteria= ends rows of a batch at different tokens"):
+        bot.generate(["Hi", "Hello"], stopping_criteria=criteria)
+
+
+def only_a(*_: object) -> list[int]:
+    return [65]
+
+
+def test_functions_and_objects_are_recorded_by_name(bot: HFModel) -> None:
+    import transformers
+
+    processors = transformers.LogitsProcessorList([transformers.TemperatureLogitsWarper(2.0)])
+    asked: list[tuple[dict[str, Any], object]] = [
+        ({"prefix_allowed_tokens_fn": only_a}, f"{__name__}.only_a"),
+        ({"logits_processor": processors}, ["TemperatureLogitsWarper"]),
+    ]
+
+    for settings, name in asked:
+        record = bot.generate("Hi", max_new_tokens=3, **settings)
+        assert record.effective[next(iter(settings))] == name
+        read = load(dump(record), Path("a.toml"))
+        assert read.effective == record.effective
+    assert bot.generate("Hi", max_new_tokens=3, prefix_allowed_tokens_fn=only_a).ids == (65, 65, 65)
+
+
+@pytest.mark.parametrize("helper", ["assistant_model", "prompt_lookup_num_tokens"])
+def test_a_helper_changes_nothing_but_is_recorded(bot: HFModel, helper: str) -> None:
+    if helper == "prompt_lookup_num_tokens" and not upstream.release_at_least("4.37"):
+        pytest.skip("generate looks nothing up in the prompt here: install transformers>=4.37")
+    plain = bot.generate("Hello", max_new_tokens=8)
+
+    settings: dict[str, Any] = {helper: bot.model if helper == "assistant_model" else 2}
+    record = bot.generate("Hello", max_new_tokens=8, **settings)
+
+    assert record.effective[helper] == ("GPT2LMHeadModel" if helper == "assistant_model" else 2)
+    assert record.ids == plain.ids
+    for step, other in zip(record.steps, plain.steps, strict=True):
+        assert step.processed == pytest.approx(other.processed, abs=1e-5)
+
+
+SAMPLED: dict[str, Any] = {"do_sample": True, "max_new_tokens": 8, "temperature": 1.5, "top_k": 50, "seed": 3}
+
+
+def test_a_seed_draws_the_same_tokens_and_leaves_the_random_state_alone(bot: HFModel) -> None:
+    import torch
+
+    before = torch.get_rng_state()
+    record = bot.generate("Hello", **SAMPLED)
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bot.generate("Hello", **SAMPLED) == record
+    assert bot.generate("Hello", **{**SAMPLED, "seed": 4}).ids != record.ids
+    assert record.ids != bot.generate("Hello", max_new_tokens=8).ids
+    assert {name: record.effective[name] for name in ("seed", "temperature", "top_k")} == {
+        "seed": 3,
+        "temperature": 1.5,
+        "top_k": 50,
+    }
+    assert kind_of(record).contradiction(record, Tolerance(1e-4)) is None
+    assert load(dump(record), Path("a.toml")).effective == record.effective
+    assert len(bot.generate(["Hello", "Hi"], **SAMPLED).rows) == 2
+
+
+def test_draws_are_compared_by_ids_on_one_backend_and_by_their_distributions_on_two(bot: HFModel) -> None:
+    record = bot.generate("Hello", **SAMPLED)
+    other: Any = bot.generate("Hello", **{**SAMPLED, "seed": 4})
+    other = replace(other, effective=record.effective)  # as if other random numbers came from the same seed
+    elsewhere = replace(other.provenance, versions={**other.provenance.versions, "torch": "1.0"})
+
+    assert compare(other, record, Tolerance(1e-4)).verdict == "changed"
+    assert compare(replace(other, provenance=elsewhere), record, Tolerance(1e-4)).verdict == "same"
+    step = replace(other.steps[0], log_probability=-0.001)
+    moved = replace(other, provenance=elsewhere, steps=(step, *other.steps[1:]))
+    assert compare(moved, record, Tolerance(1e-4)).verdict == "drift"
+
+
+@needs_both_engines
+def test_tensorflow_draws_from_a_seed_too(models: ModelCache) -> None:
+    bot = models.load("./model", engine="tensorflow")
+
+    assert bot.generate("Hello", **SAMPLED) == bot.generate("Hello", **SAMPLED)
 
 
 @pytest.mark.parametrize("eos", [[], "x"])
@@ -172,7 +267,7 @@ def test_a_time_limit_is_refused(bot: HFModel, call: str, monkeypatch: pytest.Mo
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_settings_equal_what_their_snapshot_reads_back(bot: HFModel, settings: dict[str, Any]) -> None:
+def test_settings_equal_those_of_their_snapshot(bot: HFModel, settings: dict[str, Any]) -> None:
     record = bot.generate("Hi", max_new_tokens=3, **settings)
 
     read = load(dump(record), Path("a.toml"))
@@ -181,8 +276,5 @@ def test_settings_equal_what_their_snapshot_reads_back(bot: HFModel, settings: d
     assert read.effective == record.effective
 
 
-def test_a_property_may_use_what_no_record_holds(bot: HFModel) -> None:
-    generation = bot.generate_batch([[72]], max_new_tokens=1, **FUNCTION)
-
-    assert generation.sequences.tolist() == [[72, 1]]
-    assert "prefix_allowed_tokens_fn" not in generation.effective
+def test_a_property_may_use_functions_too(bot: HFModel) -> None:
+    assert bot.generate_batch([[72]], max_new_tokens=1, **FUNCTION).sequences.tolist() == [[72, 1]]

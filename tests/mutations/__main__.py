@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="every fault, one after the other")
     parser.add_argument("--list", action="store_true", help="print the faults")
     parser.add_argument("--part", help="with --all: only faults of this part of the library")
-    parser.add_argument("--every", action="store_true", help="run all tests, also after one has seen the fault")
+    parser.add_argument("--every", action="store_true", help="run all tests, also after one has caught the fault")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which a run is broken off")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument("--killers", type=Path, metavar="FILE", default=KILLERS, help="tests that run first, by fault")

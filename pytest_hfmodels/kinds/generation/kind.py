@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_hfmodels.kinds.base import Kind
 from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
+from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation import show
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.tolerance import Tolerance
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
+DECODER_START = "decoder_start_token_id"
 G = TypeVar("G", bound=GenerationRecord)
 STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
 StepRow = tuple[TokenId, str, float, float, float, TokenId, str]
@@ -55,9 +57,14 @@ class _Frontier(msgspec.Struct):
     gaps: tuple[float, ...] = ()
 
 
+class _Decoder(msgspec.Struct):
+    start: tuple[TokenId, ...] = ()
+
+
 class StoredOutput(msgspec.Struct, kw_only=True):
     """What a generation stores besides its prompt."""
 
+    decoder: _Decoder = msgspec.field(default_factory=lambda: _Decoder())
     effective: dict[str, Any]
     output: _Output
     steps: _Steps
@@ -79,6 +86,7 @@ class GenerationKind(Kind[G]):
     def tables(self, record: G) -> dict[str, Any]:
         found: dict[str, Any] = {
             "prompt": as_table(record.prompt, "text", "ids"),
+            **({"decoder": {"start": list(record.start)}} if record.start else {}),
             "effective": settings_table(record.effective),
             "output": {"text": sentences(record.text)},
             "steps": {"columns": STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
@@ -99,6 +107,7 @@ class GenerationKind(Kind[G]):
             if "".join(beam.text) != text:
                 raise file.error("the text of the first beam is not output.text", "beams", "0", "text")
         return {
+            "start": stored.decoder.start,
             "effective": stored.effective,
             "steps": tuple(Step(*row) for row in stored.steps.rows),
             "beams": tuple(beam.record() for beam in stored.beams),
@@ -114,6 +123,11 @@ class GenerationKind(Kind[G]):
             # A prompt given as ids is decoded. If its text differs, so does the text of the output.
             stage = "prompt" if recorded.text == observed.text else "text"
             yield Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text)
+        named = {**recorded.effective, **observed.effective}  # a test that asks for it has it there
+        if recorded.start != observed.start and DECODER_START not in named:
+            yield Difference("settings", DECODER_START, recorded.start, observed.start)
+        if drawn_elsewhere(recorded, observed):
+            return
         split = first_divergence(recorded.ids, observed.ids)
         if split is not None:
             before, now = (record.steps[split : split + 1] or (None,) for record in (recorded, observed))
@@ -133,6 +147,9 @@ class GenerationKind(Kind[G]):
                 yield "processed log-probability", position, before.processed, now.processed
             if not (math.isnan(before.margin) and math.isnan(now.margin)):
                 yield "margin", position, before.margin, now.margin
+        if drawn_elsewhere(recorded, observed):
+            yield from _at_the_draw(recorded, observed, split)
+            return
         for position, (beam, beam_now) in enumerate(zip(recorded.beams, observed.beams, strict=False)):
             if beam.ids == beam_now.ids:
                 yield "beam score", position, beam.score, beam_now.score
@@ -190,7 +207,13 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | N
     Numbers are looked up for the recorded tokens up to and with it, in what the model now says of the whole vocabulary.
     """
     split, live = first_divergence(recorded.ids, observed.ids), observed.live
-    if split is None or recorded.beams or live is None or split >= min(len(recorded.steps), len(observed.steps)):
+    if (
+        split is None
+        or recorded.beams
+        or observed.effective.get("do_sample")
+        or live is None
+        or split >= min(len(recorded.steps), len(observed.steps))
+    ):
         return None
     if max(recorded.ids[: split + 1]) >= live.log_probabilities.shape[1]:
         return None  # the vocabulary has shrunk
@@ -202,6 +225,38 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | N
         floor=floor_of_tie(recorded, observed),
         margin=steps[split].margin,
         gap=float(scores[observed.ids[split]] - scores[recorded.ids[split]]),
+    )
+
+
+def drawn_elsewhere(recorded: GenerationRecord, observed: GenerationRecord) -> bool:
+    """Return whether two backends drew the tokens: their random numbers differ, so only distributions are compared."""
+    backends = {
+        (now.engine, now.device, now.dtype, now.versions.get(now.engine))
+        for now in (recorded.provenance, observed.provenance)
+    }
+    return bool(recorded.effective.get("do_sample") and observed.effective.get("do_sample")) and len(backends) > 1
+
+
+def _at_the_draw(
+    recorded: GenerationRecord, observed: GenerationRecord, split: int | None
+) -> Iterator[tuple[str, int, float, float]]:
+    """Yield the recorded token's numbers where another one was drawn: what comes after it has another past."""
+    live = observed.live
+    if split is None or live is None or split >= min(len(recorded.steps), len(observed.steps)):
+        return
+    step = recorded.steps[split]
+    known = step.id < live.log_probabilities.shape[1]
+    yield (
+        "log-probability",
+        split,
+        step.log_probability,
+        (float(live.log_probabilities[split, step.id]) if known else -math.inf),
+    )
+    yield (
+        "processed log-probability",
+        split,
+        step.processed,
+        (float(log_softmax(live.scores[split])[step.id]) if known else -math.inf),
     )
 
 

@@ -1,0 +1,1 @@
+"""Records of plain values: what a pipeline returns, dicts, lists, dataclasses, numbers, texts and arrays."""
