@@ -42,7 +42,7 @@ def safe_folder(folder: Path) -> Path:
     pickled = folder / folders.PICKLED_WORDS if folders.has_pickled_words(folder, names) else None
     if form is folders.SAFETENSORS and pickled is None:
         return folder
-    sidecars = folders.read_sidecars(folder)
+    sidecars = folders.read_sidecars(folder) | folders.read_sidecars(folder, folders.modules(folder))
     if card := folders.read_card(folder):
         sidecars[folders.MODEL_CARD] = card
     target = cache_folder() / "converted" / _content_key([*files, *([pickled] if pickled else [])], sidecars)

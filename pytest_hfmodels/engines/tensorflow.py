@@ -38,6 +38,11 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
             f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
             hint='Use engines=["torch"] for other dtypes.',
         )
+    if options.adapter is not None:
+        raise EngineError(
+            f"The tensorflow engine applies no adapters, and {options.adapter} is one.",
+            hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
+        )
     with _random_state_kept():
         # Architectures that are registered are torch's: here upstream's run.
         return TensorFlowModel(

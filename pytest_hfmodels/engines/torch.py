@@ -28,7 +28,9 @@ if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
 def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
     """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
     with torch.random.fork_rng(devices=[]):
-        model = loading.load("torch", folder, task, options, _built)
+        model = loading.load("torch", folder, task, loading.of_base(options), _built)
+        if options.adapter is not None:
+            model = loading.adapted(model, options.adapter)
     return TorchModel(model.eval())
 
 
@@ -88,7 +90,7 @@ class TorchModel(LoadedModel):
                     f"{type(self.model).__name__} returns no loss to take gradients of.", hint="Give it labels=…."
                 )
             wanted = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-            found = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
+            found: Any = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
         norms = ((name, gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None)
         return {name: float(gradient.double().norm()) for name, gradient in norms}
 

@@ -219,7 +219,8 @@ class ModelCache:
 
     def _loaded(self, request: _Request, found: Checkpoint) -> CachedModel:
         self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
-        task, options, engine = request.task, request.options, self._engine(request.engine)
+        task, engine = request.task, self._engine(request.engine)
+        options = replace(request.options, adapter=found.adapter)
         from pytest_hfmodels.models.processor import load_processor  # uses transformers as the engine has imported it
 
         named = request.named  # not the request: a model must not keep its handle
@@ -311,7 +312,9 @@ class _Request:
     def key(self) -> str:
         """The same for all requests of one model."""
         found = self.found
-        return json.dumps([str(found.folder), astuple(found.digests), self.task, self.engine, repr(self.options)])
+        return json.dumps(
+            [str(found.folder), str(found.adapter), astuple(found.digests), self.task, self.engine, repr(self.options)]
+        )
 
 
 @dataclass(eq=False)

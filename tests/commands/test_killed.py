@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.commands.cli import main
-from pytest_hfmodels.commands.reviewing.lock import alone
-from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.commands.reviewing.loop import Walk, alone
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
 from pytest_hfmodels.snapshots.project import find_project
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.results.model import Results, TestResult, load
+from pytest_hfmodels.results.model import Results, TestResult, decode
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.last_grid import LAST_GRID, save_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
@@ -63,7 +63,7 @@ def failing(bare_project: Project) -> Project:
 
 def report(project: Project, *arguments: str) -> Results:
     project.run("--hfmodels-json=out/report.json", *arguments)
-    return load((project.path / "out" / "report.json").read_text(encoding="utf-8"))
+    return decode((project.path / "out" / "report.json").read_text(encoding="utf-8"), Results)
 
 
 def named(results: Results) -> dict[str, TestResult]:
@@ -195,7 +195,7 @@ def test_what_was_pending_is_named(failing: Project) -> None:
     failing.ini("cache_dir = cache")
     failing.run("--hfmodels-json=report.json", "-p", "cacheprovider")
 
-    tests = named(load((failing.path / "report.json").read_text(encoding="utf-8")))
+    tests = named(decode((failing.path / "report.json").read_text(encoding="utf-8"), Results))
 
     (changed,) = tests["test_changed"].comparisons
     same, moved = tests["test_two"].comparisons
@@ -211,7 +211,7 @@ def test_an_interrupted_run_reports_what_it_knows(failing: Project) -> None:
 
     result = failing.run_alone(*(f"--hfmodels-{kind}=report.{kind}" for kind in ("json", "html", "markdown")))
 
-    results = load((failing.path / "report.json").read_text(encoding="utf-8"))
+    results = decode((failing.path / "report.json").read_text(encoding="utf-8"), Results)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert results.run.stopped == "interrupted"
     assert results.run.exit_status == 2
@@ -310,7 +310,7 @@ def test_half_a_surrogate_pair_is_spelt_out_and_stops_no_report(bare_project: Pr
 
     result.assert_outcomes(failed=4)
     text = {kind: (bare_project.path / f"report.{kind}").read_text(encoding="utf-8") for kind in (*kinds, "xml")}
-    assert len(load(text["json"]).tests) == 4
+    assert len(decode(text["json"], Results).tests) == 4
     assert text["html"].count("<summary><span class=") == 4
     assert "U+D83D" in text["html"] or "\\ud83d" in text["html"]
     assert "\\ud83d" in text["markdown"]

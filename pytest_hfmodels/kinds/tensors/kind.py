@@ -54,12 +54,13 @@ class _Tensors(Kind[TensorsRecord]):
             yield Difference("prompt", "what the test gives", recorded.given, observed.given)
         yield from inputs_differ(recorded.inputs, observed.inputs)
         for path in {**recorded.types, **observed.types}:
-            before, now = recorded.types.get(path, _NOTHING), observed.types.get(path, _NOTHING)
-            if before != now:
-                yield Difference("structure", f"type of {path}", before, now)
-        if recorded.gradients.keys() != observed.gradients.keys():
-            names = (", ".join(sorted(one - other)) for one, other in _both_ways(recorded, observed))
-            yield Difference("structure", "parameters with a gradient", *names)
+            sides = recorded.types.get(path, _NOTHING), observed.types.get(path, _NOTHING)
+            if sides[0] != sides[1]:
+                yield Difference("structure", f"type of {path}", sides[0], sides[1])
+        before, now = set(recorded.gradients), set(observed.gradients)
+        if before != now:
+            missing, new = ", ".join(sorted(before - now)), ", ".join(sorted(now - before))
+            yield Difference("structure", "parameters with a gradient", missing, new)
 
     def numbers(
         self, recorded: TensorsRecord, observed: TensorsRecord
@@ -78,11 +79,6 @@ class _Tensors(Kind[TensorsRecord]):
         from pytest_hfmodels.kinds.tensors.explain import EXPLAINER  # computes with NumPy
 
         return EXPLAINER
-
-
-def _both_ways(recorded: TensorsRecord, observed: TensorsRecord) -> list[tuple[set[str], set[str]]]:
-    before, now = set(recorded.gradients), set(observed.gradients)
-    return [(before, now), (now, before)]
 
 
 KIND = _Tensors()
