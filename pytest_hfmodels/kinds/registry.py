@@ -27,6 +27,7 @@ KINDS: Registry[Kind[Any]] = Registry(
             "batch",
             "chat",
             "classification",
+            "embedding",
             "generation",
             "score",
             "tensors",

@@ -71,4 +71,7 @@ def _continued(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any])
             yield record, answer, answer.startswith(row.label.strip())
 
 
-_ASK = {"text-classification": _classified, "text-generation": _continued}
+_ASK = {
+    "text-classification": _classified,
+    **dict.fromkeys(("text-generation", "text2text-generation"), _continued),
+}

@@ -12,11 +12,13 @@ from pytest_hfmodels.kinds import (
     ChatRecord,
     CheckpointSeen,
     ClassificationRecord,
+    EmbeddingRecord,
     GenerationRecord,
     ScoreRecord,
     TensorsRecord,
     TokensRecord,
     observe_classification,
+    observe_embedding,
     observe_generation,
     observe_score,
     observe_tensors,
@@ -287,6 +289,31 @@ class HFModel:
             origin=entry,
         )
 
+    def embed(self, given: Any, *, pooling: str | None = None, normalize: bool | None = None) -> EmbeddingRecord:
+        """Return one vector for each text or image, with the cosines between them.
+
+        Args:
+            given: a text, or for a model of images a PIL image or an array (H, W, C); or a list of these.
+            pooling: `mean` (weighted by the mask), `cls`, `last`, `max`, or `pooler`, the model's own pooled output.
+                None follows the checkpoint's `modules.json`; without one it is `mean`, and for images `pooler`.
+            normalize: whether each vector gets the norm 1; None follows `modules.json`, without one it does not.
+
+        Raises:
+            EngineError: the inputs do not fit the model, or it has nothing to pool.
+            CheckpointError: `modules.json` asks for what is not computed here.
+        """
+        entry = self._fetch()
+        return observe_embedding(
+            entry.checkpoint,
+            entry.loaded,
+            entry.processor,
+            entry.tokenizer,
+            given,
+            pooling=pooling,
+            normalize=normalize,
+            origin=entry,
+        )
+
     def tag(self, texts: Any, *, words: bool = False) -> TokensRecord:
         """Label the tokens of a text or of several, with scores and the characters that each token covers.
 
@@ -367,7 +394,8 @@ class HFModel:
         return entry
 
     def _generator(self, settings: dict[str, Any]) -> CachedModel:
-        self._require_task("text-generation", "generate")
+        if self.task not in _GENERATING:
+            self._require_task("text-generation", "generate")
         entry = self._fetch()
         require_repeatable(settings, getattr(entry.loaded.model, "generation_config", None))
         return entry
@@ -390,6 +418,10 @@ class HFModel:
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
             hint=f'Use {own}, or load it with task="{task}".',
         )
+
+
+# What `generate` takes text for.
+_GENERATING = ("text-generation", "text2text-generation", "image-text-to-text")
 
 
 def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *, hint: str) -> IntArray:
