@@ -25,7 +25,7 @@ from pytest_hfmodels import ModelChecks
 class Test{name}(ModelChecks):
     checkpoint = {checkpoint}
     {load}
-    prompts = ["The weather in Paris is", "Once upon a time, in a land far away,"]  # for models of text
+    prompts = ["The weather in Paris is", "Once upon a time"]  # for models of text
     # without = ["test_beams"]  # checks to leave out
 
     # Tests of your own go here; hf_model is this model:
