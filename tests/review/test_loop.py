@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,9 @@ from rich.cells import cell_len
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.commands.reviewing.loop import Walk, alone
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 
-from ..pending_project import BUT, OTHER, REPLY, change, explained, git, pending, record, run
+from ..pending_project import BUT, OTHER, change, explained, git, pending, record, run
 from .scripted import Scripted
 
 if TYPE_CHECKING:
