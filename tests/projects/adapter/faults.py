@@ -14,5 +14,6 @@ FAULTS = (
         ),
         test="test_score",
         cause="forward",
+        verdict="drift",
     ),
 )

@@ -25,5 +25,6 @@ FAULTS = (
         ),
         test="test_outputs",
         cause="forward",
+        verdict="drift",
     ),
 )
