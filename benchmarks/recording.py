@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,8 +81,10 @@ def _measured(
         return handle.generate(given, **settings)
 
     bare()
-    record, ratios, seconds = recorded(), [], ([], [])
-    spent: Counter[str] = Counter()
+    record = recorded()
+    ratios: list[float] = []
+    seconds: tuple[list[float], list[float]] = ([], [])
+    spent: defaultdict[str, float] = defaultdict(float)
     with _timed(spent):
         for number in range(pairs):
             order = (bare, recorded) if number % 2 else (recorded, bare)
@@ -106,7 +108,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 @contextmanager
-def _timed(spent: Counter[str]) -> Iterator[None]:
+def _timed(spent: defaultdict[str, float]) -> Iterator[None]:
     """Add the CPU seconds of each part; what the forward pass spends on float64 counts there."""
     inside: list[str] = []
 

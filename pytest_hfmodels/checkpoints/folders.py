@@ -27,6 +27,9 @@ TOKENIZER_FILES = (
     *("source.spm", "target.spm", "bpe.codes", "chat_template.jinja"),
 )
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+# What sentence-transformers does with a model's output, and folders beside it with more of that.
+SENTENCE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+_MODULE = re.compile(r"\d+_\w+/(config\.json|model\.safetensors)", re.ASCII)
 TEMPLATES = "additional_chat_templates"  # a folder of more of them, one a file
 # The words of a published Transformer-XL. The file is fetched and converted, never passed on.
 PICKLED_WORDS = "vocab.pkl"
@@ -55,7 +58,7 @@ MODEL_CARD = "README.md"
 # Everything but the weights.
 SIDECARS = (
     *(CONFIG, GENERATION_CONFIG, SAFETENSORS.index, "chat_template.json"),
-    *(*TOKENIZER_FILES, *PREPROCESSOR_FILES),
+    *(*TOKENIZER_FILES, *PREPROCESSOR_FILES, *SENTENCE_FILES),
 )
 _TEMPLATE = re.compile(rf"{TEMPLATES}/[\w.-]+\.jinja", re.ASCII)
 _PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -63,12 +66,16 @@ _PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTIL
 
 def local_folder(name: str, rootdir: Path) -> Path:
     """Return the folder of a name such as `./models/bot` or `~/bot`."""
-    # Not resolved: a folder reached through a link stays where the user put it.
-    folder = rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
+    folder = local_path(name, rootdir)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CheckpointError(f"{folder} {what}.", hint=f"A local checkpoint is a folder, looked up from {rootdir}.")
     return folder
+
+
+def local_path(name: str, rootdir: Path) -> Path:
+    """Return the path that a name stands for, not resolved: what is reached through a link stays where it was put."""
+    return rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
 
 
 def weight_format(names: Collection[str], where: object) -> WeightFormat:
@@ -151,9 +158,16 @@ def templates(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in (folder / TEMPLATES).glob("*.jinja"))
 
 
+def modules(folder: Path) -> list[str]:
+    """Return the names of the files of sentence-transformers' modules, which lie in folders of their own."""
+    names = (path.relative_to(folder).as_posix() for path in folder.glob("[0-9]*_*/*"))
+    return sorted(name for name in names if _MODULE.fullmatch(name))
+
+
 def is_sidecar(name: str) -> bool:
-    """Return whether a file of a repo on the Hub belongs to a checkpoint and holds no weights."""
-    return name in SIDECARS or name == MODEL_CARD or _TEMPLATE.fullmatch(name) is not None
+    """Return whether a file of a repo on the Hub belongs to a checkpoint and holds none of the model's weights."""
+    nested = _TEMPLATE.fullmatch(name) or _MODULE.fullmatch(name)
+    return name in SIDECARS or name == MODEL_CARD or nested is not None
 
 
 def is_file(path: Path) -> bool:

@@ -115,16 +115,17 @@ class LoadedModel(ABC):
         given = {} if labels is None else {"labels": self.labels(labels)}
         # Some architectures (Transformer-XL) take no mask.
         known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
-        with self.set_problem_type(problem_type):
-            seen = self.observe(known, **given)
-        if "logits" not in seen.outputs:
+        with PROCESS_LOCK, self.running(), self.set_problem_type(problem_type):
+            tensors = {name: self.input(value) for name, value in known.items()}
+            output = self.run(tensors, **given, **self._asked_quietly())
+        found = output if isinstance(output, dict) and not hasattr(output, "logits") else vars(output)
+        logits, loss = found.get("logits"), found.get("loss")
+        if logits is None:
             raise EngineError(
-                f"{type(self.model).__name__} returns no logits, but {', '.join(seen.types) or 'nothing'}.",
-                hint="Record what it returns: hf_model.observe(…).",
+                f"{type(self.model).__name__} returns no logits.", hint="Record what it returns: hf_model.observe(…)."
             )
-        loss = seen.outputs.get("loss")
-        mean = None if loss is None else float(np.mean(loss))
-        return Classification(self.class_logits(seen.outputs["logits"]), mean, seen.hidden_states)
+        mean = None if loss is None else float(np.mean(self.floats(loss)))
+        return Classification(self.class_logits(self.floats(logits)), mean, self._hidden(output))
 
     def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Return the Euclidean norm of the loss's gradient by the parameter's name, for inputs as in `observe`.
@@ -143,10 +144,9 @@ class LoadedModel(ABC):
                 `pixel_values` (B, 3, H, W) float, … Floats get the model's dtype.
             keywords: of its `forward`, handed on as they are.
         """
-        quiet = {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
         with PROCESS_LOCK, self.running():
             given = {name: self.input(value) for name, value in inputs.items()}
-            return observation(self.run(given, **{**quiet, **keywords}), self.array)
+            return observation(self.run(given, **{**self._asked_quietly(), **keywords}), self.array)
 
     @abstractmethod
     def tensor(self, values: Any) -> Any:
@@ -240,6 +240,9 @@ class LoadedModel(ABC):
         if mask is None or "attention_mask" not in self._parameters():
             return {}
         return {"attention_mask": self.tensor(mask.astype(self.ids))}
+
+    def _asked_quietly(self) -> dict[str, Any]:
+        return {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
 
     def _takes(self, name: str) -> bool:
         """Return whether the model's call takes a keyword; upstream's classes that take any know those of all."""

@@ -12,6 +12,7 @@ from pytest_hfmodels.kinds.classification.record import (
     Loss,
     observe_classification,
 )
+from pytest_hfmodels.kinds.embedding.record import EmbeddedInput, EmbeddingRecord, observe_embedding
 from pytest_hfmodels.kinds.evidence import Block, LivePass, ModelRef
 from pytest_hfmodels.kinds.generation.observe import observe_generation
 from pytest_hfmodels.kinds.generation.record import (
@@ -36,6 +37,8 @@ __all__ = [
     "CheckpointSeen",
     "ClassificationRecord",
     "ClassifiedInput",
+    "EmbeddedInput",
+    "EmbeddingRecord",
     "GenerationRecord",
     "Kind",
     "LiveLogits",
@@ -55,6 +58,7 @@ __all__ = [
     "TokensRecord",
     "ValuesRecord",
     "observe_classification",
+    "observe_embedding",
     "observe_generation",
     "observe_score",
     "observe_tensors",

@@ -5,7 +5,7 @@ NumPy is imported inside functions: records are also read from files, where noth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
@@ -131,7 +131,7 @@ class LivePass:
             kept = self.mask[row].astype(bool)
             padded = [name for name, value in self.inputs.items() if value.shape[:2] == self.mask.shape]
             own |= {name: own[name][:, kept] for name in padded}
-        return LivePass(own, self.made_by, self.first + row)
+        return replace(self, inputs=own, first=self.first + row)
 
 
 def log_softmax(values: FloatArray) -> FloatArray:

@@ -22,7 +22,17 @@ KINDS: Registry[Kind[Any]] = Registry(
     "kind of record",
     {
         name: f"pytest_hfmodels.kinds.{name}.kind:KIND"
-        for name in ("batch", "chat", "classification", "generation", "score", "tensors", "tokens", "values")
+        for name in (
+            "batch",
+            "chat",
+            "classification",
+            "embedding",
+            "generation",
+            "score",
+            "tensors",
+            "tokens",
+            "values",
+        )
     },
     prepare=_guarded,
 )

@@ -99,7 +99,7 @@ def preprocessor_settings(processor: Any) -> dict[str, object]:
     template = None if processor is tokenizer_of(processor) else getattr(processor, "chat_template", None)
     found: dict[str, object] = {} if template is None else {"processor.chat_template": str(template)}
     for name in ("image_processor", "feature_extractor", "video_processor", ""):
-        part = getattr(processor, name, None) if name else processor
+        part = getattr(processor, "__dict__", {}).get(name) if name else processor  # CLIP's property warns
         if tokenizer_of(part) is None and hasattr(part, "to_dict"):
             found |= _settings(name or "processor", part)
     return found

@@ -11,11 +11,13 @@ from pytest_hfmodels.kinds import (
     ChatRecord,
     CheckpointSeen,
     ClassificationRecord,
+    EmbeddingRecord,
     GenerationRecord,
     ScoreRecord,
     TensorsRecord,
     TokensRecord,
     observe_classification,
+    observe_embedding,
     observe_generation,
     observe_score,
     observe_tensors,
@@ -279,6 +281,31 @@ class HFModel:
             problem_type,
             media=media,
             rate=sampling_rate,
+            origin=entry,
+        )
+
+    def embed(self, given: Any, *, pooling: str | None = None, normalize: bool | None = None) -> EmbeddingRecord:
+        """Return one vector for each text or image, with the cosines between them.
+
+        Args:
+            given: a text, or for a model of images a PIL image or an array (H, W, C); or a list of these.
+            pooling: `mean` (weighted by the mask), `cls`, `last`, `max`, or `pooler`, the model's own pooled output.
+                None follows the checkpoint's `modules.json`; without one it is `mean`, and for images `pooler`.
+            normalize: whether each vector gets the norm 1; None follows `modules.json`, without one it does not.
+
+        Raises:
+            EngineError: the inputs do not fit the model, or it has nothing to pool.
+            CheckpointError: `modules.json` asks for what is not computed here.
+        """
+        entry = self._fetch()
+        return observe_embedding(
+            entry.checkpoint,
+            entry.loaded,
+            entry.processor,
+            entry.tokenizer,
+            given,
+            pooling=pooling,
+            normalize=normalize,
             origin=entry,
         )
 

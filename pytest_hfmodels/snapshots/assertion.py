@@ -94,6 +94,17 @@ class HFSnapshot:
         """What the last comparison said."""
         return self.compared[-1] if self.compared else None
 
+    def __tf_tensor__(self, *_: object, **__: object) -> None:
+        """Say what to write: TensorFlow compares `tensor == hf_snapshot` without asking us.
+
+        Raises:
+            SnapshotError: always.
+        """
+        raise SnapshotError(
+            f"{self.item.nodeid} has a TensorFlow tensor on the left of hf_snapshot, where TensorFlow compares.",
+            hint="Write assert hf_snapshot == tensor, or tensor.numpy() == hf_snapshot.",
+        )
+
     def __call__(self, *, name: str) -> HFSnapshot:
         """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
         self._name = name

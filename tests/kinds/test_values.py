@@ -140,7 +140,7 @@ def changed(**changes: Any) -> Any:
         ({"x": np.zeros(3)}, {"x": np.zeros((1, 3))}, "changed", "structure", "shape of x"),
         (LONG, [*LONG[:-1], 2.0], "drift", "numbers", "value[99]"),
         (LONG, LONG[:-1], "changed", "structure", "shape of value"),
-        (LONG, LONG[:10], "changed", "structure", "type of the value"),
+        (LONG, LONG[:5], "changed", "structure", "type of the value"),
     ],
 )
 def test_the_first_difference_is_named_with_its_path(

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.kinds.arrays import INLINE, Array, is_array, is_scalar
+from pytest_hfmodels.kinds.arrays import Array, is_array, is_scalar
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.provenance import NO_CHECKPOINT, Provenance
 
@@ -21,6 +21,7 @@ ROOT = "value"  # the name of an array that is the whole value
 NUMBERS = "list of numbers"
 _DEEPEST = 100
 _MOST = 10_000
+_FEW = 8  # numbers of a list that have a row each
 _AXES = 32  # that an array can have in every release of NumPy
 _SAY = "Compare what it holds: texts, numbers, arrays, and lists, tuples, dicts or dataclasses of them."
 
@@ -193,14 +194,14 @@ def _is_plain(key: Any) -> bool:
 
 
 def _numbers(value: Any) -> Any:
-    """Return a longer list of numbers, or of such lists of one length, as an array; None for anything else."""
+    """Return more than a few numbers in a list, or in nested lists of one length, as an array; else None."""
     shape: list[int] = []
     first = value
     while type(first) is list and first and len(shape) < _AXES:
         shape.append(len(first))
         first = first[0]
     first = first.item() if is_scalar(first) else first
-    if math.prod(shape) <= INLINE or type(first) not in (bool, int, float):
+    if math.prod(shape) <= _FEW or type(first) not in (bool, int, float):
         return None
     flat = list(_flat(value, shape))
     if len(flat) != math.prod(shape) or any(type(one) is not type(first) for one in flat):

@@ -1,0 +1,1 @@
+"""Records of embeddings: a vector for each text or image."""
