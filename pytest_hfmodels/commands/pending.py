@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.project import Project
 
 _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
-_NO_TEXT = "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
 
 
 def add(commands: Commands) -> None:
@@ -73,11 +72,11 @@ def _write_patch(file: str, found: Mapping[Pending, Problem | None], project: Pr
     """Write a patch; changes that cannot be accepted as they are are named, and left out."""
     from pytest_hfmodels.reports.patch import apply_command, patch_of
 
-    kept = [pending for pending, trouble in found.items() if trouble is None and pending.is_text()]
+    kept = [pending for pending, trouble in found.items() if trouble is None and pending.not_in_a_patch is None]
     text = patch_of(kept, project.root)
     for pending, trouble in found.items():
-        if trouble is not None or not pending.is_text():
-            why = _NO_TEXT if trouble is None else trouble.what
+        why = pending.not_in_a_patch if trouble is None else trouble.what
+        if why is not None:
             print(f"hfmodels: left out: {visible_line(f'{pending.test}: {why}')}", file=sys.stderr)
     write(text, file)
     if file != PRINT:
