@@ -114,14 +114,14 @@ def real_results(folder: Path) -> tuple[Results, list[TestResult], str]:
 
 def told(name: str, project: Path, expected: int, *arguments: str, fault: str = "") -> tuple[Results, str]:
     """Run the project's tests; return the JSON report and the patch."""
-    from pytest_hfmodels.results.model import load
+    from pytest_hfmodels.results.model import Results, decode
 
     progress(name)
     report, patch = project / "report.json", project / "report.patch"
     files = (f"--hfmodels-json={report}", f"--hfmodels-patch={patch}")
     command = (sys.executable, "-c", _RUNNER, str(expected), "test_model.py", "-q", "--tb=no", *files, *arguments)
     Command(name, command, project, {"FAULT": fault} if fault else {}).run()
-    return load(report.read_text(encoding="utf-8")), patch.read_text(encoding="utf-8")
+    return decode(report.read_text(encoding="utf-8"), Results), patch.read_text(encoding="utf-8")
 
 
 def large(green: Results, failing: Sequence[TestResult], count: int, wanted: int) -> Results:

@@ -440,7 +440,7 @@ def test_a_known_limit_is_an_expected_failure_on_its_engine(limited: Project) ->
     result.stdout.fnmatch_lines(["XFAIL*test_loss[[]tensorflow[]] - tensorflow: knows no multi-label loss*"])
 
 
-def test_a_limit_that_is_gone_fails(limited: Project) -> None:
+def test_a_limit_that_no_longer_exists_fails(limited: Project) -> None:
     limited.write(LIMIT.format(raises="", body="pass"))
 
     result = limited.run()
@@ -526,7 +526,7 @@ def test_snapshots_are_not_written_in_ci(bare_project: Project, monkeypatch: pyt
     assert bare_project.snapshots == {}
 
 
-def test_an_update_in_ci_is_refused_only_where_it_would_write_ours(
+def test_an_update_in_ci_is_refused_only_if_it_would_write_ours(
     bare_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare_project.write(RECORDING)
@@ -644,7 +644,7 @@ def test_own_parametrised_fixture(transfo_xl):
 """
 
 
-def test_a_project_s_own_names_stay_its_own(bare_project: Project) -> None:
+def test_a_projects_own_names_are_not_touched(bare_project: Project) -> None:
     bare_project.write(OWN)
 
     result = bare_project.run("-v")
@@ -680,7 +680,9 @@ def test_a_marker_that_is_not_understood_fails_its_own_test(bare_project: Projec
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_snapshot_asked_for_late_is_refused_in_ci_too(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_requested_late_is_also_refused_in_ci(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare_project.write(
         "from tests.example_records import generation\n"
         "def test_late(request):\n    assert generation() == request.getfixturevalue('hf_snapshot')\n"

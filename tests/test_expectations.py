@@ -165,7 +165,7 @@ def test_a_method_and_a_submodule_are_there(bare_project: Project, there: str) -
     result.stdout.fnmatch_lines([f"*removed says that pytest>=8 has no {there}, but it still exists."])
 
 
-def test_a_package_that_cannot_be_imported_is_not_taken_for_removed(bare_project: Project) -> None:
+def test_a_package_that_cannot_be_imported_is_not_removed(bare_project: Project) -> None:
     result = with_ledger(bare_project, REMOVAL.replace("pytest.Yield", "pytst.Yield")).run()
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -186,7 +186,7 @@ def test_forward(hf_models):
     result.assert_outcomes(failed=1)
 
 
-def test_a_variant_holds_instead_of_the_base(bare_project: Project) -> None:
+def test_a_variant_replaces_the_base(bare_project: Project) -> None:
     with_variant(bare_project, by=0.25)
 
     without = bare_project.run()
@@ -207,7 +207,7 @@ def test_a_variant_that_does_not_hold_either_fails_and_names_its_file(bare_proje
     result.stdout.fnmatch_lines(["*drift: *(snapshots/variants/moved/test_it/test_reply.toml)"])
 
 
-def test_an_update_writes_the_variant_where_it_holds(bare_project: Project) -> None:
+def test_an_update_writes_the_variant_that_applies(bare_project: Project) -> None:
     with_variant(bare_project, by=0.75).write(CHANGE, "snapshots/upstream.toml")
     base = bare_project.snapshot().read_text()
 
@@ -217,7 +217,7 @@ def test_an_update_writes_the_variant_where_it_holds(bare_project: Project) -> N
     assert bare_project.snapshot().read_text() == base
 
 
-def test_a_variant_that_says_the_same_as_the_base_fails(bare_project: Project) -> None:
+def test_a_variant_that_equals_the_base_fails(bare_project: Project) -> None:
     with_variant(bare_project, by=0.0).write(CHANGE, "snapshots/upstream.toml")
 
     result = bare_project.run()
@@ -399,7 +399,7 @@ def test_an_entry_leaves_tests_without_our_fixtures_alone(bare_project: Project,
     with_ledger(bare_project, ledger, tests=PROJECT_S_OWN).run().assert_outcomes(**{"failed": 1, outcome: 1})
 
 
-def test_only_a_class_of_exceptions_is_what_a_break_expects(bare_project: Project) -> None:
+def test_a_break_expects_an_exception_class(bare_project: Project) -> None:
     tests = "class Mixin: ...\nclass Mixed(Mixin, ValueError): ...\ndef test_forward(hf_models): raise Mixed\n"
 
     with_ledger(bare_project, BREAK.replace('"TypeError"', '"Mixin"'), tests=tests).run().assert_outcomes(failed=1)

@@ -171,7 +171,7 @@ def test_without(request):
     result.stdout.fnmatch_lines(["*test_it.py::test_without asks for hf_model, but nothing names its checkpoint."])
 
 
-def test_a_marker_passes_load_s_arguments(project: Project) -> None:
+def test_a_marker_passes_the_arguments_of_load(project: Project) -> None:
     project.write("""
 import pytest
 
@@ -201,7 +201,7 @@ def test_digest(hf_model):
     )
 
 
-def test_a_model_of_the_project_s_own_is_adopted(project: Project) -> None:
+def test_a_model_of_the_project_is_adopted(project: Project) -> None:
     project.write("""
 import pytest
 

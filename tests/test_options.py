@@ -51,6 +51,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         False,
         False,
         False,
+        (),
         None,
         None,
         None,
@@ -113,7 +114,7 @@ def test_updates_in_ci_are_allowed_by_a_flag_alone(read: Callable[..., Options])
     assert read("", "--hfmodels-allow-update").allow_update
 
 
-def test_snapshots_go_where_the_project_says(bare_project: Project) -> None:
+def test_snapshots_go_into_the_projects_folder(bare_project: Project) -> None:
     bare_project.ini("hfmodels_snapshots = golden/models")
     bare_project.write(
         "from tests.example_records import generation\ndef test_a(hf_snapshot):\n"

@@ -77,7 +77,7 @@ def test_the_header_names_versions_engines_and_source(bare_project: Project) -> 
     assert lines.index(header) < next(n for n, line in enumerate(lines) if line.startswith("rootdir: "))
 
 
-def test_the_header_follows_collection_where_only_a_test_says_so(bare_project: Project) -> None:
+def test_the_header_follows_collection_if_only_a_test_uses_the_plugin(bare_project: Project) -> None:
     bare_project.write("""
 import pytest
 
@@ -93,7 +93,7 @@ def test_model(hf_model):
     assert lines[header - 1] == "collected 1 item"
 
 
-def test_an_idle_plugin_says_nothing(bare_project: Project) -> None:
+def test_an_unused_plugin_prints_nothing(bare_project: Project) -> None:
     bare_project.write("def test_nothing(): pass")
 
     bare_project.run().stdout.no_fnmatch_line("hfmodels: *")
@@ -164,7 +164,7 @@ def test_reply(hf_snapshot):
     result.stdout.no_fnmatch_line("*Full output truncated*")
 
 
-def test_our_errors_are_sentences_below_the_test_s_own_line(project: Project) -> None:
+def test_our_errors_are_sentences_below_the_line_of_the_test(project: Project) -> None:
     project.write("""
 import pytest
 
@@ -255,7 +255,7 @@ def test_after(hf_model, hf_models):
 
 
 @pytest.mark.parametrize(("change", "named"), CHANGES.values(), ids=CHANGES)
-def test_a_test_that_changes_a_shared_model_is_named_and_its_model_is_loaded_anew(
+def test_a_test_that_changes_a_shared_model_is_named_and_the_model_reloaded(
     project: Project, change: str, named: str
 ) -> None:
     project.write(CHANGING.format(change=change))
@@ -354,7 +354,7 @@ def test_look(hf_model):
     result.stdout.no_fnmatch_line("*changed a shared model*")
 
 
-def test_a_write_that_bumps_no_version_is_found_at_the_session_s_end(project: Project) -> None:
+def test_a_write_that_bumps_no_version_is_found_at_the_end_of_the_session(project: Project) -> None:
     project.write("""
 import pytest
 

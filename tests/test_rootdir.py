@@ -22,7 +22,7 @@ def outside(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("option", ["--hfmodels-json", "--hfmodels-patch"])
-def test_a_value_that_moves_the_root_is_refused_with_what_to_type(project: Project, outside: Path, option: str) -> None:
+def test_a_value_that_moves_the_root_is_refused_with_a_hint(project: Project, outside: Path, option: str) -> None:
     result = project.run(option, str(outside))
 
     result.stderr.fnmatch_lines(
@@ -36,7 +36,7 @@ def test_a_value_with_an_equals_sign_moves_nothing(project: Project, outside: Pa
     project.run(f"--hfmodels-json={outside}").assert_outcomes(passed=1)
 
 
-def test_a_value_that_moves_nothing_is_taken(project: Project, outside: Path) -> None:
+def test_a_value_that_does_not_move_the_root_is_accepted(project: Project, outside: Path) -> None:
     project.write("{}", "report.json")
 
     project.run("--hfmodels-json", "report.json").assert_outcomes(passed=1)

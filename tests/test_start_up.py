@@ -57,7 +57,9 @@ def test_importing_the_package_imports_nothing_heavy(bare_project: Project) -> N
 
 
 @needs_both_engines
-def test_a_torch_run_imports_no_tensorflow_and_spares_a_project_s_own(bare_project: Project, project: Project) -> None:
+def test_a_torch_run_imports_no_tensorflow_and_leaves_the_projects_own_working(
+    bare_project: Project, project: Project
+) -> None:
     project.write("""
 import sys
 

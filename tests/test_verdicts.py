@@ -24,7 +24,7 @@ def test_all_rankings_use_the_same_list() -> None:
     assert [group[0].verdict for group in groups(changes)] == list(DESIGN)
 
 
-def test_there_is_no_second_list() -> None:
+def test_no_other_list_of_verdicts_exists() -> None:
     folder = Path(pytest_hfmodels.__file__).parent
     listing = re.compile(r"[(\[]\s*(\"(?:changed|broken|missing|near-tie|drift|same)\"\s*,\s*){3}")
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from pytest_hfmodels.checkpoints import folders, hub
+from pytest_hfmodels.checkpoints import adapters, folders, hub
 from pytest_hfmodels.checkpoints.bundled_files import bundled_checkpoint, bundled_names
-from pytest_hfmodels.checkpoints.conversion import safe_folder
+from pytest_hfmodels.checkpoints.conversion import gguf_folder, safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
-from pytest_hfmodels.checkpoints.private_copy import refuse_adapter
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ class Checkpoint:
         revision: the Hub's commit; None for a checkpoint that is not from the Hub.
         digests: of the files in the folder.
         overrides: the configuration fields that the test sets at load, see `overrides_text`.
+        adapter: the folder of the adapter that changes the weights in `folder`; None without one.
     """
 
     name: str
@@ -53,6 +53,12 @@ class Checkpoint:
     revision: str | None
     digests: Digests
     overrides: str = ""
+    adapter: Path | None = None
+
+    @property
+    def processor_folder(self) -> Path:
+        """Holds the files of the processor: beside the adapter if a tokenizer was saved there."""
+        return self.adapter if self.adapter is not None and adapters.has_tokenizer(self.adapter) else self.folder
 
 
 def resolve(
@@ -66,8 +72,8 @@ def resolve(
     """Turn a name into a checkpoint on this machine.
 
     Args:
-        name: a folder if it starts with `.`, `/` or `~`; else a bundled or published name; else a
-            repo id on the Hub.
+        name: a folder or a GGUF file if it starts with `.`, `/` or `~`; else a bundled or published name; else a
+            repo id on the Hub. transformers reads a GGUF file: import it before, with the engines that are wanted.
         rootdir: what a relative folder is relative to.
         revision: the commit of a repo on the Hub, in full; a published name has one already.
         digest: the weights digest that the checkpoint has to have, `sha256:<hex>`.
@@ -121,6 +127,9 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
     if not _is_local(name):
         return None
     try:
+        if is_gguf(name):
+            at = folders.local_path(name, rootdir).stat()
+            return ((name, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns),)
         folder = folders.local_folder(name, rootdir)
         with os.scandir(folder) as files:
             found = [(file.name, file.stat()) for file in files if file.is_file()]
@@ -131,6 +140,11 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
     return tuple(sorted((name, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns) for name, at in found))
 
 
+def is_gguf(name: str) -> bool:
+    """Return whether a name stands for a GGUF file."""
+    return _is_local(name) and name.endswith(".gguf")
+
+
 def _is_local(name: str) -> bool:
     return name.startswith((".", "/", "~"))
 
@@ -138,7 +152,13 @@ def _is_local(name: str) -> bool:
 def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Checkpoint:
     if _is_local(name):
         _refuse_revision(revision, "a local folder")
+        if is_gguf(name):
+            file = folders.local_path(name, rootdir)
+            made, digest = gguf_folder(file)
+            return Checkpoint(name, "local", made, None, Digests(digest, digest, digest, chat_template=digest))
         found = folders.local_folder(name, rootdir)
+        if adapters.is_adapter(found):
+            return _adapted(name, "local", found, None, rootdir, may_fetch=may_fetch)
         folders.read_configuration(found)
         return _converted(name, "local", found, None)
     if name in bundled_names():
@@ -157,13 +177,35 @@ def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Ch
         raise _not_found(name, rootdir, "it is a repo on the Hub, and nothing pins its revision.", commit)
     if not _COMMIT.fullmatch(revision):
         raise CheckpointError(f"revision {revision!r} does not pin it: a branch or a tag can move.", hint=commit)
-    return _converted(name, "hub", hub.snapshot(repo_id, revision, may_fetch=may_fetch), revision)
+    found = hub.snapshot(repo_id, revision, may_fetch=may_fetch)
+    if adapters.is_adapter(found):
+        return _adapted(name, "hub", found, revision, rootdir, may_fetch=may_fetch)
+    return _converted(name, "hub", found, revision)
 
 
 def _converted(name: str, origin: Origin, folder: Path, revision: str | None) -> Checkpoint:
-    refuse_adapter(folder)
     safe = safe_folder(folder)
     return Checkpoint(name, origin, safe, revision, folder_digests(safe))
+
+
+def _adapted(
+    name: str, origin: Origin, folder: Path, revision: str | None, rootdir: Path, *, may_fetch: bool
+) -> Checkpoint:
+    """Return an adapter over its base."""
+    base, pinned = adapters.base_name(folder, rootdir)
+    file = folder / adapters.ADAPTER
+    try:
+        found = _find(base, rootdir, pinned, may_fetch)
+    except CheckpointError as error:
+        pin = ' and its commit, "revision": "…"' if _REPO_ID.fullmatch(base) else ""
+        raise type(error)(
+            f"it is an adapter, and its base {base!r} is not to be had: {error.message}",
+            hint=f"Write where the base is into {file}: base_model_name_or_path{pin}. {error.hint}",
+        ) from error
+    if found.adapter is not None:
+        raise CheckpointError(f"{file} names another adapter as its base.", hint="Name the model beneath both.")
+    digests = adapters.with_adapter(found.digests, folder)
+    return replace(found, name=name, origin=origin, revision=revision, digests=digests, adapter=folder)
 
 
 def _refuse_revision(revision: str | None, what: str) -> None:

@@ -114,10 +114,17 @@ def folder_digests(folder: Path) -> Digests:
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
         weights=ordered_weights_digest((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in tensors),
-        tokenizer=tokenizer_digest(folders.read_sidecars(folder, folders.TOKENIZER_FILES)),
-        preprocessor=_digest_of_any(folders.read_sidecars(folder, folders.PREPROCESSOR_FILES)),
-        chat_template=_digest_of_any(_chat_templates(folder)),
+        **processor_digests(folder),
     )
+
+
+def processor_digests(folder: Path) -> dict[str, str]:
+    """Digest the files of a folder that its processor is made from, by part."""
+    return {
+        "tokenizer": tokenizer_digest(folders.read_sidecars(folder, folders.TOKENIZER_FILES)),
+        "preprocessor": _digest_of_any(folders.read_sidecars(folder, folders.PREPROCESSOR_FILES)),
+        "chat_template": _digest_of_any(_chat_templates(folder)),
+    }
 
 
 def _digest_of_any(files: Mapping[str, bytes]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import folders
+from pytest_hfmodels.checkpoints import adapters, folders
 from pytest_hfmodels.foundation.errors import CheckpointError, CheckpointNotCached
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def snapshot(repo_id: str, revision: str, *, may_fetch: bool) -> Path:
     lacking = f"revision {revision} of {repo_id} is not in the Hub's cache ({constants.HF_HUB_CACHE}), and "
     try:
         cached = _download(repo_id, revision, (folders.CONFIG,), local_files_only=True)
-        if folders.is_complete(cached):
+        if folders.is_complete(cached) or _is_whole_adapter(cached):
             return cached
     except HFValidationError as error:
         raise CheckpointError(
@@ -79,6 +79,9 @@ def _fetch(repo_id: str, revision: str) -> Path:
     # Without a timeout of our own, the client would wait for ever here.
     info = HfApi().model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     names = {sibling.rfilename for sibling in info.siblings or ()}
+    if adapters.ADAPTER in names:
+        files = {adapters.ADAPTER, adapters.FORMAT.single}
+        return _download(repo_id, revision, {name for name in names if folders.is_sidecar(name) or name in files})
     if folders.CONFIG not in names:
         raise CheckpointError(f"{where} has no {folders.CONFIG}.", hint="Name a repo that transformers can load.")
     form = folders.weight_format(names, where)
@@ -88,6 +91,10 @@ def _fetch(repo_id: str, revision: str) -> Path:
     if folders.has_pickled_words(folder, names):
         wanted.add(folders.PICKLED_WORDS)
     return _download(repo_id, revision, wanted)
+
+
+def _is_whole_adapter(folder: Path) -> bool:
+    return folders.file_names(folder) >= {adapters.ADAPTER, adapters.FORMAT.single}
 
 
 def _download(repo_id: str, revision: str, names: Iterable[str], **how: Any) -> Path:

@@ -16,9 +16,9 @@ from pytest_hfmodels.checkpoints import folders
 from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
-ADAPTER = "adapter_config.json"
 # Fields that name code, or files outside the folder.
 _OUTSIDE_FIELDS = re.compile(
     r"auto_map|trust_remote_code|custom_generate|custom_pipelines|transformers_weights|init_inputs|_commit_hash"
@@ -35,35 +35,37 @@ _CHARSMAP = re.compile(rb'"precompiled_charsmap"\s*:\s*"([^"]*)"')
 _PARTS = ("vocab", "merges")  # transformers 5 takes the path of a file for either
 
 
-def fill_private_copy(folder: Path, target: Path) -> None:
+def fill_private_copy(folder: Path, target: Path, *, processor: Path | None = None) -> None:
     """Put the config, the files of the processor and the safetensors of `folder` into the empty folder `target`.
 
     Weights are linked, not copied. Fields that name code or files elsewhere are removed from JSON files.
 
+    Args:
+        folder: a checkpoint.
+        target: empty.
+        processor: where the files of the processor are taken from instead.
+
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    if folders.templates(folder):
-        (target / folders.TEMPLATES).mkdir()
-    for name, content in folders.read_sidecars(folder).items():
+    elsewhere = processor is not None and processor != folder
+    _copy(folder, (folders.CONFIG,) if elsewhere else None, target)
+    if processor is not None and elsewhere:
+        _copy(processor, None, target)
+    for path in folders.weight_files(folder, folders.SAFETENSORS):
+        _link(path, target / path.name)
+
+
+def _copy(folder: Path, names: Collection[str] | None, target: Path) -> None:
+    for name, content in folders.read_sidecars(folder, names).items():
         if name in _READ_FIELDS:
             fields = _without_outside_fields(folders.read_json_object(folder / name))
             (target / name).write_text(json.dumps(fields), encoding="utf-8")
             continue
         if name == "tokenizer.json":
             _refuse_broken_normalizer(folder / name, content)
+        (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_bytes(content)
-    for path in folders.weight_files(folder, folders.SAFETENSORS):
-        _link(path, target / path.name)
-
-
-def refuse_adapter(folder: Path) -> None:
-    """Refuse a folder with an adapter, because the plugin does not apply adapters."""
-    if (folder / ADAPTER).exists():
-        raise CheckpointError(
-            f"{folder} holds {ADAPTER}: the plugin does not apply adapters, so it would test other weights.",
-            hint="Load the model with PEFT and pass it in: hf_models.adopt(model, tokenizer).",
-        )
 
 
 def _refuse_broken_normalizer(path: Path, content: bytes) -> None:

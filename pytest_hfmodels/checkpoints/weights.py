@@ -70,14 +70,14 @@ def read_weights(folder: Path) -> dict[str, NDArray[Any]]:
     return {tensor.name: _as_array(tensor, raw) for tensor, raw in stored_tensors(folder)}
 
 
-def stored_headers(folder: Path) -> dict[str, StoredTensor]:
+def stored_headers(folder: Path, form: folders.WeightFormat = folders.SAFETENSORS) -> dict[str, StoredTensor]:
     """Return every tensor's entry in the files' headers, by name; reads no tensor.
 
     Raises:
         CheckpointError: a file is missing or damaged, or index and shards disagree.
     """
     found: dict[str, StoredTensor] = {}
-    for file in folders.weight_files(folder, folders.SAFETENSORS):
+    for file in folders.weight_files(folder, form):
         for tensor in _header(file):
             if tensor.name in found:
                 raise CheckpointError(
@@ -85,20 +85,22 @@ def stored_headers(folder: Path) -> dict[str, StoredTensor]:
                     hint=folders.SAVE_AGAIN,
                 )
             found[tensor.name] = tensor
-    if not (folder / folders.SAFETENSORS.single).is_file():
-        for name, shard in folders.shard_map(folder, folders.SAFETENSORS).items():
+    if not (folder / form.single).is_file():
+        for name, shard in folders.shard_map(folder, form).items():
             if name not in found or found[name].file.name != shard:
                 raise CheckpointError(
-                    f"{folder / folders.SAFETENSORS.index} says that {name!r} is in {shard}, and it is not.",
+                    f"{folder / form.index} says that {name!r} is in {shard}, and it is not.",
                     hint="Copy or download the index and all its shards again.",
                 )
     return found
 
 
-def stored_tensors(folder: Path) -> Iterator[tuple[StoredTensor, memoryview]]:
+def stored_tensors(
+    folder: Path, form: folders.WeightFormat = folders.SAFETENSORS
+) -> Iterator[tuple[StoredTensor, memoryview]]:
     """Yield every tensor with its raw bytes, mapped read-only."""
     views: dict[Path, memoryview] = {}
-    for tensor in stored_headers(folder).values():
+    for tensor in stored_headers(folder, form).values():
         if tensor.file not in views:
             with tensor.file.open("rb") as file:
                 # Left open on purpose: it closes with the last memoryview into it.

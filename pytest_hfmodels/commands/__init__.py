@@ -1,6 +1,6 @@
-"""What can be typed after `hfmodels`: one file a command, each with `add` (its arguments) and `run` (an exit code).
+"""What can be typed after `hfmodels`: each module has `add` (the commands' arguments) and a function a command.
 
-Only arguments are read here. The work is done in other folders, imported when a
+A command returns an exit code. Only arguments are read here. The work is done in other folders, imported when a
 command runs.
 """
 

@@ -9,14 +9,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import accept, bisect, diff, ledger, matrix, orphans, pending, reject, review
+from pytest_hfmodels.commands import deciding, ledger, rows
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (review, pending, diff, accept, reject, ledger, matrix, bisect, orphans)
+COMMANDS = (deciding, ledger, rows)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
 _OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)  # without a file's name: of printing
@@ -70,6 +70,6 @@ def _failed(error: OSError) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hfmodels", description="Work on the snapshots of model regression tests.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in COMMANDS:
-        command.add(commands)
+    for module in COMMANDS:
+        module.add(commands)
     return parser

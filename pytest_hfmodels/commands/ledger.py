@@ -1,4 +1,4 @@
-"""`hfmodels ledger`: what is known of upstream, and what of it applies here."""
+"""Commands on what lies beside the tests: `hfmodels ledger` and `hfmodels orphans`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     import argparse
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.ledger import LedgerEntry
 
 
 def add(commands: Commands) -> None:
-    """Declare the command's arguments."""
+    """Declare the commands and their arguments."""
     parser = commands.add_parser(
         "ledger",
         help="print the ledger entries that apply to the installed versions",
@@ -27,10 +26,19 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--check", action="store_true", help="also collect the tests, and say which entries are about none of them"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=ledger)
+    parser = commands.add_parser(
+        "orphans",
+        help="list snapshot files that belong to no test",
+        description="List snapshot files that belong to no test. pytest never deletes one: an engine may be missing, "
+        "or a test deselected.",
+    )
+    parser.add_argument("--delete", action="store_true", help="delete them")
+    parser.add_argument("tests", nargs="*", help="what to collect, as pytest takes it (default: the whole project)")
+    parser.set_defaults(run=orphans)
 
 
-def run(options: argparse.Namespace) -> int:
+def ledger(options: argparse.Namespace) -> int:
     """Return 1 where --check found entries about nothing."""
     from pytest_hfmodels.engines.availability import installed
     from pytest_hfmodels.snapshots.ledger import read_ledger
@@ -38,24 +46,37 @@ def run(options: argparse.Namespace) -> int:
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
-    ledger = read_ledger(project.snapshots / LEDGER)
-    applying = ledger.applying(installed).entries
-    for entry in ledger.entries if options.all else applying:
-        print(visible_line(_line(entry, marked=options.all and entry in applying)))
-    if not ledger.entries:
-        print(f"no ledger found ({relpath(ledger.path)})")
+    found = read_ledger(project.snapshots / LEDGER)
+    applying = found.applying(installed).entries
+    for entry in found.entries if options.all else applying:
+        mark = "* " if options.all and entry in applying else ""
+        print(visible_line(f"{mark}{entry.kind} {entry.name} ({entry.versions}): {entry.sentence}"))
+    if not found.entries:
+        print(f"no ledger found ({relpath(found.path)})")
     elif not applying and not options.all:
-        print(f"none of the ledger's {len(ledger.entries)} entries applies to the installed versions")
+        print(f"none of the ledger's {len(found.entries)} entries applies to the installed versions")
     if not options.check:
         return 0
     from pytest_hfmodels.snapshots.unused import find_unused_entries
 
     with chdir(project.root):  # from a subfolder pytest would collect only that
-        unused = find_unused_entries(ledger, project.root)
+        unused = find_unused_entries(found, project.root)
     for entry, reason in unused:
         print(visible_line(f"{entry.place}: {entry.name} {reason}"))
     return 1 if unused else 0
 
 
-def _line(entry: LedgerEntry, *, marked: bool) -> str:
-    return f"{'* ' if marked else ''}{entry.kind} {entry.name} ({entry.versions}): {entry.sentence}"
+def orphans(options: argparse.Namespace) -> int:
+    """Return 1 where there are some and they were not deleted."""
+    from pytest_hfmodels.snapshots.unused import find_orphans  # imports pytest and collects the project
+
+    found = find_orphans(options.tests)
+    for path in found:
+        if options.delete:
+            path.unlink()
+        print(visible_line(f"deleted {path}" if options.delete else f"{path}"))
+    if not found or options.delete:
+        return 0
+    several = f"{len(found)} snapshot files belong" if len(found) > 1 else "1 snapshot file belongs"
+    print(f"{several} to no test; delete them: hfmodels orphans --delete")
+    return 1

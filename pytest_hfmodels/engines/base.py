@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class LoadOptions:
         unused: names of weights in the files that the model may leave out; `*` matches any text.
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
         implementation: whose code runs an architecture that is registered; `auto` leaves it to the architecture.
+        adapter: the folder of an adapter to apply to the loaded model.
     """
 
     dtype: str | None = "float32"
@@ -47,6 +49,7 @@ class LoadOptions:
     unused: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     implementation: str = "auto"
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,14 @@ class Generation:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C)."""
+    """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C).
+
+    The first `encoder` of the hidden states are those of an encoder.
+    """
 
     logits: FloatArray
     hidden_states: tuple[FloatArray, ...]
+    encoder: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Resolved:
     Args:
         config: the generation configuration with resolved lengths and special tokens.
         plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
-            is on, nothing is drawn, and the model keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
+            is on, nothing is drawn, and it keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
         processors: see `active_processors`; None if unknown.
     """
 

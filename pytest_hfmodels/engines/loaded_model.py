@@ -69,7 +69,7 @@ class LoadedModel(ABC):
                 **self._mask(np.ones_like(ids) if mask is None else mask),
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
-        resolved, length = caught[-1] if caught else None, ids.shape[1]
+        resolved, length = caught[-1] if caught else None, 1 if self.has_encoder else ids.shape[1]
         config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
@@ -82,13 +82,20 @@ class LoadedModel(ABC):
             processors=None if resolved is None else resolved.processors,
         )
 
-    def forward(self, ids: IntArray, mask: IntArray | None = None) -> ForwardPass:
-        """Run the model once over `ids` (B, L) int64."""
-        output = self._run(ids, mask)
+    @property
+    def has_encoder(self) -> bool:
+        """Whether a prompt goes to an encoder, and a decoder starts with a token of its own."""
+        return bool(getattr(getattr(self.model, "config", None), "is_encoder_decoder", False))
+
+    def forward(self, ids: IntArray, mask: IntArray | None = None, decoder: IntArray | None = None) -> ForwardPass:
+        """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D)."""
+        given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
+        output = self._run(ids, mask, given)
         logits = getattr(output, "logits", None)
         if logits is None:  # TensorFlow's Transformer-XL
             logits = output.prediction_scores
-        return ForwardPass(self.floats(logits), self._hidden(output))
+        encoder = getattr(output, "encoder_hidden_states", None) or ()
+        return ForwardPass(self.floats(logits), self._hidden(output), len(encoder))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -108,16 +115,17 @@ class LoadedModel(ABC):
         given = {} if labels is None else {"labels": self.labels(labels)}
         # Some architectures (Transformer-XL) take no mask.
         known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
-        with self.set_problem_type(problem_type):
-            seen = self.observe(known, **given)
-        if "logits" not in seen.outputs:
+        with PROCESS_LOCK, self.running(), self.set_problem_type(problem_type):
+            tensors = {name: self.input(value) for name, value in known.items()}
+            output = self.run(tensors, **given, **self._asked_quietly())
+        found = output if isinstance(output, dict) and not hasattr(output, "logits") else vars(output)
+        logits, loss = found.get("logits"), found.get("loss")
+        if logits is None:
             raise EngineError(
-                f"{type(self.model).__name__} returns no logits, but {', '.join(seen.types) or 'nothing'}.",
-                hint="Record what it returns: hf_model.observe(…).",
+                f"{type(self.model).__name__} returns no logits.", hint="Record what it returns: hf_model.observe(…)."
             )
-        loss = seen.outputs.get("loss")
-        mean = None if loss is None else float(np.mean(loss))
-        return Classification(self.class_logits(seen.outputs["logits"]), mean, seen.hidden_states)
+        mean = None if loss is None else float(np.mean(self.floats(loss)))
+        return Classification(self.class_logits(self.floats(logits)), mean, self._hidden(output))
 
     def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Return the Euclidean norm of the loss's gradient by the parameter's name, for inputs as in `observe`.
@@ -136,10 +144,9 @@ class LoadedModel(ABC):
                 `pixel_values` (B, 3, H, W) float, … Floats get the model's dtype.
             keywords: of its `forward`, handed on as they are.
         """
-        quiet = {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
         with PROCESS_LOCK, self.running():
             given = {name: self.input(value) for name, value in inputs.items()}
-            return observation(self.run(given, **{**quiet, **keywords}), self.array)
+            return observation(self.run(given, **{**self._asked_quietly(), **keywords}), self.array)
 
     @abstractmethod
     def tensor(self, values: Any) -> Any:
@@ -223,16 +230,19 @@ class LoadedModel(ABC):
         """Whose code the model is: `transformers`, `pytest-hfmodels`, or the package of an adopted model's class."""
         return str(type(self.model).__module__).split(".")[0].replace("_", "-")
 
-    def _run(self, ids: IntArray, mask: IntArray | None, **keywords: Any) -> Any:
+    def _run(self, ids: IntArray, mask: IntArray | None, more: Mapping[str, Any]) -> Any:
         with PROCESS_LOCK, self.running():
-            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
-            return self.run(given, **keywords, output_hidden_states=True)
+            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask), **more}
+            return self.run(given, output_hidden_states=True)
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
         if mask is None or "attention_mask" not in self._parameters():
             return {}
         return {"attention_mask": self.tensor(mask.astype(self.ids))}
+
+    def _asked_quietly(self) -> dict[str, Any]:
+        return {name: value for name, value in _OF_OBSERVE.items() if self._takes(name)}
 
     def _takes(self, name: str) -> bool:
         """Return whether the model's call takes a keyword; upstream's classes that take any know those of all."""

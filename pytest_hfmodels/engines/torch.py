@@ -28,7 +28,9 @@ if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
 def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
     """Load through upstream's own `from_pretrained`, which is part of what a run guards."""
     with torch.random.fork_rng(devices=[]):
-        model = loading.load("torch", folder, task, options, _built)
+        model = loading.load("torch", folder, task, loading.of_base(options), _built)
+        if options.adapter is not None:
+            model = loading.adapted(model, options.adapter)
     return TorchModel(model.eval())
 
 
@@ -49,8 +51,11 @@ def _built(plan: loading.Plan) -> tuple[Any, list[str]]:
         use_safetensors=True,
     )
     mismatched = _mismatched(plan.folder, model, info["mismatched_keys"])
-    skeleton.check_loaded(plan.folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
-    new = {*info["missing_keys"], *(name for name, _, _ in mismatched)}
+    missing = {*info["missing_keys"]}
+    if getattr(model, "is_quantized", False):  # its library fills the buffers
+        missing &= {name for name, _ in model.named_parameters()}
+    skeleton.check_loaded(plan.folder, missing=missing, mismatched=mismatched, head=options.head)
+    new = {*missing, *(name for name, _, _ in mismatched)}
     for name, parameter in model.named_parameters():
         if name in new:
             with torch.no_grad():
@@ -88,7 +93,7 @@ class TorchModel(LoadedModel):
                     f"{type(self.model).__name__} returns no loss to take gradients of.", hint="Give it labels=…."
                 )
             wanted = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-            found = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
+            found: Any = torch.autograd.grad(loss.sum(), list(wanted.values()), allow_unused=True)
         norms = ((name, gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None)
         return {name: float(gradient.double().norm()) for name, gradient in norms}
 

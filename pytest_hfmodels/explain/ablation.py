@@ -146,8 +146,9 @@ class DriftProbe:
         proven = self.first_proven(self._trials()) or self._machine()
         if proven is None or not self._afresh:
             return proven
-        said = f"{self._in_memory(self._control)}; that explains {_percent(self._afresh)} of the movement. The rest: "
-        return self.case.because("test", f"{said}{proven.sentence}")
+        changed, share = mutations.sentence(mutations.of_the_model(self.origin)), _percent(self._afresh)
+        said = f"{changed}; that explains {share} of the movement. The rest: {proven.sentence}"
+        return self.case.because("test", said)
 
     def changed_by_the_test(self) -> Explanation | None:
         """Blame what the test did to the model, in memory or at load, if undoing it reproduces the numbers."""
@@ -160,7 +161,7 @@ class DriftProbe:
         fresh = self._control = self.attempt(what, self.origin.again)
         if fresh is not None and fresh.returns:
             self.origin.distrust()
-            return self.case.because("test", self._in_memory(fresh))
+            return self.case.because("test", mutations.sentence(changes))
         if fresh is not None and fresh.moved <= self.before / _SETTLES:
             self._afresh, self.base = _share(self.before - fresh.moved, self.before), fresh
         if not changes:
@@ -257,12 +258,6 @@ class DriftProbe:
             return self.case.because("test", mutations.sentence([mutations.WRITTEN]))
         said = "no load of the checkpoint reproduces the recorded numbers, so the cause is unknown"
         return self.case.because(None, f"{mutations.WRITTEN}; {said}")
-
-    def _in_memory(self, fresh: Load) -> str:
-        """Return the sentence that names what differs from the checkpoint."""
-        model = self.origin.loaded.model
-        named = mutations.of_the_model(self.origin) or mutations.differences(model, fresh.model.model)
-        return mutations.sentence(named) if named else mutations.NOT_NAMED
 
     def _trials(self) -> Iterator[Trial]:
         """Yield the loads to try, in this order; what an earlier one explained decides about a later one."""

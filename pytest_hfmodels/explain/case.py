@@ -55,11 +55,15 @@ class Passes:
         self._left = {"forward": FORWARD_PASSES, "generate": GENERATES, "alone": GENERATES}
 
     def forward(
-        self, rows: Sequence[Sequence[int]] | IntArray, loaded: LoadedModel | None = None, mask: IntArray | None = None
+        self,
+        rows: Sequence[Sequence[int]] | IntArray,
+        loaded: LoadedModel | None = None,
+        mask: IntArray | None = None,
+        decoder: IntArray | None = None,
     ) -> ForwardPass:
-        """Run the model, or another load of it, over rows of one length."""
+        """Run the model, or another load of it, over rows of one length; see `LoadedModel.forward`."""
         self.spend("forward")
-        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask)
+        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask, decoder)
 
     def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
         """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""

@@ -107,7 +107,7 @@ def from_there_on(block: str | None) -> str:
     """Return a part of the model as the end of a sentence about the forward pass."""
     if block is None:
         return ""
-    words = re.sub("(final norm|head|embeddings)$", r"the \1", block)
+    words = re.sub("((encoder |decoder )?(final norm|head|embeddings))$", r"the \1", block)
     return f", starting {words}" if block.startswith(_SHORTLY) else f", starting at {words}"
 
 

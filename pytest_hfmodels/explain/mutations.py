@@ -6,9 +6,7 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.engines.module_state import is_set_by_upstream
 from pytest_hfmodels.engines.settings import SETTINGS
-from pytest_hfmodels.engines.upstream import CHECKPOINT_NAMES
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.kinds.explanation import Evidence
 
@@ -21,14 +19,6 @@ if TYPE_CHECKING:
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
 _SHOWN = 3
 WRITTEN = f"{IN_PLACE} (changed by this test or an earlier one)"
-NOT_NAMED = (
-    "loading the checkpoint again reproduces the recorded numbers, so something changed the model in memory; "
-    "the plugin cannot find what"
-)
-TOKENIZER_NOT_NAMED = (
-    "something changed the tokenizer in memory, because the same tokenizer loaded again gives what was recorded; "
-    "the plugin cannot find what"
-)
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
 
 
@@ -70,7 +60,10 @@ def is_proven_by_fresh_tokenizer(
 
 
 def sentence(changes: Sequence[str], what: str = "model") -> str:
-    """Return the sentence that names changes as the cause."""
+    """Return the sentence that names changes as the cause, or says that a fresh load proves some."""
+    if not changes:
+        unchanged = f"something changed the {what} in memory, because loading it again gives what was recorded"
+        return f"{unchanged}; the plugin cannot find what"
     who = "a test" if any("(changed by " in change for change in changes) else "the test"
     return f"{who} has changed the {what} in memory, so that it is no longer the checkpoint's: {_listed(changes)}"
 
@@ -85,48 +78,6 @@ def with_weights_of(loaded: LoadedModel, fresh: LoadedModel) -> LoadedModel:
     model = copy.deepcopy(loaded.model)
     model.load_state_dict(fresh.model.state_dict())
     return type(loaded)(model)
-
-
-def differences(model: Any, fresh: Any) -> list[str]:
-    """Return the modules, buffers and plain attributes in which a torch model differs from a fresh load."""
-    if not hasattr(model, "named_modules"):
-        return []
-    modules, found = dict(fresh.named_modules()), []
-    for name, module in model.named_modules():
-        other = modules.pop(name, None)
-        prefix = f"{name}." if name else ""
-        if type(other) is not type(module):
-            was = "(absent)" if other is None else type(other).__name__
-            found.append(f"{name or 'the model'}: {was} -> {type(module).__name__}")
-            continue
-        found += [f"buffer {prefix}{own} has other values" for own in _differing_buffers(module, other)]
-        before, now = _plain(other), _plain(module)
-        for attribute in sorted(before.keys() | now.keys()):
-            then, here = (values.get(attribute, "(absent)") for values in (before, now))
-            if then != here:
-                found.append(f"{prefix}{attribute}: {then} -> {here}")
-    return [*found, *(f"{name}: removed" for name in modules)]
-
-
-def _differing_buffers(module: Any, other: Any) -> list[str]:
-    """Return the names of a module's own buffers, persistent or not, whose values differ from the other module's."""
-    now, before = (dict(one.named_buffers(recurse=False)) for one in (module, other))
-    names = [name for name in sorted(now.keys() | before.keys()) if not is_set_by_upstream(name, module)]
-    return [name for name in names if not _equal(now.get(name), before.get(name))]
-
-
-def _equal(tensor: Any, other: Any) -> bool:
-    if tensor is None or other is None or tensor.shape != other.shape:
-        return False
-    other = other.to(tensor.device)
-    return bool(((tensor == other) | ((tensor != tensor) & (other != other))).all())  # a NaN equals a NaN here
-
-
-def _plain(module: Any) -> dict[str, object]:
-    """Return a module's plain attributes, without private ones, names of folders and those that upstream sets."""
-    own = {name: value for name, value in vars(module).items() if isinstance(value, bool | int | float | str | tuple)}
-    skipped = [name for name in own if name.startswith("_") or name in CHECKPOINT_NAMES or is_set_by_upstream(name)]
-    return {name: value for name, value in own.items() if name not in skipped}
 
 
 def _listed(changes: Sequence[str]) -> str:

@@ -39,12 +39,6 @@ def configured_root(start: Path) -> Path | None:
     return next(configured, None) or next(built, None)
 
 
-def is_found_from_here(config: pytest.Config) -> bool:
-    """Return whether `hfmodels`, started in this folder, finds the same root."""
-    here, root = config.invocation_params.dir, config.rootpath
-    return here == root or (root in here.parents and config.inipath is not None)
-
-
 def require_own_root(config: pytest.Config) -> None:
     """Refuse a run whose root moved because of an option's value: it would find none of its snapshots.
 

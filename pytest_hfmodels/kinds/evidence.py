@@ -156,13 +156,16 @@ def broken_numbers(values: FloatArray) -> str | None:
     return "infinity" if np.isposinf(values).any() else None
 
 
-def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = None) -> tuple[Block, ...]:
+def fingerprint(
+    hidden_states: Sequence[FloatArray], mask: IntArray | None = None, encoder: int = 0
+) -> tuple[Block, ...]:
     """Reduce the hidden states of one forward pass to one `Block` each.
 
     Args:
         hidden_states: the embeddings' and each block's output, (B, L, C).
         mask: (B, L), 0 at padding, which `normalized` skips; None if there is no padding. A mask of another shape, such
             as one of audio samples, is ignored.
+        encoder: how many of the first are those of an encoder, beside a decoder's.
     """
     import numpy as np
 
@@ -173,7 +176,7 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
             padded = mask is not None and mask.shape == state.shape[:2]
             blocks.append(
                 Block(
-                    name="embeddings" if number == 0 else f"block {number}",
+                    name=_block_name(number, encoder),
                     mean=float(state.mean()),
                     rms=float(np.sqrt(np.mean(state**2))),
                     projection=float((state @ direction).mean()),
@@ -181,6 +184,15 @@ def fingerprint(hidden_states: Sequence[FloatArray], mask: IntArray | None = Non
                 )
             )
     return tuple(blocks)
+
+
+def _block_name(number: int, encoder: int) -> str:
+    """Return the name of a hidden state; an encoder's last one may be behind a norm, as nobody separates the two."""
+    if not encoder:
+        return "embeddings" if number == 0 else f"block {number}"
+    side, own = ("encoder", number) if number < encoder else ("decoder", number - encoder)
+    last = " or final norm" if number == encoder - 1 else ""
+    return f"{side} embeddings" if own == 0 else f"{side} block {own}{last}"
 
 
 def _normalized(states: FloatArray) -> tuple[float, ...]:

@@ -207,7 +207,8 @@ def inputs_differ(recorded: Sequence[ModelInput], observed: Sequence[ModelInput]
     for before, now in zip_longest(recorded, observed):
         if before is None or now is None or before.moved(now) > _BEYOND:
             name = (now or before).name
-            yield Difference("inputs", name, *(str(side and astuple(side)[1:]) for side in (before, now)))
+            sides = [str(side and astuple(side)[1:]) for side in (before, now)]
+            yield Difference("inputs", name, sides[0], sides[1])
 
 
 def no_pad_token() -> EngineError:

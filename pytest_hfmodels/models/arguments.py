@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import model_card_tag, read_configuration
+from pytest_hfmodels.checkpoints import adapter_task, model_card_tag, read_configuration
 from pytest_hfmodels.engines import architectures, tasks
 from pytest_hfmodels.engines.availability import engine_of
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, OptionError
@@ -115,7 +115,8 @@ def infer_task(checkpoint: Checkpoint) -> Task:
             f"is no list of class names: {names!r:.60}.",
             hint='Write it as in ["GPT2LMHeadModel"], or name the task: task="text-generation".',
         )
-    return architectures.infer_task(checkpoint.folder, model_card_tag(checkpoint.folder))
+    trained = None if checkpoint.adapter is None else adapter_task(checkpoint.adapter)
+    return trained or architectures.infer_task(checkpoint.folder, model_card_tag(checkpoint.folder))
 
 
 def task_of(model: Any) -> Task:

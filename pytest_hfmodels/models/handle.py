@@ -370,7 +370,8 @@ class HFModel:
         return entry
 
     def _generator(self, settings: dict[str, Any]) -> CachedModel:
-        self._require_task("text-generation", "generate")
+        if self.task not in _GENERATING:
+            self._require_task("text-generation", "generate")
         entry = self._fetch()
         require_repeatable(settings, getattr(entry.loaded.model, "generation_config", None))
         return entry
@@ -393,6 +394,10 @@ class HFModel:
             f"{method}() needs a {task} model, but {self.checkpoint.name} was loaded for {self.task}.",
             hint=f'Use {own}, or load it with task="{task}".',
         )
+
+
+# What `generate` takes text for.
+_GENERATING = ("text-generation", "text2text-generation", "image-text-to-text")
 
 
 def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *, hint: str) -> IntArray:

@@ -37,7 +37,7 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
     Raises:
         CheckpointError: they cannot be read.
     """
-    folder = checkpoint.folder
+    folder = checkpoint.processor_folder
     has_tokenizer = checkpoint.digests.tokenizer != tokenizer_digest({})  # transformers 5 would make up an empty one
     if not has_tokenizer and not checkpoint.digests.preprocessor:
         return None
@@ -47,7 +47,7 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
     try:
         architectures.require_processor(transformers, folder)
         loader = _loader(checkpoint, implementation, has_tokenizer=has_tokenizer)
-        fill_private_copy(folder, Path(private_copy.name))
+        fill_private_copy(checkpoint.folder, Path(private_copy.name), processor=folder)
         with upstream.quiet(), warnings.catch_warnings():
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
@@ -62,7 +62,7 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or panic):
             raise
         said = f"The {name} of {checkpoint.name} cannot be loaded from {folder}"
-        hint = _INSTALL if isinstance(error, ImportError) else _hint_for_newer(folder) or _SAVE.format(name)
+        hint = _INSTALL if isinstance(error, ImportError) else _hint_for_newer(checkpoint.folder) or _SAVE.format(name)
         raise CheckpointError(f"{said}: {upstream.error_text(error)}", hint=hint) from error
     finalize(processor, private_copy.cleanup)
     for part in (processor, *vars(processor).values()):

@@ -6,39 +6,24 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.highlighter import RegexHighlighter
-from rich.theme import Theme
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _OFF = "\033[0m"  # pytest prints such lines in red
 _FIRST = re.compile(r"^E +(?:AssertionError: )?(?:assert )?(?:changed|drift|near-tie|missing): ")
-_THEME = Theme(
-    {
-        "changed": "bold red",
-        "drift": "bold yellow",
-        "missing": "bold magenta",
-        "next": "cyan",
-        "why": "bold",
-        "before": "red",
-        "now": "green",
-        "differs_before": "bold red",
-        "differs_now": "bold green",
-    }
-)
-
-
-class _Mismatch(RegexHighlighter):
-    highlights = (
-        r"^ +(?:AssertionError: )?(?:assert )?(?P<changed>changed: .*)$",
-        r"^ +(?:AssertionError: )?(?:assert )?(?P<drift>(?:drift|near-tie): .*)$",
-        r"^ +(?:AssertionError: )?(?:assert )?(?P<missing>missing: .*)$",
-        r"^ +(?P<before>recorded) [^⟦]*(?P<differs_before>⟦.*⟧)?",
-        r"^ +(?P<now>now) [^⟦]*(?P<differs_now>⟦.*⟧)?",
-        r"^ +(?P<why>why:) ",
-        r"^ +(?P<next>(?:accept it|record it|find the release|torch writes this file): .*)$",
-    )
+_STYLES = {
+    r"changed: .*$": "bold red",
+    r"(?:drift|near-tie): .*$": "bold yellow",
+    r"missing: .*$": "bold magenta",
+    r"(?:accept it|record it|find the release|torch writes this file): .*$": "cyan",
+    r"why: ": "bold",
+    r"recorded ": "red",
+    r"recorded [^⟦]*(?P<red>⟦.*⟧)": "bold",
+    r"now ": "green",
+    r"now [^⟦]*(?P<green>⟦.*⟧)": "bold",
+}
 
 
 def paint(reports: Iterable[Any]) -> None:
@@ -52,14 +37,21 @@ def paint(reports: Iterable[Any]) -> None:
 def painted(lines: list[str]) -> list[str]:
     """Return lines of a traceback with those of a mismatch in colour."""
     first = next((number for number, line in enumerate(lines) if _FIRST.match(line)), len(lines))
-    console = Console(force_terminal=True, color_system="standard", theme=_THEME, highlighter=_Mismatch())
     return [
-        f"E{_OFF}{_rendered(console, line[1:])}" if number >= first and line.startswith("E") else line
+        f"E{_OFF}{_coloured(line[1:])}" if number >= first and line.startswith("E") else line
         for number, line in enumerate(lines)
     ]
 
 
-def _rendered(console: Console, line: str) -> str:
+def _coloured(line: str) -> str:
+    text = Text(line)
+    start = re.match(r" *(?:AssertionError: )?(?:assert )?", line)
+    for pattern, style in _STYLES.items():
+        found = re.compile(pattern).match(line, 0 if start is None else start.end())
+        if found is not None:
+            for name in found.groupdict() or ("",):
+                text.stylize(f"{style} {name}", *found.span(name or 0))
+    console = Console(force_terminal=True, color_system="standard", highlight=False)
     with console.capture() as captured:
-        console.print(line, markup=False, emoji=False, soft_wrap=True, end="")
+        console.print(text, soft_wrap=True, end="")
     return captured.get()

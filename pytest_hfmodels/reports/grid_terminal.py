@@ -46,7 +46,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
     files = grid.lines(fold=fold)
     alike = {file: text for file, lines in files.items() if (text := grid_view.all_alike(lines))}
     listed = {file: lines for file, lines in files.items() if file not in alike}
-    labels = list(grid.labels.values())
+    labels = [visible_line(label) for label in grid.labels.values()]
     to.print()
     if listed:
         table = _table(listed, labels, grid_view.word)
@@ -79,7 +79,7 @@ def _table(files: Mapping[str, Sequence[Line]], headings: Sequence[str], text: C
     table = Table(box=None, pad_edge=False, padding=(0, 2 if text is grid_view.word else 1, 0, 0))
     table.add_column(overflow="fold")
     for heading in headings:
-        table.add_column("\n".join(map(visible_line, heading.split("\n"))), no_wrap=True)
+        table.add_column(Text(heading), no_wrap=True)
     for file, lines in files.items():
         table.add_row(_text(file, "bold"))
         for line in lines:

@@ -10,7 +10,7 @@ import base64
 import math
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -24,7 +24,7 @@ from pytest_hfmodels.results.describe import passages
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pytest_hfmodels.kinds.base import Course, Part
+    from pytest_hfmodels.kinds.base import Course
     from pytest_hfmodels.results.model import Compared, Results, Side, TestResult
 
 SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
@@ -35,6 +35,9 @@ _PAGE = 8_000_000  # characters of details; a page with more takes long to open
 _FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) has the rest.</p>\n")
 _PATCH = 2_000_000  # bytes
 _DRAWN = ("ids", "text")  # stages that have a table and texts of their own
+
+# What made both sides: of what, recorded, now, whether they differ. The first says whether something was recorded.
+_Rows: TypeAlias = "tuple[bool, tuple[tuple[str, str, str, bool], ...]]"
 
 
 def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> str:
@@ -47,20 +50,20 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     """
     script = files("pytest_hfmodels.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")
     data = patch.encode("utf-8", "surrogateescape")
-    tests, environments = by_severity(results.tests), _Environments()
+    tests = by_severity(results.tests)
+    environments: dict[_Rows, int] = {}
     page = pages.render(
         "report.html",
         script=Markup(script),
         script_digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
         run=results.run,
-        count=len(tests),
         signs=SIGNS,
-        overview=[(*row, _fragment(row[0], row[1])) for row in overview(tests)],
+        overview=[(*row, urlencode({"verdict": row[0], "cause": row[1] or "none"})) for row in overview(tests)],
         causes=sorted({test.cause for test in tests if test.cause}),
         engines=sorted({test.engine for test in tests if test.engine}),
-        tests=list(zip(map(_row, tests), _bodies(tests, environments), strict=True)),
+        tests=list(zip(tests, map(_drift, tests), _bodies(tests, environments), strict=True)),
         opened=[test.id for test in tests if test.verdict not in ("same", None)][:_OPEN],
-        environments=environments.found,
+        environments=environments,
         grid=grid,
         patch=base64.b64encode(data).decode() if 0 < len(data) <= _PATCH else "",
         patch_left_out=len(data) > _PATCH,
@@ -68,44 +71,35 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     return str(page)
 
 
-def _fragment(verdict: str, cause: str | None) -> str:
-    return urlencode({"verdict": verdict, "cause": cause or "none"})
+def _drift(test: TestResult) -> float | None:
+    """Return the largest drift of a test, to sort by."""
+    drifts = (found.drift for found in test.comparisons)
+    return max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=None)
 
 
-def _row(test: TestResult) -> dict[str, Any]:
-    drifts = [found.drift for found in test.comparisons if found.drift is not None and math.isfinite(found.drift)]
-    verdict = test.verdict or "none"
-    return {
-        "about": test,
-        "verdict": verdict,
-        "word": test.outcome if verdict == "none" else verdict,
-        "drift": max(drifts, default=None),
-    }
-
-
-def _bodies(tests: Sequence[TestResult], environments: _Environments) -> Iterator[Markup]:
+def _bodies(tests: Sequence[TestResult], environments: dict[_Rows, int]) -> Iterator[Markup]:
+    """Yield the details of each test, as long as there is room."""
     room = _PAGE
     for test in tests:
-        if room <= 0:
-            yield _FULL
-            continue
-        comparisons = [_comparison(found, environments) for found in test.comparisons]
-        details = test.details[-_DETAILS:] if test.verdict == "broken" else ""
-        body = pages.render("report_test.html", test=test, comparisons=comparisons, details=details)
-        room -= len(body)
+        body = _FULL
+        if room > 0:
+            comparisons = [_comparison(found, environments) for found in test.comparisons]
+            details = test.details[-_DETAILS:] if test.verdict == "broken" else ""
+            body = pages.render("report_test.html", test=test, comparisons=comparisons, details=details)
+            room -= len(body)
         yield body if room > 0 else _FULL
 
 
-def _comparison(found: Compared, environments: _Environments) -> dict[str, Any]:
-    rows = list(_environment(found))
+def _comparison(found: Compared, environments: dict[_Rows, int]) -> dict[str, Any]:
+    made = found.recorded is not None, tuple(_environment(found))
     return {
         "about": found,
         "sides": _sides(found),
         "differences": [difference for difference in found.differences if difference.stage not in _DRAWN],
-        "tokens": [] if found.course is None else list(_tokens(found.course)),
+        "steps": _around_divergence(found.course),
         "plot": None if found.course is None else plot(found.course, found.tolerance),
-        "moved": [row for row in rows if row[3]] if found.recorded else [],
-        "environment": environments.number(rows, recorded=found.recorded is not None),
+        "moved": [row for row in made[1] if row[3] and found.recorded],
+        "environment": environments.setdefault(made, len(environments) + 1),  # one table for all that share it
     }
 
 
@@ -121,44 +115,15 @@ def _sides(found: Compared) -> list[tuple[int, Passage, int] | None]:
     return [(excerpt.start, passage, excerpt.end) for excerpt, passage in sides]
 
 
-def _tokens(course: Course) -> Iterator[dict[str, Any]]:
-    """Yield the decisions on both sides around a divergence."""
-    if course.divergence is None:
-        return
-    split = course.divergence - course.start
-    last = min(max(len(course.recorded), len(course.observed)), split + _NEAR + 1)
-    for place in range(max(0, split - _NEAR), last):
-        sides = [_token(parts[place]) if place < len(parts) else None for parts in (course.recorded, course.observed)]
-        yield {"number": course.start + place + 1, "here": place == split, "sides": sides}
-
-
-def _token(part: Part) -> dict[str, Any]:
-    return {
-        "text": part.text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣"),
-        "id": "–" if part.id is None else part.id,
-        "log_probability": _figure(part.log_probability),
-        "margin": _figure(part.margin),
-    }
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
-
-
-class _Environments:
-    """The tables of what made both sides: one for all tests that share it."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[bool, list[tuple[str, str, str, bool]]]] = []
-
-    def number(self, rows: list[tuple[str, str, str, bool]], *, recorded: bool) -> int:
-        if (recorded, rows) not in self.found:
-            self.found.append((recorded, rows))
-        return self.found.index((recorded, rows)) + 1
+def _around_divergence(course: Course | None) -> range:
+    """Return the places of the decisions to show."""
+    if course is None or course.divergence is None:
+        return range(0)
+    split, count = course.divergence - course.start, max(len(course.recorded), len(course.observed))
+    return range(max(0, split - _NEAR), min(count, split + _NEAR + 1))
 
 
 def _environment(found: Compared) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield what made both sides: of what, recorded, now, whether they differ."""
     sides = [{} if side is None else _made_by(side) for side in (found.recorded, found.observed)]
     for what in dict.fromkeys([*sides[1], *sides[0]]):
         before, now = (side.get(what) or "–" for side in sides)
@@ -168,10 +133,10 @@ def _environment(found: Compared) -> Iterator[tuple[str, str, str, bool]]:
 def _made_by(side: Side) -> dict[str, str | None]:
     made, checkpoint = side.provenance, side.checkpoint
     named = ("engine", "implementation", "dtype", "attention", "device", "cpu")
-    parts = ("origin", "revision", "weights", "config", "tokenizer")
+    parts = ("origin", "revision", "weights", "config", "tokenizer", "preprocessor", "chat_template")
     return {
         **{name: getattr(made, name) for name in named},
         **dict(sorted(made.versions.items())),
         "checkpoint": checkpoint.name,
-        **{part: getattr(checkpoint, part) for part in parts},
+        **{part.replace("_", " "): digest for part in parts if (digest := getattr(checkpoint, part))},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import Any
@@ -50,6 +51,10 @@ def _html(text: str) -> Markup:
     return escape_html(visible_line(text))
 
 
+def _figure(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
 def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
@@ -69,5 +74,12 @@ def _environment(ending: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": in_words, "code": code, "cell": cell, "fenced": fenced, "html": _html}
+    environment.filters |= {
+        "words": in_words,
+        "code": code,
+        "cell": cell,
+        "fenced": fenced,
+        "html": _html,
+        "figure": _figure,
+    }
     return environment

@@ -18,17 +18,7 @@ _TICKS = 5
 
 @dataclass(frozen=True)
 class Plot:
-    """What the page draws.
-
-    Args:
-        lines: a CSS class and the data of a path for each series.
-        ticks: height and words of the scale's marks.
-        divergence: where on the horizontal axis the sides diverge, or None.
-        tolerance: its height, or None where it is 0.
-        first: number of the first step drawn.
-        last: number of the last one.
-        summary: the figures in words, for those who cannot see the drawing.
-    """
+    """What the page draws: paths by CSS class, heights and words of the marks, and the figures in words."""
 
     lines: tuple[tuple[str, str], ...]
     ticks: tuple[tuple[int, str], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.foundation.rootdir import is_found_from_here
+from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.reports.colours import paint
 from pytest_hfmodels.reports.summary import cause_lines, counted
@@ -47,6 +47,7 @@ def end_lines(config: pytest.Config, results: Sequence[TestResult]) -> Iterator[
         asked = "" if Session.of(config).options.patch else "; --hfmodels-patch FILE writes what accepting would"
         yield f"{counted(len(waiting), 'test')} to review: {count}, because {folder.path} cannot be written{asked}"
     elif folder.read():  # else a repetition of the test has passed since
-        there = "" if is_found_from_here(config) else f" (after {command('cd', relpath(config.rootpath))})"
+        is_found = project_root(config.invocation_params.dir) == config.rootpath
+        there = "" if is_found else f" (after {command('cd', relpath(config.rootpath))})"
         review = f"hfmodels review; or accept all of them: hfmodels accept{there}"
         yield f"{counted(len(waiting), 'test')} to review: {review}"

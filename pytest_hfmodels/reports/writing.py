@@ -18,13 +18,19 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.files import write_report
+from pytest_hfmodels.reports import html, markdown
+from pytest_hfmodels.reports.annotations import commands
+from pytest_hfmodels.reports.grid_html import grid_section
 from pytest_hfmodels.reports.patch import apply_command, patch_of
 from pytest_hfmodels.reports.summary import counted
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
 from pytest_hfmodels.session import Session
+from pytest_hfmodels.versions.last_grid import last_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.pending import Pending
 
@@ -77,8 +83,6 @@ class ReportWriter:
         for line in self._said:
             terminalreporter.write_line(visible(line))
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            from pytest_hfmodels.reports.annotations import commands
-
             for line in commands(self._results, prefix=_inside_checkout(self._config.rootpath)):
                 terminalreporter.write_line(line)
 
@@ -100,7 +104,8 @@ class ReportWriter:
             write_report(self._path(file), patch_of(_pending(results), self._config.rootpath))
             self._said.append(_patch_line(file, _pending(results), self._config.rootpath))
             return
-        text = clean(dump(results) if kind == "json" else self._page(results) if kind == "html" else _markdown(results))
+        render: dict[str, Callable[[Results], str]] = {"json": dump, "html": self._page, "markdown": markdown.render}
+        text = clean(render[kind](results))
         write_report(self._path(file), text)
         self._said.append(f"{kind}: {file}")
         if kind == "markdown" and (summary := os.environ.get("GITHUB_STEP_SUMMARY", "")):
@@ -108,24 +113,18 @@ class ReportWriter:
 
     def _page(self, results: Results) -> str:
         """Return the HTML page, with the last matrix of the project, and what would be accepted as a patch."""
-        from pytest_hfmodels.reports.grid_html import grid_section
-        from pytest_hfmodels.reports.html import render
-        from pytest_hfmodels.versions.last_grid import last_grid
-
         found = last_grid(self._config.rootpath, lambda text: self._said.append(f"html: {text}"))
         grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
         try:
             patch = patch_of(_pending(results), self._config.rootpath)
         except (SnapshotError, OSError):  # --hfmodels-patch says what is wrong
             patch = ""
-        return render(results, grid=grid, patch=patch)
+        return html.render(results, grid=grid, patch=patch)
 
     def _append(self, summary: Path, text: str) -> None:
         """Append to the step summary: GitHub shows nothing of one that is too large."""
-        from pytest_hfmodels.reports.markdown import MOST
-
         try:
-            if summary.exists() and summary.stat().st_size + len(text.encode()) >= MOST:
+            if summary.exists() and summary.stat().st_size + len(text.encode()) >= markdown.MOST:
                 self._said.append("the CI's step summary is full: nothing was added to it")
                 return
             with summary.open("a", encoding="utf-8") as page:
@@ -135,12 +134,6 @@ class ReportWriter:
 
     def _path(self, file: str) -> Path:
         return Path(self._config.invocation_params.dir, Path(os.path.expandvars(file)).expanduser())
-
-
-def _markdown(results: Results) -> str:
-    from pytest_hfmodels.reports.markdown import render
-
-    return render(results)
 
 
 def _pending(results: Results) -> list[Pending]:

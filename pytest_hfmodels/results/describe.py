@@ -58,7 +58,8 @@ def describe(
         headline=_headline(comparison, snapshot, exists=recorded is not None),
         differences=tuple(_difference(found, recorded, observed) for found in first),
         hidden=len(comparison.differences) - len(first),
-        explanation=None if explanation is None else _explained(explanation),
+        # Suggestions stay whole: half a command would be another command.
+        explanation=None if explanation is None else replace(plain(explanation), suggests=explanation.suggests),
         drift=_drift(recorded, observed, comparison),
         before=_figure(comparison.drift),
         tolerance=comparison.tolerance.absolute,
@@ -70,10 +71,6 @@ def describe(
         changed=_changed(course),
         **about,
     )
-
-
-def _explained(found: Explanation) -> Explanation:
-    return replace(plain(found), suggests=found.suggests)  # uncut: half a command would be another command
 
 
 def plain(value: T) -> T:
@@ -135,21 +132,17 @@ def _difference(found: Difference, recorded: Record | None, observed: Record) ->
         detail = Detail(*passages(found.recorded, found.observed))
     elif detail is None and recorded is not None and found.stage != "kind":
         detail = kind_of(recorded).detail(found, recorded, observed)
-    focus = found.position if found.stage == "prompt" else None
-    values = [
-        value if found.stage == "numbers" and math.isfinite(value) else _value(value, focus)
-        for value in (found.recorded, found.observed)
-    ]
+    before, now = (_value(value, found) for value in (found.recorded, found.observed))
     shown = None if detail is None else _shortened(detail)
-    return replace(found, what=cut(found.what, _VALUE), recorded=values[0], observed=values[1], detail=shown)
+    return replace(found, what=cut(found.what, _VALUE), recorded=before, observed=now, detail=shown)
 
 
-def _value(value: Any, focus: int | None) -> str:
-    """Return a value in words, cut to what surrounds a position of it."""
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    if focus is not None and isinstance(value, tuple) and len(value) > 20:
-        start = max(0, focus - 3)
+def _value(value: Any, found: Difference) -> Any:
+    """Return a number as it is, or a value in words, cut to what surrounds the position that differs."""
+    if isinstance(value, float) or found.stage == "numbers":
+        return value if found.stage == "numbers" and math.isfinite(value) else f"{value:.9g}"
+    if found.stage == "prompt" and found.position is not None and isinstance(value, tuple) and len(value) > 20:
+        start = max(0, found.position - 3)
         return f"…{list(value[start : start + 8])}…, {len(value)} in all"
     return cut(repr(value), _VALUE)
 
@@ -165,12 +158,11 @@ def passages(recorded: str, observed: str) -> tuple[Passage, Passage]:
 
 
 def _shortened(detail: Detail) -> Detail:
-    def passage(side: Passage) -> Passage:
-        before, different, after = side.before[-_AROUND:], side.different[:_AROUND], side.after[:_AROUND]
-        return Passage(before, different, after, side.label)
-
-    sides = passage(detail.recorded), passage(detail.observed)
-    return Detail(*sides, detail.title, plain(detail.figures))
+    recorded, observed = (
+        Passage(side.before[-_AROUND:], side.different[:_AROUND], side.after[:_AROUND], side.label)
+        for side in (detail.recorded, detail.observed)
+    )
+    return Detail(recorded, observed, detail.title, plain(detail.figures))
 
 
 def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.model_request import request_of
 from pytest_hfmodels.foundation.verdicts import Verdict, severity
@@ -44,14 +44,9 @@ def attach(
     report.__dict__[_ATTRIBUTE] = encode(PhaseResult(engine, entry, raises, made))
 
 
-def is_attached(report: pytest.TestReport) -> bool:
-    """Return whether a report is of a test that uses this plugin."""
-    return _ATTRIBUTE in report.__dict__
-
-
 @dataclass
 class _Test:
-    """What has been told of a test so far."""
+    """The reports of a test so far."""
 
     report: pytest.TestReport
     outcome: Outcome = "passed"
@@ -61,6 +56,57 @@ class _Test:
     seconds: float = 0.0
     ours: bool = False
     phases: list[PhaseResult] = field(default_factory=list)
+
+    def add(self, report: pytest.TestReport) -> None:
+        died = str(report.when) == "???"  # what xdist says of a test whose worker died: perhaps it was ours
+        attached = report.__dict__.get(_ATTRIBUTE)
+        self.seconds += report.duration
+        self.ours = self.ours or died or attached is not None
+        if attached is not None:
+            self.phases.append(decode(attached, PhaseResult, f"The result of {report.nodeid}"))
+        expected = getattr(report, "wasxfail", None)
+        if self.outcome in ("failed", "error"):  # the first failure says most
+            return
+        if report.failed:
+            self.outcome = "failed" if report.when == "call" else "error"
+            self.reason, self.details = _crash(report), _details(report)
+            self.failed_in = None if died else report.when
+        elif report.skipped:
+            self.outcome = "skipped" if expected is None else "xfailed"
+            self.reason = first_line(_skip_reason(report) if expected is None else expected)
+        elif expected is not None:
+            self.outcome, self.reason = "xpassed", first_line(expected)
+
+    def result(self) -> TestResult:
+        comparisons = tuple(found for phase in self.phases for found in phase.comparisons)
+        gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
+        entry = self._last("entry")
+        verdict = None if gravest is None else gravest.verdict
+        failed = self.outcome in ("failed", "error") or (self.outcome == "xfailed" and entry is not None)
+        if failed and all(found.equal for found in comparisons):  # it failed for another reason
+            verdict = Verdict.BROKEN
+        shown = gravest if gravest is not None and gravest.verdict == verdict else None
+        file, line, _ = self.report.location
+        return TestResult(
+            id=self.report.nodeid,
+            file=PurePath(file).as_posix(),
+            line=None if line is None else line + 1,
+            engine=self._last("engine"),
+            outcome=self.outcome,
+            verdict=verdict,
+            cause=None if shown is None else shown.cause,
+            headline=("" if shown is None else shown.headline) or self.reason,
+            details=self.details,
+            raises=next((phase.raises for phase in self.phases if phase.raises is not None), None),
+            failed_in=self.failed_in,
+            entry=entry,
+            seconds=round(self.seconds, 3),
+            comparisons=comparisons,
+        )
+
+    def _last(self, name: str) -> Any:
+        values = [value for phase in self.phases if (value := getattr(phase, name)) is not None]
+        return values[-1] if values else None
 
 
 class Gatherer:
@@ -73,21 +119,15 @@ class Gatherer:
         """Add one phase of a test."""
         if report.when == "setup" or report.nodeid not in self._tests:
             self._tests[report.nodeid] = _Test(report)
-        test = self._tests[report.nodeid]
-        test.seconds += report.duration
-        if is_attached(report):
-            test.phases.append(decode(report.__dict__[_ATTRIBUTE], PhaseResult, f"The result of {report.nodeid}"))
-        died = str(report.when) == "???"  # what xdist says of a test whose worker died: perhaps it was ours
-        test.ours = test.ours or died or is_attached(report)
-        _judge(test, report)
+        self._tests[report.nodeid].add(report)
 
     def results(self) -> list[TestResult]:
         """Return the results of the tests that use this plugin, in the order in which they began."""
-        return [_result(nodeid, test) for nodeid, test in self._tests.items() if test.ours]
+        return [test.result() for test in self._tests.values() if test.ours]
 
     def result(self, nodeid: str) -> TestResult | None:
         """Return the result of one test so far, of whatever sort it is; None if no report of it has come."""
-        return _result(nodeid, self._tests[nodeid]) if nodeid in self._tests else None
+        return self._tests[nodeid].result() if nodeid in self._tests else None
 
     def others(self) -> dict[str, int]:
         """Return the outcomes of the other tests."""
@@ -96,62 +136,7 @@ class Gatherer:
 
 def first_line(text: str) -> str:
     """Return the first line of a message, cut to what a reader wants of it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:_HEADLINE] if lines else ""
-
-
-def _judge(test: _Test, report: pytest.TestReport) -> None:
-    """Let one phase say what became of the test."""
-    expected = getattr(report, "wasxfail", None)
-    if test.outcome in ("failed", "error"):  # the first failure says most
-        return
-    if report.failed:
-        test.outcome = "failed" if report.when == "call" else "error"
-        test.reason, test.details = _crash(report), _details(report)
-        test.failed_in = None if str(report.when) == "???" else report.when
-    elif report.skipped:
-        test.outcome = "skipped" if expected is None else "xfailed"
-        test.reason = first_line(_skip_reason(report) if expected is None else expected)
-    elif expected is not None:
-        test.outcome, test.reason = "xpassed", first_line(expected)
-
-
-def _result(nodeid: str, test: _Test) -> TestResult:
-    comparisons = tuple(found for phase in test.phases for found in phase.comparisons)
-    gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
-    entry = _last(phase.entry for phase in test.phases)
-    verdict = _verdict(test, comparisons, gravest, entry)
-    spoken = gravest if gravest is not None and gravest.verdict == verdict else None
-    file, line, _ = test.report.location
-    return TestResult(
-        id=nodeid,
-        file=PurePath(file).as_posix(),
-        line=None if line is None else line + 1,
-        engine=_last(phase.engine for phase in test.phases),
-        outcome=test.outcome,
-        verdict=verdict,
-        cause=None if spoken is None else spoken.cause,
-        headline=("" if spoken is None else spoken.headline) or test.reason,
-        details=test.details,
-        raises=next((phase.raises for phase in test.phases if phase.raises is not None), None),
-        failed_in=test.failed_in,
-        entry=entry,
-        seconds=round(test.seconds, 3),
-        comparisons=comparisons,
-    )
-
-
-def _verdict(
-    test: _Test, comparisons: tuple[Compared, ...], gravest: Compared | None, entry: str | None
-) -> Verdict | None:
-    failed = test.outcome in ("failed", "error") or (test.outcome == "xfailed" and entry is not None)
-    if failed and all(found.equal for found in comparisons):  # it failed for another reason
-        return Verdict.BROKEN
-    return None if gravest is None else gravest.verdict
-
-
-def _last(values: Iterable[str | None]) -> str | None:
-    return next((value for value in reversed([*values]) if value is not None), None)
+    return next((line.strip()[:_HEADLINE] for line in text.splitlines() if line.strip()), "")
 
 
 def reason_of(report: pytest.CollectReport | pytest.TestReport) -> str:

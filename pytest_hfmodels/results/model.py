@@ -1,6 +1,6 @@
 """The result of a test, of its comparisons and of a run: plain data that every report is a view of.
 
-docs/reports.md tells each field. Whoever changes one raises FORMAT.
+docs/reports.md describes each field. Whoever changes one raises FORMAT.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.shell import command, operand
-from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict
+from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict, severity
 from pytest_hfmodels.kinds.base import Course
 from pytest_hfmodels.kinds.comparison import Difference
 from pytest_hfmodels.kinds.explanation import Explanation, in_words
@@ -35,13 +35,7 @@ class ReportError(HFModelsError):
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text, or the part of a long one around the first difference.
-
-    Args:
-        text: as it is, control characters and all.
-        start: characters left out before it.
-        length: characters of the whole.
-    """
+    """A text, or the part of a long one around the first difference; control characters and all."""
 
     text: str
     start: int
@@ -55,13 +49,7 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Side:
-    """The recorded or the observed side of a comparison.
-
-    Args:
-        text: the first text that differs, or the most important one.
-        provenance: the environment that made it.
-        checkpoint: the checkpoint, with a digest for each part.
-    """
+    """The recorded or the observed side of a comparison."""
 
     text: Excerpt
     provenance: Provenance
@@ -70,33 +58,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison of a test with a snapshot.
-
-    Args:
-        snapshot: the file that it was compared with, relative to the project's root.
-        verdict: of the comparison.
-        equal: whether the comparison let the test pass: `same`, or a near-tie that only warns.
-        headline: what differs first, in a line; empty for `same`.
-        differences: at most 20, in causal order: the first names the stage to look at.
-        hidden: how many more there are.
-        explanation: why it differs; None where nothing was to be explained.
-        drift: the largest movement of a number, the first recorded token that differs included; None where there are
-            none to compare.
-        before: the same without that token.
-        tolerance: how far numbers may move, absolutely.
-        notes: worth saying, failing nothing.
-        entry: the ledger entry that put a variant in force, or None.
-        base: what the comparison with the base said, where a variant stood for it.
-        shows: what the two texts are: `text`, `returned beam 2`, `labels`.
-        recorded: the snapshot, or None where there is no file.
-        observed: this run.
-        course: both sides decision by decision, at most 512 of them; None if the kind has no decisions.
-        changed: how many decisions differ.
-        writer: the test that `hfmodels accept` and `--snapshot-update` take.
-        refusal: why an update does not write the file, or None where it does.
-        pending: what `hfmodels accept` would write, or None.
-        saved: whether that is kept in pytest's cache.
-    """
+    """One comparison of a test with a snapshot."""
 
     snapshot: str
     verdict: Verdict
@@ -144,14 +106,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """What one phase of a test adds to its result; attached to pytest's report of that phase.
-
-    Args:
-        engine: that the test ran on, or None.
-        entry: the ledger entry that decided the outcome, or None.
-        raises: the class of the exception that failed it; None if it did not fail.
-        comparisons: made since the phase before.
-    """
+    """What one phase of a test adds to its result; attached to pytest's report of that phase."""
 
     engine: str | None = None
     entry: str | None = None
@@ -161,24 +116,7 @@ class PhaseResult:
 
 @dataclass(frozen=True)
 class TestResult:
-    """One test that uses a model, a snapshot or a ledger entry.
-
-    Args:
-        id: its node id.
-        file: relative to the project's root.
-        line: of the test, from 1, or None where pytest does not know it.
-        engine: that it ran on, or None.
-        outcome: what pytest made of it.
-        verdict: of its most serious comparison; `broken` if it failed for another reason; None if it compared nothing.
-        cause: of its most serious comparison, unless it failed for another reason.
-        headline: why it is not the same, in a line; for a skipped test the reason.
-        details: what pytest printed of a test that failed.
-        raises: the class of the exception that failed it; None if it did not fail, or its process died.
-        failed_in: the first phase that failed: `setup`, `call` or `teardown`; None likewise.
-        entry: the ledger entry that decided its outcome, or None.
-        seconds: what it took, with its fixtures.
-        comparisons: in the order in which the test made them.
-    """
+    """One test that uses a model, a snapshot or a ledger entry."""
 
     __test__ = False  # pytest would collect it where somebody imports it
 
@@ -206,27 +144,17 @@ class TestResult:
     def base(self) -> Verdict | None:
         """The most serious verdict against a base for which a variant stood, or None."""
         found = [compared.base for compared in self.comparisons if compared.base is not None]
-        return min(found, key=BY_SEVERITY.index, default=None)
+        return min(found, key=severity, default=None)
 
     @property
     def gravest(self) -> Compared | None:
         """Its most serious comparison."""
-        return min(self.comparisons, key=lambda found: BY_SEVERITY.index(found.verdict), default=None)
+        return min(self.comparisons, key=lambda found: severity(found.verdict), default=None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is true of the run as a whole.
-
-    Args:
-        started: in UTC, ISO 8601, to the second.
-        seconds: what it took.
-        exit_status: pytest's.
-        stopped: why it ended early, or None.
-        versions: of the packages that outputs depend on, and of nothing else.
-        verdicts: how many tests of each; the gravest first.
-        others: outcomes of the tests that use nothing of this plugin.
-    """
+    """What is true of the run as a whole."""
 
     started: str
     seconds: float
@@ -268,12 +196,7 @@ def encode(result: Any) -> str:
 
 
 def decode(text: str | bytes, kind: type[T], where: str = "The report") -> T:
-    """Return what `encode` was given.
-
-    Args:
-        text: the JSON.
-        kind: the class.
-        where: what is read, for messages.
+    """Return what `encode` was given; `where` names what is read, for messages.
 
     Raises:
         ReportError: it is no JSON, or not of this class.
@@ -309,18 +232,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def load(text: str) -> Results:
-    """Return what `dump` was given.
-
-    Raises:
-        ReportError: it is of another format version, or no report.
-    """
-    found = decode(text, dict[str, Any]).get("format")
-    if found != FORMAT:
-        raise ReportError(
-            f"The report has the format {found!r}; this release reads {FORMAT}.",
-            hint="Write it anew with --hfmodels-json, or read it with the release that wrote it.",
-        )
-    return decode(text, Results)

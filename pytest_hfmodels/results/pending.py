@@ -18,20 +18,7 @@ LARGEST = 32 << 20  # bytes of a snapshot
 
 @dataclass(frozen=True)
 class Pending:
-    """One snapshot that a test would change.
-
-    Args:
-        test: its node id.
-        verdict: of the comparison.
-        snapshot: the base file, relative to the project's root.
-        compared: the file that it was compared with: the base or a variant, relative to the root.
-        entry: the ledger entry that put the variant in force, or None.
-        digest: SHA-256 of `compared` as it was, or None where there was no file.
-        text: what the file would hold.
-        cause: why it differs, or None where nobody can tell.
-        why: the same in words, a line each, and what it rests on.
-        gone: whether a run that collected the whole of its test's file did not find the test.
-    """
+    """One snapshot that a test would change. docs/reports.md describes each field."""
 
     test: str
     verdict: str

@@ -90,7 +90,7 @@ def test_no_such_folder(tmp_path: Path, name: str, said: str) -> None:
     ],
     ids=["empty", "list", "null", "bytes", "other weights"],
 )
-def test_a_folder_that_is_no_checkpoint(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+def test_a_folder_without_a_checkpoint(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
     write_files(tmp_path / "bot", files)
 
     message = refused("./bot", tmp_path)
@@ -137,7 +137,7 @@ def test_a_damaged_installation(tiny: Path, tmp_path: Path, file: str, content: 
 
 
 @pytest.mark.parametrize("name", bundled_names())
-def test_what_ships_is_what_was_recorded(name: str, tmp_path: Path) -> None:
+def test_bundled_files_have_the_recorded_digests(name: str, tmp_path: Path) -> None:
     assert resolve(name, rootdir=tmp_path).origin == "bundled"
 
 

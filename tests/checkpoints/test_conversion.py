@@ -38,7 +38,7 @@ def refused(folder: Path) -> str:
     return str(raised.value)
 
 
-def test_safetensors_are_used_where_they_are(tmp_path: Path) -> None:
+def test_safetensors_are_used_in_place(tmp_path: Path) -> None:
     folder = write_files(tmp_path, {**checkpoint_files(), "pytorch_model.bin": b"never read"})
 
     assert safe_folder(folder) == folder
@@ -57,7 +57,7 @@ def test_a_converted_folder_is_the_same_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64", "uint8", "bool", "complex64"])
-def test_every_dtype_is_kept(tmp_path: Path, dtype: str) -> None:
+def test_every_dtype_survives_conversion(tmp_path: Path, dtype: str) -> None:
     tensor = torch.tensor([[0, 1], [1, 1]], dtype=getattr(torch, dtype))
 
     converted = safe_folder(bin_folder(tmp_path / "bin", {"w": tensor}))

@@ -62,12 +62,12 @@ def test_weights_do_not_depend_on_files(tmp_path: Path) -> None:
     assert digests == {ordered_weights_digest(sorted((name, *tensor) for name, tensor in TENSORS.items()))}
 
 
-def test_a_digest_says_its_algorithm() -> None:
+def test_a_digest_names_its_algorithm() -> None:
     assert is_digest(ordered_weights_digest([W]))
     assert not is_digest("sha256:0123")
 
 
-def test_a_config_does_not_depend_on_where_it_was_saved() -> None:
+def test_the_digest_of_a_config_does_not_depend_on_the_folder() -> None:
     saved = {"_name_or_path": "./here", "transformers_version": "4.57.6", "vocab_size": 50, "n_layer": 2}
 
     assert config_digest(saved) == config_digest({"n_layer": 2, "vocab_size": 50})
@@ -122,7 +122,7 @@ def test_every_tokenizer_file_counts_and_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"{", "is not JSON"), (b"[]", "is JSON, but not an object")])
-def test_a_config_that_is_no_json_object(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_config_that_is_not_a_json_object(tmp_path: Path, content: bytes, said: str) -> None:
     folder = write_files(tmp_path, {**checkpoint_files(), "config.json": content})
 
     with pytest.raises(CheckpointError, match=f"config.json {said}"):

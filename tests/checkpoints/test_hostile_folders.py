@@ -285,7 +285,7 @@ def test_a_setting_of_the_test_that_only_some_releases_run_is_named(
     assert "trust_remote_code" not in said
 
 
-def test_the_tests_own_setting_fails_as_upstream_says(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_setting_of_the_test_fails_with_upstreams_message(cache: ModelCache, tmp_path: Path) -> None:
     handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
 
     with pytest.raises(ValueError, match="num_return_sequences"):

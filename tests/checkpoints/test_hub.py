@@ -32,7 +32,7 @@ def fetch(name: str = REPO, *, revision: str | None = COMMIT) -> Checkpoint:
     return find(name, revision=revision, may_fetch=True)
 
 
-def test_what_may_not_be_fetched_is_not_asked_for(hub: HubStandIn) -> None:
+def test_without_permission_nothing_is_requested(hub: HubStandIn) -> None:
     with pytest.raises(CheckpointNotCached) as raised:
         find()
 
@@ -51,7 +51,7 @@ def test_a_download_is_the_same_checkpoint_as_the_folder(tmp_path: Path) -> None
     assert checkpoint.digests == resolve("./tiny", rootdir=tmp_path).digests
 
 
-def test_a_download_takes_what_a_checkpoint_needs_and_nothing_else(hub: HubStandIn) -> None:
+def test_a_download_fetches_only_the_files_of_a_checkpoint(hub: HubStandIn) -> None:
     card = {"README.md": b"---\npipeline_tag: text-generation\n---\n"}
     extra = ("pytorch_model.bin", "tf_model.h5", "modeling_tiny.py", "onnx/config.json", "vocab.pkl")
     hub.publish(REPO, COMMIT, checkpoint_files() | card | dict.fromkeys(extra, b"extra"))
@@ -98,7 +98,7 @@ def test_a_published_name_brings_its_commit(hub: HubStandIn) -> None:
         (REPO, COMMIT, False, 500, "HfHubHTTPError"),
     ],
 )
-def test_what_the_hub_does_not_give(
+def test_errors_of_the_hub(
     hub: HubStandIn, name: str, revision: str, gated: bool, status: int | None, cause: str
 ) -> None:
     hub.gated_repos |= {REPO} if gated else set()
@@ -113,7 +113,7 @@ def test_what_the_hub_does_not_give(
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "vocab.json"])
-def test_an_interrupted_download_is_no_checkpoint_until_it_is_finished(hub: HubStandIn, file: str) -> None:
+def test_an_interrupted_download_is_not_a_checkpoint(hub: HubStandIn, file: str) -> None:
     hub.cut_files.add(file)
     with pytest.raises(CheckpointError, match="was not downloaded") as raised:
         fetch()
@@ -138,7 +138,7 @@ def test_no_network(hub: HubStandIn) -> None:
     assert raised.value.__cause__ is not None
 
 
-def test_a_hub_that_goes_away_after_the_listing(hub: HubStandIn) -> None:
+def test_a_hub_that_fails_after_the_listing(hub: HubStandIn) -> None:
     hub.answers = 1
 
     with pytest.raises(CheckpointError, match="was not downloaded") as raised:
@@ -199,7 +199,7 @@ def test_a_partly_cached_checkpoint_counts_as_not_cached(tmp_path: Path, there: 
     ],
     ids=["no config", "other weights", "index"],
 )
-def test_a_repo_that_is_no_checkpoint(hub: HubStandIn, files: dict[str, bytes], said: str) -> None:
+def test_a_repo_without_a_checkpoint(hub: HubStandIn, files: dict[str, bytes], said: str) -> None:
     hub.publish(REPO, COMMIT, files)
 
     with pytest.raises(CheckpointError, match=said):
@@ -211,7 +211,7 @@ def test_a_name_that_no_repo_can_have() -> None:
         fetch("tests/two..dots")
 
 
-def test_bin_weights_are_fetched_where_there_is_nothing_else(hub: HubStandIn, tmp_path: Path) -> None:
+def test_bin_weights_are_fetched_without_safetensors(hub: HubStandIn, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.ones(2)}, tmp_path / "pytorch_model.bin")
     hub.publish(

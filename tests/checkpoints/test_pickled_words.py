@@ -195,7 +195,7 @@ def test_noise_is_refused(noise: bytes, tmp_path_factory: pytest.TempPathFactory
         ({"sym2idx": {"<unk>": 0, "<UNK>": 1}}, "has the id 0, and in text it would have 1"),
     ],
 )
-def test_plain_data_that_is_no_vocabulary_is_refused(data: Any, said: str, tmp_path: Path) -> None:
+def test_plain_data_without_a_vocabulary_is_refused(data: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=said):
         read(tmp_path, data)
 

@@ -47,7 +47,7 @@ def local(folder: Path, files: dict[str, bytes]) -> Checkpoint:
 
 
 @pytest.mark.parametrize("trust", ["", "True"], ids=["", "TRUST_REMOTE_CODE"])
-def test_it_loads_and_computes_what_its_weights_say(
+def test_it_loads_and_computes_with_its_weights(
     hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: str
 ) -> None:
     monkeypatch.setenv("TRUST_REMOTE_CODE", trust)
@@ -66,7 +66,7 @@ def test_it_loads_and_computes_what_its_weights_say(
     assert len(hub.requests) == asked > 0
 
 
-def test_it_classifies_into_as_many_labels_as_are_asked_for(hub: HubStandIn, tmp_path: Path) -> None:
+def test_it_classifies_into_the_requested_number_of_labels(hub: HubStandIn, tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, may_fetch=True)
 
     classifier = cache.load(REPO, task="text-classification", head="fixed", num_labels=3)
@@ -76,14 +76,14 @@ def test_it_classifies_into_as_many_labels_as_are_asked_for(hub: HubStandIn, tmp
     assert hub.requests
 
 
-def test_a_head_that_nobody_trained_is_not_made_up(hub: HubStandIn, tmp_path: Path) -> None:
+def test_an_untrained_head_is_refused(hub: HubStandIn, tmp_path: Path) -> None:
     del hub
 
     with pytest.raises(CheckpointError, match=r"lacks weights that the model needs: score\.weight"):
         ModelCache(tmp_path, may_fetch=True).load(REPO, task="text-classification")
 
 
-def test_what_is_kept_holds_no_pickle(hub: HubStandIn, tmp_path: Path) -> None:
+def test_the_cached_copy_holds_no_pickle(hub: HubStandIn, tmp_path: Path) -> None:
     checkpoint = fetch()
 
     assert (checkpoint.name, checkpoint.origin, checkpoint.revision) == (REPO, "hub", COMMIT)
@@ -133,7 +133,7 @@ def test_a_cached_copy_without_its_words_counts_as_not_cached(hub: HubStandIn, t
     assert "vocab.txt" in names(fetch().folder)
 
 
-def test_safetensors_beside_the_pickle_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_safetensors_beside_the_pickle_are_unchanged(tmp_path: Path) -> None:
     files = published_files()
     weights = (TINY / "model.safetensors").read_bytes()
 
@@ -144,7 +144,7 @@ def test_safetensors_beside_the_pickle_are_kept_as_they_are(tmp_path: Path) -> N
     assert (kept / "model.safetensors").read_bytes() == weights
 
 
-def test_text_beside_the_pickle_is_taken_and_the_pickle_is_not_read(tmp_path: Path) -> None:
+def test_text_beside_the_pickle_is_used_and_the_pickle_is_not_read(tmp_path: Path) -> None:
     hostile = published_files(counter=TouchesAFile(tmp_path / "touched"))
 
     kept = local(tmp_path / "model", {**hostile, "vocab.txt": b"<eos>\n<unk>\n"}).folder
@@ -179,7 +179,7 @@ def test_a_tokenizer_named_beside_another_architecture_is_refused_too(tmp_path: 
     assert not (tmp_path / "touched").exists()
 
 
-def test_words_are_no_weights(tmp_path: Path) -> None:
+def test_words_are_not_weights(tmp_path: Path) -> None:
     files = {"config.json": b'{"model_type": "transfo-xl"}', "vocab.pkl": pickled_vocabulary()}
 
     with pytest.raises(CheckpointError, match="holds no weights that this plugin reads"):

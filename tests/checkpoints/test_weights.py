@@ -36,7 +36,7 @@ def test_every_tensor_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights["mask"], np.array([True, False, True]), strict=True)
 
 
-def test_the_safetensors_library_writes_what_is_read(tmp_path: Path) -> None:
+def test_files_of_the_safetensors_library_are_read(tmp_path: Path) -> None:
     library = pytest.importorskip("safetensors.numpy")
     dtypes = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
     written = {dtype: np.arange(4).astype(dtype) for dtype in dtypes}

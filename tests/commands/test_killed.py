@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.commands.cli import main
-from pytest_hfmodels.commands.reviewing.lock import alone
-from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.commands.reviewing.loop import Walk, alone
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject
 from pytest_hfmodels.snapshots.project import find_project
 
@@ -40,10 +39,11 @@ def killed_at(number: int, action: Callable[[], object], *, before: bool) -> boo
             left -= 1
             if left == 0 and before:
                 os._exit(KILLED)
-            result = real(*arguments, **options)
-            if left == 0:
-                os._exit(KILLED)
-            return result
+            try:
+                return real(*arguments, **options)
+            finally:  # also after a change that could not be made
+                if left == 0:
+                    os._exit(KILLED)
 
         return changed
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from pytest_hfmodels.commands import matrix
+from pytest_hfmodels.commands import rows
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.commands.reviewing.loop import Walk
 from pytest_hfmodels.commands.reviewing.terminal import Terminal
@@ -222,7 +222,7 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
         passed_on=arguments,
     )
 
-    page = grid_markdown.render(Grid(()), command=matrix._command(options))
+    page = grid_markdown.render(Grid(()), command=rows._command(options))
 
     (line,) = (line for line in page.splitlines() if line.startswith("Written by "))
     expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--markdown", "a b.md", "--", *arguments]

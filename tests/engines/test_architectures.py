@@ -208,7 +208,7 @@ def test_a_checkpoint_without_architectures_that_could_be_several_classes_is_ref
         cache.load("./bot")
 
 
-def test_a_model_type_is_never_guessed_from_the_folder_s_name(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_model_type_is_never_guessed_from_the_folders_name(cache: ModelCache, tmp_path: Path) -> None:
     edit_json(write_checkpoint(tmp_path / "gpt2") / "config.json", model_type=None, architectures=None)
 
     with pytest.raises(HFModelsError, match="model_type"):

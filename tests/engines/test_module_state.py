@@ -66,7 +66,9 @@ def hook_before(handle: HFModel) -> None:
         (swap_attention, "attribute _attn of transformer.h.0.attn: added"),
     ],
 )
-def test_what_was_hung_on_a_model_is_named(cache: ModelCache, change: Callable[[HFModel], None], said: str) -> None:
+def test_an_added_attribute_of_a_model_is_named(
+    cache: ModelCache, change: Callable[[HFModel], None], said: str
+) -> None:
     handle = cache.load("./model")
     handle.generate("Hi", max_new_tokens=1)
 

@@ -71,7 +71,7 @@ def toys(project: Project) -> Iterator[Project]:
         sys.modules.pop(module, None)
 
 
-def test_a_project_s_own_architecture_runs_on_its_own_engine(toys: Project) -> None:
+def test_a_projects_own_architecture_runs_on_its_own_engine(toys: Project) -> None:
     toys.write("""
 import pytest
 
@@ -101,7 +101,7 @@ def test_a(hf_model, hf_snapshot):
     toys.run().assert_outcomes(passed=1)
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_is_registered_once() -> None:
     def find(name: str, _: str) -> object:
         return name
 

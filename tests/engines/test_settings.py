@@ -21,7 +21,7 @@ class Kind(StrEnum):
     FAST = "fast"
 
 
-def test_settings_are_told_in_one_form() -> None:
+def test_settings_have_one_form() -> None:
     config = SimpleNamespace(max_length=np.int64(20), num_beams=None, eos_token_id=50, early_stopping=True, top_k=5)
 
     settings = effective_settings(config, {"max_new_tokens": 4, "num_beams": 3, "renormalize_logits": True}, 16)
@@ -79,7 +79,7 @@ def test_the_default_length_is_resolved(models: ModelCache) -> None:
         ({1: 1, "a": 2}, None),
     ],
 )
-def test_a_setting_is_recorded_as_toml_holds_it(value: Any, form: Any) -> None:
+def test_a_setting_is_recorded_in_its_toml_form(value: Any, form: Any) -> None:
     if form is None:
         with pytest.raises(NotPlainError):
             plain(value)
@@ -95,7 +95,7 @@ def test_a_torch_scalar_is_recorded_as_a_number() -> None:
 
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("tensorflow", marks=needs_both_engines)])
-def test_the_least_number_of_new_tokens_is_told_as_a_length(models: ModelCache, engine: Any) -> None:
+def test_min_new_tokens_is_recorded_as_min_length(models: ModelCache, engine: Any) -> None:
     record = models.load("./model", engine=engine).generate("Hell", min_new_tokens=5, max_new_tokens=8)
 
     assert record.effective["min_length"] == 9
@@ -162,7 +162,7 @@ def test_a_model_that_delegates_generate_is_recorded_with_the_requested_settings
     [{}, {"temperature": 0.5, "top_p": 0.9, "top_k": 20}, {"length_penalty": 2.0, "early_stopping": True}],
     ids=["length", "sampling", "beams"],
 )
-def test_upstream_s_advice_about_the_plugin_s_settings_is_hidden(
+def test_upstreams_warnings_about_the_plugins_settings_are_hidden(
     models: ModelCache, monkeypatch: pytest.MonkeyPatch, engine: Any, own: dict[str, Any]
 ) -> None:
     bot = models.load("./model", engine=engine)
@@ -175,7 +175,7 @@ def test_upstream_s_advice_about_the_plugin_s_settings_is_hidden(
         bot.generate_batch([[65, 66]])
 
 
-def test_upstream_s_advice_about_the_test_s_own_setting_is_shown(models: ModelCache, caplog: Any) -> None:
+def test_upstreams_warnings_about_the_tests_settings_are_shown(models: ModelCache, caplog: Any) -> None:
     bot = models.load("./model")
 
     with warnings.catch_warnings(record=True) as caught:

@@ -28,7 +28,7 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
     not upstream.release_at_least("4.54") or upstream.release_at_least("5"),
     reason="install transformers>=4.54,<5: older releases load torch-format safetensors in TensorFlow",
 )
-def test_upstream_s_own_loading_is_broken(models: ModelCache, tiny_gpt2: Path) -> None:
+def test_upstreams_own_loading_is_broken(models: ModelCache, tiny_gpt2: Path) -> None:
     del models
     from transformers import TFGPT2LMHeadModel
 
@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit_are_an_error_of_the_checkpoint(models: ModelCac
     assert "config.json" in raised.value.hint
 
 
-def test_transformer_xl_is_upstream_s_also_after_ours_is_registered(models: ModelCache) -> None:
+def test_transformer_xl_is_upstreams_also_after_ours_is_registered(models: ModelCache) -> None:
     pytest.importorskip("sacremoses")
     torchs = models.load("tiny-transfo-xl", task="text-classification", pad_token_id=0)
 
@@ -122,7 +122,7 @@ def test_a_changed_attribute_of_a_layer_is_named(models: ModelCache, tiny_gpt2: 
     assert said.endswith(" (ln_f): 1e-05 -> 0.5")
 
 
-def test_a_metric_that_keras_adds_in_a_call_is_no_change(models: ModelCache) -> None:
+def test_a_metric_that_keras_adds_in_a_call_is_not_a_change(models: ModelCache) -> None:
     model = models.load("tiny-transfo-xl", engine="tensorflow")
     before = model.loaded.modes()
 

@@ -87,7 +87,7 @@ def test_float32_and_eager_attention_are_pinned(cache: ModelCache, tmp_path: Pat
     assert (pinned["dtype"], pinned["attention"]) == ("float32", "eager")
 
 
-def test_a_release_s_own_defaults_run_where_nothing_is_pinned(models: ModelCache) -> None:
+def test_without_pins_the_releases_defaults_run(models: ModelCache) -> None:
     free = models.load("./model", pin=False)
 
     assert free.loaded.environment()["attention"] == ("sdpa" if upstream.release_at_least("4.44") else "eager")
@@ -115,7 +115,7 @@ def test_a_classifier_takes_labels_in_its_own_dtype(models: ModelCache) -> None:
     assert loss.value == pytest.approx(single.value, abs=1e-5)
 
 
-def test_a_trained_head_is_kept_where_a_new_one_was_allowed(models: ModelCache) -> None:
+def test_a_trained_head_is_kept_with_head_fixed(models: ModelCache) -> None:
     trained = models.load("./model", task="text-classification")
     allowed = models.load("./model", task="text-classification", head="fixed")
 
@@ -166,7 +166,7 @@ def quantise(model: Any) -> Any:
         return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
 
 
-def test_a_quantised_model_s_weights_are_read(models: ModelCache) -> None:
+def test_weights_of_a_quantised_model_are_read(models: ModelCache) -> None:
     loaded = models.load("./model").loaded
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
     quantised = type(loaded)(quantise(model))

@@ -101,16 +101,14 @@ def test_unused_weights_of_other_architectures_are_an_error(cache: ModelCache, t
 
 @every_engine
 @pytest.mark.parametrize("name", ["v_head.summary.weight", "loss_fct.weight", "transformer.h.0.attn.masked_bias"])
-def test_what_belongs_to_no_model_of_the_release_and_is_known_is_left_out(
-    cache: ModelCache, tmp_path: Path, engine: Any, name: str
-) -> None:
+def test_known_weights_without_a_module_are_left_out(cache: ModelCache, tmp_path: Path, engine: Any, name: str) -> None:
     write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), name: np.ones(2, np.float32)})
 
     assert cache.load("./bot", engine=engine).engine == engine
 
 
 @every_engine
-def test_a_test_says_which_weights_its_model_leaves_out(cache: ModelCache, tmp_path: Path, engine: Any) -> None:
+def test_a_test_names_weights_to_leave_out(cache: ModelCache, tmp_path: Path, engine: Any) -> None:
     extra = {"adapter.0.weight": np.ones(2, np.float32), "adapter.1.weight": np.ones(2, np.float32)}
     write_checkpoint(tmp_path / "bot", weights={**tiny_weights(), **extra})
 

@@ -73,9 +73,9 @@ def coarse(norm: Any, states: Any, _: Any) -> Any:
     ],
 )
 def test_the_last_block_and_the_norm_behind_it_are_separated(
-    model: HFModel, classifier: HFModel, call: Any, block: float, norm: Any, named: str
+    request: pytest.FixtureRequest, call: Any, block: float, norm: Any, named: str
 ) -> None:
-    asked = classifier if call is classify else model
+    asked = request.getfixturevalue("classifier" if call is classify else "model")
     recorded = stored(call(asked))
 
     with blocks_shifted(asked.model, 1, block), norm_at_fault(asked, norm):

@@ -39,7 +39,8 @@ def scores(*favoured: int, size: int = 10, by: float = 1.0) -> Any:
 
 
 def sides(captured: dict[Any, Any], settings: Settings, *, floor: float = 1e-6) -> Any:
-    record, table = generation(), search._Scores(captured, None, settings.num_beams > 1)
+    record = generation()
+    table = search._Scores(captured, None, record)
     return search._Sides(record, record, settings, table, floor)
 
 
@@ -187,7 +188,8 @@ def test_a_choice_within_twice_the_noise_floor_is_none_against_the_rules(floor: 
 def test_any_other_output_than_the_reference_s_is_an_objection(ids: Any, by: float, said: str | None) -> None:
     captured = {PROMPT: scores(1, 2), (*PROMPT, 1): scores(3, 4), (*PROMPT, 2): scores(4, 3)}
     settings = replace(TWO_BEAMS, num_return_sequences=1)
-    outcome = beam_search(search._Scores(dict(captured), None, True), np.asarray([PROMPT]), None, settings, Rules())
+    table = search._Scores(dict(captured), None, generation())
+    outcome = beam_search(table, np.asarray([PROMPT]), None, settings, Rules())
 
     found = sides(captured, TWO_BEAMS).objection(returned((ids, float(outcome.scores[0]) + by)), Rules())
 

@@ -127,7 +127,7 @@ def test_a_template_changed_in_memory_is_the_tests(bot: HFModel) -> None:
 
 def test_a_template_that_writes_the_date_is_given_a_fixed_one(models: ModelCache, tmp_path: Path) -> None:
     del models
-    bot = chatty(tmp_path, "Today: {{ strftime_now('%d %B %Y') }}. {{ messages[0].content }}")
+    bot = chatty(tmp_path, 'Today: {{ strftime_now( "%d %B %Y") }}. {{ messages[0].content }}')
 
     assert chat(bot).prompt.text == "Today: 26 July 2024. Be brief."
 

@@ -83,7 +83,7 @@ def test_a_batch_needs_a_pad_token(models: ModelCache) -> None:
 def test_numbers_that_nothing_can_compare_are_refused(
     classifier: HFModel, monkeypatch: pytest.MonkeyPatch, where: str, number: float, said: str
 ) -> None:
-    classify = type(classifier.loaded).classify
+    classify = type(classifier.loaded).classify_inputs
 
     def broken(self: object, *arguments: object) -> object:
         seen = classify(self, *arguments)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_numbers_that_nothing_can_compare_are_refused(
         seen.logits[0, 1] = number
         return seen
 
-    monkeypatch.setattr(type(classifier.loaded), "classify", broken)
+    monkeypatch.setattr(type(classifier.loaded), "classify_inputs", broken)
 
     with pytest.raises(EngineError, match=f"./model on torch returned {said}"):
         classifier.classify("Hi", labels=[0])

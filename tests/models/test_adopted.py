@@ -170,7 +170,7 @@ class Tuner(torch.nn.Module):
             return getattr(super().__getattr__("model"), name)
 
 
-def test_attributes_that_a_wrapper_s_generate_leaves_are_not_a_change(
+def test_attributes_that_a_wrappers_generate_leaves_are_not_a_change(
     cache: ModelCache, tiny_gpt2: Path, tokenizer: Any
 ) -> None:
     handle = cache.adopt(Wrapped(own_model(tiny_gpt2)), tokenizer)
@@ -194,7 +194,7 @@ def with_fields_of_another_release(model: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(kind, "to_dict", to_dict)
 
 
-def test_a_folder_s_configuration_has_one_digest_on_every_release(
+def test_the_configuration_of_a_folder_has_one_digest_on_every_release(
     cache: ModelCache, tiny_gpt2: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = own_model(tiny_gpt2)
@@ -219,7 +219,7 @@ def shifted(cache: ModelCache, model: Any, tokenizer: Any) -> Any:
 
 
 @pytest.mark.parametrize("part", ["config", "weights"])
-def test_digests_of_two_releases_that_cannot_be_compared_are_no_cause(
+def test_digests_that_cannot_be_compared_are_not_a_cause(
     cache: ModelCache, tiny_gpt2: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     model = own_model(tiny_gpt2)

@@ -78,7 +78,7 @@ def test_a_path_is_a_folder(cache: ModelCache, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architectures", [5, [5], "GPT2LMHeadModel", {"a": 1}])
-def test_architectures_that_are_no_names_are_quoted(cache: ModelCache, tmp_path: Path, architectures: Any) -> None:
+def test_invalid_architectures_are_quoted(cache: ModelCache, tmp_path: Path, architectures: Any) -> None:
     file = tmp_path / "model" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": architectures}))
 
@@ -89,7 +89,7 @@ def test_architectures_that_are_no_names_are_quoted(cache: ModelCache, tmp_path:
 
 
 @pytest.mark.parametrize("raised", [AssertionError("a"), IndexError("b"), OSError("c"), Exception("d")])
-def test_whatever_upstream_raises_is_told_in_a_sentence(
+def test_an_error_of_upstream_becomes_a_sentence(
     cache: ModelCache, monkeypatch: pytest.MonkeyPatch, raised: Exception
 ) -> None:
     import transformers
@@ -120,7 +120,7 @@ def test_whatever_upstream_raises_is_told_in_a_sentence(
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_configuration_that_does_not_fit_is_told_in_a_sentence(
+def test_an_invalid_configuration_is_reported_in_a_sentence(
     cache: ModelCache, tmp_path: Path, fields: dict[str, Any]
 ) -> None:
     file = tmp_path / "model" / "config.json"
@@ -130,14 +130,14 @@ def test_a_configuration_that_does_not_fit_is_told_in_a_sentence(
         cache.load("./model")
 
 
-def test_a_tokenizer_file_that_cannot_be_parsed_is_told_in_a_sentence(cache: ModelCache, tmp_path: Path) -> None:
+def test_an_invalid_tokenizer_file_is_reported_in_a_sentence(cache: ModelCache, tmp_path: Path) -> None:
     (tmp_path / "model" / "tokenizer.json").write_text("{}")
 
     with pytest.raises(HFModelsError, match=r"The tokenizer of ./model cannot be loaded"):
         cache.load("./model")
 
 
-def test_what_cannot_be_adopted_is_said(cache: ModelCache) -> None:
+def test_an_invalid_model_is_not_adopted(cache: ModelCache) -> None:
     handle = cache.load("./model")
     model, tokenizer = handle.model, handle.tokenizer
     meta = type(model)(model.config).to("meta")

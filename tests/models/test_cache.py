@@ -95,7 +95,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_no_text(cache: ModelCache, tmp_p
         assert "tokenizer.save_pretrained(folder)" in raised.value.hint
 
 
-def test_an_adopted_model_is_described_by_what_it_is(cache: ModelCache) -> None:
+def test_an_adopted_model_is_described(cache: ModelCache) -> None:
     handle = cache.load("./model", task="text-classification")
 
     adopted = cache.adopt(handle.model, handle.tokenizer)
@@ -159,7 +159,7 @@ def test_nothing(number):
     assert len(seen) <= 3  # when it was loaded, after its test, and at the session's end
 
 
-def test_a_tokenizer_is_serialised_only_at_the_session_s_end(
+def test_a_tokenizer_is_serialised_only_at_the_end_of_the_session(
     cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handle = cache.load("./model")
@@ -242,7 +242,9 @@ def test_after(hf_models):
         ('hf_models.load("./model").loaded', "model.model"),
     ],
 )
-def test_a_model_in_a_fixture_is_inspected_after_the_fixture_s_tests(project: Project, value: str, change: str) -> None:
+def test_a_model_in_a_fixture_is_inspected_after_the_tests_of_the_fixture(
+    project: Project, value: str, change: str
+) -> None:
     project.write(HOLDING.format(value=value, change=change))
 
     result = project.run()
@@ -362,7 +364,7 @@ def bias(handle: HFModel) -> float:
     return float(handle.model.transformer.ln_f.bias[0].detach())
 
 
-def test_a_folder_that_was_rewritten_is_loaded_anew(cache: ModelCache, tmp_path: Path) -> None:
+def test_a_rewritten_folder_is_loaded_again(cache: ModelCache, tmp_path: Path) -> None:
     before = cache.load("./model")
     old, digests = bias(before), before.checkpoint.digests
     list(cache.dirty())

@@ -33,7 +33,7 @@ def test_a_model_that_was_only_used_has_not_changed(models: ModelCache, engine: 
     assert before.changes(look(handle)) == []
 
 
-def test_changes_are_said_in_words() -> None:
+def test_changes_are_described() -> None:
     before = Fingerprint({"config.n_inner": "null", "tensor wte": (1, 2), "gone": "x", "same": 1}, "sha256:a")
     now = Fingerprint({"config.n_inner": "7", "tensor wte": (1, 3), "new": "y", "same": 1}, "sha256:b")
 
@@ -45,7 +45,7 @@ def test_changes_are_said_in_words() -> None:
     ]
 
 
-def test_a_digest_tells_only_what_nothing_else_has_told() -> None:
+def test_a_digest_reports_only_changes_that_nothing_else_reports() -> None:
     before = Fingerprint({}, "sha256:a")
 
     assert before.changes(Fingerprint({}, "sha256:b")) == ["weights or buffers were written in place"]
@@ -54,7 +54,7 @@ def test_a_digest_tells_only_what_nothing_else_has_told() -> None:
     assert Fingerprint({}, None).changes(Fingerprint({}, "sha256:b")) == []
 
 
-def test_a_tokenizer_s_backend_is_watched(models: ModelCache, tiny_gpt2: Path) -> None:
+def test_the_backend_of_a_tokenizer_is_watched(models: ModelCache, tiny_gpt2: Path) -> None:
     del models
     cache = ModelCache(tiny_gpt2.parent)
     handle = cache.load("./model")
@@ -97,7 +97,7 @@ def _replace_model(tokenizer: Any) -> None:
         (_replace_model, "tokenizer's backend"),
     ],
 )
-def test_a_change_that_keeps_a_tokenizer_s_size_is_found_after_the_test(
+def test_a_change_that_keeps_the_size_of_a_tokenizer_is_found_after_the_test(
     models: ModelCache, tiny_gpt2: Path, change: Callable[[Any], None], said: str
 ) -> None:
     del models
@@ -199,7 +199,7 @@ STATEFUL: dict[str, dict[str, int]] = {
 
 
 @pytest.mark.parametrize("family", STATEFUL)
-def test_what_upstream_changes_in_a_call_is_no_change(models: ModelCache, tmp_path: Path, family: str) -> None:
+def test_changes_of_upstream_in_a_call_are_not_reported(models: ModelCache, tmp_path: Path, family: str) -> None:
     import torch
     import transformers
 

@@ -25,7 +25,7 @@ def classifier(models: ModelCache) -> HFModel:
     return models.load("./model", task="text-classification", pad_token_id=256)
 
 
-def test_a_handle_hands_out_upstream_s_objects(bot: HFModel) -> None:
+def test_a_handle_gives_upstreams_objects(bot: HFModel) -> None:
     assert type(bot.model).__name__ == "GPT2LMHeadModel"
     assert bot.config is bot.model.config
     assert bot.tokenizer("Hi", return_tensors=bot.return_tensors).input_ids.tolist() == [[72, 105]]
@@ -107,7 +107,7 @@ def test_a_classifier_by_its_architectures_is_sent_to_classify(models: ModelCach
     assert raised.value.hint == "Use classify()."
 
 
-def test_the_end_of_text_pads_where_the_model_has_no_pad_token(bot: HFModel) -> None:
+def test_the_end_of_text_pads_if_the_model_has_no_pad_token(bot: HFModel) -> None:
     assert bot.config.pad_token_id is None
     assert bot.generate("Hi", max_new_tokens=1).effective["pad_token_id"] == 256
     assert bot.generate("Hi", max_new_tokens=1, pad_token_id=3).effective["pad_token_id"] == 3

@@ -267,7 +267,7 @@ def test_a_time_limit_is_refused(bot: HFModel, call: str, monkeypatch: pytest.Mo
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_settings_equal_what_their_snapshot_reads_back(bot: HFModel, settings: dict[str, Any]) -> None:
+def test_settings_equal_those_of_their_snapshot(bot: HFModel, settings: dict[str, Any]) -> None:
     record = bot.generate("Hi", max_new_tokens=3, **settings)
 
     read = load(dump(record), Path("a.toml"))

@@ -59,21 +59,29 @@ def numbers(name: str, shape: tuple[int, ...], scale: float) -> np.ndarray[Any, 
     return (vector if len(shape) == 1 else scale * drawn).astype(np.float32)
 
 
-def save_tokenizer(folder: Path, kind: str = "PreTrainedTokenizerFast", **settings: Any) -> None:
+def save_tokenizer(
+    folder: Path, kind: str = "PreTrainedTokenizerFast", *, pairs: bool = False, **settings: Any
+) -> None:
     """Save a tokenizer of whole words, lower-cased, beside a model of `len(SPECIAL + WORDS)` or more tokens.
 
     Args:
         folder: the checkpoint's.
         kind: the tokenizer class that tokenizer_config.json names.
+        pairs: put `<s>` and `</s>` around a text and behind the second of a pair, which has token type 1.
         settings: more of tokenizer_config.json, such as `chat_template`.
     """
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     vocabulary = {word: index for index, word in enumerate((*SPECIAL, *WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace()])
     tokenizer.add_special_tokens(list(SPECIAL))
+    if pairs:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 2), ("</s>", 3)]
+        )
+        settings = {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"], **settings}
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     tokens = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}

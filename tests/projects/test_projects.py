@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from pytest_hfmodels.results.model import load
+from pytest_hfmodels.results.model import Results, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def run(bare_project: Project, models: ModelCache) -> Any:
         shutil.copytree(folder, bare_project.path, dirs_exist_ok=True, ignore=_LEFT_OUT)
         (bare_project.path / "tox.ini").unlink()  # pytester's; the project has one of its own
         bare_project.run("--hfmodels-json=results.json", *arguments)
-        results = load((bare_project.path / "results.json").read_text(encoding="utf-8"))
+        results = decode((bare_project.path / "results.json").read_bytes(), Results)
         return {test.id.rpartition("::")[2]: _came_out(test) for test in results.tests}
 
     return run

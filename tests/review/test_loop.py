@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,11 @@ import pytest
 from rich.cells import cell_len
 
 from pytest_hfmodels.commands.cli import main
-from pytest_hfmodels.commands.reviewing.lock import alone
-from pytest_hfmodels.commands.reviewing.loop import Walk
+from pytest_hfmodels.commands.reviewing.loop import Walk, alone
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.snapshots.pending import PendingFolder
 from pytest_hfmodels.snapshots.project import find_project
 
-from ..pending_project import BUT, OTHER, REPLY, change, explained, git, pending, record, run
+from ..pending_project import BUT, OTHER, change, explained, git, pending, record, run
 from .scripted import Scripted
 
 if TYPE_CHECKING:
@@ -186,23 +183,6 @@ def test_what_is_no_key_decides_nothing(changed: Project, typed: str) -> None:
     assert len(pending(changed)) == 2
 
 
-def test_capitals_and_spaces_do_not_matter(changed: Project) -> None:
-    walk(Scripted(" A ", "Q"))
-
-    assert set(pending(changed)) == {"test_reply"}
-
-
-def test_a_cause_and_its_reasons_are_shown_above_the_texts(changed: Project) -> None:
-    explained(changed, "test_reply", cause="forward", why=("block 2 differs first",))
-    terminal = Scripted("q")
-
-    walk(terminal)
-
-    assert terminal.lines[1].startswith("== forward, changed: 1 snapshot ==")
-    assert "  block 2 differs first" in terminal.lines
-    assert REPLY in terminal.lines
-
-
 @pytest.mark.parametrize("key", ["a", "r", "v", "g"])
 @pytest.mark.parametrize("deed", ["accept", "reject"])
 def test_what_was_decided_elsewhere_meanwhile_is_not_decided_again(changed: Project, deed: str, key: str) -> None:
@@ -258,34 +238,6 @@ def test_a_snapshot_that_is_another_meanwhile_is_not_overwritten(changed: Projec
     assert set(pending(changed)) == {"test_reply", "test_other"}
 
 
-def test_a_group_goes_without_those_that_are_stale(changed: Project) -> None:
-    def meanwhile() -> str:
-        changed.snapshot().unlink()
-        return "g"
-
-    terminal = Scripted(meanwhile, "r")
-
-    left = walk(terminal)
-
-    told = f"not taken along: {REPLY} (stale: the file was deleted since it was compared; run the test again)"
-    assert told in terminal.text.replace("\n", " ")
-    assert left == 0
-    assert terminal.lines[-2] == "1 accepted, 1 rejected, 0 still pending"
-
-
-def test_a_new_snapshot_has_no_old_output_to_keep(bare_project: Project) -> None:
-    record(bare_project)
-    bare_project.snapshot().unlink()
-    run(bare_project)
-    terminal = Scripted("v", "a")
-
-    assert walk(terminal) == 0
-
-    assert "v is not for this one: its snapshot is new, and has no old output to keep." in terminal.lines
-    assert "One of a, r, s, d, q, and Enter." in terminal.lines
-    assert bare_project.snapshot().exists()
-
-
 def test_a_disk_that_is_full_is_said_and_the_question_stands(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -328,63 +280,6 @@ def test_a_folder_that_cannot_be_written_is_said(bare_project: Project) -> None:
         pass
 
 
-@pytest.mark.parametrize("cause", ["test", "checkpoint:weights", "checkpoint:tokenizer"])
-def test_what_no_release_explains_is_not_kept_for_one(changed: Project, cause: str) -> None:
-    explained(changed, "test_other", cause=cause)
-    terminal = Scripted("v", "q", width=200)
-
-    walk(terminal)
-
-    told = f"v is not for this one: its cause is {cause}, so that the old output belongs to no release."
-    assert terminal.lines.index(told) < terminal.lines.index("One of a, r, s, d, q, and Enter.")
-
-
-def test_what_is_a_variant_already_is_not_kept_as_another(changed: Project) -> None:
-    explained(changed, "test_other", entry="before-8", cause="forward")
-    terminal = Scripted("v", "q", width=200)
-
-    walk(terminal)
-
-    assert "v is not for this one: what it would change is a variant already, of before-8." in terminal.lines
-
-
-def test_a_group_goes_without_what_was_decided_elsewhere(changed: Project) -> None:
-    def meanwhile() -> str:
-        assert main(["accept", REPLY]) == 0
-        return "g"
-
-    terminal = Scripted(meanwhile)
-
-    left = walk(terminal)
-
-    assert f"decided elsewhere meanwhile: {REPLY}" in terminal.lines
-    assert "stale" not in terminal.text
-    assert left == 0
-    assert touched(changed) == ["snapshots/test_it/test_other.toml", "snapshots/test_it/test_reply.toml"]
-    assert terminal.lines[-2:] == ["1 accepted, 0 still pending", "look at it with: git diff"]
-
-
-@pytest.mark.parametrize("key", ["a", "r", "g"])
-def test_a_cache_that_is_deleted_meanwhile_is_said_to_be(changed: Project, key: str) -> None:
-    def meanwhile() -> str:
-        shutil.rmtree(changed.path / ".pytest_cache")
-        return key
-
-    before = changed.snapshots
-    terminal = Scripted(meanwhile, width=300)
-
-    left = walk(terminal)
-
-    assert any(
-        line.endswith("hfmodels-pending was deleted meanwhile, and what was pending with it. Run the tests again.")
-        for line in terminal.lines
-    )
-    assert "decided elsewhere" not in terminal.text
-    assert terminal.lines[-1] == "2 gone with the cache"
-    assert left == 2
-    assert changed.snapshots == before
-
-
 def test_a_snapshot_that_cannot_be_read_is_shown_and_the_walk_goes_on(changed: Project) -> None:
     path = changed.snapshot("test_it/test_other.toml")
     path.unlink()
@@ -411,27 +306,6 @@ def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None
     assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
 
 
-def test_a_new_snapshot_that_is_rejected_is_not_said_to_stay(bare_project: Project) -> None:
-    record(bare_project)
-    bare_project.snapshot().unlink()
-    run(bare_project)
-    terminal = Scripted("r")
-
-    walk(terminal)
-
-    assert "rejected; there is still no snapshots/test_it/test_reply.toml" in terminal.lines
-
-
-def test_what_is_accepted_and_stays_listed_is_said(changed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PendingFolder, "delete", lambda *_: None)
-    terminal = Scripted("a", "q", width=400)
-
-    walk(terminal)
-
-    assert touched(changed) == ["snapshots/test_it/test_other.toml"]
-    assert any(line.startswith("1 of them is listed as pending all the same") for line in terminal.lines)
-
-
 def test_characters_that_command_a_terminal_are_shown_by_name(changed: Project) -> None:
     odd = replace(pending(changed)["test_other"], test=f"{OTHER}[\x1b[31m]")
     find_project().pending.save(odd)
@@ -443,17 +317,30 @@ def test_characters_that_command_a_terminal_are_shown_by_name(changed: Project) 
     assert terminal.text.count(f"{OTHER}[⟨U+001B⟩[31m]") == 2
 
 
-def test_a_test_that_was_found_to_be_gone_meanwhile_was_not_recorded_anew(changed: Project) -> None:
-    def meanwhile() -> str:
-        explained(changed, "test_other", gone=True)
-        return "a"
-
-    before = changed.snapshots
-    terminal = Scripted(meanwhile, "r", "q", width=200)
+@pytest.mark.parametrize("cause", ["test", "checkpoint:weights"])
+def test_the_old_output_is_kept_only_if_releases_may_explain_it(changed: Project, cause: str) -> None:
+    explained(changed, "test_other", cause=cause)
+    terminal = Scripted("v", "q")
 
     walk(terminal)
 
-    assert "stale: the test no longer exists; reject it" in terminal.lines
-    assert "recorded anew" not in terminal.text
-    assert changed.snapshots == before
-    assert set(pending(changed)) == {"test_reply"}
+    assert "v accept" not in terminal.text
+    assert any(line.startswith("One of a, r, s, d, q") for line in terminal.lines)
+
+
+def test_a_group_goes_without_what_is_stale_or_was_decided_elsewhere(bare_project: Project) -> None:
+    record(bare_project, TEN)
+    change(bare_project, TEN)
+
+    def meanwhile() -> str:
+        assert main(["accept", "test_it.py::test_many[1]"]) == 0
+        bare_project.snapshot("test_it/test_many[2].toml").unlink()
+        return "g"
+
+    terminal = Scripted(meanwhile, "s", width=200)
+
+    left = walk(terminal)
+
+    assert "decided elsewhere meanwhile: test_it.py::test_many[1]" in terminal.lines
+    assert "not taken along: test_it.py::test_many[2] (stale: the file was deleted" in terminal.text
+    assert (left, set(pending(bare_project))) == (1, {"test_many[2]"})

@@ -161,60 +161,39 @@ def test_classifications_are_compared_by_stage() -> None:
     assert compare(recorded, wider, TOLERANCE).verdict is Verdict.CHANGED
 
 
-class TestNearTie:
-    """Greedy, equal numbers up to the divergence, and next to no margin there."""
+FLOOR = NOISE_FLOOR["same_engine"]
+CLOSE = swapped(1, replace(STEPS[1], margin=2 * FLOOR))
+FLIPPED = swapped(1, OTHER)
+MOVED_BEFORE = live(FLIPPED, told=CLOSE)
+MOVED_BEFORE.log_probabilities[0, STEPS[0].id] += 1.1 * FLOOR
 
-    FLOOR = NOISE_FLOOR["same_engine"]
-    CLOSE = swapped(1, replace(STEPS[1], margin=2 * FLOOR))
-    FLIPPED = swapped(1, OTHER)
 
-    def verdict(self, *, drift: float = 0.0, **changes: Any) -> Verdict:
-        recorded = generation(changes.pop("recorded", self.CLOSE), **changes.pop("both", {}))
-        observed = replace(
-            recorded,
-            steps=self.FLIPPED,
-            text="My name is Ada but I",
-            live=live(self.FLIPPED, told=recorded.steps, drift=drift),
-        )
-        return compare(recorded, replace(observed, **changes), TOLERANCE).verdict
+@pytest.mark.parametrize(
+    ("about", "near"),
+    [
+        pytest.param({}, True, id="two equal tokens"),
+        pytest.param({"drift": 0.9 * FLOOR}, True, id="rounding"),
+        pytest.param({"drift": 1.5 * FLOOR, "provenance": provenance("tensorflow")}, True, id="another engine's floor"),
+        pytest.param({"recorded": swapped(1, replace(STEPS[1], margin=2.1 * FLOOR))}, False, id="a clear margin"),
+        pytest.param({"drift": 1.1 * FLOOR}, False, id="numbers moved"),
+        pytest.param({"drift": math.nan}, False, id="no number"),
+        pytest.param({"live": MOVED_BEFORE}, False, id="numbers moved before it"),
+        pytest.param({"live": None}, False, id="no live numbers"),
+        pytest.param({"prompt": Prompt("My name was", (5, 6, 8))}, False, id="another prompt"),
+        pytest.param({"effective": {**EFFECTIVE, "max_length": 9}}, False, id="another setting"),
+        pytest.param({"steps": FLIPPED[:1]}, False, id="an end of sequence"),
+        pytest.param({"both": {"beams": beams().beams}}, False, id="beams"),
+    ],
+)
+def test_a_near_tie_is_greedy_with_equal_numbers_and_next_to_no_margin(about: dict[str, Any], near: bool) -> None:
+    given = {"recorded": CLOSE, "drift": 0.0, "both": {}, **about}
+    recorded = generation(given.pop("recorded"), **given.pop("both"))
+    seen = live(FLIPPED, told=recorded.steps, drift=given.pop("drift"))
+    observed = replace(recorded, steps=FLIPPED, text="My name is Ada but I", live=seen)
 
-    def test_a_flip_between_two_equal_tokens(self) -> None:
-        assert self.verdict() is Verdict.NEAR_TIE
-        assert self.verdict(drift=0.9 * self.FLOOR) is Verdict.NEAR_TIE
+    verdict = compare(recorded, replace(observed, **given), TOLERANCE).verdict
 
-    def test_a_clear_margin_makes_it_a_change(self) -> None:
-        wide = swapped(1, replace(STEPS[1], margin=2.1 * self.FLOOR))
-
-        assert self.verdict(recorded=wide) is Verdict.CHANGED
-
-    def test_numbers_that_moved_make_it_a_change(self) -> None:
-        assert self.verdict(drift=1.1 * self.FLOOR) is Verdict.CHANGED
-        assert self.verdict(drift=math.nan) is Verdict.CHANGED
-
-    def test_numbers_that_moved_before_it_make_it_a_change(self) -> None:
-        seen = live(self.FLIPPED, told=self.CLOSE)
-        seen.log_probabilities[0, STEPS[0].id] += 1.1 * self.FLOOR
-
-        assert self.verdict(live=seen) is Verdict.CHANGED
-
-    def test_two_engines_have_their_own_floor(self) -> None:
-        drift = 1.5 * self.FLOOR
-
-        assert drift <= NOISE_FLOOR["cross_engine"]
-        assert self.verdict(drift=drift, provenance=provenance("tensorflow")) is Verdict.NEAR_TIE
-
-    def test_other_prompts_and_settings_make_it_a_change(self) -> None:
-        assert self.verdict(prompt=Prompt("My name was", (5, 6, 8))) is Verdict.CHANGED
-        assert self.verdict(effective={**EFFECTIVE, "max_length": 9}) is Verdict.CHANGED
-
-    def test_an_end_of_sequence_is_no_tie(self) -> None:
-        assert self.verdict(steps=self.FLIPPED[:1]) is Verdict.CHANGED
-
-    def test_without_live_numbers_nothing_is_forgiven(self) -> None:
-        assert self.verdict(live=None) is Verdict.CHANGED
-
-    def test_beams_are_not_forgiven_by_a_token_s_margin(self) -> None:
-        assert self.verdict(both={"beams": beams().beams}) is Verdict.CHANGED
+    assert verdict is (Verdict.NEAR_TIE if near else Verdict.CHANGED)
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_the_command_shows_the_grid_and_writes_the_reports(
 
     assert code == 1
     assert "! broken" in shown.out
-    assert "changes first in lib==2.0: test_old" in shown.out
+    assert "Changes first in\n  - lib==2.0: test_old" in shown.out
     assert "lib==1.1: testing" in shown.err
     data = json.loads((command.path / "grid.json").read_text())
     assert data["arguments"] == ["-k", "test_old or test_some"]

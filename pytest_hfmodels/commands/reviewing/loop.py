@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from os.path import relpath
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from rich.columns import Columns
 
 from pytest_hfmodels.commands.reviewing.groups import groups, title
-from pytest_hfmodels.commands.reviewing.releases import old_releases, why_no_variant
+from pytest_hfmodels.commands.reviewing.releases import has_releases, old_releases
 from pytest_hfmodels.commands.reviewing.screen import change_lines
-from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.pending_diff import diff_lines
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_hfmodels.commands.reviewing.terminal import Terminal
     from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.snapshots.project import Project
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other reviews out while this one decides about the pending changes of a folder.
+
+    The operating system ends the lock with the process, however that ends.
+
+    Raises:
+        SnapshotError: there is another, or the folder cannot be written.
+    """
+    lock = FileLock(folder / "review.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SnapshotError(
+            "Somebody is reviewing this project already.", hint="Finish that review, or leave it with q."
+        ) from None
+    except NotImplementedError:  # a file system without locks: two reviews still see each other's decisions
+        pass
+    except OSError as error:
+        raise SnapshotError(
+            f"Decisions cannot be kept in {folder}: {error.strerror or error}.",
+            hint="Let it be written to; or take everything in as a patch: hfmodels pending --patch FILE.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Walk:
@@ -42,7 +73,6 @@ class Walk:
         self._number = 0
         self._decided: set[str] = set()
         self._skipped: set[str] = set()
-        self._lost = False
         self._done: Counter[str] = Counter()
         self._last = Variation("", "", "old")
 
@@ -78,8 +108,6 @@ class Walk:
             if key == "q":
                 raise _Left
             if key not in keys:
-                if key == "v" and trouble is None:
-                    self._terminal.say(f"v is not for this one: {why_no_variant(shown)}.")
                 self._terminal.say(f"One of {', '.join(keys)}, and Enter.")
             elif key == "s":
                 self._done["skipped"] += 1
@@ -97,7 +125,7 @@ class Walk:
 
     def _keys(self, shown: Pending, group: Sequence[Pending]) -> dict[str, str]:
         keys = {"a": "accept", "r": "reject", "s": "skip"}
-        if why_no_variant(shown) is None:
+        if has_releases(shown):
             keys["v"] = "accept, and keep the old as a variant"
         left = len(self._left(group))
         return {**keys, "d": "diff", **({"g": f"accept all {left} of this group"} if left > 1 else {}), "q": "quit"}
@@ -164,19 +192,8 @@ class Walk:
         return self._terminal.ask(f"{what} [{usual}]: " if usual else f"{what}: ").strip() or usual
 
     def _now(self, change: Pending) -> Pending | None:
-        """Return a change as it is kept now, and say where that is not what it was.
-
-        Raises:
-            _Left: there is nothing left to decide: somebody has deleted pytest's cache.
-        """
-        folder = self._project.pending
-        if not folder.path.is_dir():
-            self._lost = True
-            self._terminal.say(
-                f"{folder.path} was deleted meanwhile, and what was pending with it. Run the tests again."
-            )
-            raise _Left
-        now = folder.current(change.snapshot)
+        """Return a change as it is kept now, and say where that is not what it was."""
+        now = self._project.pending.current(change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
             self._terminal.say("", f"decided elsewhere meanwhile: {change.test}")
@@ -193,8 +210,8 @@ class Walk:
 
     def _sum_up(self) -> None:
         left = self._count - len(self._decided)
-        rest = f"{left} gone with the cache" if self._lost else f"{left} still pending"
-        self._terminal.say("", ", ".join([*(f"{count} {what}" for what, count in self._done.items()), rest]))
+        done = [f"{count} {what}" for what, count in self._done.items()]
+        self._terminal.say("", ", ".join([*done, f"{left} still pending"]))
         if any(what.startswith("accepted") for what in self._done):
             self._terminal.say("look at it with: git diff")
 

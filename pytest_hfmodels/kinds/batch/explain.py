@@ -44,7 +44,8 @@ class _Batch(Explainer[BatchRecord]):
         row = cases[number]
         found = _Row(case, number).output(row)
         if case.passes is not None and row.comparison.differences[0].stage != "text":
-            found = _beside_its_neighbours(row, found, case.observed.length)
+            start = row.observed.start
+            found = _beside_its_neighbours(row, found, len(start) if start else case.observed.length)
         others = [str(other + 1) for other in cases if other != number]
         more = [Evidence(f"rows {', '.join(others)} differ, too")] if others else []
         verdict = Verdict.CHANGED if found.verdict == Verdict.CHANGED else case.comparison.verdict

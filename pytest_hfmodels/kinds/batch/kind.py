@@ -36,6 +36,7 @@ class _Row(msgspec.Struct):
 
 class _Batch(msgspec.Struct):
     columns: list[str]
+    decoder_start: tuple[TokenId, ...] = ()
 
 
 class _Stored(msgspec.Struct):
@@ -51,7 +52,7 @@ class _Kind(Kind[BatchRecord]):
     def tables(self, record: BatchRecord) -> dict[str, Any]:
         return {
             "effective": settings_table(record.effective),
-            "batch": {"padding_side": "left", "columns": STEPS},
+            "batch": _batch_table(record.rows[0].start),
             "rows": [_table(row, record.length) for row in record.rows],
         }
 
@@ -61,7 +62,7 @@ class _Kind(Kind[BatchRecord]):
             raise file.error(f"the columns are not {', '.join(STEPS)}", "batch", "columns")
         if not stored.rows:
             raise file.error("there are no rows", "rows")
-        found = BatchRecord(rows=tuple(_row(row, stored.effective, shared) for row in stored.rows), **shared)
+        found = BatchRecord(rows=tuple(_row(row, stored, shared) for row in stored.rows), **shared)
         for number, row in enumerate(stored.rows):
             if row.padding != found.length - len(row.ids):
                 raise file.error("it is not what the longest prompt leaves", "rows", str(number), "padding")
@@ -155,10 +156,16 @@ def _table(row: GenerationRecord, longest: int) -> dict[str, Any]:
     return {**found, "beams": whole["beams"]} if row.beams else found
 
 
-def _row(row: _Row, effective: dict[str, Any], shared: Mapping[str, Any]) -> GenerationRecord:
+def _batch_table(start: tuple[int, ...]) -> dict[str, Any]:
+    side = {"padding_side": "right", "decoder_start": list(start)} if start else {"padding_side": "left"}
+    return {**side, "columns": STEPS}
+
+
+def _row(row: _Row, stored: _Stored, shared: Mapping[str, Any]) -> GenerationRecord:
     return GenerationRecord(
         prompt=Prompt(row.prompt, row.ids),
-        effective=effective,
+        start=stored.batch.decoder_start,
+        effective=stored.effective,
         steps=tuple(Step(*step) for step in row.steps),
         beams=tuple(beam.record() for beam in row.beams),
         beam_cutoff_margin=(),

@@ -36,7 +36,7 @@ def _rendering(case: Case[Any]) -> Explanation:
     conversation = observed.conversation
     changes = mutations.of_the_tokenizer(case.origin)
     if conversation is not None and mutations.is_proven_by_fresh_tokenizer(case.origin, conversation.render, texts):
-        said = mutations.sentence(changes, "tokenizer") if changes else mutations.TOKENIZER_NOT_NAMED
+        said = mutations.sentence(changes, "tokenizer")
         return case.because("test", said, evidence)
     if recorded.template != observed.template:
         said = "the checkpoint's chat template differs from the recorded one (another digest)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +14,9 @@ from pytest_hfmodels.engines.settings import NotPlainError, plain, qualified_nam
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.prompt import require_text
 
-_TODAY = "2024-07-26"  # what templates that write the date are told, so that a snapshot holds tomorrow
+# Templates that write the date get this one, so that a snapshot still holds tomorrow; it is Llama's own default.
+_DAY = date(2024, 7, 26)
+_NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 _AS_IN = 'Write them as in chat([{"role": "user", "content": "Hello"}]).'
 
 
@@ -69,10 +73,9 @@ class Conversation:
         if apply is None:
             raise EngineError("The installed transformers has no chat templates.", hint="Install transformers>=4.34.")
         variables = {"add_generation_prompt": True, **self.variables}
-        if "strftime_now" in source:
-            variables.setdefault("strftime_now", _strftime)
         given: dict[str, Any] = {"tools": list(self.tools)} if self.tools else {}
-        given |= {} if self.template is None else {"chat_template": self.template}
+        dated = _NOW.sub(lambda call: repr(_DAY.strftime(call[2])), source)
+        given |= {"chat_template": dated} if self.template or dated != source else {}
         _require_known(apply, {*given, *self.variables} - {"chat_template", "add_generation_prompt"})
         try:
             text = apply([dict(one) for one in self.messages], tokenize=False, **given, **variables)
@@ -95,12 +98,6 @@ class Conversation:
     def digest(self, renderer: Any) -> str:
         """Return the digest of the template's own text."""
         return _digest(self.source(renderer).encode())
-
-
-def _strftime(form: str) -> str:
-    from datetime import datetime
-
-    return datetime.fromisoformat(_TODAY).strftime(form)
 
 
 def _require_known(apply: Callable[..., str], names: set[str]) -> None:

@@ -116,13 +116,14 @@ def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray
         states = states.reshape(*states.shape[:2], -1).transpose(0, 2, 1)
     real = np.ones(states.shape[:2]) if mask is None or mask.shape != states.shape[:2] else np.asarray(mask, np.float64)
     rows = np.arange(len(states))
+    vectors: FloatArray = (states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True)
     if pooling == "cls":
-        return np.asarray(states[rows, real.argmax(axis=1)])
-    if pooling == "last":
-        return np.asarray(states[rows, states.shape[1] - 1 - real[:, ::-1].argmax(axis=1)])
-    if pooling == "max":
-        return np.asarray(np.where(real[..., None] > 0, states, -np.inf).max(axis=1))
-    return np.asarray((states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True))
+        vectors = states[rows, real.argmax(axis=1)]
+    elif pooling == "last":
+        vectors = states[rows, states.shape[1] - 1 - real[:, ::-1].argmax(axis=1)]
+    elif pooling == "max":
+        vectors = np.where(real[..., None] > 0, states, -np.inf).max(axis=1)
+    return vectors
 
 
 def normalized(vectors: FloatArray) -> FloatArray:
@@ -130,7 +131,8 @@ def normalized(vectors: FloatArray) -> FloatArray:
     import numpy as np
 
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(norms == 0, 1.0, norms))
+    result: FloatArray = vectors / np.where(norms == 0, 1.0, norms)
+    return result
 
 
 def read_recipe(folder: Path) -> Recipe:

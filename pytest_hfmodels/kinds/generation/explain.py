@@ -19,7 +19,7 @@ from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation import search
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.decoding import decoding
-from pytest_hfmodels.kinds.generation.kind import token_tie
+from pytest_hfmodels.kinds.generation.kind import DECODER_START, token_tie
 from pytest_hfmodels.kinds.generation.record import GenerationRecord
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
 from pytest_hfmodels.kinds.tolerance import noise_floor
@@ -73,7 +73,9 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         return not difference.what.endswith("margin") and not suppressed and super().is_broken(difference)
 
     def is_given(self, case: GenerationCase, difference: Difference) -> bool:
-        name, prompt = difference.what, len(case.observed.prompt.ids)
+        name, prompt = difference.what, len(case.observed.prefix)
+        if name == DECODER_START:
+            return name in given_settings(case.asked or {})
         if case.asked is None or stages.is_of_the_test(name):
             return stages.is_of_the_test(name)
         config = SimpleNamespace(**given_settings(case.asked))

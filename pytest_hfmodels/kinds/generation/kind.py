@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.tolerance import Tolerance
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
+DECODER_START = "decoder_start_token_id"
 G = TypeVar("G", bound=GenerationRecord)
 STEPS = ["id", "text", "log-probability", "processed", "margin", "runner-up", "runner-up text"]
 StepRow = tuple[TokenId, str, float, float, float, TokenId, str]
@@ -56,9 +57,14 @@ class _Frontier(msgspec.Struct):
     gaps: tuple[float, ...] = ()
 
 
+class _Decoder(msgspec.Struct):
+    start: tuple[TokenId, ...] = ()
+
+
 class StoredOutput(msgspec.Struct, kw_only=True):
     """What a generation stores besides its prompt."""
 
+    decoder: _Decoder = msgspec.field(default_factory=lambda: _Decoder())
     effective: dict[str, Any]
     output: _Output
     steps: _Steps
@@ -80,6 +86,7 @@ class GenerationKind(Kind[G]):
     def tables(self, record: G) -> dict[str, Any]:
         found: dict[str, Any] = {
             "prompt": as_table(record.prompt, "text", "ids"),
+            **({"decoder": {"start": list(record.start)}} if record.start else {}),
             "effective": settings_table(record.effective),
             "output": {"text": sentences(record.text)},
             "steps": {"columns": STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
@@ -100,6 +107,7 @@ class GenerationKind(Kind[G]):
             if "".join(beam.text) != text:
                 raise file.error("the text of the first beam is not output.text", "beams", "0", "text")
         return {
+            "start": stored.decoder.start,
             "effective": stored.effective,
             "steps": tuple(Step(*row) for row in stored.steps.rows),
             "beams": tuple(beam.record() for beam in stored.beams),
@@ -115,6 +123,9 @@ class GenerationKind(Kind[G]):
             # A prompt given as ids is decoded. If its text differs, so does the text of the output.
             stage = "prompt" if recorded.text == observed.text else "text"
             yield Difference(stage, "prompt text", recorded.prompt.text, observed.prompt.text)
+        named = {**recorded.effective, **observed.effective}  # a test that asks for it has it there
+        if recorded.start != observed.start and DECODER_START not in named:
+            yield Difference("settings", DECODER_START, recorded.start, observed.start)
         if drawn_elsewhere(recorded, observed):
             return
         split = first_divergence(recorded.ids, observed.ids)

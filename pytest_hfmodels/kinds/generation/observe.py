@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, fingerprint, log_softmax
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_softmax
 from pytest_hfmodels.kinds.generation.prompts import decode
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, LiveLogits, Prompt, Step
-from pytest_hfmodels.kinds.generation.teacher import padded
-from pytest_hfmodels.kinds.prompt import require_room
+from pytest_hfmodels.kinds.generation.teacher import blocks_of, inputs, padded
+from pytest_hfmodels.kinds.prompt import require_length, require_room
 from pytest_hfmodels.kinds.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -55,18 +55,22 @@ def observe_generation(
     Raises:
         EngineError: a prompt is too long, there is no id to pad with, or the model returned NaN or infinite logits.
     """
-    longest = max(len(prompt.ids) for prompt in prompts)
-    require_room(loaded.model, longest, wanted_length(settings, longest))
+    rows, longest = [prompt.ids for prompt in prompts], max(len(prompt.ids) for prompt in prompts)
+    length = 1 if loaded.has_encoder else longest  # of what comes before the first generated token
+    require_length(loaded.model, longest, "The prompt")
+    require_room(loaded.model, length, wanted_length(settings, length))
     pad = _pad(loaded.model, prompts, settings)
-    generation = loaded.generate(*padded([prompt.ids for prompt in prompts], pad, left=True), settings)
+    generation = loaded.generate(*padded(rows, pad, left=not loaded.has_encoder), settings)
     ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
-    returned = [_generated(row, longest, ends) for row in generation.sequences]
+    returned = [_generated(row, length, ends) for row in generation.sequences]
     if stops and len(prompts) > 1:
         words = [stops] if isinstance(stops, str) else stops
         returned = [_stopped(row, words, tokenizer) for row in returned]
     firsts = returned[:: len(returned) // len(prompts)]
-    ids, mask = padded([(*prompt.ids, *first) for prompt, first in zip(prompts, firsts, strict=True)])
-    call = _Call(prompts, generation, returned, loaded.forward(ids, mask), tokenizer, skip_special_tokens)
+    start = tuple(map(int, generation.sequences[0, :1])) if loaded.has_encoder else ()
+    ids, mask, decoder = inputs(rows, start, firsts)
+    forward = loaded.forward(ids, mask, decoder)
+    call = _Call(prompts, start, generation, returned, forward, tokenizer, skip_special_tokens)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
     asked = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
@@ -74,7 +78,7 @@ def observe_generation(
         "provenance": Provenance.of(loaded),
         "checkpoint": checkpoint,
         "effective": {**generation.effective, "skip_special_tokens": skip_special_tokens, **asked},
-        "blocks": fingerprint(call.forward.hidden_states, mask),
+        "blocks": blocks_of(forward, mask),
     }
     made_by = None if origin is None else ModelRef(origin, settings)
     return tuple(_record(call, number, made_by, shared) for number in range(len(prompts)))
@@ -85,6 +89,7 @@ class _Call:
     """What a `generate` and the forward pass over its output returned."""
 
     prompts: Sequence[Prompt]
+    start: tuple[int, ...]  # of an encoder-decoder's decoder
     generation: Generation
     returned: Sequence[tuple[int, ...]]  # generated ids of every returned sequence
     forward: ForwardPass
@@ -100,9 +105,13 @@ class _Call:
         """Return the first sequence of one prompt."""
         return self.returned[self.own(number)[0]]
 
+    def prefix(self, number: int) -> tuple[int, ...]:
+        """Return the ids before the first generated one."""
+        return self.start or self.prompts[number].ids
+
     def logits(self, number: int) -> FloatArray:
         """Return the logits of the forward pass that the tokens of one prompt are looked up in, (S, V)."""
-        start = len(self.prompts[number].ids) - 1
+        start = len(self.prefix(number)) - 1
         return self.forward.logits[number, start : start + len(self.ids(number))]
 
     def scores(self, number: int) -> FloatArray:
@@ -115,8 +124,8 @@ class _Call:
         return found
 
     def text(self, number: int, ids: Sequence[int]) -> str:
-        """Return a prompt and what follows as text."""
-        return decode(self.tokenizer, (*self.prompts[number].ids, *ids), skip_special_tokens=self.skip)
+        """Return a sequence as text, with its prompt or its decoder's start."""
+        return decode(self.tokenizer, (*self.prefix(number), *ids), skip_special_tokens=self.skip)
 
 
 def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[str, Any]) -> GenerationRecord:
@@ -124,6 +133,7 @@ def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[
     live = LiveLogits(call.logits(number), call.scores(number), made_by, generation.plain_scores, generation.processors)
     return GenerationRecord(
         prompt=call.prompts[number],
+        start=call.start,
         steps=_steps(call.ids(number), live.log_probabilities, live.scores, call.tokenizer),
         beams=_beams(call, number),
         beam_cutoff_margin=_cutoff_margins(call),

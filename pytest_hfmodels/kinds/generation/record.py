@@ -93,7 +93,8 @@ class GenerationRecord(Record):
     """What `HFModel.generate` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
 
     Args:
-        prompt: text and ids.
+        prompt: text and ids; of an encoder-decoder what the encoder is given.
+        start: the ids that an encoder-decoder's decoder starts with; empty for a decoder.
         steps: the first returned sequence, token by token.
         beams: every returned sequence of a beam search; empty for greedy search.
         beam_cutoff_margin: by how much the last kept candidate beat the first dropped one, at every step of a beam
@@ -103,6 +104,7 @@ class GenerationRecord(Record):
 
     kind: ClassVar[str] = "generation"
     prompt: Prompt
+    start: tuple[int, ...] = ()
     steps: tuple[Step, ...]
     beams: tuple[Beam, ...]
     beam_cutoff_margin: tuple[float, ...]
@@ -115,9 +117,14 @@ class GenerationRecord(Record):
         return tuple(step.id for step in self.steps)
 
     @property
+    def prefix(self) -> tuple[int, ...]:
+        """The ids before the first generated one: the prompt's, or the start of an encoder-decoder's decoder."""
+        return self.start or self.prompt.ids
+
+    @property
     def decoded_ids(self) -> tuple[int, ...]:
         """The token ids that `text` spells."""
-        return (*self.prompt.ids, *self.ids)
+        return (*self.prefix, *self.ids)
 
     def __repr__(self) -> str:
         return f"<GenerationRecord {self.checkpoint.name} on {self.provenance.engine}: {self.text!r}>"

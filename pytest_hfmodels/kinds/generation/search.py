@@ -120,9 +120,9 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     beams = bool(observed.beams)
     if alike:  # else this model has always been another with its cache, as Transformer-XL is in a beam search
         for position, known in enumerate(teacher.logits):  # where the library went another way, the recorded one
-            ids = (*recorded.prompt.ids, *recorded.ids[:position])
+            ids = (*recorded.prefix, *recorded.ids[:position])
             captured.setdefault(ids, log_softmax(known) if beams else known)
-    scores = _Scores(captured, passes if alike else None, beams)
+    scores = _Scores(captured, passes if alike else None, observed)
     found = _judged(_Sides(recorded, observed, settings, scores, floor))
     if found.cause is None and generating > 2 * floor:
         return _processors(case, teacher, settings, floor, found)
@@ -164,10 +164,10 @@ class _Sides:
 
         `close` lets decisions that are too close to call fall towards the record.
         """
-        prompt = np.asarray([record.prompt.ids], np.int64)
+        prompt = np.asarray([record.prefix], np.int64)
         tolerance = max(TOLERANCE, 2 * self.floor)
         if not record.beams:
-            returned = [[*record.prompt.ids, *record.ids]]
+            returned = [[*record.prefix, *record.ids]]
             found = check_greedy(self.scores, prompt, None, self.settings, returned, rules=rules, tolerance=tolerance)
             return None if found is None else found.what
         said = self._plainly(record, rules, prompt, tolerance)
@@ -198,13 +198,13 @@ class _Sides:
 
 def _rank(record: GenerationRecord, ids: tuple[int, ...]) -> int:
     """Return the first returned beam that goes on from these ids; close decisions fall towards it."""
-    beams = [(*record.prompt.ids, *beam.ids) for beam in record.beams]
+    beams = [(*record.prefix, *beam.ids) for beam in record.beams]
     return next((number for number, beam in enumerate(beams) if beam[: len(ids)] == ids), len(beams))
 
 
 def _unlike(record: GenerationRecord, outcome: Beams, tolerance: float) -> str | None:
     """Return how the returned beams differ from what the reference returns, or None."""
-    start = len(record.prompt.ids)
+    start = len(record.prefix)
     for number, (beam, ids, score) in enumerate(
         zip(record.beams, outcome.ids.tolist(), outcome.scores, strict=False), 1
     ):
@@ -223,8 +223,8 @@ def _unlike(record: GenerationRecord, outcome: Beams, tolerance: float) -> str |
 class _Scores:
     """The scores that the library chose from; what it did not look at is asked of the model, a few times."""
 
-    def __init__(self, captured: StepScores, passes: Passes | None, beams: bool) -> None:
-        self._captured, self._passes, self._beams = captured, passes, beams
+    def __init__(self, captured: StepScores, passes: Passes | None, observed: GenerationRecord) -> None:
+        self._captured, self._passes, self._observed = captured, passes, observed
 
     def __call__(self, ids: IntArray, mask: IntArray) -> NDArray[Any]:
         del mask  # one prompt, nothing padded
@@ -238,10 +238,15 @@ class _Scores:
         if self._passes is None:
             raise _NotCapturedError(missing[0])
         try:
-            logits = self._passes.forward(missing).logits[:, -1]
+            logits = self._passes.forward(*self._inputs(missing)).logits[:, -1]
         except OutOfPassesError:
             raise _NotCapturedError(missing[0]) from None
-        self._captured.update(zip(missing, log_softmax(logits) if self._beams else logits, strict=True))
+        self._captured.update(zip(missing, log_softmax(logits) if self._observed.beams else logits, strict=True))
+
+    def _inputs(self, missing: list[tuple[int, ...]]) -> tuple[Any, ...]:
+        if not self._observed.start:
+            return (missing,)
+        return [self._observed.prompt.ids] * len(missing), None, None, np.asarray(missing, np.int64)
 
 
 def _judged(sides: _Sides) -> SearchFinding:
@@ -328,7 +333,7 @@ def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -
         return {}
     captured: StepScores = {}
     for position, (logits, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
-        ids = (*observed.prompt.ids, *observed.ids[:position])
+        ids = (*observed.prefix, *observed.ids[:position])
         made = _processed(logits, ids, settings, observed, rules_of(observed))
         if not np.allclose(log_softmax(made), log_softmax(scores), rtol=0, atol=2 * floor):
             return {}
@@ -342,7 +347,7 @@ def _processed(
     """Return what the reference's logits processors make of the logits (V,) after `ids`."""
     rows = np.asarray([ids], np.int64)
     base = log_softmax(logits) if record.beams else logits
-    found: NDArray[Any] = process(base[None], rows, np.ones_like(rows), settings, len(record.prompt.ids), rules)[0]
+    found: NDArray[Any] = process(base[None], rows, np.ones_like(rows), settings, len(record.prefix), rules)[0]
     return found
 
 
@@ -351,7 +356,7 @@ def _while_generating(captured: StepScores, recorded: GenerationRecord, teacher:
     moved = 0.0
     table = log_softmax(teacher.logits)
     for position in range(len(recorded.ids)):
-        own = captured.get((*recorded.prompt.ids, *recorded.ids[:position]))
+        own = captured.get((*recorded.prefix, *recorded.ids[:position]))
         if own is None:
             break
         best = np.argsort(table[position])[-20:]  # of the likely tokens: the others carry larger sums
@@ -390,7 +395,7 @@ def _processed_diffs(
     """Return how far each recorded token's processed score is from what the reference makes of today's numbers."""
     found = []
     for position, step in enumerate(recorded.steps):
-        ids = (*recorded.prompt.ids, *recorded.ids[:position])
+        ids = (*recorded.prefix, *recorded.ids[:position])
         scores = _processed(teacher.logits[position], ids, settings, recorded, rules)
         found.append(float(abs(log_softmax(scores)[step.id] - step.processed)))
     return found

@@ -50,7 +50,7 @@ def token(difference: Difference, recorded: GenerationRecord, observed: Generati
     """Return the first token that differs, within the text around it."""
     position = difference.position or 0
     then, now = difference.recorded, difference.observed
-    before = recorded.prompt.text + "".join(step.text for step in recorded.steps[:position])
+    before = ("" if recorded.start else recorded.prompt.text) + "".join(step.text for step in recorded.steps[:position])
 
     def passage(step: Step | None, record: GenerationRecord) -> Passage:
         after = "".join(step.text for step in record.steps[position + 1 : position + 1 + _AFTER])

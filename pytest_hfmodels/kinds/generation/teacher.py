@@ -12,7 +12,7 @@ from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines import ForwardPass, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
@@ -44,13 +44,30 @@ def teacher_forced(
     passes: Passes, recorded: Sequence[GenerationRecord], loaded: LoadedModel | None = None
 ) -> list[TeacherForcedPass]:
     """Run the model over the recorded tokens of a batch, without a cache; the blocks are those of the whole batch."""
-    ids, mask = padded([(*row.prompt.ids, *row.ids) for row in recorded])
-    seen = passes.forward(ids, loaded, mask)
-    blocks, found = fingerprint(seen.hidden_states, mask), []
+    ids, mask, decoder = inputs([row.prompt.ids for row in recorded], recorded[0].start, [row.ids for row in recorded])
+    seen = passes.forward(ids, loaded, mask, decoder)
+    blocks, found = blocks_of(seen, mask), []
     for row, logits in zip(recorded, seen.logits, strict=True):
-        start = len(row.prompt.ids) - 1
+        start = len(row.prefix) - 1
         found.append(TeacherForcedPass(logits[start : start + len(row.ids)], blocks))
     return found
+
+
+def inputs(
+    prompts: Sequence[tuple[int, ...]], start: tuple[int, ...], outputs: Sequence[tuple[int, ...]]
+) -> tuple[IntArray, IntArray | None, IntArray | None]:
+    """Return the ids, the mask and the decoder's ids of one forward pass over prompts and what was generated.
+
+    `start` is what an encoder-decoder's decoder starts with, and empty for a decoder.
+    """
+    if start:
+        return *padded(prompts), padded([(*start, *output) for output in outputs])[0]
+    return *padded([(*prompt, *output) for prompt, output in zip(prompts, outputs, strict=True)]), None
+
+
+def blocks_of(seen: ForwardPass, mask: IntArray | None) -> tuple[Block, ...]:
+    """Return the fingerprints of a forward pass."""
+    return fingerprint(seen.hidden_states, None if seen.encoder else mask, seen.encoder)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int = 0, *, left: bool = False) -> tuple[IntArray, IntArray | None]:

@@ -54,19 +54,22 @@ class _Tensors(Kind[TensorsRecord]):
             yield Difference("prompt", "what the test gives", recorded.given, observed.given)
         yield from inputs_differ(recorded.inputs, observed.inputs)
         for path in {**recorded.types, **observed.types}:
-            before, now = recorded.types.get(path, _NOTHING), observed.types.get(path, _NOTHING)
-            if before != now:
-                yield Difference("structure", f"type of {path}", before, now)
-        if recorded.gradients.keys() != observed.gradients.keys():
-            names = (", ".join(sorted(one - other)) for one, other in _both_ways(recorded, observed))
-            yield Difference("structure", "parameters with a gradient", *names)
+            sides = recorded.types.get(path, _NOTHING), observed.types.get(path, _NOTHING)
+            if sides[0] != sides[1]:
+                yield Difference("structure", f"type of {path}", sides[0], sides[1])
+        counts = len(recorded.gradients), len(observed.gradients)
+        if counts[0] != counts[1]:
+            yield Difference("structure", "number of parameters with a gradient", counts[0], counts[1])
 
     def numbers(
         self, recorded: TensorsRecord, observed: TensorsRecord
     ) -> Iterator[tuple[str, int | None, float, float]]:
-        for name, norm in recorded.gradients.items():
-            if name in observed.gradients:
-                yield f"gradient of {name}", None, norm, observed.gradients[name]
+        before, now = recorded.gradients, observed.gradients
+        if before.keys() == now.keys():
+            yield from ((f"gradient of {name}", None, norm, now[name]) for name, norm in before.items())
+        elif len(before) == len(now):  # releases rename modules
+            for rank, (norm, here) in enumerate(zip(sorted(before.values()), sorted(now.values()), strict=True)):
+                yield "gradient, in the order of size", rank, norm, here
 
     def texts(self, record: TensorsRecord) -> dict[str, str]:
         return {"outputs": "\n".join(f"{path}: {array}" for path, array in record.arrays.items()) or _NOTHING}
@@ -78,11 +81,6 @@ class _Tensors(Kind[TensorsRecord]):
         from pytest_hfmodels.kinds.tensors.explain import EXPLAINER  # computes with NumPy
 
         return EXPLAINER
-
-
-def _both_ways(recorded: TensorsRecord, observed: TensorsRecord) -> list[tuple[set[str], set[str]]]:
-    before, now = set(recorded.gradients), set(observed.gradients)
-    return [(before, now), (now, before)]
 
 
 KIND = _Tensors()

@@ -141,9 +141,9 @@ def _differences(position: int, before: TaggedText, now: TaggedText) -> Iterator
         if place != here:
             yield Difference("inputs", f"place of token {number + 1} of {now.text!r}", place, here, number)
             return
-    for number, (token, other) in enumerate(zip(before.tokens, now.tokens, strict=True)):
-        if token.label != other.label:
-            yield Difference("labels", f"label of {other.text!r}", token.label, other.label, number)
+    for number, (one, other) in enumerate(zip(before.tokens, now.tokens, strict=True)):
+        if one.label != other.label:
+            yield Difference("labels", f"label of {other.text!r}", one.label, other.label, number)
 
 
 KIND = _Tokens()

@@ -135,7 +135,7 @@ def observe_tokens(
     )
 
 
-def own_rows(logits: FloatArray, inputs: Mapping[str, Any], count: int) -> list[FloatArray]:
+def own_rows(logits: Any, inputs: Mapping[str, Any], count: int) -> list[FloatArray]:
     """Return the logits (L, labels) of each text, without those at padding."""
     mask = inputs.get("attention_mask")
     return [logits[row] if mask is None else logits[row][mask[row].astype(bool)] for row in range(count)]

@@ -1,0 +1,21 @@
+"""A BERT of two blocks, for a module of the project's own around it."""
+
+from pathlib import Path
+
+from tests.projects.drawn import SPECIAL, WORDS, save, save_tokenizer
+
+FOLDER = Path(__file__).parent / "model"
+
+if __name__ == "__main__":
+    save(
+        FOLDER,
+        "BertModel",
+        vocab_size=len(SPECIAL + WORDS),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=32,
+        pad_token_id=0,
+    )
+    save_tokenizer(FOLDER, pairs=True)

@@ -1,0 +1,276 @@
+"""Checks of a model without a test: `--hfmodels-model`, and `ModelChecks` as a class."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.fixtures.model_checks import ModelChecks
+from pytest_hfmodels.foundation.errors import OptionError
+
+from .tiny_gpt2 import write_checkpoint
+
+if TYPE_CHECKING:
+    from .project import Project
+
+TORCH = "--hfmodels-engines=torch"
+CHECKS = [name for name in vars(ModelChecks) if name.startswith("test")]
+
+
+def ids(project: Project, *arguments: str) -> list[str]:
+    """Return what a run collects."""
+    result = project.run("--collect-only", "-q", TORCH, *arguments)
+    return [line for line in result.stdout.lines if "::" in line]
+
+
+def test_a_model_is_checked_without_a_test(project: Project) -> None:
+    project.write("def test_own(): assert False")
+    model = "--hfmodels-model=./model"
+
+    recorded = project.run(model, TORCH, "--snapshot-update")
+    again = project.run(model, TORCH)
+    project.change_model()
+    changed = project.run(model, TORCH)
+
+    recorded.assert_outcomes(passed=10, skipped=2)
+    again.assert_outcomes(passed=10, skipped=2)
+    changed.assert_outcomes(passed=7, failed=3, skipped=2)
+    assert list(project.snapshots) == [f"hfmodels/model/test_{name}.toml" for name in ("batch", "beams", "greedy")]
+    changed.stdout.fnmatch_lines(["FAILED hfmodels/model::test_greedy[[]torch[]]*"])
+
+
+def test_ids_are_those_of_a_file_that_is_not_there(bare_project: Project) -> None:
+    bare_project.write("def test_own(): pass")
+    write_checkpoint(bare_project.path / "models" / "bot-1.5")
+    write_checkpoint(bare_project.path / "models" / "bot-1.6")
+    models = ("--hfmodels-model", "models/bot-1.5/", "--hfmodels-model=./models/bot-1.6")
+
+    both = ids(bare_project, *models)
+    beside = ids(bare_project, *models, "test_it.py", "-k", "own or bot-1.5 and greedy")
+
+    assert len(both) == 2 * (len(CHECKS) + 1)  # the cache is checked for one beam and for three
+    assert both[0] == "hfmodels/models/bot-1.5::test_greedy[torch]"
+    assert "hfmodels/models/bot-1.6::test_cache[torch-3]" in both
+    assert beside == ["test_it.py::test_own", "hfmodels/models/bot-1.5::test_greedy[torch]"]
+
+
+def test_an_option_of_the_project_adds_to_its_tests(bare_project: Project) -> None:
+    write_checkpoint(bare_project.path / "model")
+    bare_project.ini("addopts = --hfmodels-model=./model")
+    bare_project.write("def test_own(): pass")
+
+    assert len(ids(bare_project)) == len(CHECKS) + 2
+
+
+def test_a_model_of_the_hub_is_named_with_its_commit(bare_project: Project) -> None:
+    result = bare_project.run(TORCH, f"--hfmodels-model=some/model@{'0' * 40}", "-k", "greedy", "-rs")
+    unpinned = bare_project.run(TORCH, "--hfmodels-model=some/model", "-k", "greedy")
+
+    result.assert_outcomes(skipped=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines([f"SKIPPED*some/model*{'0' * 40}*", "*--hfmodels-checkpoints hub"])
+    unpinned.assert_outcomes(errors=1, deselected=len(CHECKS))
+    unpinned.stdout.fnmatch_lines(["*nothing pins its revision*"])
+
+
+@pytest.mark.parametrize("typed", ["./none", ""])
+def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: str) -> None:
+    result = bare_project.run(f"--hfmodels-model={typed}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --hfmodels-model names '{typed}', and there is no such folder."])
+
+
+def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
+    config = project.path / "model" / "config.json"
+    fields = {**json.loads(config.read_text()), "architectures": ["GPT2ForSequenceClassification"], "pad_token_id": 0}
+    config.write_text(json.dumps(fields))
+
+    result = project.run("--hfmodels-model=./model", TORCH, "--snapshot-update", "-rs")
+
+    result.assert_outcomes(passed=6, skipped=6)
+    assert list(project.snapshots) == ["hfmodels/model/test_outputs.toml"]
+    result.stdout.fnmatch_lines(
+        ["SKIPPED*./model is a model for text-classification; this check is for text-generation"]
+    )
+
+
+@pytest.mark.skipif(
+    not upstream.release_at_least("4.57.0") or upstream.release_at_least("5"),
+    reason="install transformers>=4.57,<5: it reorders Mamba's cache",
+)
+def test_mamba_s_beams_fail_without_a_baseline(project: Project) -> None:
+    import torch
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=257, hidden_size=32, state_size=8, num_hidden_layers=2, eos_token_id=None)
+    write_checkpoint(project.path / "mamba")
+    MambaForCausalLM(config).save_pretrained(str(project.path / "mamba"))
+
+    result = project.run("--hfmodels-model=./mamba", TORCH, "-k", "cache")
+
+    result.assert_outcomes(passed=1, failed=1, deselected=len(CHECKS) - 1)
+    result.stdout.fnmatch_lines(["FAILED hfmodels/mamba::test_cache[[]torch-3[]]*"])
+
+
+CLASS = """
+import pytest
+
+from pytest_hfmodels import ModelChecks
+
+class TestBot(ModelChecks):
+    checkpoint = "./model"
+    prompts = ["Hi", "Good morning"]
+    without = ["test_beams", "test_dtype"]
+
+    @pytest.mark.skip("later")
+    def test_alone(self):
+        pass
+
+    def test_own(self, hf_model, prompt):
+        assert hf_model.checkpoint.name == "./model"
+        assert prompt in self.prompts
+
+class TestOther(TestBot):
+    checkpoint = ["./other", "./third"]
+    load = {"pad_token_id": 3}
+    prompts = ["Hi"]
+
+    def test_own(self, hf_model, prompt):
+        assert hf_model.checkpoint.name in self.checkpoint
+        assert hf_model.config.pad_token_id == 3
+"""
+
+
+def test_a_class_checks_its_model(project: Project) -> None:
+    project.copy_model("other")
+    project.copy_model("third")
+    project.write(CLASS)
+
+    found = ids(project)
+    bot = [one.partition("TestBot::")[2] for one in found if "TestBot" in one]
+    result = project.run(TORCH, "--snapshot-update", "-k", "own or greedy or alone or dtype")
+
+    assert [one for one in bot if one.startswith(("test_own", "test_greedy"))] == [
+        f"test_{name}[torch-{prompt}]" for name in ("greedy", "own") for prompt in ("Hi", "Good morning")
+    ]
+    assert "test_cache[torch-Hi-3]" in bot
+    assert not any("beams[" in one or "dtype" in one for one in found)
+    outcomes = result.parseoutcomes()
+    assert (outcomes["passed"], outcomes["skipped"], outcomes.get("failed")) == (8, 2, None)
+    assert "test_it/TestOther.test_greedy[._third-Hi].toml" in project.snapshots
+
+
+def test_leaving_out_a_check_that_does_not_exist_is_a_sentence() -> None:
+    with pytest.raises(OptionError, match=r"TestBot leaves out 'test_beam', which is none of its checks.\s+They are"):
+        type("TestBot", (ModelChecks,), {"checkpoint": "./model", "without": ["test_beam"]})
+
+
+def test_a_class_without_a_checkpoint_says_so(bare_project: Project) -> None:
+    bare_project.write("from pytest_hfmodels import ModelChecks\n\nclass TestBot(ModelChecks):\n    pass\n")
+
+    result = bare_project.run(TORCH, "-k", "greedy")
+
+    result.assert_outcomes(errors=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines(
+        ["*TestBot::test_greedy[[]torch[]] asks for hf_model, but nothing names its checkpoint."]
+    )
+
+
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}bot:"
+
+
+def test_a_chat_template_is_recorded_and_followed(project: Project) -> None:
+    file = project.path / "model" / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": TEMPLATE}))
+    chat = ("--hfmodels-model=./model", TORCH, "-k", "chat")
+
+    project.run(*chat, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS))
+    file.write_text(file.read_text().replace("bot:", "assistant:"))
+    result = project.run(*chat)
+
+    assert list(project.snapshots) == ["hfmodels/model/test_chat.toml"]
+    result.assert_outcomes(failed=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines(["*chat-template*"])
+
+
+def test_a_model_that_takes_images_gets_images(project: Project) -> None:
+    from .other_checkpoints import save_model
+
+    save_model(project.path / "vit", "ViTForImageClassification", image_size=16, patch_size=8)
+
+    result = project.run("--hfmodels-model=./vit", TORCH, "--snapshot-update")
+
+    result.assert_outcomes(passed=5, skipped=7)
+    (snapshot,) = project.snapshots.values()
+    assert tomllib.loads(snapshot)["kind"] == "tensors"
+
+
+FAULTS = {
+    # A row of a batch sees its neighbours.
+    "test_alone": "hidden = hidden + (hidden.mean(0, keepdim=True) if len(hidden) > 1 else 0)",
+    # Eager attention and sdpa scale differently.
+    "test_attention": 'hidden = hidden * (2 if self.config._attn_implementation == "sdpa" else 1)',
+    # Half precision overflows.
+    "test_dtype": "hidden = hidden * (float('nan') if hidden.dtype == torch.bfloat16 else 1)",
+    # With a cache, a step sees less.
+    "test_cache": "hidden = hidden * (2 if hidden.shape[1] == 1 else 1)",
+}
+BROKEN = """
+import torch
+from transformers import GPT2Model
+
+forward = GPT2Model.forward
+
+def broken(self, *arguments, **keywords):
+    output = forward(self, *arguments, **keywords)
+    hidden = output[0]
+    {fault}
+    output.last_hidden_state = hidden
+    return output
+
+GPT2Model.forward = broken
+
+def pytest_unconfigure():
+    GPT2Model.forward = forward
+"""
+
+
+@pytest.mark.parametrize("check", FAULTS)
+def test_a_fault_fails_its_check(project: Project, check: str) -> None:
+    project.write(BROKEN.format(fault=FAULTS[check]), "conftest.py")
+
+    result = project.run("--hfmodels-model=./model", TORCH, "-k", check)
+
+    assert result.parseoutcomes().get("failed", 0) >= 1
+
+
+def test_a_model_that_loses_weights_when_it_is_saved_fails(project: Project) -> None:
+    project.write(
+        """
+import torch
+from transformers import GPT2LMHeadModel
+
+save = GPT2LMHeadModel.save_pretrained
+
+def losing(self, *arguments, **keywords):
+    with torch.no_grad():
+        self.transformer.ln_f.bias.add_(1)
+        save(self, *arguments, **keywords)
+        self.transformer.ln_f.bias.sub_(1)
+
+GPT2LMHeadModel.save_pretrained = losing
+
+def pytest_unconfigure():
+    GPT2LMHeadModel.save_pretrained = save
+""",
+        "conftest.py",
+    )
+
+    result = project.run("--hfmodels-model=./model", TORCH, "-k", "reload")
+
+    result.stdout.fnmatch_lines(["*Saved and loaded again, the model has other outputs: logits differs by *"])
