@@ -85,14 +85,7 @@ def _add(
 
 
 def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
-    """Return the project and the pending changes that were asked for.
-
-    Files that cannot be read, and changes that would write anything but a snapshot, are listed and stay. Names without
-    a pending change are listed, too, if other names have one; this lets you rerun a killed command.
-
-    Raises:
-        SnapshotError: no name has a pending change, or none of the changes may be written.
-    """
+    """Return the project and the pending changes that were asked for; complain about all others, and leave them."""
     from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.pending import select
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
@@ -102,7 +95,7 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
     found = [change for change, refused in refusals.items() if refused is None]
     chosen: dict[Pending, None] = {}
     problems: list[SnapshotError] = []
-    for names in [[test] for test in options.tests] or [[]]:
+    for names in [[test] for test in options.tests] or [[]]:  # one may be decided already, by a killed command
         try:
             some = select(found, names, project.root, causes=options.cause, verdicts=options.verdict)
             chosen |= dict.fromkeys(some)

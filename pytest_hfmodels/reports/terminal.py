@@ -87,14 +87,7 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
 
 
 def _fitted(lines: list[str], reasons: Sequence[str], more: str, *, room: int) -> list[str]:
-    """Return the lines and as many reasons as pytest shows: it cuts off the end, where the next step stands.
-
-    Args:
-        lines: cut only if they alone are too long.
-        reasons: the weightiest first.
-        more: what only `-vv` tells, or nothing. A hint at `-vv` is added also if a line was cut or left out.
-        room: characters.
-    """
+    """Return the lines, and as many reasons as fit; a hint at `-vv` if that tells more."""
     hint = f"; {more or 'more'}: -vv"
     room -= len(hint) + 2 * _LINES  # the indent
     kept, longest = lines, max(map(len, lines))

@@ -31,14 +31,6 @@ def changed(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> Projec
     return bare_project
 
 
-def test_pending_names_the_cause(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    del changed
-
-    main(["pending"])
-
-    assert f"changed, search: {REPLY} (snapshots/test_it/test_reply.toml)" in capsys.readouterr().out.splitlines()
-
-
 def test_pending_as_json_tells_everything(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pending", "--json", "--cause", "search"]) == 1
 
@@ -82,12 +74,6 @@ def test_the_diff_of_a_new_snapshot_shows_all_of_it(bare_project: Project, capsy
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "--- no snapshot yet"
     assert [line[1:] for line in lines if line[0] == "+"][1:] == before.splitlines()
-
-
-def test_a_diff_without_anything_pending_is_none(bare_project: Project) -> None:
-    bare_project.write("def test_nothing(): pass")
-
-    assert main(["diff"]) == 0
 
 
 def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,24 +175,6 @@ def test_a_change_without_its_test_is_stale_and_not_accepted(
     assert pending(moved_away) == {}
 
 
-def test_a_change_that_was_marked_as_gone_is_stale_though_its_file_is_there(
-    changed: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    explained(changed, "test_other", gone=True)
-    before = changed.snapshots["test_it/test_other.toml"]
-    capsys.readouterr()
-
-    main(["pending", "--json"])
-    listed = {found["test"]: found for found in json.loads(capsys.readouterr().out)}
-    assert main(["accept"]) == 0
-
-    assert {test: found["stale"] for test, found in listed.items()} == {OTHER: True, REPLY: False}
-    assert listed[OTHER]["trouble"] == "stale: the test no longer exists; reject it"
-    assert listed[REPLY]["trouble"] is None
-    assert changed.snapshots["test_it/test_other.toml"] == before
-    assert set(pending(changed)) == {"test_other"}
-
-
 def test_a_snapshot_that_cannot_be_read_hides_no_other(changed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = changed.snapshot("test_it/test_other.toml")
     path.unlink()
@@ -292,18 +260,6 @@ def test_half_a_character_is_refused_and_left_out_of_a_patch(
     assert f"left out: {OTHER}: it holds a lone surrogate" in capsys.readouterr().err
     assert "test_reply.toml" in (changed.path / "out.patch").read_text()
     assert main(["accept", REPLY]) == 0
-
-
-def test_rejecting_what_has_no_snapshot_yet_does_not_say_that_one_stays(
-    changed: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changed.snapshot().unlink()
-
-    assert main(["reject", REPLY]) == 0
-
-    assert f"dropped what {REPLY} observed; there is still no snapshots/test_it/test_reply.toml" in (
-        capsys.readouterr().out
-    )
 
 
 @pytest.mark.parametrize("arguments", [["pending"], ["diff"], ["pending", "--json"], ["pending", "--patch", "-"]])

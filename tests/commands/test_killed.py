@@ -39,10 +39,11 @@ def killed_at(number: int, action: Callable[[], object], *, before: bool) -> boo
             left -= 1
             if left == 0 and before:
                 os._exit(KILLED)
-            result = real(*arguments, **options)
-            if left == 0:
-                os._exit(KILLED)
-            return result
+            try:
+                return real(*arguments, **options)
+            finally:  # also after a change that could not be made
+                if left == 0:
+                    os._exit(KILLED)
 
         return changed
 
