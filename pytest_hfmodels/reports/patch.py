@@ -62,9 +62,9 @@ def _file(pending: Pending, root: Path) -> Iterator[str]:
     yield f"diff --git {old} {new}"
     if earlier is None:
         yield "new file mode 100644"
-    # A date could follow a space; a tab ends a name.
-    yield "--- /dev/null" if earlier is None else f"--- {old}\t"
-    yield f"+++ {new}\t"
+    end = "\t" if " " in name else ""  # a date could follow a space
+    yield "--- /dev/null" if earlier is None else f"--- {old}{end}"
+    yield f"+++ {new}{end}"
     yield from hunks(earlier or "", pending.content(root))
 
 
