@@ -147,7 +147,7 @@ def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
     result.assert_outcomes(passed=6, skipped=6)
     assert list(project.snapshots) == ["hfmodels/model/test_outputs.toml"]
     result.stdout.fnmatch_lines(
-        ["SKIPPED*./model is a model for text-classification; this check is for text-generation"]
+        ["SKIPPED*./model is a model for text-classification; this check is for text-generation*"]
     )
 
 
