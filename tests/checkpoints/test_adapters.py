@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels import EngineError, HFModelsError, ModelCache
+from pytest_hfmodels.checkpoints import fill_adapter_copy
 
 from ..other_checkpoints import edit_json
 from ..tiny_gpt2 import write_checkpoint
@@ -164,3 +165,18 @@ def test_a_missing_peft_is_named(cache: ModelCache, tmp_path: Path, monkeypatch:
         cache.load("./bot")
 
     assert raised.value.hint == "Run: pip install peft"
+
+
+def test_peft_sees_no_field_that_names_code_or_another_model(tmp_path: Path) -> None:
+    said = {"megatron_core": "evil", "auto_mapping": {"parent_library": "evil"}, "tokenizer_name_or_path": "org/evil"}
+    folder = write_adapter(tmp_path / "bot", **said)
+    (tmp_path / "copy").mkdir()
+
+    fill_adapter_copy(folder, tmp_path / "copy")
+
+    seen = json.loads((tmp_path / "copy" / "adapter_config.json").read_text())
+    assert seen.keys() == CONFIG.keys() - {"base_model_name_or_path"}
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
