@@ -168,7 +168,11 @@ def test_a_missing_peft_is_named(cache: ModelCache, tmp_path: Path, monkeypatch:
 
 
 def test_peft_sees_no_field_that_names_code_or_another_model(tmp_path: Path) -> None:
-    said = {"megatron_core": "evil", "auto_mapping": {"parent_library": "evil"}, "tokenizer_name_or_path": "org/evil"}
+    said: dict[str, Any] = {
+        "megatron_core": "evil",
+        "auto_mapping": {"parent_library": "evil"},
+        "tokenizer_name_or_path": "org/evil",
+    }
     folder = write_adapter(tmp_path / "bot", **said)
     (tmp_path / "copy").mkdir()
 
