@@ -71,7 +71,8 @@ def test_an_adapter_runs_on_the_base_that_it_names(cache: ModelCache, tmp_path: 
     assert (bot.task, bot.checkpoint.name, bot.checkpoint.origin) == ("text-generation", "./bot", "local")
     assert np.abs(here - there).max() > 0.01
     np.testing.assert_allclose(here, cache.load(by_hand).forward([[72, 105]]).logits, atol=1e-4)
-    assert bot.generate("Hi", max_new_tokens=3).ids
+    assert bot.generate("Hi", max_new_tokens=3).provenance.versions["peft"]
+    assert "peft" not in base.generate("Hi", max_new_tokens=3).provenance.versions
     assert list(cache.dirty(weights=True)) == []
 
 
