@@ -76,8 +76,8 @@ class HFModel:
 
     @property
     def config(self) -> Any:
-        """The model's configuration."""
-        return self.loaded.model.config
+        """The model's configuration; None for a module without one."""
+        return getattr(self.loaded.model, "config", None)
 
     @property
     def checkpoint(self) -> Checkpoint:
