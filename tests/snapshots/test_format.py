@@ -18,7 +18,7 @@ from pytest_hfmodels.kinds import Beam, Block, ClassifiedInput, Loss, Prompt, St
 from pytest_hfmodels.kinds.evidence import NORMALIZED
 from pytest_hfmodels.kinds.layout import sentences
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare, dump, load
-from pytest_hfmodels.snapshots.format import keep_digits, parse
+from pytest_hfmodels.snapshots.format import files, keep_digits, parse, read_snapshot
 
 from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, moved, provenance
 
