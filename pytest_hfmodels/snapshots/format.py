@@ -12,7 +12,8 @@ import msgspec
 from pytest_hfmodels.engines.availability import ENGINES, described
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes
-from pytest_hfmodels.kinds.arrays import array_file, array_tables, beside_arrays, inline_array, is_recordable
+from pytest_hfmodels.kinds.array_storage import array_file, array_tables, beside_arrays, inline_array
+from pytest_hfmodels.kinds.arrays import is_recordable
 from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import COMPUTED_BY, NO_CHECKPOINT, NO_ENGINE, CheckpointSeen, Provenance

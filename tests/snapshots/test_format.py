@@ -18,7 +18,7 @@ from pytest_hfmodels.kinds import Beam, Block, ClassifiedInput, Loss, Prompt, St
 from pytest_hfmodels.kinds.evidence import NORMALIZED
 from pytest_hfmodels.kinds.layout import sentences
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare, dump, load
-from pytest_hfmodels.snapshots.format import keep_digits, parse
+from pytest_hfmodels.snapshots.format import files, keep_digits, parse, read_snapshot
 
 from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, moved, provenance
 
@@ -200,9 +200,14 @@ def test_which_digits_are_kept(earlier: object, now: object, kept: object) -> No
     ids=lambda path: path.stem,
 )
 def test_committed_files_round_trip_byte_by_byte(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    found = read_snapshot(path)
+    assert found is not None
 
-    assert dump(load(text, path)) == text
+    written = files(found.record)
+
+    assert written.text == path.read_text(encoding="utf-8")
+    beside = path.with_suffix(".safetensors")
+    assert written.arrays == (beside.read_bytes() if beside.exists() else None)
 
 
 def test_normalised_fingerprints_must_cover_every_block() -> None:
