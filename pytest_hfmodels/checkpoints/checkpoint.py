@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.checkpoints import adapters, folders, hub
 from pytest_hfmodels.checkpoints.bundled_files import bundled_checkpoint, bundled_names
-from pytest_hfmodels.checkpoints.conversion import safe_folder
+from pytest_hfmodels.checkpoints.conversion import gguf_folder, safe_folder
 from pytest_hfmodels.checkpoints.digests import Digests, folder_digests, is_digest
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineUnavailable
 
@@ -72,8 +72,8 @@ def resolve(
     """Turn a name into a checkpoint on this machine.
 
     Args:
-        name: a folder if it starts with `.`, `/` or `~`; else a bundled or published name; else a
-            repo id on the Hub.
+        name: a folder or a GGUF file if it starts with `.`, `/` or `~`; else a bundled or published name; else a
+            repo id on the Hub. transformers reads a GGUF file: import it before, with the engines that are wanted.
         rootdir: what a relative folder is relative to.
         revision: the commit of a repo on the Hub, in full; a published name has one already.
         digest: the weights digest that the checkpoint has to have, `sha256:<hex>`.
@@ -127,6 +127,9 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
     if not _is_local(name):
         return None
     try:
+        if is_gguf(name):
+            at = folders.local_path(name, rootdir).stat()
+            return ((name, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns),)
         folder = folders.local_folder(name, rootdir)
         with os.scandir(folder) as files:
             found = [(file.name, file.stat()) for file in files if file.is_file()]
@@ -137,6 +140,11 @@ def file_stamp(name: str, rootdir: Path) -> tuple[tuple[str, int, int, int, int]
     return tuple(sorted((name, at.st_size, at.st_ino, at.st_mtime_ns, at.st_ctime_ns) for name, at in found))
 
 
+def is_gguf(name: str) -> bool:
+    """Return whether a name stands for a GGUF file."""
+    return _is_local(name) and name.endswith(".gguf")
+
+
 def _is_local(name: str) -> bool:
     return name.startswith((".", "/", "~"))
 
@@ -144,6 +152,10 @@ def _is_local(name: str) -> bool:
 def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Checkpoint:
     if _is_local(name):
         _refuse_revision(revision, "a local folder")
+        if is_gguf(name):
+            file = folders.local_path(name, rootdir)
+            made, digest = gguf_folder(file)
+            return Checkpoint(name, "local", made, None, Digests(digest, digest, digest, chat_template=digest))
         found = folders.local_folder(name, rootdir)
         if adapters.is_adapter(found):
             return _adapted(name, "local", found, None, rootdir, may_fetch=may_fetch)

@@ -1,15 +1,17 @@
-"""Converts pickles into safetensors and text in our cache, without running what they hold.
+"""Converts what is not safetensors in our cache, without running what it holds.
 
-They are PyTorch's `.bin` weights, and the `vocab.pkl` of a published Transformer-XL. For `checkpoint`, and
+That is PyTorch's `.bin` weights, the `vocab.pkl` of a published Transformer-XL, and GGUF files. For `checkpoint`, and
 `cache_folder` for `versions`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from pytest_hfmodels.checkpoints import folders, weights
 from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
 
@@ -56,6 +58,49 @@ def safe_folder(folder: Path) -> Path:
     return target
 
 
+def gguf_folder(file: Path) -> tuple[Path, str]:
+    """Return a folder of safetensors with what the installed transformers reads from a GGUF file, and its digest.
+
+    Made once a release, because reading the file is a part of the library that can change.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    import transformers
+
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    target = cache_folder() / "converted" / f"{digest}-gguf-{transformers.__version__}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(target) as building:
+        if building is not None:
+            _read_gguf(file, building)
+    return target, f"sha256:{digest}"
+
+
+def _read_gguf(file: Path, building: Path) -> None:
+    import transformers
+
+    auto = {"local_files_only": True, "trust_remote_code": False, "gguf_file": "model.gguf"}
+    with tempfile.TemporaryDirectory(prefix="hfmodels-") as alone:  # upstream looks at the files beside it, too
+        Path(alone, "model.gguf").symlink_to(file.resolve())
+        try:
+            model = transformers.AutoModelForCausalLM.from_pretrained(alone, **auto)
+            config = {**model.config.to_diff_dict(), "architectures": [type(model).__name__]}
+            config.pop("quantization_config", None)  # upstream has turned all weights into floats
+            (building / folders.CONFIG).write_text(json.dumps(config, default=str), encoding="utf-8")
+            _write_safetensors(model.state_dict(), building / folders.SAFETENSORS.single)
+            transformers.AutoTokenizer.from_pretrained(alone, **auto).save_pretrained(str(building))
+        except Exception as error:  # upstream and gguf raise any kind of exception
+            reason = next(iter(str(error).splitlines()), "")
+            raise CheckpointError(
+                f"transformers {transformers.__version__} cannot read {file} ({type(error).__name__}: {reason:.300}).",
+                hint="Run: pip install gguf accelerate"
+                if isinstance(error, ImportError)
+                else f"Name the folder that it was made from. {folders.SAVE_AGAIN}",
+            ) from error
+
+
 def cache_folder() -> Path:
     """Return the plugin's own cache: `PYTEST_HFMODELS_CACHE`, else the user's cache folder."""
     if chosen := os.environ.get(CACHE_VARIABLE):
@@ -66,27 +111,37 @@ def cache_folder() -> Path:
 
 
 def _convert(target: Path, sidecars: dict[str, bytes], files: tuple[Path, ...], pickled: Path | None) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(target) as building:
+        if building is None:
+            return
+        for name, content in sidecars.items():
+            (building / name).parent.mkdir(exist_ok=True)
+            (building / name).write_bytes(content)
+        # Where there is text already, the pickle is not even read, as by our tokenizer.
+        if pickled is not None and sidecars.keys().isdisjoint({"vocab.txt", "vocab.json"}):
+            from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words, write_words
+
+            write_words(read_pickled_words(pickled), building)
+        if files[0].suffix == ".bin":
+            _write_safetensors(_read_bins(files), building / folders.SAFETENSORS.single)
+        else:
+            for file in files:
+                shutil.copyfile(file, building / file.name)
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path | None]:
+    """Give the folder to build `target` in, which takes its place after the block; None if it is there already."""
     from filelock import FileLock  # an engine brings it, and platformdirs
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if _is_whole(target):
+            yield None
             return
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as building:
-            for name, content in sidecars.items():
-                Path(building, name).parent.mkdir(exist_ok=True)
-                Path(building, name).write_bytes(content)
-            # Where there is text already, the pickle is not even read, as by our tokenizer.
-            if pickled is not None and sidecars.keys().isdisjoint({"vocab.txt", "vocab.json"}):
-                from pytest_hfmodels.checkpoints.pickled_words import read_pickled_words, write_words
-
-                write_words(read_pickled_words(pickled), Path(building))
-            if files[0].suffix == ".bin":
-                _write_safetensors(_read_bins(files), Path(building, folders.SAFETENSORS.single))
-            else:
-                for file in files:
-                    shutil.copyfile(file, Path(building, file.name))
+            yield Path(building)
             Path(building).replace(target)
 
 

@@ -66,12 +66,16 @@ _PIPELINE_TAG = re.compile(rb"^pipeline_tag:[ \t]*[\"']?([a-z0-9-]+)", re.MULTIL
 
 def local_folder(name: str, rootdir: Path) -> Path:
     """Return the folder of a name such as `./models/bot` or `~/bot`."""
-    # Not resolved: a folder reached through a link stays where the user put it.
-    folder = rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
+    folder = local_path(name, rootdir)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CheckpointError(f"{folder} {what}.", hint=f"A local checkpoint is a folder, looked up from {rootdir}.")
     return folder
+
+
+def local_path(name: str, rootdir: Path) -> Path:
+    """Return the path that a name stands for, not resolved: what is reached through a link stays where it was put."""
+    return rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error
 
 
 def weight_format(names: Collection[str], where: object) -> WeightFormat:

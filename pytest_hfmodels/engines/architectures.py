@@ -96,7 +96,7 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
 
     Raises:
         CheckpointError: the configuration is damaged or names no architecture.
-        EngineError: its class does not run for the task or is not there, or it is quantized or needs its own code.
+        EngineError: its class does not run for the task or is not there, or it needs its own code.
     """
     config = read_configuration(folder)
     kind = str(config.get("model_type") or "")
@@ -104,10 +104,6 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
         raise CheckpointError(
             f"{folder / 'config.json'} has no model_type.",
             hint='Add the architecture, as in "model_type": "gpt2".',
-        )
-    if config.get("quantization_config") or config.get("compression_config"):
-        raise EngineError(
-            f"The checkpoint {folder} is quantized; the plugin loads only weights that are not.", hint=_ADOPT
         )
     names = class_names(config)
     known = bool(_family(transformers, kind)) or not {*names} <= {*_foreign(transformers, config)}
@@ -121,9 +117,16 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
         raise EngineError(
             f"The checkpoint {folder} is a {', '.join(map(ascii, names)) or 'model'} ({kind!a}), which transformers "
             f"{transformers.__version__} does not have.",
-            hint=f"{_upgrade(config)}Or register its classes: register_architecture(…) in conftest.py.",
+            hint=f"{_upgrade(config)}Or register classes of your own for it: register_architecture(…) in conftest.py.",
         )
     _require_same_base(transformers, folder, task, config)
+
+
+def quantization(folder: Path) -> str:
+    """Return how the weights of a checkpoint are quantized, by upstream's name; empty if they are not."""
+    config = read_configuration(folder)
+    said = config.get("quantization_config") or config.get("compression_config") or {}
+    return str(said.get("quant_method") or "compressed-tensors") if said and isinstance(said, dict) else ""
 
 
 def class_names(config: Mapping[str, Any]) -> list[str]:
@@ -217,9 +220,13 @@ def _belongs_to(transformers: ModuleType, name: str, kind: str, family: Sequence
 
 
 def _upgrade(config: Mapping[str, Any]) -> str:
-    """Return what to install for a checkpoint of a later release; empty if its file does not say."""
     saved = config.get("transformers_version")
-    return f"Install transformers {saved:.20}, which saved it, or a later one. " if isinstance(saved, str) else ""
+    which = (
+        f"transformers {saved:.20}, which saved it, or a later one"
+        if isinstance(saved, str)
+        else "a release that has it"
+    )
+    return f"Install {which}. "
 
 
 def _mappings(transformers: ModuleType) -> ModuleType:

@@ -18,7 +18,7 @@ from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray
 
@@ -74,7 +74,7 @@ class LoadedModel(ABC):
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
             sequences=self.integers(output.sequences),
-            scores=np.stack([self.floats(step) for step in output.scores]),
+            scores=self._stacked(output.scores),
             beam_indices=self.beam_indices(output),
             sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
             effective=effective_settings(config, settings, length),
@@ -253,6 +253,14 @@ class LoadedModel(ABC):
 
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(getattr(self.model, self.call)).parameters
+
+    def _stacked(self, steps: Sequence[Any]) -> FloatArray:
+        """Return the scores of every step as one array; a copy of each would double the memory."""
+        first = self.floats(steps[0])
+        found = np.empty((len(steps), *first.shape), np.float64)
+        for number, step in enumerate(steps):
+            found[number] = self.floats(step)
+        return found
 
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
         names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")

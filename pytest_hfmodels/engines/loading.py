@@ -71,7 +71,8 @@ def load(
     """
     transformers = upstream.transformers(with_tensorflow=False)
     architectures.require_loadable(transformers, folder, task)
-    skeleton.require_plausible(folder)
+    method = architectures.quantization(folder)
+    skeleton.require_plausible(folder, any_dtype=bool(method))
     with TemporaryDirectory(prefix="hfmodels-") as private_copy, upstream.quiet(), upstream.random_state_kept():
         files = Path(private_copy)
         fill_private_copy(folder, files)
@@ -80,15 +81,25 @@ def load(
             loader = architectures.model_class(transformers, folder, task, options.implementation)
             config = _configuration(transformers, folder, files, options)
             plan = Plan(transformers, folder, files, task, options, config, loader)
-            expected = skeleton.require_fit(folder, plan.torch_model, options.head)
+            # A quantized model has tensors of its own until its library has built it.
+            expected = None if method else skeleton.require_fit(folder, plan.torch_model, options.head)
             model, unused = build(plan)
         except HFModelsError:  # ours says it better already
             raise
         except Exception as error:  # upstream and Keras raise any kind of exception
+            what = f"with {engine}" if not method else f"with {engine} and the quantization {method!a}"
             raise EngineError(
-                f"transformers cannot load {folder} for {task} with {engine}: {upstream.error_text(error)}",
-                hint="Check model_type and the sizes in the checkpoint's config.json, and the overrides given at load.",
+                f"transformers cannot load {folder} for {task} {what}: {upstream.error_text(error)}",
+                hint="Install the library that it names."
+                if isinstance(error, ImportError)
+                else "Check model_type and the sizes in the checkpoint's config.json, and the overrides given at load.",
             ) from error
+    if method and not getattr(model, "is_quantized", False):
+        raise EngineError(
+            f"The checkpoint {folder} is quantized ({method!a:.40}), and transformers loads it as if it were not.",
+            hint="This release does not know the method, or has no device for it. Load the model yourself and pass it "
+            "in: hf_models.adopt(model, tokenizer).",
+        )
     upstream.set_checkpoint_name(model, folder)
     skeleton.require_used(folder, unused, expected, options.unused)
     _give_special_tokens(model, options)

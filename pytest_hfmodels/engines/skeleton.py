@@ -85,16 +85,17 @@ class Skeleton:
         return next((one for one in candidates if one in stored), name)
 
 
-def require_plausible(folder: Path) -> None:
+def require_plausible(folder: Path, *, any_dtype: bool = False) -> None:
     """Refuse a configuration with far more layers or rows than the weight files; even reading it would take long.
 
-    Also refuses an epsilon that is not a number, and tensors in an 8-bit float.
+    Also refuses an epsilon that is not a number, and tensors in an 8-bit float unless they may be of any dtype.
 
     Raises:
         CheckpointError: a field is too large or not a number, or a tensor has 8 bits; the message names it.
     """
     stored = stored_headers(folder)
-    _require_dtype(folder, (tensor for tensor in stored.values() if tensor.dtype.startswith("F8")))
+    if not any_dtype:
+        _require_dtype(folder, (tensor for tensor in stored.values() if tensor.dtype.startswith("F8")))
     rows = sum(max(tensor.shape, default=1) for tensor in stored.values())
     _check_counts(folder, read_configuration(folder), _FACTOR * len(stored) + _MORE_LAYERS, rows + _MORE_ROWS)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_hfmodels.checkpoints import read_weights
-from pytest_hfmodels.engines import loading, module_state, skeleton, upstream
+from pytest_hfmodels.engines import architectures, loading, module_state, skeleton, upstream
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
 from pytest_hfmodels.engines.tasks import TASKS
 from pytest_hfmodels.foundation.errors import EngineError
@@ -38,9 +38,9 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
             f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
             hint='Use engines=["torch"] for other dtypes.',
         )
-    if options.adapter is not None:
+    if options.adapter is not None or architectures.quantization(folder):
         raise EngineError(
-            f"The tensorflow engine applies no adapters, and {options.adapter} is one.",
+            f"The tensorflow engine runs no adapters and no quantized models, and {options.adapter or folder} is one.",
             hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
         )
     with _random_state_kept():

@@ -51,8 +51,11 @@ def _built(plan: loading.Plan) -> tuple[Any, list[str]]:
         use_safetensors=True,
     )
     mismatched = _mismatched(plan.folder, model, info["mismatched_keys"])
-    skeleton.check_loaded(plan.folder, missing=info["missing_keys"], mismatched=mismatched, head=options.head)
-    new = {*info["missing_keys"], *(name for name, _, _ in mismatched)}
+    missing = {*info["missing_keys"]}
+    if getattr(model, "is_quantized", False):  # its library fills the buffers
+        missing &= {name for name, _ in model.named_parameters()}
+    skeleton.check_loaded(plan.folder, missing=missing, mismatched=mismatched, head=options.head)
+    new = {*missing, *(name for name, _, _ in mismatched)}
     for name, parameter in model.named_parameters():
         if name in new:
             with torch.no_grad():

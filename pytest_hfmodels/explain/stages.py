@@ -69,7 +69,7 @@ def inputs(case: Case[Any], maker: str) -> Explanation:
     found = [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
     before, now = (getattr(record.checkpoint, maker, None) for record in (case.recorded, case.observed))
-    if before != now:
+    if before and now and before != now:  # files of earlier versions have no digest of the preprocessor
         said = f"the checkpoint's {maker} files have changed, and with them the model's inputs"
         return case.because(f"checkpoint:{maker}", said, evidence)
     changes = mutations.of_the_tokenizer(case.origin) if maker == "tokenizer" else []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, ordered_weights_digest, overrides_text, resolve
+from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, ordered_weights_digest, overrides_text, resolve
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
@@ -88,7 +88,7 @@ class ModelCache:
         """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
 
         Args:
-            checkpoint: a bundled name (`tiny-gpt2`), a folder (`./models/bot`, or any path object), or a hub id.
+            checkpoint: a bundled name (`tiny-gpt2`), a folder or GGUF file (`./models/bot`, any path), or a hub id.
             task: by the Hub's name, such as `text-classification` (see `engines.tasks`); None takes what the class that
                 the configuration names says, or else the model card's `pipeline_tag`.
             engine: `torch`, `tensorflow` or a registered one.
@@ -113,6 +113,8 @@ class ModelCache:
         task = None if task is None else canonical(task)
         arguments.require_known(dtype=dtype, head=head)
         arguments.require_options(pin, unused, overrides, revision=revision, digest=digest, attention=attention)
+        if is_gguf(name):  # transformers reads it
+            self._engine(engine)
         found = self._resolve((name, revision, digest))
         options = LoadOptions(
             dtype=dtype or ("float32" if pin else None),

@@ -66,6 +66,15 @@ class Pending:
             return False
         return True
 
+    @property
+    def not_in_a_patch(self) -> str | None:
+        """Why no patch can hold the change, or None if one can."""
+        if "\n[array_file]\n" in self.text:
+            return "its arrays are in a file of their own, which no patch holds; accept it: hfmodels accept"
+        if not self.is_text():
+            return "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
+        return None
+
     def after_reject(self, root: Path) -> str:
         """Return what becomes of its file where it is rejected."""
         there = os.path.lexists(root / self.compared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -105,15 +106,19 @@ class _Uv:
 
     def resolve(self, installed: Installed) -> str:
         """Write `requirements`; return what the reader should know about them."""
-        try:
-            self._compile(installed)
-        except EnvironmentsBlocked as blocked:
+        blocked: VersionsError | None = None
+        if not os.environ.get("UV_OFFLINE"):
             try:
-                self._compile(installed, "--offline")
-            except VersionsError:
-                raise blocked from None
-            return "resolved from uv's cache, because the package index cannot be reached"
-        return ""
+                self._compile(installed)
+            except EnvironmentsBlocked as error:
+                blocked = error
+            else:
+                return ""
+        try:
+            self._compile(installed, "--offline")
+        except VersionsError as error:
+            raise blocked or error from None
+        return "resolved from uv's cache, without the package index"
 
     def _compile(self, installed: Installed, *options: str) -> None:
         wishes = self.folder / "requirements.in"

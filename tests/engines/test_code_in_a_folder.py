@@ -204,13 +204,6 @@ def test_upstream_sees_only_known_files(cache: ModelCache, tmp_path: Path, monke
     assert handle.tokenizer.name_or_path == handle.config._name_or_path == str(folder)
 
 
-def test_a_quantised_checkpoint_is_refused(cache: ModelCache, tmp_path: Path) -> None:
-    _quantization(write_checkpoint(tmp_path / "bot"), tmp_path / "canary")
-
-    with pytest.raises(HFModelsError, match="is quantized"):
-        cache.load("./bot")
-
-
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("name", ["RagRetriever", "GPT2LMHeadModel", "pipeline"])
 def test_a_class_that_is_not_a_tokenizer_is_refused(cache: ModelCache, tmp_path: Path, name: str, file: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,7 +102,3 @@ def test_control_characters_in_names_of_failing_tests_are_named(bare_project: Pr
     assert not [line for line in ours if UNSEEN.search(line)]
     for file in ("a.html", "a.md"):
         assert not UNSEEN.search((bare_project.path / file).read_text(encoding="utf-8").replace("\ufeff", "", 0))
-
-
-def test_nothing_of_a_name_was_imported() -> None:
-    assert "CON" not in sys.modules

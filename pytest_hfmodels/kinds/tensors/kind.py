@@ -57,17 +57,19 @@ class _Tensors(Kind[TensorsRecord]):
             sides = recorded.types.get(path, _NOTHING), observed.types.get(path, _NOTHING)
             if sides[0] != sides[1]:
                 yield Difference("structure", f"type of {path}", sides[0], sides[1])
-        before, now = set(recorded.gradients), set(observed.gradients)
-        if before != now:
-            missing, new = ", ".join(sorted(before - now)), ", ".join(sorted(now - before))
-            yield Difference("structure", "parameters with a gradient", missing, new)
+        counts = len(recorded.gradients), len(observed.gradients)
+        if counts[0] != counts[1]:
+            yield Difference("structure", "number of parameters with a gradient", counts[0], counts[1])
 
     def numbers(
         self, recorded: TensorsRecord, observed: TensorsRecord
     ) -> Iterator[tuple[str, int | None, float, float]]:
-        for name, norm in recorded.gradients.items():
-            if name in observed.gradients:
-                yield f"gradient of {name}", None, norm, observed.gradients[name]
+        before, now = recorded.gradients, observed.gradients
+        if before.keys() == now.keys():
+            yield from ((f"gradient of {name}", None, norm, now[name]) for name, norm in before.items())
+        elif len(before) == len(now):  # releases rename modules
+            for rank, (norm, here) in enumerate(zip(sorted(before.values()), sorted(now.values()), strict=True)):
+                yield "gradient, in the order of size", rank, norm, here
 
     def texts(self, record: TensorsRecord) -> dict[str, str]:
         return {"outputs": "\n".join(f"{path}: {array}" for path, array in record.arrays.items()) or _NOTHING}

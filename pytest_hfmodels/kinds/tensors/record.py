@@ -100,25 +100,20 @@ def observe_tensors(
         inputs=model_inputs(arrays, direct),
         types=dict(seen.types),
         gradients=dict(norms),
-        arrays=output_arrays(seen.outputs),
+        arrays=output_arrays(seen.outputs, loaded.environment()["dtype"]),
         blocks=fingerprint(seen.hidden_states, arrays.get("attention_mask")),
         live=None if origin is None else LivePass({**arrays, **plain}, ModelRef(origin, plain)),
     )
 
 
-def output_arrays(outputs: Mapping[str, FloatArray | IntArray]) -> dict[str, Array]:
-    """Return outputs as a record holds them: in float32 where that loses nothing."""
-    return {path: Array.of(_narrowed(values), path) for path, values in outputs.items()}
-
-
-def _narrowed(values: FloatArray | IntArray) -> Any:
+def output_arrays(outputs: Mapping[str, FloatArray | IntArray], dtype: str) -> dict[str, Array]:
+    """Return outputs as a record holds them: floats in float32, but of a model in float64 as they are."""
     import numpy as np
 
-    if values.dtype.kind != "f":
-        return values
+    wide = np.float64 if dtype == "float64" else np.float32
     with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    return narrow if np.array_equal(narrow, values, equal_nan=True) else values
+        found = {path: one.astype(wide) if one.dtype.kind == "f" else one for path, one in outputs.items()}
+    return {path: Array.of(values, path) for path, values in found.items()}
 
 
 def _array(loaded: LoadedModel, name: str, value: Any) -> Any:

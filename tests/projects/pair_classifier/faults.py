@@ -48,6 +48,5 @@ FAULTS = (
         ),
         test="test_pairs",
         cause="forward",
-        verdict="drift",
     ),
 )
