@@ -110,8 +110,11 @@ class LoadedModel(ABC):
         """Run a classifier once over named inputs; labels are handed on only if there are some.
 
         Raises:
-            EngineError: it returns no logits.
+            EngineError: it takes no labels, or returns no logits.
         """
+        any_keyword = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in self._parameters().values())
+        if labels is not None and "labels" not in self._parameters() and not any_keyword:
+            raise EngineError(f"The forward of {type(self.model).__name__} takes no labels.", hint="Leave labels= out.")
         given = {} if labels is None else {"labels": self.labels(labels)}
         # Some architectures (Transformer-XL) take no mask.
         known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}

@@ -38,6 +38,7 @@ def paint(reports: Iterable[Any]) -> None:
 def painted(lines: list[str]) -> list[str]:
     """Return lines of a traceback with those of a mismatch in colour."""
     first = next((number for number, line in enumerate(lines) if _FIRST.match(line)), len(lines))
+    # pytest knows a line of a failure by its first four characters, and takes others for source.
     return [
         f"{_MARK}{_OFF}{_coloured(line[4:])}" if number >= first and line.startswith(_MARK) else line
         for number, line in enumerate(lines)
