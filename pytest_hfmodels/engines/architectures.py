@@ -117,7 +117,7 @@ def require_loadable(transformers: ModuleType, folder: Path, task: Task) -> None
         raise EngineError(
             f"The checkpoint {folder} is a {', '.join(map(ascii, names)) or 'model'} ({kind!a}), which transformers "
             f"{transformers.__version__} does not have.",
-            hint=f"{_upgrade(config)}Or register its classes: register_architecture(…) in conftest.py.",
+            hint=f"{_upgrade(config)}Or register classes of your own for it: register_architecture(…) in conftest.py.",
         )
     _require_same_base(transformers, folder, task, config)
 
@@ -220,9 +220,13 @@ def _belongs_to(transformers: ModuleType, name: str, kind: str, family: Sequence
 
 
 def _upgrade(config: Mapping[str, Any]) -> str:
-    """Return what to install for a checkpoint of a later release; empty if its file does not say."""
     saved = config.get("transformers_version")
-    return f"Install transformers {saved:.20}, which saved it, or a later one. " if isinstance(saved, str) else ""
+    which = (
+        f"transformers {saved:.20}, which saved it, or a later one"
+        if isinstance(saved, str)
+        else "a release that has it"
+    )
+    return f"Install {which}. "
 
 
 def _mappings(transformers: ModuleType) -> ModuleType:

@@ -19,59 +19,54 @@ class Loading(NamedTuple):
     """How a task is loaded.
 
     Args:
-        auto: auto classes of transformers; the first that has the checkpoint's class. No release has all of them.
-        endings: how the names of the task's classes end, if that is not the end of an auto class.
+        heads: of transformers' auto classes (`CausalLM` of `AutoModelForCausalLM`); the first whose auto class has the
+            checkpoint's class. No release has all of them. Names of the task's classes end with them.
+        endings: other ends of such names.
     """
 
-    auto: tuple[str, ...]
+    heads: tuple[str, ...]
     endings: tuple[str, ...] = ()
+
+    @property
+    def auto(self) -> tuple[str, ...]:
+        """The auto classes."""
+        return tuple(f"AutoModelFor{head}" if head else "AutoModel" for head in self.heads)
 
 
 TASKS: Mapping[Task, Loading] = {
-    "text-generation": Loading(("AutoModelForCausalLM",), ("LMHeadModel", "DoubleHeadsModel")),
-    "text-classification": Loading(("AutoModelForSequenceClassification",)),
-    "text2text-generation": Loading(("AutoModelForSeq2SeqLM",), ("ForConditionalGeneration", "MTModel")),
-    "token-classification": Loading(("AutoModelForTokenClassification",)),
-    "fill-mask": Loading(("AutoModelForMaskedLM",), ("ForPreTraining",)),
-    "feature-extraction": Loading(("AutoModel", "AutoModelForTextEncoding")),
-    "question-answering": Loading(("AutoModelForQuestionAnswering",)),
-    "multiple-choice": Loading(("AutoModelForMultipleChoice",)),
-    "table-question-answering": Loading(("AutoModelForTableQuestionAnswering",)),
-    "document-question-answering": Loading(("AutoModelForDocumentQuestionAnswering",)),
-    "visual-question-answering": Loading(("AutoModelForVisualQuestionAnswering",)),
-    "image-text-to-text": Loading(
-        ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForMultimodalLM"),
-        ("VisionEncoderDecoderModel",),
-    ),
-    "image-classification": Loading(("AutoModelForImageClassification",)),
+    "text-generation": Loading(("CausalLM",), ("LMHeadModel", "DoubleHeadsModel")),
+    "text-classification": Loading(("SequenceClassification",)),
+    "text2text-generation": Loading(("Seq2SeqLM",), ("ForConditionalGeneration", "MTModel")),
+    "token-classification": Loading(("TokenClassification",)),
+    "fill-mask": Loading(("MaskedLM",), ("ForPreTraining",)),
+    "feature-extraction": Loading(("", "TextEncoding")),
+    "question-answering": Loading(("QuestionAnswering",)),
+    "multiple-choice": Loading(("MultipleChoice",)),
+    "table-question-answering": Loading(("TableQuestionAnswering",)),
+    "document-question-answering": Loading(("DocumentQuestionAnswering",)),
+    "visual-question-answering": Loading(("VisualQuestionAnswering",)),
+    "image-text-to-text": Loading(("ImageTextToText", "Vision2Seq", "MultimodalLM"), ("VisionEncoderDecoderModel",)),
+    "image-classification": Loading(("ImageClassification",)),
     "zero-shot-image-classification": Loading(
-        ("AutoModelForZeroShotImageClassification",), ("CLIPModel", "SiglipModel", "Siglip2Model")
+        ("ZeroShotImageClassification",), ("CLIPModel", "SiglipModel", "Siglip2Model")
     ),
     "image-segmentation": Loading(
-        (
-            "AutoModelForSemanticSegmentation",
-            "AutoModelForInstanceSegmentation",
-            "AutoModelForUniversalSegmentation",
-            "AutoModelForImageSegmentation",
-        ),
+        ("SemanticSegmentation", "InstanceSegmentation", "UniversalSegmentation", "ImageSegmentation"),
         ("ForSegmentation",),
     ),
-    "object-detection": Loading(("AutoModelForObjectDetection",)),
-    "zero-shot-object-detection": Loading(("AutoModelForZeroShotObjectDetection",)),
-    "depth-estimation": Loading(("AutoModelForDepthEstimation",)),
-    "keypoint-matching": Loading(("AutoModelForKeypointMatching",)),
-    "mask-generation": Loading(("AutoModelForMaskGeneration",)),
-    "image-to-image": Loading(("AutoModelForImageToImage",), ("ForImageSuperResolution",)),
-    "video-classification": Loading(("AutoModelForVideoClassification",)),
+    "object-detection": Loading(("ObjectDetection",)),
+    "zero-shot-object-detection": Loading(("ZeroShotObjectDetection",)),
+    "depth-estimation": Loading(("DepthEstimation",)),
+    "keypoint-matching": Loading(("KeypointMatching",)),
+    "mask-generation": Loading(("MaskGeneration",)),
+    "image-to-image": Loading(("ImageToImage",), ("ForImageSuperResolution",)),
+    "video-classification": Loading(("VideoClassification",)),
     "automatic-speech-recognition": Loading(
-        ("AutoModelForSpeechSeq2Seq", "AutoModelForCTC", "AutoModelForTDT", "AutoModelForRNNT"),
-        ("ForSpeechToText", "SpeechEncoderDecoderModel"),
+        ("SpeechSeq2Seq", "CTC", "TDT", "RNNT"), ("ForSpeechToText", "SpeechEncoderDecoderModel")
     ),
-    "audio-classification": Loading(("AutoModelForAudioClassification",)),
-    "audio-frame-classification": Loading(("AutoModelForAudioFrameClassification",)),
-    "text-to-audio": Loading(
-        ("AutoModelForTextToWaveform", "AutoModelForTextToSpectrogram"), ("ForTextToSpeech", "VitsModel")
-    ),
+    "audio-classification": Loading(("AudioClassification",)),
+    "audio-frame-classification": Loading(("AudioFrameClassification",)),
+    "text-to-audio": Loading(("TextToWaveform", "TextToSpectrogram"), ("ForTextToSpeech", "VitsModel")),
 }
 # Other names of the Hub and of pipelines for the same classes.
 ALIASES: Mapping[str, Task] = {
@@ -121,7 +116,6 @@ def of_class(name: str, config: Mapping[str, Any]) -> Task | None:
     if hears and name.endswith("ForSequenceClassification"):
         return "audio-classification"
     for task, loading in TASKS.items():
-        endings = [auto.removeprefix("AutoModel") for auto in loading.auto]
-        if name.endswith((*filter(None, endings), *loading.endings)):
+        if name.endswith((*(f"For{head}" for head in loading.heads if head), *loading.endings)):
             return task
     return None

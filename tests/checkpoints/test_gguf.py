@@ -45,13 +45,13 @@ def write_gguf(file: Path) -> Path:
     out.add_layer_norm_rms_eps(1e-5)
     out.add_rope_freq_base(10000.0)
     out.add_rope_dimension_count(WIDTH // HEADS)
-    words = ["<unk>", "<s>", "</s>", "<pad>", *map(chr, range(33, 127)), "\u0120", "he"]
+    words = ["<unk>", "<s>", "</s>", "<pad>", *map(chr, range(33, 127)), "\u0120", "he", "hi"]
     out.add_vocab_size(len(words))
     out.add_tokenizer_model("gpt2")
     out.add_tokenizer_pre("default")
     out.add_token_list(words)
     out.add_token_types([3] * 4 + [1] * (len(words) - 4))
-    out.add_token_merges(["h e"])
+    out.add_token_merges(["h e", "h i"])
     for name, index in (("unk", 0), ("bos", 1), ("eos", 2), ("pad", 3)):
         getattr(out, f"add_{name}_token_id")(index)
     random = np.random.Generator(np.random.PCG64(5))

@@ -60,7 +60,7 @@ def test_an_architecture_that_tensorflow_lacks_is_named(cache: ModelCache, tmp_p
 
     assert 'engines=["torch"]' in raised.value.hint
     write_checkpoint(tmp_path / "strange", config={"model_type": "no-such-model", "architectures": None})
-    with pytest.raises(EngineError, match=r"transformers cannot load .*strange"):
+    with pytest.raises(EngineError, match=r"strange is a .*\('no-such-model'\), which transformers"):
         cache.load("./strange", engine="tensorflow")
 
 

@@ -56,7 +56,7 @@ def numbers(name: str, shape: tuple[int, ...], scale: float) -> np.ndarray[Any, 
     random = np.random.Generator(np.random.PCG64(crc32(name.encode())))
     drawn = random.standard_normal(shape)
     vector = 0.1 * drawn + (1.0 if name.endswith("weight") else 0.0)
-    return (vector if len(shape) == 1 else scale * drawn).astype(np.float32)
+    return np.asarray(vector if len(shape) == 1 else scale * drawn, dtype=np.float32)
 
 
 def save_tokenizer(
