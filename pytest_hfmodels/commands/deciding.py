@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.project import Project
 
 _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
-_NO_TEXT = "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
 
 
 def add(commands: Commands) -> None:
@@ -149,11 +148,11 @@ def _write_patch(file: str, found: Mapping[Pending, Problem | None], project: Pr
     """Write a patch; changes that cannot be accepted as they are are named, and left out."""
     from pytest_hfmodels.reports.patch import apply_command, patch_of
 
-    kept = [change for change, trouble in found.items() if trouble is None and change.is_text()]
+    kept = [change for change, trouble in found.items() if trouble is None and change.not_in_a_patch is None]
     text = patch_of(kept, project.root)
     for change, trouble in found.items():
         if change not in kept:
-            why = _NO_TEXT if trouble is None else trouble.what
+            why = change.not_in_a_patch if trouble is None else trouble.what
             _complain(f"left out: {visible_line(f'{change.test}: {why}')}")
     write(text, file)
     if file != PRINT:

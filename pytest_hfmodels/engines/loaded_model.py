@@ -18,7 +18,7 @@ from pytest_hfmodels.foundation.architecture import ARCHITECTURES
 from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray
 
@@ -74,7 +74,7 @@ class LoadedModel(ABC):
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
             sequences=self.integers(output.sequences),
-            scores=np.stack([self.floats(step) for step in output.scores]),
+            scores=self._stacked(output.scores),
             beam_indices=self.beam_indices(output),
             sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
             effective=effective_settings(config, settings, length),
@@ -110,8 +110,11 @@ class LoadedModel(ABC):
         """Run a classifier once over named inputs; labels are handed on only if there are some.
 
         Raises:
-            EngineError: it returns no logits.
+            EngineError: it takes no labels, or returns no logits.
         """
+        any_keyword = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in self._parameters().values())
+        if labels is not None and "labels" not in self._parameters() and not any_keyword:
+            raise EngineError(f"The forward of {type(self.model).__name__} takes no labels.", hint="Leave labels= out.")
         given = {} if labels is None else {"labels": self.labels(labels)}
         # Some architectures (Transformer-XL) take no mask.
         known = {name: value for name, value in inputs.items() if name != "attention_mask" or self._takes(name)}
@@ -253,6 +256,14 @@ class LoadedModel(ABC):
 
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(getattr(self.model, self.call)).parameters
+
+    def _stacked(self, steps: Sequence[Any]) -> FloatArray:
+        """Return the scores of every step as one array; a copy of each would double the memory."""
+        first = self.floats(steps[0])
+        found = np.empty((len(steps), *first.shape), np.float64)
+        for number, step in enumerate(steps):
+            found[number] = self.floats(step)
+        return found
 
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
         names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")

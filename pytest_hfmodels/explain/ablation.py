@@ -296,7 +296,7 @@ class DriftProbe:
 
     def _scaling(self) -> Iterator[Trial]:
         """Yield a load if one side ignores GPT-2's scaling options, as sdpa does in some releases."""
-        config = self.origin.loaded.model.config
+        config = getattr(self.origin.loaded.model, "config", None)
         other = {name: value for name, value in _USUAL_SCALING.items() if getattr(config, name, value) is not value}
         ignored = [record for record in (self.case.recorded, self.case.observed) if _ignores_scaling(record)]
         if getattr(config, "model_type", None) != "gpt2" or not other or len(ignored) != 1:

@@ -92,7 +92,8 @@ def _is_layer_norm(norm: Any) -> bool:
 
 def _epsilon(model: Any, norm: Any) -> float:
     """Return the configuration's value: the fault may be in how a release applies it."""
-    values = (getattr(model.config, name, None) for name in ("layer_norm_epsilon", "layer_norm_eps"))
+    config = getattr(model, "config", None)
+    values = (getattr(config, name, None) for name in ("layer_norm_epsilon", "layer_norm_eps"))
     return float(next((value for value in values if value is not None), norm.eps))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.evidence import LiveModel
 
 _SETTINGS, _TOKENIZER = "generation_config.", "tokenizer"
+_PREPROCESSOR = ("processor.", "image_processor.", "feature_extractor.", "video_processor.")
 _SHOWN = 3
 WRITTEN = f"{IN_PLACE} (changed by this test or an earlier one)"
 _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\s:]+)")
@@ -24,13 +25,21 @@ _NAMED = re.compile(r"^(tensor|training mode of|requires_grad of) (the model|[^\
 
 def of_the_model(origin: LiveModel) -> list[str]:
     """Return the changes that can move numbers: of weights, hooks and configuration."""
-    return [change for change in origin.altered() if not change.startswith((_SETTINGS, _TOKENIZER))]
+    return [change for change in origin.altered() if not change.startswith((_SETTINGS, _TOKENIZER, *_PREPROCESSOR))]
 
 
 def of_the_tokenizer(origin: LiveModel | None) -> list[str]:
     """Return the changes of the tokenizer."""
     changes = [] if origin is None else origin.altered(weights=False, vocabulary=True)
     return [change for change in changes if change.startswith(_TOKENIZER)]
+
+
+def of_the_maker(origin: LiveModel | None, maker: str) -> list[str]:
+    """Return what has changed of what makes the model's inputs: the `tokenizer`, or the `preprocessor`."""
+    if maker == "tokenizer":
+        return of_the_tokenizer(origin)
+    changes = [] if origin is None else origin.altered(weights=False)
+    return [change for change in changes if change.startswith(_PREPROCESSOR)]
 
 
 def of_settings(origin: LiveModel | None, names: Sequence[str]) -> list[str]:

@@ -72,10 +72,10 @@ def inputs(case: Case[Any], maker: str) -> Explanation:
     if before and now and before != now:  # files of earlier versions have no digest of the preprocessor
         said = f"the checkpoint's {maker} files have changed, and with them the model's inputs"
         return case.because(f"checkpoint:{maker}", said, evidence)
-    changes = mutations.of_the_tokenizer(case.origin) if maker == "tokenizer" else []
+    changes = mutations.of_the_maker(case.origin, maker)
     if changes and not case.changed_packages():
-        return case.because("test", mutations.sentence(changes, "tokenizer"), evidence)
-    evidence += [mutations.as_evidence(changes, "tokenizer")] if changes else []
+        return case.because("test", mutations.sentence(changes, maker), evidence)
+    evidence += [mutations.as_evidence(changes, maker)] if changes else []
     said = f"the {maker} gives the model other inputs, made from the same files and what the test gives as recorded"
     return case.because(maker, said, evidence, package="tokenizers" if maker == "tokenizer" else "transformers")
 
@@ -136,7 +136,7 @@ def outside_vocabulary(case: Case[Any], explainer: Explainer[Any]) -> str | None
     """Return a sentence about the first recorded token that the model does not have, or None."""
     if case.origin is None:
         return None
-    size = vocabulary_size(case.origin.loaded.model.config)
+    size = vocabulary_size(getattr(case.origin.loaded.model, "config", None))
     rows: list[Sequence[int]] = [ids for _, ids in kind_of(case.recorded).inputs(case.recorded)]
     rows += explainer.output_ids(case.recorded)
     outside = next((token for ids in rows for token in ids if size is not None and token >= size), None)

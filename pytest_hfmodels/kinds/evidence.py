@@ -144,6 +144,17 @@ def log_softmax(values: FloatArray) -> FloatArray:
     return result
 
 
+def log_probabilities(values: FloatArray, ids: Sequence[int]) -> FloatArray:
+    """Return the log-probability of one id a row of logits (S, V), as `log_softmax` has it but without the others."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore"):
+        shifted = values - values.max(axis=-1, keepdims=True)
+        chosen = shifted[np.arange(len(ids)), np.asarray(ids, np.int64)]
+        result: FloatArray = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=-1))
+    return result
+
+
 def broken_numbers(values: FloatArray) -> str | None:
     """Return what a snapshot cannot compare in logits or scores (…, V): NaN or +inf; None if there is neither.
 
@@ -151,9 +162,8 @@ def broken_numbers(values: FloatArray) -> str | None:
     """
     import numpy as np
 
-    if np.isnan(values).any():
-        return "NaN"
-    return "infinity" if np.isposinf(values).any() else None
+    largest = float(values.max()) if values.size else 0.0  # NaN if one of them is
+    return "NaN" if np.isnan(largest) else "infinity" if np.isposinf(largest) else None
 
 
 def fingerprint(

@@ -105,7 +105,7 @@ def encode(tokenizer: Any, row: Any, model: Any, what: str, **settings: Any) -> 
         raise EngineError(f"A pair has two texts, not {len(texts)}.", hint="A batch is a list, and a tuple a pair.")
     texts = tuple(require_text(text, what) for text in texts)
     encoding = tokenizer(*texts, **settings)
-    ids = require_ids(encoding["input_ids"], vocabulary_size(model.config))
+    ids = require_ids(encoding["input_ids"], vocabulary_size(getattr(model, "config", None)))
     require_length(model, len(ids), "A text")
     types = tuple(encoding.get("token_type_ids") or ())
     return Encoded(texts[0], "".join(texts[1:]), ids, types if any(types) else (), encoding)
@@ -217,6 +217,12 @@ def no_pad_token() -> EngineError:
         "Several texts need padding, and the model has no pad token.",
         hint="Give one at load: pad_token_id=… on the hf_model marker or in hf_models.load.",
     )
+
+
+def label_names(config: Any, count: int) -> list[str]:
+    """Return the names of `count` labels: the configuration's, or as upstream names them by default."""
+    known = {int(index): str(name) for index, name in (getattr(config, "id2label", None) or {}).items()}
+    return [known.get(index, f"LABEL_{index}") for index in range(count)]
 
 
 def as_text(row: Any) -> str:

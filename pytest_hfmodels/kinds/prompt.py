@@ -92,7 +92,7 @@ def positions(model: Any) -> int | None:
     Args:
         model: upstream's model of either engine.
     """
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if not isinstance(limit, int) or limit <= 0:
         return None
     modules = model.modules() if hasattr(model, "modules") else getattr(model, "submodules", ())

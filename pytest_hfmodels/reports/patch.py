@@ -33,13 +33,13 @@ def patch_of(pendings: Iterable[Pending], root: Path) -> str:
     """Return what accepting would write, as text to be kept in UTF-8 with its line ends as they are.
 
     Args:
-        pendings: the changes; those that are stale, and those that no file can hold, are left out.
+        pendings: the changes; those that are stale, and those that no patch can hold, are left out.
         root: of the project. Names in the patch start from the repository that it is in, or else from it.
 
     Raises:
         SnapshotError: a snapshot lies outside of that repository, or cannot be read.
     """
-    told = (pending for pending in pendings if pending.is_text() and not pending.is_stale(root))
+    told = (one for one in pendings if one.not_in_a_patch is None and not one.is_stale(root))
     ordered = sorted(told, key=lambda pending: pending.compared)
     return "".join(f"{line}\n" for pending in ordered for line in _file(pending, root))
 

@@ -142,8 +142,9 @@ def _pending(results: Results) -> list[Pending]:
 
 
 def _patch_line(file: str, pending: list[Pending], root: Path) -> str:
-    written = sum(one.is_text() for one in pending)
-    left_out = f"; {len(pending) - written} left out: the output contains a lone surrogate and is not valid text"
+    refused = [one.not_in_a_patch for one in pending if one.not_in_a_patch is not None]
+    written = len(pending) - len(refused)
+    left_out = f"; {len(refused)} left out: {'; '.join(dict.fromkeys(refused))}"
     told = f"patch of {counted(written, 'snapshot')}: {file}"
     if written:
         told += f" (apply it: {apply_command(file, root)})"

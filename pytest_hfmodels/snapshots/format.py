@@ -329,11 +329,29 @@ def _item(value: Any, *, inline: bool = False) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return AoT([_item(entry) for entry in value])
     if isinstance(value, list | tuple):
-        entries = [_item(entry, inline=True).as_string() for entry in value]
+        entries = [_in_one_line(entry) for entry in value]
         rows, line = "".join(f"    {entry},\n" for entry in entries), ", ".join(entries)
-        # From its text: tomlkit counts an array anew at each entry that is added, and a long text has thousands.
-        return tomlkit.value(f"[\n{rows}]" if _one_a_line(value) else f"[{line}]")
+        return _written(f"[\n{rows}]" if _one_a_line(value) else f"[{line}]")
     return tomlkit.item(value)
+
+
+def _written(text: str) -> Any:
+    """Return an array by its text: tomlkit counts one anew at each entry that is added, and parses one slowly."""
+    from tomlkit.items import Array, Trivia
+
+    class Written(Array):
+        def as_string(self) -> str:
+            return text
+
+    return Written([], Trivia())
+
+
+def _in_one_line(value: Any) -> str:
+    """Return the text of an entry of an array, in one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_in_one_line, value))}]"
+    found: str = _item(value, inline=True).as_string()
+    return found
 
 
 def _one_a_line(values: Sequence[Any]) -> bool:

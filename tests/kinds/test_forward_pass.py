@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pytest_hfmodels.kinds import LivePass, ModelRef
@@ -25,6 +27,17 @@ def test_a_row_alone_knows_which_row_it_is() -> None:
     live = LivePass({"pixel_values": np.zeros((3, 2))}, ModelRef(None, {}))
 
     assert (live.first, live.mask, live.alone(2).first) == (0, None, 2)
+
+
+def test_what_a_kind_adds_to_its_live_side_stays() -> None:
+    @dataclass(frozen=True)
+    class Own(LivePass):
+        recipe: str = ""
+
+    alone = Own({"pixel_values": np.zeros((3, 2))}, ModelRef(None, {}), recipe="mean").alone(1)
+
+    assert isinstance(alone, Own)
+    assert alone.recipe == "mean"
 
 
 def test_rows_of_another_length_moved_without_bound() -> None:

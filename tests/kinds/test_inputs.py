@@ -139,6 +139,17 @@ def test_a_processor_that_gives_other_numbers_is_blamed_and_not_the_model(
     assert (found.verdict, found.cause) == (verdict, "preprocessor")
 
 
+def test_a_processor_that_the_test_has_changed_is_the_test_s(vision: HFModel, models: ModelCache) -> None:
+    recorded = stored(vision.classify(IMAGE))
+    vision.processor.image_mean = [0.1, 0.2, 0.3]
+
+    found = ask(recorded, vision.classify(IMAGE))
+    list(models.dirty(handed_out=True))
+
+    assert (found.verdict, found.cause) == ("changed", "test")
+    assert "image_mean" in found.sentence
+
+
 def test_rounding_of_the_processor_is_not_blamed(vision: HFModel) -> None:
     record = vision.classify(IMAGE)
     inputs = (replace(record.inputs[0], logits=tuple(value + 0.01 for value in record.inputs[0].logits)),)
@@ -208,3 +219,34 @@ def test_how_far_an_input_moved_does_not_depend_on_its_size() -> None:
 
     assert small.moved(replace(small, projection=0.6)) == pytest.approx(0.1)
     assert large.moved(replace(large, projection=600.0)) == pytest.approx(0.1)
+
+
+def test_a_classifier_of_one_s_own_needs_neither_labels_nor_a_configuration(pairs: HFModel, models: ModelCache) -> None:
+    import torch
+
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(40, 2)
+            self.shift = 0.0
+
+        def forward(self, input_ids: Any, attention_mask: Any = None) -> dict[str, Any]:
+            del attention_mask
+            found = self.words(input_ids).mean(dim=1)
+            return {"logits": found + self.shift}
+
+    module = Own()
+    torch.nn.init.constant_(module.words.weight, 0.5)
+    own = models.adopt(module.eval(), pairs.tokenizer, task="text-classification", name="own")
+
+    record = own.classify(["my cat", "your dog"])
+    assert (record.labels[0][:6], record.logits[0]) == ("LABEL_", (0.5, 0.5))
+    with pytest.raises(EngineError, match="The forward of Own takes no labels"):
+        own.classify("my cat", labels=[0])
+    with pytest.raises(EngineError, match="the model has no pad token"):
+        own.classify(["my cat", "you"])
+
+    module.shift = 1.0
+    found = ask(stored(record, transformers="4.50.0"), own.classify(["my cat", "your dog"]))
+    assert found.verdict == "drift"
+    list(models.dirty(handed_out=True))

@@ -76,6 +76,16 @@ def test_both_are_pending_and_accepted(recorded: Project) -> None:
     assert not [*find_project().pending.path.iterdir()]
 
 
+def test_no_patch_holds_one_without_the_other(recorded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    result = observe(recorded, MOVED, "--hfmodels-patch=changes.patch")
+
+    result.stdout.fnmatch_lines(["patch of 0 snapshots: *1 left out: its arrays are in a file of their own*"])
+    assert (recorded.path / "changes.patch").read_text() == ""
+    assert main(["pending", "--patch", "-"]) == 1
+    said = capsys.readouterr()
+    assert "left out: test_it.py::test_reply: its arrays are in a file of their own" in said.err
+
+
 def test_both_are_rejected(recorded: Project) -> None:
     before = beside(recorded).read_bytes()
     observe(recorded, MOVED)

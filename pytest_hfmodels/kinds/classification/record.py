@@ -17,6 +17,7 @@ from pytest_hfmodels.kinds.inputs import (
     describe_media,
     encode,
     from_processor,
+    label_names,
     model_inputs,
     no_pad_token,
     padded,
@@ -25,7 +26,7 @@ from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads 
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
@@ -130,7 +131,7 @@ def observe_classification(
     """
     import numpy as np
 
-    config, rows = loaded.model.config, batch_of(given, media)
+    config, rows = getattr(loaded.model, "config", None), batch_of(given, media)
     problem = problem_type or getattr(config, "problem_type", None)
     require_problem_type(problem)
     if not rows:
@@ -141,15 +142,14 @@ def observe_classification(
         settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(processor, loaded, rows)
-    classes = int(getattr(config, "num_labels", 0))
-    wanted = None if labels is None else checked_labels(labels, len(rows), classes, problem)
+    wanted = None if labels is None else checked_labels(labels, len(rows), getattr(config, "num_labels", 1), problem)
     with _padding_refused():
         seen = loaded.classify_inputs(inputs, wanted, problem_type)
     numbers = np.append(seen.logits, [] if seen.loss is None else seen.loss)
     if not np.isfinite(numbers).all():
         what = "NaN" if np.isnan(numbers).any() else "infinity"
         raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
-    names = {int(index): str(name) for index, name in (getattr(config, "id2label", None) or {}).items()}
+    names = label_names(config, seen.logits.shape[-1])
     asked = {} if problem_type is None else {"problem_type": problem_type}
     return ClassificationRecord(
         provenance=Provenance.of(loaded),
@@ -170,7 +170,7 @@ def _of_texts(
     encoded = [encode(tokenizer, row, loaded.model, "What is classified") for row in rows]
     if not all(row.ids for row in encoded):
         raise _nothing()
-    pad = getattr(loaded.model.config, "pad_token_id", None)
+    pad = getattr(getattr(loaded.model, "config", None), "pad_token_id", None)
     side = str(tokenizer.padding_side)
     return encoded, padded(encoded, pad, side), {"pad_token_id": pad, "padding_side": side}
 
@@ -193,16 +193,15 @@ def _padding_refused() -> Iterator[None]:
         raise no_pad_token() from error
 
 
-def _classified(row: Encoded, logits: FloatArray, names: Mapping[int, str]) -> ClassifiedInput:
+def _classified(row: Encoded, logits: FloatArray, names: Sequence[str]) -> ClassifiedInput:
     order = [int(index) for index in logits.argsort()[::-1]]
-    words = [names.get(index, f"LABEL_{index}") for index in range(len(order))]
     return ClassifiedInput(
         text=row.text,
         ids=row.ids,
         logits=tuple(float(value) for value in logits),
-        label=words[order[0]],
+        label=names[order[0]],
         margin=float(logits[order[0]] - logits[order[1]]) if len(order) > 1 else float("inf"),
-        labels=tuple(word for word, value in zip(words, logits, strict=True) if value > 0),  # sigmoid(x) > 0.5
+        labels=tuple(word for word, value in zip(names, logits, strict=True) if value > 0),  # sigmoid(x) > 0.5
         pair=row.pair,
         types=row.types,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_softmax
+from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_probabilities
 from pytest_hfmodels.kinds.generation.prompts import decode
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, LiveLogits, Prompt, Step
 from pytest_hfmodels.kinds.generation.teacher import blocks_of, inputs, padded
@@ -134,7 +134,7 @@ def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[
     return GenerationRecord(
         prompt=call.prompts[number],
         start=call.start,
-        steps=_steps(call.ids(number), live.log_probabilities, live.scores, call.tokenizer),
+        steps=_steps(call.ids(number), live.logits, live.scores, call.tokenizer),
         beams=_beams(call, number),
         beam_cutoff_margin=_cutoff_margins(call),
         text=call.text(number, call.ids(number)),
@@ -181,8 +181,8 @@ def _stopped(ids: tuple[int, ...], words: Sequence[str], tokenizer: Any) -> tupl
     return ids
 
 
-def _steps(ids: Sequence[int], raw: FloatArray, scores: FloatArray, tokenizer: Any) -> tuple[Step, ...]:
-    processed = log_softmax(scores)
+def _steps(ids: Sequence[int], logits: FloatArray, scores: FloatArray, tokenizer: Any) -> tuple[Step, ...]:
+    raw, processed = log_probabilities(logits, ids), log_probabilities(scores, ids)
     steps = []
     for position, chosen in enumerate(ids):
         others = scores[position].copy()
@@ -192,8 +192,8 @@ def _steps(ids: Sequence[int], raw: FloatArray, scores: FloatArray, tokenizer: A
             Step(
                 id=chosen,
                 text=decode(tokenizer, (chosen,), skip_special_tokens=False),
-                log_probability=float(raw[position, chosen]),
-                processed=float(processed[position, chosen]),
+                log_probability=float(raw[position]),
+                processed=float(processed[position]),
                 margin=float(scores[position, chosen]) - float(others[runner_up]),  # NaN if every token is suppressed
                 runner_up=runner_up,
                 runner_up_text=decode(tokenizer, (runner_up,), skip_special_tokens=False),

@@ -139,7 +139,7 @@ def observe_score(
     Raises:
         EngineError: nothing to score, a text that is too long or of another kind, or numbers that are not finite.
     """
-    given = [_given(row, tokenizer, vocabulary_size(loaded.model.config)) for row in _rows(texts)]
+    given = [_given(row, tokenizer, vocabulary_size(getattr(loaded.model, "config", None))) for row in _rows(texts)]
     if not given:
         raise EngineError("There is nothing to score: the batch is empty.", hint=_HOW)
     require_length(loaded.model, max(len(row.ids) for row in given), "A text")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
-from pytest_hfmodels.kinds.inputs import batch_of, encode, padded
+from pytest_hfmodels.kinds.inputs import batch_of, encode, label_names, padded
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
@@ -114,14 +114,14 @@ def observe_tokens(
         )
     settings = {"return_special_tokens_mask": True, **({"return_offsets_mapping": True} if fast else {})}
     rows = [encode(tokenizer, text, loaded.model, "What is tagged", **settings) for text in batch_of(texts)]
-    config = loaded.model.config
+    config = getattr(loaded.model, "config", None)
     pad = getattr(config, "pad_token_id", None)
     inputs = padded(rows, tokenizer.pad_token_id if pad is None else pad, tokenizer.padding_side)
     seen = loaded.observe(inputs)
     logits = own_rows(seen.outputs["logits"], inputs, len(rows))
     if not all(np.isfinite(row).all() for row in logits):
         raise EngineError(f"{checkpoint.name} on {loaded.engine} returned NaN or infinity.", hint=NOT_COMPARABLE)
-    names = {int(index): str(name) for index, name in config.id2label.items()}
+    names = label_names(config, logits[0].shape[-1])
     return TokensRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
@@ -142,7 +142,7 @@ def own_rows(logits: Any, inputs: Mapping[str, Any], count: int) -> list[FloatAr
 
 
 def _tokens(
-    row: Encoded, logits: FloatArray, names: Mapping[int, str], tokenizer: Any, *, words: bool
+    row: Encoded, logits: FloatArray, names: Sequence[str], tokenizer: Any, *, words: bool
 ) -> Iterator[TaggedToken]:
     """Yield each token that is not special, or the first of each word."""
     special, offsets = row.encoding["special_tokens_mask"], row.encoding.get("offset_mapping")
