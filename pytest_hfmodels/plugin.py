@@ -234,7 +234,7 @@ def _expectations() -> Any:
 
 def _attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Attach what this phase adds to the test's result; the same as properties, for JUnit XML and report logs."""
-    from pytest_hfmodels.reports.junit import properties  # imports what a test with a model has imported
+    from pytest_hfmodels.reports.ci import properties  # imports what a test with a model has imported
     from pytest_hfmodels.results.gather import attach
 
     compared = item.stash[SNAPSHOT].compared if SNAPSHOT in item.stash else []
