@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +168,21 @@ def test_mamba_s_beams_fail_without_a_baseline(project: Project) -> None:
 
     result.assert_outcomes(passed=1, failed=1, deselected=len(CHECKS) - 1)
     result.stdout.fnmatch_lines(["FAILED hfmodels/mamba::test_cache[[]torch-3[]]*"])
+
+
+PROJECTS = Path(__file__).parent / "projects"
+FAMILIES = [file.parts[-3] for file in sorted(PROJECTS.glob("*/model/config.json"))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_of_every_family_passes(project: Project, family: str) -> None:
+    shutil.copytree(PROJECTS / family / "model", project.path / family)
+
+    result = project.run(f"--hfmodels-model=./{family}", TORCH, "--snapshot-update", "-rfE")
+
+    outcomes = result.parseoutcomes()
+    assert not outcomes.keys() & {"failed", "errors"}
+    assert outcomes["passed"] >= 4
 
 
 CLASS = """
