@@ -100,6 +100,25 @@ def test_a_classification_comes_back_as_it_was_written(inputs: tuple[ClassifiedI
     assert returned(record) == record
 
 
+def test_a_deep_model_s_file_of_forty_tokens_is_small_and_comes_back() -> None:
+    steps = tuple(
+        Step(10_000 + n, " token", -1 / (n + 3), -1 / (n + 7), 1 / (n + 9), 20_000 + n, " other") for n in range(40)
+    )
+    blocks = [Block(f"block {n}", 1 / 7, 1 / 9, 1 / 11, (1 / 3, 1 / 13, 1 / 17, 1 / 19, n / 23)) for n in range(31)]
+    record = generation(steps, blocks=tuple(blocks))
+
+    written = dump(record)
+    read = load(written, Path("a.toml"))
+
+    assert len(written.encode()) <= 8_000
+    assert dump(read) == written
+    assert [block.name for block in read.blocks] == [block.name for block in blocks]
+    assert read.blocks[-1].mean == pytest.approx(1 / 7)
+    assert read.blocks[3].normalized == pytest.approx(blocks[3].normalized, rel=1e-6)
+    with pytest.raises(SnapshotError, match=r"forward\.columns: the columns are not block, direction 1"):
+        load(written.replace('"direction 2"', '"direction two"'), Path("a.toml"))
+
+
 @settings(deadline=None)
 @given(text=text)
 def test_sentences_lose_nothing(text: str) -> None:
