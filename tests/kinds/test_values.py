@@ -27,6 +27,8 @@ from ..pending_project import run
 from ..review.scripted import Scripted
 
 if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+
     from ..project import Project
 
 FILE = Path("a.toml")
@@ -287,7 +289,8 @@ def test_left(hf_snapshot):
 """
 
 
-def test_a_tensorflow_tensor_stands_on_the_right(bare_project: Project) -> None:
+def test_a_tensorflow_tensor_stands_on_the_right(bare_project: Project, models: ModelCache) -> None:
+    del models  # transformers is imported with TensorFlow before a test imports that alone
     pytest.importorskip("tensorflow", reason="pip install pytest-hfmodels[tensorflow]")
     bare_project.write(TENSORFLOW)
 
