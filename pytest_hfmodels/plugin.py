@@ -16,7 +16,7 @@ from pytest_hfmodels.fixtures import checks, collection, models
 from pytest_hfmodels.fixtures.definitions import gpt2, hf_model, hf_models, hf_request, hf_snapshot, transfo_xl
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import HFModelsError, LedgerError, OptionError, SnapshotError, as_sentences
-from pytest_hfmodels.foundation.model_request import uses_models, uses_snapshot
+from pytest_hfmodels.foundation.model_request import MODELS, uses_models, uses_snapshot
 from pytest_hfmodels.foundation.rootdir import require_own_root
 from pytest_hfmodels.options import MARKERS, add_options, use_profile
 from pytest_hfmodels.session import CALL, COMPARED, SNAPSHOT, Session
@@ -53,10 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
             require_engines(session.options.require, session.options.engines)
         require_own_root(config)
         use_profile(session.options.profile, config)
-        if session.options.model:
-            from pytest_hfmodels.fixtures.model_checks import collection as model_collection  # only for this option
+        if session.options.model or any(MODELS in argument for argument in config.args):
+            from pytest_hfmodels.fixtures.model_checks.collection import name_models  # only for runs that name some
 
-            model_collection.collect_only_models(config)
+            name_models(config)
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(session, "hfmodels-session")
             _register_reports(config, session)
@@ -88,10 +88,9 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Collect the models that the command line names, beside the session's files."""
     report = yield
-    if isinstance(collector, pytest.Session) and Session.of(collector.config).options.model:
-        from pytest_hfmodels.fixtures.model_checks.collection import model_modules  # only for this option
-
-        report.result += model_modules(collector)
+    found = sys.modules.get("pytest_hfmodels.fixtures.model_checks.collection")  # not imported: it names none
+    if isinstance(collector, pytest.Session) and found is not None:
+        report.result += found.model_modules(collector)
     return report
 
 
@@ -235,7 +234,7 @@ def _expectations() -> Any:
 
 def _attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Attach what this phase adds to the test's result; the same as properties, for JUnit XML and report logs."""
-    from pytest_hfmodels.reports.junit import properties  # imports what a test with a model has imported
+    from pytest_hfmodels.reports.ci import properties  # imports what a test with a model has imported
     from pytest_hfmodels.results.gather import attach
 
     compared = item.stash[SNAPSHOT].compared if SNAPSHOT in item.stash else []

@@ -66,6 +66,57 @@ def test_an_option_of_the_project_adds_to_its_tests(bare_project: Project) -> No
     assert len(ids(bare_project)) == len(CHECKS) + 2
 
 
+def test_a_test_is_named_by_its_id_alone(bare_project: Project) -> None:
+    bare_project.write("def test_own(): pass")
+    write_checkpoint(bare_project.path / "models" / "bot-1.5")
+
+    one = ids(bare_project, "hfmodels/models/bot-1.5::test_cache", "test_it.py")
+    unknown = bare_project.run("--collect-only", TORCH, "hfmodels/models/bot-1.5::test_none")
+    no_model = bare_project.run("--collect-only", TORCH, "hfmodels/other::test_greedy")
+
+    cache = [f"hfmodels/models/bot-1.5::test_cache[torch-{beams}]" for beams in (1, 3)]
+    assert one == ["test_it.py::test_own", *cache]
+    assert unknown.ret == pytest.ExitCode.INTERRUPTED
+    unknown.stdout.fnmatch_lines(["*not found: hfmodels/models/bot-1.5::test_none*"])
+    assert no_model.ret == pytest.ExitCode.USAGE_ERROR
+    no_model.stderr.fnmatch_lines(["ERROR: --hfmodels-model names './other', and there is no such folder."])
+
+
+def test_its_snapshots_are_no_orphans_and_its_changes_can_be_accepted(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_hfmodels.commands.cli import main
+
+    model = ("-p", "cacheprovider", "--hfmodels-model=./model", TORCH, "-k", "greedy")
+    project.run(*model, "--snapshot-update")
+    project.change_model()
+    project.run(*model).assert_outcomes(failed=1, deselected=len(CHECKS))
+    monkeypatch.chdir(project.path)
+
+    orphans, pending = main(["orphans"]), main(["pending"])
+    accepted = main(["accept", "hfmodels/model::test_greedy"])
+
+    assert (orphans, pending, accepted) == (0, 1, 0), capsys.readouterr().out
+    project.run(*model).assert_outcomes(passed=1, deselected=len(CHECKS))
+
+
+def test_a_test_file_is_written_and_never_overwritten(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_hfmodels.commands.cli import main
+
+    monkeypatch.chdir(project.path)
+
+    first, again, missing = main(["init", "./model"]), main(["init", "model"]), main(["init", "./none"])
+
+    assert (first, again, missing) == (0, 2, 2)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists, and is left as it is."
+    assert said[2] == "hfmodels: --hfmodels-model names './none', and there is no such folder."
+    result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
+    result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
+
+
 def test_a_model_of_the_hub_is_named_with_its_commit(bare_project: Project) -> None:
     result = bare_project.run(TORCH, f"--hfmodels-model=some/model@{'0' * 40}", "-k", "greedy", "-rs")
     unpinned = bare_project.run(TORCH, "--hfmodels-model=some/model", "-k", "greedy")

@@ -11,7 +11,7 @@ DESIGN = ("changed", "broken", "missing", "near-tie", "drift", "same")
 
 
 def test_all_rankings_use_the_same_list() -> None:
-    from pytest_hfmodels.commands.reviewing.groups import groups
+    from pytest_hfmodels.commands.reviewing.changes import groups
     from pytest_hfmodels.foundation.verdicts import BY_SEVERITY, Verdict, severity
     from pytest_hfmodels.results.pending import Pending
     from pytest_hfmodels.versions.results import State

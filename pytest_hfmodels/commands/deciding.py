@@ -146,7 +146,7 @@ def _data(change: Pending, trouble: Problem | None) -> dict[str, Any]:
 
 def _write_patch(file: str, found: Mapping[Pending, Problem | None], project: Project) -> None:
     """Write a patch; changes that cannot be accepted as they are are named, and left out."""
-    from pytest_hfmodels.reports.patch import apply_command, patch_of
+    from pytest_hfmodels.reports.diff import apply_command, patch_of
 
     kept = [change for change, trouble in found.items() if trouble is None and change.not_in_a_patch is None]
     text = patch_of(kept, project.root)
@@ -163,7 +163,7 @@ def diff(options: argparse.Namespace) -> int:
     """Return 1 where something differs, 0 where nothing is pending, 2 where a snapshot cannot be read."""
     from rich.console import Console
 
-    from pytest_hfmodels.reports.pending_diff import diff_lines
+    from pytest_hfmodels.reports.diff import diff_lines
 
     project, chosen = _chosen(options)
     console, unread = Console(highlight=False, soft_wrap=True), False

@@ -150,15 +150,13 @@ def _ledger() -> Sequence[LedgerEntry]:
 
 
 def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[LedgerEntry]) -> str:
+    from pytest_hfmodels.reports import grid_pages
+
     if name == "json":
         return json.dumps(grid.to_data(), indent=1) + "\n"
     if name == "html":
-        from pytest_hfmodels.reports import grid_html
-
-        return grid_html.render(grid)
-    from pytest_hfmodels.reports import grid_markdown
-
-    return grid_markdown.render(grid, entries, command=_command(options), fold=not options.verbose)
+        return grid_pages.as_html(grid)
+    return grid_pages.as_markdown(grid, entries, command=_command(options), fold=not options.verbose)
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 May import engines and checkpoints; snapshots, explain and reports stand on it.
 """
 
+from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
 from pytest_hfmodels.kinds.base import Kind, Record
 from pytest_hfmodels.kinds.batch.record import BatchRecord
 from pytest_hfmodels.kinds.chat.record import ChatRecord
@@ -30,6 +31,7 @@ from pytest_hfmodels.kinds.tokens.record import TaggedText, TaggedToken, TokensR
 from pytest_hfmodels.kinds.values.record import ValuesRecord, observe_values
 
 __all__ = [
+    "AccuracyRecord",
     "BatchRecord",
     "Beam",
     "Block",

@@ -23,6 +23,7 @@ KINDS: Registry[Kind[Any]] = Registry(
     {
         name: f"pytest_hfmodels.kinds.{name}.kind:KIND"
         for name in (
+            "accuracy",
             "batch",
             "chat",
             "classification",

@@ -128,7 +128,7 @@ class ModelCache:
         with PROCESS_LOCK:
             self._requests.add(request)
             self._requested(request)
-        return HFModel(lambda: self._requested(request))
+        return HFModel(lambda: self._requested(request), self._rootdir)
 
     def adopt(self, model: Any, tokenizer: Any = None, *, name: str | None = None, task: Task | None = None) -> HFModel:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
@@ -159,7 +159,7 @@ class ModelCache:
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)
-        return HFModel(lambda: self._mark(adoption.key, entry))
+        return HFModel(lambda: self._mark(adoption.key, entry), self._rootdir)
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that this process has resolved."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import (
+    AccuracyRecord,
     BatchRecord,
     ChatRecord,
     CheckpointSeen,
@@ -23,14 +24,17 @@ from pytest_hfmodels.kinds import (
     observe_tensors,
     observe_tokens,
 )
+from pytest_hfmodels.kinds.accuracy.record import read_rows
 from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation.prompts import read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
+from pytest_hfmodels.models.accuracy import observe_accuracy
 from pytest_hfmodels.models.settings import require_one, require_repeatable, unknown_named, with_pad, with_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
@@ -56,8 +60,9 @@ class HFModel:
     kept.
     """
 
-    def __init__(self, fetch: Callable[[], CachedModel]) -> None:
+    def __init__(self, fetch: Callable[[], CachedModel], root: Path) -> None:
         self._fetch = fetch
+        self._root = root
 
     @property
     def model(self) -> Any:
@@ -339,6 +344,25 @@ class HFModel:
             self._require_task("text-generation", "score")
         entry = self._fetch()
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
+
+    def accuracy(
+        self, rows: Any, *, may_fall: float = 0.0, text: str = "text", label: str = "label", **settings: Any
+    ) -> AccuracyRecord:
+        """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
+
+        Args:
+            rows: a JSONL file, relative to pytest's root, or dicts: `{"text": "It crashed.", "label": "bug"}`. A
+                classifier's label is a name or an index. A language model picks the likeliest of `choices`, or, without
+                them, its output must begin with the label.
+            may_fall: as a part of the rows, 0 to 1.
+            text: the key of what the model is given.
+            label: the key of the right answer.
+            settings: of `generate`.
+
+        Raises:
+            EngineError: the rows cannot be read or do not fit the model.
+        """
+        return observe_accuracy(self, read_rows(rows, self._root, text, label), may_fall, settings)
 
     def observe(self, *, gradients: bool = False, sampling_rate: int | None = None, **inputs: Any) -> TensorsRecord:
         """Run the model once, whatever its task, and return every named output.

@@ -11,7 +11,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_OFF = "\033[0m"  # pytest prints such lines in red
+_MARK = "E   "  # pytest prints lines that begin with it in red, and all others as source code
+_OFF = "\033[0m"
 _FIRST = re.compile(r"^E +(?:AssertionError: )?(?:assert )?(?:changed|drift|near-tie|missing): ")
 _STYLES = {
     r"changed: .*$": "bold red",
@@ -37,8 +38,9 @@ def paint(reports: Iterable[Any]) -> None:
 def painted(lines: list[str]) -> list[str]:
     """Return lines of a traceback with those of a mismatch in colour."""
     first = next((number for number, line in enumerate(lines) if _FIRST.match(line)), len(lines))
+    # pytest knows a line of a failure by its first four characters, and takes others for source.
     return [
-        f"E{_OFF}{_coloured(line[1:])}" if number >= first and line.startswith("E") else line
+        f"{_MARK}{_OFF}{_coloured(line[4:])}" if number >= first and line.startswith(_MARK) else line
         for number, line in enumerate(lines)
     ]
 

@@ -45,7 +45,7 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
 
     Args:
         results: what to show.
-        grid: the last matrix of the project, as `grid_html.grid_section` gives it.
+        grid: the last matrix of the project, as `grid_pages.grid_section` gives it.
         patch: what accepting would change; offered as a file if it is not too long for a page.
     """
     script = files("pytest_hfmodels.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")

@@ -19,9 +19,9 @@ from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.files import write_report
 from pytest_hfmodels.reports import html, markdown
-from pytest_hfmodels.reports.annotations import commands
-from pytest_hfmodels.reports.grid_html import grid_section
-from pytest_hfmodels.reports.patch import apply_command, patch_of
+from pytest_hfmodels.reports.ci import workflow_commands
+from pytest_hfmodels.reports.diff import apply_command, patch_of
+from pytest_hfmodels.reports.grid_pages import grid_section
 from pytest_hfmodels.reports.summary import counted
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
@@ -83,7 +83,7 @@ class ReportWriter:
         for line in self._said:
             terminalreporter.write_line(visible(line))
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in commands(self._results, prefix=_inside_checkout(self._config.rootpath)):
+            for line in workflow_commands(self._results, prefix=_inside_checkout(self._config.rootpath)):
                 terminalreporter.write_line(line)
 
     def _gather(self, session: pytest.Session) -> Results:

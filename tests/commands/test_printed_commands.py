@@ -20,7 +20,7 @@ from pytest_hfmodels.commands.reviewing.terminal import Terminal
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.shell import command
-from pytest_hfmodels.reports import grid_markdown
+from pytest_hfmodels.reports import grid_pages
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.ledger import read_ledger
 from pytest_hfmodels.snapshots.project import find_project
@@ -154,7 +154,7 @@ def test_commands_in_json(hostile: Project, shells: Shells) -> None:
 
 def test_commands_in_annotations(hostile: Project, shells: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setattr("pytest_hfmodels.reports.annotations.MOST", len(NAMES))
+    monkeypatch.setattr("pytest_hfmodels.reports.ci.MOST", len(NAMES))
 
     said = run(hostile, "--hfmodels-json=report.json").stdout.str()
 
@@ -222,7 +222,7 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
         passed_on=arguments,
     )
 
-    page = grid_markdown.render(Grid(()), command=rows._command(options))
+    page = grid_pages.as_markdown(Grid(()), command=rows._command(options))
 
     (line,) = (line for line in page.splitlines() if line.startswith("Written by "))
     expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--markdown", "a b.md", "--", *arguments]

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ..pending_project import pending_files, run
 from ..project import GENERATING
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ def junit(project: Project) -> list[dict[str, str]]:
 
 
 def test_the_cause_comes_first_and_the_causes_at_the_end(failing: Project) -> None:
-    result = failing.run("--hfmodels-json=report.json", "--junit-xml=junit.xml")
+    result = run(failing, "--hfmodels-json=report.json", "--junit-xml=junit.xml")
 
     result.assert_outcomes(failed=2)
+    assert [one["cause"] for one in pending_files(failing)] == ["forward", "forward"]
     first, second = comparisons(failing)
     most = float(f"{max(first['drift'], second['drift']):.3g}")
     result.stdout.fnmatch_lines(
@@ -157,15 +159,6 @@ def test_under_xdist_the_controller_shows_the_causes(bare_project: Project) -> N
             "  the checkpoint's weights differ from the recorded ones (another digest)",
         ]
     )
-
-
-def test_a_pending_change_knows_its_cause(failing: Project) -> None:
-    failing._pytester.runpytest_inprocess("-p", "cacheprovider")  # `run` switches the cache off
-
-    files = (failing.path / ".pytest_cache" / "d" / "hfmodels-pending").glob("*.json")
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    assert [pending["cause"] for pending in found] == ["forward", "forward"]
-    assert {pending["why"][0] for pending in found} == {"the forward pass differs, starting at block 1"}
 
 
 def test_a_run_that_passes_imports_nothing_that_explains(project: Project) -> None:

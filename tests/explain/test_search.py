@@ -151,7 +151,8 @@ def test_scores_that_were_not_captured_are_asked_of_the_model_once() -> None:
         asked.append(rows)
         return SimpleNamespace(logits=np.stack([[scores(1, 2)] for _ in rows]) + 3.0)
 
-    table = search._Scores({(5,): scores(3)}, SimpleNamespace(forward=forward), True)  # type: ignore[arg-type]
+    passes: Any = SimpleNamespace(forward=forward)
+    table = search._Scores({(5,): scores(3)}, passes, beams())
     for _ in range(2):
         found = table(np.asarray([[5], [6]]), np.ones((2, 1), np.int64))
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_hfmodels.reports import grid_markdown, grid_terminal
-from pytest_hfmodels.reports.grid_html import grid_section
+from pytest_hfmodels.reports import grid_pages, grid_terminal
+from pytest_hfmodels.reports.grid_pages import grid_section
 from pytest_hfmodels.results.model import encode
 from pytest_hfmodels.versions.last_grid import LAST_GRID, last_grid
 from pytest_hfmodels.versions.results import State
@@ -61,7 +61,7 @@ def matrices(root: Path) -> None:
         found = last_grid(root, print)
         if found is not None:
             grid_section(found[0], "title")
-            grid_markdown.render(found[0])
+            grid_pages.as_markdown(found[0])
             grid_terminal.show(found[0], grid_terminal.console())
 
     check()

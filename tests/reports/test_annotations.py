@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from pytest_hfmodels.reports.annotations import MOST, commands
+from pytest_hfmodels.reports.ci import MOST, workflow_commands
 
 from . import example_results as examples
 
 
 def test_a_failure_is_an_error_at_the_line_of_its_test() -> None:
-    told = list(commands(examples.one_of_each()))
+    told = list(workflow_commands(examples.one_of_each()))
 
     assert told[0] == (
         "::error file=tests/test_it.py,line=12,title=changed (forward)%3A tests/test_it.py%3A%3Atest_changed[torch]::"
@@ -18,17 +18,19 @@ def test_a_failure_is_an_error_at_the_line_of_its_test() -> None:
 
 
 def test_a_near_tie_that_was_let_through_is_a_warning() -> None:
-    told = [line for line in commands(examples.one_of_each()) if "near-tie" in line]
+    told = [line for line in workflow_commands(examples.one_of_each()) if "near-tie" in line]
 
     assert [line.split()[0] for line in told] == ["::warning"]
 
 
 def test_files_are_named_as_the_repository_knows_them() -> None:
-    assert all(" file=a/b/tests/test_it.py," in line for line in commands(examples.one_of_each(), prefix="a/b"))
+    assert all(
+        " file=a/b/tests/test_it.py," in line for line in workflow_commands(examples.one_of_each(), prefix="a/b")
+    )
 
 
 def test_no_text_ends_a_command_or_starts_another() -> None:
-    (line,) = commands(examples.hostile())
+    (line,) = workflow_commands(examples.hostile())
 
     assert "\n" not in line
     assert "\r" not in line
@@ -41,7 +43,7 @@ def test_no_text_ends_a_command_or_starts_another() -> None:
 
 
 def test_more_than_github_shows_are_counted() -> None:
-    told = list(commands(examples.many(100)))
+    told = list(workflow_commands(examples.many(100)))
 
     assert len(told) == MOST
     assert told[-1].startswith("::error title=hfmodels::81 more tests changed: ")

@@ -14,7 +14,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from pytest_hfmodels.reports import grid_html, grid_markdown, grid_terminal
+from pytest_hfmodels.reports import grid_pages, grid_terminal
 from pytest_hfmodels.reports.grid_progress import GridProgress, counted
 from pytest_hfmodels.reports.grid_view import SIGNS
 from pytest_hfmodels.snapshots.ledger import parse_ledger
@@ -78,8 +78,8 @@ def test_people_see_in_a_terminal(grid: Grid, width: int, fold: bool, snapshot: 
 def test_people_see_in_markdown(snapshot: SnapshotAssertion) -> None:
     entries = parse_ledger(LEDGER, Path("upstream.toml")).entries
 
-    assert grid_markdown.render(grids.one_of_each()) == snapshot(name="one of each")
-    assert grid_markdown.render(grids.mostly_the_same(), entries, command="hfmodels matrix x") == snapshot(
+    assert grid_pages.as_markdown(grids.one_of_each()) == snapshot(name="one of each")
+    assert grid_pages.as_markdown(grids.mostly_the_same(), entries, command="hfmodels matrix x") == snapshot(
         name="ledger"
     )
 
@@ -98,7 +98,7 @@ def test_no_cell_is_cut_and_every_line_fits(width: int, grid: Grid) -> None:
 
 
 def test_every_test_is_written_out_if_nothing_is_folded() -> None:
-    assert "| `test_a[torch]` | ✓ same | ✓ same |" in grid_markdown.render(grids.mostly_the_same(), fold=False)
+    assert "| `test_a[torch]` | ✓ same | ✓ same |" in grid_pages.as_markdown(grids.mostly_the_same(), fold=False)
     assert shown(grids.mostly_the_same(), fold=False).count("test_a[torch]") == 2
 
 
@@ -112,7 +112,7 @@ def test_rows_in_which_the_same_has_moved_share_a_line_and_one_without_a_cell_sa
 
 
 def test_the_page_shows_every_cell_with_its_reason_and_needs_nothing_from_anywhere() -> None:
-    page = Page(grid_html.render(grids.one_of_each()))
+    page = Page(grid_pages.as_html(grids.one_of_each()))
 
     assert page.tags.count("td") == 6 * 4
     assert "✗ changed†" in page.text
@@ -122,11 +122,11 @@ def test_the_page_shows_every_cell_with_its_reason_and_needs_nothing_from_anywhe
     assert not {"script", "link", "img", "iframe"} & {*page.tags}
     assert not {"src", "href"} & page.attributes.keys()
     assert any("default-src 'none'" in (value or "") for value in page.attributes["content"])
-    assert "interrupted: some rows did not run" in Page(grid_html.render(grids.interrupted())).text
+    assert "interrupted: some rows did not run" in Page(grid_pages.as_html(grids.interrupted())).text
 
 
 def test_files_with_nothing_to_look_at_are_closed() -> None:
-    text = grid_html.render(grids.mostly_the_same())
+    text = grid_pages.as_html(grids.mostly_the_same())
 
     assert Page(text).tags.count("td") == 15 * 2
     assert re.findall(r'<details class="file"(.*)>', text) == ["", "", "", " open"]
@@ -134,8 +134,8 @@ def test_files_with_nothing_to_look_at_are_closed() -> None:
 
 
 def test_a_part_of_another_page_shows_the_same_and_styles_nothing_else() -> None:
-    text = str(grid_html.grid_section(grids.one_of_each(), "of <b>today</b>"))
-    part, page = Page(text), Page(grid_html.render(grids.one_of_each()))
+    text = str(grid_pages.grid_section(grids.one_of_each(), "of <b>today</b>"))
+    part, page = Page(text), Page(grid_pages.as_html(grids.one_of_each()))
 
     assert part.tags.count("td") == page.tags.count("td")
     assert "of <b>today</b>" in part.text
@@ -145,7 +145,7 @@ def test_a_part_of_another_page_shows_the_same_and_styles_nothing_else() -> None
 
 
 def test_what_a_test_is_called_or_says_is_no_markup_anywhere() -> None:
-    page, text = Page(grid_html.render(grids.hostile())), grid_markdown.render(grids.hostile())
+    page, text = Page(grid_pages.as_html(grids.hostile())), grid_pages.as_markdown(grids.hostile())
     cells = {"test_it.py::test_a": grids.of(State.BROKEN, "[red]no[/red] :smile:")}
 
     assert "test_a[<script>alert(1)</script>|`x`]" in page.text
@@ -162,7 +162,7 @@ def test_a_page_names_no_folder_of_this_machine() -> None:
     failed = RowResult("/home/me/tree", problem=reason, note="resolved in /tmp/some/where")
     grid = Grid((grids.row("1.0", {"test_it.py::test_a": grids.SAME}), failed))
 
-    text = grid_markdown.render(grid, command="x /home/me/tree")
+    text = grid_pages.as_markdown(grid, command="x /home/me/tree")
 
     assert not re.search("/home|/tmp", text)
     assert "no space in …/hfmodels" in text

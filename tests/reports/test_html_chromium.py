@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.reports.grid_html import grid_section
+from pytest_hfmodels.reports.grid_pages import grid_section
 from pytest_hfmodels.reports.html import render
 
 from ..example_records import generation

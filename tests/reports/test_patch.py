@@ -17,7 +17,7 @@ import pytest
 from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import remove_leftovers, write_atomically, write_report, write_together
-from pytest_hfmodels.reports.patch import patch_of
+from pytest_hfmodels.reports.diff import patch_of
 from pytest_hfmodels.results.pending import Pending, digest_of
 
 from ..pending_project import NOW, TESTS, change, git, pending, record, run

@@ -175,6 +175,7 @@ def test_colours_are_put_around_the_words_and_change_none() -> None:
     coloured = painted(plain)
 
     assert coloured[0] == plain[0]
+    assert all(line.startswith("E   ") for line in coloured[1:])  # pytest takes any other line for source code
     assert [re.sub("\x1b\\[[0-9;]*m", "", line) for line in coloured] == plain
     assert "\x1b[1;31mchanged: forward: " in coloured[1]
     assert "\x1b[1;31m⟦ and⟧\x1b[0m" in coloured[2]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.foundation.control_chars import UNSEEN
-from pytest_hfmodels.reports.pending_diff import diff_lines
+from pytest_hfmodels.reports.diff import diff_lines
 from pytest_hfmodels.results.pending import Pending, digest_of
 from pytest_hfmodels.snapshots.format import dump
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from rich.columns import Columns
 
-from pytest_hfmodels.commands.reviewing.groups import groups, title
-from pytest_hfmodels.commands.reviewing.releases import has_releases, old_releases
+from pytest_hfmodels.commands.reviewing.changes import groups, has_releases, old_releases, title
 from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
-from pytest_hfmodels.reports.pending_diff import diff_lines
+from pytest_hfmodels.reports.diff import diff_lines
 from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
 from pytest_hfmodels.snapshots.pending import problem
 

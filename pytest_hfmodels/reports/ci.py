@@ -1,4 +1,4 @@
-"""Inline annotations: GitHub's workflow commands, one line each, at the line of the test that they are about.
+"""What CI systems read: properties of a test in JUnit XML, and GitHub's annotations at the lines of tests.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
@@ -8,22 +8,53 @@ from __future__ import annotations
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.foundation.control_chars import visible
+from pytest_hfmodels.foundation.control_chars import visible, visible_line
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.summary import by_severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Course
-    from pytest_hfmodels.results.model import Results, TestResult
+    from pytest_hfmodels.results.model import Compared, Results, TestResult
 
 MOST = 10  # GitHub shows no more of a step
 _TEXT = 120  # characters of each side
 _WHY = 300
 
 
-def commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
+def properties(comparisons: Sequence[Compared], entry: str | None) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each property.
+
+    Args:
+        comparisons: all of a test; the most serious one counts for the test.
+        entry: the ledger entry that decided about the test, or None.
+    """
+    if comparisons:
+        yield from _of(min(comparisons, key=lambda found: severity(found.verdict)))
+    from_base = min(comparisons, key=lambda found: severity(found.base), default=None)
+    if from_base is not None and from_base.base is not None:
+        entry = entry or from_base.entry
+        yield "hfmodels_base", str(from_base.base)
+    if entry is not None:
+        yield "hfmodels_ledger", entry
+
+
+def _of(worst: Compared) -> Iterator[tuple[str, str]]:
+    yield "hfmodels_verdict", str(worst.verdict)
+    if worst.drift is not None:
+        yield "hfmodels_drift", f"{worst.drift:.3g}"
+    if worst.verdict is not Verdict.SAME:
+        yield "hfmodels_says", visible_line(f"{worst.verdict}: {worst.reason} ({worst.snapshot})")
+    if worst.cause is not None:
+        yield "hfmodels_cause", worst.cause
+    if worst.explanation is not None:
+        yield "hfmodels_why", visible_line(worst.explanation.sentence)
+        yield "hfmodels_tokens", str(worst.changed)
+
+
+def workflow_commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
     """Yield an error for each test that failed, and a warning for each near-tie that was let through.
 
     Args:

@@ -1,7 +1,18 @@
 from __future__ import annotations
 
-from pytest_hfmodels.commands.reviewing.groups import groups, title
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.commands.reviewing.changes import groups, old_releases, title
 from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.snapshots.format import dump
+
+from ..example_records import generation, provenance
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def change(name: str, cause: str | None, verdict: str, *why: str) -> Pending:
@@ -43,3 +54,36 @@ def test_what_has_another_reason_is_another_group_and_what_is_not_known_has_none
     )
 
     assert [[one.test for one in group] for group in found] == [["b"], ["a", "c"], ["d", "e"]]
+
+
+def made_with(**versions: str) -> str:
+    return dump(generation(provenance=replace(provenance(), versions=versions)))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "suggested"),
+    [
+        (
+            {"transformers": "4.57.6", "torch": "2.13.0"},
+            {"transformers": "5.0.0", "torch": "2.13.0"},
+            "transformers<5.0.0",
+        ),
+        ({"transformers": "4.57.6"}, {"transformers": "5.0.0rc1"}, "transformers<5.0.0"),
+        ({"transformers": "4.57.6"}, {"transformers": "4.49.0"}, "transformers>4.49.0"),
+        (
+            {"transformers": "4.57.6", "torch": "2.12.0"},
+            {"transformers": "4.57.6", "torch": "2.13.0+cpu"},
+            "torch<2.13.0",
+        ),
+        ({"transformers": "4.57.6"}, {"transformers": "4.57.6"}, ""),
+        ({"transformers": "4.57.6"}, {"transformers": "main"}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_the_old_output_s_releases_are_suggested(
+    tmp_path: Path, then: dict[str, str], now: dict[str, str], suggested: str
+) -> None:
+    (tmp_path / "s.toml").write_text(made_with(**then))
+    found = Pending("t", "changed", "s.toml", "s.toml", None, None, made_with(**now))
+
+    assert old_releases(found, tmp_path) == suggested

@@ -1,4 +1,4 @@
-"""A grid as a Markdown page, for a file in the repository or a pull request: no date, no time and no path in it."""
+"""A grid as a page: HTML that needs nothing else, or Markdown without a date, a time or a path in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from pytest_hfmodels.versions.paths import portable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from markupsafe import Markup
+
     from pytest_hfmodels.snapshots.ledger import LedgerEntry
     from pytest_hfmodels.versions.grid import Grid
 
 
-def render(grid: Grid, entries: Sequence[LedgerEntry] = (), *, command: str = "", fold: bool = True) -> str:
-    """Return the whole page: the table, since when, the reasons, what the ledger knows, and what else moved.
+def as_html(grid: Grid) -> str:
+    """Return an HTML file's text. Whatever a test is called or says is shown as text."""
+    return str(pages.render("grid.html", grid=grid, view=grid_view))
+
+
+def grid_section(grid: Grid, made: str) -> Markup:
+    """Return the grid as a part of a page with the same colours; `made` says when it ran."""
+    return pages.render("grid_section.html", grid=grid, view=grid_view, made=made)
+
+
+def as_markdown(grid: Grid, entries: Sequence[LedgerEntry] = (), *, command: str = "", fold: bool = True) -> str:
+    """Return a Markdown page: the table, since when, the reasons, what the ledger knows, and what else moved.
 
     Args:
         grid: what to show.

@@ -1,0 +1,74 @@
+"""The kind `accuracy`: the number may rise, and fall by what the test allows; which rows are wrong is evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord, WrongRow
+from pytest_hfmodels.kinds.base import Kind
+from pytest_hfmodels.kinds.comparison import Difference
+from pytest_hfmodels.kinds.layout import rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_hfmodels.snapshots.toml_reader import TomlFile
+
+_ROUNDING = 1e-9
+
+
+class _Accuracy(msgspec.Struct):
+    """`value` is written for a reader and follows from the others."""
+
+    rows: int
+    wrong: int
+    digest: str
+
+
+class _Stored(msgspec.Struct):
+    accuracy: _Accuracy
+    effective: dict[str, Any]
+    wrong: list[tuple[int, str, str, str]] = []
+
+
+class _Kind(Kind[AccuracyRecord]):
+    name = "accuracy"
+
+    def tables(self, record: AccuracyRecord) -> dict[str, Any]:
+        numbers = {"value": rounded(record.value), "rows": record.count, "wrong": len(record.wrong)}
+        wrong = [[row.number, row.text, row.label, row.answer] for row in record.wrong]
+        return {"effective": record.effective, "accuracy": {**numbers, "digest": record.digest}, "wrong": wrong}
+
+    def load(self, file: TomlFile, shared: Mapping[str, Any]) -> AccuracyRecord:
+        stored = file.convert(_Stored)
+        own = stored.accuracy
+        if own.wrong != len(stored.wrong) or not 0 <= own.wrong <= own.rows or own.rows < 1:
+            raise file.error("it does not fit the rows and the wrong ones", "accuracy", "wrong")
+        wrong = tuple(WrongRow(*row) for row in stored.wrong)
+        return AccuracyRecord(count=own.rows, digest=own.digest, wrong=wrong, effective=stored.effective, **shared)
+
+    def differences(self, recorded: AccuracyRecord, observed: AccuracyRecord) -> Iterator[Difference]:
+        if recorded.digest != observed.digest:
+            yield Difference("prompt", "rows", f"{recorded.count} rows", f"{observed.count} other rows")
+            return
+        if recorded.value - observed.value <= observed.effective["may_fall"] + _ROUNDING:
+            return
+        yield Difference("labels", "accuracy", rounded(recorded.value), rounded(observed.value))
+        before, now = ({row.number: row for row in side.wrong} for side in (recorded, observed))
+        for number in sorted(before.keys() ^ now.keys()):
+            row = now.get(number) or before[number]
+            sides = (row.label, row.answer) if number in now else (row.answer, row.label)
+            yield Difference("labels", f"row {number}, {row.text!r:.60}", *sides, position=number - 1)
+
+    def texts(self, record: AccuracyRecord) -> dict[str, str]:
+        wrong = (f"row {row.number}: {row.text} -> {row.answer}, not {row.label}" for row in record.wrong)
+        right = record.count - len(record.wrong)
+        return {"rows": "\n".join([f"{right} of {record.count} rows right ({record.value:.4g})", *wrong])}
+
+    def inputs(self, record: AccuracyRecord) -> list[tuple[str, tuple[int, ...]]]:
+        return [(f"{record.count} rows, {record.digest}", ())]
+
+
+KIND = _Kind()

@@ -1,0 +1,152 @@
+"""Rows with their right answers, and which of them a model answered wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.foundation.files import read_bytes
+from pytest_hfmodels.kinds.base import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+_LARGEST = 64 << 20  # bytes of a file of rows
+_SHOWN = 200  # characters of a text or an answer that a snapshot keeps
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what the model is given, the right answer, and the answers to choose from, if there are any."""
+
+    text: str
+    label: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """A row that the model answered wrongly.
+
+    Args:
+        number: of the row, from 1; the line of a file without empty lines.
+        text: what the model was given, shortened.
+        label: the right answer.
+        answer: the model's, shortened.
+    """
+
+    number: int
+    text: str
+    label: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AccuracyRecord(Record):
+    """What `HFModel.accuracy` observed; compare it with `hf_snapshot`. `effective` has `may_fall`. See also `Record`.
+
+    Args:
+        count: of the rows.
+        digest: of the rows, without the model's answers.
+        wrong: the rows that the model answered wrongly, in order.
+    """
+
+    kind: ClassVar[str] = "accuracy"
+    count: int
+    digest: str
+    wrong: tuple[WrongRow, ...]
+
+    @property
+    def value(self) -> float:
+        """The part of the rows that the model answered rightly, 0 to 1."""
+        return (self.count - len(self.wrong)) / self.count
+
+    @classmethod
+    def of(
+        cls, first: Record, rows: Sequence[Row], answers: Iterable[tuple[str, bool]], may_fall: float
+    ) -> AccuracyRecord:
+        """Return the record of a run.
+
+        Args:
+            first: a record of this run, for its provenance and checkpoint.
+            rows: all rows.
+            answers: the model's answer to each, and whether it is right.
+            may_fall: by how much the accuracy may fall.
+        """
+        judged = enumerate(zip(rows, answers, strict=True), start=1)
+        return cls(
+            provenance=first.provenance,
+            checkpoint=first.checkpoint,
+            effective={"may_fall": may_fall},
+            count=len(rows),
+            digest=f"sha256:{sha256(repr(rows).encode()).hexdigest()}",
+            wrong=tuple(
+                WrongRow(number, row.text[:_SHOWN], row.label, answer[:_SHOWN])
+                for number, (row, (answer, right)) in judged
+                if not right
+            ),
+        )
+
+    def __repr__(self) -> str:
+        return f"<AccuracyRecord {self.checkpoint.name} on {self.provenance.engine}: {self.value:.3g}>"
+
+
+def read_rows(rows: Any, root: Path, text: str, label: str) -> list[Row]:
+    """Return rows from a JSONL file or from dicts.
+
+    Args:
+        rows: a file, relative to `root`, or dicts.
+        root: of the project.
+        text: the key of what the model is given.
+        label: the key of the right answer.
+
+    Raises:
+        EngineError: the file cannot be read, or a row does not have the two.
+    """
+    if isinstance(rows, str | os.PathLike):
+        source, found = os.fspath(rows), _lines(root / rows)
+    else:
+        source, found = "The list of rows", list(rows)
+    if not found:
+        raise EngineError(f"{source} has no rows, so there is no accuracy.", hint="Give at least one.")
+    return [_row(row, f"Row {number} of {source}", text, label) for number, row in enumerate(found, start=1)]
+
+
+def _lines(path: Path) -> list[Any]:
+    try:
+        lines = read_bytes(path, largest=_LARGEST).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"The rows cannot be read: {error}.", hint="Name a JSONL file from the root.") from error
+    return [_parsed(line, path.name, number) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _parsed(line: str, name: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(
+            f"Line {number} of {name} is not JSON: {error}.", hint="Write one object a line: JSONL."
+        ) from error
+
+
+def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
+    if not isinstance(row, dict) or not isinstance(row.get(text), str) or not isinstance(row.get(label), str | int):
+        raise EngineError(
+            f"{what} has no text {text!r} or no answer {label!r}.",
+            hint='It reads like this: {"text": "It crashed.", "label": "bug"}; other keys: text="prompt", '
+            'label="answer".',
+        )
+    choices = row.get("choices", ())
+    if not isinstance(choices, list | tuple) or not all(isinstance(one, str) for one in choices):
+        raise EngineError(f"{what} has choices that are no list of texts.", hint='Write "choices": [" yes", " no"].')
+    right = row[label]
+    if isinstance(right, int) and 0 <= right < len(choices):
+        right = choices[right]
+    if choices and right not in choices:
+        raise EngineError(f"{what} has the answer {right!r:.40}, which is none of its choices.", hint="Correct it.")
+    return Row(row[text], str(right), tuple(choices))

@@ -1,0 +1,77 @@
+"""Asks a model rows with known answers, for `handle.accuracy`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_hfmodels.kinds import Record
+    from pytest_hfmodels.kinds.accuracy.record import Row
+    from pytest_hfmodels.models.handle import HFModel
+
+    Answer = tuple[Record, str, bool]
+
+_BATCH = 16
+
+
+def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, settings: Mapping[str, Any]) -> AccuracyRecord:
+    """Ask a model all rows and return which of them it answers wrongly.
+
+    Args:
+        model: a classifier or a language model.
+        rows: at least one.
+        may_fall: by how much the accuracy may fall, 0 to 1.
+        settings: of `generate`, for rows without choices.
+
+    Raises:
+        EngineError: the model is of another kind, a label is none of the model's, or `may_fall` is no such number.
+    """
+    if isinstance(may_fall, bool) or not isinstance(may_fall, int | float) or not 0 <= may_fall <= 1:
+        raise EngineError(f"may_fall is {may_fall!r:.40}.", hint="It is a part of the rows, 0 to 1: may_fall=0.01.")
+    ask = _ASK.get(model.task)
+    if ask is None:
+        raise EngineError(
+            f"accuracy() needs a classifier or a language model, but {model.checkpoint.name} is for {model.task}.",
+            hint=f"It takes models for {' and '.join(_ASK)}.",
+        )
+    found = list(ask(model, rows, settings))
+    return AccuracyRecord.of(found[0][0], rows, [(answer, right) for _, answer, right in found], float(may_fall))
+
+
+def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
+    names = {str(index): str(name) for index, name in model.config.id2label.items()}
+    for row in rows:
+        if row.label not in names and row.label not in names.values():
+            raise EngineError(
+                f"The label {row.label!r:.40} is none of {model.checkpoint.name}'s.",
+                hint=f"It has {', '.join(names.values())}.",
+            )
+    size = 1 if getattr(model.config, "pad_token_id", None) is None else _BATCH
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        record = model.classify([row.text for row in batch], **settings)
+        for row, answer in zip(batch, record.labels, strict=True):
+            yield record, answer, answer in (row.label, names.get(row.label))
+
+
+def _continued(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
+    for row in rows:
+        if row.choices:
+            scored = model.score([(row.text, choice) for choice in row.choices])
+            answer = row.choices[max(range(len(row.choices)), key=scored.total.__getitem__)]
+            yield scored, answer, answer == row.label
+        else:
+            record = model.generate(row.text, **{"max_new_tokens": 32, **settings})
+            answer = model.tokenizer.decode(list(record.ids), skip_special_tokens=True).strip()
+            yield record, answer, answer.startswith(row.label.strip())
+
+
+_ASK = {
+    "text-classification": _classified,
+    **dict.fromkeys(("text-generation", "text2text-generation"), _continued),
+}

@@ -1,0 +1,131 @@
+"""A number that may not fall by more than a test allows, on rows of a file."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hfmodels.foundation.errors import EngineError
+from tests.tiny_gpt2 import LABELS, tiny_weights, write_weights
+
+if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+    from tests.project import Project
+
+TEXTS = [f"{word} {number}" for number in range(5) for word in ("Hello", "No", "Why?", "Yes")]
+TEST = """
+import pytest
+
+@pytest.mark.hf_model("./model", task="text-classification")
+def test_triage(hf_model, hf_snapshot):
+    assert hf_model.accuracy("data/rows.jsonl", may_fall={may_fall}) == hf_snapshot
+"""
+
+
+def write_rows(project: Project, rows: list[dict[str, Any]]) -> None:
+    project.write("".join(f"{json.dumps(row)}\n" for row in rows), "data/rows.jsonl")
+
+
+@pytest.fixture
+def triage(project: Project, models: ModelCache) -> Project:
+    """A project whose model answers every row rightly but the last, recorded."""
+    model = models.load("./model", task="text-classification")
+    answers = [model.classify(text).labels[0] for text in TEXTS]
+    wrong = next(name for name in LABELS if name != answers[-1])
+    labels: list[str | int] = [*answers[:-1], wrong]
+    labels[0] = LABELS.index(answers[0])  # an index, and a name for the others
+    write_rows(project, [{"text": text, "label": label} for text, label in zip(TEXTS, labels, strict=True)])
+    project.write(TEST.format(may_fall=0.0))
+    project.run("--hfmodels-engines=torch", "--snapshot-update").assert_outcomes(passed=1)
+    return project
+
+
+def recorded(project: Project) -> dict[str, Any]:
+    return tomllib.loads(project.snapshot("test_it/test_triage.toml").read_text(encoding="utf-8"))
+
+
+def turn(project: Project) -> None:
+    """Write weights of the head that turn every label around."""
+    weights = tiny_weights()
+    weights["score.weight"] = -weights["score.weight"]
+    write_weights(project.path / "model", weights)
+
+
+def test_what_is_recorded(triage: Project) -> None:
+    snapshot = recorded(triage)
+
+    assert snapshot["accuracy"]["value"] == 0.95
+    assert (snapshot["accuracy"]["rows"], snapshot["accuracy"]["wrong"]) == (20, 1)
+    assert [row[:2] for row in snapshot["wrong"]] == [[20, TEXTS[-1]]]
+    triage.run("--hfmodels-engines=torch").assert_outcomes(passed=1)
+
+
+def test_a_fall_says_which_rows_flipped(triage: Project) -> None:
+    turn(triage)
+
+    result = triage.run("--hfmodels-engines=torch", "-vv")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*accuracy*0.95*", "*row *"])
+
+
+def test_a_fall_that_is_allowed_passes_and_leaves_the_file(triage: Project) -> None:
+    triage.write(TEST.format(may_fall=1))
+    triage.run("--hfmodels-engines=torch", "--snapshot-update").assert_outcomes(passed=1)
+    before = recorded(triage)
+    turn(triage)
+
+    triage.run("--hfmodels-engines=torch", "--snapshot-update").assert_outcomes(passed=1)
+
+    assert recorded(triage) == before
+
+
+def test_other_rows_are_another_test(triage: Project) -> None:
+    file = triage.path / "data" / "rows.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+
+    result = triage.run("--hfmodels-engines=torch", "-vv")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*changed: the test itself: rows differs*"])
+
+
+def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
+    model = models.load("./model")
+    said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids))
+    scores = dict(zip(("aa", "zz"), model.score([("Hi", "aa"), ("Hi", "zz")]).total, strict=True))
+    rows = [
+        {"prompt": "Hi", "answer": said},
+        {"prompt": "Hi", "answer": f"not {said}"},
+        {"prompt": "Hi", "choices": ["aa", "zz"], "answer": max(scores, key=scores.__getitem__)},
+        {"prompt": "Hi", "choices": ["aa", "zz"], "answer": ["aa", "zz"].index(min(scores, key=scores.__getitem__))},
+    ]
+
+    record = model.accuracy(rows, text="prompt", label="answer", max_new_tokens=4)
+
+    assert record.value == 0.5
+    assert [row.number for row in record.wrong] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "said"),
+    [
+        ([], {}, "has no rows"),
+        ([{"text": "Hi"}], {}, "Row 1 of The list of rows has no text 'text' or no answer 'label'."),
+        ([{"text": "Hi", "label": "other"}], {}, "The label 'other' is none of ./model's."),
+        ([{"text": "Hi", "label": "a", "choices": "ab"}], {}, "has choices that are no list of texts."),
+        ([{"text": "Hi", "label": "c", "choices": ["a"]}], {}, "the answer 'c', which is none of its choices."),
+        ([{"text": "Hi", "label": "calm"}], {"may_fall": 2}, "may_fall is 2."),
+        ("data/none.jsonl", {}, "The rows cannot be read"),
+        ("./model/merges.txt", {}, "Line 1 of merges.txt is not JSON"),
+    ],
+    ids=["none", "keys", "label", "choices", "answer", "may-fall", "file", "json"],
+)
+def test_bad_rows_are_a_sentence(models: ModelCache, rows: Any, settings: dict[str, Any], said: str) -> None:
+    model = models.load("./model", task="text-classification")
+
+    with pytest.raises(EngineError, match=said):
+        model.accuracy(rows, **settings)
