@@ -8,20 +8,18 @@ from tests.projects.fault import ProjectFault
 
 FAULTS = (
     (
-        "decoder",
+        "image_text",
         ProjectFault(
-            "left-padding-shifts-positions",
-            "generate counts positions from the first column, so a padded row starts at a later one.",
-            reference="huggingface/transformers#33095",
+            "pooled-at-the-highest-id",
+            "CLIP takes a text's vector at its highest id, also where the configuration names the end token.",
+            reference="huggingface/transformers#24650",
             patch=lambda: edited(
-                "transformers.generation.utils:GenerationMixin.prepare_inputs_for_generation",
-                (
-                    "position_ids = attention_mask.long().cumsum(-1) - 1",
-                    "position_ids = torch.ones_like(attention_mask).long().cumsum(-1) - 1",
-                ),
+                "transformers.models.clip.modeling_clip:CLIPTextTransformer.forward",
+                ("if self.eos_token_id == 2:", "if True:"),
             ),
-            test="",
-            cause=None,
+            test="test_matching",
+            cause="forward",
+            verdict="drift",
             later=True,
         ),
     ),
@@ -127,11 +125,11 @@ FAULTS = (
         "adapter",
         ProjectFault(
             "adapter-weights-not-found",
-            "PEFT's prefix stays on the names of the adapter's weights, so none of them is loaded.",
+            "from_pretrained of an adapter removes half of PEFT's prefix from the weights' names, and loads none.",
             reference="huggingface/transformers#34068",
             patch=lambda: edited(
                 "transformers.integrations.peft:PeftAdapterMixin.load_adapter",
-                ("new_key = key[len(prefix) :]", "new_key = key"),
+                ("new_key = key[len(prefix) :]", 'new_key = key[len("base_model.") :]'),
             ),
             test="",
             cause=None,
