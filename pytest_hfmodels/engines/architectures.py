@@ -126,7 +126,10 @@ def quantization(folder: Path) -> str:
     """Return how the weights of a checkpoint are quantized, by upstream's name; empty if they are not."""
     config = read_configuration(folder)
     said = config.get("quantization_config") or config.get("compression_config") or {}
-    return str(said.get("quant_method") or "compressed-tensors") if said and isinstance(said, dict) else ""
+    if not isinstance(said, dict) or not said:
+        return ""
+    unnamed = "bitsandbytes" if any(str(name).startswith("load_in_") for name in said) else "compressed-tensors"
+    return str(said.get("quant_method") or unnamed)
 
 
 def class_names(config: Mapping[str, Any]) -> list[str]:

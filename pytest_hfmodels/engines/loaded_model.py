@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation, Observation
 from pytest_hfmodels.engines.capture import resolved_settings
 from pytest_hfmodels.engines.generation_config import inherited_named
@@ -227,6 +230,14 @@ class LoadedModel(ABC):
         """Set the kind of loss for one call."""
         del problem_type
         return nullcontext()
+
+    @cached_property
+    def libraries(self) -> list[str]:
+        """The packages, by pip's names, whose layers the model has beside the engine's and transformers'."""
+        modules = self.model.modules() if hasattr(self.model, "modules") else ()
+        names = {type(one).__module__.partition(".")[0] for one in modules}
+        others = names - {"transformers", "pytest_hfmodels", *described(self.engine).models}
+        return sorted({found for name in others for found in packages_distributions().get(name, ())})
 
     @property
     def implementation(self) -> str:

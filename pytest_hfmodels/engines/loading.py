@@ -94,7 +94,7 @@ def load(
                 if isinstance(error, ImportError)
                 else "Check model_type and the sizes in the checkpoint's config.json, and the overrides given at load.",
             ) from error
-    if method and not getattr(model, "is_quantized", False):
+    if method and not (upstream.knows_quantization(method) and getattr(model, "is_quantized", False)):
         raise EngineError(
             f"The checkpoint {folder} is quantized ({method!a:.40}), and transformers loads it as if it were not.",
             hint="This release does not know the method, or has no device for it. Load the model yourself and pass it "

@@ -148,6 +148,14 @@ def torch_keywords(options: LoadOptions) -> dict[str, Any]:
     return keywords
 
 
+def knows_quantization(method: str) -> bool:
+    """Return whether the installed transformers has a quantization of this name: some releases ignore others."""
+    from transformers.utils import quantization_config
+
+    known = getattr(quantization_config, "QuantizationMethod", ())  # 4.30 has none
+    return method in {one.value for one in known} or not known
+
+
 def require_config_fields(transformers: ModuleType, config: Any, overrides: Mapping[str, Any]) -> None:
     """Refuse overrides that the model's configuration does not have: upstream would take them as its own keywords.
 

@@ -40,7 +40,12 @@ def prompt(case: Case[Any]) -> Explanation:
     if [text for text, _ in before] != [text for text, _ in now]:
         other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
         texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
-        return case.because("test", "the test gives the model a text that differs from the recorded one", texts)
+        said = "the test gives the model a text that differs from the recorded one"
+        if case.changed_packages():  # a test may have its prompt made by a library
+            return case.because(
+                None, f"{said}: the test was edited, or a library that it uses makes another text", texts
+            )
+        return case.because("test", said, texts)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     position = first_divergence(then, here) or 0
     same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer

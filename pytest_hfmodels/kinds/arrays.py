@@ -1,12 +1,10 @@
-"""How an array or tensor of any library is recorded, stored and compared. NumPy is imported late, where it computes.
+"""How an array or tensor of any library is recorded and compared. NumPy is imported late, where it computes.
 
-At most `INLINE` numbers stand in the snapshot itself, more in one safetensors file beside it. The snapshot describes
-that file completely, so reading it takes nothing from it but numbers.
+`array_storage` says how it is stored.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,20 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.kinds.comparison import Detail, Difference, Passage
-from pytest_hfmodels.kinds.layout import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from pytest_hfmodels.kinds.tolerance import Tolerance
 
-INLINE = 64
-MADE_BY = b'{"__metadata__":{"made_by":"pytest-hfmodels"}'  # what our files begin with, after the length
+INLINE = 64  # numbers that stand in the snapshot itself
 _CHUNK = 1 << 20  # numbers that are compared at once, so that a large array needs little memory more
 # By the name of a dtype: its name in a safetensors file, and NumPy's for the bytes there.
-_STORED = {
+STORED = {
     "bool": ("BOOL", "?"),
     **{f"{sign}int{bits}": (f"{sign[:1].upper() or 'I'}{bits}", f"<{sign[:1] or 'i'}{bits // 8}")
        for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -71,7 +67,7 @@ class Array:
         dtype, values = _as_numpy(value, what)
         if values.dtype.kind == "f" and np.isnan(values).any():
             place = _place(values.shape, int(np.isnan(values).argmax()))
-            raise _refused(f"{what}{place} is NaN, which equals nothing, so no snapshot can hold it", "Find out why.")
+            raise refused(f"{what}{place} is NaN, which equals nothing, so no snapshot can hold it", "Find out why.")
         return cls(dtype, values.shape, *_figures(values), lambda: values)
 
     @cached_property
@@ -153,88 +149,9 @@ def settled(recorded: Mapping[str, Array], observed: Mapping[str, Array], tolera
     }
 
 
-def array_tables(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Return what a snapshot says of its arrays."""
-    return [
-        {
-            "name": name,
-            "dtype": array.dtype,
-            "shape": list(array.shape),
-            "norm": rounded(array.norm),
-            "projection": rounded(array.projection),
-            **({"values": _rows(array)} if array.is_inline else {}),
-        }
-        for name, array in arrays.items()
-    ]
-
-
-def array_file(arrays: Mapping[str, Array]) -> bytes | None:
-    """Return the content of the file beside a snapshot, or None where every array is in the snapshot."""
-    beside = {name: array for name, array in arrays.items() if not array.is_inline}
-    if not beside:
-        return None
-    raw = (_narrowed(array).tobytes() for array in beside.values())
-    return b"".join((_header([(name, array.dtype, array.shape) for name, array in beside.items()]), *raw))
-
-
-def inline_array(dtype: str, shape: tuple[int, ...], norm: float, projection: float, values: Sequence[Any]) -> Array:
-    """Return an array whose numbers stand in the snapshot.
-
-    Raises:
-        ValueError: they do not have the shape or the dtype.
-    """
-    flat = [number for row in values for number in (row if isinstance(row, list) else [row])]
-    if len(flat) != math.prod(shape):
-        raise ValueError(f"there are {len(flat)} numbers, and the shape has {math.prod(shape)}")
-    wanted: tuple[type, ...] = (bool,) if dtype == "bool" else (int,) if "int" in dtype else (int, float)
-    if not all(isinstance(one, wanted) and isinstance(one, bool) == (dtype == "bool") for one in flat):
-        raise ValueError(f"they are not all of the dtype {dtype}")
-
-    def read() -> NDArray[Any]:
-        import numpy as np
-
-        return np.asarray(flat, _in_memory(dtype)).reshape(shape)
-
-    return Array(dtype, shape, norm, projection, read)
-
-
-def beside_arrays(
-    described: Sequence[tuple[str, str, tuple[int, ...], float, float]], content: Callable[[], bytes]
-) -> Iterator[tuple[str, Array]]:
-    """Yield the arrays of the file beside a snapshot by their names.
-
-    Args:
-        described: what the snapshot says of each in the file's order: name, dtype, shape, norm, projection.
-        content: returns the file, once its numbers are wanted.
-    """
-    header = _header([(name, dtype, shape) for name, dtype, shape, _, _ in described])
-    total = len(header) + sum(_bytes_of(dtype, shape) for _, dtype, shape, _, _ in described)
-    start = len(header)
-    for name, dtype, shape, norm, projection in described:
-        yield name, Array(dtype, shape, norm, projection, _reader(content, header, total, start, dtype, shape))
-        start += _bytes_of(dtype, shape)
-
-
 def is_recordable(dtype: str) -> bool:
     """Return whether arrays of a dtype can be recorded."""
-    return dtype in _STORED
-
-
-def _reader(
-    content: Callable[[], bytes], header: bytes, total: int, start: int, dtype: str, shape: tuple[int, ...]
-) -> Callable[[], NDArray[Any]]:
-    def read() -> NDArray[Any]:
-        import numpy as np
-
-        raw = content()
-        if len(raw) != total or not raw.startswith(header):
-            raise _refused("The array file does not hold the arrays that its snapshot lists", "Restore both from git.")
-        found: NDArray[Any] = np.frombuffer(raw, _STORED[dtype][1], math.prod(shape), start)
-        if dtype == "bfloat16":
-            found = (found.astype("<u4") << 16).view("<f4")
-        return found.reshape(shape)
-
-    return read
+    return dtype in STORED
 
 
 def _as_numpy(value: Any, what: str) -> tuple[str, NDArray[Any]]:
@@ -245,17 +162,15 @@ def _as_numpy(value: Any, what: str) -> tuple[str, NDArray[Any]]:
         dtype, found = _of_torch(value, what)
     else:
         if type(value).__name__ in ("SparseTensor", "RaggedTensor", "MaskedArray"):
-            raise _refused(f"{what} is a {type(value).__name__}", "Record an ordinary array made from it.")
+            raise refused(f"{what} is a {type(value).__name__}", "Record an ordinary array made from it.")
         try:
             found = np.asarray(value)
         except Exception as error:  # whatever a library raises
-            raise _refused(
-                f"{what} ({type(value).__name__}) gives no array: {error}", "Convert it to NumPy."
-            ) from error
+            raise refused(f"{what} ({type(value).__name__}) gives no array: {error}", "Convert it to NumPy.") from error
         dtype = found.dtype.name
     if not is_recordable(dtype):
         raise _not_real(what, dtype)
-    copied = np.array(found, _in_memory(dtype), order="C")
+    copied = np.array(found, in_memory(dtype), order="C")
     copied.flags.writeable = False
     return dtype, copied
 
@@ -264,11 +179,11 @@ def _of_torch(tensor: Any, what: str) -> tuple[str, NDArray[Any]]:
     dtype, layout = str(tensor.dtype).removeprefix("torch."), str(tensor.layout).removeprefix("torch.")
     if layout != "strided" or tensor.is_quantized or tensor.is_meta:
         word = "quantised" if tensor.is_quantized else "without numbers (meta)" if tensor.is_meta else layout
-        raise _refused(f"{what} is a tensor that is {word}", "Record .dequantize() or .to_dense() of it.")
+        raise refused(f"{what} is a tensor that is {word}", "Record .dequantize() or .to_dense() of it.")
     if not is_recordable(dtype):
         raise _not_real(what, dtype)
     plain = tensor.detach().cpu().resolve_neg()
-    return dtype, (plain.float() if "float" in dtype and _in_memory(dtype) == "<f4" else plain).numpy()
+    return dtype, (plain.float() if "float" in dtype and in_memory(dtype) == "<f4" else plain).numpy()
 
 
 def is_scalar(value: object) -> bool:
@@ -276,41 +191,9 @@ def is_scalar(value: object) -> bool:
     return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in type(value).__mro__)
 
 
-def _in_memory(dtype: str) -> str:
-    return "<f4" if dtype == "bfloat16" else _STORED[dtype][1]
-
-
-def _narrowed(array: Array) -> NDArray[Any]:
-    if array.dtype != "bfloat16":
-        return array.values
-    return (array.values.view("<u4") >> 16).astype("<u2")
-
-
-def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
-    code = _STORED[dtype][1]
-    return math.prod(shape) * (1 if code == "?" else int(code[-1]))
-
-
-def _header(described: Sequence[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    """Return the start of a safetensors file: the length of the JSON after it, and the JSON, filled up to 8 bytes."""
-    entries, start = {}, 0
-    for name, dtype, shape in described:
-        stop = start + _bytes_of(dtype, shape)
-        entries[name] = {"dtype": _STORED[dtype][0], "shape": list(shape), "data_offsets": [start, stop]}
-        start = stop
-    text = b"%s,%s" % (MADE_BY, json.dumps(entries, separators=(",", ":"))[1:].encode())
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _rows(array: Array) -> list[Any]:
-    """Return the numbers of a small array for a snapshot: a row of the last axis in a line."""
-    flat = array.values.astype("f8") if array.dtype in ("float16", "bfloat16") else array.values
-    numbers = [rounded(one) if "float64" not in array.dtype else one for one in flat.reshape(-1).tolist()]
-    if len(array.shape) < 2 or not numbers:
-        return numbers
-    width = array.shape[-1]
-    return [numbers[start : start + width] for start in range(0, len(numbers), width)]
+def in_memory(dtype: str) -> str:
+    """Return NumPy's code of the dtype that the numbers of an array have in memory."""
+    return "<f4" if dtype == "bfloat16" else STORED[dtype][1]
 
 
 def _figures(values: NDArray[Any]) -> tuple[float, float]:
@@ -376,8 +259,9 @@ def _place(shape: tuple[int, ...], flat: int) -> str:
 
 def _not_real(what: str, dtype: str) -> SnapshotError:
     hint = "Record real numbers, such as .real and .imag, or the .tolist() of texts."
-    return _refused(f"{what} has the dtype {dtype}, and a snapshot keeps real numbers", hint)
+    return refused(f"{what} has the dtype {dtype}, and a snapshot keeps real numbers", hint)
 
 
-def _refused(what: str, hint: str) -> SnapshotError:
+def refused(what: str, hint: str) -> SnapshotError:
+    """Return the error for an array that no snapshot can hold."""
     return SnapshotError(f"{what}.", hint=hint)

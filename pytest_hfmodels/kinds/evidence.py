@@ -129,7 +129,11 @@ class LivePass:
         own = {name: value[row : row + 1] for name, value in self.inputs.items()}
         if self.mask is not None:
             kept = self.mask[row].astype(bool)
-            padded = [name for name, value in self.inputs.items() if value.shape[:2] == self.mask.shape]
+            padded = [
+                name
+                for name, value in self.inputs.items()
+                if value.shape[:2] == self.mask.shape and "decoder" not in name
+            ]
             own |= {name: own[name][:, kept] for name in padded}
         return replace(self, inputs=own, first=self.first + row)
 

@@ -118,7 +118,8 @@ class ForwardPassExplainer(Explainer[R]):
         live: LivePass = case.observed.live
         seen = self.run(case, live, loaded)
         moved = rows_moved(self.rows(case.recorded), self.read(case.recorded, seen, live))
-        return Measured(largest(moved), fingerprint(seen.hidden_states, live.mask))
+        encoder = getattr(seen, "encoder", 0)  # as its record does it
+        return Measured(largest(moved), fingerprint(seen.hidden_states, None if encoder else live.mask, encoder))
 
     def is_given(self, case: Case[R], difference: Difference) -> bool:
         """Return whether the test asks for it, also for settings of its own that no model resolves."""

@@ -7,9 +7,8 @@ the processor makes of it shape, norm and projection.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import EngineError
@@ -68,6 +67,12 @@ class ModelInput:
     numbers: tuple[int, ...] = ()
     digest: str = ""
     given: bool = False
+
+    def __str__(self) -> str:
+        shape = f"({', '.join(map(str, self.shape))})"
+        if self.numbers or self.digest:
+            return f"{shape} {self.digest or list(self.numbers)}"
+        return f"{shape} of norm {self.norm:.6g} and projection {self.projection:.6g}"
 
     def moved(self, other: ModelInput) -> float:
         """Return how far another one is away, relative to the size of a number; infinite if it is of another kind."""
@@ -204,10 +209,12 @@ def inputs_table(inputs: Sequence[ModelInput]) -> list[dict[str, Any]]:
 
 def inputs_differ(recorded: Sequence[ModelInput], observed: Sequence[ModelInput]) -> Iterator[Difference]:
     """Yield the inputs of the model that are not as recorded although the test gives the same."""
-    for before, now in zip_longest(recorded, observed):
+    # By name: releases return them in different orders.
+    then, here = ({one.name: one for one in side} for side in (recorded, observed))
+    for name in {**then, **here}:
+        before, now = then.get(name), here.get(name)
         if before is None or now is None or before.moved(now) > _BEYOND:
-            name = (now or before).name
-            sides = [str(side and astuple(side)[1:]) for side in (before, now)]
+            sides = ["nothing" if side is None else str(side) for side in (before, now)]
             yield Difference("inputs", name, sides[0], sides[1])
 
 

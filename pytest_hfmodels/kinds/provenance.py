@@ -63,9 +63,7 @@ class Provenance:
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
-        # PEFT's wrappers compute something, too; our own code is no package that changes by itself.
-        wrapper = () if loaded.implementation == "pytest-hfmodels" else (loaded.implementation,)
-        packages = dict.fromkeys((*PACKAGES, described(loaded.engine).package, *wrapper))
+        packages = (*PACKAGES, described(loaded.engine).package, *loaded.libraries)
         versions = {package: found for package in packages if (found := installed(package)) is not None}
         return cls(
             engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()

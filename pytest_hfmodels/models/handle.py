@@ -334,12 +334,14 @@ class HFModel:
 
         Args:
             texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
-                may stand for a text. The first token of a text has nothing before it and is not scored.
+                may stand for a text. The first token of a text has nothing before it and is not scored. An
+                encoder-decoder takes pairs.
 
         Raises:
             EngineError: the model is no language model, or there is nothing to score.
         """
-        self._require_task("text-generation", "score")
+        if self.task != "text2text-generation":
+            self._require_task("text-generation", "score")
         entry = self._fetch()
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 

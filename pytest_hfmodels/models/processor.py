@@ -45,10 +45,10 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
     # The folder is kept as long as the processor, which may copy its files when it is saved.
     private_copy = TemporaryDirectory(prefix="hfmodels-")
     try:
-        architectures.require_processor(transformers, folder)
-        loader = _loader(checkpoint, implementation, has_tokenizer=has_tokenizer)
         fill_private_copy(checkpoint.folder, Path(private_copy.name), processor=folder)
         with upstream.quiet(), warnings.catch_warnings():
+            architectures.require_processor(transformers, folder)
+            loader = _loader(checkpoint, implementation, has_tokenizer=has_tokenizer)
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
             processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)

@@ -105,7 +105,7 @@ def _headline(comparison: Comparison, snapshot: str, *, exists: bool) -> str:
     if comparison.verdict is Verdict.DRIFT:
         return f"the same output, but numbers moved beyond tolerance, first the {what}{place(first)}"
     if first.stage == "ids":
-        return f"generated token {'?' if first.position is None else first.position + 1} differs"
+        return f"{what} {'?' if first.position is None else first.position + 1} differs"
     return f"{what} {'differ' if first.what.startswith(_SEVERAL) else 'differs'}"
 
 
@@ -121,7 +121,7 @@ def place(difference: Difference) -> str:
     """Return where a number stands (` of token 2`), to go behind its name."""
     if difference.position is None or difference.what == "loss":
         return ""
-    unit = _UNITS.get(difference.what)
+    unit = _UNITS.get(difference.what.rpartition(": ")[2])  # behind the row of a batch
     return f" {difference.position + 1}" if unit is None else f" of {unit} {difference.position + 1}"
 
 

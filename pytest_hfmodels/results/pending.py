@@ -61,21 +61,15 @@ class Pending:
         """Return whether the file already holds the text."""
         return self.earlier(root) == self.content(root)
 
-    def is_text(self) -> bool:
-        """Return whether a file can hold the text: a record that was made by hand may have a lone surrogate in it."""
+    @property
+    def not_in_a_patch(self) -> str | None:
+        """Why no patch can hold the change, or None if one can: a record that was made by hand may hold anything."""
         try:
             self.text.encode()
         except UnicodeEncodeError:
-            return False
-        return True
-
-    @property
-    def not_in_a_patch(self) -> str | None:
-        """Why no patch can hold the change, or None if one can."""
+            return "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
         if "\n[array_file]\n" in self.text:
             return "its arrays are in a file of their own, which no patch holds; accept it: hfmodels accept"
-        if not self.is_text():
-            return "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
         return None
 
     def after_reject(self, root: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,8 @@ import msgspec
 from pytest_hfmodels.engines.availability import ENGINES, described
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes
-from pytest_hfmodels.kinds.arrays import array_file, array_tables, beside_arrays, inline_array, is_recordable
+from pytest_hfmodels.kinds.array_storage import array_file, array_tables, beside_arrays, inline_array
+from pytest_hfmodels.kinds.arrays import is_recordable
 from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import COMPUTED_BY, NO_CHECKPOINT, NO_ENGINE, CheckpointSeen, Provenance
@@ -31,6 +33,11 @@ LARGEST_ARRAYS = 512 << 20  # bytes of the file beside a snapshot
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
 _BLOCKS = ["block", "mean", "rms", "probe"]
+# Of a deep model only the normalized numbers are stored, with fewer digits, so that a file stays small. The others only
+# serve to tell its last block from the final norm.
+_DEEP = 16
+_DEEP_DIGITS = 7
+_DEEP_BLOCKS = ["block", "direction 1", "direction 2", "direction 3", "direction 4", "size"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,9 @@ class _Provenance(msgspec.Struct):
 
 class _Forward(msgspec.Struct):
     columns: list[str]
-    blocks: list[tuple[str, float, float, float]]
+    blocks: list[tuple[str, float, float, float]] = []
+    deep: list[tuple[str, float, float, float, float, float]] = []
+    last: tuple[float, float, float] = (math.nan, math.nan, math.nan)
     normalized: list[tuple[float, float, float, float, float]] | None = None  # files of earlier versions have none
 
 
@@ -269,8 +278,12 @@ def _load_checkpoint(file: TomlFile, values: dict[str, Any]) -> CheckpointSeen:
 def _load_blocks(file: TomlFile, forward: _Forward | None) -> tuple[Block, ...]:
     if forward is None:
         raise file.error("the table `forward` is missing")
-    if forward.columns != _BLOCKS:
-        raise file.error(f"the columns are not {', '.join(_BLOCKS)}", "forward", "columns")
+    columns = _DEEP_BLOCKS if forward.deep else _BLOCKS
+    if forward.columns != columns:
+        raise file.error(f"the columns are not {', '.join(columns)}", "forward", "columns")
+    if forward.deep:
+        deep = [Block(name, math.nan, math.nan, math.nan, tuple(numbers)) for name, *numbers in forward.deep]
+        return (*deep[:-1], Block(deep[-1].name, *forward.last, normalized=deep[-1].normalized))
     rows, normalized = forward.blocks, forward.normalized
     if normalized is None:
         return tuple(Block(*row) for row in rows)
@@ -309,9 +322,14 @@ def _inline(file: TomlFile, table: _Array, number: int) -> Array:
 
 
 def _forward(blocks: Sequence[Block]) -> dict[str, Any]:
+    normalized = bool(blocks) and all(block.normalized for block in blocks)
+    if normalized and len(blocks) > _DEEP:
+        last = [rounded(value) for value in (blocks[-1].mean, blocks[-1].rms, blocks[-1].projection)]
+        deep = [[block.name, *(float(f"{one:.{_DEEP_DIGITS}g}") for one in block.normalized)] for block in blocks]
+        return {"columns": _DEEP_BLOCKS, "deep": deep, "last": last}
     rows = [[block.name, *map(rounded, (block.mean, block.rms, block.projection))] for block in blocks]
     table: dict[str, Any] = {"columns": _BLOCKS, "blocks": rows}
-    if blocks and all(block.normalized for block in blocks):
+    if normalized:
         table["normalized"] = [[rounded(value) for value in block.normalized] for block in blocks]
     return table
 

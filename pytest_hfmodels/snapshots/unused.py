@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.kinds.arrays import MADE_BY
+from pytest_hfmodels.kinds.array_storage import MADE_BY
 from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.tolerance import tolerance_for
 from pytest_hfmodels.snapshots.collected import collect_project

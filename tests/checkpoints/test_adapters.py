@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels import EngineError, HFModelsError, ModelCache
+from pytest_hfmodels.checkpoints import fill_adapter_copy
 
 from ..other_checkpoints import edit_json
 from ..tiny_gpt2 import write_checkpoint
@@ -70,7 +71,8 @@ def test_an_adapter_runs_on_the_base_that_it_names(cache: ModelCache, tmp_path: 
     assert (bot.task, bot.checkpoint.name, bot.checkpoint.origin) == ("text-generation", "./bot", "local")
     assert np.abs(here - there).max() > 0.01
     np.testing.assert_allclose(here, cache.load(by_hand).forward([[72, 105]]).logits, atol=1e-4)
-    assert bot.generate("Hi", max_new_tokens=3).ids
+    assert bot.generate("Hi", max_new_tokens=3).provenance.versions["peft"]
+    assert "peft" not in base.generate("Hi", max_new_tokens=3).provenance.versions
     assert list(cache.dirty(weights=True)) == []
 
 
@@ -164,3 +166,22 @@ def test_a_missing_peft_is_named(cache: ModelCache, tmp_path: Path, monkeypatch:
         cache.load("./bot")
 
     assert raised.value.hint == "Run: pip install peft"
+
+
+def test_peft_sees_no_field_that_names_code_or_another_model(tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "megatron_core": "evil",
+        "auto_mapping": {"parent_library": "evil"},
+        "tokenizer_name_or_path": "org/evil",
+    }
+    folder = write_adapter(tmp_path / "bot", **said)
+    (tmp_path / "copy").mkdir()
+
+    fill_adapter_copy(folder, tmp_path / "copy")
+
+    seen = json.loads((tmp_path / "copy" / "adapter_config.json").read_text())
+    assert seen.keys() == CONFIG.keys() - {"base_model_name_or_path"}
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import pytest
 from pytest_hfmodels.checkpoints import Checkpoint, resolve
 from pytest_hfmodels.foundation.errors import CheckpointError, CheckpointNotCached
 
-from .tiny_checkpoint import checkpoint_files, sharded_files, write_files
+from .tiny_checkpoint import checkpoint_files, safetensors_bytes, sharded_files, write_files
 
 if TYPE_CHECKING:
     from .hub_stand_in import HubStandIn
@@ -223,3 +224,24 @@ def test_bin_weights_are_fetched_without_safetensors(hub: HubStandIn, tmp_path: 
 
     assert (checkpoint.folder / "model.safetensors").is_file()
     assert find() == checkpoint
+
+
+def test_an_adapter_is_fetched_with_the_base_that_it_names(hub: HubStandIn) -> None:
+    named = {"peft_type": "LORA", "base_model_name_or_path": REPO, "revision": COMMIT}
+    files = {
+        "adapter_config.json": json.dumps(named).encode(),
+        "adapter_model.safetensors": safetensors_bytes(),
+        "adapter_model.bin": b"extra",
+    }
+    hub.publish("tests/adapter", OTHER_COMMIT, files)
+
+    checkpoint = fetch("tests/adapter", revision=OTHER_COMMIT)
+    asked = list(hub.requests)
+    hub.stop()
+
+    assert (checkpoint.name, checkpoint.revision) == ("tests/adapter", OTHER_COMMIT)
+    assert checkpoint.folder.name == COMMIT
+    assert checkpoint.adapter is not None
+    assert sorted(path.name for path in checkpoint.adapter.iterdir()) == sorted(files)[:1] + sorted(files)[2:]
+    assert find("tests/adapter", revision=OTHER_COMMIT) == checkpoint
+    assert hub.requests == asked

@@ -8,6 +8,7 @@ import pytest
 from pytest_hfmodels import EngineError, HFModelsError, ModelCache
 from pytest_hfmodels.engines import usable
 from pytest_hfmodels.engines.tasks import infer, of_class
+from pytest_hfmodels.engines.upstream import release_at_least
 
 from ..other_checkpoints import edit_json, save_model
 from ..tiny_gpt2 import VOCABULARY, write_checkpoint
@@ -57,13 +58,18 @@ SOUND = {"input_values": np.sin(np.arange(400.0))[None]}
             {**TEXT, **PIXELS},
             {"logits_per_image": (1, 1), "text_model_output.last_hidden_state": (1, 4, 16)},
         ),
-        ("CLIPTextModelWithProjection", "feature-extraction", TEXT, {"text_embeds": (1, 512)}),
+        pytest.param(
+            *("CLIPTextModelWithProjection", "feature-extraction", TEXT, {"text_embeds": (1, 512)}),
+            marks=pytest.mark.skipif(not release_at_least("4.49"), reason="transformers 4.37 has no such model_type"),
+        ),
     ],
 )
 def test_a_checkpoint_loads_as_the_class_that_it_names(
     cache: ModelCache, tmp_path: Path, name: str, task: str, inputs: dict[str, Any], outputs: dict[str, Any]
 ) -> None:
-    save_model(tmp_path / "bot", name)
+    folder = save_model(tmp_path / "bot", name)
+    for file in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):  # a GPT-2's
+        (folder / file).unlink(missing_ok=True)
 
     handle = cache.load("./bot")
     seen = handle.loaded.observe(inputs)
@@ -72,7 +78,7 @@ def test_a_checkpoint_loads_as_the_class_that_it_names(
     assert outputs.items() <= {path: array.shape for path, array in seen.outputs.items()}.items()
     assert seen.types.keys() >= seen.outputs.keys()
     assert not any("past_key_values" in path or "hidden_states" in path for path in seen.types)
-    assert seen.hidden_states
+    assert seen.hidden_states or name == "CLIPModel"  # 5.0.0 returns none of its towers'
 
 
 def test_outputs_are_the_model_s_own_and_names_tell_what_holds_them(cache: ModelCache, tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ def test_each_of_thirty_blocks_is_named_behind_massive_activations(llama: HFMode
     def generated() -> Any:
         return llama.generate("Hello", max_new_tokens=3)
 
-    recorded = stored(generated())
-    old = replace(recorded, blocks=tuple(replace(block, normalized=()) for block in recorded.blocks))
-    sizes = [block.rms for block in recorded.blocks]
+    before = generated()
+    recorded = stored(before)
+    old = replace(recorded, blocks=tuple(replace(block, normalized=()) for block in before.blocks))
+    sizes = [block.rms for block in before.blocks]
     assert sizes[MASSIVE] > 20 * sizes[MASSIVE - 1]
 
     named, uncertain = [], 0

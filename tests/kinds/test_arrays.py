@@ -11,7 +11,8 @@ from safetensors.numpy import load as read_safetensors
 
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.kinds.arrays import Array, array_file, is_array
+from pytest_hfmodels.kinds.array_storage import array_file
+from pytest_hfmodels.kinds.arrays import Array, is_array
 from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.registry import KINDS
 from pytest_hfmodels.kinds.tolerance import Tolerance

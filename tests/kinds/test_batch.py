@@ -10,6 +10,7 @@ import pytest
 from pytest_hfmodels import EngineError, HFModel, ModelCache
 from pytest_hfmodels.kinds import BatchRecord, GenerationRecord
 from pytest_hfmodels.kinds.generation.prompts import RepeatedStartWarning
+from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
@@ -102,10 +103,18 @@ def test_a_comparison_names_the_row(bot: HFModel) -> None:
     found = compare(rows(None, other, None, of=batch), batch, Tolerance(1e-4))
     assert (found.verdict, found.differences[0].stage, found.differences[0].position) == ("changed", "ids", 1)
     assert found.differences[0].what == "row 2: generated token"
+    assert headline(rows(None, other, None, of=batch), batch) == "row 2: generated token 2 differs"
     drift = compare(rows(moved, None, None, of=batch), batch, Tolerance(1e-4))
     assert (drift.verdict, drift.differences[0].what) == ("drift", "row 1: log-probability")
+    assert headline(rows(moved, None, None, of=batch), batch).endswith("first the row 1: log-probability of token 1")
     fewer = compare(replace(batch, rows=batch.rows[:2]), batch, Tolerance(1e-4))
     assert (fewer.verdict, fewer.differences[0].stage) == ("changed", "prompt")
+
+
+def headline(recorded: BatchRecord, observed: BatchRecord) -> str:
+    comparison = compare(recorded, observed, Tolerance(1e-4))
+    about: dict[str, Any] = {"entry": None, "base": None, "writer": "", "refusal": None}
+    return describe(recorded, observed, comparison, None, snapshot="a.toml", equal=False, **about).headline
 
 
 def tied(record: BatchRecord, number: int) -> BatchRecord:

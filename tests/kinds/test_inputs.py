@@ -38,6 +38,7 @@ def ranker(models: ModelCache) -> HFModel:
 
 @pytest.fixture
 def vision(models: ModelCache) -> HFModel:
+    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
     return models.load(PROJECTS / "vision_classifier" / "model")
 
 

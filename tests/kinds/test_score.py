@@ -15,6 +15,7 @@ from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
 from ..explain.asking import ask, blocks_shifted, stored
+from ..projects.drawn import SPECIAL, WORDS, save, save_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,6 +151,45 @@ def test_the_divergence_is_at_most_the_true_one(bot: HFModel) -> None:
 
     assert 0 < divergence(before, now) <= (tables[0] * np.log(tables[0] / tables[1])).sum()
     assert divergence(before, before) == 0
+
+
+@pytest.fixture
+def translator(models: ModelCache, tmp_path: Path) -> HFModel:
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
+    fields = {**sizes, "pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0}
+    save(tmp_path / "translator", "T5ForConditionalGeneration", vocab_size=len(SPECIAL + WORDS), **fields)
+    save_tokenizer(tmp_path / "translator")
+    return models.load(tmp_path / "translator")
+
+
+def test_an_encoder_decoder_scores_what_follows(translator: HFModel) -> None:
+    import torch
+
+    pairs = [("my cat is red", "the dog"), ("you", "a small house in the")]
+    record = translator.score(pairs)
+
+    for (prompt, text), row in zip(pairs, record.rows, strict=True):
+        ids = [translator.tokenizer(part, return_tensors="pt")["input_ids"] for part in (prompt, text)]
+        with torch.no_grad():
+            loss = translator.model(input_ids=ids[0], labels=ids[1]).loss
+        assert row.total / len(row.tokens) == pytest.approx(-float(loss), abs=1e-5)
+        assert [token.id for token in row.tokens] == ids[1][0].tolist()
+    assert compare(stored(record), record, Tolerance(1e-6)).verdict is Verdict.SAME
+    with pytest.raises(EngineError, match="so it takes pairs"):
+        translator.score("my cat")
+
+
+def test_a_fault_of_an_encoder_decoder_is_found(translator: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [("my cat is red", "the dog"), ("you", "a small house in the")]
+    recorded = stored(translator.score(pairs), transformers="4.49.0")
+    layer = type(translator.model.decoder.block[0].layer[-1])
+    original = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda *arguments: original(*arguments).flip(-1))
+
+    found = ask(recorded, translator.score(pairs))
+
+    assert (found.verdict, found.cause) == ("drift", "forward")
+    assert "encoder" in str(found.block)
 
 
 def test_a_classifier_scores_no_text(models: ModelCache) -> None:

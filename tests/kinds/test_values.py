@@ -27,6 +27,8 @@ from ..pending_project import run
 from ..review.scripted import Scripted
 
 if TYPE_CHECKING:
+    from pytest_hfmodels import ModelCache
+
     from ..project import Project
 
 FILE = Path("a.toml")
@@ -273,6 +275,30 @@ def test_either_side_gives_one_answer(bare_project: Project) -> None:
     assert recorded["provenance"]["recorded_with"]["engine"] == "torch"
     assert recorded["checkpoint"] == {"origin": "none"}
     assert "forward" not in recorded
+
+
+TENSORFLOW = """
+import tensorflow as tf
+TENSOR = tf.constant([1.0, 2.0])
+
+def test_right(hf_snapshot):
+    assert hf_snapshot == TENSOR
+
+def test_left(hf_snapshot):
+    assert TENSOR == hf_snapshot
+"""
+
+
+def test_a_tensorflow_tensor_stands_on_the_right(bare_project: Project, models: ModelCache) -> None:
+    del models  # transformers is imported with TensorFlow before a test imports that alone
+    pytest.importorskip("tensorflow", reason="pip install pytest-hfmodels[tensorflow]")
+    bare_project.write(TENSORFLOW)
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_left has a TensorFlow tensor on the left*", "*assert hf_snapshot == tensor*"])
+    assert bare_project.recorded("test_it/test_right.toml")["provenance"]["recorded_with"]["engine"] == "tensorflow"
 
 
 CHANGED = """

@@ -19,7 +19,7 @@ class ProjectFault:
         says: what the library does with it, in a sentence.
         reference: "owner/repository#number" of a real issue or pull request that the idea comes from.
         patch: returns a context manager that applies it; see `tests.mutations.patches`.
-        test: the name of the test that must fail.
+        test: the name of the test that must fail; empty if no test of the project sees the fault.
         cause: what the failure must name; None if the evidence cannot prove one.
         verdict: of the comparison.
         releases: of transformers that it fits.

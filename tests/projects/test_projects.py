@@ -11,6 +11,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from pytest_hfmodels.results.model import Results, decode
+from tests.projects import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,11 +26,17 @@ RELEASE = version("transformers")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "make_model.py", "faults.py", "expected.toml")
 
 
-def faults() -> Iterator[Any]:
+def faults(*, seen: bool) -> Iterator[Any]:
+    for name, fault in (*_faults_of_the_projects(), *later.FAULTS):
+        if bool(fault.test) == seen:
+            yield pytest.param(name, fault, id=f"{name}-{fault.name}")
+
+
+def _faults_of_the_projects() -> Iterator[tuple[str, ProjectFault]]:
     for name in FOLDERS:
         if (FOLDERS[name] / "faults.py").is_file():
             for fault in importlib.import_module(f"tests.projects.{name}.faults").FAULTS:
-                yield pytest.param(name, fault, id=f"{name}-{fault.name}")
+                yield name, fault
 
 
 def expected(folder: Path) -> dict[str, Mapping[str, str]]:
@@ -79,13 +86,28 @@ def test_a_project_passes_or_fails_for_the_known_reason(run: Any, name: str) -> 
     assert not wrong
 
 
-@pytest.mark.parametrize(("name", "fault"), [*faults()])
+@pytest.mark.parametrize(("name", "fault"), [*faults(seen=True)])
 def test_a_project_sees_a_fault_and_names_its_stage(run: Any, name: str, fault: ProjectFault) -> None:
-    if not SpecifierSet(fault.releases, prereleases=True).contains(RELEASE):
-        pytest.skip(f"the fault patches the code of transformers{fault.releases}: install one of those")
+    _needs_release_of(fault)
 
     with fault.patch():
         found = run(FOLDERS[name], "-k", fault.test)
 
     came_out = [one for test, one in found.items() if test.partition("[")[0] == fault.test]
     assert came_out == [{"verdict": fault.verdict, "cause": fault.cause}]
+
+
+@pytest.mark.parametrize(("name", "fault"), [*faults(seen=False)])
+def test_a_project_misses_a_fault_that_is_listed_as_missed(run: Any, name: str, fault: ProjectFault) -> None:
+    _needs_release_of(fault)
+
+    with fault.patch():
+        found = run(FOLDERS[name])
+
+    assert found
+    assert {test: one for test, one in found.items() if one.get("outcome") not in {"passed", "skipped"}} == {}
+
+
+def _needs_release_of(fault: ProjectFault) -> None:
+    if not SpecifierSet(fault.releases, prereleases=True).contains(RELEASE):
+        pytest.skip(f"the fault patches the code of transformers{fault.releases}: install one of those")

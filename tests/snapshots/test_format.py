@@ -18,7 +18,7 @@ from pytest_hfmodels.kinds import Beam, Block, ClassifiedInput, Loss, Prompt, St
 from pytest_hfmodels.kinds.evidence import NORMALIZED
 from pytest_hfmodels.kinds.layout import sentences
 from pytest_hfmodels.snapshots import Tolerance, Verdict, compare, dump, load
-from pytest_hfmodels.snapshots.format import keep_digits, parse
+from pytest_hfmodels.snapshots.format import files, keep_digits, parse, read_snapshot
 
 from ..example_records import EFFECTIVE, STEPS, beams, classification, generation, moved, provenance
 
@@ -98,6 +98,25 @@ def test_a_classification_comes_back_as_it_was_written(inputs: tuple[ClassifiedI
     record = classification(inputs=inputs, loss=loss)
 
     assert returned(record) == record
+
+
+def test_a_deep_model_s_file_of_forty_tokens_is_small_and_comes_back() -> None:
+    steps = tuple(
+        Step(10_000 + n, " token", -1 / (n + 3), -1 / (n + 7), 1 / (n + 9), 20_000 + n, " other") for n in range(40)
+    )
+    blocks = [Block(f"block {n}", 1 / 7, 1 / 9, 1 / 11, (1 / 3, 1 / 13, 1 / 17, 1 / 19, n / 23)) for n in range(31)]
+    record = generation(steps, blocks=tuple(blocks))
+
+    written = dump(record)
+    read = load(written, Path("a.toml"))
+
+    assert len(written.encode()) <= 8_000
+    assert dump(read) == written
+    assert [block.name for block in read.blocks] == [block.name for block in blocks]
+    assert read.blocks[-1].mean == pytest.approx(1 / 7)
+    assert read.blocks[3].normalized == pytest.approx(blocks[3].normalized, rel=1e-6)
+    with pytest.raises(SnapshotError, match=r"forward\.columns: the columns are not block, direction 1"):
+        load(written.replace('"direction 2"', '"direction two"'), Path("a.toml"))
 
 
 @settings(deadline=None)
@@ -181,9 +200,14 @@ def test_which_digits_are_kept(earlier: object, now: object, kept: object) -> No
     ids=lambda path: path.stem,
 )
 def test_committed_files_round_trip_byte_by_byte(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    found = read_snapshot(path)
+    assert found is not None
 
-    assert dump(load(text, path)) == text
+    written = files(found.record)
+
+    assert written.text == path.read_text(encoding="utf-8")
+    beside = path.with_suffix(".safetensors")
+    assert written.arrays == (beside.read_bytes() if beside.exists() else None)
 
 
 def test_normalised_fingerprints_must_cover_every_block() -> None:

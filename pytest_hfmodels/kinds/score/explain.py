@@ -41,7 +41,8 @@ class _Score(ForwardPassExplainer[ScoreRecord]):
     def read(self, record: ScoreRecord, seen: Any, live: LivePass) -> list[list[float]]:
         rows = []
         for row, logits in zip(record.rows[live.first :], seen.logits, strict=False):
-            table = log_softmax(logits[len(row.context) - 1 : len(row.ids) - 1])
+            first = 0 if "decoder_input_ids" in live.inputs else len(row.context) - 1
+            table = log_softmax(logits[first : first + len(row.tokens)])
             best = np.sort(table, axis=-1)[:, ::-1]
             numbers = zip(row.tokens, table, best, strict=True)
             rows.append(_flat((now[token.id], top[: len(token.top)]) for token, now, top in numbers))
@@ -49,7 +50,8 @@ class _Score(ForwardPassExplainer[ScoreRecord]):
 
     def run(self, case: ScoreCase, live: LivePass, loaded: LoadedModel | None) -> Any:
         assert case.passes is not None
-        return case.passes.forward(live.inputs["input_ids"], loaded, live.mask)
+        decoder = live.inputs.get("decoder_input_ids")
+        return case.passes.forward(live.inputs["input_ids"], loaded, live.mask, decoder)
 
 
 def _flat(tokens: Iterable[tuple[float, Iterable[float]]]) -> list[float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
+from pytest_hfmodels.kinds.inputs import Encoded, padded
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.evidence import LiveModel
 
 TOP = 5
@@ -131,7 +132,7 @@ def observe_score(
 
     Args:
         checkpoint: what `loaded` was loaded from.
-        loaded: the language model.
+        loaded: the language model; of an encoder-decoder the encoder gets the prompt.
         tokenizer: upstream's tokenizer; None if only ids are given.
         texts: a text, a (prompt, continuation), or a list of either; each text may be its token ids.
         origin: what a mismatch may ask again, see `ModelRef`.
@@ -139,13 +140,16 @@ def observe_score(
     Raises:
         EngineError: nothing to score, a text that is too long or of another kind, or numbers that are not finite.
     """
-    given = [_given(row, tokenizer, vocabulary_size(getattr(loaded.model, "config", None))) for row in _rows(texts)]
+    config = getattr(loaded.model, "config", None)
+    start = _decoder_start(loaded.model)
+    both = start is not None
+    given = [_given(row, tokenizer, vocabulary_size(config), both=both) for row in _rows(texts)]
     if not given:
         raise EngineError("There is nothing to score: the batch is empty.", hint=_HOW)
     require_length(loaded.model, max(len(row.ids) for row in given), "A text")
-    inputs = _padded([row.ids for row in given])
-    seen = loaded.forward(inputs["input_ids"], inputs.get("attention_mask"))
-    rows = tuple(_scored(row, seen.logits[number], tokenizer) for number, row in enumerate(given))
+    inputs = _inputs(given, start)
+    seen = loaded.forward(inputs["input_ids"], inputs.get("attention_mask"), inputs.get("decoder_input_ids"))
+    rows = tuple(_scored(row, seen.logits[number], tokenizer, both=both) for number, row in enumerate(given))
     if not all(math.isfinite(token.log_probability) for row in rows for token in row.tokens):
         raise EngineError(
             f"{checkpoint.name} on {loaded.engine} returned NaN or infinity for a scored token.", hint=NOT_COMPARABLE
@@ -154,9 +158,18 @@ def observe_score(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
         rows=rows,
-        blocks=fingerprint(seen.hidden_states, inputs.get("attention_mask")),
+        blocks=fingerprint(seen.hidden_states, None if both else inputs.get("attention_mask"), seen.encoder),
         live=None if origin is None else LivePass(inputs, ModelRef(origin, {})),
     )
+
+
+def _decoder_start(model: Any) -> int | None:
+    """Return what the decoder of an encoder-decoder begins with; None for a decoder alone."""
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        return None
+    configs = (getattr(model, "generation_config", None), model.config)
+    found = next((one for config in configs for one in [getattr(config, "decoder_start_token_id", None)] if one), None)
+    return int(getattr(model.config, "bos_token_id", None) or 0) if found is None else int(found)
 
 
 def _rows(texts: Any) -> Sequence[Any]:
@@ -167,13 +180,18 @@ def _rows(texts: Any) -> Sequence[Any]:
     return [values] if values != [] else []
 
 
-def _given(row: Any, tokenizer: Any, vocabulary: int | None) -> _Given:
+def _given(row: Any, tokenizer: Any, vocabulary: int | None, *, both: bool) -> _Given:
+    if both and not isinstance(row, tuple):
+        raise EngineError("An encoder-decoder scores what follows a text, so it takes pairs.", hint=_HOW)
     if not isinstance(row, tuple):
         text, ids = _encoded(row, tokenizer, vocabulary)
         return _require_scored(_Given("", text, ids, 1))
     if len(row) != 2:
         raise EngineError(f"A pair is a prompt and its continuation, not {len(row)} texts.", hint=_HOW)
     (prompt, before), text = _encoded(row[0], tokenizer, vocabulary), row[1]
+    if both and isinstance(row[0], str) and isinstance(text, str):
+        wanted = require_ids(tokenizer(text_target=require_text(text, "What is scored"))["input_ids"], vocabulary)
+        return _require_scored(_Given(prompt, text, (*before, *wanted), len(before)))
     if isinstance(row[0], str) and isinstance(text, str):
         _, ids = _encoded(prompt + text, tokenizer, vocabulary)
         # A token of both belongs to the continuation; so does what the tokenizer puts behind a text.
@@ -181,7 +199,7 @@ def _given(row: Any, tokenizer: Any, vocabulary: int | None) -> _Given:
     if isinstance(row[0], str) or isinstance(text, str):
         raise EngineError("A pair is two texts or the token ids of two.", hint=_HOW)
     text, more = _encoded(text, tokenizer, vocabulary)
-    return _require_scored(_Given(prompt, text, (*before, *more), max(1, len(before))))
+    return _require_scored(_Given(prompt, text, (*before, *more), len(before) if both else max(1, len(before))))
 
 
 def _encoded(text: Any, tokenizer: Any, vocabulary: int | None) -> tuple[str, tuple[int, ...]]:
@@ -203,22 +221,23 @@ def _require_scored(given: _Given) -> _Given:
     return given
 
 
-def _padded(rows: Sequence[tuple[int, ...]]) -> dict[str, Any]:
-    """Return the batch padded on the right, which no causal model looks at; a mask only where rows differ in length."""
-    import numpy as np
+def _inputs(given: Sequence[_Given], start: int | None) -> dict[str, IntArray]:
+    """Return the batch padded on the right, which no causal model looks at.
 
-    lengths = np.array([len(row) for row in rows])
-    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    ids = np.zeros_like(mask)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-    return {"input_ids": ids} if mask.all() else {"input_ids": ids, "attention_mask": mask}
+    An encoder-decoder reads the context, and its decoder begins with `start`.
+    """
+    if start is None:
+        return padded([Encoded(row.text, ids=row.ids) for row in given], 0, "right")
+    read = padded([Encoded(row.text, ids=row.ids[: row.start]) for row in given], 0, "right")
+    written = padded([Encoded(row.text, ids=(start, *row.ids[row.start : -1])) for row in given], 0, "right")
+    return {**read, "decoder_input_ids": written["input_ids"]}
 
 
-def _scored(given: _Given, logits: FloatArray, tokenizer: Any) -> ScoredText:
+def _scored(given: _Given, logits: FloatArray, tokenizer: Any, *, both: bool) -> ScoredText:
     """Return a text with what the logits (L, V) say of its scored tokens."""
     ids = given.ids[given.start :]
-    table = log_softmax(logits[given.start - 1 : len(given.ids) - 1])
+    first = 0 if both else given.start - 1
+    table = log_softmax(logits[first : first + len(ids)])
     return ScoredText(
         prompt=given.prompt,
         text=given.text,

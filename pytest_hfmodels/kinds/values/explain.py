@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class _Values(Explainer[ValuesRecord]):
     def output(self, case: Case[ValuesRecord]) -> Explanation:
-        said = "a plain value does not say what made it; a record of the model (generate, classify, embed) would"
+        said = "a plain value does not say what made it; a record of the model (such as hf_model.generate) would"
         return case.because(None, said)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
 pytestmark = pytest.mark.hf_model("./model")
 STRIPES = np.zeros((24, 24, 3), np.uint8)
 STRIPES[:, ::4, 0], STRIPES[:, 1::4, 2] = 200, 120

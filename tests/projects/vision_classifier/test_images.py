@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
 pytestmark = pytest.mark.hf_model("./model")
 ROWS = np.arange(24)
 STRIPES = np.zeros((24, 24, 3), np.uint8)
