@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
     from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
-    from pytest_hfmodels.kinds import ClassificationRecord, GenerationRecord, ScoreRecord, TensorsRecord, TokensRecord
+    from pytest_hfmodels.kinds import (
+        BatchRecord,
+        ChatRecord,
+        ClassificationRecord,
+        EmbeddingRecord,
+        GenerationRecord,
+        ScoreRecord,
+        TensorsRecord,
+        TokensRecord,
+    )
+    from pytest_hfmodels.kinds.generation.prompts import RepeatedStartWarning
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
@@ -28,8 +38,12 @@ _HOMES = {
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
     "ModelChecks": "pytest_hfmodels.fixtures.model_checks",
+    "BatchRecord": "pytest_hfmodels.kinds",
+    "ChatRecord": "pytest_hfmodels.kinds",
     "ClassificationRecord": "pytest_hfmodels.kinds",
+    "EmbeddingRecord": "pytest_hfmodels.kinds",
     "GenerationRecord": "pytest_hfmodels.kinds",
+    "RepeatedStartWarning": "pytest_hfmodels.kinds.generation.prompts",
     "ScoreRecord": "pytest_hfmodels.kinds",
     "TensorsRecord": "pytest_hfmodels.kinds",
     "TokensRecord": "pytest_hfmodels.kinds",
@@ -40,9 +54,12 @@ _HOMES = {
 
 __all__ = [
     "Architecture",
+    "BatchRecord",
+    "ChatRecord",
     "Checkpoint",
     "CheckpointError",
     "ClassificationRecord",
+    "EmbeddingRecord",
     "Engine",
     "EngineError",
     "GenerationRecord",
@@ -51,6 +68,7 @@ __all__ = [
     "HFSnapshot",
     "ModelCache",
     "ModelChecks",
+    "RepeatedStartWarning",
     "ScoreRecord",
     "SnapshotError",
     "TensorsRecord",

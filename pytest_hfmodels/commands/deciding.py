@@ -197,14 +197,17 @@ def accept(options: argparse.Namespace) -> int:
         said += f", {len(gone)} left out (hfmodels reject drops what it names)"
     if rest:
         new = variation is not None or any(change.digest is None for change in rest)
-        add = (
-            f"{command('git', 'add', '-N', relpath(project.snapshots))} && "  # git shows new files once they are added
-        )
-        said += f"; review them: {add if new else ''}git diff"
+        said += f"; review them: {_git_diff(project, new=new)}"
     print(said)
     if listed := accepting.still_listed(project, rest):
         _complain(visible_line(listed))
     return 0 if rest else 1
+
+
+def _git_diff(project: Project, *, new: bool) -> str:
+    """Return the command that shows what was accepted; git shows new files once they are added."""
+    add = f"{command('git', 'add', '-N', relpath(project.snapshots))} && " if new else ""
+    return f"{add}git diff"
 
 
 def _variation(options: argparse.Namespace) -> Variation | None:

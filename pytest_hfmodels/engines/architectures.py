@@ -162,12 +162,13 @@ def _require_same_base(transformers: ModuleType, folder: Path, task: Task, confi
                 f"for {kind!a} it has {wanted[0]}.",
                 hint=f'If that class runs it, write "architectures": ["{wanted[0]}"] into config.json. {_ADOPT}',
             )
-        instead = f"; {task} would load it as {wanted[0]}" if wanted else f", which does not run for {task}"
         own = tasks.infer([name], config)
-        raise EngineError(
-            f"The checkpoint {folder} is a {name!a} ({kind!a}){instead}.",
-            hint=_ADOPT if name in foreign or own == task else f'Load it for its own task: task="{own}".',
-        )
+        hint = _ADOPT if name in foreign or own == task else f'Load it for its own task: task="{own}".'
+        raise EngineError(f"The checkpoint {folder} is a {name!a} ({kind!a}){_instead(task, wanted)}.", hint=hint)
+
+
+def _instead(task: Task, wanted: Sequence[str]) -> str:
+    return f"; {task} would load it as {wanted[0]}" if wanted else f", which does not run for {task}"
 
 
 def _loader(transformers: ModuleType, task: Task, config: Mapping[str, Any]) -> str:

@@ -38,14 +38,7 @@ def prompt(case: Case[Any]) -> Explanation:
     """Explain other prompt ids: another text, other files, or a tokenizer that reads them otherwise."""
     before, now = (kind_of(record).inputs(record) for record in (case.recorded, case.observed))
     if [text for text, _ in before] != [text for text, _ in now]:
-        other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
-        texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
-        said = "the test gives the model a text that differs from the recorded one"
-        if case.changed_packages():  # a test may have its prompt made by a library
-            return case.because(
-                None, f"{said}: the test was edited, or a library that it uses makes another text", texts
-            )
-        return case.because("test", said, texts)
+        return _other_text(case, before, now)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     position = first_divergence(then, here) or 0
     same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer
@@ -67,6 +60,15 @@ def prompt(case: Case[Any]) -> Explanation:
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
     given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
     return of_the_tokenizer(case, found, lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
+
+
+def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequence[tuple[str, Any]]) -> Explanation:
+    other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
+    texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
+    said = "the test gives the model a text that differs from the recorded one"
+    if case.changed_packages():  # a test may have its prompt made by a library
+        return case.because(None, f"{said}: the test was edited, or a library that it uses makes another text", texts)
+    return case.because("test", said, texts)
 
 
 def inputs(case: Case[Any], maker: str) -> Explanation:

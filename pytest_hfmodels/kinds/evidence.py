@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
+from pytest_hfmodels.foundation.errors import EngineError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -157,6 +159,19 @@ def log_probabilities(values: FloatArray, ids: Sequence[int]) -> FloatArray:
         chosen = shifted[np.arange(len(ids)), np.asarray(ids, np.int64)]
         result: FloatArray = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=-1))
     return result
+
+
+def require_finite(numbers: FloatArray, name: str, engine: str) -> None:
+    """Refuse what a model returned if a number is not finite.
+
+    Raises:
+        EngineError: naming the model and what it returned.
+    """
+    import numpy as np
+
+    if not np.isfinite(numbers).all():
+        what = "NaN" if np.isnan(numbers).any() else "infinity"
+        raise EngineError(f"{name} on {engine} returned {what}.", hint=NOT_COMPARABLE)
 
 
 def broken_numbers(values: FloatArray) -> str | None:

@@ -17,7 +17,7 @@ from pytest_hfmodels.kinds.layout import as_table
 from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import IntArray
@@ -147,21 +147,26 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
         EngineError: there is no processor for this, or an input is of another kind, shape or rate.
     """
     parts = {name: _part(processor, name) for name in given}
+    hears = getattr(parts.get("audio"), "sampling_rate", None)
+    readers: dict[str, Callable[[Any], Any]] = {
+        "text": lambda row: require_text(row, "text="),
+        "images": _image,
+        "audio": lambda row: _sound(row, rate, hears),
+    }
+    rows = {
+        name: [readers[name](row) for row in (value if isinstance(value, list) else [value])]
+        for name, value in given.items()
+    }
     wanted: dict[str, Any] = {"return_tensors": loaded.tensors}
-    rows = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
-    if "text" in rows:
-        rows["text"] = [require_text(row, "text=") for row in rows["text"]]
-        wanted |= {"padding": True} if len(rows["text"]) > 1 else {}
-    if "images" in rows:
-        rows["images"] = [_image(row) for row in rows["images"]]
     if "audio" in rows:
-        hears = getattr(parts["audio"], "sampling_rate", None)
-        rows["audio"] = [_sound(row, rate, hears) for row in rows["audio"]]
-        wanted |= {"sampling_rate": hears}
-        wanted |= {"padding": True} if len({len(one) for one in rows["audio"]}) > 1 else {}
-    made = (
-        processor(**rows, **wanted) if len(rows) > 1 else parts[next(iter(rows))](next(iter(rows.values())), **wanted)
-    )
+        wanted["sampling_rate"] = hears
+    if len(rows.get("text", ())) > 1 or len({len(one) for one in rows.get("audio", ())}) > 1:
+        wanted["padding"] = True
+    if len(rows) > 1:
+        made = processor(**rows, **wanted)
+    else:
+        ((name, values),) = rows.items()
+        made = parts[name](values, **wanted)
     found = {name: loaded.array(value) for name, value in made.items()}
     return {name: array for name, array in found.items() if array is not None}
 

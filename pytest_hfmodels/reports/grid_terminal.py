@@ -63,6 +63,11 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
     if signs:
         to.print(Columns(signs, padding=(0, 2, 0, 0)))
         to.print()
+    _show_sections(grid, to)
+    to.print(Text(grid_view.headline(grid), style="bold"))
+
+
+def _show_sections(grid: Grid, to: Console) -> None:
     for title, items in grid_view.sections(grid).items():
         to.print(Text(title, "bold"))
         lines = Table.grid(padding=(0, 1))
@@ -72,7 +77,6 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
             lines.add_row(Text(f"  {sign}"), Text.assemble((rows, "bold"), f": {rest}"))
         to.print(lines)
         to.print()
-    to.print(Text(grid_view.headline(grid), style="bold"))
 
 
 def _table(files: Mapping[str, Sequence[Line]], headings: Sequence[str], text: Callable[[Cell], str]) -> Table:

@@ -36,8 +36,7 @@ def plot(course: Course, tolerance: float) -> Plot | None:
     if not figures:
         return None
     count = max(map(len, series.values()))
-    low = min(max(math.floor(math.log10(min([*figures, tolerance or 1]))), _LOWEST), 0)
-    high = max(math.ceil(math.log10(max([*figures, tolerance]))), low + 2)
+    low, high = _powers(figures, tolerance)
 
     def place(step: int) -> int:
         return round(_LEFT + (_RIGHT - _LEFT) * (step + 0.5) / count)
@@ -62,6 +61,12 @@ def plot(course: Course, tolerance: float) -> Plot | None:
         last=course.start + count,
         summary=_summary(course, series, tolerance),
     )
+
+
+def _powers(figures: Sequence[float], tolerance: float) -> tuple[int, int]:
+    """Return the powers of ten that bound the drawing."""
+    low = min(max(math.floor(math.log10(min([*figures, tolerance or 1]))), _LOWEST), 0)
+    return low, max(math.ceil(math.log10(max([*figures, tolerance]))), low + 2)
 
 
 def _series(course: Course) -> dict[str, list[float | None]]:

@@ -31,15 +31,24 @@ def colorize(config: pytest.Config, results: Sequence[TestResult]) -> None:
 def end_lines(config: pytest.Config, results: Sequence[TestResult]) -> Iterator[str]:
     """Yield the lines."""
     if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
-        decided = [test.outcome for test in results if test.entry is not None]
-        counts = (("xfailed", "expected to fail"), ("skipped", "skipped"))
-        said = [f"{counted(decided.count(name), 'test')} {words}" for name, words in counts if name in decided]
-        if said:
-            yield f"hfmodels ledger: {', '.join(said)}"
+        yield from _ledger_line(results)
     waiting = [test for test in results if test.failed and any(found.waits for found in test.comparisons)]
     yield from cause_lines(found for test in waiting if (found := test.gravest) is not None)
+    if waiting and not Session.of(config).options.baseline:
+        yield from _review_line(config, waiting)
+
+
+def _ledger_line(results: Sequence[TestResult]) -> Iterator[str]:
+    decided = [test.outcome for test in results if test.entry is not None]
+    counts = (("xfailed", "expected to fail"), ("skipped", "skipped"))
+    said = [f"{counted(decided.count(name), 'test')} {words}" for name, words in counts if name in decided]
+    if said:
+        yield f"hfmodels ledger: {', '.join(said)}"
+
+
+def _review_line(config: pytest.Config, waiting: Sequence[TestResult]) -> Iterator[str]:
     folder = pending_folder(config)
-    if not waiting or folder is None or Session.of(config).options.baseline:
+    if folder is None:
         return
     unsaved = {test.id for test in waiting if any(one.pending and not one.saved for one in test.comparisons)}
     if unsaved:

@@ -13,7 +13,7 @@ from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.results.model import Compared, Outcome, PhaseResult, TestResult, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pytest
 
@@ -79,13 +79,10 @@ class _Test:
 
     def result(self) -> TestResult:
         comparisons = tuple(found for phase in self.phases for found in phase.comparisons)
-        gravest = min(comparisons, key=lambda found: severity(found.verdict), default=None)
-        entry = self._last("entry")
-        verdict = None if gravest is None else gravest.verdict
-        failed = self.outcome in ("failed", "error") or (self.outcome == "xfailed" and entry is not None)
-        if failed and all(found.equal for found in comparisons):  # it failed for another reason
-            verdict = Verdict.BROKEN
-        shown = gravest if gravest is not None and gravest.verdict == verdict else None
+        shown = min(comparisons, key=lambda found: severity(found.verdict), default=None)
+        verdict = None if shown is None else shown.verdict
+        if self._is_broken(comparisons) and verdict is not Verdict.BROKEN:
+            shown, verdict = None, Verdict.BROKEN
         file, line, _ = self.report.location
         return TestResult(
             id=self.report.nodeid,
@@ -99,10 +96,15 @@ class _Test:
             details=self.details,
             raises=next((phase.raises for phase in self.phases if phase.raises is not None), None),
             failed_in=self.failed_in,
-            entry=entry,
+            entry=self._last("entry"),
             seconds=round(self.seconds, 3),
             comparisons=comparisons,
         )
+
+    def _is_broken(self, comparisons: Sequence[Compared]) -> bool:
+        """Return whether it failed for another reason than a comparison."""
+        failed = self.outcome in ("failed", "error") or (self.outcome == "xfailed" and self._last("entry") is not None)
+        return failed and all(found.equal for found in comparisons)
 
     def _last(self, name: str) -> Any:
         values = [value for phase in self.phases if (value := getattr(phase, name)) is not None]

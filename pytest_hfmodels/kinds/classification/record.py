@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint
+from pytest_hfmodels.kinds.evidence import LivePass, ModelRef, fingerprint, require_finite
 from pytest_hfmodels.kinds.inputs import (
     Encoded,
     ModelInput,
@@ -145,10 +145,7 @@ def observe_classification(
     wanted = None if labels is None else checked_labels(labels, len(rows), getattr(config, "num_labels", 1), problem)
     with _padding_refused():
         seen = loaded.classify_inputs(inputs, wanted, problem_type)
-    numbers = np.append(seen.logits, [] if seen.loss is None else seen.loss)
-    if not np.isfinite(numbers).all():
-        what = "NaN" if np.isnan(numbers).any() else "infinity"
-        raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
+    require_finite(np.append(seen.logits, [] if seen.loss is None else seen.loss), checkpoint.name, loaded.engine)
     names = label_names(config, seen.logits.shape[-1])
     asked = {} if problem_type is None else {"problem_type": problem_type}
     return ClassificationRecord(

@@ -103,17 +103,7 @@ def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray
     own = next((seen.outputs[name] for name in _POOLED if name in seen.outputs), None)
     if pooling == "pooler" and own is not None:
         return np.asarray(own, np.float64).reshape(len(own), -1)
-    states = seen.outputs.get("last_hidden_state")
-    if states is None and seen.hidden_states:
-        states = seen.hidden_states[-1]
-    if states is None or pooling == "pooler" or states.ndim < 3:
-        raise EngineError(
-            f"The model returns nothing for pooling={pooling!r}: {', '.join(seen.outputs) or 'no output'}.",
-            hint="Choose another pooling, or record its outputs: hf_model.observe(…).",
-        )
-    states = np.asarray(states, np.float64)
-    if states.ndim > 3:  # (B, C, H, W) of a convolutional model
-        states = states.reshape(*states.shape[:2], -1).transpose(0, 2, 1)
+    states = _states(seen, pooling)
     real = np.ones(states.shape[:2]) if mask is None or mask.shape != states.shape[:2] else np.asarray(mask, np.float64)
     rows = np.arange(len(states))
     vectors: FloatArray = (states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True)
@@ -124,6 +114,24 @@ def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray
     elif pooling == "max":
         vectors = np.where(real[..., None] > 0, states, -np.inf).max(axis=1)
     return vectors
+
+
+def _states(seen: Observation, pooling: str) -> FloatArray:
+    """Return the last hidden states, (B, L, C)."""
+    import numpy as np
+
+    states = seen.outputs.get("last_hidden_state")
+    if states is None and seen.hidden_states:
+        states = seen.hidden_states[-1]
+    if states is None or pooling == "pooler" or states.ndim < 3:
+        raise EngineError(
+            f"The model returns nothing for pooling={pooling!r}: {', '.join(seen.outputs) or 'no output'}.",
+            hint="Choose another pooling, or record its outputs: hf_model.observe(…).",
+        )
+    states = np.asarray(states, np.float64)
+    if states.ndim == 3:
+        return states
+    return states.reshape(*states.shape[:2], -1).transpose(0, 2, 1)  # (B, C, H, W) of a convolutional model
 
 
 def normalized(vectors: FloatArray) -> FloatArray:

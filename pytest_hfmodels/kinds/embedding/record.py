@@ -9,7 +9,7 @@ from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.arrays import INLINE, Array
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.embedding.pooling import Recipe, normalized, read_recipe, require_pooling
-from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint
+from pytest_hfmodels.kinds.evidence import LivePass, ModelRef, fingerprint, require_finite
 from pytest_hfmodels.kinds.inputs import (
     Encoded,
     ModelInput,
@@ -116,12 +116,7 @@ def observe_embedding(
             lengths without a pad token, or a number that is not finite.
         CheckpointError: sentence-transformers' files in the checkpoint ask for what is not computed here.
     """
-    import numpy as np
-
-    require_pooling(pooling)
-    own = Recipe() if checkpoint.origin == "adopted" else read_recipe(checkpoint.folder)
-    recipe = own if pooling is None else replace(own, pooling=pooling, dense=(), normalize=False)
-    recipe = recipe if normalize is None else replace(recipe, normalize=normalize)
+    recipe = _recipe(checkpoint, pooling, normalize)
     images = not _is_text(given)
     rows = batch_of(given, "image" if images else "")
     if not rows:
@@ -135,9 +130,7 @@ def observe_embedding(
     if not recipe.pooling:
         recipe = replace(recipe, pooling="pooler" if images and _has_pooled(seen.outputs) else "mean")
     vectors = recipe.vectors(seen, inputs.get("attention_mask"))
-    if not np.isfinite(vectors).all():
-        what = "NaN" if np.isnan(vectors).any() else "infinity"
-        raise EngineError(f"{checkpoint.name} on {loaded.engine} returned {what}.", hint=NOT_COMPARABLE)
+    require_finite(vectors, checkpoint.name, loaded.engine)
     provenance = Provenance.of(loaded)
     asked: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
     if pooling is not None:  # then the checkpoint's own way does not count
@@ -153,6 +146,13 @@ def observe_embedding(
         blocks=fingerprint(seen.hidden_states, inputs.get("attention_mask")),
         live=None if origin is None else LiveEmbedding(inputs, ModelRef(origin, asked), recipe=recipe),
     )
+
+
+def _recipe(checkpoint: Checkpoint, pooling: str | None, normalize: bool | None) -> Recipe:
+    require_pooling(pooling)
+    own = Recipe() if checkpoint.origin == "adopted" else read_recipe(checkpoint.folder)
+    recipe = own if pooling is None else replace(own, pooling=pooling, dense=(), normalize=False)
+    return recipe if normalize is None else replace(recipe, normalize=normalize)
 
 
 def _is_text(given: Any) -> bool:

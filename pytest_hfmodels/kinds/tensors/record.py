@@ -48,6 +48,15 @@ class TensorsRecord(Record):
         return f"<TensorsRecord {self.checkpoint.name} on {self.provenance.engine}: {', '.join(self.arrays)}>"
 
 
+def _refused(loaded: LoadedModel, arrays: Mapping[str, Any], error: Exception) -> EngineError:
+    shapes = ", ".join(f"{name} {' x '.join(map(str, value.shape))}" for name, value in arrays.items())
+    said = " ".join(str(error).split())
+    return EngineError(
+        f"{type(loaded.model).__name__} refuses its inputs ({shapes}): {type(error).__name__}: {said:.300}",
+        hint="Give the inputs of its forward by name, in the shapes that it documents.",
+    )
+
+
 def observe_tensors(
     checkpoint: Checkpoint,
     loaded: LoadedModel,
@@ -86,12 +95,7 @@ def observe_tensors(
     except EngineError:
         raise
     except Exception as error:  # upstream's models raise any kind
-        shapes = ", ".join(f"{name} {' x '.join(map(str, value.shape))}" for name, value in arrays.items())
-        said = " ".join(str(error).split())
-        raise EngineError(
-            f"{type(loaded.model).__name__} refuses its inputs ({shapes}): {type(error).__name__}: {said:.300}",
-            hint="Give the inputs of its forward by name, in the shapes that it documents.",
-        ) from error
+        raise _refused(loaded, arrays, error) from error
     return TensorsRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
