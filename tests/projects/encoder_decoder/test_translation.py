@@ -17,3 +17,7 @@ def test_beams(hf_model, hf_snapshot):
 
 def test_outputs(hf_model, hf_snapshot):
     assert hf_model.observe(input_ids=[[5, 6, 7]], decoder_input_ids=[[0, 8]]) == hf_snapshot
+
+
+def test_batch(hf_model, hf_snapshot):
+    assert hf_model.generate(["My name is the cat.", "We reset a small house in blue."], max_new_tokens=6) == hf_snapshot
