@@ -368,7 +368,7 @@ def test_a_baseline_that_is_not_understood_stops_the_run(bare_project: Project, 
     result = bare_project.run(f"--hfmodels-baseline={value}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*--hfmodels-baseline is '{value}'.", "*record:FOLDER, or compare:FOLDER*"])
+    result.stderr.fnmatch_lines([f"*--hfmodels-baseline is '{value}'.", "*record:FOLDER or compare:FOLDER*"])
 
 
 def test_many_entries_are_counted_in_the_header(bare_project: Project) -> None:

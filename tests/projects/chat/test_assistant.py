@@ -24,4 +24,6 @@ def test_tool(hf_model, hf_snapshot):
 
 
 def test_two_conversations(hf_model, hf_snapshot):
-    assert hf_model.generate(["My name is the cat.", "We reset a small house in blue."], max_new_tokens=6) == hf_snapshot
+    record = hf_model.generate(["My name is the cat.", "We reset a small house in blue."], max_new_tokens=6)
+
+    assert record == hf_snapshot

@@ -20,4 +20,6 @@ def test_outputs(hf_model, hf_snapshot):
 
 
 def test_batch(hf_model, hf_snapshot):
-    assert hf_model.generate(["My name is the cat.", "We reset a small house in blue."], max_new_tokens=6) == hf_snapshot
+    record = hf_model.generate(["My name is the cat.", "We reset a small house in blue."], max_new_tokens=6)
+
+    assert record == hf_snapshot
