@@ -81,7 +81,7 @@ def test_a_test_is_named_by_its_id_alone(bare_project: Project) -> None:
     assert unknown.ret == pytest.ExitCode.INTERRUPTED
     unknown.stdout.fnmatch_lines(["*not found: hfmodels/models/bot-1.5::test_none*"])
     assert no_model.ret == pytest.ExitCode.USAGE_ERROR
-    no_model.stderr.fnmatch_lines(["ERROR: --hfmodels-model names './other', and there is no such folder."])
+    no_model.stderr.fnmatch_lines(["ERROR: --hfmodels-model names './other', and there is no folder *"])
 
 
 def test_its_snapshots_are_no_orphans_and_its_changes_can_be_accepted(
@@ -114,7 +114,7 @@ def test_a_test_file_is_written_and_never_overwritten(
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists, and is left as it is."
-    assert said[2] == "hfmodels: --hfmodels-model names './none', and there is no such folder."
+    assert said[2] == f"hfmodels: --hfmodels-model names './none', and there is no folder {project.path / 'none'}."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
 
@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: 
     result = bare_project.run(f"--hfmodels-model={typed}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --hfmodels-model names '{typed}', and there is no such folder."])
+    result.stderr.fnmatch_lines([f"ERROR: --hfmodels-model names '{typed}', and there is no folder *"])
 
 
 def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
@@ -236,6 +236,35 @@ def test_a_class_checks_its_model(project: Project) -> None:
 def test_leaving_out_a_check_that_does_not_exist_is_a_sentence() -> None:
     with pytest.raises(OptionError, match=r"TestBot leaves out 'test_beam', which is none of its checks.\s+They are"):
         type("TestBot", (ModelChecks,), {"checkpoint": "./model", "without": ["test_beam"]})
+
+
+def test_prompts_are_a_list() -> None:
+    with pytest.raises(OptionError, match=r"prompts of TestBot is one text.\s+Give a list"):
+        type("TestBot", (ModelChecks,), {"checkpoint": "./model", "prompts": "Hello"})
+
+
+def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path) -> None:
+    for folder in ("a/other", "b/other", "c/model"):
+        shutil.copytree(project.path / "model", tmp_path / folder)
+
+    two = project.run(*(f"--hfmodels-model={tmp_path / folder}" for folder in ("a/other", "b/other")))
+    same = project.run(f"--hfmodels-model={tmp_path / 'c' / 'model'}")
+
+    assert {two.ret, same.ret} == {pytest.ExitCode.USAGE_ERROR}
+    two.stderr.fnmatch_lines(["ERROR: Two models are called other: *"])
+    same.stderr.fnmatch_lines(["ERROR: *the project has a folder model of its own."])
+
+
+def test_a_model_of_the_project_s_options_is_found_from_a_folder_below(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.ini("addopts = --hfmodels-model ./model")
+    project.write("def test_own(): pass", "below/test_own.py")
+    monkeypatch.chdir(project.path / "below")
+
+    result = project.run("-k", "own", "test_own.py")
+
+    result.assert_outcomes(passed=1)
 
 
 def test_a_class_without_a_checkpoint_says_so(bare_project: Project) -> None:

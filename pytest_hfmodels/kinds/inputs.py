@@ -6,6 +6,7 @@ the processor makes of it shape, norm and projection.
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Relative movements of a processed array: rounding alone, and one that is a difference whatever the model makes of it.
 ROUNDING, _BEYOND = 1e-6, 1e-4
 _FEW = 512
+_SAID = 300  # characters of upstream's errors
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ class ModelInput:
         """Return how far another one is away, relative to the size of a number; infinite if it is of another kind."""
         if any(getattr(self, name) != getattr(other, name) for name in ("name", "shape", "numbers", "digest")):
             return math.inf
-        size = self.norm / math.sqrt(max(1, math.prod(self.shape))) or 1.0
-        norm = abs(self.norm - other.norm) / (self.norm or 1.0)
-        return max(norm, abs(self.projection - other.projection) / size)
+        size = abs(self.norm) / math.sqrt(max(1, math.prod(self.shape))) or 1.0
+        norm = abs(self.norm - other.norm) / (abs(self.norm) or 1.0)
+        moved = norm + abs(self.projection - other.projection) / size
+        return moved if math.isfinite(moved) else math.inf
 
 
 def batch_of(values: Any, media: str = "") -> list[Any]:
@@ -162,13 +165,46 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
         wanted["sampling_rate"] = hears
     if len(rows.get("text", ())) > 1 or len({len(one) for one in rows.get("audio", ())}) > 1:
         wanted["padding"] = True
-    if len(rows) > 1:
-        made = processor(**rows, **wanted)
-    else:
-        ((name, values),) = rows.items()
-        made = parts[name](values, **wanted)
-    found = {name: loaded.array(value) for name, value in made.items()}
+    if not all(rows.values()):
+        raise EngineError("A batch has no rows.", hint="Give at least one input.")
+    try:
+        if len(rows) > 1:
+            made = processor(**rows, **wanted)
+        else:
+            ((name, values),) = rows.items()
+            made = parts[name](values, **wanted)
+    except Exception as error:  # upstream's processors raise any kind
+        raise EngineError(
+            f"{type(processor).__name__} refuses the {' and '.join(rows)}: {_shortened(error)}",
+            hint='Give what the model was trained on; images most often in three channels: image.convert("RGB").',
+        ) from error
+    takes = _arguments(loaded.model)
+    found = {name: loaded.array(value) for name, value in made.items() if takes is None or name in takes}
     return {name: array for name, array in found.items() if array is not None}
+
+
+def refused(loaded: LoadedModel, inputs: Mapping[str, Any], error: Exception) -> EngineError:
+    """Return that a model refuses its inputs, with the reason that upstream gives."""
+    shapes = ", ".join(
+        f"{name} {' x '.join(map(str, value.shape))}" for name, value in inputs.items() if hasattr(value, "shape")
+    )
+    return EngineError(
+        f"{type(loaded.model).__name__} refuses its inputs ({shapes}): {_shortened(error)}",
+        hint="Give the inputs of its forward by name, in the shapes that it documents: hf_model.observe(…).",
+    )
+
+
+def _shortened(error: Exception) -> str:
+    """Return an error's class and the end of its text: some begin with a whole model or array."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said if len(said) <= _SAID else f'…{said[-_SAID:]}'}"
+
+
+def _arguments(model: Any) -> set[str] | None:
+    """Return the names that a model's `forward` takes; None if it takes any."""
+    parameters = inspect.signature(getattr(model, "forward", model.__call__)).parameters
+    anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    return None if anything else set(parameters)
 
 
 def describe_media(value: Any, media: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ _BY_THE_CALL = {
     **dict.fromkeys(_INPUTS, "Give the prompt as the first argument; scores and masks are always there."),
     **dict.fromkeys(OURS, "Leave it out: a record has the scores, and hf_model.model.generate has the rest."),
 }
+_WHOLE = ("max_length", "max_new_tokens", "min_length", "min_new_tokens", "num_beams", "num_return_sequences")
 _CODE = ("custom_generate", "trust_remote_code")  # with these `generate` downloads code, even if it does not run it
 _NEED_TOKENIZER = ("stop_strings", "token_healing")
 # `The following `model_kwargs` are not used by the model: ['max_new_token'] (note: …)`, from 4.30 to 5.23.
@@ -47,8 +49,18 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
                 f"{name}= makes generate run code from the Hub or from a folder, and the plugin never does.",
                 hint=f"Leave {name} out; a decoding method of your own can run in hf_model.model.generate(…).",
             )
+    _require_numbers(given)
     _require_seed(given)
     _require_no_time_limit(given.get("max_time"), None if "max_time" in settings else getattr(config, "max_time", None))
+
+
+def _require_numbers(given: Mapping[str, Any]) -> None:
+    """Refuse numbers with which `generate` ends late, never, or in an error of its own."""
+    for name, value in given.items():
+        if name in _WHOLE and value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
+            raise EngineError(f"{name}= is {value!r:.40}, which is no whole number.", hint=f"Write it as in {name}=4.")
+        if isinstance(value, float) and math.isnan(value):
+            raise EngineError(f"{name}= is not a number.", hint="Give a number, or leave it out.")
 
 
 def with_tokenizer(tokenizer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

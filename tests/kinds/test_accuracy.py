@@ -63,6 +63,18 @@ def test_what_is_recorded(triage: Project) -> None:
     triage.run("--hfmodels-engines=torch").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(("before", "after"), [("value = 0.95", "value = 0.99"), ("rows = 20", "rows = 21")])
+def test_an_edited_file_is_refused(triage: Project, before: str, after: str) -> None:
+    recorded(triage)
+    file = triage.snapshot("test_it/test_triage.toml")
+    file.write_text(file.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+
+    result = triage.run("--hfmodels-engines=torch")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*accuracy.value*"])
+
+
 def test_a_fall_says_which_rows_flipped(triage: Project) -> None:
     turn(triage)
 

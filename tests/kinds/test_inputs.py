@@ -215,6 +215,14 @@ def test_many_whole_numbers_are_known_by_a_digest() -> None:
     assert before.moved(now) == np.inf
 
 
+@pytest.mark.parametrize(("norm", "projection"), [(-2.0, 0.5), (np.inf, 0.5), (2.0, np.nan), (np.nan, np.nan)])
+def test_numbers_that_no_processor_gives_are_far_from_all(norm: float, projection: float) -> None:
+    right, wrong = ModelInput("x", (4,), 2.0, 0.5), ModelInput("x", (4,), norm, projection)
+
+    assert right.moved(wrong) > 1
+    assert wrong.moved(right) > 1
+
+
 def test_how_far_an_input_moved_does_not_depend_on_its_size() -> None:
     small, large = ModelInput("x", (4,), 2.0, 0.5), ModelInput("x", (4,), 2000.0, 500.0)
 

@@ -93,7 +93,12 @@ def test_a_snapshot_holds_it_in_little_room(bot: HFModel) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "said"),
-    [("columns = [", 'columns = ["x", ', "columns"), ("top = [\n    [", "top = [\n    [0.0, ", "rows.0.top")],
+    [
+        ("columns = [", 'columns = ["x", ', "columns"),
+        ("top = [\n    [", "top = [\n    [0.0, ", "rows.0.top"),
+        ("total = -", "total = -1", "total"),
+        ("perplexity = ", "perplexity = 1", "perplexity"),
+    ],
 )
 def test_an_edited_file_is_refused(bot: HFModel, tmp_path: Path, before: str, after: str, said: str) -> None:
     text = dump(bot.score("Hello"))
@@ -101,6 +106,29 @@ def test_an_edited_file_is_refused(bot: HFModel, tmp_path: Path, before: str, af
 
     with pytest.raises(SnapshotError, match=said):
         load(text.replace(before, after, 1), tmp_path / "a.toml")
+
+
+def test_a_rank_that_the_likeliest_tokens_do_not_give_is_refused(bot: HFModel, tmp_path: Path) -> None:
+    record = bot.score("Hello")
+    (row,) = record.rows
+    other = replace(row.tokens[0], rank=0 if row.tokens[0].rank else 1)
+    text = dump(replace(record, rows=(replace(row, tokens=(other, *row.tokens[1:])),)))
+
+    with pytest.raises(SnapshotError, match="does not fit its top"):
+        load(text, tmp_path / "a.toml")
+
+
+def test_two_tokens_that_exchange_their_probabilities_are_seen(bot: HFModel) -> None:
+    record = bot.score("Hello")
+    (row,) = record.rows
+    ids = row.tokens[1].top_ids
+    token = replace(row.tokens[1], top_ids=(ids[1], ids[0], *ids[2:]))
+    other = replace(record, rows=(replace(row, tokens=(row.tokens[0], token, *row.tokens[2:])),))
+
+    found = compare(record, other, Tolerance(1e-4))
+
+    assert found.verdict is Verdict.DRIFT
+    assert found.drift == pytest.approx(row.tokens[1].top[0] - row.tokens[1].top[1])
 
 
 def test_another_distribution_is_drift_although_the_scored_token_has_not_moved(bot: HFModel) -> None:

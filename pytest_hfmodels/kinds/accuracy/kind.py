@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,8 +21,9 @@ _ROUNDING = 1e-9
 
 
 class _Accuracy(msgspec.Struct):
-    """`value` is written for a reader and follows from the others."""
+    """`value` follows from the others, and is written for a reader."""
 
+    value: float
     rows: int
     wrong: int
     digest: str
@@ -46,11 +48,13 @@ class _Kind(Kind[AccuracyRecord]):
         own = stored.accuracy
         if own.wrong != len(stored.wrong) or not 0 <= own.wrong <= own.rows or own.rows < 1:
             raise file.error("it does not fit the rows and the wrong ones", "accuracy", "wrong")
+        if not math.isclose(own.value, (own.rows - own.wrong) / own.rows, rel_tol=1e-6):
+            raise file.error("it does not follow from the rows and the wrong ones", "accuracy", "value")
         wrong = tuple(WrongRow(*row) for row in stored.wrong)
         return AccuracyRecord(count=own.rows, digest=own.digest, wrong=wrong, effective=stored.effective, **shared)
 
     def differences(self, recorded: AccuracyRecord, observed: AccuracyRecord) -> Iterator[Difference]:
-        if recorded.digest != observed.digest:
+        if (recorded.digest, recorded.count) != (observed.digest, observed.count):
             yield Difference("prompt", "rows", f"{recorded.count} rows", f"{observed.count} other rows")
             return
         if recorded.value - observed.value <= observed.effective["may_fall"] + _ROUNDING:

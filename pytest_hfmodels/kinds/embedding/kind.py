@@ -60,6 +60,8 @@ class _Embedding(Kind[EmbeddingRecord]):
                 token = first_divergence(before.ids, now.ids)
                 yield Difference("prompt", f"ids of {now.text!r}", before.ids, now.ids, token)
         yield from inputs_differ(recorded.processed, observed.processed)
+        if len(recorded.inputs) == len(observed.inputs) and len(recorded.cosines) != len(observed.cosines):
+            yield Difference("structure", "number of cosines", len(recorded.cosines), len(observed.cosines))
 
     def numbers(
         self, recorded: EmbeddingRecord, observed: EmbeddingRecord

@@ -19,6 +19,7 @@ from pytest_hfmodels.kinds.inputs import (
     from_processor,
     model_inputs,
     padded,
+    refused,
 )
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import require_text
@@ -126,7 +127,10 @@ def observe_embedding(
         inputs, settings = from_processor(processor, loaded, {"images": rows}, None), dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(tokenizer, loaded, rows, recipe)
-    seen = loaded.observe({**inputs, **_other_half(loaded.model.config, inputs)})
+    try:
+        seen = loaded.observe({**inputs, **_other_half(loaded.model.config, inputs)})
+    except Exception as error:  # an encoder-decoder, which needs the decoder's inputs too
+        raise refused(loaded, inputs, error) from error
     if not recipe.pooling:
         recipe = replace(recipe, pooling="pooler" if images and _has_pooled(seen.outputs) else "mean")
     vectors = recipe.vectors(seen, inputs.get("attention_mask"))

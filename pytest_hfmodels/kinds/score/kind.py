@@ -22,9 +22,11 @@ _COLUMNS = ["id", "text", "log-probability", "rank"]
 
 
 class _Row(msgspec.Struct):
-    """A text; `total` and `perplexity` are written for a reader and follow from the tokens."""
+    """A text; `total` and `perplexity` follow from the tokens, and are written for a reader."""
 
     text: list[str]
+    total: float
+    perplexity: float
     context: tuple[TokenId, ...]
     columns: list[str]
     tokens: list[tuple[TokenId, str, float, int]]
@@ -60,9 +62,8 @@ class _Score(Kind[ScoreRecord]):
     def numbers(self, recorded: ScoreRecord, observed: ScoreRecord) -> Iterator[tuple[str, int, float, float]]:
         for position, (before, now) in enumerate(_pairs(recorded, observed)):
             yield "log-probability", position, before.log_probability, now.log_probability
-            # By rank: whichever token has it, a close call moves none of these far.
-            for best, best_now in zip(before.top, now.top, strict=False):
-                yield "log-probability of a likelier token", position, best, best_now
+            for recorded_one, observed_one in _likeliest(before, now):
+                yield "log-probability of a likelier token", position, recorded_one, observed_one
 
     def texts(self, record: ScoreRecord) -> dict[str, str]:
         lines = [
@@ -97,6 +98,20 @@ def divergence(before: ScoredToken, now: ScoredToken) -> float:
     rest = (max(0.0, 1 - sum(one for one, _ in pairs)), max(0.0, 1 - sum(other for _, other in pairs)))
     found = [p * math.log(p / q) if q > 0 else math.inf for p, q in (*pairs, rest) if p > 0]
     return max(0.0, math.fsum(found))
+
+
+def _likeliest(before: ScoredToken, now: ScoredToken) -> Iterator[tuple[float, float]]:
+    """Yield both log-probabilities of each token that is among the likeliest of a side.
+
+    One that is not among those of the other side has at most the least of theirs there.
+    """
+    then, here = (dict(zip(side.top_ids, side.top, strict=True)) for side in (before, now))
+    least = [min(side.top, default=-math.inf) for side in (before, now)]
+    for token, value in then.items():
+        yield value, here.get(token, min(value, least[1]))
+    for token, value in here.items():
+        if token not in then:
+            yield min(value, least[0]), value
 
 
 def _pairs(recorded: ScoreRecord, observed: ScoreRecord) -> list[tuple[ScoredToken, ScoredToken]]:
@@ -151,7 +166,26 @@ def _row(file: TomlFile, number: int, row: _Row) -> ScoredText:
     tokens = tuple(
         ScoredToken(*token, ids, top) for token, ids, top in zip(row.tokens, row.top_ids, row.top, strict=True)
     )
-    return ScoredText("".join(row.prompt), "".join(row.text), row.context, tokens)
+    for token in tokens:
+        if not _fits(token):
+            said = f"rank {token.rank} of {token.text!r} does not fit its top"
+            raise file.error(said, "rows", str(number), "tokens")
+    found = ScoredText("".join(row.prompt), "".join(row.text), row.context, tokens)
+    for name in ("total", "perplexity"):
+        if not _alike(getattr(row, name), getattr(found, name)):
+            raise file.error("it does not follow from the tokens", "rows", str(number), name)
+    return found
+
+
+def _fits(token: ScoredToken) -> bool:
+    """Return whether a token has the rank that the likeliest tokens give it; several may be equally likely."""
+    if 0 <= token.rank < len(token.top):
+        return _alike(token.top[token.rank], token.log_probability)
+    return token.rank >= 0 and token.id not in token.top_ids
+
+
+def _alike(stored: float, computed: float) -> bool:
+    return math.isclose(stored, computed, rel_tol=1e-6) or (math.isnan(stored) and math.isnan(computed))
 
 
 KIND = _Score()

@@ -9,7 +9,7 @@ from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.arrays import Array
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import LivePass, ModelRef, fingerprint
-from pytest_hfmodels.kinds.inputs import ModelInput, describe_media, from_processor, model_inputs
+from pytest_hfmodels.kinds.inputs import ModelInput, describe_media, from_processor, model_inputs, refused
 from pytest_hfmodels.kinds.prompt import listed, require_text
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
@@ -46,15 +46,6 @@ class TensorsRecord(Record):
 
     def __repr__(self) -> str:
         return f"<TensorsRecord {self.checkpoint.name} on {self.provenance.engine}: {', '.join(self.arrays)}>"
-
-
-def _refused(loaded: LoadedModel, arrays: Mapping[str, Any], error: Exception) -> EngineError:
-    shapes = ", ".join(f"{name} {' x '.join(map(str, value.shape))}" for name, value in arrays.items())
-    said = " ".join(str(error).split())
-    return EngineError(
-        f"{type(loaded.model).__name__} refuses its inputs ({shapes}): {type(error).__name__}: {said:.300}",
-        hint="Give the inputs of its forward by name, in the shapes that it documents.",
-    )
 
 
 def observe_tensors(
@@ -95,7 +86,7 @@ def observe_tensors(
     except EngineError:
         raise
     except Exception as error:  # upstream's models raise any kind
-        raise _refused(loaded, arrays, error) from error
+        raise refused(loaded, arrays, error) from error
     return TensorsRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),

@@ -114,6 +114,8 @@ def observe_tokens(
         )
     settings = {"return_special_tokens_mask": True, **({"return_offsets_mapping": True} if fast else {})}
     rows = [encode(tokenizer, text, loaded.model, "What is tagged", **settings) for text in batch_of(texts)]
+    if not rows:
+        raise EngineError("There is nothing to tag.", hint="Give at least one text.")
     config = getattr(loaded.model, "config", None)
     pad = getattr(config, "pad_token_id", None)
     inputs = padded(rows, tokenizer.pad_token_id if pad is None else pad, tokenizer.padding_side)
