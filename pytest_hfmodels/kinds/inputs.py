@@ -167,17 +167,19 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
         wanted["padding"] = True
     if not all(rows.values()):
         raise EngineError("A batch has no rows.", hint="Give at least one input.")
+    name, values = next(iter(rows.items()))
     try:
-        if len(rows) > 1:
-            made = processor(**rows, **wanted)
-        else:
-            ((name, values),) = rows.items()
-            made = parts[name](values, **wanted)
+        made = processor(**rows, **wanted) if len(rows) > 1 else parts[name](values, **wanted)
     except Exception as error:  # upstream's processors raise any kind
         raise EngineError(
             f"{type(processor).__name__} refuses the {' and '.join(rows)}: {_shortened(error)}",
             hint='Give what the model was trained on; images most often in three channels: image.convert("RGB").',
         ) from error
+    return _taken(loaded, made)
+
+
+def _taken(loaded: LoadedModel, made: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a processor made as arrays, without what the model does not take."""
     takes = _arguments(loaded.model)
     found = {name: loaded.array(value) for name, value in made.items() if takes is None or name in takes}
     return {name: array for name, array in found.items() if array is not None}
