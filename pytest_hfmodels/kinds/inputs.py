@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Relative movements of a processed array: rounding alone, and one that is a difference whatever the model makes of it.
 ROUNDING, _BEYOND = 1e-6, 1e-4
 _FEW = 512
-_SAID = 300  # characters of upstream's errors
+_SAID = 150  # characters of either end of upstream's errors
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,10 @@ def refused(loaded: LoadedModel, inputs: Mapping[str, Any], error: Exception) ->
 
 
 def _shortened(error: Exception) -> str:
-    """Return an error's class and the end of its text: some begin with a whole model or array."""
+    """Return an error's class, and both ends of its text: some hold a whole model or array."""
     said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said if len(said) <= _SAID else f'…{said[-_SAID:]}'}"
+    short = said if len(said) <= 2 * _SAID else f"{said[:_SAID]} … {said[-_SAID:]}"
+    return f"{type(error).__name__}: {short}"
 
 
 def _arguments(model: Any) -> set[str] | None:
