@@ -81,7 +81,7 @@ def test_a_test_is_named_by_its_id_alone(bare_project: Project) -> None:
     assert unknown.ret == pytest.ExitCode.INTERRUPTED
     unknown.stdout.fnmatch_lines(["*not found: hfmodels/models/bot-1.5::test_none*"])
     assert no_model.ret == pytest.ExitCode.USAGE_ERROR
-    no_model.stderr.fnmatch_lines(["ERROR: --hfmodels-model names './other', and there is no folder *"])
+    no_model.stderr.fnmatch_lines(["ERROR: The model './other' is not there: *"])
 
 
 def test_its_snapshots_are_no_orphans_and_its_changes_can_be_accepted(
@@ -114,7 +114,7 @@ def test_a_test_file_is_written_and_never_overwritten(
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists, and is left as it is."
-    assert said[2] == f"hfmodels: --hfmodels-model names './none', and there is no folder {project.path / 'none'}."
+    assert said[2] == f"hfmodels: The model './none' is not there: there is no folder {project.path / 'none'}."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
 
@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: 
     result = bare_project.run(f"--hfmodels-model={typed}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --hfmodels-model names '{typed}', and there is no folder *"])
+    result.stderr.fnmatch_lines([f"ERROR: The model '{typed}' is not there: *"])
 
 
 def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
@@ -252,7 +252,7 @@ def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path
 
     assert {two.ret, same.ret} == {pytest.ExitCode.USAGE_ERROR}
     two.stderr.fnmatch_lines(["ERROR: Two models are called other: *"])
-    same.stderr.fnmatch_lines(["ERROR: *the project has a folder model of its own."])
+    same.stderr.fnmatch_lines(["ERROR: *the project, which has a folder model of its own."])
 
 
 def test_a_model_of_the_project_s_options_is_found_from_a_folder_below(

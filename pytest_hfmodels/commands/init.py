@@ -77,6 +77,8 @@ def _write(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError as error:
-        raise OptionError(f"{file} exists, and is left as it is.", hint="Name another file after the model.") from error
+        raise OptionError(
+            f"{file} exists, and is left as it is.", hint="Give another file: hfmodels init MODEL FILE."
+        ) from error
     except OSError as error:
         raise OptionError(f"{file} cannot be written: {error.strerror}.", hint="Name a file in a folder.") from error
