@@ -234,7 +234,7 @@ def test_a_class_checks_its_model(project: Project) -> None:
 
 
 def test_leaving_out_a_check_that_does_not_exist_is_a_sentence() -> None:
-    with pytest.raises(OptionError, match=r"TestBot leaves out 'test_beam', which is none of its checks.\s+They are"):
+    with pytest.raises(OptionError, match=r"TestBot has no check 'test_beam' to leave out.\s+Its checks are"):
         type("TestBot", (ModelChecks,), {"checkpoint": "./model", "without": ["test_beam"]})
 
 

@@ -206,7 +206,7 @@ def read_configuration(folder: Path) -> dict[str, Any]:
 
 
 def read_card(folder: Path) -> bytes:
-    """Return the model card; empty if there is none that can be read, because nothing depends on it."""
+    """Return the model card; empty if it is missing or unreadable, because nothing depends on it."""
     try:
         return read_sidecars(folder, (MODEL_CARD,)).get(MODEL_CARD, b"")
     except CheckpointError:
@@ -214,7 +214,7 @@ def read_card(folder: Path) -> bytes:
 
 
 def model_card_tag(folder: Path) -> str:
-    """Return the `pipeline_tag` in the front matter of a folder's model card; empty if there is none."""
+    """Return the `pipeline_tag` in the front matter of a folder's model card; empty if the card names no task."""
     card = read_card(folder).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     found = _PIPELINE_TAG.search(card.split(b"\n---", 1)[0]) if card.startswith(b"---\n") else None
     return "" if found is None else found[1].decode()

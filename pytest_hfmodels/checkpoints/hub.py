@@ -1,7 +1,7 @@
 """A repo on the Hub at one commit: from the Hub's cache on this machine, or fetched where allowed.
 
 For `checkpoint`. huggingface_hub sends the token that its user logged in with, and no other: gated models need it.
-Code in a repo is never fetched, nor is a pickle, except those that `conversion` reads without running them.
+It fetches no code, and only those pickles that `conversion` reads without running them.
 """
 
 from __future__ import annotations

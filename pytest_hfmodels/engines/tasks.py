@@ -86,7 +86,7 @@ def canonical(task: object) -> Task:
     """Return a task by the name that `TASKS` has for it.
 
     Raises:
-        OptionError: there is no such task; the hint names those that there are.
+        OptionError: the task is unknown; the hint names the known ones.
     """
     if isinstance(task, str) and (known := ALIASES.get(task, task)) in TASKS:
         return known

@@ -108,7 +108,7 @@ class Array:
 
 
 def is_array(value: object) -> bool:
-    """Return whether a value is an array or tensor; a scalar of NumPy is none."""
+    """Return whether a value is an array or a tensor; a NumPy scalar is neither."""
     if isinstance(value, type):
         return False
     return any(hasattr(value, name) for name in ("__array__", "__array_interface__")) and not is_scalar(value)

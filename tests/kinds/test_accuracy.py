@@ -129,7 +129,7 @@ def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
         ([{"text": "Hi"}], {}, "Row 1 of The list of rows has no text 'text' or no answer 'label'."),
         ([{"text": "Hi", "label": "other"}], {}, "The label 'other' is none of ./model's."),
         ([{"text": "Hi", "label": "a", "choices": "ab"}], {}, "has choices that are no list of texts."),
-        ([{"text": "Hi", "label": "c", "choices": ["a"]}], {}, "the answer 'c', which is none of its choices."),
+        ([{"text": "Hi", "label": "c", "choices": ["a"]}], {}, "the answer 'c', but its choices do not include it."),
         ([{"text": "Hi", "label": "calm"}], {"may_fall": 2}, "may_fall is 2."),
         ("data/none.jsonl", {}, "The rows cannot be read"),
         ("./model/merges.txt", {}, "Line 1 of merges.txt is not JSON"),

@@ -42,6 +42,31 @@ def save(folder: Path, architecture: str, /, *, scale: float = 0.25, **fields: A
     return model
 
 
+def save_llama(folder: Path, *, room: int = 64) -> None:
+    """Save a Llama of two blocks with grouped-query attention, for the words of `save_tokenizer`.
+
+    Args:
+        folder: the checkpoint's.
+        room: how many positions it has.
+    """
+    save(
+        folder,
+        "LlamaForCausalLM",
+        scale=0.3,
+        vocab_size=len(SPECIAL + WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=room,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=None,
+        tie_word_embeddings=False,
+    )
+
+
 def draw(module: Any, *, scale: float = 0.25) -> None:
     """Fill every parameter of a torch module."""
     import torch

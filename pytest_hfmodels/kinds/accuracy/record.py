@@ -148,5 +148,7 @@ def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
     if isinstance(right, int) and 0 <= right < len(choices):
         right = choices[right]
     if choices and right not in choices:
-        raise EngineError(f"{what} has the answer {right!r:.40}, which is none of its choices.", hint="Correct it.")
+        raise EngineError(
+            f"{what} has the answer {right!r:.40}, but its choices do not include it.", hint="Correct it."
+        )
     return Row(row[text], str(right), tuple(choices))

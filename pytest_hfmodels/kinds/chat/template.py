@@ -46,7 +46,7 @@ class Conversation:
                 raise EngineError(f"A message is a dict with a role and content, not {message!r:.60}.", hint=_AS_IN)
 
     def source(self, renderer: Any) -> str:
-        """Return the template's own text, of a tokenizer or processor; empty if there is none."""
+        """Return the text of a tokenizer's or a processor's template; empty without a template."""
         own = self.template or getattr(renderer, "chat_template", None)
         if isinstance(own, Mapping):  # several by name; upstream takes these two
             own = own.get("tool_use" if self.tools and "tool_use" in own else "default")

@@ -42,7 +42,7 @@ class ClassifiedInput:
     """One text of a batch and what the classifier said of it.
 
     Args:
-        text: the input; of an image or a sound what is known of it: shape, dtype and digest.
+        text: the input; for an image or a sound its shape, dtype and digest.
         ids: the token ids of a text, without padding.
         logits: one a label.
         label: name of the label with the largest logit (the single-label reading).

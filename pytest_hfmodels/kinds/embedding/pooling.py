@@ -171,7 +171,7 @@ def read_recipe(folder: Path) -> Recipe:
 
 
 def require_pooling(pooling: object) -> None:
-    """Refuse a pooling that there is not.
+    """Refuse an unknown pooling.
 
     Raises:
         EngineError: with the known ones.

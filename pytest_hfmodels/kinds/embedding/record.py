@@ -129,6 +129,8 @@ def observe_embedding(
         encoded, inputs, settings = _of_texts(tokenizer, loaded, rows, recipe)
     try:
         seen = loaded.observe({**inputs, **_other_half(loaded.model.config, inputs)})
+    except EngineError:
+        raise
     except Exception as error:  # an encoder-decoder, which needs the decoder's inputs too
         raise refused(loaded, inputs, error) from error
     if not recipe.pooling:

@@ -55,7 +55,7 @@ class ScoredText:
     """One text of a batch.
 
     Args:
-        prompt: what the text continues; not scored, and empty if there is none.
+        prompt: what the text continues; not scored; empty for a text alone.
         text: what is scored.
         context: the token ids before the first scored one: the prompt's, or the first token of a text without one.
         tokens: the scored ones.
