@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.versions.results import INTERRUPTED, State
 
 if TYPE_CHECKING:
