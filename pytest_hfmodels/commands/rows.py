@@ -142,8 +142,8 @@ def matrix(options: argparse.Namespace) -> int:
 
 def _ledger() -> Sequence[LedgerEntry]:
     """Return the entries for a page, before anything runs: one that cannot be read is reported at once."""
+    from pytest_hfmodels.session import LEDGER
     from pytest_hfmodels.snapshots.ledger import read_ledger
-    from pytest_hfmodels.snapshots.location import LEDGER
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     return read_ledger(find_project().snapshots / LEDGER).entries
