@@ -375,6 +375,8 @@ class HFSnapshot:
             text=observation.text,
             cause=found.cause,
             why=() if found.explanation is None else _why(found.explanation),
+            releases="" if found.explanation is None else found.explanation.releases,
+            tolerance=found.tolerance,
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)
