@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INLINE = 64  # numbers that stand in the snapshot itself
 _CHUNK = 1 << 20  # numbers that are compared at once, so that a large array needs little memory more
+_ROUNDED = 1e-8  # a figure in a snapshot has nine digits
 # By the name of a dtype: its name in a safetensors file, and NumPy's for the bytes there.
 STORED = {
     "bool": ("BOOL", "?"),
@@ -134,9 +135,9 @@ def differences(
             allowed = tolerance if before.is_exact else tolerance.at(_size(before))
             moved, difference = _compared(name, before, now, allowed)
             largest = moved if not moved <= largest else largest  # NaN stays
-            if difference is not None:
-                found.append(difference)
-                least = min(least, allowed.absolute)
+            own = _edited_figures(name, before, tolerance) if difference is None else [difference]
+            found += own
+            least = min(least, allowed.absolute) if own else least
     return largest, found, least
 
 
@@ -246,6 +247,23 @@ def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tup
     shown = [Passage("", f"{value:.9g}" if isinstance(value, float) else str(value)) for value in values]
     detail = Detail(shown[0], shown[1], title=what, figures=(figure,))
     return largest, Difference("labels" if before.is_exact else "numbers", what, *values, detail=detail)
+
+
+def _edited_figures(name: str, recorded: Array, tolerance: Tolerance) -> list[Difference]:
+    """Return the figures in a snapshot that do not follow from its numbers: somebody edited them.
+
+    A rewritten snapshot may keep the earlier digits of its own numbers, each within the tolerance, beside new figures.
+    """
+    moved = tolerance.absolute * math.sqrt(recorded.size) + tolerance.relative * abs(recorded.norm)
+    kept = (tolerance.absolute if recorded.is_exact else moved) if recorded.is_inline else 0.0
+    allowed = _ROUNDED * abs(recorded.norm) + kept
+    found = []
+    for figure, here in zip(("norm", "projection"), _figures(recorded.values), strict=True):
+        then = getattr(recorded, figure)
+        same = then == here or (math.isnan(then) and math.isnan(here))
+        if not same and not abs(then - here) <= allowed:
+            found.append(Difference("numbers", f"recorded {figure} of {name}", then, here))
+    return found
 
 
 def _moved(then: NDArray[Any], here: NDArray[Any], tolerance: Tolerance) -> tuple[NDArray[Any], NDArray[Any]]:
