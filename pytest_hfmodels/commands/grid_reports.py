@@ -90,8 +90,8 @@ def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Seque
 
 def _patch(grid: Grid, name: str | None) -> str:
     """Return the patch of a row; say which, and what it leaves out."""
-    from pytest_hfmodels.reports.diff import patch_of
     from pytest_hfmodels.reports.causes import counted
+    from pytest_hfmodels.reports.diff import patch_of
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     ran = [row for row in grid.rows if row.built and name in (None, row.name)]
