@@ -100,6 +100,11 @@ class _Uv:
     processes: Processes
 
     @property
+    def interpreter(self) -> str:
+        """The Python of the row: its release, or the running one."""
+        return self.row.python or sys.executable
+
+    @property
     def requirements(self) -> Path:
         """The file with exact requirements for everything in the row."""
         return self.folder / "requirements.txt"
@@ -126,7 +131,7 @@ class _Uv:
         # uv prefers the versions that its output file names already.
         self.requirements.write_text("".join(_preferred(self.row, installed)), encoding="utf-8")
         files = (str(wishes), "--output-file", str(self.requirements))
-        self._call(find_uv(), "pip", "compile", *files, "--python", sys.executable, "--no-header", *options)
+        self._call(find_uv(), "pip", "compile", *files, "--python", self.interpreter, "--no-header", *options)
 
     def install(self) -> dict[str, str]:
         """Build the environment, unless uv has it; return the versions in it."""
@@ -145,7 +150,7 @@ class _Uv:
         links = [f"--find-links {link}" for link in uv_environment().get("UV_FIND_LINKS", "").split(",") if link]
         lines = [line for line in (*links, *self.row.requirements) if _SOURCE.match(line)]
         sources = [word for line in lines for word in shlex.split(line)]
-        alone = ("--isolated", "--no-project", "--no-env-file", "--quiet", "--python", sys.executable, *options)
+        alone = ("--isolated", "--no-project", "--no-env-file", "--quiet", "--python", self.interpreter, *options)
         return (find_uv(), "run", *alone, *sources, "--with-requirements", str(self.requirements), "python")
 
     def _call(self, *arguments: str) -> None:

@@ -216,18 +216,19 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
     arguments = ["-k", "a  b | c", "$(: >canary)", "`: >canary`", "test_it.py::test[\n]"]
     options = Namespace(
         rows=["transformers==4.49.0,5.0.0"],
+        row=None,
         added=["a<2"],
         without=[],
-        verbose=False,
-        markdown="a b.md",
         passed_on=arguments,
     )
 
-    page = grid_pages.as_markdown(Grid(()), command=rows._command(options))
+    page = grid_pages.as_markdown(Grid((), command=rows._command(options)))
 
     (line,) = (line for line in page.splitlines() if line.startswith("Written by "))
-    expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--markdown", "a b.md", "--", *arguments]
-    shells.means(code_span(line.removeprefix("Written by ").removesuffix(".")), "hfmodels", "matrix", *expected)
+    expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--", *arguments]
+    shells.means(
+        code_span(line.removeprefix("Written by ").removesuffix(" with `--markdown`.")), "hfmodels", "matrix", *expected
+    )
 
 
 @pytest.mark.parametrize(
