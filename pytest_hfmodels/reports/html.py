@@ -37,8 +37,10 @@ _CAUSES = 3  # that are not folded
 _TEXTS, _ROWS, _NAMED = 20, 50, 20  # of the summary, above the list of all tests
 _BEFORE, _AFTER = 200, 600  # characters of a text in the summary, around the first difference
 _NEAR = 3  # tokens on each side of a divergence
-_DETAILS = 2000  # characters of what pytest printed of a broken test
-_PAGE = 8_000_000  # characters of details; a page with more takes long to open
+_PRINTED = 2000  # characters of what pytest printed of a broken test
+_PAGE = 16_000_000  # characters; a page with more takes long to open
+_LISTED = 800  # of them for a test in the list
+_DETAILED = 8_000_000  # at most of details
 _FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) has the rest.</p>\n")
 _PATCH = 2_000_000  # bytes
 _CHANGES = 4_000_000  # characters of the pending changes, packed
@@ -63,6 +65,7 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     run = results.run if fit else replace(results.run, page="")  # else the page's commands would find nothing in it
     tests = by_severity(results.tests)
     environments: dict[_Rows, int] = {}
+    room = min(_DETAILED, _PAGE - len(grid or "") - len(changes) - _LISTED * len(tests))
     page = pages.render(
         "report.html",
         script=Markup(script),
@@ -83,7 +86,7 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         overview=overview(tests),
         causes=sorted({test.cause for test in tests if test.cause}),
         engines=sorted({test.engine for test in tests if test.engine}),
-        tests=list(zip(tests, map(_drift, tests), _bodies(tests, environments, run), strict=True)),
+        tests=list(zip(tests, map(_drift, tests), _bodies(tests, environments, run, room), strict=True)),
         environments=environments,
         grid=grid,
         patch=base64.b64encode(data).decode() if 0 < len(data) <= _PATCH else "",
@@ -131,16 +134,15 @@ def _drift(test: TestResult) -> float | None:
     return max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=None)
 
 
-def _bodies(tests: Sequence[TestResult], environments: dict[_Rows, int], run: Run) -> Iterator[Markup]:
+def _bodies(tests: Sequence[TestResult], environments: dict[_Rows, int], run: Run, room: int) -> Iterator[Markup]:
     """Yield the details of each test, as long as there is room."""
-    room = _PAGE
     for test in tests:
         body = _FULL
         if room > 0:
             comparisons = [
                 {**_comparison(found, environments), "accept": accept_command(found, run)} for found in test.comparisons
             ]
-            details = test.details[-_DETAILS:] if test.verdict == "broken" else ""
+            details = test.details[-_PRINTED:] if test.verdict == "broken" else ""
             shown = {"test": test, "comparisons": comparisons, "details": details, "code": _code(test, run)}
             body = pages.render("report_test.html", **shown, anchor=anchor, made_with=made_with)
             room -= len(body)

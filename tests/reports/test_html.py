@@ -135,7 +135,7 @@ def test_whatever_is_said_is_shown_and_not_read_as_html() -> None:
 
 
 def test_a_page_that_is_full_keeps_every_test_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_hfmodels.reports.html._PAGE", 60_000)
+    monkeypatch.setattr("pytest_hfmodels.reports.html._DETAILED", 60_000)
 
     told = page(examples.many(100))
 

@@ -43,7 +43,7 @@ AXE = next(
     ),
     None,
 )
-SLOW = 3  # how much slower than a usual one a machine of a CI may be
+SLOW = 2  # times slower than usual a CI's machine may be
 SOURCE = Source("abcdef0123456789", "bump", "#7", "tests / models", "https://x/y", "https://x/y/pull/7", "https://x/1")
 PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-Ada\r\n+Ad\u00e8le \u202e <b>\r\n"
 
@@ -291,23 +291,29 @@ def test_a_link_opens_its_test_and_a_button_copies_its_command(
     assert browser.evaluate("navigator.clipboard.readText()").startswith("hfmodels bisect transformers")
 
 
-def test_ten_thousand_tests_and_fourteen_rows_open_in_two_seconds(opened: Callable[[str], Browser]) -> None:
+def test_ten_thousand_tests_and_fourteen_rows_open_in_two_seconds(
+    browser: Browser, opened: Callable[[str], Browser]
+) -> None:
     few = examples.many(50)
     tests = tuple(
         replace(test, id=f"tests/test_{number % 40}.py::test_{number}[torch]")
         for number, test in enumerate(islice(cycle(few.tests), 10_000))
     )
     cells = {
-        test.id: grids.of(State.CHANGED, "token 7 differs") if number % 9 else grids.SAME
+        test.id: grids.SAME if number % 9 else grids.of(State.CHANGED, "token 7 differs")
         for number, test in enumerate(tests)
     }
     grid = Grid(tuple(grids.row(version, cells) for version in (*grids.OLD, *grids.NEW)))
     page = render(replace(few, tests=tests), grid=grid_section(grid, "hfmodels matrix"))
 
-    seconds = opened(page).evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
+    browser.call("Performance.enable")
+    measured = opened(page).call("Performance.getMetrics")["metrics"]
 
+    seconds = next(one["value"] for one in measured if one["name"] == "ThreadTime")  # other processes do not count
     assert len(page.encode()) < 20_000_000
     assert seconds < 2 * SLOW
+    browser.evaluate("location.hash = 'verdict=changed'; new Promise((done) => setTimeout(done, 500))")
+    assert browser.evaluate("document.getElementById('told').value") == "9000 of 10000 tests"
 
 
 @pytest.mark.parametrize("width", [360, 1200])
@@ -322,14 +328,6 @@ def test_a_page_is_drawn_in_light_and_dark_at_any_width(
 
     background = next(_rows(file))[:3]
     assert background == (b"\x0d\x11\x17" if scheme == "dark" else b"\xff\xff\xff")
-
-
-def test_five_thousand_tests_are_listed_and_filtered(chromium: Callable[..., str]) -> None:
-    few = examples.many(50)
-    page = render(replace(few, tests=few.tests * 100))
-
-    assert len(page.encode()) < 15_000_000
-    assert ">4500 of 5000 tests</output>" in chromium(page, "--dump-dom", fragment="#verdict=changed")
 
 
 def test_thousands_of_tests_are_sorted_by_name_about_as_soon_as_by_time(opened: Callable[[str], Browser]) -> None:

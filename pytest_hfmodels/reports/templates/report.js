@@ -54,9 +54,10 @@
     const fragment = location.hash.slice(1);
     if (fragment && !fragment.includes("=")) { // a link to a part of the page
       const target = document.getElementById(fragment);
-      if (target instanceof HTMLDetailsElement) {
-        target.hidden = false;
-        target.open = true;
+      const details = target?.closest("details");
+      if (details) {
+        details.hidden = false;
+        details.open = true;
         target.scrollIntoView();
       }
       return;
