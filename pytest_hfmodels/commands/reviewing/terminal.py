@@ -33,7 +33,7 @@ def _pressed(question: str) -> str | None:
     sys.stdout.write(question)
     sys.stdout.flush()
     try:
-        tty.setcbreak(file)  # Ctrl-C still interrupts
+        tty.setcbreak(file, termios.TCSADRAIN)  # what was typed ahead counts; Ctrl-C still interrupts
         read = os.read(file, 1)
         while read[:1] == b"\x1b" and select.select([file], [], [], 0.05)[0] and len(read) < 16:  # an arrow key
             read += os.read(file, 1)
