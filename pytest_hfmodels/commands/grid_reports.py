@@ -52,8 +52,8 @@ def ledger(options: argparse.Namespace) -> Sequence[LedgerEntry]:
     """Return the ledger's entries for a page, before anything runs: one that cannot be read is reported at once."""
     if not options.markdown:
         return ()
+    from pytest_hfmodels.session import LEDGER
     from pytest_hfmodels.snapshots.ledger import read_ledger
-    from pytest_hfmodels.snapshots.location import LEDGER
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     return read_ledger(find_project().snapshots / LEDGER).entries
@@ -90,8 +90,8 @@ def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Seque
 
 def _patch(grid: Grid, name: str | None) -> str:
     """Return the patch of a row; say which, and what it leaves out."""
+    from pytest_hfmodels.reports.causes import counted
     from pytest_hfmodels.reports.diff import patch_of
-    from pytest_hfmodels.reports.summary import counted
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     ran = [row for row in grid.rows if row.built and name in (None, row.name)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, ordered_weights_digest, overrides_text, resolve
+from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, overrides_text, resolve
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
@@ -149,12 +149,11 @@ class ModelCache:
         with PROCESS_LOCK:
             loaded = self._engine(engine).adopt(model)
             self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # in case each test adopts its own
-            digests, weights = adopted.digests(loaded, tokenizer)
+            digests = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
-            before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
-            before = replace(before, weights=weights, buffers=ordered_weights_digest(loaded.unsaved_buffers()))
+            before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
             entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, handed_out=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import ordered_weights_digest
 from pytest_hfmodels.kinds.evidence import IN_PLACE
-from pytest_hfmodels.models.fingerprint import Fingerprint, tokenizer_of
+from pytest_hfmodels.models.fingerprint import Fingerprint, checksum, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +116,7 @@ class CachedModel:
 
     def weights_written(self) -> bool:
         """See `LiveModel.weights_written`."""
-        written = self.original.weights not in (None, ordered_weights_digest(self.loaded.weights()))
+        written = self.original.weights not in (None, checksum(self.loaded.weights()))
         if written:
             self.distrust()
         return written

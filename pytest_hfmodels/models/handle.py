@@ -35,12 +35,16 @@ from pytest_hfmodels.models.settings import require_one, require_repeatable, unk
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Unpack
+
+    from transformers.configuration_utils import PretrainedConfig
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
+    from pytest_hfmodels.models.keywords import GenerateSettings, UpstreamModel, UpstreamTokenizer
 
 
 _MEDIA = {"image-classification": "image", "audio-classification": "audio"}
@@ -65,12 +69,13 @@ class HFModel:
         self._root = root
 
     @property
-    def model(self) -> Any:
+    def model(self) -> UpstreamModel:
         """Upstream's model object."""
-        return self.loaded.model
+        model: UpstreamModel = self.loaded.model
+        return model
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> UpstreamTokenizer | Any:
         """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
 
@@ -80,7 +85,7 @@ class HFModel:
         return self._hand_out().processor
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PretrainedConfig | Any:
         """The model's configuration; None for a module without one."""
         return getattr(self.loaded.model, "config", None)
 
@@ -116,7 +121,7 @@ class HFModel:
         *,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord: ...
 
     @overload
@@ -126,7 +131,7 @@ class HFModel:
         *,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> BatchRecord: ...
 
     def generate(
@@ -135,7 +140,7 @@ class HFModel:
         *,
         skip_special_tokens: bool = False,
         add_special_tokens: bool | None = None,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord | BatchRecord:
         """Generate from one prompt, or from a batch, and return everything a snapshot keeps.
 
@@ -174,7 +179,7 @@ class HFModel:
         chat_template: str | None = None,
         template_variables: Mapping[str, Any] | None = None,
         skip_special_tokens: bool = False,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> ChatRecord:
         """Render a conversation with the checkpoint's chat template, generate the reply, and return both.
 
@@ -200,7 +205,7 @@ class HFModel:
         return ChatRecord.of(row, conversation, entry.tokenizer, entry.tokenizer)
 
     def _observed(
-        self, entry: CachedModel, prompts: Prompts, settings: dict[str, Any], special: dict[str, Any]
+        self, entry: CachedModel, prompts: Prompts, settings: Mapping[str, Any], special: dict[str, Any]
     ) -> tuple[GenerationRecord, ...]:
         with unknown_named(entry.loaded.model, settings):
             return observe_generation(
@@ -213,7 +218,7 @@ class HFModel:
                 origin=entry,
             )
 
-    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
+    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Unpack[GenerateSettings]) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
 
         Raises:
@@ -346,7 +351,13 @@ class HFModel:
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def accuracy(
-        self, rows: Any, *, may_fall: float = 0.0, text: str = "text", label: str = "label", **settings: Any
+        self,
+        rows: Any,
+        *,
+        may_fall: float = 0.0,
+        text: str = "text",
+        label: str = "label",
+        **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
         """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
 
@@ -395,7 +406,7 @@ class HFModel:
         entry.handed_out = True
         return entry
 
-    def _generator(self, settings: dict[str, Any]) -> CachedModel:
+    def _generator(self, settings: Mapping[str, Any]) -> CachedModel:
         if self.task not in _GENERATING:
             self._require_task("text-generation", "generate")
         entry = self._fetch()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.kinds.explanation import in_words
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.versions.grid import note_key
 from pytest_hfmodels.versions.results import INTERRUPTED, State
 

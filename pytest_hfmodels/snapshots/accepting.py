@@ -16,9 +16,10 @@ from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
+from pytest_hfmodels.session import LEDGER
 from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import LEDGER, beside, why_not_written
+from pytest_hfmodels.snapshots.location import beside, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
