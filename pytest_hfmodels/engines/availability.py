@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -111,7 +112,9 @@ def installed_distribution(package: str) -> Distribution | None:
 
 
 def installed(package: str) -> str | None:
-    """Return the installed version of a package, or None."""
+    """Return the installed version of a package or of Python, or None."""
+    if package == "python":
+        return platform.python_version()
     found = installed_distribution(package)
     if found is None:
         return None

@@ -126,6 +126,8 @@ class HFSnapshot:
         observed = self._as_record(observed)
         name, self._name = self._name, None
         base = snapshot_file(self.item, name or self._assertion.index)
+        made = observed.provenance
+        Session.of(self.item.config).machine = {"device": made.device, "cpu": made.cpu}
         variant = variant_of(self.item, base)
         path = base if variant is None else variant.path
         self._claim(path)
