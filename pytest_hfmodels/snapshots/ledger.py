@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 LARGEST = 1 << 20  # bytes of a ledger; the plugin's own has 23,000
-# Classes that cover every error: a test that is expected to raise one could never fail.
 MACHINE = ("device", "cpu")  # conditions that are known once a model has run
+# Classes that cover every error: a test that is expected to raise one could never fail.
 ANY_ERROR = frozenset({"object", "BaseException", "Exception", "Warning", "BaseExceptionGroup", "ExceptionGroup"})
 
 
@@ -214,7 +214,7 @@ class Ledger:
         for entry in self.entries:
             for variant in self._variants(entry) if isinstance(entry, Change) else ():
                 others = found.setdefault(variant.base, [])
-                if other := next((one.entry for one in others if _rivals(one.entry, entry)), None):
+                if other := next((one.entry for one in others if _rivals(one.entry, variant.entry)), None):
                     raise LedgerError(
                         f"{entry.place}: {entry.name} and {other.name} ({other.place}) both apply to the installed "
                         f"versions, and both have a variant of {relpath(variant.base)}.",
