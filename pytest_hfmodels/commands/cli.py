@@ -9,14 +9,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import changes, deciding, init, ledger, merging, rows
+from pytest_hfmodels.commands import changes, deciding, init, ledger, merging, report, rows
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (init, deciding, ledger, changes, rows, merging)
+COMMANDS = (init, deciding, report, ledger, changes, rows, merging)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
 _OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)  # without a file's name: of printing
