@@ -31,6 +31,7 @@ FAULTS = (
         ),
         test="test_captions",
         cause="forward",
+        verdict="drift",
     ),
     ProjectFault(
         "generation-prompt-left-out",
