@@ -26,9 +26,6 @@ rows:
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
   current                       the environment that you are in
-
-exit codes: 0 every cell is the same, skipped or explained by the ledger; 1 something is not; 2 it could not be done;
-130 interrupted (the same command continues)
 """
 
 
@@ -40,7 +37,6 @@ def add(commands: Commands) -> None:
         description="Run tests in several environments, one a row, and show what differs and since when. Rows hold to "
         "the versions of the current environment wherever they fit, and only read snapshots.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
     )
     parser.add_argument("rows", nargs="+", metavar="ROW", help="see below")
