@@ -175,7 +175,7 @@ class Generator(ArchitectureChecks):
 
     def test_beams(self, hf_model: HFModel, hf_snapshot: HFSnapshot, asks: Any, prompt: str) -> None:
         """Beam search gives the recorded output."""
-        cached = {} if self.beams_cached else {"use_cache": False}
+        cached: dict[str, Any] = {} if self.beams_cached else {"use_cache": False}
         assert hf_model.generate(**asks(prompt), **cached, num_beams=3) == hf_snapshot
 
     def switched(self, model: HFModel, texts: list[str]) -> Any:
