@@ -64,7 +64,8 @@ class Option(NamedTuple):
     @property
     def help(self) -> str:
         """Its text in `pytest --help`."""
-        text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", self.meaning).replace("`", "")
+        meaning = re.sub(r"; see \[[^]]+\]\([^)]*\)", "", self.meaning)  # a terminal has no links
+        text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", meaning).replace("`", "")
         return text if self.value is None else f"{text} (default: {self.default.replace('`', '')})"
 
 

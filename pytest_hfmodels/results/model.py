@@ -181,6 +181,7 @@ class Source:
     repository: str = ""
     change_url: str = ""
     job_url: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other reviews out while this one decides about the pending changes of a folder.
+def alone(folder: Path | None) -> Iterator[None]:
+    """Keep other reviews out while this one decides about the pending changes of a folder; None locks nothing.
 
     The operating system ends the lock with the process, however that ends.
 
     Raises:
         SnapshotError: there is another, or the folder cannot be written.
     """
+    if folder is None:
+        yield
+        return
     lock = FileLock(folder / "review.lock", timeout=0)
     try:
         lock.acquire()
