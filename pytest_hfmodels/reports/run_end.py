@@ -1,4 +1,4 @@
-"""What a run says at its end: what the ledger decided, the causes that tests share, and how to decide what changed."""
+"""What a run says at its end: what the ledger decided, the summary, and how to decide what changed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.colours import paint
-from pytest_hfmodels.reports.summary import cause_lines, counted
+from pytest_hfmodels.reports.summary import Summary
+from pytest_hfmodels.reports.summary_lines import summary_lines
 from pytest_hfmodels.session import Session
 from pytest_hfmodels.snapshots.pending import pending_folder
 
@@ -33,7 +35,7 @@ def end_lines(config: pytest.Config, results: Sequence[TestResult]) -> Iterator[
     if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
         yield from _ledger_line(results)
     waiting = [test for test in results if test.failed and any(found.waits for found in test.comparisons)]
-    yield from cause_lines(found for test in waiting if (found := test.gravest) is not None)
+    yield from summary_lines(Summary(tuple(results)))
     if waiting and not Session.of(config).options.baseline:
         yield from _review_line(config, waiting)
 

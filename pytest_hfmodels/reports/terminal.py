@@ -51,7 +51,7 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
         other = other_root(root, PurePath(path), PurePath(found.snapshot))
         reasons = [] if other is None else [_elsewhere(root, other)]
     else:
-        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0])]
+        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0], verbose=verbose)]
         last = found.refusal or f"accept it: {update}"
         reasons = list(_reasons(found, found.recorded, verbose=verbose))
     lines, reasons = [*map(visible_line, first)], [*map(visible_line, reasons)]
@@ -89,7 +89,7 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
     yield _movement(found)
     if verbose:
         for difference in found.differences[1:]:
-            yield from _difference(difference)
+            yield from _difference(difference, verbose=True)
         if found.hidden:
             yield f"{found.hidden} more differences"
         yield f"recorded with {_made_by(recorded)}"
@@ -139,14 +139,14 @@ def _machine(side: Side) -> tuple[str, ...]:
     return made.engine, made.implementation, made.device, made.cpu
 
 
-def _difference(found: Difference) -> Iterator[str]:
+def _difference(found: Difference, *, verbose: bool) -> Iterator[str]:
     what, then, now, detail = cut(found.what, _WHAT), found.recorded, found.observed, found.detail
     if detail is not None:
         if detail.title:
             yield detail.title
         yield f"recorded {detail.recorded.label}{_marked(detail.recorded)}"
         yield f"now      {detail.observed.label}{_marked(detail.observed)}"
-        yield from detail.figures
+        yield from detail.figures[: None if verbose else 1]
     elif found.stage == "numbers":
         sides = [f"{value:.9g}" if isinstance(value, float) else value for value in (then, now)]
         moved = abs(float(then) - float(now))

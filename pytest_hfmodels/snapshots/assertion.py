@@ -26,13 +26,12 @@ from pytest_hfmodels.kinds.values.record import observe_values
 from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
-from pytest_hfmodels.session import Session
+from pytest_hfmodels.session import Session, snapshots_folder
 from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import (
     same_file_key,
     snapshot_file,
-    snapshots_folder,
     variant_of,
     why_not_written,
 )
@@ -127,6 +126,8 @@ class HFSnapshot:
         observed = self._as_record(observed)
         name, self._name = self._name, None
         base = snapshot_file(self.item, name or self._assertion.index)
+        made = observed.provenance
+        Session.of(self.item.config).machine = {"device": made.device, "cpu": made.cpu}
         variant = variant_of(self.item, base)
         path = base if variant is None else variant.path
         self._claim(path)
@@ -376,6 +377,8 @@ class HFSnapshot:
             text=observation.text,
             cause=found.cause,
             why=() if found.explanation is None else _why(found.explanation),
+            releases="" if found.explanation is None else found.explanation.releases,
+            tolerance=found.tolerance,
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)

@@ -20,8 +20,9 @@ from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_together
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
+from pytest_hfmodels.session import pending_path
 from pytest_hfmodels.snapshots.format import LARGEST_ARRAYS, array_digest, load, parse
-from pytest_hfmodels.snapshots.location import beside, pending_path
+from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 
 if TYPE_CHECKING:

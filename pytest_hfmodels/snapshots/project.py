@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.session import snapshots_folder
 from pytest_hfmodels.snapshots.collected import run_quietly
-from pytest_hfmodels.snapshots.location import snapshots_folder
 from pytest_hfmodels.snapshots.pending import forget_validity, invalid_reason, pending_folder
 
 if TYPE_CHECKING:

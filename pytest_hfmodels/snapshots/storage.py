@@ -18,6 +18,7 @@ from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.kinds.arrays import settled
 from pytest_hfmodels.kinds.comparison import Comparison, compare
+from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.snapshots.format import Files, files, parse_snapshot
 from pytest_hfmodels.snapshots.location import beside, file_in_force
 
@@ -57,10 +58,14 @@ class Observation:
         """What an update writes: numbers within the tolerance keep their digits."""
         if self.stored is None:
             return files(self.record)
-        record, then = self.record, self.stored.record
+        record, then, tolerance = self.record, self.stored.record, self.tolerance
         if then.arrays and then.provenance.computed_alike(record.provenance):
-            record = replace(record, arrays=settled(then.arrays, record.arrays, self.tolerance))
-        return files(record, earlier=self.stored.file.values, keep=self.tolerance.accepts)
+            record = replace(record, arrays=settled(then.arrays, record.arrays, tolerance))
+
+        def keep(before: float, now: float) -> bool:
+            return (tolerance.at(abs(before)) if kind_of(record).relative else tolerance).accepts(before, now)
+
+        return files(record, earlier=self.stored.file.values, keep=keep)
 
     @property
     def text(self) -> str:

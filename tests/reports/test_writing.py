@@ -48,7 +48,7 @@ def test_other(snapshot):
 
 @pytest.fixture(autouse=True)
 def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+    for name in ("GITHUB_ACTIONS", "GITHUB_SHA", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_COMMIT_SHA"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -343,6 +343,7 @@ class TestInCI:
         self, failing: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_SHA", "abc")
         monkeypatch.setenv("GITHUB_WORKSPACE", str(failing.path.parent))
 
         lines = failing.run("--hfmodels-json=report.json").stdout.lines
@@ -352,10 +353,12 @@ class TestInCI:
         told = [line for line in lines if line.startswith("::")]
         assert told == [
             f"::error {file},line=11,title=changed%3A test_it.py%3A%3Atest_changed::"
-            f"generated token 2 differs%0Arecorded ' and', now ' but'%0A{unknown}",
+            "generated token 2 differs%0A' and' had 60.7 %25, ' but' 13.5 %25; now ' but' has 88.2 %25, ' and' 25.3 %25"
+            f"%0A{unknown}%0Aaccept it: hfmodels accept --from report.json test_it.py::test_changed",
             f"::error {file},line=18,title=broken%3A test_it.py%3A%3Atest_broken::AssertionError: nothing works",
             f"::error {file},line=14,title=drift%3A test_it.py%3A%3Atest_two::"
-            f"the same output, but numbers moved beyond tolerance, first the log-probability of token 2%0A{unknown}",
+            f"the same output, but numbers moved beyond tolerance, first the log-probability of token 2%0A{unknown}"
+            "%0Aaccept it: hfmodels accept --from report.json test_it.py::test_two",
         ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.foundation.verdicts import severity
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.snapshots.format import parse
 
 if TYPE_CHECKING:
