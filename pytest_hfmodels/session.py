@@ -39,7 +39,8 @@ class Session:
         options: of the run.
         models: the models in memory; None until a test asks for one.
         ledger: the entries that apply here; None where the project has no ledger.
-        variants: the variants in force, by the base that each stands for.
+        variants: the variants that may be in force, by the base that each stands for; the nearest first.
+        machine: `device` and `cpu` of the record that is being compared.
         compared: the snapshots that something was compared with since the last test ended, in order.
         written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
         refused: why nothing may run, on a worker of xdist.
@@ -54,7 +55,8 @@ class Session:
         self.options = read_options(config)
         self.models: ModelCache | None = None
         self.ledger: Ledger | None = None
-        self.variants: dict[Path, Variant] = {}
+        self.variants: dict[Path, tuple[Variant, ...]] = {}
+        self.machine: dict[str, str] = {}
         self.compared: list[HFSnapshot] = []
         self.written: dict[Path, HFSnapshot] = {}
         self.refused: HFModelsError | None = None

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.commands.output import PRINT, write
+from pytest_hfmodels.foundation.causes import CAUSES, UNDETERMINED
 from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.foundation.verdicts import Verdict
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import Problem
     from pytest_hfmodels.snapshots.project import Project
 
+_OF_CHANGES = tuple(str(one) for one in Verdict if one not in (Verdict.SAME, Verdict.BROKEN))
 _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
 
 
@@ -65,7 +68,7 @@ def add(commands: Commands) -> None:
     _add(
         *(commands, "reject", reject, "drop pending outputs; the snapshots stay"),
         "Drop what failing tests observed. Snapshots stay as they are, so that the tests fail until what they test is "
-        "mended; a failing run makes it pending again.",
+        "fixed; a failing run makes it pending again.",
     )
 
 
@@ -75,10 +78,20 @@ def _add(
     """Declare a command with the arguments that choose among what is pending."""
     parser = commands.add_parser(name, help=words, description=description)
     parser.add_argument(
-        "--cause", action="append", default=[], metavar="NAME", help="only changes of this cause, or undetermined ones"
+        "--cause",
+        action="append",
+        default=[],
+        choices=(*CAUSES, UNDETERMINED),
+        metavar="CAUSE",
+        help=f"only changes with this cause: {', '.join(CAUSES)}, or {UNDETERMINED}; may be repeated",
     )
     parser.add_argument(
-        "--verdict", action="append", default=[], metavar="NAME", help="only changes of this verdict, like near-tie"
+        "--verdict",
+        action="append",
+        default=[],
+        choices=_OF_CHANGES,
+        metavar="VERDICT",
+        help=f"only changes with this verdict: {', '.join(_OF_CHANGES)}; may be repeated",
     )
     if name != "reject":
         parser.add_argument(
@@ -273,7 +286,7 @@ def reject(options: argparse.Namespace) -> int:
     for change in chosen:
         print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
-    print(f"{len(chosen)} rejected{': their tests fail until what they test is mended' if failing else ''}")
+    print(f"{len(chosen)} rejected{': their tests fail until what they test is fixed' if failing else ''}")
     return 0
 
 

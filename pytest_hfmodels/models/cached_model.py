@@ -32,7 +32,8 @@ class CachedModel:
             user loaded the model.
         load_processor: the same for the processor, without options.
         requested: whether the running test has requested it.
-        handed_out: whether a test may hold upstream's own objects, and change them without a request.
+        handed_out: whether upstream's own objects were handed out since the last test or its fixtures ended.
+        held: whether a fixture may hold them, so that any test may change them without a request.
         distrusted: whether an explanation found a change that is not looked for after each test.
         last_test: the test before its last inspection.
     """
@@ -46,6 +47,7 @@ class CachedModel:
     load_processor: Callable[[], Any | None] | None = None
     requested: bool = True
     handed_out: bool = False
+    held: bool = False
     distrusted: bool = False
     last_test: str = ""
     _before: Fingerprint = field(init=False)

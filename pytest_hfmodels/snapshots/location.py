@@ -50,8 +50,9 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 
 
 def variant_of(item: pytest.Item, base: Path) -> Variant | None:
-    """Return the variant that holds instead of a base, or None."""
-    return Session.of(item.config).variants.get(base)
+    """Return the variant that holds instead of a base for the record that is being compared, or None."""
+    session = Session.of(item.config)
+    return next((one for one in session.variants.get(base, ()) if one.entry.fits(session.machine)), None)
 
 
 def file_in_force(item: pytest.Item, index: int | str) -> Path:
