@@ -52,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name}: {run.last_line}")
     print(f"\nThe plain way takes {measured.ratio.middle:.2f} times as long.")
     beyond, plainly = (spread.middle - imports.middle for spread in (measured.base_seconds, measured.other_seconds))
-    print(
-        f"Importing GPT2LMHeadModel takes {imports.show()} s; beyond it: {beyond:.2f} s and {plainly:.2f} s."
-    )
+    print(f"Importing GPT2LMHeadModel takes {imports.show()} s; beyond it: {beyond:.2f} s and {plainly:.2f} s.")
     return 0
 
 
