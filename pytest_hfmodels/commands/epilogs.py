@@ -29,6 +29,9 @@ class Epilog:
 _CHOSEN = {"tests/test_bot.py": "only changes of these tests", "--cause tokenizer": "only changes with this cause"}
 
 
+_OF_A_GRID = {0: "every cell is the same, skipped or explained by the ledger", 1: "a cell is not"}
+
+
 def _of_changes(command: str, whole: str, codes: dict[int, str]) -> Epilog:
     chosen = {f"hfmodels {command} {arguments}": what for arguments, what in _CHOSEN.items()}
     return Epilog({f"hfmodels {command}": whole, **chosen}, codes)
@@ -39,8 +42,9 @@ EPILOGS = {
         {
             "hfmodels init ./models/bot": "write test_bot.py",
             "hfmodels init ./models/bot tests/test_support.py": "write this file",
+            "hfmodels init --ci github": "write the workflow of a CI",
         },
-        {0: "the file is written"},
+        {0: "a file was written"},
     ),
     "review": _of_changes("review", "all changes", {0: "nothing is left to decide", 1: "something is"}),
     "pending": _of_changes("pending", "list all changes", {0: "nothing is pending", 1: "something is"}),
@@ -61,13 +65,6 @@ EPILOGS = {
         },
         {0: "it was shown"},
     ),
-    "changes": Epilog(
-        {
-            "hfmodels changes transformers 4.49.0 5.23.0": "list what is known to change",
-            "hfmodels changes transformers 4.49.0 5.23.0 --model llama": "only for this model",
-        },
-        {0: "listed"},
-    ),
     "ledger": Epilog(
         {
             "hfmodels ledger": "entries for the installed versions",
@@ -82,19 +79,22 @@ EPILOGS = {
         },
         {0: "there are none, or they were deleted", 1: "there are some"},
     ),
+    "changes": Epilog(
+        {
+            "hfmodels changes transformers 4.49.0 5.23.0": "all that is known",
+            "hfmodels changes transformers 4.49.0 5.23.0 --model ./models/bot": "for this model",
+        },
+        {0: "printed, also if nothing is known"},
+    ),
     "matrix": Epilog(
         {
             "hfmodels matrix transformers==4.57.6,5.23.0 -- tests": "compare two releases",
             "hfmodels matrix current transformers==5.23.0 --html grid.html -- tests": "write a page",
+            "hfmodels matrix current transformers==5.23.0 --plan github": "print the jobs of a CI",
         },
-        {0: "every cell is the same, skipped or explained by the ledger", 1: "a cell is not"},
+        _OF_A_GRID,
     ),
-    "merge": Epilog(
-        {
-            "hfmodels merge parts/*.json --html grid.html": "write the page of a run on many machines",
-        },
-        {0: "every cell is the same, skipped or explained by the ledger", 1: "a cell is not"},
-    ),
+    "merge": Epilog({"hfmodels merge parts --html grid.html": "one grid from a folder of parts"}, _OF_A_GRID),
     "bisect": Epilog(
         {
             "hfmodels bisect transformers --good 4.49.0 --bad 5.23.0 -- tests": "find the first bad release",

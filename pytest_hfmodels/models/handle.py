@@ -181,7 +181,7 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        settings, direct = separate(settings, entry.loaded.model)
+        chosen, direct = separate(settings, entry.loaded.model)
         given = {"text": prompt, "images": images, "audio": audio}
         given = {name: value for name, value in given.items() if value is not None}
         if direct or given.keys() != {"text"}:
@@ -197,9 +197,9 @@ class HFModel:
                 add_special_tokens=add_special_tokens,
             )
         if not prompts.one:
-            require_one(settings)
+            require_one(chosen)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
-        rows = self._observed(entry, prompts, settings, special)
+        rows = self._observed(entry, prompts, chosen, special)
         return rows[0] if prompts.one and len(rows) == 1 else BatchRecord.of(rows)
 
     def chat(

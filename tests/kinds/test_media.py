@@ -73,7 +73,8 @@ def blip(cache: ModelCache) -> HFModel:
         vision_config={**image_chat.TOWER, "image_size": 16, "patch_size": 8},
         projection_dim=8,
     )
-    settings = {**image_chat.FILES["preprocessor_config.json"], "size": {"height": 16, "width": 16}}
+    files: Any = image_chat.FILES
+    settings = {**files["preprocessor_config.json"], "size": {"height": 16, "width": 16}}
     kinds = {"image_processor_type": "BlipImageProcessor", "processor_class": "BlipProcessor"}
     edit_json(folder / "preprocessor_config.json", **{**settings, **kinds})
     save_tokenizer(folder, model_input_names=["input_ids", "attention_mask"], processor_class="BlipProcessor")
