@@ -42,7 +42,10 @@ GITLAB = {
             Source("abc", "main", "", "models", "https://gitlab.com/a/b", "", "https://gitlab.com/a/b/-/jobs/3"),
         ),
         ({"HOME": "/root", "CI": "true"}, None),
-        ({"GITHUB_SHA": "abc", "GITHUB_SERVER_URL": "https://me:s3cret@x", "GITHUB_RUN_ID": "1"}, Source("abc", run="1")),
+        (
+            {"GITHUB_SHA": "abc", "GITHUB_SERVER_URL": "https://me:s3cret@x", "GITHUB_RUN_ID": "1"},
+            Source("abc", run="1"),
+        ),
         ({"CI_COMMIT_SHA": "abc", "CI_JOB_URL": "javascript:alert(1)"}, Source("abc")),
     ],
 )
