@@ -32,9 +32,6 @@ rows:
 
 many machines: --plan prints the rows for the jobs of a CI; each job runs one with --row, and hfmodels merge puts
 their --json files together
-
-exit codes: 0 every cell is the same, skipped or explained by the ledger; 1 something is not; 2 it could not be done;
-130 interrupted (the same command continues)
 """
 
 
@@ -46,7 +43,6 @@ def add(commands: Commands) -> None:
         description="Run tests in several environments, one a row, and show what differs and since when. Rows hold to "
         "the versions of the current environment wherever they fit, and only read snapshots.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="see below")

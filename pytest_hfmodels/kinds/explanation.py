@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# In causal order; docs/explain.md says what each means.
-CAUSES = (
-    *("test", "checkpoint:chat-template", "chat-template", "checkpoint:tokenizer", "tokenizer"),
-    *("checkpoint:preprocessor", "preprocessor", "checkpoint:config", "generation-defaults", "settings"),
-    *("checkpoint:weights", "dtype", "attention", "backend", "forward", "search", "decoding"),
-)
+from pytest_hfmodels.foundation.causes import CAUSES as CAUSES
+
 # For a reader, where the name alone says too little.
 WORDS = {"test": "the test itself"}
 NOT_KNOWN = "cause not known"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from os.path import relpath
+from pathlib import PurePath
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.rootdir import other_root
 from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.results.describe import place
 from pytest_hfmodels.results.model import cut
@@ -46,7 +48,8 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
             f"observed: {cut(found.observed.text.text, 4 * _CONTEXT)}",
         ]
         last = f"{found.refusal} ({update})" if found.refusal else f"record it: {update}"
-        reasons: list[str] = []
+        other = other_root(root, PurePath(path), PurePath(found.snapshot))
+        reasons = [] if other is None else [_elsewhere(root, other)]
     else:
         first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0], verbose=verbose)]
         last = found.refusal or f"accept it: {update}"
@@ -62,6 +65,13 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
         last = last if len(last) <= _NEXT else "accept it: run this test again with --snapshot-update"
         lines = _fitted(lines, reasons, more, room=_CHARACTERS - len(last))
     return [lines[0], *(f"  {line}" for line in lines[1:]), f"  {visible_line(last)}"]
+
+
+def _elsewhere(root: Path, other: Path) -> str:
+    """Return which root pytest took, and which other one has a snapshot of the test."""
+    return (
+        f"pytest's root is {root}, but {other} has a snapshot of this test: {command('pytest', f'--rootdir={other}')}"
+    )
 
 
 def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]:

@@ -15,6 +15,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.causes import UNDETERMINED
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_together
 from pytest_hfmodels.results.model import ReportError, decode
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import pytest
 
 FORMAT = 2
-UNDETERMINED = "undetermined"  # what a selection calls the cause of a change that has none
 _MEND = "Run the tests again, which works out anew what is pending; delete the file if it is still there then."
 
 
@@ -43,6 +43,11 @@ class PendingFolder:
     """
 
     path: Path
+
+    @property
+    def locked(self) -> Path | None:
+        """The folder that a review locks; None if there is none."""
+        return self.path
 
     def save(self, pending: Pending, arrays: bytes | None = None) -> bool:
         """Keep a pending change, in place of an earlier one of the same snapshot; return whether it could be written.
