@@ -1,11 +1,13 @@
-"""Every command-line option, ini key and marker, once. Every pytest run imports this: keep it light."""
+"""Every command-line option, ini key and marker, once.
+
+Every pytest run imports this: named tuples, because a frozen dataclass takes a millisecond to make.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,7 @@ PROFILES = ("dev", "ci", "nightly")
 PROFILE_VARIABLE = "HFMODELS_PROFILE"
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option; the parser, the ini keys and docs/options.md follow from it.
 
     Args:
@@ -111,6 +112,7 @@ OPTIONS = (
         "FOLDER",
         repeated=True,
     ),
+    Option("durations", "print where the time of the tests with models went, by stage", default="off"),
     Option("json", "write a report as JSON; see [reports](reports.md)", "FILE"),
     Option("html", "write a report as one HTML page", "FILE"),
     Option("markdown", "write a report as Markdown, and append it to the CI's step summary", "FILE"),
@@ -132,8 +134,7 @@ OPTIONS = (
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The options of one run, command line over ini.
 
     Args:
@@ -150,6 +151,7 @@ class Options:
         baseline: whether `snapshots` is the folder of `--hfmodels-baseline` instead of the project's.
         recording: whether every model snapshot is written instead of compared.
         model: folders and repos of models to check without a test, as they were typed.
+        durations: whether to print where the time went.
         json: file of the JSON report, or None; relative to where pytest was started, like the others.
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
@@ -171,6 +173,7 @@ class Options:
     baseline: bool
     recording: bool
     model: tuple[str, ...]
+    durations: bool
     json: str | None
     html: str | None
     markdown: str | None
@@ -233,6 +236,7 @@ def read_options(config: pytest.Config) -> Options:
         baseline=bool(mode),
         recording=mode == "record",
         model=tuple(config.getoption("--hfmodels-model") or ()),
+        durations=bool(config.getoption("--hfmodels-durations")),
         **{kind: _file(config, kind) for kind in ("json", "html", "markdown", "patch")},
         profile=_profile(config),
         explicit=any(_is_set(config, option) for option in OPTIONS if option.ini is not None),

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints.conversion import cache_folder
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.files import read_bytes, write_atomically
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _SETTLED = 2.0  # seconds; a file may be rewritten within the tick of a file sys
 _DIGEST = len("sha256:") + 64
 
 
+@Timed("digest")
 def weights_digest(files: Iterable[Path], compute: Callable[[], str]) -> str:
     """Return the digest of weights, computed once for these files as they are.
 

@@ -58,6 +58,13 @@ EPILOGS = {
         {0: "changes were accepted", 1: "nothing was pending"},
     ),
     "reject": _of_changes("reject", "drop all changes", {0: "changes were dropped", 1: "nothing was pending"}),
+    "report": Epilog(
+        {
+            "hfmodels report report.json": "print the summary of a run",
+            "hfmodels report report.html --open": "open its page",
+        },
+        {0: "it was shown"},
+    ),
     "ledger": Epilog(
         {
             "hfmodels ledger": "entries for the installed versions",

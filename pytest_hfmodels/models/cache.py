@@ -16,6 +16,7 @@ from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.tasks import canonical
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.cached_model import CachedModel
@@ -232,8 +233,9 @@ class ModelCache:
         from pytest_hfmodels.models.processor import load_processor  # uses transformers as the engine has imported it
 
         named = request.named  # not the request: a model must not keep its handle
-        loaded = engine.load(found.folder, task, options)
-        processor = load_processor(found, options.implementation)
+        with Timed("load"):
+            loaded = engine.load(found.folder, task, options)
+            processor = load_processor(found, options.implementation)
         before = Fingerprint.of(loaded, processor, with_weights=True, with_vocabulary=True)
 
         def load(**changes: Any) -> engines.LoadedModel | None:
@@ -252,7 +254,8 @@ class ModelCache:
         return CachedModel(recorded, task, loaded, processor, before, load=load, load_processor=again)
 
     def _engine(self, name: EngineName) -> EngineModule:
-        return engines.engine(name, with_tensorflow=self._with_tensorflow)
+        with Timed("import"):
+            return engines.engine(name, with_tensorflow=self._with_tensorflow)
 
     def _make_room(self, needed: int) -> None:
         """Release every model without a handle if fewer than `needed` bytes are free."""
@@ -274,7 +277,10 @@ class ModelCache:
             before, stamp = self._checkpoints.get(named), file_stamp(name, self._rootdir)
             if before is not None and stamp == before[0]:
                 return before[1]
-            found = resolve(name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch)
+            with Timed("resolve"):
+                found = resolve(
+                    name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch
+                )
             if before is not None and before[1] == found:
                 found = before[1]
             elif before is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines import module_state
 from pytest_hfmodels.engines.base import PROCESS_LOCK
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Fingerprint:
     buffers: int | None = None
 
     @classmethod
+    @Timed("digest")
     def of(
         cls, loaded: LoadedModel, processor: Any, *, with_weights: bool, with_vocabulary: bool = False
     ) -> Fingerprint:

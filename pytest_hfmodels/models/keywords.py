@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 class GenerateSettings(TypedDict, total=False):
-    """Keywords of the library's own `generate`, from transformers 4.30 to 5.23, and `seed`.
+    """Keywords of the library's own `generate`, of Whisper's and of speech and image models, and `seed`.
 
-    An older release may not know a keyword; the error then says so. A `dict[str, Any]` may hold
-    what a model's own `generate` takes beyond these.
+    They are those of transformers 4.30 to 5.23. An older release may not know a keyword; the error then says so. A
+    `dict[str, Any]` may hold what a model's own `generate` takes beyond these.
 
     Args:
         max_new_tokens: how many tokens to generate, at most.
@@ -91,6 +91,7 @@ class GenerateSettings(TypedDict, total=False):
     assistant_lookbehind: int | None
     assistant_model: Any
     assistant_tokenizer: Any
+    attention_mask: Any
     bad_words_ids: list[list[int]] | None
     begin_suppress_tokens: list[int] | None
     bos_token_id: int | None
@@ -115,7 +116,10 @@ class GenerateSettings(TypedDict, total=False):
     forced_eos_token_id: int | list[int] | None
     generation_kwargs: dict[str, Any] | None
     guidance_scale: float | None
+    input_features: Any
+    input_values: Any
     is_assistant: bool | None
+    language: str | list[str] | None
     low_memory: bool | None
     max_cache_len: int | None
     max_matching_ngram_size: int | None
@@ -128,22 +132,25 @@ class GenerateSettings(TypedDict, total=False):
     output_attentions: bool | None
     output_hidden_states: bool | None
     penalty_alpha: float | None
+    pixel_values: Any
     prefill_chunk_size: int | None
     prompt_lookup_num_tokens: int | None
     remove_invalid_values: bool | None
     renormalize_logits: bool | None
     return_legacy_cache: bool | None
+    return_timestamps: bool | None
     sequence_bias: Any
     speculation_type: Any
     streamer: Any
     suppress_tokens: list[int] | None
     synced_gpus: bool | None
     target_lookbehind: int | None
+    task: str | None
     token_healing: bool | None
     tokenizer: Any
     top_h: float | None
     typical_p: float | None
     use_cache: bool | None
-    use_mtp: bool | None
     use_model_defaults: bool | None
+    use_mtp: bool | None
     watermarking_config: Any

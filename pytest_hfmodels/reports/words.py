@@ -97,15 +97,19 @@ def _with_prompt(pieces: Iterable[Piece], side: Excerpt) -> Iterator[Piece]:
         left -= len(piece.text)
 
 
+def same_start(pieces: Sequence[Piece]) -> int:
+    """Return how many characters come before the first difference."""
+    first = next((n for n, piece in enumerate(pieces) if piece.role == "different"), len(pieces))
+    return sum(len(piece.text) for piece in pieces[:first])
+
+
 def around(pieces: Sequence[Piece], before: int, after: int) -> tuple[Piece, ...]:
     """Return the pieces from `before` characters ahead of the first difference to `after` behind; `…` marks a cut."""
-    text = "".join(piece.text for piece in pieces)
-    first = next((n for n, piece in enumerate(pieces) if piece.role == "different"), len(pieces))
-    split = sum(len(piece.text) for piece in pieces[:first])
-    start, end = max(0, split - before), min(len(text), split + after)
+    length, split = sum(len(piece.text) for piece in pieces), same_start(pieces)
+    start, end = max(0, split - before), min(length, split + after)
     found, place = [Piece("…", "same")] if start else [], 0
     for piece in pieces:
         shown = piece.text[max(0, start - place) : max(0, end - place)]
         found += [replace(piece, text=shown)] if shown else []
         place += len(piece.text)
-    return (*found, *([Piece("…", "same")] if end < len(text) else []))
+    return (*found, *([Piece("…", "same")] if end < length else []))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_hfmodels.foundation.errors import HFModelsError
@@ -128,6 +128,7 @@ class PhaseResult:
     entry: str | None = None
     raises: str | None = None
     comparisons: tuple[Compared, ...] = ()
+    durations: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class TestResult:
     entry: str | None
     seconds: float
     comparisons: tuple[Compared, ...]
+    durations: dict[str, float] = field(default_factory=dict)  # seconds by stage, see `foundation.durations`
 
     @property
     def failed(self) -> bool:
@@ -179,6 +181,7 @@ class Source:
     repository: str = ""
     change_url: str = ""
     job_url: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.results.model import Source, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 _LONGEST = 200  # characters
 
@@ -27,6 +29,17 @@ def source_of(environment: Mapping[str, str] = os.environ) -> Source | None:
     return None
 
 
+def commit_of(root: Path) -> str:
+    """Return the commit of the project in `root`, as git says it; empty if git does not."""
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""
+
+
 def _github(named: Callable[[str], str]) -> Source:
     """https://docs.github.com/en/actions/reference/workflows-and-actions/variables."""
     repository = _address(f"{named('GITHUB_SERVER_URL')}/{named('GITHUB_REPOSITORY')}")
@@ -40,6 +53,7 @@ def _github(named: Callable[[str], str]) -> Source:
         repository=repository,
         change_url=f"{repository}/pull/{pull[1]}" if pull and repository else "",
         job_url=f"{repository}/actions/runs/{run}" if run and repository else "",
+        run=run,
     )
 
 
@@ -54,6 +68,7 @@ def _gitlab(named: Callable[[str], str]) -> Source:
         repository=repository,
         change_url=f"{repository}/-/merge_requests/{request}" if request and repository else "",
         job_url=_address(named("CI_JOB_URL")),
+        run=named("CI_PIPELINE_ID"),
     )
 
 

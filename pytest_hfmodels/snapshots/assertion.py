@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.foundation.model_request import request_of
 from pytest_hfmodels.foundation.verdicts import Verdict
@@ -117,7 +118,8 @@ class HFSnapshot:
         """
         Session.of(self.item.config).compared.append(self)
         try:
-            return self._compare(observed)
+            with Timed("compare"):
+                return self._compare(observed)
         except Exception as error:
             self.errors.append(error)
             raise
@@ -142,7 +144,8 @@ class HFSnapshot:
         found = self._described(observation, variant, equal=equal, repeated=repeated, may_write=may_write)
         self.compared.append(found)  # before anything can fail: the test's report has it
         if may_write:
-            self.compared[-1] = self._keep_pending(found, observation, base)
+            with Timed("write"):
+                self.compared[-1] = self._keep_pending(found, observation, base)
         if stored is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if found.verdict is Verdict.NEAR_TIE and found.equal:
@@ -189,7 +192,8 @@ class HFSnapshot:
         recorded, observed = observation.recorded, observation.record
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
         comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance)
-        explanation = self._explained(observation, comparison, equal=equal)
+        with Timed("explain"):
+            explanation = self._explained(observation, comparison, equal=equal)
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
             comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False

@@ -237,7 +237,7 @@ class Ledger:
         return [Variant(file, self.path.parent / file.relative_to(folder), entry) for file in files]
 
 
-def _rivals(one: Change, other: Change) -> bool:
+def _rivals(one: LedgerEntry, other: LedgerEntry) -> bool:
     """Return whether two changes can apply at once, and neither is nearer."""
     values = [{part.name: part.value for part in entry.when if part.value is not None} for entry in (one, other)]
     apart = any(values[0][name].lower() != values[1][name].lower() for name in values[0].keys() & values[1].keys())

@@ -44,6 +44,11 @@ class PendingFolder:
 
     path: Path
 
+    @property
+    def locked(self) -> Path | None:
+        """The folder that a review locks; None if there is none."""
+        return self.path
+
     def save(self, pending: Pending, arrays: bytes | None = None) -> bool:
         """Keep a pending change, in place of an earlier one of the same snapshot; return whether it could be written.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.kinds.arrays import settled
@@ -136,6 +137,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         """Delete nothing: orphans have their own command, `hfmodels orphans`."""
 
     @classmethod
+    @Timed("write")
     def write_snapshot_collection(cls, *, snapshot_collection: SnapshotCollection, **options: Any) -> None:
         """Write one snapshot, with its array file, whole or not at all."""
         del options  # syrupy 6 added name_order

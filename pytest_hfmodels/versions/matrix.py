@@ -10,9 +10,10 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_hfmodels.foundation.checkout import commit_of, run_of_ci
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.rootdir import project_root
+from pytest_hfmodels.results.model import Source
+from pytest_hfmodels.results.source import commit_of, source_of
 from pytest_hfmodels.versions.environments import find_uv, prepare
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed
@@ -169,8 +170,16 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
         if not interrupted:
             runner.saved.finish()
         rows = tuple(results.get(row.name) or RowResult(row.name, problem=INTERRUPTED) for row in matrix.rows)
-        about = {"command": matrix.command, "planned": matrix.planned, "run": run_of_ci()}
-        grid = Grid(rows, matrix.arguments, interrupted, commit=commit_of(project_root()), **about)  # type: ignore[arg-type]
+        source = source_of() or Source(commit=commit_of(project_root()))
+        grid = Grid(
+            rows,
+            matrix.arguments,
+            interrupted,
+            command=matrix.command,
+            planned=matrix.planned,
+            commit=source.commit,
+            run=source.run,
+        )
         save_grid(project_root(), grid)
     return grid
 

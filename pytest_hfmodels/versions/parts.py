@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.results.model import FORMAT as RESULTS_FORMAT
-from pytest_hfmodels.results.model import Results
+from pytest_hfmodels.results.model import Results, Source
 from pytest_hfmodels.versions import grid_file
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import NO_PART, Cell, RowResult, State, cells_of, pending_of
@@ -152,7 +152,8 @@ def _of_results(results: Results, name: str) -> Grid:
         complete=run.stopped is None,
         pending=pending_of(results.tests),
     )
-    return Grid((row,), commit=getattr(run, "commit", ""), run=getattr(run, "ci_run", ""))
+    source = run.source or Source()
+    return Grid((row,), commit=source.commit, run=source.run)
 
 
 def _require_one(values: Mapping[str, str], what: str) -> None:

@@ -173,26 +173,25 @@ class Generator(ArchitectureChecks):
     without: ClassVar[Sequence[str]] = ("test_chat", "test_outputs")
     beams_cached: ClassVar[bool] = True  # whether beams are recorded with a cache
 
-    def test_beams(self, hf_model: HFModel, hf_snapshot: HFSnapshot, prompt: str) -> None:
+    def test_beams(self, hf_model: HFModel, hf_snapshot: HFSnapshot, asks: Any, prompt: str) -> None:
         """Beam search gives the recorded output."""
-        settings = self._settings(hf_model, prompt) | ({} if self.beams_cached else {"use_cache": False})
-        assert hf_model.generate(prompt, **settings, num_beams=3) == hf_snapshot
+        cached: dict[str, Any] = {} if self.beams_cached else {"use_cache": False}
+        assert hf_model.generate(**asks(prompt), **cached, num_beams=3) == hf_snapshot
 
     def switched(self, model: HFModel, texts: list[str]) -> Any:
         """Return a short continuation."""
-        return model.generate(texts[0], **self._settings(model, texts[0]))
+        return model.generate(texts[0], **self._lengths(model, texts[0]))
 
-    def test_static_cache(self, hf_model: HFModel, prompt: str) -> None:
+    def test_static_cache(self, hf_model: HFModel, asks: Any, prompt: str) -> None:
         """A cache of fixed length changes no output."""
         from pytest_hfmodels.fixtures.model_checks.statements import other_output, require_none
 
         able = ("_supports_static_cache", "_can_compile_fullgraph")  # before and since 4.53
         if not any(getattr(hf_model.model, name, False) for name in able):
             pytest.skip(f"{self.model_class} has no static cache in the installed transformers")
-        settings = self._settings(hf_model, prompt)
-        fixed = hf_model.generate(prompt, **settings, cache_implementation="static", disable_compile=True)
+        fixed = hf_model.generate(**asks(prompt), cache_implementation="static", disable_compile=True)
         require_none(
-            "With a static cache, the output is another one", other_output(hf_model.generate(prompt, **settings), fixed)
+            "With a static cache, the output is another one", other_output(hf_model.generate(**asks(prompt)), fixed)
         )
 
 

@@ -34,7 +34,7 @@ GITLAB = {
             GITHUB,
             Source(
                 *("abc", "bump", "#7", "tests / models", "https://github.com/a/b"),
-                *("https://github.com/a/b/pull/7", "https://github.com/a/b/actions/runs/12"),
+                *("https://github.com/a/b/pull/7", "https://github.com/a/b/actions/runs/12", "12"),
             ),
         ),
         (
@@ -42,7 +42,10 @@ GITLAB = {
             Source("abc", "main", "", "models", "https://gitlab.com/a/b", "", "https://gitlab.com/a/b/-/jobs/3"),
         ),
         ({"HOME": "/root", "CI": "true"}, None),
-        ({"GITHUB_SHA": "abc", "GITHUB_SERVER_URL": "https://me:s3cret@x", "GITHUB_RUN_ID": "1"}, Source("abc")),
+        (
+            {"GITHUB_SHA": "abc", "GITHUB_SERVER_URL": "https://me:s3cret@x", "GITHUB_RUN_ID": "1"},
+            Source("abc", run="1"),
+        ),
         ({"CI_COMMIT_SHA": "abc", "CI_JOB_URL": "javascript:alert(1)"}, Source("abc")),
     ],
 )

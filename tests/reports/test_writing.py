@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.foundation.durations import STAGES
 from pytest_hfmodels.results.model import Results, TestResult, decode
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.last_grid import LAST_GRID, save_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+from ..project import GENERATING
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -436,3 +439,22 @@ def test_two(hf_snapshot):
     junit = (bare_project.path / "junit.xml").read_text(encoding="utf-8")
     assert [test.verdict for test in results.tests] == ["changed"]
     assert re.findall(r'name="hfmodels_verdict" value="([^"]*)"', junit) == ["changed"]
+
+
+def test_where_the_time_went(project: Project) -> None:
+    project.write(GENERATING)
+
+    (test,) = report(project, "--snapshot-update").tests
+
+    always = {"generate", "evidence", "compare"}
+    assert {*test.durations} == always | {"import", "resolve", "digest", "load", "write"}
+    assert 0 < sum(test.durations.values()) <= test.seconds
+
+    project.change_model()
+    result = project.run("--hfmodels-durations", "--hfmodels-json=out/report.json")
+
+    (line,) = [line for line in result.outlines if line.startswith("hfmodels durations: ")]
+    stages = re.findall(r"(\w+) [\d.]+ s", line)
+    assert {*stages} >= always | {"explain", "tests"}
+    assert stages == [name for name in (*STAGES, "tests") if name in stages]
+    assert "hfmodels durations" not in project.run().stdout.str()
