@@ -53,7 +53,13 @@ class TaggedToken:
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text of a batch: its token ids without padding, and its tokens but the special ones."""
+    """A text of a batch.
+
+    Args:
+        text: the input.
+        ids: its token ids, without padding.
+        tokens: its tokens or words with their labels, without special ones.
+    """
 
     text: str
     ids: tuple[TokenId, ...]
