@@ -134,7 +134,8 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model. Without upstream's interface it can only be observed.
+            model: a torch or Keras model. Without upstream's interface it can only be observed. Of a
+                SentenceTransformer the transformer in it, and how it pools.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
             task: None takes what its class says.
@@ -144,6 +145,7 @@ class ModelCache:
             OptionError: the task or the name is none.
         """
         own = type(model).__name__
+        model, tokenizer, recipe = arguments.separated(model, tokenizer)
         kind: Task = arguments.task_of(model) if task is None else canonical(task)
         engine = arguments.require_adoptable(model, tokenizer, name)
         with PROCESS_LOCK:
@@ -155,7 +157,7 @@ class ModelCache:
             )
             before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
             before = replace(before, weights=weights, buffers=ordered_weights_digest(loaded.unsaved_buffers()))
-            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, handed_out=True)
+            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, recipe=recipe, handed_out=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel, Task
+    from pytest_hfmodels.kinds.embedding.pooling import Recipe
 
 _LARGE = 500_000_000  # bytes of weights: a model above is not loaded a second time to explain a difference
 _SMALL = 50_000_000  # one below is kept: tests that fail together mostly share a cause
@@ -32,6 +33,7 @@ class CachedModel:
         load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if the
             user loaded the model.
         load_processor: the same for the processor, without options.
+        recipe: what an adopted SentenceTransformer does with the model's output; None for others.
         requested: whether the running test has requested it.
         handed_out: whether a test may hold upstream's own objects, and change them without a request.
         distrusted: whether an explanation found a change that is not looked for after each test.
@@ -45,6 +47,7 @@ class CachedModel:
     original: Fingerprint
     load: Callable[..., LoadedModel | None] | None = None
     load_processor: Callable[[], Any | None] | None = None
+    recipe: Recipe | None = None
     requested: bool = True
     handed_out: bool = False
     distrusted: bool = False

@@ -73,7 +73,8 @@ def blip(cache: ModelCache) -> HFModel:
         vision_config={**image_chat.TOWER, "image_size": 16, "patch_size": 8},
         projection_dim=8,
     )
-    settings = {**image_chat.FILES["preprocessor_config.json"], "size": {"height": 16, "width": 16}}
+    files: Any = image_chat.FILES
+    settings = {**files["preprocessor_config.json"], "size": {"height": 16, "width": 16}}
     kinds = {"image_processor_type": "BlipImageProcessor", "processor_class": "BlipProcessor"}
     edit_json(folder / "preprocessor_config.json", **{**settings, **kinds})
     save_tokenizer(folder, model_input_names=["input_ids", "attention_mask"], processor_class="BlipProcessor")
@@ -182,6 +183,19 @@ def test_a_text_with_an_image_is_recorded(llava: HFModel, settings: dict[str, An
     assert record.prompt.ids == (36, 36, 36, 36, 9, 4, 18)
     assert record.text == " ".join(step.text for step in record.steps)
     assert [one.name for one in record.processed] == ["pixel_values"]
+    assert is_sound(record)
+
+
+def test_what_a_processor_returned_is_a_prompt(llava: HFModel, whisper: HFModel) -> None:
+    made = llava.processor(text=PROMPT, images=[IMAGE], return_tensors="pt")
+    heard = whisper.processor(SOUND, sampling_rate=RATE, return_tensors="pt")
+
+    record = llava.generate(made, max_new_tokens=6)
+
+    assert (record.ids, record.prompt.ids) == (caption(llava).ids, caption(llava).prompt.ids)
+    assert (record.text, record.decoded_ids) == (caption(llava).text, record.ids)
+    assert [one.given for one in record.processed] == [True]
+    assert whisper.generate(heard, language="en", max_new_tokens=6).ids == transcribe(whisper).ids
     assert is_sound(record)
 
 
