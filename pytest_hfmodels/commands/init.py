@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.commands import init_ci
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.foundation.shell import command
@@ -61,13 +62,18 @@ def add(commands: Commands) -> None:
         help="write a test file that checks a model",
         description="Write a test file that checks a model, to read and edit. An existing file is never overwritten.",
     )
-    parser.add_argument("model", help="a folder, or a repo of the Hub with its full commit: org/name@COMMIT")
+    parser.add_argument("model", nargs="?", help="a folder, or a repo of the Hub with its full commit: org/name@COMMIT")
     parser.add_argument("file", nargs="?", help="the test file (default: test_<model>.py, in tests/ if there is one)")
+    init_ci.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 once the file is written."""
+    if options.ci:
+        return init_ci.write_workflow(options)
+    if options.model is None:
+        raise OptionError("No model is named.", hint="Name one, or a CI: hfmodels init --ci github")
     from pytest_hfmodels.fixtures.model_checks.collection import NamedModel  # imports pytest
 
     root = project_root()

@@ -19,6 +19,7 @@ from pytest_hfmodels.engines.generation_config import inherited_named
 from pytest_hfmodels.engines.observation import observation
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
 from pytest_hfmodels.foundation.architecture import ARCHITECTURES
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class LoadedModel(ABC):
     def __init__(self, model: Any) -> None:
         self.model = model
 
+    @Timed("generate")
     def generate(
         self,
         ids: IntArray | None,

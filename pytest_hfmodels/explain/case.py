@@ -18,7 +18,7 @@ from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.tolerance import floor_of
-from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.reference.rules import Rules, old_releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -175,6 +175,10 @@ class Case(Generic[R]):
         if name is not None:
             good, bad = changed[name]
             yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", operand(test))
+
+    def old_releases(self, rules: Sequence[str]) -> str:
+        """Return the releases whose rules are those of the recording one, see `reference.rules.old_releases`."""
+        return old_releases(rules, release_of(self.recorded), release_of(self.observed), self.now.engine)
 
     def changed_overrides(self, only: Iterable[str] | None = None) -> list[str]:
         """Return the names of configuration fields, or of `only` these, that the test sets otherwise than recorded."""

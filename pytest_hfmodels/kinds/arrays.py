@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INLINE = 64  # numbers that stand in the snapshot itself
 _CHUNK = 1 << 20  # numbers that are compared at once, so that a large array needs little memory more
+_ROUNDED = 1e-8  # a figure in a snapshot has nine digits
 # By the name of a dtype: its name in a safetensors file, and NumPy's for the bytes there.
 STORED = {
     "bool": ("BOOL", "?"),
@@ -116,9 +117,9 @@ def is_array(value: object) -> bool:
 
 def differences(
     recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance
-) -> tuple[float, list[Difference]]:
-    """Return the largest movement, and one difference for each array that is not as recorded."""
-    largest, found = 0.0, []
+) -> tuple[float, list[Difference], float]:
+    """Return the largest movement, a difference for each array that is not as recorded, and the least allowed there."""
+    largest, found, least = 0.0, [], math.inf
     for name in {**recorded, **observed}:
         before, now = recorded.get(name), observed.get(name)
         if before is None or now is None:
@@ -131,10 +132,13 @@ def differences(
                 if getattr(before, part) != getattr(now, part)
             ]
         else:
-            moved, difference = _compared(name, before, now, tolerance)
+            allowed = tolerance if before.is_exact else tolerance.at(_size(before))
+            moved, difference = _compared(name, before, now, allowed)
             largest = moved if not moved <= largest else largest  # NaN stays
-            found += [] if difference is None else [difference]
-    return largest, found
+            own = _edited_figures(name, before, tolerance) if difference is None else [difference]
+            found += own
+            least = min(least, allowed.absolute) if own else least
+    return largest, found, least
 
 
 def settled(recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance) -> dict[str, Array]:
@@ -209,6 +213,14 @@ def _figures(values: NDArray[Any]) -> tuple[float, float]:
     return math.sqrt(squares), product * math.sqrt(2 / max(1, flat.size))
 
 
+def _size(array: Array) -> float:
+    """Return the size of the largest finite number."""
+    import numpy as np
+
+    flat = np.abs(array.values.reshape(-1))
+    return float(flat.max(where=np.isfinite(flat), initial=0.0))
+
+
 def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tuple[float, Difference | None]:
     """Return how far the numbers of two arrays of one shape moved, and where the first is that is not as recorded."""
     import numpy as np
@@ -235,6 +247,23 @@ def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tup
     shown = [Passage("", f"{value:.9g}" if isinstance(value, float) else str(value)) for value in values]
     detail = Detail(shown[0], shown[1], title=what, figures=(figure,))
     return largest, Difference("labels" if before.is_exact else "numbers", what, *values, detail=detail)
+
+
+def _edited_figures(name: str, recorded: Array, tolerance: Tolerance) -> list[Difference]:
+    """Return the figures in a snapshot that do not follow from its numbers: somebody edited them.
+
+    A rewritten snapshot may keep the earlier digits of its own numbers, each within the tolerance, beside new figures.
+    """
+    moved = tolerance.absolute * math.sqrt(recorded.size) + tolerance.relative * abs(recorded.norm)
+    kept = (tolerance.absolute if recorded.is_exact else moved) if recorded.is_inline else 0.0
+    allowed = _ROUNDED * abs(recorded.norm) + kept
+    found = []
+    for figure, here in zip(("norm", "projection"), _figures(recorded.values), strict=True):
+        then = getattr(recorded, figure)
+        same = then == here or (math.isnan(then) and math.isnan(here))
+        if not same and not abs(then - here) <= allowed:
+            found.append(Difference("numbers", f"recorded {figure} of {name}", then, here))
+    return found
 
 
 def _moved(then: NDArray[Any], here: NDArray[Any], tolerance: Tolerance) -> tuple[NDArray[Any], NDArray[Any]]:

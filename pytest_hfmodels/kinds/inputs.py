@@ -290,6 +290,9 @@ def inputs_differ(recorded: Sequence[ModelInput], observed: Sequence[ModelInput]
         if before is None or now is None or before.moved(now) > _BEYOND:
             sides = ["nothing" if side is None else str(side) for side in (before, now)]
             yield Difference("inputs", name, sides[0], sides[1])
+        elif before.given != now.given:
+            sides = ["given by the test" if side.given else "made by the processor" for side in (before, now)]
+            yield Difference("inputs", name, sides[0], sides[1])
 
 
 def no_pad_token() -> EngineError:

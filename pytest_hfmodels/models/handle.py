@@ -49,12 +49,16 @@ from pytest_hfmodels.models.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Unpack
+
+    from transformers.configuration_utils import PretrainedConfig
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
+    from pytest_hfmodels.models.keywords import GenerateSettings, UpstreamModel, UpstreamTokenizer
 
 
 _MEDIA = {"image-classification": "image", "audio-classification": "audio"}
@@ -79,12 +83,13 @@ class HFModel:
         self._root = root
 
     @property
-    def model(self) -> Any:
+    def model(self) -> UpstreamModel:
         """Upstream's model object."""
-        return self.loaded.model
+        model: UpstreamModel = self.loaded.model
+        return model
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> UpstreamTokenizer | Any:
         """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
 
@@ -94,7 +99,7 @@ class HFModel:
         return self._hand_out().processor
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PretrainedConfig | Any:
         """The model's configuration; None for a module without one."""
         return getattr(self.loaded.model, "config", None)
 
@@ -133,7 +138,7 @@ class HFModel:
         sampling_rate: int | None = ...,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord: ...
 
     @overload
@@ -146,7 +151,7 @@ class HFModel:
         sampling_rate: int | None = ...,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> BatchRecord: ...
 
     def generate(
@@ -158,7 +163,7 @@ class HFModel:
         sampling_rate: int | None = None,
         skip_special_tokens: bool = False,
         add_special_tokens: bool | None = None,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord | BatchRecord:
         """Generate from one prompt, or from a batch, and return everything a snapshot keeps.
 
@@ -182,7 +187,7 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        settings, direct = separate(settings, entry.loaded.model)
+        chosen, direct = separate(settings, entry.loaded.model)
         given = {"encoded" if of_a_processor(prompt) else "text": prompt, "images": images, "audio": audio}
         given = {name: value for name, value in given.items() if value is not None}
         if direct or given.keys() != {"text"}:
@@ -198,9 +203,9 @@ class HFModel:
                 add_special_tokens=add_special_tokens,
             )
         if not prompts.one:
-            require_one(settings)
+            require_one(chosen)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
-        rows = self._observed(entry, prompts, settings, special)
+        rows = self._observed(entry, prompts, chosen, special)
         return rows[0] if prompts.one and len(rows) == 1 else BatchRecord.of(rows)
 
     def chat(
@@ -212,7 +217,7 @@ class HFModel:
         template_variables: Mapping[str, Any] | None = None,
         sampling_rate: int | None = None,
         skip_special_tokens: bool = False,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> ChatRecord:
         """Render a conversation with the checkpoint's chat template, generate the reply, and return both.
 
@@ -246,7 +251,7 @@ class HFModel:
         return ChatRecord.of(row, conversation, renderer, entry.tokenizer)
 
     def _observed(
-        self, entry: CachedModel, prompts: Prompts, settings: dict[str, Any], special: dict[str, Any]
+        self, entry: CachedModel, prompts: Prompts, settings: Mapping[str, Any], special: dict[str, Any]
     ) -> tuple[GenerationRecord, ...]:
         with media_refused(entry.loaded, prompts.media), unknown_named(entry.loaded.model, settings):
             return observe_generation(
@@ -260,7 +265,7 @@ class HFModel:
                 origin=entry,
             )
 
-    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
+    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Unpack[GenerateSettings]) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
 
         Raises:
@@ -406,7 +411,13 @@ class HFModel:
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def accuracy(
-        self, rows: Any, *, may_fall: float = 0.0, text: str = "text", label: str = "label", **settings: Any
+        self,
+        rows: Any,
+        *,
+        may_fall: float = 0.0,
+        text: str = "text",
+        label: str = "label",
+        **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
         """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
 
@@ -455,7 +466,7 @@ class HFModel:
         entry.handed_out = True
         return entry
 
-    def _generator(self, settings: dict[str, Any]) -> CachedModel:
+    def _generator(self, settings: Mapping[str, Any]) -> CachedModel:
         if self.task not in _GENERATING:
             self._require_task("text-generation", "generate")
         entry = self._fetch()

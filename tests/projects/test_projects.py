@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from examples.models import write as write_model
 from pytest_hfmodels.results.model import Results, decode
 from tests.projects import later
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from tests.projects.fault import ProjectFault
 
 HERE = Path(__file__).parent
-FOLDERS = {ini.parent.name: ini.parent for ini in sorted(HERE.glob("*/pytest.ini"))}
+EXAMPLES = HERE.parents[1] / "examples"
+# The tests and snapshots of some projects are examples for users; their checkpoints and faults are here.
+FOLDERS = {ini.parent.name: ini.parent for folder in (EXAMPLES, HERE) for ini in sorted(folder.glob("*/pytest.ini"))}
+del FOLDERS["own_kind"]  # tests/kinds/test_own_kind.py runs it
 RELEASE = version("transformers")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "make_model.py", "faults.py", "expected.toml")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "make_model.py", "faults.py", "expected.toml", ".pytest_cache")
 
 
 def faults(*, seen: bool) -> Iterator[Any]:
@@ -34,13 +38,13 @@ def faults(*, seen: bool) -> Iterator[Any]:
 
 def _faults_of_the_projects() -> Iterator[tuple[str, ProjectFault]]:
     for name in FOLDERS:
-        if (FOLDERS[name] / "faults.py").is_file():
+        if (HERE / name / "faults.py").is_file():
             for fault in importlib.import_module(f"tests.projects.{name}.faults").FAULTS:
                 yield name, fault
 
 
 def expected(folder: Path) -> dict[str, Mapping[str, str]]:
-    file = folder / "expected.toml"
+    file = HERE / folder.name / "expected.toml"
     table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     found: dict[str, Mapping[str, str]] = {}
     for releases, tests in table.items():
@@ -56,6 +60,8 @@ def run(bare_project: Project, models: ModelCache) -> Any:
 
     def run(folder: Path, *arguments: str) -> dict[str, Mapping[str, str | None]]:
         shutil.copytree(folder, bare_project.path, dirs_exist_ok=True, ignore=_LEFT_OUT)
+        if folder.parent == EXAMPLES:
+            write_model(folder.name, bare_project.path)
         (bare_project.path / "tox.ini").unlink()  # pytester's; the project has one of its own
         bare_project.run("--hfmodels-json=results.json", *arguments)
         results = decode((bare_project.path / "results.json").read_bytes(), Results)

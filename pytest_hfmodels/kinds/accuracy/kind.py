@@ -50,6 +50,9 @@ class _Kind(Kind[AccuracyRecord]):
             raise file.error("it does not fit the rows and the wrong ones", "accuracy", "wrong")
         if not math.isclose(own.value, (own.rows - own.wrong) / own.rows, rel_tol=1e-6):
             raise file.error("it does not follow from the rows and the wrong ones", "accuracy", "value")
+        numbers = [row[0] for row in stored.wrong]
+        if numbers != sorted({*numbers}) or not all(0 < number <= own.rows for number in numbers):
+            raise file.error("their numbers are not those of rows, in order", "wrong")
         wrong = tuple(WrongRow(*row) for row in stored.wrong)
         return AccuracyRecord(count=own.rows, digest=own.digest, wrong=wrong, effective=stored.effective, **shared)
 
@@ -57,6 +60,7 @@ class _Kind(Kind[AccuracyRecord]):
         if (recorded.digest, recorded.count) != (observed.digest, observed.count):
             yield Difference("prompt", "rows", f"{recorded.count} rows", f"{observed.count} other rows")
             return
+        yield from _edited(recorded, observed)
         if recorded.value - observed.value <= observed.effective["may_fall"] + _ROUNDING:
             return
         yield Difference("labels", "accuracy", rounded(recorded.value), rounded(observed.value))
@@ -73,6 +77,17 @@ class _Kind(Kind[AccuracyRecord]):
 
     def inputs(self, record: AccuracyRecord) -> list[tuple[str, tuple[int, ...]]]:
         return [(f"{record.count} rows, {record.digest}", ())]
+
+
+def _edited(recorded: AccuracyRecord, observed: AccuracyRecord) -> Iterator[Difference]:
+    """Yield what the file says of a row of the same digest, if the row says something else: the file was edited."""
+    rows = {row.number: row for row in observed.wrong}
+    for before in recorded.wrong:
+        now = rows.get(before.number, before)
+        for name in ("text", "label"):
+            if getattr(before, name) != getattr(now, name):
+                what = f"recorded {name} of row {before.number}"
+                yield Difference("labels", what, getattr(before, name), getattr(now, name), position=before.number - 1)
 
 
 KIND = _Kind()

@@ -34,6 +34,7 @@ class _Stored(msgspec.Struct):
 class _Classification(Kind[ClassificationRecord]):
     name = "classification"
     tolerant = ("inputs", "loss.value")
+    relative = 0.1  # a regression's outputs have any size
 
     def tables(self, record: ClassificationRecord) -> dict[str, Any]:
         loss = record.loss
@@ -111,12 +112,16 @@ def _differences(position: int, before: ClassifiedInput, now: ClassifiedInput) -
     sides = {
         "number of logits": (len(before.logits), len(now.logits)),
         "label": (before.label, now.label),
-        # A single number has one label, and its sign says nothing: it ranks, or is the value of a regression.
-        "labels": (before.labels, now.labels) if len(now.logits) > 1 else ((), ()),
+        # A single number ranks, or is the value of a regression: the label follows from its sign, which says nothing.
+        "labels": (before.labels, now.labels) if len(now.logits) > 1 or _same_signs(before, now) else ((), ()),
     }
     for what, (value, value_now) in sides.items():
         if value != value_now:
             yield Difference("labels", f"{what} of {now.text!r}", value, value_now, position)
+
+
+def _same_signs(before: ClassifiedInput, now: ClassifiedInput) -> bool:
+    return all(then * here > 0 for then, here in zip(before.logits, now.logits, strict=False))
 
 
 def label_ties(recorded: ClassificationRecord, observed: ClassificationRecord) -> list[Tie]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_probabilities
 from pytest_hfmodels.kinds.generation.media import Media
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
 
+@Timed("evidence")
 def observe_generation(
     checkpoint: CheckpointSeen,
     loaded: LoadedModel,

@@ -32,8 +32,9 @@ class Row(NamedTuple):
     Args:
         path: how to reach it from the whole, such as `[0].score`; empty for the whole.
         type: the name of its type; `list of numbers` for a longer one, which is recorded as an array.
-        value: the value itself; the length of a container; an integer of more than 64 bits as digits; "" for None and
-            for an array, which stands among the record's arrays by its path.
+        value: the value itself; the length of a container; an integer of more than 64 bits as digits; the name of an
+            enumeration's member, whose value has a row below; "" for None and for an array, which stands among the
+            record's arrays by its path.
     """
 
     path: str
@@ -95,6 +96,8 @@ class _Parts:
         scalar = _scalar(path, value)
         if scalar is not None:
             self._append(scalar)
+            if isinstance(value, Enum) and _is_plain(value.value):  # two enumerations may have one name
+                self.add(_key(path, "value"), value.value)
         elif is_array(value):
             self._add_array(path, type(value).__name__, value)
             self.engine = self.engine or _engine_of(value)
