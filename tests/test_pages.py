@@ -49,8 +49,6 @@ MODELS = {
     "whisper-tiny": "transcription",
     "ner": "tagger",
     "speech": "speech",
-    "whisper-tiny": "transcription",
-    "llava": "image_chat",
 }
 CLASSIFIERS = ("triage", "triage-de")
 SHELL = {"cd", "eval", "git", "mypy", "ruff", "source", ".", "uv"}
