@@ -140,7 +140,7 @@ def test_if_there_is_nothing_to_compare_no_drift_is_shown(bare_project: Project,
 
     assert comparisons(bare_project)[0]["drift"] is None
     assert "hfmodels_drift" not in junit(bare_project)[0]
-    result.stdout.fnmatch_lines([group, "  1 test, * token* changed"])
+    result.stdout.fnmatch_lines([group, "  1 test*"])
 
 
 def test_under_xdist_the_controller_shows_the_causes(bare_project: Project) -> None:
