@@ -122,6 +122,7 @@ def test_reply(hf_snapshot):
             "E*changed: generated token 2 differs (snapshots/test_it/test_reply.toml)",
             "E*recorded My name is Ada⟦ and⟧ I",
             "E*now      My name is Ada⟦ but⟧ I",
+            "E*' and' had 60.7 %, ' but' 13.5 %; now ' but' has 88.2 %, ' and' 25.3 %",
             "E*' and' (id 13) had -0.5, margin 1.5; now -1.5, moved by 1",
             "E*' but' (id 14) now has -0.125, margin 1.25",
             "E*why: the model that made this output is no longer in memory, *",

@@ -39,7 +39,7 @@ def _pressed(question: str) -> str | None:
             read += os.read(file, 1)
     finally:
         termios.tcsetattr(file, termios.TCSADRAIN, before)
-    if read in (b"", b"\x04"):
+    if read in (b"", b"\x04", b"\0"):  # Ctrl-D, which is a NUL if it was typed ahead
         raise EOFError
     return read.decode(errors="replace")
 
