@@ -127,7 +127,8 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model. Without upstream's interface it can only be observed.
+            model: a torch or Keras model. Without upstream's interface it can only be observed. Of a
+                SentenceTransformer the transformer in it, and how it pools.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
             task: None takes what its class says.
@@ -137,6 +138,7 @@ class ModelCache:
             OptionError: the task or the name is none.
         """
         own = type(model).__name__
+        model, tokenizer, recipe = arguments.separated(model, tokenizer)
         kind: Task = arguments.task_of(model) if task is None else canonical(task)
         engine = arguments.require_adoptable(model, tokenizer, name)
         with PROCESS_LOCK:
@@ -147,7 +149,7 @@ class ModelCache:
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
             before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
-            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, held=True)
+            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, recipe=recipe, held=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel, Task
+    from pytest_hfmodels.kinds.embedding.pooling import Recipe
 
 # Bytes of weights: a smaller model that was loaded to explain a difference is kept, because tests that fail together
 # mostly share a cause.
@@ -33,6 +34,7 @@ class CachedModel:
         load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if the
             user loaded the model.
         load_processor: the same for the processor, without options.
+        recipe: what an adopted SentenceTransformer does with the model's output; None for others.
         requested: whether the running test has requested it.
         handed_out: whether upstream's own objects were handed out since the last test or its fixtures ended.
         held: whether a fixture may hold them, so that any test may change them without a request.
@@ -47,6 +49,7 @@ class CachedModel:
     original: Fingerprint
     load: Callable[..., LoadedModel | None] | None = None
     load_processor: Callable[[], Any | None] | None = None
+    recipe: Recipe | None = None
     requested: bool = True
     handed_out: bool = False
     held: bool = False
