@@ -51,7 +51,7 @@ MODELS = {
     "speech": "speech",
 }
 CLASSIFIERS = ("triage", "triage-de")
-SHELL = {"cd", "eval", "git", "mypy", "ruff", "source", ".", "uv"}
+SHELL = {"cd", "eval", "gh", "git", "mypy", "ruff", "source", ".", "uv"}
 
 
 @cache

@@ -52,6 +52,18 @@ def test_any_number_of_threads_gives_the_same_ids(models: ModelCache, wanted: di
     assert len({(record.ids, tuple(beam.ids for beam in record.beams)) for record in records}) == 1
 
 
+def test_a_device_that_is_not_there_is_named(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path / "model")
+    monkeypatch.setenv("PYTEST_HFMODELS_DEVICE", "xpu")
+    with pytest.raises(EngineError, match="cannot be moved to the device xpu: "):
+        cache.load("./model")
+    monkeypatch.setenv("PYTEST_HFMODELS_DEVICE", "cpu")
+
+    assert cache.load("./model").generate(PROMPT, max_new_tokens=2).provenance.device == "cpu"
+
+
 def test_dropout_is_off_even_in_a_model_that_trains(models: ModelCache) -> None:
     handle = models.load("./model", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)
     plain = handle.generate(PROMPT, max_new_tokens=8)
