@@ -95,7 +95,8 @@ def test_every_python_block_runs(bare_project: Project, models: ModelCache) -> N
     outcomes = result.parseoutcomes()
     assert outcomes.keys() <= {"passed", "skipped", "warning", "warnings", "xfailed"}
     assert outcomes["passed"] > 20
-    assert outcomes.get("skipped", 0) <= 2  # a model of the Hub, and sentence-transformers where it is missing
+    # A model of the Hub, an engine that is not selected, checks that do not fit the model; sentence-transformers.
+    assert outcomes.get("skipped", 0) <= 4
 
 
 def write_models(project: Project) -> None:
