@@ -51,7 +51,7 @@ MODELS = {
     "speech": "speech",
 }
 CLASSIFIERS = ("triage", "triage-de")
-SHELL = {"cd", "eval", "git", "mypy", "ruff", "source", ".", "uv"}
+SHELL = {"cd", "eval", "cat", "gh", "git", "mkdir", "mypy", "printf", "ruff", "source", ".", "uv"}
 
 
 @cache
@@ -133,7 +133,7 @@ def test_every_command_and_option_exists(pytestconfig: pytest.Config) -> None:
 
 def commands(text: str) -> Iterator[str]:
     """The typed lines of a console: those behind `$`, or else all; the rest is output."""
-    lines = text.splitlines()
+    lines = re.sub(r" <<'(\w+)'\n.*?\n\1$", "", text, flags=re.DOTALL | re.MULTILINE).splitlines()
     typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
     for line in typed:
         if line.strip() and re.match(r"[a-z.]+ |[a-z]+$", line):
