@@ -21,7 +21,10 @@ from pytest_hfmodels.kinds.prompt import listed, require_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.engines.base import IntArray
     from pytest_hfmodels.kinds.inputs import ModelInput
 
 _NAMES = {"images": "image", "audio": "audio"}
@@ -109,16 +112,23 @@ def read_media(
     per_token: dict[str, Any] = {}
     if ids is not None:
         real = np.ones_like(ids, bool) if mask is None else mask.astype(bool)
-        alike = [name for name, value in made.items() if value.shape == ids.shape and value.dtype.kind != "f"]
-        columns = {name: made.pop(name) for name in alike}
-        columns.pop("attention_mask", None)
-        per_token = {
-            name: [row[own].tolist() for row, own in zip(column, real, strict=True)] for name, column in columns.items()
-        }
-        ids = [row[own].tolist() for row, own in zip(ids, real, strict=True)]
+        per_token = _taken_per_token(made, ids, real)
+        ids = _unpadded(ids, real)
     said = [describe_media(row, kind) for name, kind in _NAMES.items() for row in _rows(given.get(name, []))]
     arrays = {**made, **{name: loaded.array(value) for name, value in direct.items() if name not in per_token}}
     return Media(tuple(said), arrays, per_token, tuple(direct)), ids
+
+
+def _taken_per_token(made: dict[str, Any], ids: IntArray, real: NDArray[Any]) -> dict[str, Any]:
+    """Take the whole numbers that belong to a token each out of what a processor made, and return them unpadded."""
+    alike = [name for name, value in made.items() if value.shape == ids.shape and value.dtype.kind != "f"]
+    columns = {name: made.pop(name) for name in alike}
+    columns.pop("attention_mask", None)
+    return {name: _unpadded(column, real) for name, column in columns.items()}
+
+
+def _unpadded(column: NDArray[Any], real: NDArray[Any]) -> list[list[int]]:
+    return [row[own].tolist() for row, own in zip(column, real, strict=True)]
 
 
 def require_plain_text(given: Mapping[str, Any], add_special_tokens: bool | None) -> None:
