@@ -45,10 +45,10 @@ MODELS = {
     "nli": "pair_classifier",
     "sentiment": "pair_classifier",
     "clip": "image_text",
+    "llava": "image_chat",
+    "whisper-tiny": "transcription",
     "ner": "tagger",
     "speech": "speech",
-    "whisper-tiny": "transcription",
-    "llava": "image_chat",
 }
 CLASSIFIERS = ("triage", "triage-de")
 SHELL = {"cd", "eval", "git", "mypy", "ruff", "source", ".", "uv"}
@@ -127,7 +127,7 @@ def test_every_command_and_option_exists(pytestconfig: pytest.Config) -> None:
             except (Exception, SystemExit) as error:
                 wrong.append(f"{page.name}:{line}: {typed}: {error}")
 
-    assert wrong == []
+    assert "\n".join(wrong) == ""
 
 
 def commands(text: str) -> Iterator[str]:

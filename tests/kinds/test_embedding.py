@@ -133,7 +133,7 @@ def test_a_sound_has_a_vector(models: ModelCache) -> None:
 )
 def test_an_encoder_decoder_gives_the_states_of_its_encoder(models: ModelCache, name: str, given: Any) -> None:
     model = models.load(PROJECTS / name / "model")
-    rate = {"sampling_rate": 16000} if name == "transcription" else {}
+    rate: dict[str, Any] = {"sampling_rate": 16000} if name == "transcription" else {}
 
     record = model.embed(given, **rate)
 

@@ -54,7 +54,13 @@ class TaggedToken:
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text of a batch, or its words joined by spaces: ids without padding, and its tokens but the special ones."""
+    """A text of a batch.
+
+    Args:
+        text: the input, or its words joined by spaces.
+        ids: its token ids, without padding.
+        tokens: its tokens or words with their labels, without special ones.
+    """
 
     text: str
     ids: tuple[TokenId, ...]
