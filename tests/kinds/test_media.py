@@ -188,7 +188,7 @@ def test_a_text_with_an_image_is_recorded(llava: HFModel, settings: dict[str, An
 
 
 def test_what_a_processor_returned_is_a_prompt(llava: HFModel, whisper: HFModel) -> None:
-    made = llava.processor(text=PROMPT, images=[IMAGE], return_tensors="pt")
+    made = llava.processor(text=[PROMPT], images=[IMAGE])  # lists
     heard = whisper.processor(SOUND, sampling_rate=RATE, return_tensors="pt")
 
     record = llava.generate(made, max_new_tokens=6)
