@@ -115,7 +115,7 @@ def require_fit(folder: Path, build: Callable[[], Any], head: str) -> Skeleton |
     found = {name: stored.get(skeleton.stored_name(name, stored)) for name in skeleton.shapes}
     _require_dtype(folder, (tensor for tensor in found.values() if tensor and tensor.dtype not in _FLOATS))
     _require_size(folder, skeleton, found, _FACTOR * sum(tensor.size for tensor in stored.values()), head)
-    # From 5.0 on, upstream ties only what the files do not hold twice; T5 then counts as tied whatever config.json says.
+    # From 5.0 on upstream keeps both if the files hold both, and calls T5 tied whatever its config.json says.
     for group in () if upstream.release_at_least("5") else skeleton.tied:
         _require_tied(folder, sorted({name for own in group if (name := skeleton.stored_name(own, stored)) in stored}))
     return skeleton
