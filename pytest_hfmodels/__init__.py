@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.availability import Engine, register_engine
     from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
-    from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
+    from pytest_hfmodels.foundation.errors import (
+        CheckpointError,
+        EngineError,
+        HFModelsError,
+        OptionError,
+        SnapshotError,
+    )
     from pytest_hfmodels.kinds import (
         BatchRecord,
         ChatRecord,
@@ -27,14 +33,15 @@ if TYPE_CHECKING:
     from pytest_hfmodels.models import HFModel, ModelCache
     from pytest_hfmodels.snapshots import HFSnapshot
 
+_ERRORS = (
+    *("CheckpointError", "CheckpointNotCached", "EngineError", "EngineUnavailable", "HFModelsError", "LedgerError"),
+    *("OptionError", "SnapshotError", "VersionsError"),
+)
 _HOMES = {
+    **dict.fromkeys(_ERRORS, "pytest_hfmodels.foundation.errors"),
     "Architecture": "pytest_hfmodels.foundation.architecture",
     "Checkpoint": "pytest_hfmodels.checkpoints",
-    "CheckpointError": "pytest_hfmodels.foundation.errors",
     "Engine": "pytest_hfmodels.engines.availability",
-    "EngineError": "pytest_hfmodels.foundation.errors",
-    "HFModelsError": "pytest_hfmodels.foundation.errors",
-    "SnapshotError": "pytest_hfmodels.foundation.errors",
     "HFModel": "pytest_hfmodels.models",
     "ModelCache": "pytest_hfmodels.models",
     "ModelChecks": "pytest_hfmodels.fixtures.model_checks",
@@ -68,6 +75,7 @@ __all__ = [
     "HFSnapshot",
     "ModelCache",
     "ModelChecks",
+    "OptionError",
     "RepeatedStartWarning",
     "ScoreRecord",
     "SnapshotError",

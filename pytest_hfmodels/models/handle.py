@@ -30,7 +30,15 @@ from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation.prompts import read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.accuracy import observe_accuracy
-from pytest_hfmodels.models.settings import require_one, require_repeatable, unknown_named, with_pad, with_tokenizer
+from pytest_hfmodels.models.settings import (
+    refused_named,
+    require_flag,
+    require_one,
+    require_repeatable,
+    unknown_named,
+    with_pad,
+    with_tokenizer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,7 +199,7 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        conversation = Conversation(messages, tools, dict(template_variables or {}), chat_template)
+        conversation = Conversation(messages, tools or (), template_variables or {}, chat_template)
         text = conversation.render(entry.tokenizer, entry.checkpoint.name)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
         config, name = entry.loaded.model.config, entry.checkpoint.name
@@ -202,7 +210,9 @@ class HFModel:
     def _observed(
         self, entry: CachedModel, prompts: Prompts, settings: dict[str, Any], special: dict[str, Any]
     ) -> tuple[GenerationRecord, ...]:
-        with unknown_named(entry.loaded.model, settings):
+        require_flag(special["skip_special_tokens"], "skip_special_tokens")
+
+        def observe(settings: dict[str, Any]) -> tuple[GenerationRecord, ...]:
             return observe_generation(
                 CheckpointSeen.of(entry.checkpoint),
                 entry.loaded,
@@ -212,6 +222,12 @@ class HFModel:
                 **special,
                 origin=entry,
             )
+
+        with (
+            refused_named(settings, lambda: observe({"max_new_tokens": 1})),
+            unknown_named(entry.loaded.model, settings),
+        ):
+            return observe(settings)
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # causes at the end of a run
 _WHY = 160  # characters of a reason there
-_SHARE = re.compile(r"\d+ %")  # of a movement: it differs from test to test even if the cause is the same
+# The row of a batch, and the share of a movement: they differ from test to test even if the cause is the same.
+_ROW, _SHARE = re.compile(r"^row \d+: "), re.compile(r"\d+ %")
 
 
 def by_severity(tests: Iterable[TestResult]) -> list[TestResult]:
@@ -38,13 +39,14 @@ def cause_lines(comparisons: Iterable[Compared]) -> Iterator[str]:
     groups: dict[tuple[str | None, str], list[Compared]] = defaultdict(list)
     for found in comparisons:
         if found.explanation is not None:
-            why = _SHARE.sub("", found.explanation.sentence) if found.cause else ""
+            why = _ROW.sub("", _SHARE.sub("", found.explanation.sentence)) if found.cause else ""
             groups[found.cause, why].append(found)
     ordered = sorted(groups.values(), key=lambda group: (group[0].cause is None, -len(group)))
     for group in ordered[:_SHOWN]:
         yield visible_line(_sentence(group))
         if group[0].cause is not None and group[0].explanation is not None:
-            why = visible_line(group[0].explanation.sentence)
+            sentence = group[0].explanation.sentence
+            why = visible_line(sentence if len(group) == 1 else _ROW.sub("", sentence))
             yield f"  {why if len(why) <= _WHY else f'{why[:_WHY]}…'}"
     if len(ordered) > _SHOWN:
         yield f"{len(ordered) - _SHOWN} more causes: --hfmodels-html FILE shows all"

@@ -150,7 +150,7 @@ def _crash(report: pytest.CollectReport | pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     said = crash.message if crash is not None else str(report.longrepr)
     errors = re.findall(r"^E\s+(.*)", said, flags=re.MULTILINE)  # of a text that pytest has laid out
-    return re.sub(r"^pytest_hfmodels\.foundation\.errors\.\w+: ", "", first_line(errors[-1] if errors else said))
+    return re.sub(r"^pytest_hfmodels(\.foundation\.errors)?\.\w+: ", "", first_line(errors[-1] if errors else said))
 
 
 def _details(report: pytest.TestReport) -> str:

@@ -55,6 +55,12 @@ def test_shares_of_a_movement_do_not_split_a_cause() -> None:
     assert lines[1:] == [f"  {why.format(80)}"]
 
 
+def test_rows_of_a_batch_do_not_split_a_cause() -> None:
+    lines = list(cause_lines([one(1, "forward", f"row {number}: the forward pass differs") for number in (1, 2)]))
+
+    assert lines == ["2 tests: forward: max drift 1e-07, 0 tokens changed", "  the forward pass differs"]
+
+
 def test_the_overview_counts_by_verdict_and_cause_the_gravest_first() -> None:
     assert overview(examples.one_of_each().tests)[:4] == [
         *(("changed", "checkpoint:weights", 1), ("changed", "forward", 1), ("changed", None, 1), ("broken", None, 1)),

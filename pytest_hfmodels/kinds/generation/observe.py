@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
 
+_DECIMALS = 6
+
+
 def observe_generation(
     checkpoint: CheckpointSeen,
     loaded: LoadedModel,
@@ -217,7 +220,8 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
     if generation.sequence_scores is None or len(call.prompts) > 1:
         return ()
     effective = generation.effective
-    return cutoff_margins(generation.scores, int(effective["num_beams"]), effective["eos_token_id"])
+    found = cutoff_margins(generation.scores, int(effective["num_beams"]), effective["eos_token_id"])
+    return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 
 def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
