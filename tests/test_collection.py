@@ -237,7 +237,7 @@ class TestCase(unittest.TestCase):
 @pytest.fixture
 def named(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose models are the requests for them, so that no engine is needed."""
-    monkeypatch.setattr("pytest_hfmodels.fixtures.definitions._serve", _named)
+    monkeypatch.setattr("pytest_hfmodels.fixtures.serving._serve", _named)
     return bare_project
 
 

@@ -148,7 +148,8 @@ def test_control_characters_in_a_pending_file_are_named(
     Walk(find_project(), folder.read(), terminal).run()
     for command in ("pending", "diff", "accept", "reject"):
         main([command])
-    main(["pending", "--cause", EVIL])
+    with pytest.raises(SystemExit):
+        main(["pending", "--cause", EVIL])
 
     told = capsys.readouterr()
     assert "search" in terminal.text

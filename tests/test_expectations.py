@@ -242,6 +242,39 @@ def test_a_variant_without_a_base_fails(bare_project: Project) -> None:
     result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, and there is no such *"])
 
 
+MACHINES = """
+[[change]]
+name = "moved"
+when = "cpu==AVX512"
+what = "numbers of AVX-512"
+snapshots = "variants/moved"
+
+[[change]]
+name = "near"
+when = ["cpu==AVX512", "device==cpu"]
+what = "nearer"
+snapshots = "variants/near"
+
+[[change]]
+name = "elsewhere"
+when = ["cpu==AVX2"]
+what = "numbers of AVX2"
+snapshots = "variants/elsewhere"
+"""
+
+
+@pytest.mark.parametrize(("near", "outcome"), [(0.25, {"passed": 1}), (0.5, {"failed": 1})])
+def test_of_several_variants_the_one_with_the_most_conditions_that_hold_here_counts(
+    bare_project: Project, near: float, outcome: dict[str, int]
+) -> None:
+    with_variant(bare_project, by=0.75, folder="elsewhere")
+    with_variant(bare_project, by=0.75 - near)  # of the capability alone
+    with_variant(bare_project, by=near, folder="near")
+    bare_project.write(MACHINES, "snapshots/upstream.toml")
+
+    bare_project.run().assert_outcomes(**outcome)
+
+
 def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
     with_variant(bare_project, by=0.25)
     with_variant(bare_project, by=0.5, folder="again")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.fixtures.model_checks import ModelChecks
-from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.errors import EngineError, OptionError
 
 from .tiny_gpt2 import write_checkpoint
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from .project import Project
 
 TORCH = "--hfmodels-engines=torch"
-CHECKS = [name for name in vars(ModelChecks) if name.startswith("test")]
+# An option names no rows with known answers.
+CHECKS = [name for name in vars(ModelChecks) if name.startswith("test") and name != "test_accuracy"]
 
 
 def ids(project: Project, *arguments: str) -> list[str]:
@@ -182,7 +185,7 @@ def test_a_model_of_every_family_passes(project: Project, family: str) -> None:
 
     outcomes = result.parseoutcomes()
     assert not outcomes.keys() & {"failed", "errors"}
-    assert outcomes["passed"] >= 4
+    assert outcomes["passed"] >= {"transcription": 10, "image_chat": 10}.get(family, 4)
 
 
 CLASS = """
@@ -231,6 +234,69 @@ def test_a_class_checks_its_model(project: Project) -> None:
     outcomes = result.parseoutcomes()
     assert (outcomes["passed"], outcomes["skipped"], outcomes.get("failed")) == (8, 2, None)
     assert "test_it/TestOther.test_greedy[._third-Hi].toml" in project.snapshots
+
+
+ROWS = """
+from pytest_hfmodels import ModelChecks
+
+class TestBot(ModelChecks):
+    checkpoint = "./model"
+    rows = [{"text": "Hi", "label": "a", "choices": ["a", "b"]}, {"text": "Ho", "label": "b", "choices": ["a", "b"]}]
+    may_fall = 0.5
+"""
+
+
+def test_a_class_with_rows_has_a_quality_floor(project: Project) -> None:
+    project.write(ROWS)
+    one = (TORCH, "-k", "accuracy")
+
+    project.run(*one, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS) + 1)
+    text = project.snapshots["test_it/TestBot.test_accuracy.toml"]
+    project.write(ROWS.replace("may_fall = 0.5", "rows = ()"))
+    skipped = project.run(*one, "-rs")
+
+    assert 'kind = "accuracy"' in text
+    assert "may_fall = 0.5" in text
+    skipped.assert_outcomes(skipped=1, deselected=len(CHECKS) + 1)
+    skipped.stdout.fnmatch_lines(["SKIPPED*no rows with known answers*"])
+
+
+@pytest.mark.parametrize(
+    ("family", "inputs", "call"),
+    [
+        ("transcription", "# sounds = [", "hf_model.generate(audio=sound, sampling_rate=16000)"),
+        ("vision_classifier", "# images = [", "hf_model.observe(images=image)"),
+        ("tagger", "prompts = [", "hf_model.tag("),
+    ],
+)
+def test_a_written_file_has_inputs_that_fit(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch, family: str, inputs: str, call: str
+) -> None:
+    from pytest_hfmodels.commands.cli import main
+
+    shutil.copytree(PROJECTS / family / "model", bare_project.path / family)
+    monkeypatch.chdir(bare_project.path)
+
+    assert main(["init", f"./{family}"]) == 0
+    written = (bare_project.path / f"test_{family}.py").read_text(encoding="utf-8")
+    assert f"\n    {inputs}" in written
+    assert f"#     assert {call}" in written
+    compile(written, "test", "exec")
+
+
+def test_sounds_of_the_project_are_read(tmp_path: Path) -> None:
+    from pytest_hfmodels.fixtures.model_checks.inputs import read_wav
+
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.array([[16384, 0], [-32768, -32768]], "<i2").tobytes())
+    sound = read_wav(tmp_path / "a.wav")
+    (tmp_path / "b.wav").write_bytes(b"RIFF")
+
+    assert (sound["array"].tolist(), sound["sampling_rate"]) == ([0.25, -1.0], 8000)
+    for name in ("b.wav", "none.wav"):
+        with pytest.raises(EngineError, match=f"{name} cannot be read: "):
+            read_wav(tmp_path / name)
 
 
 def test_leaving_out_a_check_that_does_not_exist_is_a_sentence() -> None:
@@ -282,7 +348,7 @@ def test_a_class_without_a_checkpoint_says_so(bare_project: Project) -> None:
 
     result = bare_project.run(TORCH, "-k", "greedy")
 
-    result.assert_outcomes(errors=1, deselected=len(CHECKS))
+    result.assert_outcomes(errors=1, deselected=len(CHECKS) + 1)
     result.stdout.fnmatch_lines(
         ["*TestBot::test_greedy[[]torch[]] asks for hf_model, but nothing names its checkpoint."]
     )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import runpy
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ def read(pytester: pytest.Pytester) -> Callable[..., Options]:
 
 
 def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
-    assert astuple(read()) == (
+    assert tuple(read()) == (
         None,
         (),
         "bundled",
@@ -52,6 +51,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         False,
         False,
         (),
+        False,
         None,
         None,
         None,

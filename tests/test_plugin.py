@@ -51,6 +51,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-allow-update",
         "--hfmodels-baseline",
         "--hfmodels-model",
+        "--hfmodels-durations",
         "--hfmodels-json",
         "--hfmodels-html",
         "--hfmodels-markdown",

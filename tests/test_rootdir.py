@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels import CheckpointError
+from pytest_hfmodels.checkpoints.folders import local_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,3 +65,29 @@ def test_an_ini_file_below_that_is_passed_by_is_noticed(project: Project, monkey
     result = project.run("--hfmodels-json", "../report.json")
 
     result.stderr.fnmatch_lines(["*pytest takes ../report.json, the file of --hfmodels-json, *"])
+
+
+def test_a_snapshot_below_another_root_is_named_with_both_roots(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = "from tests.example_records import generation\ndef test_it(hf_snapshot): assert generation() == hf_snapshot"
+    bare_project.write("[pytest]", "below/pytest.ini")
+    bare_project.write(test, "below/tests/test_below.py")
+    below = bare_project.path / "below"
+    monkeypatch.chdir(below)
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+
+    result = bare_project.run("--rootdir=..")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*root is {bare_project.path}, but {below} has a snapshot*--rootdir={below}*"])
+
+
+def test_a_checkpoint_in_the_current_folder_and_not_in_the_root_is_named(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare_project.write("{}", "below/model/config.json")
+    monkeypatch.chdir(bare_project.path / "below")
+
+    with pytest.raises(CheckpointError, match=f"pytest's root, {bare_project.path}[.] An empty pytest.ini"):
+        local_folder("./model", bare_project.path)

@@ -204,7 +204,7 @@ def _adapted(
     except CheckpointError as error:
         pin = ' and its commit, "revision": "…"' if _REPO_ID.fullmatch(base) else ""
         raise type(error)(
-            f"it is an adapter, and its base {base!r} is not to be had: {error.message}",
+            f"it is an adapter, and its base {base!r} cannot be found: {error.message}",
             hint=f"Write where the base is into {file}: base_model_name_or_path{pin}. {error.hint}",
         ) from error
     if found.adapter is not None:

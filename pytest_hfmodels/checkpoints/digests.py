@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints import folders, weights
+from pytest_hfmodels.checkpoints.digest_cache import weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +114,10 @@ def folder_digests(folder: Path) -> Digests:
     tensors = sorted(weights.stored_tensors(folder), key=lambda stored: stored[0].name)
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
-        weights=ordered_weights_digest((tensor.name, tensor.dtype, tensor.shape, raw) for tensor, raw in tensors),
+        weights=weights_digest(
+            {tensor.file for tensor, _ in tensors},
+            lambda: ordered_weights_digest((one.name, one.dtype, one.shape, raw) for one, raw in tensors),
+        ),
         **processor_digests(folder),
     )
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from pathlib import PurePath, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation import files
@@ -17,7 +17,6 @@ from pytest_hfmodels.foundation.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -69,7 +68,12 @@ def local_folder(name: str, rootdir: Path) -> Path:
     folder = local_path(name, rootdir)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise CheckpointError(f"{folder} {what}.", hint=f"A local checkpoint is a folder, looked up from {rootdir}.")
+        here = " An empty pytest.ini in the current folder, which has one, makes it the root."
+        raise CheckpointError(
+            f"{folder} {what}.",
+            hint=f"A local checkpoint is a folder, looked up from pytest's root, {rootdir}."
+            + (here if Path(name).is_dir() else ""),
+        )
     return folder
 
 

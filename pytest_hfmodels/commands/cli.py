@@ -7,16 +7,19 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import deciding, init, ledger, rows
+from pytest_hfmodels.commands import changes, deciding, init, ledger, merging, report, rows
+from pytest_hfmodels.commands.epilogs import EPILOGS
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import HFModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (init, deciding, ledger, rows)
+_EPILOG = "`hfmodels COMMAND --help` has the arguments, examples and exit codes of a command."
+COMMANDS = (init, deciding, report, ledger, changes, rows, merging)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect")
 _OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)  # without a file's name: of printing
@@ -31,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     typed = list(sys.argv[1:] if arguments is None else arguments)
     end = typed.index("--") if typed[:1] and typed[0] in HANDING_ON and "--" in typed else len(typed)
-    options = _parser().parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
+    parser = command_parser()
+    _complete(parser)
+    options = parser.parse_args(typed[:end], argparse.Namespace(passed_on=typed[end + 1 :]))
     try:
         status = int(options.run(options))
         sys.stdout.flush()
@@ -67,9 +72,43 @@ def _failed(error: OSError) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hfmodels", description="Work on the snapshots of model regression tests.")
+class _Help(argparse.HelpFormatter):
+    """Folds a description, and prints a text of several lines as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the help of every command."""
+    parser = argparse.ArgumentParser(
+        prog="hfmodels", description="Work on the snapshots of model regression tests.", epilog=_EPILOG
+    )
+    parser.formatter_class = _Help
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     commands = parser.add_subparsers(required=True, metavar="command")
     for module in COMMANDS:
         module.add(commands)
+    for name, command in commands.choices.items():
+        command.formatter_class = _Help
+        command.epilog = "\n".join(str(part) for part in (command.epilog, EPILOGS.get(name)) if part)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"hfmodels {version('pytest-hfmodels')}")
+        parser.exit()
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions; argcomplete then ends the process."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)

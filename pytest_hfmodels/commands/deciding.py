@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from os.path import relpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.commands.output import PRINT, write
+from pytest_hfmodels.foundation.causes import CAUSES, UNDETERMINED
 from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.foundation.verdicts import Verdict
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.pending import Problem
     from pytest_hfmodels.snapshots.project import Project
 
+_OF_CHANGES = tuple(str(one) for one in Verdict if one not in (Verdict.SAME, Verdict.BROKEN))
 _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
 
 
@@ -63,7 +68,7 @@ def add(commands: Commands) -> None:
     _add(
         *(commands, "reject", reject, "drop pending outputs; the snapshots stay"),
         "Drop what failing tests observed. Snapshots stay as they are, so that the tests fail until what they test is "
-        "mended; a failing run makes it pending again.",
+        "fixed; a failing run makes it pending again.",
     )
 
 
@@ -73,13 +78,31 @@ def _add(
     """Declare a command with the arguments that choose among what is pending."""
     parser = commands.add_parser(name, help=words, description=description)
     parser.add_argument(
-        "--cause", action="append", default=[], metavar="NAME", help="only changes of this cause, or undetermined ones"
+        "--cause",
+        action="append",
+        default=[],
+        choices=(*CAUSES, UNDETERMINED),
+        metavar="CAUSE",
+        help=f"only changes with this cause: {', '.join(CAUSES)}, or {UNDETERMINED}; may be repeated",
     )
     parser.add_argument(
-        "--verdict", action="append", default=[], metavar="NAME", help="only changes of this verdict, like near-tie"
+        "--verdict",
+        action="append",
+        default=[],
+        choices=_OF_CHANGES,
+        metavar="VERDICT",
+        help=f"only changes with this verdict: {', '.join(_OF_CHANGES)}; may be repeated",
     )
+    if name != "reject":
+        parser.add_argument(
+            "--from",
+            dest="source",
+            type=Path,
+            metavar="REPORT",
+            help="decide about another machine's run: its page, its JSON report, a folder or a zip with it",
+        )
     parser.add_argument("tests", nargs="*", help="test files, folders or node ids (default: everything pending)")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, source=None)
     return parser
 
 
@@ -90,6 +113,8 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()
+    if options.source is not None:
+        project = _with_carried(project, options.source)
     refusals = {change: refusal(project, change) for change in project.pending.read()}
     found = [change for change, refused in refusals.items() if refused is None]
     chosen: dict[Pending, None] = {}
@@ -108,8 +133,27 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
     return project, list(chosen)
 
 
+def _with_carried(project: Project, source: Path) -> Project:
+    """Return the project with the pending changes of a report, but those that it has accepted already."""
+    from pytest_hfmodels.snapshots.accepting import refusal
+    from pytest_hfmodels.snapshots.carried import carried_changes
+
+    carried = carried_changes(source, None if project.cached is None else project.cached.path)
+    found = replace(project, cached=carried)
+    for change in carried.read():
+        with suppress(SnapshotError, OSError):
+            if refusal(found, change) is None and change.is_written(project.root):
+                carried.delete(change.snapshot)
+    return found
+
+
 def _nothing_pending(project: Project) -> None:
     """Print it with the root, as another folder may have another one."""
+    from pytest_hfmodels.snapshots.carried import CarriedChanges
+
+    if isinstance(project.cached, CarriedChanges):
+        print(visible(f"nothing of {project.cached.path} is left to decide: its changes are accepted"))
+        return
     print(visible(f"nothing is pending in {project.root}: run the tests, and what differs will be"))
 
 
@@ -242,7 +286,7 @@ def reject(options: argparse.Namespace) -> int:
     for change in chosen:
         print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
-    print(f"{len(chosen)} rejected{': their tests fail until what they test is mended' if failing else ''}")
+    print(f"{len(chosen)} rejected{': their tests fail until what they test is fixed' if failing else ''}")
     return 0
 
 
@@ -260,5 +304,6 @@ def review(options: argparse.Namespace) -> int:
     if not chosen:
         _nothing_pending(project)
         return 0
-    with alone(project.pending.path):
-        return 1 if Walk(project, _chosen(options)[1], Terminal()).run() else 0
+    with alone(project.pending.locked):
+        project, chosen = _chosen(options)
+        return 1 if Walk(project, chosen, Terminal()).run() else 0

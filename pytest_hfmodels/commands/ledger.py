@@ -41,8 +41,8 @@ def add(commands: Commands) -> None:
 def ledger(options: argparse.Namespace) -> int:
     """Return 1 where --check found entries about nothing."""
     from pytest_hfmodels.engines.availability import installed
+    from pytest_hfmodels.session import LEDGER
     from pytest_hfmodels.snapshots.ledger import read_ledger
-    from pytest_hfmodels.snapshots.location import LEDGER
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
 
     project = find_project()

@@ -8,27 +8,30 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.output import PRINT, require_writable, write
+from pytest_hfmodels.commands import grid_reports
+from pytest_hfmodels.commands.output import PRINT, write
+from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.shell import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_hfmodels.commands import Commands
-    from pytest_hfmodels.snapshots.ledger import LedgerEntry
     from pytest_hfmodels.versions.grid import Grid
+    from pytest_hfmodels.versions.rows import Row
 
-_REPORTS = ("json", "html", "markdown")
 _EPILOG = """\
 rows:
   transformers==4.57.6,5.23.0   one row a release
+  python==3.12,3.13             one row a release of Python
+  cpu==default,avx2             CPU instruction sets; also threads==1,4 and device==cuda
   'transformers>=5'             any requirement that the installer takes, also an address
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
   current                       the environment that you are in
 
-exit codes: 0 every cell is the same, skipped or explained by the ledger; 1 something is not; 2 it could not be done;
-130 interrupted (the same command continues)
+many machines: --plan prints the rows for the jobs of a CI; each job runs one with --row, and hfmodels merge puts
+their --json files together
 """
 
 
@@ -40,17 +43,21 @@ def add(commands: Commands) -> None:
         description="Run tests in several environments, one a row, and show what differs and since when. Rows hold to "
         "the versions of the current environment wherever they fit, and only read snapshots.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
     )
-    parser.add_argument("rows", nargs="+", metavar="ROW", help="see below")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="see below")
+    parser.add_argument(
+        "--plan", choices=("github", "gitlab"), help="print the rows as this CI's job matrix, and run nothing"
+    )
+    parser.add_argument("--row", metavar="ROW", help="run only this one of the rows; other machines run the others")
+    parser.add_argument("--shards", type=_count, default=1, metavar="N", help="for --plan: how many jobs share a row")
+    parser.add_argument("--shard", metavar="I/N", help="run only the I-th of N shards of the tests")
+    parser.add_argument(
+        "--durations", metavar="FILE", help="an earlier --json file, by whose times --shard cuts; the same for all"
+    )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
     _add_row_options(parser)
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="a line for every test, also if there is nothing to see"
-    )
-    for name in _REPORTS:
-        parser.add_argument(f"--{name}", metavar="FILE", help=f"write the grid as {name}; - prints it instead")
+    grid_reports.add_reports(parser)
     parser.set_defaults(run=matrix)
     parser = commands.add_parser(
         "bisect",
@@ -104,32 +111,15 @@ def _count(text: str) -> int:
 
 def matrix(options: argparse.Namespace) -> int:
     """Return the grid's exit code."""
-    from pytest_hfmodels.versions.installed import require_extra
+    from pytest_hfmodels.versions.rows import find_row, parse_rows
 
-    require_extra()
-    from pytest_hfmodels.reports.grid_progress import GridProgress
-    from pytest_hfmodels.reports.grid_terminal import console, show
-    from pytest_hfmodels.versions.matrix import Matrix, run_matrix
-    from pytest_hfmodels.versions.rows import parse_rows
-
-    files = {name: file for name in _REPORTS if (file := getattr(options, name))}
-    for file in files.values():
-        require_writable(file)
-    entries = _ledger() if "markdown" in files else ()
-    asked = Matrix(
-        tuple(parse_rows(options.rows, options.added, options.without)),
-        tuple(options.passed_on),
-        jobs=options.jobs,
-        timeout=options.timeout,
-        restart=options.restart,
-        outputs=tuple(Path(file) for file in files.values()),
-    )
-    with GridProgress() as progress:
-        grid = run_matrix(asked, progress)
-    if PRINT not in files.values():
-        show(grid, console(), fold=not options.verbose)
-    for name, file in files.items():
-        write(_rendered(grid, name, options, entries), file)
+    rows = parse_rows(options.rows or [*filter(None, [options.row])], options.added, options.without)
+    if options.plan:
+        print(_plan(rows, options.plan, options.shards))
+        return 0
+    asked, entries = grid_reports.files(options), grid_reports.ledger(options)
+    grid = _run([find_row(rows, options.row)] if options.row else rows, rows, options, list(asked.values()))
+    code = grid_reports.report(grid, options, entries)
     if grid.interrupted:
         done = sum(row.built for row in grid.rows)
         print(
@@ -137,44 +127,56 @@ def matrix(options: argparse.Namespace) -> int:
             "with --restart it starts over.",
             file=sys.stderr,
         )
-    return grid.exit_code
+    return code
 
 
-def _ledger() -> Sequence[LedgerEntry]:
-    """Return the entries for a page, before anything runs: one that cannot be read is reported at once."""
-    from pytest_hfmodels.snapshots.ledger import read_ledger
-    from pytest_hfmodels.snapshots.location import LEDGER
-    from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespace, outputs: Sequence[str]) -> Grid:
+    from pytest_hfmodels.reports.grid_progress import GridProgress
+    from pytest_hfmodels.versions.matrix import Matrix, run_matrix
+    from pytest_hfmodels.versions.parts import read_durations
+    from pytest_hfmodels.versions.shards import Shard
 
-    return read_ledger(find_project().snapshots / LEDGER).entries
+    shard = Shard.parse(options.shard) if options.shard else None
+    if options.durations and shard is None:
+        raise OptionError("--durations is for --shard.", hint="Add --shard 1/3, or leave it out.")
+    asked = Matrix(
+        tuple(rows),
+        tuple(options.passed_on),
+        jobs=options.jobs,
+        timeout=options.timeout,
+        restart=options.restart,
+        outputs=tuple(map(Path, outputs)),
+        command=_command(options),
+        planned=tuple(row.name for row in planned) if options.row or shard else (),
+        shard=shard,
+        durations=read_durations(options.durations) if options.durations else {},
+    )
+    with GridProgress() as progress:
+        return run_matrix(asked, progress)
 
 
-def _rendered(grid: Grid, name: str, options: argparse.Namespace, entries: Sequence[LedgerEntry]) -> str:
-    from pytest_hfmodels.reports import grid_pages
-
-    if name == "json":
-        return json.dumps(grid.to_data(), indent=1) + "\n"
-    if name == "html":
-        return grid_pages.as_html(grid)
-    return grid_pages.as_markdown(grid, entries, command=_command(options), fold=not options.verbose)
+def _plan(rows: Sequence[Row], ci: str, shards: int) -> str:
+    """Return the rows for a CI's job matrix: GitHub's `strategy.matrix`, GitLab's `parallel.matrix`."""
+    names = [row.name for row in rows]
+    numbers = [f"{number}/{shards}" for number in range(1, shards + 1)]
+    if ci == "github":
+        return json.dumps({"row": names, "shard": numbers})
+    return json.dumps([{"ROW": names, "SHARD": numbers}])
 
 
 def _command(options: argparse.Namespace) -> str:
-    """Return the command that writes the same page again, without options and paths of this machine."""
+    """Return the command that runs all rows on one machine, without reports and paths of this machine."""
     from pytest_hfmodels.versions.paths import portable
 
     with_ = [part for requirement in options.added for part in ("--with", requirement)]
     without = [part for name in options.without for part in ("--without", name)]
-    page = [*(["--verbose"] if options.verbose else []), "--markdown", options.markdown]
     passed_on = ["--", *options.passed_on] if options.passed_on else []
-    return command("hfmodels", "matrix", *map(portable, (*options.rows, *with_, *without, *page, *passed_on)))
+    rows = options.rows or [options.row]
+    return command("hfmodels", "matrix", *map(portable, (*rows, *with_, *without, *passed_on)))
 
 
 def bisect(options: argparse.Namespace) -> int:
     """Return 0 if the first bad release was found, 1 if the reason is still open, 130 after an interrupt."""
-    from pytest_hfmodels.versions.installed import require_extra
-
-    require_extra()
     from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
     from pytest_hfmodels.reports.grid_progress import GridProgress
     from pytest_hfmodels.versions import bisect as room

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import EngineName, LoadOptions, Task
     from pytest_hfmodels.engines.loaded_model import LoadedModel
 
+_VERSION = re.compile(r"^Version: (\S+)$", re.MULTILINE)
 PRIMARY = "torch"  # the engine that records snapshots where a test runs on several
 
 
@@ -109,9 +112,15 @@ def installed_distribution(package: str) -> Distribution | None:
 
 
 def installed(package: str) -> str | None:
-    """Return the installed version of a package, or None."""
+    """Return the installed version of a package or of Python, or None."""
+    if package == "python":
+        return platform.python_version()
     found = installed_distribution(package)
-    return None if found is None else found.version
+    if found is None:
+        return None
+    # `version` parses the whole file, which takes ten times as long, and loading a model asks several times.
+    line = _VERSION.search(found.read_text("METADATA") or "")
+    return found.version if line is None else line[1]
 
 
 def missing(name: EngineName) -> str | None:

@@ -65,6 +65,9 @@ class Generation:
         effective: the settings as the library resolved them, by the library's names.
         plain_scores: whether `scores` equal those of one forward pass, see `Resolved`; False if unknown.
         processors: the logits processors that were on, see `capture.active_processors`; None if unknown.
+        prefix: how many ids of a sequence come before the first generated one.
+        windows: of a sound that was read in several windows, what the encoder got, (N, …); a sequence is then one
+            window's. None for others.
     """
 
     sequences: IntArray
@@ -74,6 +77,8 @@ class Generation:
     effective: Mapping[str, Any]
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None
+    prefix: int = 1
+    windows: FloatArray | None = None
 
 
 @dataclass(frozen=True)

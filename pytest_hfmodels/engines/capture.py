@@ -1,10 +1,11 @@
-"""Listens to `generate` where upstream makes its logits processors: what it resolves, and what it chooses from."""
+"""Listens to upstream's `generate`: what it resolves, what it chooses from, and what it returns."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 StepScores = dict[tuple[int, ...], "NDArray[Any]"]
 
-_METHOD = "_get_logits_processor"
+_METHOD, _GENERATE = "_get_logits_processor", "generate"
 _CLASSES = {
     "transformers.generation.utils": "GenerationMixin",
     "transformers.generation.tf_utils": "TFGenerationMixin",
@@ -34,31 +35,69 @@ class Resolved:
         plain_scores: whether the scores equal those of one forward pass: no logits processor and no contrast of layers
             is on, nothing is drawn, and it keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
         processors: see `active_processors`; None if unknown.
+        prefix: how many ids come before the first generated one; None if unknown.
     """
 
     config: Any
     plain_scores: bool
     processors: Mapping[str, Any] | None = None
+    prefix: int | None = None
+
+
+@dataclass
+class Call:
+    """One `generate` of upstream's own class.
+
+    Args:
+        given: its first argument: ids, or what the encoder reads.
+        resolved: None if unknown.
+        output: what it returned; None if it failed, or if the model has a `generate` of its own.
+    """
+
+    given: Any = None
+    resolved: Resolved | None = None
+    output: Any = None
 
 
 @contextmanager
-def resolved_settings() -> Iterator[list[Resolved]]:
-    """Capture what each `generate` in the block resolves; the list stays empty for a `generate` that is not upstream's.
+def heard_calls() -> Iterator[list[Call]]:
+    """Capture each `generate` of upstream's in the block, without those of an assistant that run within one.
 
-    Releases resolve lengths and special tokens at different moments. Every one from 4.30 to 5.23, in both engines,
-    hands the result to the method that makes the logits processors.
+    A model's own `generate` (Whisper's, BLIP's) calls upstream's, and returns something else in each release. Releases
+    also resolve lengths and special tokens at different moments. Every one from 4.30 to 5.23, in both engines, hands
+    the result to the method that makes the logits processors.
     """
-    caught: list[Resolved] = []
+    calls: list[Call] = []
+    running: list[Call] = []
 
-    def hear(model: Any, processors: Any, config: Any) -> None:
+    def hear(model: Any, processors: Any, config: Any, prefix: Any) -> None:
         if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
             off = isinstance(processors, list) and not processors and getattr(config, "dola_layers", None) is None
             whole = not getattr(getattr(model, "config", None), "mem_len", None)
             whole = whole and not getattr(config, "do_sample", False)  # before 4.45 its processors are elsewhere
-            caught.append(Resolved(config, off and whole, active_processors(processors, config)))
+            before = None if prefix is None else int(prefix)
+            found = Resolved(config, off and whole, active_processors(processors, config), before)
+            if not running:
+                calls.append(Call(resolved=found))
+            elif running[-1].resolved is None:
+                running[-1].resolved = found
 
-    with _listening(hear):
-        yield caught
+    def generate(original: Any) -> Any:
+        @wraps(original)  # upstream looks at its name
+        def heard(model: Any, *arguments: Any, **keywords: Any) -> Any:
+            running.append(Call(arguments[0] if arguments else None))
+            try:
+                running[-1].output = original(model, *arguments, **keywords)
+            finally:
+                call = running.pop()
+                if not running:
+                    calls.append(call)
+            return call.output
+
+        return heard
+
+    with _listening(hear), _patched(_GENERATE, generate):
+        yield calls
 
 
 @contextmanager
@@ -69,7 +108,7 @@ def captured_scores() -> Iterator[StepScores]:
     """
     steps: StepScores = {}
 
-    def hear(model: Any, processors: Any, _: Any) -> None:
+    def hear(model: Any, processors: Any, *_: Any) -> None:
         tensorflow = any(base.__name__ == "TFGenerationMixin" for base in type(model).__mro__)
         processors.insert(0, _TensorFlowListener(steps) if tensorflow else _TorchListener(steps))
 
@@ -137,25 +176,31 @@ _PROCESSORS: Mapping[str, str] = {
 
 
 @contextmanager
-def _listening(hear: Callable[[Any, Any, Any], object]) -> Iterator[None]:
-    """Call `hear` with the model, its logits processors and the resolved configuration of each `generate`.
+def _listening(hear: Callable[..., object]) -> Iterator[None]:
+    """Call `hear` with the model, its logits processors, the resolved configuration and the number of ids so far."""
 
-    Upstream's class is patched, not a model, so that a wrapper's inner model is heard too. Hold `base.PROCESS_LOCK`.
-    """
-    with ExitStack() as stack:
-        for module, name in _CLASSES.items():
-            kind = getattr(sys.modules.get(module), name, None)
-            original = getattr(kind, _METHOD, None)
-            if original is not None:
-                setattr(kind, _METHOD, _heard(original, hear))
-                stack.callback(setattr, kind, _METHOD, original)
+    def heard(original: Any) -> Any:
+        @wraps(original)
+        def listen(model: Any, *arguments: Any, **keywords: Any) -> Any:
+            processors = original(model, *arguments, **keywords)
+            config = keywords.get("generation_config", arguments[0] if arguments else None)
+            hear(model, processors, config, keywords.get("input_ids_seq_length"))
+            return processors
+
+        return listen
+
+    with _patched(_METHOD, heard):
         yield
 
 
-def _heard(original: Any, hear: Callable[[Any, Any, Any], object]) -> Any:
-    def listen(model: Any, *arguments: Any, **keywords: Any) -> Any:
-        processors = original(model, *arguments, **keywords)
-        hear(model, processors, keywords.get("generation_config", arguments[0] if arguments else None))
-        return processors
-
-    return listen
+@contextmanager
+def _patched(method: str, changed: Callable[[Any], Any]) -> Iterator[None]:
+    """Patch upstream's class, not a model, so that a wrapper's inner model is heard too. Hold `base.PROCESS_LOCK`."""
+    with ExitStack() as stack:
+        for module, name in _CLASSES.items():
+            kind = getattr(sys.modules.get(module), name, None)
+            original = getattr(kind, method, None)
+            if original is not None:
+                setattr(kind, method, changed(original))
+                stack.callback(setattr, kind, method, original)
+        yield

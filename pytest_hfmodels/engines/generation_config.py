@@ -78,6 +78,10 @@ _ORDINARY = frozenset(
     {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version"}
     | {"max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p"}
     | {"return_dict_in_generate", "output_scores", "num_beams"}
+    # Whisper's
+    | {"alignment_heads", "begin_suppress_tokens", "forced_decoder_ids", "is_multilingual", "lang_to_id", "language"}
+    | {"max_initial_timestamp_index", "no_timestamps_token_id", "prev_sot_token_id", "return_timestamps"}
+    | {"suppress_tokens", "task", "task_to_id"}
 )
 
 

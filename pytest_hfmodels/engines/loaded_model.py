@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,11 +14,12 @@ import numpy as np
 
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation, Observation
-from pytest_hfmodels.engines.capture import resolved_settings
+from pytest_hfmodels.engines.capture import Call, heard_calls
 from pytest_hfmodels.engines.generation_config import inherited_named
 from pytest_hfmodels.engines.observation import observation
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
 from pytest_hfmodels.foundation.architecture import ARCHITECTURES
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 
 if TYPE_CHECKING:
@@ -50,8 +52,17 @@ class LoadedModel(ABC):
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def generate(self, ids: IntArray, mask: IntArray | None, settings: Mapping[str, Any]) -> Generation:
+    @Timed("generate")
+    def generate(
+        self,
+        ids: IntArray | None,
+        mask: IntArray | None,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Generation:
         """Run the library's `generate` once on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1; a `seed` is ours.
+
+        `inputs` are further arrays by the names of its arguments, such as `pixel_values`; with them `ids` may be None.
 
         Raises:
             EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
@@ -64,25 +75,62 @@ class LoadedModel(ABC):
             self.running(),
             inherited_named(self.model.generation_config, settings),
             without_advice(settings),
-            resolved_settings() as caught,
+            heard_calls() as calls,
             self.seeded(settings.get("seed")) as seed,
         ):
+            text = [] if ids is None else [self.tensor(ids.astype(self.ids))]
             output = self.model.generate(
-                self.tensor(ids.astype(self.ids)),
-                **self._mask(np.ones_like(ids) if mask is None else mask),
+                *([] if inputs else text),
+                **({"input_ids": text[0]} if inputs and text else {}),  # BLIP's first argument is the image
+                **({} if ids is None else self._mask(np.ones_like(ids) if mask is None else mask)),
+                **{name: self.input(value) for name, value in (inputs or {}).items()},
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
-        resolved, length = caught[-1] if caught else None, 1 if self.has_encoder else ids.shape[1]
-        config = requested_settings(self.model, settings, length) if resolved is None else resolved.config
+        own = Call(resolved=calls[-1].resolved if calls else None, output=output)
+        heard = [call for call in calls if hasattr(call.output, "sequences")] or [own]
+        length = 1 if ids is None or self.has_encoder else ids.shape[1]
+        parts = [self._generation(call, settings, length) for call in heard]
+        return parts[0] if len(parts) == 1 else self._windows(parts, heard)
+
+    def _generation(self, call: Call, settings: Mapping[str, Any], length: int) -> Generation:
+        output, resolved = call.output, call.resolved
+        prefix = length if resolved is None or resolved.prefix is None else resolved.prefix
+        config = requested_settings(self.model, settings, prefix) if resolved is None else resolved.config
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
             sequences=self.integers(output.sequences),
             scores=self._stacked(output.scores),
             beam_indices=self.beam_indices(output),
             sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
-            effective=effective_settings(config, settings, length),
+            effective=effective_settings(config, settings, prefix),
             plain_scores=resolved is not None and resolved.plain_scores,
             processors=None if resolved is None else resolved.processors,
+            prefix=prefix,
+        )
+
+    def _windows(self, parts: Sequence[Generation], calls: Sequence[Call]) -> Generation:
+        """Return the windows of a long sound as the rows of a batch.
+
+        Raises:
+            EngineError: the windows start with other ids, or were searched with beams.
+        """
+        first = parts[0]
+        if any(one.beam_indices is not None or one.sequences.shape[0] != 1 for one in parts) or any(
+            one.sequences[0, : one.prefix].tolist() != first.sequences[0, : first.prefix].tolist() for one in parts
+        ):
+            raise EngineError(
+                "A sound that is longer than the model's window is recorded alone, by greedy search, and with windows "
+                "that do not depend on earlier ones.",
+                hint="Leave out num_beams, condition_on_prev_tokens and prompt_ids, or cut the sound into windows.",
+            )
+        steps = max(len(one.scores) for one in parts)
+        pad = first.effective.get("pad_token_id") or 0
+        return replace(
+            first,
+            sequences=np.concatenate([_lengthened(one.sequences, first.prefix + steps, 1, pad) for one in parts]),
+            scores=np.concatenate([_lengthened(one.scores, steps, 0, 0.0) for one in parts], axis=1),
+            plain_scores=all(one.plain_scores for one in parts),
+            windows=np.concatenate([self.floats(call.given) for call in calls]),
         )
 
     @property
@@ -90,10 +138,19 @@ class LoadedModel(ABC):
         """Whether a prompt goes to an encoder, and a decoder starts with a token of its own."""
         return bool(getattr(getattr(self.model, "config", None), "is_encoder_decoder", False))
 
-    def forward(self, ids: IntArray, mask: IntArray | None = None, decoder: IntArray | None = None) -> ForwardPass:
-        """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D)."""
+    def forward(
+        self,
+        ids: IntArray | None,
+        mask: IntArray | None = None,
+        decoder: IntArray | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> ForwardPass:
+        """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D).
+
+        `inputs` are further arrays by the names of its arguments; with them `ids` may be None.
+        """
         given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
-        output = self._run(ids, mask, given)
+        output = self._run(ids, mask, {**{name: self.input(value) for name, value in (inputs or {}).items()}, **given})
         logits = getattr(output, "logits", None)
         if logits is None:  # TensorFlow's Transformer-XL
             logits = output.prediction_scores
@@ -244,10 +301,10 @@ class LoadedModel(ABC):
         """Whose code the model is: `transformers`, `pytest-hfmodels`, or the package of an adopted model's class."""
         return str(type(self.model).__module__).split(".")[0].replace("_", "-")
 
-    def _run(self, ids: IntArray, mask: IntArray | None, more: Mapping[str, Any]) -> Any:
+    def _run(self, ids: IntArray | None, mask: IntArray | None, more: Mapping[str, Any]) -> Any:
         with PROCESS_LOCK, self.running():
-            given = {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask), **more}
-            return self.run(given, output_hidden_states=True)
+            text = {} if ids is None else {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
+            return self.run({**text, **more}, output_hidden_states=True)
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.
@@ -288,3 +345,9 @@ class LoadedModel(ABC):
                 f"A {kind} model cannot generate with {self.engine}: {architecture.cannot_generate[self.engine]}.",
                 hint='Generate with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
             )
+
+
+def _lengthened(values: Any, length: int, axis: int, fill: float) -> Any:
+    """Return an array filled up at the end of an axis."""
+    widths = [(0, length - size if number == axis else 0) for number, size in enumerate(values.shape)]
+    return np.pad(values, widths, constant_values=fill)

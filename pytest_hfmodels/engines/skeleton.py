@@ -64,8 +64,17 @@ class Skeleton:
     def of(cls, build: Callable[[], Any]) -> Skeleton:
         """Build a model on the meta device and describe it."""
         import torch  # TensorFlow's engine may run without it
+        from torch.overrides import TorchFunctionMode
 
-        with torch.device("meta"):
+        class NoValues(TorchFunctionMode):
+            """Skip drawing: a tensor on the meta device has no values, and drawing none takes half of a load."""
+
+            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                if getattr(function, "__name__", "") in ("normal_", "uniform_"):
+                    return args[0] if args else kwargs["tensor"]
+                return function(*args, **(kwargs or {}))
+
+        with torch.device("meta"), NoValues():
             model = build()
         names: dict[int, list[str]] = {}
         shapes = {}

@@ -1,4 +1,4 @@
-"""How many threads a process computes with: the machine's, divided between the workers of pytest-xdist.
+"""What a process computes with: its threads (the machine's, divided between xdist's workers), and its device.
 
 For `engines`, which asks once a process. The number is the same for every model. Another
 number changes the last digits of results, by less than the noise floor.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DEVICE_VARIABLE = "PYTEST_HFMODELS_DEVICE"  # `cuda`: where torch puts the models that it loads
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of use and of time, or "max"
 
 

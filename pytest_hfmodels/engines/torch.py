@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,21 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
         model = loading.load("torch", folder, task, loading.of_base(options), _built)
         if options.adapter is not None:
             model = loading.adapted(model, options.adapter)
-    return TorchModel(model.eval())
+    return TorchModel(_placed(model.eval(), folder))
+
+
+def _placed(model: Any, folder: Path) -> Any:
+    """Return the model on the device that the environment names."""
+    device = os.environ.get(threads.DEVICE_VARIABLE)
+    if not device:
+        return model
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise EngineError(
+            f"The model in {folder} cannot be moved to the device {device}: {upstream.error_text(error)}",
+            hint=f"Check the driver and torch's build, or name another device ({threads.DEVICE_VARIABLE}).",
+        ) from error
 
 
 def adopt(model: Any) -> TorchModel:

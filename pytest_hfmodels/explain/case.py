@@ -18,7 +18,7 @@ from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.tolerance import floor_of
-from pytest_hfmodels.reference.rules import Rules
+from pytest_hfmodels.reference.rules import Rules, old_releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,14 +56,15 @@ class Passes:
 
     def forward(
         self,
-        rows: Sequence[Sequence[int]] | IntArray,
+        ids: IntArray | None,
         loaded: LoadedModel | None = None,
         mask: IntArray | None = None,
         decoder: IntArray | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> ForwardPass:
         """Run the model, or another load of it, over rows of one length; see `LoadedModel.forward`."""
         self.spend("forward")
-        return (loaded or self.origin.loaded).forward(np.asarray(rows, dtype=np.int64), mask, decoder)
+        return (loaded or self.origin.loaded).forward(ids, mask, decoder, inputs)
 
     def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
         """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""
@@ -75,12 +76,12 @@ class Passes:
         self.spend("forward")
         return (loaded or self.origin.loaded).observe(inputs)
 
-    def generate(self, prompt: Sequence[int], **changes: Any) -> StepScores:
+    def generate(self, prompt: Sequence[int], inputs: Mapping[str, Any] | None = None, **changes: Any) -> StepScores:
         """Generate once more, and return what every step chose from: ids so far -> scores of the next token."""
         self.spend("generate")
-        loaded = self.origin.loaded
+        ids = np.asarray([prompt], dtype=np.int64) if prompt else None
         with PROCESS_LOCK, captured_scores() as scores:
-            loaded.generate(np.asarray([prompt], dtype=np.int64), None, {**self.settings, **changes})
+            self.origin.loaded.generate(ids, None, {**self.settings, **changes}, inputs)
         return scores
 
     def spend(self, what: str) -> None:
@@ -174,6 +175,10 @@ class Case(Generic[R]):
         if name is not None:
             good, bad = changed[name]
             yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", *arguments)
+
+    def old_releases(self, rules: Sequence[str]) -> str:
+        """Return the releases whose rules are those of the recording one, see `reference.rules.old_releases`."""
+        return old_releases(rules, release_of(self.recorded), release_of(self.observed), self.now.engine)
 
     def changed_overrides(self, only: Iterable[str] | None = None) -> list[str]:
         """Return the names of configuration fields, or of `only` these, that the test sets otherwise than recorded."""

@@ -16,6 +16,7 @@ from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_checkpoint
+from pytest_hfmodels.explain.known import known_changes_of
 from pytest_hfmodels.foundation.shell import operand
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
@@ -52,11 +53,14 @@ def explain(
     try:
         with _in_silence():
             found = _explained(case)
+            found = replace(found, evidence=(*found.evidence, *known_changes_of(case, found)))
     except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
         raise
     except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too
         said = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         found = case.because(None, f"unknown, because explaining it failed with {said:.200}")
+    if found.rules:
+        found = replace(found, releases=case.old_releases(found.rules))
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
         return found
     first = case.now.engine if found.cause == "backend" else found.package

@@ -55,15 +55,16 @@ def of_unrecorded_settings(origin: LiveModel) -> list[str]:
     return [one for one in found if not one.startswith(recorded)]
 
 
-def is_proven_by_fresh_tokenizer(
-    origin: LiveModel | None, give: Callable[[Any], object], sides: tuple[object, object]
+def is_proven_by_fresh(
+    origin: LiveModel | None, maker: str, give: Callable[[Any], object], sides: tuple[object, object]
 ) -> bool:
-    """Return whether `give` makes the recorded side with a fresh tokenizer, and the observed side with this one."""
+    """Return whether `give` makes the recorded side with a fresh tokenizer or processor, and the observed with this."""
     if origin is None:
         return False
     try:
-        fresh = origin.fresh_tokenizer()
-        return fresh is not None and (give(fresh), give(origin.tokenizer)) == sides
+        of_text = maker == "tokenizer"
+        fresh = origin.fresh_tokenizer() if of_text else origin.fresh_processor()
+        return fresh is not None and (give(fresh), give(origin.tokenizer if of_text else origin.processor)) == sides
     except Exception:  # a tokenizer may raise any kind of exception; then nothing is proven
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import SETTINGS
@@ -13,12 +14,13 @@ from pytest_hfmodels.kinds.prompt import vocabulary_size
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.explain.explainer import Explainer
     from pytest_hfmodels.kinds.comparison import Difference
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.inputs import ModelInput
 
 NO_RELEASE = (
     "but neither the release nor the checkpoint's configuration has changed: the test no longer gives the recorded "
@@ -53,13 +55,15 @@ def prompt(case: Case[Any]) -> Explanation:
     if asked[0] != asked[1]:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
+    if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
+        return _made_otherwise(case, "preprocessor", [evidence], "other numbers of tokens for the images or sounds")
     if not same_files:
         said = "the checkpoint's tokenizer files have changed and give the text other ids"
         return case.because("checkpoint:tokenizer", said, [evidence])
     said = "the same tokenizer files split the same text into different tokens"
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
     given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
-    return of_the_tokenizer(case, found, lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
+    return unless_changed(case, found, "tokenizer", lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
 
 
 def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequence[tuple[str, Any]]) -> Explanation:
@@ -71,20 +75,31 @@ def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequenc
     return case.because("test", said, texts)
 
 
-def inputs(case: Case[Any], maker: str) -> Explanation:
-    """Explain other inputs of the model, which the `tokenizer` or the `preprocessor` makes of the same given things."""
+def _without_repeats(ids: Sequence[int]) -> list[int]:
+    return [token for token, _ in groupby(ids)]
+
+
+def inputs(case: Case[Any], maker: str, made: Iterable[ModelInput] = ()) -> Explanation:
+    """Explain other inputs of the model, which the `tokenizer` or the `preprocessor` makes of the same given things.
+
+    `made` are the observed ones, some of which the test may have given itself.
+    """
     found = [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
+    if found and found[0].what in {one.name for one in made if one.given}:
+        said = f"the test gives the model other numbers than recorded as {found[0].what}"
+        return case.because("test", said, evidence[:1])
+    return _made_otherwise(case, maker, evidence, "other inputs")
+
+
+def _made_otherwise(case: Case[Any], maker: str, evidence: list[Evidence], what: str) -> Explanation:
     before, now = (getattr(record.checkpoint, maker, None) for record in (case.recorded, case.observed))
     if before and now and before != now:  # files of earlier versions have no digest of the preprocessor
-        said = f"the checkpoint's {maker} files have changed, and with them the model's inputs"
+        said = f"the checkpoint's {maker} files have changed, and give the model {what}"
         return case.because(f"checkpoint:{maker}", said, evidence)
-    changes = mutations.of_the_maker(case.origin, maker)
-    if changes and not case.changed_packages():
-        return case.because("test", mutations.sentence(changes, maker), evidence)
-    evidence += [mutations.as_evidence(changes, maker)] if changes else []
-    said = f"the {maker} gives the model other inputs, made from the same files and what the test gives as recorded"
-    return case.because(maker, said, evidence, package="tokenizers" if maker == "tokenizer" else "transformers")
+    said = f"the {maker} gives the model {what}, made from the same files and what the test gives as recorded"
+    package = "tokenizers" if maker == "tokenizer" else "transformers"
+    return unless_changed(case, case.because(maker, said, evidence, package=package), maker)
 
 
 def structure(case: Case[Any], found: Difference) -> Explanation:
@@ -121,22 +136,31 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     return explainer.settings(case, others, evidence)
 
 
-def of_the_tokenizer(
-    case: Case[Any], found: Explanation, give: Callable[[Any], object], sides: tuple[object, object]
+def unless_changed(
+    case: Case[Any],
+    found: Explanation,
+    maker: str,
+    give: Callable[[Any], object] | None = None,
+    sides: tuple[object, object] | None = None,
 ) -> Explanation:
-    """Return `found` for a tokenizer that behaves differently with unchanged files, unless the test changed it.
+    """Return `found` for a `tokenizer` or a `preprocessor` that behaves differently, unless the test changed it.
 
-    `give` applies a tokenizer to what the record holds; `sides` are what that gave then and gives now.
+    Args:
+        case: the difference.
+        found: names the release, or a part of the checkpoint.
+        maker: of what differs.
+        give: applies a maker to what the record holds, to prove that one loaded again does as recorded.
+        sides: what that gave then and gives now.
     """
-    changes = mutations.of_the_tokenizer(case.origin)
-    if mutations.is_proven_by_fresh_tokenizer(case.origin, give, sides):
-        proof = Evidence("the tokenizer loaded again from the same files gives what was recorded")
-        return case.because("test", mutations.sentence(changes, "tokenizer"), [*found.evidence, proof])
-    if changes and not case.changed_packages():
-        return case.because("test", mutations.sentence(changes, "tokenizer"), found.evidence)
-    first = [mutations.as_evidence(changes, "tokenizer")] if changes else []
-    same = Evidence("the tokenizer's files have not changed (same digest)")
-    return replace(found, evidence=(*first, *found.evidence, same))
+    changes, of_files = mutations.of_the_maker(case.origin, maker), str(found.cause).startswith("checkpoint:")
+    if give is not None and sides is not None and mutations.is_proven_by_fresh(case.origin, maker, give, sides):
+        proof = Evidence(f"the {maker} loaded again from the same files gives what was recorded")
+        return case.because("test", mutations.sentence(changes, maker), [*found.evidence, proof])
+    if changes and not of_files and not case.changed_packages():
+        return case.because("test", mutations.sentence(changes, maker), found.evidence)
+    first = [mutations.as_evidence(changes, maker)] if changes else []
+    same = [] if of_files else [Evidence(f"the {maker}'s files have not changed (same digest)")]
+    return replace(found, evidence=(*first, *found.evidence, *same))
 
 
 def outside_vocabulary(case: Case[Any], explainer: Explainer[Any]) -> str | None:

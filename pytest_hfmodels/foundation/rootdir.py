@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import OptionError
@@ -37,6 +37,23 @@ def configured_root(start: Path) -> Path | None:
     configured = (folder for folder in folders if any(_configures(folder / name) for name in _INI_FILES))
     built = (folder for name in ("pyproject.toml", "setup.py") for folder in folders if (folder / name).is_file())
     return next(configured, None) or next(built, None)
+
+
+def other_root(root: Path, test: PurePath, snapshot: PurePath) -> Path | None:
+    """Return another folder above a test in which the test has its snapshot; None if there is none.
+
+    Args:
+        root: what pytest took for the root.
+        test: the test's file, relative to the root.
+        snapshot: the missing file, relative to the root: `snapshots/tests/test_bot/test_reply.toml`.
+    """
+    mirrored = len(test.parts) + 1
+    file = root / test
+    for folder in file.parents:
+        above = file.relative_to(folder).with_suffix("")
+        if folder != root and folder.joinpath(*snapshot.parts[:-mirrored], above, snapshot.name).is_file():
+            return folder
+    return None
 
 
 def require_own_root(config: pytest.Config) -> None:

@@ -117,9 +117,9 @@ def is_array(value: object) -> bool:
 
 def differences(
     recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance
-) -> tuple[float, list[Difference]]:
-    """Return the largest movement, and one difference for each array that is not as recorded."""
-    largest, found = 0.0, []
+) -> tuple[float, list[Difference], float]:
+    """Return the largest movement, a difference for each array that is not as recorded, and the least allowed there."""
+    largest, found, least = 0.0, [], math.inf
     for name in {**recorded, **observed}:
         before, now = recorded.get(name), observed.get(name)
         if before is None or now is None:
@@ -132,10 +132,13 @@ def differences(
                 if getattr(before, part) != getattr(now, part)
             ]
         else:
-            moved, difference = _compared(name, before, now, tolerance)
+            allowed = tolerance if before.is_exact else tolerance.at(_size(before))
+            moved, difference = _compared(name, before, now, allowed)
             largest = moved if not moved <= largest else largest  # NaN stays
-            found += [difference] if difference is not None else _edited_figures(name, before, tolerance)
-    return largest, found
+            own = _edited_figures(name, before, tolerance) if difference is None else [difference]
+            found += own
+            least = min(least, allowed.absolute) if own else least
+    return largest, found, least
 
 
 def settled(recorded: Mapping[str, Array], observed: Mapping[str, Array], tolerance: Tolerance) -> dict[str, Array]:
@@ -208,6 +211,14 @@ def _figures(values: NDArray[Any]) -> tuple[float, float]:
             squares += float(part @ part)
             product += float(part @ np.cos(np.arange(start + 1, start + 1 + part.size)))
     return math.sqrt(squares), product * math.sqrt(2 / max(1, flat.size))
+
+
+def _size(array: Array) -> float:
+    """Return the size of the largest finite number."""
+    import numpy as np
+
+    flat = np.abs(array.values.reshape(-1))
+    return float(flat.max(where=np.isfinite(flat), initial=0.0))
 
 
 def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tuple[float, Difference | None]:

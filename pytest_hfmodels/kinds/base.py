@@ -113,7 +113,8 @@ class Kind(ABC, Generic[R]):
 
     `name` is the snapshot's `kind`. `tolerant` names the tables, or `table.key`, whose numbers are compared within the
     tolerance: in a rewritten file they keep their digits if they are still within it. `relative` is the part of the
-    tolerance that is added for each unit of a number's size: 0.1 allows a number of 50 to move by 6 tolerances.
+    tolerance that is added for each unit of a number's size: 0.1 allows a number of 50 to move by 6 tolerances. Where
+    it is set, numbers are of any size, and small ones may move by less (`Tolerance.at`).
     """
 
     name: ClassVar[str]
@@ -143,6 +144,10 @@ class Kind(ABC, Generic[R]):
     def numbers(self, recorded: R, observed: R) -> Iterable[tuple[str, int | None, float, float]]:
         """Return the numbers to compare within the tolerance: what, position, recorded, observed."""
         return ()
+
+    def scale(self, what: str) -> str:
+        """Return a name that numbers of one scale share, where `relative` is set: by default all of a record do."""
+        return ""
 
     def inputs(self, record: R) -> list[tuple[str, tuple[int, ...]]]:
         """Return each text that the model was given, with its token ids."""

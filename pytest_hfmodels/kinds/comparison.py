@@ -11,10 +11,12 @@ from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.kinds.base import Record
+    from pytest_hfmodels.kinds.base import Kind, Record
     from pytest_hfmodels.kinds.tolerance import Tolerance
+
+    Pair = tuple[str, int | None, float, float]
 
 
 # What a difference may be of, the most important for a reader first.
@@ -73,7 +75,7 @@ class Comparison:
         verdict: any but `broken`.
         differences: the first is what a reader should look at.
         drift: the largest movement of a compared number at positions that have the same prefix, nats or logits.
-        tolerance: what was allowed.
+        tolerance: what was allowed; of small numbers, at the first that is beyond it.
         notes: worth saying, failing nothing.
     """
 
@@ -101,15 +103,18 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
         difference = Difference("kind", "kind of record", recorded.kind, observed.kind)
         return Comparison(Verdict.CHANGED, (difference,), 0.0, tolerance, notes)
     scaled = replace(tolerance, relative=tolerance.absolute * kind.relative)
-    drift, numbers = _numbers(kind.numbers(recorded, observed), scaled)
+    pairs = list(kind.numbers(recorded, observed))
+    drift, numbers, allowed = _numbers(pairs, _by_scale(pairs, kind, scaled))
     found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
     if recorded.arrays or observed.arrays:
         from pytest_hfmodels.kinds.arrays import differences as of_arrays
 
-        moved, arrays = of_arrays(recorded.arrays, observed.arrays, scaled)
+        moved, arrays, least = of_arrays(recorded.arrays, observed.arrays, scaled)
         drift, found = moved if not moved <= drift else drift, [*found, *arrays]  # NaN stays
+        allowed = min(allowed, least)
     differences = tuple(sorted(found, key=lambda difference: STAGES.index(difference.stage)))
     near_tie = kind.is_near_tie(recorded, observed, differences)
+    tolerance = replace(tolerance, absolute=min(allowed, tolerance.absolute))
     return Comparison(_verdict(differences, near_tie=near_tie), differences, drift, tolerance, notes)
 
 
@@ -145,19 +150,31 @@ def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
 
 
-def _numbers(
-    pairs: Iterable[tuple[str, int | None, float, float]], tolerance: Tolerance
-) -> tuple[float, list[Difference]]:
-    """Return the largest drift, and the first number of each name that is beyond tolerance."""
-    drift = 0.0
+def _by_scale(pairs: Sequence[Pair], kind: Kind[Any], tolerance: Tolerance) -> Callable[[str], Tolerance]:
+    """Return what gives a number's tolerance, by its name: that for the largest recorded number of its scale."""
+    if not kind.relative:
+        return lambda _: tolerance
+    sizes: dict[str, float] = {}
+    for what, _, before, _ in pairs:
+        if math.isfinite(before):
+            scale = kind.scale(what)
+            sizes[scale] = max(abs(before), sizes.get(scale, 0.0))
+    return lambda what: tolerance.at(sizes.get(kind.scale(what), math.inf))
+
+
+def _numbers(pairs: Iterable[Pair], tolerance_of: Callable[[str], Tolerance]) -> tuple[float, list[Difference], float]:
+    """Return the largest drift, the first number of each name beyond its tolerance, and the least that was allowed."""
+    drift, least = 0.0, math.inf
     first: dict[str, Difference] = {}
     for what, position, before, now in pairs:
+        allowed = tolerance_of(what)
         moved = abs_diff(before, now)
         if not (moved <= drift or math.isnan(drift)):  # NaN stays: it is larger than any tolerance
             drift = moved
-        if not (before == now or tolerance.accepts(before, now)):
+        if not (before == now or allowed.accepts(before, now)):
             first.setdefault(what, Difference("numbers", what, before, now, position))
-    return drift, list(first.values())
+            least = min(least, allowed.absolute)
+    return drift, list(first.values()), least
 
 
 def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Difference]:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# In causal order; docs/explain.md says what each means.
-CAUSES = (
-    *("test", "checkpoint:chat-template", "chat-template", "checkpoint:tokenizer", "tokenizer"),
-    *("checkpoint:preprocessor", "preprocessor", "checkpoint:config", "generation-defaults", "settings"),
-    *("checkpoint:weights", "dtype", "attention", "backend", "forward", "search", "decoding"),
-)
+from pytest_hfmodels.foundation.causes import CAUSES as CAUSES
+
 # For a reader, where the name alone says too little.
 WORDS = {"test": "the test itself"}
 NOT_KNOWN = "cause not known"
@@ -63,6 +59,7 @@ class Explanation:
         rules: names in `reference.Rules` of rules that differ in the recording release and explain the difference.
         package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
         suggests: commands that would find out more, ready to paste.
+        releases: the releases that give the recorded output, if the cause names them: `transformers<4.50`.
     """
 
     verdict: str
@@ -74,3 +71,4 @@ class Explanation:
     rules: tuple[str, ...] = ()
     package: str | None = None
     suggests: tuple[str, ...] = ()
+    releases: str = ""

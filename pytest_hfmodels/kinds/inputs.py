@@ -161,21 +161,34 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
         for name, value in given.items()
     }
     wanted: dict[str, Any] = {"return_tensors": loaded.tensors}
-    if "audio" in rows:
-        wanted["sampling_rate"] = hears
     if len(rows.get("text", ())) > 1 or len({len(one) for one in rows.get("audio", ())}) > 1:
         wanted["padding"] = True
+    if "audio" in rows:
+        wanted |= {"sampling_rate": hears, **_window(parts["audio"], rows["audio"])}
     if not all(rows.values()):
         raise EngineError("A batch has no rows.", hint="Give at least one input.")
+    start = getattr(parts.get("text"), "bos_token", None)
+    if len(rows) > 1 and start and rows["text"][0].startswith(start):  # as apply_chat_template does it
+        wanted["add_special_tokens"] = False
     name, values = next(iter(rows.items()))
     try:
         made = processor(**rows, **wanted) if len(rows) > 1 else parts[name](values, **wanted)
     except Exception as error:  # upstream's processors raise any kind
         raise EngineError(
-            f"{type(processor).__name__} refuses the {' and '.join(rows)}: {_shortened(error)}",
+            f"{type(processor).__name__} refuses the {' and '.join(rows)}: {shortened(error)}",
             hint='Give what the model was trained on; images most often in three channels: image.convert("RGB").',
         ) from error
     return _taken(loaded, made)
+
+
+def _window(extractor: Any, sounds: Sequence[Any]) -> dict[str, Any]:
+    """Return what makes Whisper's feature extractor fill a window, and keep what it would cut off behind one."""
+    window = getattr(extractor, "n_samples", None)
+    if not isinstance(window, int):
+        return {}
+    if all(len(sound) <= window for sound in sounds):
+        return {"padding": "max_length"}
+    return {"truncation": False, "padding": "longest", "return_attention_mask": True}
 
 
 def _taken(loaded: LoadedModel, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,16 +200,20 @@ def _taken(loaded: LoadedModel, made: Mapping[str, Any]) -> dict[str, Any]:
 
 def refused(loaded: LoadedModel, inputs: Mapping[str, Any], error: Exception) -> EngineError:
     """Return that a model refuses its inputs, with the reason that upstream gives."""
-    shapes = ", ".join(
-        f"{name} {' x '.join(map(str, value.shape))}" for name, value in inputs.items() if hasattr(value, "shape")
-    )
     return EngineError(
-        f"{type(loaded.model).__name__} refuses its inputs ({shapes}): {_shortened(error)}",
+        f"{type(loaded.model).__name__} refuses its inputs ({shapes_of(inputs)}): {shortened(error)}",
         hint="Give the inputs of its forward by name, in the shapes that it documents: hf_model.observe(…).",
     )
 
 
-def _shortened(error: Exception) -> str:
+def shapes_of(inputs: Mapping[str, Any]) -> str:
+    """Return the names and shapes of arrays, for a message."""
+    return ", ".join(
+        f"{name} {' x '.join(map(str, value.shape))}" for name, value in inputs.items() if hasattr(value, "shape")
+    )
+
+
+def shortened(error: Exception) -> str:
     """Return an error's class, and both ends of its text: some hold a whole model or array."""
     said = " ".join(str(error).split())
     short = said if len(said) <= 2 * _SAID else f"{said[:_SAID]} … {said[-_SAID:]}"
@@ -208,6 +225,11 @@ def _arguments(model: Any) -> set[str] | None:
     parameters = inspect.signature(getattr(model, "forward", model.__call__)).parameters
     anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     return None if anything else set(parameters)
+
+
+def takes_argument(model: Any, name: str) -> bool:
+    """Return whether a model's `forward` names an argument."""
+    return name in inspect.signature(getattr(model, "forward", model.__call__)).parameters
 
 
 def describe_media(value: Any, media: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.kinds.explanation import Evidence
@@ -21,10 +21,19 @@ class Tolerance:
     Args:
         absolute: in the numbers' own unit (nats for log-probabilities).
         relative: of the recorded number.
+        least: the part of `absolute` that is allowed where all numbers are tiny; 1 for what a test or project sets.
     """
 
     absolute: float
     relative: float = 0.0
+    least: float = 1.0
+
+    def at(self, size: float) -> Tolerance:
+        """Return the tolerance among numbers of at most this size: all of it from 0.1 on, and less below.
+
+        A learning rate of 5e-5, or a quiet sound, may otherwise double unseen.
+        """
+        return replace(self, absolute=self.absolute * min(1.0, max(self.least, size / _SMALL)), least=1.0)
 
     def accepts(self, recorded: float, observed: float) -> bool:
         """Return whether `observed` agrees with `recorded`; NaN agrees with nothing, infinities with themselves."""
@@ -38,18 +47,15 @@ class Tolerance:
 NOISE_FLOOR = {"same_engine": 2e-5, "cross_engine": 4e-5}
 
 # An order of magnitude above the floor, so that another CPU's rounding passes, and two below any change worth a look.
-_BY_DTYPE = {
-    "float64": (Tolerance(1e-9), Tolerance(1e-6)),
-    "float32": (Tolerance(1e-4), Tolerance(2e-4)),
-    "float16": (Tolerance(2e-2), Tolerance(2e-2)),
-    "bfloat16": (Tolerance(1e-1), Tolerance(1e-1)),
-}
+_BY_DTYPE = {"float64": (1e-9, 1e-6), "float32": (1e-4, 2e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
+_SMALL = 0.1  # numbers below this may move by less than the tolerance
+_LEAST = 0.05  # of the tolerance, which rounding reaches in a small number that larger ones cancel out to
 
 
 def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
     """Return the default tolerance for records of `dtype`, from one engine or from two."""
     same, cross = _BY_DTYPE.get(dtype, _BY_DTYPE["float32"])
-    return same if same_engine else cross
+    return Tolerance(same if same_engine else cross, least=_LEAST)
 
 
 def noise_floor(*dtypes: str, same_engine: bool) -> float:

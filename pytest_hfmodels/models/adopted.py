@@ -26,8 +26,8 @@ _CONFIG, _GENERATION_CONFIG = "config.json", "generation_config.json"
 _OF_THE_LOAD = frozenset({"transformers_version", "dtype", "torch_dtype", "attn_implementation"})
 
 
-def digests(loaded: LoadedModel, processor: Any) -> tuple[Digests, str]:
-    """Return the digests of a model that the user loaded, and the plain digest of its weights.
+def digests(loaded: LoadedModel, processor: Any) -> Digests:
+    """Return the digests of a model that the user loaded.
 
     Names, dtypes and shapes of weights depend on the release, so the weights' digest includes them. The configuration
     gets a digest for this release, and also its folder's digest if it equals the folder's configuration.
@@ -42,14 +42,13 @@ def digests(loaded: LoadedModel, processor: Any) -> tuple[Digests, str]:
             yield name, dtype, shape, raw
 
     weights = ordered_weights_digest(with_layout())
-    found = Digests(
+    return Digests(
         weights=f"{weights} of {len(layout)} tensors {_digest(layout)[7:15]}",
         config=_config_digest(loaded.model),
         tokenizer=tokenizer_digest({}) if tokenizer is None else _digest(sorted(tokenizer.get_vocab().items())),
         preprocessor=f"{_digest(settings)} of transformers {installed('transformers')}" if settings else "",
         chat_template=_digest(template) if template else "",
     )
-    return found, weights
 
 
 def _config_digest(model: Any) -> str:

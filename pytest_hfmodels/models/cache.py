@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from pytest_hfmodels import engines
-from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, ordered_weights_digest, overrides_text, resolve
+from pytest_hfmodels.checkpoints import Checkpoint, file_stamp, is_gguf, overrides_text, resolve
 from pytest_hfmodels.engines import EngineName, LoadOptions, Task
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.tasks import canonical
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.cached_model import CachedModel
@@ -149,13 +150,12 @@ class ModelCache:
         with PROCESS_LOCK:
             loaded = self._engine(engine).adopt(model)
             self._make_room(sum(raw.nbytes for *_, raw in loaded.weights()))  # in case each test adopts its own
-            digests, weights = adopted.digests(loaded, tokenizer)
+            digests = adopted.digests(loaded, tokenizer)
             checkpoint = Checkpoint(
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
-            before = Fingerprint.of(loaded, tokenizer, with_weights=False, with_vocabulary=True)
-            before = replace(before, weights=weights, buffers=ordered_weights_digest(loaded.unsaved_buffers()))
-            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, handed_out=True)
+            before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
+            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, held=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)
@@ -168,18 +168,25 @@ class ModelCache:
     def dirty(self, *, weights: bool = False, test: str = "", handed_out: bool = False) -> Iterator[_Changes]:
         """Evict every model that has changed since it was last looked at; yield its description and the changes.
 
-        Inspects only models that the test requested or may hold, because each takes milliseconds.
+        Inspects only models that the test requested or may hold, because each takes milliseconds. What a test's body
+        got in an earlier test it can hold only beside its fixtures: a change is found at the next request or the end.
         """
         with PROCESS_LOCK:
             for key, entry in list(self._entries.items()):
-                if weights or entry.requested or (handed_out and entry.handed_out):
+                if weights or entry.requested or (handed_out and entry.held):
                     self._look_after(key, entry, test, weights=weights)
-                    entry.requested = False
+                    entry.requested = entry.handed_out = False
             if weights:
                 self._found += self._unattributed
                 self._unattributed = []
             found, self._found = self._found, []
         yield from found
+
+    def fixtures_are_set_up(self) -> None:
+        """Note which models were handed out to the fixtures of a test: those of a module keep them for other tests."""
+        with PROCESS_LOCK:
+            for entry in self._entries.values():
+                entry.held, entry.handed_out = entry.held or entry.handed_out, False
 
     def _look_after(self, key: str, entry: CachedModel, test: str, *, weights: bool) -> None:
         """Inspect a model after a test; evict a distrusted one, whose weights any test may have written."""
@@ -226,8 +233,9 @@ class ModelCache:
         from pytest_hfmodels.models.processor import load_processor  # uses transformers as the engine has imported it
 
         named = request.named  # not the request: a model must not keep its handle
-        loaded = engine.load(found.folder, task, options)
-        processor = load_processor(found, options.implementation)
+        with Timed("load"):
+            loaded = engine.load(found.folder, task, options)
+            processor = load_processor(found, options.implementation)
         before = Fingerprint.of(loaded, processor, with_weights=True, with_vocabulary=True)
 
         def load(**changes: Any) -> engines.LoadedModel | None:
@@ -246,7 +254,8 @@ class ModelCache:
         return CachedModel(recorded, task, loaded, processor, before, load=load, load_processor=again)
 
     def _engine(self, name: EngineName) -> EngineModule:
-        return engines.engine(name, with_tensorflow=self._with_tensorflow)
+        with Timed("import"):
+            return engines.engine(name, with_tensorflow=self._with_tensorflow)
 
     def _make_room(self, needed: int) -> None:
         """Release every model without a handle if fewer than `needed` bytes are free."""
@@ -268,7 +277,10 @@ class ModelCache:
             before, stamp = self._checkpoints.get(named), file_stamp(name, self._rootdir)
             if before is not None and stamp == before[0]:
                 return before[1]
-            found = resolve(name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch)
+            with Timed("resolve"):
+                found = resolve(
+                    name, rootdir=self._rootdir, revision=revision, digest=digest, may_fetch=self._may_fetch
+                )
             if before is not None and before[1] == found:
                 found = before[1]
             elif before is not None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import ordered_weights_digest
 from pytest_hfmodels.kinds.evidence import IN_PLACE
-from pytest_hfmodels.models.fingerprint import Fingerprint, tokenizer_of
+from pytest_hfmodels.models.fingerprint import Fingerprint, checksum, tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,8 @@ class CachedModel:
             user loaded the model.
         load_processor: the same for the processor, without options.
         requested: whether the running test has requested it.
-        handed_out: whether a test may hold upstream's own objects, and change them without a request.
+        handed_out: whether upstream's own objects were handed out since the last test or its fixtures ended.
+        held: whether a fixture may hold them, so that any test may change them without a request.
         distrusted: whether an explanation found a change that is not looked for after each test.
         last_test: the test before its last inspection.
     """
@@ -47,6 +47,7 @@ class CachedModel:
     load_processor: Callable[[], Any | None] | None = None
     requested: bool = True
     handed_out: bool = False
+    held: bool = False
     distrusted: bool = False
     last_test: str = ""
     _before: Fingerprint = field(init=False)
@@ -117,7 +118,7 @@ class CachedModel:
 
     def weights_written(self) -> bool:
         """See `LiveModel.weights_written`."""
-        written = self.original.weights not in (None, ordered_weights_digest(self.loaded.weights()))
+        written = self.original.weights not in (None, checksum(self.loaded.weights()))
         if written:
             self.distrust()
         return written

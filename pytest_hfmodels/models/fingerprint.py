@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import ordered_weights_digest
 from pytest_hfmodels.engines import module_state
 from pytest_hfmodels.engines.base import PROCESS_LOCK
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_hfmodels.engines import LoadedModel
 
@@ -28,17 +29,18 @@ class Fingerprint:
 
     Args:
         parts: everything that is cheap to read: settings, modes, attributes, ids of tensors.
-        weights: a digest of all weights, if requested.
+        weights: a checksum of all weights, if requested.
         vocabulary: a digest of the tokenizer with its vocabulary and merges, if requested.
-        buffers: a digest of the buffers that the model never saves, if weights were requested.
+        buffers: a checksum of the buffers that the model never saves, if weights were requested.
     """
 
     parts: Mapping[str, object]
-    weights: str | None
+    weights: int | None
     vocabulary: str | None = None
-    buffers: str | None = None
+    buffers: int | None = None
 
     @classmethod
+    @Timed("digest")
     def of(
         cls, loaded: LoadedModel, processor: Any, *, with_weights: bool, with_vocabulary: bool = False
     ) -> Fingerprint:
@@ -52,9 +54,9 @@ class Fingerprint:
                 **preprocessor_settings(processor),
                 **loaded.modes(),
             }
-            buffers = ordered_weights_digest(loaded.unsaved_buffers()) if with_weights else None
+            buffers = checksum(loaded.unsaved_buffers()) if with_weights else None
             with_weights = with_weights and not module_state.rescaled_weights(loaded.model)
-            weights = ordered_weights_digest(loaded.weights()) if with_weights else None
+            weights = checksum(loaded.weights()) if with_weights else None
             return cls(parts, weights, _vocabulary(tokenizer) if with_vocabulary else None, buffers)
 
     def changes(self, now: Fingerprint) -> list[str]:
@@ -67,6 +69,18 @@ class Fingerprint:
         if not found and (_differ(self.weights, now.weights) or _differ(self.buffers, now.buffers)):
             found.append(IN_PLACE)
         return found
+
+
+def checksum(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> int:
+    """Return a checksum of tensors, for a comparison within this process; several times faster than a digest.
+
+    Args:
+        tensors: name, dtype, shape, and the values as raw bytes.
+    """
+    value = 0
+    for name, dtype, shape, raw in tensors:
+        value = zlib.crc32(raw, zlib.crc32(f"{name} {dtype} {shape}\n".encode(), value))
+    return value
 
 
 def tokenizer_of(processor: Any) -> Any | None:
@@ -173,7 +187,7 @@ def _vocabulary(tokenizer: Any) -> str | None:
     return sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _differ(before: str | None, now: str | None) -> bool:
+def _differ(before: object, now: object) -> bool:
     return before is not None and now is not None and before != now
 
 

@@ -25,14 +25,16 @@ from pytest_hfmodels.kinds import (
     observe_tokens,
 )
 from pytest_hfmodels.kinds.accuracy.record import read_rows
-from pytest_hfmodels.kinds.chat.template import Conversation
+from pytest_hfmodels.kinds.chat.template import Conversation, renderer_of
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.generation.prompts import read_prompts
+from pytest_hfmodels.kinds.generation.media import media_refused, require_main_input, require_plain_text, separate
+from pytest_hfmodels.kinds.generation.prompts import read_media_prompts, read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.accuracy import observe_accuracy
 from pytest_hfmodels.models.settings import (
     refused_named,
     require_flag,
+    require_generating,
     require_one,
     require_repeatable,
     unknown_named,
@@ -43,12 +45,16 @@ from pytest_hfmodels.models.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Unpack
+
+    from transformers.configuration_utils import PretrainedConfig
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
+    from pytest_hfmodels.models.keywords import GenerateSettings, UpstreamModel, UpstreamTokenizer
 
 
 _MEDIA = {"image-classification": "image", "audio-classification": "audio"}
@@ -73,12 +79,13 @@ class HFModel:
         self._root = root
 
     @property
-    def model(self) -> Any:
+    def model(self) -> UpstreamModel:
         """Upstream's model object."""
-        return self.loaded.model
+        model: UpstreamModel = self.loaded.model
+        return model
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> UpstreamTokenizer | Any:
         """Upstream's tokenizer; None without one."""
         return self._hand_out().tokenizer
 
@@ -88,7 +95,7 @@ class HFModel:
         return self._hand_out().processor
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PretrainedConfig | Any:
         """The model's configuration; None for a module without one."""
         return getattr(self.loaded.model, "config", None)
 
@@ -120,11 +127,14 @@ class HFModel:
     @overload
     def generate(
         self,
-        prompt: str | list[int] | tuple[int, ...] | Mapping[str, Any],
+        prompt: str | list[int] | tuple[int, ...] | Mapping[str, Any] | None = ...,
         *,
+        images: Any = ...,
+        audio: Any = ...,
+        sampling_rate: int | None = ...,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord: ...
 
     @overload
@@ -132,28 +142,40 @@ class HFModel:
         self,
         prompt: list[str] | tuple[str, ...] | list[list[int]],
         *,
+        images: Any = ...,
+        audio: Any = ...,
+        sampling_rate: int | None = ...,
         skip_special_tokens: bool = ...,
         add_special_tokens: bool | None = ...,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> BatchRecord: ...
 
     def generate(
         self,
-        prompt: Any,
+        prompt: Any = None,
         *,
+        images: Any = None,
+        audio: Any = None,
+        sampling_rate: int | None = None,
         skip_special_tokens: bool = False,
         add_special_tokens: bool | None = None,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> GenerationRecord | BatchRecord:
         """Generate from one prompt, or from a batch, and return everything a snapshot keeps.
 
         Args:
             prompt: text; token ids as a sequence, an array or a tensor, (L,) or (1, L); what the tokenizer returned; or
-                a list of texts or of rows of ids: a batch, padded on the left.
+                a list of texts or of rows of ids: a batch, padded on the left. None where a model reads none, as
+                Whisper.
+            images: a PIL image, an array (H, W, C), or a list of them, for the checkpoint's processor.
+            audio: an array (samples,), or a list of them. A sound that is longer than the model's window gives a batch
+                with a row a window.
+            sampling_rate: samples a second of the sounds.
             skip_special_tokens: decode the output without special tokens.
             add_special_tokens: as the tokenizer takes it; None leaves it to the tokenizer.
-            settings: keywords of the library's own `generate`, such as `max_length` or `num_beams`; and `seed`, with
-                which `do_sample=True` draws the same tokens every time.
+            settings: keywords of the library's own `generate`, such as `max_length`, `num_beams` or `language`; arrays
+                by the names of the model's arguments, such as `input_features`; and `seed`, with which `do_sample=True`
+                draws the same tokens every time.
 
         Raises:
             EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
@@ -161,18 +183,26 @@ class HFModel:
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        prompts = read_prompts(
-            prompt,
-            entry.tokenizer,
-            entry.loaded.model.config,
-            name=entry.checkpoint.name,
-            add_special_tokens=add_special_tokens,
-        )
+        chosen, direct = separate(settings, entry.loaded.model)
+        given = {"text": prompt, "images": images, "audio": audio}
+        given = {name: value for name, value in given.items() if value is not None}
+        if direct or given.keys() != {"text"}:
+            require_plain_text(given, add_special_tokens)
+            prompts = read_media_prompts(given, sampling_rate, direct, entry.processor, entry.loaded)
+        else:
+            require_main_input(entry.loaded.model, entry.checkpoint.name)
+            prompts = read_prompts(
+                prompt,
+                entry.tokenizer,
+                entry.loaded.model.config,
+                name=entry.checkpoint.name,
+                add_special_tokens=add_special_tokens,
+            )
         if not prompts.one:
-            require_one(settings)
+            require_one(chosen)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
-        rows = self._observed(entry, prompts, settings, special)
-        return rows[0] if prompts.one else BatchRecord.of(rows)
+        rows = self._observed(entry, prompts, chosen, special)
+        return rows[0] if prompts.one and len(rows) == 1 else BatchRecord.of(rows)
 
     def chat(
         self,
@@ -181,16 +211,20 @@ class HFModel:
         tools: Sequence[Any] = (),
         chat_template: str | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        sampling_rate: int | None = None,
         skip_special_tokens: bool = False,
-        **settings: Any,
+        **settings: Unpack[GenerateSettings],
     ) -> ChatRecord:
         """Render a conversation with the checkpoint's chat template, generate the reply, and return both.
 
         Args:
-            messages: dicts with a role and content.
+            messages: dicts with a role and content: a text, or a list of parts, `{"type": "text", "text": …}`,
+                `{"type": "image", "image": …}` and `{"type": "audio", "audio": …}` with an image or a sound as for
+                `generate`.
             tools: functions or JSON schemas that the template describes to the model.
             chat_template: a template instead of the checkpoint's.
             template_variables: of the template, such as `{"enable_thinking": False}`.
+            sampling_rate: samples a second of the sounds.
             skip_special_tokens: decode the reply without special tokens.
             settings: keywords of the library's own `generate`.
 
@@ -198,21 +232,25 @@ class HFModel:
             EngineError: there is no template, it cannot render the messages, or as for `generate`.
         """
         entry = self._generator(settings)
-        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        conversation = Conversation(messages, tools or (), template_variables or {}, chat_template)
-        text = conversation.render(entry.tokenizer, entry.checkpoint.name)
-        special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
         config, name = entry.loaded.model.config, entry.checkpoint.name
-        prompts = read_prompts(text, entry.tokenizer, config, name=name, add_special_tokens=False)
+        require_tokenizer(entry.tokenizer, name)
+        conversation = Conversation(messages, tools or (), template_variables or {}, chat_template)
+        media, renderer = conversation.media(), renderer_of(entry.processor, entry.tokenizer)
+        text = conversation.render(renderer, name)
+        special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
+        if media:
+            prompts = read_media_prompts({"text": text, **media}, sampling_rate, {}, entry.processor, entry.loaded)
+        else:
+            prompts = read_prompts(text, entry.tokenizer, config, name=name, add_special_tokens=False)
         (row,) = self._observed(entry, prompts, settings, special)
-        return ChatRecord.of(row, conversation, entry.tokenizer, entry.tokenizer)
+        return ChatRecord.of(row, conversation, renderer, entry.tokenizer)
 
     def _observed(
-        self, entry: CachedModel, prompts: Prompts, settings: dict[str, Any], special: dict[str, Any]
+        self, entry: CachedModel, prompts: Prompts, settings: Mapping[str, Any], special: dict[str, Any]
     ) -> tuple[GenerationRecord, ...]:
         require_flag(special["skip_special_tokens"], "skip_special_tokens")
 
-        def observe(settings: dict[str, Any]) -> tuple[GenerationRecord, ...]:
+        def observe(settings: Mapping[str, Any]) -> tuple[GenerationRecord, ...]:
             return observe_generation(
                 CheckpointSeen.of(entry.checkpoint),
                 entry.loaded,
@@ -220,16 +258,18 @@ class HFModel:
                 prompts.rows,
                 with_pad(entry.loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings)),
                 **special,
+                media=prompts.media,
                 origin=entry,
             )
 
         with (
             refused_named(settings, lambda: observe({"max_new_tokens": 1})),
+            media_refused(entry.loaded, prompts.media),
             unknown_named(entry.loaded.model, settings),
         ):
             return observe(settings)
 
-    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Any) -> Generation:
+    def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Unpack[GenerateSettings]) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
 
         Raises:
@@ -362,7 +402,13 @@ class HFModel:
         return observe_score(entry.checkpoint, entry.loaded, entry.tokenizer, texts, origin=entry)
 
     def accuracy(
-        self, rows: Any, *, may_fall: float = 0.0, text: str = "text", label: str = "label", **settings: Any
+        self,
+        rows: Any,
+        *,
+        may_fall: float = 0.0,
+        text: str = "text",
+        label: str = "label",
+        **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
         """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
 
@@ -411,10 +457,12 @@ class HFModel:
         entry.handed_out = True
         return entry
 
-    def _generator(self, settings: dict[str, Any]) -> CachedModel:
+    def _generator(self, settings: Mapping[str, Any]) -> CachedModel:
         if self.task not in _GENERATING:
             self._require_task("text-generation", "generate")
         entry = self._fetch()
+        if self.task not in _OF_TEXT:
+            require_generating(entry.loaded.model, entry.checkpoint.name)
         require_repeatable(settings, getattr(entry.loaded.model, "generation_config", None))
         return entry
 
@@ -438,8 +486,9 @@ class HFModel:
         )
 
 
-# What `generate` takes text for.
-_GENERATING = ("text-generation", "text2text-generation", "image-text-to-text")
+# Tasks whose models generate texts.
+_OF_TEXT = ("text-generation", "text2text-generation")
+_GENERATING = (*_OF_TEXT, "image-text-to-text", "automatic-speech-recognition")
 
 
 def _one_length(loaded: LoadedModel, rows: Sequence[Sequence[int]], what: str, *, hint: str) -> IntArray:

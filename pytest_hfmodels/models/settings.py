@@ -28,6 +28,20 @@ _NEED_TOKENIZER = ("stop_strings", "token_healing")
 _UNREAD = re.compile(r"`model_kwargs` are not used by the model: (\['[^\]]*\])")
 
 
+def require_generating(model: Any, name: str) -> None:
+    """Refuse a model whose class generates no text, such as a recogniser that labels each moment of a sound (CTC).
+
+    Raises:
+        EngineError: naming its class.
+    """
+    able = getattr(model, "can_generate", None)
+    if (able is not None and not able()) or not hasattr(model, "generate"):
+        raise EngineError(
+            f"{name} is a {type(model).__name__}, which generates nothing.",
+            hint="Record what it returns: hf_model.observe(…).",
+        )
+
+
 def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
     """Refuse settings that sample without a seed, run code, depend on the clock, or that the plugin's own call sets.
 
@@ -52,6 +66,7 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
             )
     _require_numbers(given)
     _require_stop_strings(given.get("stop_strings"))
+    _require_one_temperature(given)
     _require_seed(given)
     _require_no_time_limit(given.get("max_time"), None if "max_time" in settings else getattr(config, "max_time", None))
 
@@ -199,6 +214,14 @@ def _require_seed(given: Mapping[str, Any]) -> None:
         raise EngineError(f"seed={seed!r:.40} is no whole number of 0 or more.", hint="Write it as in seed=0.")
     if seed is not None and not given.get("do_sample"):
         raise EngineError("seed= has an effect only where tokens are drawn.", hint="Add do_sample=True.")
+
+
+def _require_one_temperature(given: Mapping[str, Any]) -> None:
+    if isinstance(given.get("temperature"), list | tuple):
+        raise EngineError(
+            "temperature= with several values draws tokens at random wherever Whisper is unsure of a window.",
+            hint="Give one temperature, with do_sample=True and a seed; or leave it out.",
+        )
 
 
 def _require_no_time_limit(limit: Any, inherited: Any) -> None:

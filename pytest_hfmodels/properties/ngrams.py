@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from pytest_hfmodels.engines import Generation
     from pytest_hfmodels.models import HFModel
@@ -65,7 +66,7 @@ def repeated_ngram(prompt: Sequence[int], output: Sequence[int], size: int) -> i
 
 
 def check_blocking(
-    model: HFModel, prompts: Sequence[Sequence[int]], size: int, *, tolerance: float = 1e-3, **settings: object
+    model: HFModel, prompts: Sequence[Sequence[int]], size: int, *, tolerance: float = 1e-3, **settings: Any
 ) -> NgramViolation | None:
     """Generate once for a batch of prompts of one length and return the first violation, or None.
 

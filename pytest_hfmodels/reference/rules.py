@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal
 
 from pytest_hfmodels.foundation.errors import HFModelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,7 @@ class Rules:
         Raises:
             HFModelsError: it is not a version.
         """
-        found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
-        if found is None:
-            raise HFModelsError(f"{version!r} is not a version of transformers.", hint="Give one like 4.57.6.")
-        release = (int(found[1]), int(found[2]), int(found[3] or 0))
+        release = _release(version)
         pooling: Literal["count", "first-padding", "right-most"] = (
             "count" if release < (4, 32) else "first-padding" if release < (4, 49) else "right-most"
         )
@@ -137,6 +138,54 @@ class Rules:
             bpe_keeps_spaces=release >= (5, 7),
             pooling=pooling,
         )
+
+
+# Every release that may have changed a rule; numbers that were never released do no harm.
+_RELEASES = tuple(
+    (major, minor, patch)
+    for major, minors in ((4, range(28, 58)), (5, range(64)))
+    for minor in minors
+    for patch in range(7)
+)
+
+
+def old_releases(rules: Sequence[str], then: str, now: str, engine: str = "torch") -> str:
+    """Return the releases whose rules are those of `then`: `transformers<4.50`, or nothing if none of them changed.
+
+    Args:
+        rules: names of rules.
+        then: the release whose rules are meant.
+        now: another release; the range ends where the first of the rules changes on the way to it.
+        engine: the engine that searches.
+
+    Raises:
+        HFModelsError: one of the releases is not a version.
+    """
+    wanted = _values(rules, then, engine)
+    first, last = _release(then), _release(now)
+    between = [one for one in _RELEASES if min(first, last) <= one <= max(first, last)]
+    if first < last:
+        other = next((one for one in between if _values(rules, _named(one), engine) != wanted), None)
+        return "" if other is None else f"transformers<{_named(other)}"
+    between = [first, *reversed([one for one in between if one != first])]
+    same = list(takewhile(lambda one: _values(rules, _named(one), engine) == wanted, between))
+    return f"transformers>={_named(same[-1])}" if len(same) < len(between) else ""
+
+
+def _values(rules: Sequence[str], version: str, engine: str) -> list[object]:
+    found = Rules.of(version, engine)
+    return [getattr(found, name) for name in rules]
+
+
+def _named(release: tuple[int, int, int]) -> str:
+    return ".".join(map(str, release if release[2] else release[:2]))
+
+
+def _release(version: str) -> tuple[int, int, int]:
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if found is None:
+        raise HFModelsError(f"{version!r} is not a version of transformers.", hint="Give one like 4.57.6.")
+    return int(found[1]), int(found[2]), int(found[3] or 0)
 
 
 _NOT_IN_TENSORFLOW = frozenset(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.environments import ChangedPackage
     from pytest_hfmodels.versions.results import Cell
 
+_COMMAND = re.compile(r"\s*(accept it|record it|find the release): ")
 _LINES = 24  # of one test's explanation
 
 
@@ -32,7 +33,7 @@ def answer_data(answer: BisectAnswer) -> dict[str, Any]:
     """Return the answer as plain data for JSON."""
     question, found = answer.question, answer.found
     return {
-        "format": 2,
+        "format": 3,
         "package": question.name,
         "arguments": list(question.arguments),
         "good": question.good,
@@ -44,6 +45,7 @@ def answer_data(answer: BisectAnswer) -> dict[str, Any]:
         "separating": [] if answer.separated or not found.exact else list(answer.separating),
         "untestable": [_judged(judged) for judged in found.between],
         "moved": [_moved(moved) for moved in answer.moved],
+        "accept": answer.accepting,
         "differing": [
             {"test": nodeid, "state": str(cell.state), "reason": cell.reason, "explanation": explanation(cell)}
             for nodeid, cell in answer.differing.items()
@@ -74,7 +76,7 @@ def explanation(cell: Cell) -> list[str]:
     text = dedent("\n".join(marked or lines))
     if cell.state is not State.BROKEN:  # depending on the quotes in the text, pytest omits this word
         text = text.removeprefix("AssertionError: ")
-    # A snapshot is not to be accepted here, and everything is shown already.
-    told = [line for line in text.removeprefix("assert ").splitlines() if not re.match(r"\s*accept it: ", line)]
+    # A snapshot of the good release is not to be accepted, and the release is what this finds.
+    told = [line for line in text.removeprefix("assert ").splitlines() if not _COMMAND.match(line)]
     shown = told[:_LINES] if marked else told[-_LINES:]
     return [*shown, *(["…"] if len(told) > len(shown) else [])] or [cell.reason]

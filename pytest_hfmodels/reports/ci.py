@@ -12,12 +12,13 @@ from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.summary import by_severity
+from pytest_hfmodels.results.deciding import accept_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Course
-    from pytest_hfmodels.results.model import Compared, Results, TestResult
+    from pytest_hfmodels.results.model import Compared, Results, Run, TestResult
 
 MOST = 10  # GitHub shows no more of a step
 _TEXT = 120  # characters of each side
@@ -68,20 +69,20 @@ def workflow_commands(results: Results, *, prefix: str = ".") -> Iterator[str]:
     for test in tests[: len(tests) - rest]:
         title = f"{test.verdict or test.outcome}{f' ({in_words(test.cause)})' if test.cause else ''}: {test.id}"
         place = f"file={_property(normpath(join(prefix, test.file)))},line={test.line or 1},title={_property(title)}"
-        yield f"::{'error' if test.failed else 'warning'} {place}::{_message(test)}"
+        yield f"::{'error' if test.failed else 'warning'} {place}::{_message(test, results.run)}"
     if rest:
         yield f"::error title=hfmodels::{rest} more tests changed: the report has all of them (--hfmodels-html)"
 
 
-def _message(test: TestResult) -> str:
+def _message(test: TestResult, run: Run) -> str:
     lines = [test.headline or "the test failed"]
     found = next((found for found in test.comparisons if found.headline == test.headline), None)
     if found is not None:
-        lines += _tokens(found.course)
+        lines += [found.phrase] if found.phrase else _tokens(found.course)
         if found.explanation is not None:
             lines.append(found.explanation.sentence[:_WHY])
-        if found.saved:
-            lines.append(f"accept it: {found.accept}")
+        if accept := accept_command(found, run):
+            lines.append(f"accept it: {accept}")
     return _escaped("\n".join(lines))
 
 

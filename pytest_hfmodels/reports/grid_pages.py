@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid
 
 
+_SHOWN = 500  # items and lines that a summary tries to hold
+SUMMARY = 60_000  # bytes: GitHub cuts a comment at 65,536 characters
+
+
 def as_html(grid: Grid) -> str:
     """Return an HTML file's text. Whatever a test is called or says is shown as text."""
     return str(pages.render("grid.html", grid=grid, view=grid_view))
@@ -27,28 +31,52 @@ def grid_section(grid: Grid, made: str) -> Markup:
     return pages.render("grid_section.html", grid=grid, view=grid_view, made=made)
 
 
-def as_markdown(grid: Grid, entries: Sequence[LedgerEntry] = (), *, command: str = "", fold: bool = True) -> str:
+def as_summary(grid: Grid, *, most: int = SUMMARY) -> str:
+    """Return a Markdown page of at most `most` bytes, for a comment: the reasons, and the tests that need a look.
+
+    What there is no room for is counted.
+    """
+    sections = {title: items for title, items in _sections(grid, ()).items() if title != "Changes first in"}
+    items = [(title, item) for title, found in sections.items() for item in found]
+    lines = list(grid_view.changed_lines(grid))
+    about = {"grid": grid, "view": grid_view, "labels": [portable(label) for label in grid.labels.values()]}
+    shown = min(len(items), _SHOWN), min(len(lines), _SHOWN)
+    while True:
+        kept: dict[str, list[grid_view.Item]] = {}
+        for title, item in items[: shown[0]]:
+            kept.setdefault(title, []).append(item)
+        left = (len(items) - shown[0], len(lines) - shown[1])
+        page = str(pages.render("grid_summary.md", **about, sections=kept, lines=lines[: shown[1]], left=left))
+        if len(page.encode()) <= most or not any(shown):
+            return page
+        shown = (shown[0] * 2 // 3 if not shown[1] else shown[0], shown[1] * 2 // 3)
+
+
+def as_markdown(grid: Grid, entries: Sequence[LedgerEntry] = (), *, fold: bool = True) -> str:
     """Return a Markdown page: the table, since when, the reasons, what the ledger knows, and what else moved.
 
     Args:
         grid: what to show.
         entries: of the ledger, which explain cells in their own words.
-        command: what wrote the page.
         fold: whether tests with nothing to look at share a line.
     """
-    sections = {
-        title: [replace(item, rows=portable(item.rows), text=portable(item.text)) for item in items]
-        for title, items in grid_view.sections(grid, entries).items()
-    }
     page = pages.render(
         "grid.md",
         grid=grid,
         view=grid_view,
         packages=sorted({row.name.partition("==")[0] for row in grid.rows if "==" in row.name}),
-        command=portable(command),
+        command=portable(grid.command),
         labels=[portable(label) for label in grid.labels.values()],
         files=grid.lines(fold=fold),
-        sections=sections,
+        sections=_sections(grid, entries),
         explained=list(grid_view.explained(grid, entries)),
     )
     return str(page)
+
+
+def _sections(grid: Grid, entries: Sequence[LedgerEntry]) -> dict[str, list[grid_view.Item]]:
+    """Return the sections without paths of this machine."""
+    return {
+        title: [replace(item, rows=portable(item.rows), text=portable(item.text)) for item in items]
+        for title, items in grid_view.sections(grid, entries).items()
+    }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.versions.grid import note_key
 from pytest_hfmodels.versions.results import INTERRUPTED, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_hfmodels.snapshots.ledger import LedgerEntry
-    from pytest_hfmodels.versions.grid import Grid, Line
+    from pytest_hfmodels.versions.grid import Grid, Line, Note
     from pytest_hfmodels.versions.results import Cell, RowResult
 
 KNOWN = "†"
@@ -33,6 +36,10 @@ SIGNS = {
     State.TIMEOUT: ("%", "T"),
 }
 _NAMED = 3  # tests of a reason
+_QUIET = (State.SAME, State.SKIPPED, State.NOT_RUN, State.BUILD_FAILED)  # nothing that another package could explain
+_LARGE = 20_000  # cells: a page of more shows in one line what needs no look
+_FAILURES = 20  # of one reason, whose output a page shows
+_ROOM = 6_000_000  # characters of failures on a page
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,56 @@ def moves(row: RowResult) -> str:
     return "; ".join(filter(None, (moved, left_out and f"without {left_out}")))
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A failure whose output a page shows."""
+
+    anchor: str
+    test: str
+    row: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The failures of a grid that a page has room for. Cells of one reason lead to one of them."""
+
+    shown: list[Failure] = field(default_factory=list)
+    own: dict[tuple[str, str], str] = field(default_factory=dict)
+    of_reason: dict[object, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, grid: Grid) -> Failures:
+        """Return at least one failure of each reason, as long as there is room."""
+        found, counts, room = cls(), Counter[object](), _ROOM
+        for test, cells in grid.cells.items():
+            for row, cell in zip(grid.rows, cells, strict=True):
+                about = note_key(cell)
+                if cell.details and counts[about] < _FAILURES and room > 0:
+                    anchor = f"failure-{len(found.shown)}"
+                    found.shown.append(Failure(anchor, test, row.name, cell))
+                    found.own[test, row.name] = anchor
+                    found.of_reason.setdefault(about, anchor)
+                    counts[about] += 1
+                    room -= len(cell.details)
+        return found
+
+    def anchor(self, test: str, row: str, cell: Cell) -> str:
+        """Return where a cell's failure is shown, or that of another cell with its reason; empty if none is."""
+        return self.own.get((test, row)) or self.of_reason.get(note_key(cell), "")
+
+
+def folds(grid: Grid) -> bool:
+    """Return whether a page shows tests with nothing to look at in one line: whether there are too many cells."""
+    return len(grid.tests) * len(grid.rows) > _LARGE
+
+
+def changed_lines(grid: Grid) -> Iterator[Line]:
+    """Yield the lines of the tests that need a look, for a summary."""
+    for lines in grid.lines(fold=True).values():
+        yield from (line for line in lines if not all(cell.explained for cell in line.cells))
+
+
 def sections(grid: Grid, entries: Sequence[LedgerEntry] = ()) -> dict[str, list[Item]]:
     """Return what is below the grid, by title.
 
@@ -155,17 +212,29 @@ def _reasons(grid: Grid, apart: set[str]) -> Iterator[Item]:
             every = len(note.rows) == len(grid.rows) > 1
             known = f" ({KNOWN} {note.known})" if note.known else ""
             rows = "every row" if every else _listed([grid.labels[row] for row in note.rows], 6)
-            yield _item(grid, rows, note.tests, _NAMED, text=f"{note.reason or note.state}{known}", state=note.state)
+            yield _item(grid, rows, note.tests, _NAMED, text=f"{_reason(note)}{known}", state=note.state)
+    said = {None, INTERRUPTED, *(cell.reason for note in grid.notes for cell in note.cells)}
     for row in grid.rows:
-        if row.problem not in (None, INTERRUPTED, *(note.reason for note in grid.notes)):
+        if row.problem not in said:
             yield Item(row.name, text=f"{'is incomplete' if row.built else 'could not be built'}: {row.problem}")
 
 
+def _reason(note: Note) -> str:
+    """Return the reason of a note; for several of one cause, the cause."""
+    first = note.cells[0]
+    if len(note.cells) == 1:
+        return first.reason or first.state
+    if first.cause:
+        return f"{in_words(first.cause)}: {first.why}" if first.why else in_words(first.cause)
+    return f"{len(note.cells)} reasons, the first: {first.reason}"
+
+
 def _moved(grid: Grid) -> Iterator[Item]:
-    """Yield what else is different, after the rows that it is in; then what there is to know of a row."""
+    """Yield what else is different in rows where it may be the reason for something; then what to know of a row."""
     found: dict[str, list[str]] = {}
+    matters = {row for note in grid.notes if note.state not in _QUIET for row in note.rows}
     for row in grid.rows:
-        if what := moves(row):
+        if row.name in matters and (what := moves(row)):
             found.setdefault(what, []).append(row.name)
     for what, rows in found.items():
         yield Item(rows[0] if len(rows) == 1 else ", ".join(grid.labels[row] for row in rows), text=what)

@@ -8,32 +8,42 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 from markupsafe import Markup
 
-from pytest_hfmodels.kinds.comparison import Passage
 from pytest_hfmodels.reports import pages
+from pytest_hfmodels.reports.causes import moved_packages
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.summary import by_severity, overview
-from pytest_hfmodels.results.describe import passages
+from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview
+from pytest_hfmodels.reports.words import around
+from pytest_hfmodels.reports.words import sides as word_sides
+from pytest_hfmodels.results.carried import pack
+from pytest_hfmodels.results.deciding import accept_command, review_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Course
-    from pytest_hfmodels.results.model import Compared, Results, Side, TestResult
+    from pytest_hfmodels.reports.words import Piece
+    from pytest_hfmodels.results.model import Compared, Results, Run, Side, TestResult
 
 SIGNS = {"same": "✓", "drift": "≈", "near-tie": "~", "changed": "✗", "missing": "?", "broken": "!", "none": "○"}
-_OPEN = 3  # of the gravest tests, opened from the start
+_CAUSES = 3  # that are not folded
+_TEXTS, _ROWS, _NAMED = 20, 50, 20  # of the summary, above the list of all tests
+_BEFORE, _AFTER = 200, 600  # characters of a text in the summary, around the first difference
 _NEAR = 3  # tokens on each side of a divergence
-_DETAILS = 2000  # characters of what pytest printed of a broken test
-_PAGE = 8_000_000  # characters of details; a page with more takes long to open
+_PRINTED = 2000  # characters of what pytest printed of a broken test
+_PAGE = 16_000_000  # characters; a page with more takes long to open
+_LISTED = 800  # of them for a test in the list
+_DETAILED = 8_000_000  # at most of details
 _FULL = Markup("<p>The page is full: the JSON report (--hfmodels-json) has the rest.</p>\n")
 _PATCH = 2_000_000  # bytes
+_CHANGES = 4_000_000  # characters of the pending changes, packed
 _DRAWN = ("ids", "text")  # stages that have a table and texts of their own
 
 # What made both sides: of what, recorded, now, whether they differ. The first says whether something was recorded.
@@ -50,25 +60,72 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     """
     script = files("pytest_hfmodels.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")
     data = patch.encode("utf-8", "surrogateescape")
+    summary, changes = Summary(results.tests, results.run), pack(results)
+    fit = len(changes) <= _CHANGES
+    run = results.run if fit else replace(results.run, page="")  # else the page's commands would find nothing in it
     tests = by_severity(results.tests)
     environments: dict[_Rows, int] = {}
+    room = min(_DETAILED, _PAGE - len(grid or "") - len(changes) - _LISTED * len(tests))
     page = pages.render(
         "report.html",
         script=Markup(script),
         script_digest=base64.b64encode(sha256(script.encode()).digest()).decode(),
-        run=results.run,
+        run=run,
+        source=run.source,
+        versions=_moved_versions(results),
         signs=SIGNS,
-        overview=[(*row, urlencode({"verdict": row[0], "cause": row[1] or "none"})) for row in overview(tests)],
+        anchor=anchor,
+        made_with=made_with,
+        summary=summary,
+        causes_open=_CAUSES,
+        review=review_command((one for _, one in summary.differing), run),
+        changed=[(*pair, _around(pair[1]), accept_command(pair[1], run)) for pair in summary.changed[:_TEXTS]],
+        drifted=[(test, most) for test, found in summary.drifted[:_ROWS] if (most := moved(found)) is not None],
+        new=summary.new[:_NAMED],
+        broken=summary.broken[:_NAMED],
+        overview=overview(tests),
         causes=sorted({test.cause for test in tests if test.cause}),
         engines=sorted({test.engine for test in tests if test.engine}),
-        tests=list(zip(tests, map(_drift, tests), _bodies(tests, environments), strict=True)),
-        opened=[test.id for test in tests if test.verdict not in ("same", None)][:_OPEN],
+        tests=list(zip(tests, map(_drift, tests), _bodies(tests, environments, run, room), strict=True)),
         environments=environments,
         grid=grid,
         patch=base64.b64encode(data).decode() if 0 < len(data) <= _PATCH else "",
         patch_left_out=len(data) > _PATCH,
+        changes=changes if fit else "",
+        changes_left_out=not fit,
     )
     return str(page)
+
+
+def anchor(test: TestResult) -> str:
+    """Return the part of the page's address that leads to a test; the same in every run."""
+    return f"t-{sha256(test.id.encode(errors='surrogatepass')).hexdigest()[:12]}"
+
+
+def made_with(found: Compared, side: str) -> str:
+    """Return ` (transformers 4.57.6)`, the release that made one side of a comparison, `recorded` or `observed`."""
+    made: Side | None = getattr(found, side)
+    version = None if made is None else made.provenance.versions.get("transformers")
+    return f" (transformers {version})" if version else ""
+
+
+def _moved_versions(results: Results) -> dict[str, str]:
+    """Return the versions of the run's packages; of one that has moved since recording, both: `4.49.0 → 5.23.0`."""
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for test in results.tests:
+        for found in test.comparisons:
+            for name, then, now in moved_packages(found):
+                pairs.setdefault(name, set()).add((then, now))
+    both = {name: " → ".join(next(iter(found))) for name, found in pairs.items() if len(found) == 1}
+    return {**results.run.versions, **both}
+
+
+def _around(found: Compared) -> list[tuple[Piece, ...]] | None:
+    """Return both texts around the first difference; None if the texts are equal."""
+    before, now = word_sides(found)
+    if before is None or found.recorded is None or found.recorded.text == found.observed.text:
+        return None
+    return [around(side, _BEFORE, _AFTER) for side in (before, now)]
 
 
 def _drift(test: TestResult) -> float | None:
@@ -77,17 +134,27 @@ def _drift(test: TestResult) -> float | None:
     return max((drift for drift in drifts if drift is not None and math.isfinite(drift)), default=None)
 
 
-def _bodies(tests: Sequence[TestResult], environments: dict[_Rows, int]) -> Iterator[Markup]:
+def _bodies(tests: Sequence[TestResult], environments: dict[_Rows, int], run: Run, room: int) -> Iterator[Markup]:
     """Yield the details of each test, as long as there is room."""
-    room = _PAGE
     for test in tests:
         body = _FULL
         if room > 0:
-            comparisons = [_comparison(found, environments) for found in test.comparisons]
-            details = test.details[-_DETAILS:] if test.verdict == "broken" else ""
-            body = pages.render("report_test.html", test=test, comparisons=comparisons, details=details)
+            comparisons = [
+                {**_comparison(found, environments), "accept": accept_command(found, run)} for found in test.comparisons
+            ]
+            details = test.details[-_PRINTED:] if test.verdict == "broken" else ""
+            shown = {"test": test, "comparisons": comparisons, "details": details, "code": _code(test, run)}
+            body = pages.render("report_test.html", **shown, anchor=anchor, made_with=made_with)
             room -= len(body)
         yield body if room > 0 else _FULL
+
+
+def _code(test: TestResult, run: Run) -> str:
+    """Return the address of a test's line at the commit that was tested, or nothing."""
+    source = run.source
+    if source is None or not (source.repository and source.commit and test.line):
+        return ""
+    return f"{source.repository}/blob/{source.commit}/{quote(test.file)}#L{test.line}"
 
 
 def _comparison(found: Compared, environments: dict[_Rows, int]) -> dict[str, Any]:
@@ -97,22 +164,26 @@ def _comparison(found: Compared, environments: dict[_Rows, int]) -> dict[str, An
         "sides": _sides(found),
         "differences": [difference for difference in found.differences if difference.stage not in _DRAWN],
         "steps": _around_divergence(found.course),
-        "plot": None if found.course is None else plot(found.course, found.tolerance),
+        "plot": plot(found.course, found.tolerance) if found.course is not None and _is_drawn(found.course) else None,
         "moved": [row for row in made[1] if row[3] and found.recorded],
         "environment": environments.setdefault(made, len(environments) + 1),  # one table for all that share it
     }
 
 
-def _sides(found: Compared) -> list[tuple[int, Passage, int] | None]:
+def _sides(found: Compared) -> list[tuple[int, tuple[Piece, ...], int] | None]:
     """Return both sides, or one if they are equal: characters left out before, the text, and those left out after."""
-    now = found.observed.text
-    if found.recorded is None:
-        return [None, (now.start, Passage(now.text, ""), now.end)]
-    before = found.recorded.text
-    if before == now:
-        return [(now.start, Passage(now.text, ""), now.end)]
-    sides = zip((before, now), passages(before.text, now.text), strict=True)
-    return [(excerpt.start, passage, excerpt.end) for excerpt, passage in sides]
+    before, now = word_sides(found)
+    side = (found.observed.text.start, now, found.observed.text.end)
+    if found.recorded is None or before is None:
+        return [None, side]
+    if found.recorded.text == found.observed.text:
+        return [side]
+    return [(found.recorded.text.start, before, found.recorded.text.end), side]
+
+
+def _is_drawn(course: Course) -> bool:
+    """Return whether numbers moved at more than one place: a drawing of one says less than its figure."""
+    return sum(value is not None and value != 0 for value in course.drift) > 1
 
 
 def _around_divergence(course: Course | None) -> range:

@@ -1,93 +1,133 @@
-"""A run as Markdown: for a CI's step summary or a pull request. Short: the HTML report holds the rest."""
+"""A run as Markdown, for a pull request or a CI's step summary: the summary, and where the rest is.
+
+GitHub cuts a comment at 65,536 characters, so the page stays below 60 kB.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from pytest_hfmodels.reports import pages
-from pytest_hfmodels.reports.summary import by_severity, overview
-from pytest_hfmodels.results.describe import passages
+from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.reports.summary import Summary, moved
+from pytest_hfmodels.reports.summary_lines import marked
+from pytest_hfmodels.reports.words import around, sides
+from pytest_hfmodels.results.deciding import accept_command, review_command
+from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.kinds.comparison import Passage
-    from pytest_hfmodels.results.model import Compared, Results, TestResult
+    from pytest_hfmodels.results.model import Compared, Results, Run, TestResult
 
-MOST = 1024 * 1024  # bytes: GitHub takes no more of summary a step, and shows none of a larger one
-SHOWN = 50  # tests with their texts
-_AT_ONCE = 10  # of a verdict and cause, before those of the next
-_NAMED = 500
-_ROOM = 400_000  # bytes of those that are shown, and as many of those that are named
+MOST = 60_000  # bytes
+SHOWN = 50  # texts
+_CAUSES = 10
+_AT_ONCE = 10  # texts of a cause, before those of the next
+# Bytes of each section.
+_TEXTS, _ROWS, _NAMES, _ERRORS = 26_000, 10_000, 4_000, 6_000
+_NAME, _HEADLINE, _DETAILS = 200, 300, 1_000  # characters
 _BEFORE, _FROM = 80, 320  # characters of each side before and from the divergence
 
 
+@dataclass(frozen=True)
+class _Section:
+    """The parts of a section that there is room for, and how many more there are."""
+
+    shown: tuple[str, ...]
+    rest: int
+
+
 def render(results: Results) -> str:
-    """Return the page: verdicts, then each test that somebody should look at, the gravest first."""
-    tests = by_severity(test for test in results.tests if test.failed or test.verdict not in ("same", None))
-    bodies = {test.id: _body(test) for test in _mixed(tests)[:SHOWN]}
-    fitting = _fitting(bodies.values())
-    groups: dict[str | None, list[str]] = {
-        test.cause: [] for test in sorted(tests, key=lambda test: test.cause is None)
-    }
-    for test in _mixed(tests)[:fitting]:
-        groups[test.cause].append(bodies[test.id])
-    shown = {test.id for test in _mixed(tests)[:fitting]}
-    rest = [test for test in tests if test.id not in shown]
-    names = [pages.render("test_name.md", test=test) for test in rest[:_NAMED]]
+    """Return the page: the summary of a run, as many texts as fit, and where the rest is."""
+    summary, run = Summary(results.tests, results.run), results.run
     page = pages.render(
         "report.md",
-        run=results.run,
-        count=len(results.tests),
-        overview=overview(tests),
-        groups={cause: found for cause, found in groups.items() if found},
-        rest=len(rest),
-        names=names[: _fitting(names)],
+        summary=summary,
+        run=run,
+        source=run.source,
+        link=_link,
+        tests=counted(len(results.tests), "test"),
+        causes=summary.causes[:_CAUSES],
+        changed=_section((_text(*pair, run) for pair in _mixed(summary.changed)), len(summary.changed), _TEXTS),
+        drifted=_section(map(_row, summary.drifted), len(summary.drifted), _ROWS),
+        new=_section(map(_new, summary.new), len(summary.new), _NAMES),
+        broken=_section(map(_broken, summary.broken), len(summary.broken), _ERRORS),
+        elsewhere=_elsewhere(results),
+        decide=review_command((one for _, one in summary.differing), run),
     )
     return str(page)
 
 
-def _mixed(tests: Iterable[TestResult]) -> list[TestResult]:
+def _section(parts: Iterable[str], count: int, room: int) -> _Section:
+    """Return the first parts, as many as there is room for."""
+    rendered = [part for part, _ in zip(parts, range(SHOWN), strict=False)]
+    weights = accumulate(len(part.encode("utf-8", "replace")) for part in rendered)
+    fitting = sum(1 for _ in takewhile(lambda weight: weight <= room, weights))
+    return _Section(tuple(rendered[:fitting]), count - fitting)
+
+
+def _mixed(found: Sequence[tuple[TestResult, Compared]]) -> list[tuple[TestResult, Compared]]:
     """Return some of each verdict and cause first, so that none fills the page alone."""
     seen: Counter[tuple[str | None, str | None]] = Counter()
     turns = []
-    for test in tests:
-        turns.append((seen[test.verdict, test.cause] // _AT_ONCE, test))
-        seen[test.verdict, test.cause] += 1
-    return [test for _, test in sorted(turns, key=lambda turn: turn[0])]
+    for test, one in found:
+        turns.append((seen[one.verdict, one.cause] // _AT_ONCE, (test, one)))
+        seen[one.verdict, one.cause] += 1
+    return [pair for _, pair in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _fitting(parts: Iterable[str]) -> int:
-    """Return how many of the parts there is room for."""
-    weights = accumulate(len(part.encode("utf-8", "replace")) for part in parts)
-    return sum(1 for _ in takewhile(lambda weight: weight <= _ROOM, weights))
+def _text(test: TestResult, found: Compared, run: Run) -> str:
+    before, now = sides(found)
+    lines = ""
+    if before is not None and found.recorded is not None and found.recorded.text != found.observed.text:
+        lines = "\n".join(_diff(*(marked(around(side, _BEFORE, _FROM)).splitlines() for side in (before, now))))
+    shown = {"label": cut(test.id, _NAME), "found": found, "lines": lines, "accept": accept_command(found, run)}
+    return pages.render("report_changed.md", **shown)
 
 
-def _body(test: TestResult) -> str:
-    comparisons = [(found, _sides(found)) for found in test.comparisons if found.verdict != "same"]
-    return pages.render("report_test.md", test=test, comparisons=comparisons)
+def _row(pair: tuple[TestResult, Compared]) -> str:
+    test, found = pair
+    most = moved(found)
+    return "" if most is None else pages.render("report_row.md", label=cut(test.id, _NAME), most=most)
 
 
-def _sides(found: Compared) -> str:
-    """Return both texts as lines of a diff, where they part; nothing if they are equal."""
-    now = found.observed.text
-    if found.recorded is None:
-        return _marked("+", now.text[: _BEFORE + _FROM])
-    before = found.recorded.text
-    if before == now:
-        return ""
-    sides = zip("-+", (before, now), passages(before.text, now.text), strict=True)
-    return "\n".join(_marked(mark, _around(passage, excerpt)) for mark, excerpt, passage in sides)
+def _new(pair: tuple[TestResult, Compared]) -> str:
+    test, found = pair
+    return pages.render("report_new.md", label=cut(test.id, _NAME), text=cut(found.observed.text.text, _HEADLINE))
 
 
-def _around(passage: Passage, excerpt: Any) -> str:
-    start, rest = passage.before[-_BEFORE:], passage.different + passage.after
-    left = excerpt.start or len(passage.before) > _BEFORE
-    right = excerpt.end or len(rest) > _FROM
-    return f"{'…' if left else ''}{start}{rest[:_FROM]}{'…' if right else ''}"
+def _broken(test: TestResult) -> str:
+    details = test.details[-_DETAILS:]
+    shown = {"label": cut(test.id, _NAME), "test": test, "details": details}
+    return pages.render("report_broken.md", **shown)
 
 
-def _marked(mark: str, text: str) -> str:
-    return "\n".join(f"{mark} {line}" for line in text.splitlines() or [""])
+def _diff(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of both sides; those that they share once."""
+    for what, start, end, begin, stop in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+        if what == "equal":
+            yield from (f"  {line}" for line in before[start:end])
+        else:
+            yield from (f"- {line}" for line in before[start:end])
+            yield from (f"+ {line}" for line in now[begin:stop])
+
+
+def _elsewhere(results: Results) -> Markup:
+    """Return where the rest is: the page, and the job that has it."""
+    run = results.run
+    page = pages.code(run.page) if run.page else Markup("<code>--hfmodels-html FILE</code> shows all")
+    if run.source is not None and run.source.job_url:
+        return Markup("{} of {}").format(page, _link("this run", run.source.job_url)) if run.page else page
+    return page
+
+
+def _link(words: str, address: str) -> Markup:
+    shown = pages.escape(words)
+    return Markup(f"[{shown}]({address})") if address.startswith("https://") and ")" not in address else shown

@@ -1,14 +1,18 @@
-"""What a run says at its end: what the ledger decided, the causes that tests share, and how to decide what changed."""
+"""What a run says at its end: what the ledger decided, the summary, and how to decide what changed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from os.path import relpath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.durations import STAGES
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.colours import paint
-from pytest_hfmodels.reports.summary import cause_lines, counted
+from pytest_hfmodels.reports.summary import Summary
+from pytest_hfmodels.reports.summary_lines import summary_lines
 from pytest_hfmodels.session import Session
 from pytest_hfmodels.snapshots.pending import pending_folder
 
@@ -33,7 +37,9 @@ def end_lines(config: pytest.Config, results: Sequence[TestResult]) -> Iterator[
     if config.pluginmanager.has_plugin("dsession"):  # xdist's controller collects no tests, so its header has no counts
         yield from _ledger_line(results)
     waiting = [test for test in results if test.failed and any(found.waits for found in test.comparisons)]
-    yield from cause_lines(found for test in waiting if (found := test.gravest) is not None)
+    yield from summary_lines(Summary(tuple(results)))
+    if Session.of(config).options.durations:
+        yield _durations_line(results)
     if waiting and not Session.of(config).options.baseline:
         yield from _review_line(config, waiting)
 
@@ -44,6 +50,14 @@ def _ledger_line(results: Sequence[TestResult]) -> Iterator[str]:
     said = [f"{counted(decided.count(name), 'test')} {words}" for name, words in counts if name in decided]
     if said:
         yield f"hfmodels ledger: {', '.join(said)}"
+
+
+def _durations_line(results: Sequence[TestResult]) -> str:
+    """Return where the time went; "tests" is what belongs to no stage: bodies, fixtures and pytest."""
+    spent = sum((Counter(test.durations) for test in results), Counter[str]())
+    own = sum(test.seconds for test in results) - spent.total()
+    shown = [f"{name} {spent[name]:.2f} s" for name in STAGES if name in spent]
+    return f"hfmodels durations: {', '.join([*shown, f'tests {max(own, 0.0):.2f} s'])}"
 
 
 def _review_line(config: pytest.Config, waiting: Sequence[TestResult]) -> Iterator[str]:

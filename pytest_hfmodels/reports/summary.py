@@ -1,25 +1,135 @@
-"""What every report says of a run as a whole: the order of its tests, its verdicts and its causes."""
+"""What every report says of a run, in this order: a headline, the causes, changed texts, drift, new tests."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.foundation.control_chars import visible_line
-from pytest_hfmodels.foundation.verdicts import severity
-from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
+from pytest_hfmodels.reports.causes import Cause, causes, counted
+from pytest_hfmodels.results.describe import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.results.model import Compared, TestResult
+    from pytest_hfmodels.results.model import Compared, Run, TestResult
 
-_SHOWN = 10  # causes at the end of a run
-_WHY = 160  # characters of a reason there
-# The row of a batch, and the share of a movement: they differ from test to test even if the cause is the same.
-_ROW, _SHARE = re.compile(r"^row \d+: "), re.compile(r"\d+ %")
+_TEXTS = ("ids", "beams", "text")  # stages in which a text differs
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The number of a comparison that moved most, as a row of a table."""
+
+    what: str
+    where: str
+    was: str
+    now: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The tests of a run that somebody should look at, and why they differ.
+
+    Args:
+        tests: all tests of the run.
+        run: the run; None if it is not over.
+    """
+
+    tests: tuple[TestResult, ...]
+    run: Run | None = None
+
+    @cached_property
+    def differing(self) -> list[tuple[TestResult, Compared]]:
+        """The comparisons to decide about, the gravest first; a test may have several."""
+        found = [(test, one) for test in self.tests if _counts(test) for one in test.comparisons if one.waits]
+        return sorted(found, key=lambda pair: (severity(pair[1].verdict), *in_files(pair[0])))
+
+    @cached_property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why they differ, each cause once. A test without a snapshot has none."""
+        return causes(pair for pair in self.differing if pair[1].verdict != Verdict.MISSING)
+
+    @cached_property
+    def changed(self) -> list[tuple[TestResult, Compared]]:
+        """Outputs that differ."""
+        return self._of(Verdict.CHANGED, Verdict.NEAR_TIE)
+
+    @cached_property
+    def drifted(self) -> list[tuple[TestResult, Compared]]:
+        """Outputs that are the same while numbers moved, the largest movement first."""
+        return sorted(self._of(Verdict.DRIFT), key=lambda pair: -_size(pair[1].drift))
+
+    @cached_property
+    def new(self) -> list[tuple[TestResult, Compared]]:
+        """Outputs that no snapshot is there for yet."""
+        return self._of(Verdict.MISSING)
+
+    @cached_property
+    def broken(self) -> list[TestResult]:
+        """Tests that failed for another reason than a comparison."""
+        return [test for test in self.tests if test.verdict == Verdict.BROKEN and test.failed]
+
+    @property
+    def headline(self) -> str:
+        """`transformers 4.49.0 → 5.23.0: 2 texts changed, 10 drifted, 1 new; 2 causes`."""
+        said = ", ".join(self._counts()) or f"nothing changed in {counted(len(self.tests), 'test')}"
+        known = sum(cause.name is not None for cause in self.causes)
+        causes = f"; {counted(known, 'cause')}" if known else ""
+        return ": ".join(filter(None, (self.versions, f"{said}{causes}")))
+
+    @cached_property
+    def versions(self) -> str:
+        """The package that changed, `transformers 4.49.0 → 5.23.0`; or the release of transformers if none did."""
+        found = [one for _, one in self.differing if one.recorded is not None]
+        found = found or [one for test in self.tests for one in test.comparisons if one.recorded is not None]
+        names = dict.fromkeys(["transformers", *sorted({name for one in found for name in _versions(one)})])
+        pairs = {name: Counter(pair for one in found if (pair := _versions(one).get(name))) for name in names}
+        for name, both in pairs.items():
+            changed = [pair for pair in both if pair[0] != pair[1]]
+            if changed:
+                sides = (sorted({pair[side] for pair in changed}) for side in (0, 1))
+                return f"{name} {' → '.join(', '.join(side) for side in sides)}"
+        here = self.run.versions.get("transformers") if self.run is not None else None
+        here = here or next((now for _, now in pairs["transformers"]), None)
+        return f"transformers {here}" if here else ""
+
+    def _counts(self) -> Iterator[str]:
+        counts = Counter(test.verdict for test in self.tests if _counts(test))
+        changed = [one for _, one in self.differing if one.verdict == Verdict.CHANGED]
+        texts = all(one.differences and one.differences[0].stage in _TEXTS for one in changed)
+        if counts[Verdict.CHANGED]:
+            yield f"{counted(counts[Verdict.CHANGED], 'text' if texts else 'output')} changed"
+        if self.broken:
+            yield f"{len(self.broken):,} broken"
+        if counts[Verdict.NEAR_TIE]:
+            yield counted(counts[Verdict.NEAR_TIE], "near-tie")
+        if counts[Verdict.DRIFT]:
+            yield f"{counts[Verdict.DRIFT]:,} drifted"
+        if counts[Verdict.MISSING]:
+            yield f"{counts[Verdict.MISSING]:,} new"
+
+    def _of(self, *verdicts: Verdict) -> list[tuple[TestResult, Compared]]:
+        return [pair for pair in self.differing if pair[1].verdict in verdicts]
+
+
+def moved(found: Compared) -> Moved | None:
+    """Return the number that moved most, for a table; None if no number differs."""
+    most = found.largest
+    if most is None:
+        return None
+    values = [value if isinstance(value, str) else f"{value:.6g}" for value in (most.recorded, most.observed)]
+    by = abs(float(most.recorded) - float(most.observed))
+    return Moved(most.what, place(most).removeprefix(" of ").strip(), values[0], values[1], f"{by:.2g}")
+
+
+def in_files(test: TestResult) -> tuple[str, int, str]:
+    """Return what tests are sorted by: their place in the files."""
+    return test.file, test.line or 0, test.id
 
 
 def by_severity(tests: Iterable[TestResult]) -> list[TestResult]:
@@ -29,38 +139,20 @@ def by_severity(tests: Iterable[TestResult]) -> list[TestResult]:
 
 def overview(tests: Iterable[TestResult]) -> list[tuple[str, str | None, int]]:
     """Return how many tests there are of each verdict (or `none`) and cause, the gravest and commonest first."""
-    counted = Counter((test.verdict or "none", test.cause) for test in tests)
-    rows = ((str(verdict), cause, count) for (verdict, cause), count in counted.items())
+    counts = Counter((test.verdict or "none", test.cause) for test in tests)
+    rows = ((str(verdict), cause, count) for (verdict, cause), count in counts.items())
     return sorted(rows, key=lambda row: (severity(row[0]), -row[2], row[1] is None, row[1] or ""))
 
 
-def cause_lines(comparisons: Iterable[Compared]) -> Iterator[str]:
-    """Yield a line for each cause, the commonest first and unknown ones last, and its reason below."""
-    groups: dict[tuple[str | None, str], list[Compared]] = defaultdict(list)
-    for found in comparisons:
-        if found.explanation is not None:
-            why = _ROW.sub("", _SHARE.sub("", found.explanation.sentence)) if found.cause else ""
-            groups[found.cause, why].append(found)
-    ordered = sorted(groups.values(), key=lambda group: (group[0].cause is None, -len(group)))
-    for group in ordered[:_SHOWN]:
-        yield visible_line(_sentence(group))
-        if group[0].cause is not None and group[0].explanation is not None:
-            sentence = group[0].explanation.sentence
-            why = visible_line(sentence if len(group) == 1 else _ROW.sub("", sentence))
-            yield f"  {why if len(why) <= _WHY else f'{why[:_WHY]}…'}"
-    if len(ordered) > _SHOWN:
-        yield f"{len(ordered) - _SHOWN} more causes: --hfmodels-html FILE shows all"
+def _counts(test: TestResult) -> bool:
+    """Return whether somebody should look at a test: it failed, or a near-tie was let through."""
+    return test.failed or (test.outcome == "passed" and test.verdict == Verdict.NEAR_TIE)
 
 
-def _sentence(group: Sequence[Compared]) -> str:
-    """Return `14 tests: attention: max drift 2.1e-06, 0 tokens changed`."""
-    moved = [found.drift for found in group if found.drift is not None]
-    largest = math.nan if any(map(math.isnan, moved)) else max(moved, default=math.nan)
-    drift = f"max drift {largest:.2g}" if moved else "no numbers to compare"
-    changed = counted(sum(found.changed for found in group), "token")
-    return f"{counted(len(group), 'test')}: {in_words(group[0].cause)}: {drift}, {changed} changed"
+def _versions(found: Compared) -> dict[str, tuple[str, str]]:
+    sides: Sequence[dict[str, str]] = [one.provenance.versions for one in (found.recorded, found.observed) if one]
+    return {name: (sides[0][name], sides[-1][name]) for name in sides[0] if name in sides[-1]}
 
 
-def counted(number: int, what: str) -> str:
-    """Return `1 test`, `2 tests`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _size(drift: float | None) -> float:
+    return -1.0 if drift is None else math.inf if math.isnan(drift) else drift

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from os.path import relpath
+from pathlib import PurePath
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.rootdir import other_root
 from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.results.describe import place
 from pytest_hfmodels.results.model import cut
@@ -47,9 +49,10 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool, options:
             f"observed: {cut(found.observed.text.text, 4 * _CONTEXT)}",
         ]
         last = f"{found.refusal} ({update})" if found.refusal else f"record it: {update}"
-        reasons: list[str] = []
+        other = other_root(root, PurePath(path), PurePath(found.snapshot))
+        reasons = [] if other is None else [_elsewhere(root, other)]
     else:
-        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0])]
+        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0], verbose=verbose)]
         last = found.refusal or f"accept it: {update}"
         reasons = list(_reasons(found, found.recorded, verbose=verbose))
     lines, reasons = [*map(visible_line, first)], [*map(visible_line, reasons)]
@@ -63,6 +66,13 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool, options:
         last = last if len(last) <= _NEXT else "accept it: run this test again with --snapshot-update"
         lines = _fitted(lines, reasons, more, room=_CHARACTERS - len(last))
     return [lines[0], *(f"  {line}" for line in lines[1:]), f"  {visible_line(last)}"]
+
+
+def _elsewhere(root: Path, other: Path) -> str:
+    """Return which root pytest took, and which other one has a snapshot of the test."""
+    return (
+        f"pytest's root is {root}, but {other} has a snapshot of this test: {command('pytest', f'--rootdir={other}')}"
+    )
 
 
 def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]:
@@ -80,7 +90,7 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
     yield _movement(found)
     if verbose:
         for difference in found.differences[1:]:
-            yield from _difference(difference)
+            yield from _difference(difference, verbose=True)
         if found.hidden:
             yield f"{found.hidden} more differences"
         yield f"recorded with {_made_by(recorded)}"
@@ -130,14 +140,14 @@ def _machine(side: Side) -> tuple[str, ...]:
     return made.engine, made.implementation, made.device, made.cpu
 
 
-def _difference(found: Difference) -> Iterator[str]:
+def _difference(found: Difference, *, verbose: bool) -> Iterator[str]:
     what, then, now, detail = cut(found.what, _WHAT), found.recorded, found.observed, found.detail
     if detail is not None:
         if detail.title:
             yield detail.title
         yield f"recorded {detail.recorded.label}{_marked(detail.recorded)}"
         yield f"now      {detail.observed.label}{_marked(detail.observed)}"
-        yield from detail.figures
+        yield from detail.figures[: None if verbose else 1]
     elif found.stage == "numbers":
         sides = [f"{value:.9g}" if isinstance(value, float) else value for value in (then, now)]
         moved = abs(float(then) - float(now))

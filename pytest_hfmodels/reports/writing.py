@@ -19,12 +19,14 @@ from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.files import write_report
 from pytest_hfmodels.reports import html, markdown
+from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.ci import workflow_commands
 from pytest_hfmodels.reports.diff import apply_command, patch_of
 from pytest_hfmodels.reports.grid_pages import grid_section
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.reports.summary import in_files
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
+from pytest_hfmodels.results.source import source_of
 from pytest_hfmodels.session import Session
 from pytest_hfmodels.versions.last_grid import last_grid
 
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.pending import Pending
 
-# Outputs depend on these. Nothing else of the machine goes into a report, the environment variables least of all.
+# Outputs depend on these. Nothing else of the machine goes into a report, and of the environment only what
+# `results.source` names.
 PACKAGES = (
     *("pytest-hfmodels", "pytest", "pytest-xdist", "syrupy"),
     *("transformers", "tokenizers", "torch", "tensorflow", "tf-keras", "numpy", "safetensors", "huggingface-hub"),
 )
+_STEP = 1024 * 1024  # bytes: GitHub takes no more of summary a step, and shows none of a larger one
 
 
 class ReportWriter:
@@ -87,7 +91,7 @@ class ReportWriter:
                 terminalreporter.write_line(line)
 
     def _gather(self, session: pytest.Session) -> Results:
-        tests = tuple(sorted(self._gatherer.results(), key=lambda test: (test.file, test.line or 0, test.id)))
+        tests = tuple(sorted(self._gatherer.results(), key=in_files))
         run = Run(
             started=datetime.fromtimestamp(self._began, UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self._began, 2),
@@ -96,6 +100,8 @@ class ReportWriter:
             versions=_versions(),
             verdicts=count_verdicts(tests),
             others=self._gatherer.others(),
+            source=source_of(),
+            page=self._page_file(),
         )
         return Results(FORMAT, run, tests)
 
@@ -111,6 +117,12 @@ class ReportWriter:
         if kind == "markdown" and (summary := os.environ.get("GITHUB_STEP_SUMMARY", "")):
             self._append(Path(summary), text)
 
+    def _page_file(self) -> str:
+        """Return the name of the file with all changes, the page or else the JSON: for commands at home."""
+        reports = Session.of(self._config).options.reports
+        file = reports.get("html") or reports.get("json") or ""
+        return Path(file).name
+
     def _page(self, results: Results) -> str:
         """Return the HTML page, with the last matrix of the project, and what would be accepted as a patch."""
         found = last_grid(self._config.rootpath, lambda text: self._said.append(f"html: {text}"))
@@ -124,7 +136,7 @@ class ReportWriter:
     def _append(self, summary: Path, text: str) -> None:
         """Append to the step summary: GitHub shows nothing of one that is too large."""
         try:
-            if summary.exists() and summary.stat().st_size + len(text.encode()) >= markdown.MOST:
+            if summary.exists() and summary.stat().st_size + len(text.encode()) >= _STEP:
                 self._said.append("the CI's step summary is full: nothing was added to it")
                 return
             with summary.open("a", encoding="utf-8") as page:

@@ -8,13 +8,13 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.kinds.comparison import Detail, Passage, common_prefix
+from pytest_hfmodels.kinds.comparison import Detail, Difference, Passage, abs_diff, common_prefix
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.results.model import Compared, Excerpt, Side, cut
 
 if TYPE_CHECKING:
     from pytest_hfmodels.kinds.base import Course, Record
-    from pytest_hfmodels.kinds.comparison import Comparison, Difference
+    from pytest_hfmodels.kinds.comparison import Comparison
     from pytest_hfmodels.kinds.explanation import Explanation
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ def describe(
         about: the other fields of `Compared`: `equal`, `entry`, `base`, `writer`, `refusal`.
     """
     kind, first = kind_of(observed), comparison.differences[:_DIFFERENCES]
+    most = _largest(recorded, observed, comparison)
     shows, before, now = _texts(recorded, observed)
     course = kind.course(recorded if recorded is not None and recorded.kind == kind.name else None, observed)
     return Compared(
@@ -67,6 +68,7 @@ def describe(
         shows=shows,
         recorded=None if recorded is None else _side(recorded, before, now),
         observed=_side(observed, now, before),
+        largest=None if most is None else _difference(most, recorded, observed),
         course=None if course is None else plain(_window(course)),
         changed=_changed(course),
         **about,
@@ -110,8 +112,9 @@ def _headline(comparison: Comparison, snapshot: str, *, exists: bool) -> str:
 
 
 # What the position of a number counts.
+_OF_A_TOKEN = ("log-probability", "processed log-probability", "margin", "log-probability of a likelier token")
 _UNITS = {
-    **dict.fromkeys(("log-probability", "processed log-probability", "margin"), "token"),
+    **dict.fromkeys(_OF_A_TOKEN, "token"),
     **dict.fromkeys(("logit", "margin of its labels"), "text"),
     "beam score": "beam",
 }
@@ -174,12 +177,30 @@ def _drift(recorded: Record | None, observed: Record, comparison: Comparison) ->
     return None if moved is None else _figure(moved)
 
 
+def _largest(recorded: Record | None, observed: Record, comparison: Comparison) -> Difference | None:
+    """Return the number that moved most, of a comparison in which a number differs."""
+    found = [one for one in comparison.differences if one.stage == "numbers"]
+    if recorded is None or not found:
+        return None
+    numbers = kind_of(recorded).numbers(recorded, observed)
+    found += [Difference("numbers", what, before, now, position) for what, position, before, now in numbers]
+    return max(found, key=_moved_by)
+
+
+def _moved_by(found: Difference) -> float:
+    moved = abs_diff(float(found.recorded), float(found.observed))
+    return math.inf if math.isnan(moved) else moved
+
+
 def _figure(value: float) -> float:
     return float(f"{value:.6g}")
 
 
 def _side(record: Record, text: str | None, other: str | None) -> Side:
-    return Side(excerpt(text or "", other, TEXT), plain(record.provenance), plain(record.checkpoint))
+    shown = excerpt(text or "", other, TEXT)
+    prompts = (given for given, _ in kind_of(record).inputs(record) if (text or "").startswith(given))
+    given = max(0, len(max(prompts, key=len, default="")) - shown.start)
+    return Side(replace(shown, given=min(given, len(shown.text))), plain(record.provenance), plain(record.checkpoint))
 
 
 def _texts(recorded: Record | None, observed: Record) -> tuple[str, str | None, str]:

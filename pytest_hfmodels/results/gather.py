@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.durations import STAGES, measured
 from pytest_hfmodels.foundation.model_request import request_of
 from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.results.model import Compared, Outcome, PhaseResult, TestResult, decode, encode
@@ -41,7 +42,7 @@ def attach(
     """
     request, made = request_of(item), tuple(comparisons)
     engine = request.engine if request is not None else made[0].observed.provenance.engine if made else None
-    report.__dict__[_ATTRIBUTE] = encode(PhaseResult(engine, entry, raises, made))
+    report.__dict__[_ATTRIBUTE] = encode(PhaseResult(engine, entry, raises, made, measured()))
 
 
 @dataclass
@@ -84,6 +85,7 @@ class _Test:
         if self._is_broken(comparisons) and verdict is not Verdict.BROKEN:
             shown, verdict = None, Verdict.BROKEN
         file, line, _ = self.report.location
+        spent = sum((Counter(phase.durations) for phase in self.phases), Counter[str]())
         return TestResult(
             id=self.report.nodeid,
             file=PurePath(file).as_posix(),
@@ -99,6 +101,7 @@ class _Test:
             entry=self._last("entry"),
             seconds=round(self.seconds, 3),
             comparisons=comparisons,
+            durations={name: round(spent[name], 3) for name in STAGES if name in spent},
         )
 
     def _is_broken(self, comparisons: Sequence[Compared]) -> bool:
@@ -149,6 +152,7 @@ def reason_of(report: pytest.CollectReport | pytest.TestReport) -> str:
 def _crash(report: pytest.CollectReport | pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     said = crash.message if crash is not None else str(report.longrepr)
+    said = re.sub(r"^([\w.]+):\s*\n\s*", r"\1: ", said)  # NumPy's assertions begin with an empty line
     errors = re.findall(r"^E\s+(.*)", said, flags=re.MULTILINE)  # of a text that pytest has laid out
     return re.sub(r"^pytest_hfmodels(\.foundation\.errors)?\.\w+: ", "", first_line(errors[-1] if errors else said))
 

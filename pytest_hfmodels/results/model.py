@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_hfmodels.foundation.errors import HFModelsError
@@ -23,7 +23,7 @@ from pytest_hfmodels.results.pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 4
+FORMAT = 5
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 T = TypeVar("T")
@@ -35,11 +35,19 @@ class ReportError(HFModelsError):
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text, or the part of a long one around the first difference; control characters and all."""
+    """A text, or the part of a long one around the first difference; control characters and all.
+
+    Args:
+        text: what is shown.
+        start: characters left out before it.
+        length: characters of the full text.
+        given: characters at the start of `text` that the test gave (the prompt).
+    """
 
     text: str
     start: int
     length: int
+    given: int = 0
 
     @property
     def end(self) -> int:
@@ -80,6 +88,7 @@ class Compared:
     changed: int
     writer: str
     refusal: str | None = None
+    largest: Difference | None = None
     pending: Pending | None = None
     saved: bool = False
 
@@ -92,6 +101,13 @@ class Compared:
     def reason(self) -> str:
         """The cause, where it is known, and what differs first."""
         return self.headline if self.cause is None else f"{in_words(self.cause)}: {self.headline}"
+
+    @property
+    def phrase(self) -> str:
+        """How likely both candidates are at the first token that differs, where that is known."""
+        first = next(iter(self.differences), None)
+        figures = first.detail.figures if first is not None and first.stage == "ids" and first.detail else ()
+        return figures[0] if figures else ""
 
     @property
     def accept(self) -> str:
@@ -112,6 +128,7 @@ class PhaseResult:
     entry: str | None = None
     raises: str | None = None
     comparisons: tuple[Compared, ...] = ()
+    durations: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,6 +151,7 @@ class TestResult:
     entry: str | None
     seconds: float
     comparisons: tuple[Compared, ...]
+    durations: dict[str, float] = field(default_factory=dict)  # seconds by stage, see `foundation.durations`
 
     @property
     def failed(self) -> bool:
@@ -153,6 +171,20 @@ class TestResult:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a CI says about the commit that it tests. Addresses begin with https://; an empty one is unknown."""
+
+    commit: str = ""
+    branch: str = ""
+    change: str = ""
+    job: str = ""
+    repository: str = ""
+    change_url: str = ""
+    job_url: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
     """What is true of the run as a whole."""
 
@@ -163,6 +195,8 @@ class Run:
     versions: dict[str, str]
     verdicts: dict[str, int]
     others: dict[str, int]
+    source: Source | None = None
+    page: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Pending:
     cause: str | None = None
     why: tuple[str, ...] = ()
     gone: bool = False
+    releases: str = ""
+    tolerance: float | None = None
 
     @property
     def what(self) -> str:

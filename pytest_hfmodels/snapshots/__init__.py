@@ -29,8 +29,10 @@ __all__ = ["NOISE_FLOOR", "Comparison", "Difference", "Tolerance", "Verdict", "c
 __all__ += ["HFSnapshot", "InconsistentRecordWarning", "NearTieWarning", "UnusedSnapshotWarning", "dump", "load"]
 
 
-def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"pytest_hfmodels.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # for a checker, a name that is not imported above does not exist
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"pytest_hfmodels.{home}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

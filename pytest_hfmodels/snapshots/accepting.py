@@ -16,9 +16,10 @@ from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
+from pytest_hfmodels.session import LEDGER
 from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
-from pytest_hfmodels.snapshots.ledger import Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import LEDGER, beside, why_not_written
+from pytest_hfmodels.snapshots.ledger import MACHINE, Change, holds, parse_ledger, parse_when
+from pytest_hfmodels.snapshots.location import beside, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -296,7 +297,8 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
     Raises:
         LedgerError: there are several, or the package is not there.
     """
-    found = {parse(pending.text, Path(pending.snapshot))["provenance"]["versions"].get(package) for pending in chosen}
+    made = [parse(pending.text, Path(pending.snapshot))["provenance"] for pending in chosen]
+    found = {one[package] if package in MACHINE else one["versions"].get(package) for one in made}
     versions = {version or installed(package) for version in found}  # provenance has only the engines' versions
     if len(versions) != 1:
         named = ", ".join(sorted(map(str, versions)))

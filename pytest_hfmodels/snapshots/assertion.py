@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import LedgerError, OptionError, SnapshotError
 from pytest_hfmodels.foundation.model_request import options_of, request_of
 from pytest_hfmodels.foundation.verdicts import Verdict
@@ -26,13 +27,12 @@ from pytest_hfmodels.kinds.values.record import observe_values
 from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.results.pending import Pending, digest_of
-from pytest_hfmodels.session import Session
+from pytest_hfmodels.session import Session, snapshots_folder
 from pytest_hfmodels.snapshots.format import read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break
 from pytest_hfmodels.snapshots.location import (
     same_file_key,
     snapshot_file,
-    snapshots_folder,
     variant_of,
     why_not_written,
 )
@@ -118,7 +118,8 @@ class HFSnapshot:
         """
         Session.of(self.item.config).compared.append(self)
         try:
-            return self._compare(observed)
+            with Timed("compare"):
+                return self._compare(observed)
         except Exception as error:
             self.errors.append(error)
             raise
@@ -127,6 +128,8 @@ class HFSnapshot:
         observed = self._as_record(observed)
         name, self._name = self._name, None
         base = snapshot_file(self.item, name or self._assertion.index)
+        made = observed.provenance
+        Session.of(self.item.config).machine = {"device": made.device, "cpu": made.cpu}
         variant = variant_of(self.item, base)
         path = base if variant is None else variant.path
         self._claim(path)
@@ -141,7 +144,8 @@ class HFSnapshot:
         found = self._described(observation, variant, equal=equal, repeated=repeated, may_write=may_write)
         self.compared.append(found)  # before anything can fail: the test's report has it
         if may_write:
-            self.compared[-1] = self._keep_pending(found, observation, base)
+            with Timed("write"):
+                self.compared[-1] = self._keep_pending(found, observation, base)
         if stored is None or self._written.get(path) is self:
             self._require_consistent(observation)
         if found.verdict is Verdict.NEAR_TIE and found.equal:
@@ -188,7 +192,8 @@ class HFSnapshot:
         recorded, observed = observation.recorded, observation.record
         unseen = Verdict.SAME if equal else Verdict.MISSING  # where there was no file: it is written now, or it is not
         comparison = observation.comparison or Comparison(unseen, (), 0.0, observation.tolerance)
-        explanation = self._explained(observation, comparison, equal=equal)
+        with Timed("explain"):
+            explanation = self._explained(observation, comparison, equal=equal)
         if explanation is not None and explanation.verdict != comparison.verdict:
             # Asked again, the model says more than the records do.
             comparison, equal = replace(comparison, verdict=Verdict(explanation.verdict)), False
@@ -377,6 +382,8 @@ class HFSnapshot:
             text=observation.text,
             cause=found.cause,
             why=() if found.explanation is None else _why(found.explanation),
+            releases="" if found.explanation is None else found.explanation.releases,
+            tolerance=found.tolerance,
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)

@@ -14,9 +14,8 @@ from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import LedgerError
 from pytest_hfmodels.foundation.model_request import uses_models
-from pytest_hfmodels.session import Session
+from pytest_hfmodels.session import Session, ledger_file
 from pytest_hfmodels.snapshots.ledger import ANY_ERROR, Break, Ledger, Removal, message_matches, read_ledger
-from pytest_hfmodels.snapshots.location import ledger_file
 from pytest_hfmodels.snapshots.node_ids import stable_nodeid
 from pytest_hfmodels.snapshots.symbols import has_symbol, require_symbol_of
 

@@ -20,26 +20,34 @@ from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 from pytest_hfmodels.snapshots.toml_reader import line_of, parse_toml, read_toml, restore_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from pytest_hfmodels.snapshots.toml_reader import TomlFile
 
 LARGEST = 1 << 20  # bytes of a ledger; the plugin's own has 23,000
+MACHINE = ("device", "cpu")  # conditions that are known once a model has run
 # Classes that cover every error: a test that is expected to raise one could never fail.
 ANY_ERROR = frozenset({"object", "BaseException", "Exception", "Warning", "BaseExceptionGroup", "ExceptionGroup"})
 
 
 class ReleaseRange(Requirement):
-    """A range of releases of a package, such as `transformers>=4.38,<5`. Raises ValueError for any other text."""
+    """A range of releases of a package or of Python, or one device or CPU capability of a machine.
+
+    It reads `transformers>=4.38,<5`, `python>=3.12`, `device==cuda` or `cpu==AVX2`; any other text raises ValueError.
+    """
 
     def __init__(self, text: str) -> None:
+        found = re.fullmatch(rf"\s*({'|'.join(MACHINE)})\s*==\s*(\w+)\s*", str(text))
+        self.value = None if found is None else found[2]
         try:
-            super().__init__(text)
+            super().__init__(text if found is None else f"{found[1]}==={found[2]}")
             valid = len(self.specifier) > 0 and str(self) == f"{self.name}{self.specifier}"  # no extra or marker
+            valid = valid and (found is not None or self.name not in MACHINE)
         except (InvalidRequirement, TypeError):
             valid = False
-        _require(valid, f'{text!r:.80} is no range of releases; it reads like "transformers>=4.38,<5"')
+        known = 'it reads like "transformers>=4.38,<5", "python>=3.12", "device==cuda" or "cpu==AVX2"'
+        _require(valid, f"{text!r:.80} is no range of releases; {known}")
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,17 +76,26 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             _require(text.isprintable(), f"{text!a} cannot be printed; write one line of plain text")
 
     def applies(self, installed: Callable[[str], str | None]) -> bool:
-        """Return whether the entry applies to the installed versions.
+        """Return whether the entry applies to the installed versions, on some machine.
 
         Args:
             installed: a distribution's version, or None. A pre-release counts as its release: 5.0.0rc1 as 5.0.0.
         """
-        return all(holds(requirement, installed(requirement.name)) for requirement in self.when)
+        return all(holds(one, installed(one.name)) for one in self.when if one.value is None)
+
+    def fits(self, machine: Mapping[str, str]) -> bool:
+        """Return whether the entry applies on a machine, given its `device` and `cpu`."""
+        return all(holds(one, machine.get(one.name)) for one in self.when if one.value is not None)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What its conditions are about. An entry with more of them is nearer, and wins."""
+        return frozenset(one.name for one in self.when)
 
     @property
     def versions(self) -> str:
         """The releases as text, each range with its lowest release first."""
-        ranges = [(one.name, sorted(map(str, one.specifier))) for one in self.when]
+        ranges = [(one.name, sorted(str(part).replace("===", "==") for part in one.specifier)) for one in self.when]
         return " and ".join(
             name + ",".join(sorted(bounds, key=lambda bound: bound[0] == "<")) for name, bounds in ranges
         )
@@ -126,6 +143,7 @@ class Break(LedgerEntry, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_releases(self.when)
         _require_files(self.tests)
         specific = _is_dotted(self.raises) and self.raises.removeprefix("builtins.") not in ANY_ERROR
         _require(specific, f"`raises` {self.raises!r} is not a specific exception class, such as TypeError")
@@ -146,6 +164,7 @@ class Removal(LedgerEntry, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_releases(self.when)
         _require_files(self.tests)
         dotted = _is_dotted(self.symbol) and "." in self.symbol and "__main__" not in self.symbol.split(".")
         _require(dotted, f"`symbol` {self.symbol!r} is not a dotted name, such as transformers.TransfoXLModel")
@@ -184,23 +203,28 @@ class Ledger:
                 return entry
         return None
 
-    def variants(self) -> dict[Path, Variant]:
-        """Return the variants of all changes, by the base that each replaces.
+    def variants(self) -> dict[Path, tuple[Variant, ...]]:
+        """Return the variants of all changes, by the base that each replaces; of several, the nearest first.
 
         Raises:
-            LedgerError: a change's folder is missing or empty, or two changes have a variant of one file.
+            LedgerError: a change's folder is missing or empty, or two changes have a variant of one file, and neither
+                names all conditions of the other.
         """
-        found: dict[Path, Variant] = {}
+        found: dict[Path, list[Variant]] = {}
         for entry in self.entries:
             for variant in self._variants(entry) if isinstance(entry, Change) else ():
-                other = found.setdefault(variant.base, variant).entry
-                if other is not entry:
+                others = found.setdefault(variant.base, [])
+                if other := next((one.entry for one in others if _rivals(one.entry, variant.entry)), None):
                     raise LedgerError(
                         f"{entry.place}: {entry.name} and {other.name} ({other.place}) both apply to the installed "
                         f"versions, and both have a variant of {relpath(variant.base)}.",
                         hint="Narrow the `when` of one, or remove one of the files.",
                     )
-        return found
+                others.append(variant)
+        return {
+            base: tuple(sorted(several, key=lambda variant: -len(variant.entry.names)))
+            for base, several in found.items()
+        }
 
     def _variants(self, entry: Change) -> list[Variant]:
         folder = self.path.parent / entry.folder
@@ -211,6 +235,13 @@ class Ledger:
                 hint="Restore the folder, correct its name, or remove the entry.",
             )
         return [Variant(file, self.path.parent / file.relative_to(folder), entry) for file in files]
+
+
+def _rivals(one: LedgerEntry, other: LedgerEntry) -> bool:
+    """Return whether two changes can apply at once, and neither is nearer."""
+    values = [{part.name: part.value for part in entry.when if part.value is not None} for entry in (one, other)]
+    apart = any(values[0][name].lower() != values[1][name].lower() for name in values[0].keys() & values[1].keys())
+    return not apart and not (one.names < other.names or other.names < one.names)
 
 
 def read_ledger(path: Path) -> Ledger:
@@ -264,6 +295,12 @@ def parse_when(text: str, place: str) -> ReleaseRange:
         raise LedgerError(f"{place}: {text!r} is no range of releases.", hint=str(error)) from error
 
 
+def _require_releases(when: Iterable[ReleaseRange]) -> None:
+    """Refuse conditions that are not known before a test runs."""
+    named = next((one.name for one in when if one.value is not None), None)
+    _require(named is None, f"`when` names the {named}, which is known once the test has run; only a change may do so")
+
+
 def _require_files(tests: Iterable[str]) -> None:
     """Require the full path of a test file in each pattern, so that none can match every test."""
     for pattern in tests:
@@ -289,6 +326,8 @@ def holds(requirement: Requirement, version: str | None) -> bool:
     """Return whether a version is in a range. A pre-release counts as its release; None is in no range."""
     if version is None:
         return False
+    if isinstance(requirement, ReleaseRange) and requirement.value is not None:
+        return requirement.value.lower() == version.lower()
     try:
         base = Version(version).base_version
     except InvalidVersion:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.model_request import engine_segment
-from pytest_hfmodels.session import Session
+from pytest_hfmodels.session import LEDGER, Session, snapshots_folder
 from pytest_hfmodels.snapshots.node_ids import stable_id
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 # Bytes of a test's name and of a snapshot's; file systems allow 255 in all, and temporary names need room too.
 _LONGEST = 160
 _LONGEST_NAME = 50
-
-LEDGER = "upstream.toml"
 
 
 def snapshot_file(item: pytest.Item, index: int | str) -> Path:
@@ -52,8 +50,9 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 
 
 def variant_of(item: pytest.Item, base: Path) -> Variant | None:
-    """Return the variant that holds instead of a base, or None."""
-    return Session.of(item.config).variants.get(base)
+    """Return the variant that holds instead of a base for the record that is being compared, or None."""
+    session = Session.of(item.config)
+    return next((one for one in session.variants.get(base, ()) if one.entry.fits(session.machine)), None)
 
 
 def file_in_force(item: pytest.Item, index: int | str) -> Path:
@@ -71,24 +70,6 @@ def beside(path: Path) -> Path:
 def same_file_key(path: Path) -> str:
     """Return a key that is equal for all paths that macOS or Windows treats as one file."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
-
-
-def snapshots_folder(config: pytest.Config) -> Path:
-    """Return the folder of all snapshots: the ini key `hfmodels_snapshots`, relative to the root."""
-    return Path(config.rootpath, Session.of(config).options.snapshots)
-
-
-def ledger_file(config: pytest.Config) -> Path:
-    """Return where the ledger is kept, if there is one."""
-    return snapshots_folder(config) / LEDGER
-
-
-def pending_path(config: pytest.Config) -> Path | None:
-    """Return the folder of pending changes, which need not be there, or None where pytest's cache is switched off."""
-    if not config.pluginmanager.has_plugin("cacheprovider"):
-        return None
-    cache = Path(os.path.expandvars(config.getini("cache_dir"))).expanduser()  # as pytest reads it
-    return config.rootpath / cache / "d" / "hfmodels-pending"
 
 
 def test_name(item: pytest.Item) -> str:

@@ -15,12 +15,14 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.foundation.causes import UNDETERMINED
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_together
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
+from pytest_hfmodels.session import pending_path
 from pytest_hfmodels.snapshots.format import LARGEST_ARRAYS, array_digest, load, parse
-from pytest_hfmodels.snapshots.location import beside, pending_path
+from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     import pytest
 
 FORMAT = 2
-UNDETERMINED = "undetermined"  # what a selection calls the cause of a change that has none
 _MEND = "Run the tests again, which works out anew what is pending; delete the file if it is still there then."
 
 
@@ -42,6 +43,11 @@ class PendingFolder:
     """
 
     path: Path
+
+    @property
+    def locked(self) -> Path | None:
+        """The folder that a review locks; None if there is none."""
+        return self.path
 
     def save(self, pending: Pending, arrays: bytes | None = None) -> bool:
         """Keep a pending change, in place of an earlier one of the same snapshot; return whether it could be written.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hfmodels.foundation.errors import SnapshotError
+from pytest_hfmodels.session import snapshots_folder
 from pytest_hfmodels.snapshots.collected import run_quietly
-from pytest_hfmodels.snapshots.location import snapshots_folder
 from pytest_hfmodels.snapshots.pending import forget_validity, invalid_reason, pending_folder
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Project:
             )
         changes = self.cached.read()
         files = {self.root / one.test.partition("::")[0] for one in changes if invalid_reason(one) is not None}
-        names = sorted(str(file) for file in files if file.is_file())
+        # A report of somebody else may name any file; only conftest files of the project are run.
+        inside = (file for file in files if file.resolve().is_relative_to(self.root.resolve()))
+        names = sorted(str(file) for file in inside if file.is_file())
         if names:  # pytest reads the conftest.py beside the test, which may register the kind
             run_quietly(_Stop(), *names)
             forget_validity()

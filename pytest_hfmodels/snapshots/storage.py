@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.kinds.arrays import settled
 from pytest_hfmodels.kinds.comparison import Comparison, compare
+from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.snapshots.format import Files, files, parse_snapshot
 from pytest_hfmodels.snapshots.location import beside, file_in_force
 
@@ -57,10 +59,14 @@ class Observation:
         """What an update writes: numbers within the tolerance keep their digits."""
         if self.stored is None:
             return files(self.record)
-        record, then = self.record, self.stored.record
+        record, then, tolerance = self.record, self.stored.record, self.tolerance
         if then.arrays and then.provenance.computed_alike(record.provenance):
-            record = replace(record, arrays=settled(then.arrays, record.arrays, self.tolerance))
-        return files(record, earlier=self.stored.file.values, keep=self.tolerance.accepts)
+            record = replace(record, arrays=settled(then.arrays, record.arrays, tolerance))
+
+        def keep(before: float, now: float) -> bool:
+            return (tolerance.at(abs(before)) if kind_of(record).relative else tolerance).accepts(before, now)
+
+        return files(record, earlier=self.stored.file.values, keep=keep)
 
     @property
     def text(self) -> str:
@@ -131,6 +137,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         """Delete nothing: orphans have their own command, `hfmodels orphans`."""
 
     @classmethod
+    @Timed("write")
     def write_snapshot_collection(cls, *, snapshot_collection: SnapshotCollection, **options: Any) -> None:
         """Write one snapshot, with its array file, whole or not at all."""
         del options  # syrupy 6 added name_order

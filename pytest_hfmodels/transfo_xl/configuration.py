@@ -143,18 +143,18 @@ def check_configuration(config: TransfoXLConfig) -> None:
         raise CheckpointError(
             f"The cutoffs {list(config.cutoffs)} do not fit a vocabulary of {config.vocab_size} words: "
             "expected ascending numbers, all above 0 and below the vocabulary's size.",
-            hint="Mend `cutoffs` or `vocab_size` in the checkpoint's config.json.",
+            hint="Correct `cutoffs` or `vocab_size` in the checkpoint's config.json.",
         )
     narrowest = config.d_embed // config.div_val ** len(config.cutoffs)
     if narrowest < 1:
         raise CheckpointError(
             f"d_embed={config.d_embed} cannot be divided by div_val={config.div_val} for each of the "
             f"{len(config.cutoffs)} cutoffs: the last cluster's embeddings would be empty.",
-            hint="Mend `d_embed`, `div_val` or `cutoffs` in the checkpoint's config.json.",
+            hint="Correct `d_embed`, `div_val` or `cutoffs` in the checkpoint's config.json.",
         )
     if config.attn_type != 0 or config.sample_softmax > 0:
         raise CheckpointError(
             f"attn_type={config.attn_type} and sample_softmax={config.sample_softmax} name a variant of "
             "Transformer-XL that was never published: expected attn_type=0 and sample_softmax=-1.",
-            hint="Mend them in the checkpoint's config.json.",
+            hint="Correct them in the checkpoint's config.json.",
         )

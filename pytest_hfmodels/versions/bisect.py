@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from dataclasses import astuple, dataclass, field, replace
-from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from pytest_hfmodels.foundation.errors import HFModelsError, VersionsError
-from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.versions.bisection import Bracket, EndMisjudged, Judged, Judgement, search
 from pytest_hfmodels.versions.environments import ChangedPackage, EnvironmentsBlocked
-from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.matrix import Progress, RowRunner
 from pytest_hfmodels.versions.package_index import candidates
 from pytest_hfmodels.versions.results import Cell, RowResult, State
-from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
+from pytest_hfmodels.versions.resume import interruptible
 from pytest_hfmodels.versions.rows import Row, parse_rows
-from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments
+from pytest_hfmodels.versions.running import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_hfmodels.versions.installed import Installed
 
 _SHOWN = 3  # tests that a message names
+_ACCEPTED = 10  # tests that a command names
 _OTHER_OUTPUT = (State.DRIFT, State.NEAR_TIE, State.CHANGED)
 _DIFFERENT = (*_OTHER_OUTPUT, State.MISSING, State.BROKEN)
 
@@ -95,6 +101,19 @@ class BisectAnswer:
             commands.append(_bisect_command(question, self.moved[0].name, self.moved[0].before, after, fixed))
         return tuple(commands)
 
+    @property
+    def accepting(self) -> str | None:
+        """The command that accepts the new outputs and keeps the old ones for their releases; None without any."""
+        tests = [nodeid for nodeid, cell in self.differing.items() if cell.state in _OTHER_OUTPUT]
+        if not tests or not self.found.exact:
+            return None
+        good, bad = Version(self.found.good.version), Version(self.found.bad.version)
+        # Recorded with the good release; installed is the bad one, whose output belongs to the older releases then.
+        keeps, newer = ("--keep-old-as", bad) if bad > good else ("--as-variant", good)
+        name = f"before-{newer.public.replace('.', '-')}"
+        several = [operand(test) for test in tests] if len(tests) <= _ACCEPTED else []
+        return command("hfmodels", "accept", keeps, name, "--when", f"{self.question.name}<{newer.public}", *several)
+
     def _result(self, version: str) -> RowResult:
         return self.results.get(version) or RowResult(version)
 
@@ -111,24 +130,27 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
         VersionsError: an end is not good or bad as stated, there is nothing to search, or it cannot be searched now.
         KeyboardInterrupt: it was interrupted; the next call with the same question continues.
     """
-    check_arguments(question.arguments)
-    installed = installed or read_installed()
-    releases = candidates(question.name, question.good, question.bad, pre=question.pre)
-    state = fingerprint(question.arguments, installed, question.row(question.good).requirements)
-    identity = [*astuple(replace(question, restart=False)), added_options(), str(Path.cwd())]
-    with SavedRun.open("bisect", identity, state, restart=question.restart) as saved:
-        if saved.message:
-            progress.says(saved.message)
+    opened = RowRunner.open(
+        "bisect",
+        [*astuple(replace(question, restart=False))],
+        question.arguments,
+        question.row(question.good).requirements,
+        progress=progress,
+        timeout=question.timeout,
+        restart=question.restart,
+        installed=installed,
+    )
+    with opened as runner:
+        releases = candidates(question.name, question.good, question.bad, pre=question.pre)
         progress.says(f"{question.name}: {len(releases)} releases from {releases[0]} to {releases[-1]}")
-        runner = RowRunner(saved, installed, progress, question.timeout, Processes())
         trials = _Trials(replace(question, good=releases[0], bad=releases[-1]), runner)
         try:
             with interruptible():
-                found = search(releases, trials.judge)
+                found = search(releases, trials.judge, lambda: trials.likely(releases))
         except EndMisjudged as misjudged:
-            saved.finish()
+            runner.saved.finish()
             raise trials.explain(misjudged) from None
-        saved.finish()
+        runner.saved.finish()
         return BisectAnswer(trials.question, found, trials.results)
 
 
@@ -153,6 +175,15 @@ class _Trials:
             judged = Judged(version, *self._judgement(version, result))
         self._runner.progress.ends(row.name, f"{judged.judgement}: {judged.reason}")
         return judged
+
+    def likely(self, releases: Sequence[str]) -> str | None:
+        """Return the first release whose rules explain how the bad end differs, if the causes name rules."""
+        if self.question.name != "transformers":
+            return None
+        passed = _passed(self.results[self.question.good])
+        cells = _differing(self.results[self.question.bad], passed).values()
+        rules = Counter(rule for cell in cells for rule in cell.rules)
+        return next((found for rule, _ in rules.most_common() if (found := _release_of_rule(rule, releases))), None)
 
     def explain(self, misjudged: EndMisjudged) -> VersionsError:
         """Return the error for an end that is not good or bad as stated."""
@@ -212,6 +243,14 @@ class _Trials:
         return Judgement.OTHER_FAILURE, f"fails for another reason: {', '.join(shown)}"
 
 
+def _release_of_rule(rule: str, releases: Sequence[str]) -> str | None:
+    """Return the first release that follows another rule than the one before it."""
+    from pytest_hfmodels.reference.rules import Rules  # imports NumPy
+
+    values = [getattr(Rules.of(release), rule, None) for release in releases]
+    return next((releases[number] for number, pair in enumerate(pairwise(values), 1) if pair[0] != pair[1]), None)
+
+
 def _untestable(result: RowResult) -> str:
     """Return why a release cannot be judged by its tests; nothing if it can."""
     if result.problem and not result.complete:
@@ -269,7 +308,7 @@ def _without_baseline(result: RowResult, baseline: Path) -> RowResult:
 
 
 def _listed(differing: Mapping[str, Cell], count: int) -> str:
-    shown = [f"{nodeid.rpartition('/')[2]} ({_because(cell)})" for nodeid, cell in list(differing.items())[:_SHOWN]]
+    shown = [f"{nodeid} ({_because(cell)})" for nodeid, cell in list(differing.items())[:_SHOWN]]
     more = f", and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
     return f"{len(differing)} of {_tests(count)}: {', '.join(shown)}{more}"
 

@@ -52,7 +52,9 @@ class EndMisjudged(Exception):
         self.judged = judged
 
 
-def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Bracket:
+def search(
+    candidates: Sequence[str], judge: Callable[[str, int], Judged], likely: Callable[[], str | None] = lambda: None
+) -> Bracket:
     """Return where good turns into bad.
 
     Each release is judged at most once. Beyond the two ends it takes about log2 of their number, and one more for
@@ -61,6 +63,7 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
     Args:
         candidates: two or more releases, from the good end to the bad one.
         judge: judges a release; its second argument is how many more will follow at most, if all can be tested.
+        likely: called once both ends are judged; the first bad release by another source, which is tried first.
 
     Raises:
         EndMisjudged: an end is not good or bad.
@@ -73,8 +76,10 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
         found = judged[candidates[end]] = judge(candidates[end], follows + len(inside).bit_length())
         if found.judgement is not expected:
             raise EndMisjudged(expected, found)
+    hints = _around(likely(), candidates) if inside else []
     while inside:
-        half = len(inside) // 2
+        hinted = next((index for index in hints if index in inside), None)
+        half = len(inside) // 2 if hinted is None else inside.index(hinted)
         lower, middle, upper = inside[:half], inside[half], inside[half + 1 :]
         found = judged[candidates[middle]] = judge(candidates[middle], max(len(lower), len(upper)).bit_length())
         if found.judgement is Judgement.GOOD:
@@ -85,3 +90,11 @@ def search(candidates: Sequence[str], judge: Callable[[str, int], Judged]) -> Br
             inside = lower + upper
     good, *between, bad = (judged[version] for version in candidates[low : high + 1])
     return Bracket(good, bad, tuple(between), tuple(judged.values()))
+
+
+def _around(release: str | None, candidates: Sequence[str]) -> list[int]:
+    """Return the places of a release and of the one before it: bad and good, if it is the first bad one."""
+    if release not in candidates:
+        return []
+    place = candidates.index(release)
+    return [place, place - 1]

@@ -100,6 +100,11 @@ class _Uv:
     processes: Processes
 
     @property
+    def interpreter(self) -> str:
+        """The Python of the row: its release, or the running one."""
+        return self.row.python or sys.executable
+
+    @property
     def requirements(self) -> Path:
         """The file with exact requirements for everything in the row."""
         return self.folder / "requirements.txt"
@@ -126,7 +131,9 @@ class _Uv:
         # uv prefers the versions that its output file names already.
         self.requirements.write_text("".join(_preferred(self.row, installed)), encoding="utf-8")
         files = (str(wishes), "--output-file", str(self.requirements))
-        self._call(find_uv(), "pip", "compile", *files, "--python", sys.executable, "--no-header", *options)
+        self._call(
+            find_uv(), "pip", "compile", *files, "--python", self.interpreter, "--no-header", *_annotated(), *options
+        )
 
     def install(self) -> dict[str, str]:
         """Build the environment, unless uv has it; return the versions in it."""
@@ -144,9 +151,18 @@ class _Uv:
         # uv ignores such lines in the file, and the variable where there is an option.
         links = [f"--find-links {link}" for link in uv_environment().get("UV_FIND_LINKS", "").split(",") if link]
         lines = [line for line in (*links, *self.row.requirements) if _SOURCE.match(line)]
-        sources = [word for line in lines for word in shlex.split(line)]
-        alone = ("--isolated", "--no-project", "--no-env-file", "--quiet", "--python", sys.executable, *options)
+        sources = [*(word for line in lines for word in shlex.split(line)), *self._backend_index()]
+        alone = ("--isolated", "--no-project", "--no-env-file", "--quiet", "--python", self.interpreter, *options)
         return (find_uv(), "run", *alone, *sources, "--with-requirements", str(self.requirements), "python")
+
+    def _backend_index(self) -> list[str]:
+        """Return the options for the index of torch's builds: `uv pip` takes UV_TORCH_BACKEND, `uv run` does not."""
+        if not _annotated() or not self.requirements.is_file():
+            return []
+        named = re.findall(r"^\s*# from (https?://\S+)", self.requirements.read_text(encoding="utf-8"), re.MULTILINE)
+        builds = [address for address in dict.fromkeys(named) if "torch" in address]
+        options = [word for address in builds for word in ("--index", address)]
+        return [*options, "--index-strategy", "unsafe-best-match"] if options else []
 
     def _call(self, *arguments: str) -> None:
         output = self.folder / "uv.log"
@@ -154,6 +170,10 @@ class _Uv:
         ended = self.processes.run(arguments, output=output, environment=environment)
         if ended.code:
             raise _complaint(self.row, output.read_text(encoding="utf-8", errors="replace"), ended.code)
+
+
+def _annotated() -> tuple[str, ...]:
+    return ("--emit-index-annotation",) if os.environ.get("UV_TORCH_BACKEND") else ()
 
 
 def _wishes(row: Row, installed: Installed) -> list[str]:

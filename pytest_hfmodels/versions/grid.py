@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from pytest_hfmodels.results.model import encode
-from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State, ancestors
+from pytest_hfmodels.versions.results import UNRUN, Cell, RowResult, State, ancestors
 from pytest_hfmodels.versions.rows import CURRENT
 
-FORMAT = 2  # 1 had other words for three states
 # These say nothing about how the library behaves.
 _SILENT = (State.NOT_RUN, State.BUILD_FAILED, State.SKIPPED)
+# Their reasons name the test's own snapshot, so tests are grouped by cause.
+_BY_CAUSE = (State.DRIFT, State.NEAR_TIE, State.CHANGED, State.MISSING)
 
 
 @dataclass(frozen=True)
 class Note:
-    """A reason, and the rows and tests that have it."""
+    """A reason or a cause, and the rows and tests that have it."""
 
     state: State
-    reason: str
     known: str | None  # the ledger entry that explains it
+    cells: tuple[Cell, ...]  # with distinct reasons
     rows: tuple[str, ...]
     tests: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """The reason of its first cell."""
+        return self.cells[0].reason
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Grid:
     rows: tuple[RowResult, ...]
     arguments: tuple[str, ...] = ()  # for pytest
     interrupted: bool = False  # by a person, so that some rows did not run
+    command: str = ""  # runs all rows on one machine
+    planned: tuple[str, ...] = ()  # the names of all rows, if some ran elsewhere
+    commit: str = ""  # of the project, if known
+    run: str = ""  # the CI's number of its run; empty elsewhere
 
     @cached_property
     def cells(self) -> dict[str, tuple[Cell, ...]]:
@@ -58,7 +65,7 @@ class Grid:
         collectors = {ancestor for test in tests for ancestor in ancestors(test)}
         return {test: tuple(row.cell(test) for row in self.rows) for test in tests if test not in collectors}
 
-    @property
+    @cached_property
     def tests(self) -> tuple[str, ...]:
         """The node ids."""
         return tuple(self.cells)
@@ -88,29 +95,36 @@ class Grid:
     @cached_property
     def changes(self) -> dict[str, tuple[str, ...]]:
         """The tests that change, by the row in which they first do."""
-        changes: dict[str, tuple[str, ...]] = {row.name: () for row in self.rows}
-        for test in self.tests:
-            if (row := self.since(test)) is not None:
-                changes[row] += (test,)
-        return {row: tests for row, tests in changes.items() if tests}
+        changes: dict[str, list[str]] = {row.name: [] for row in self.rows}
+        for test, row in self.firsts.items():
+            changes[row].append(test)
+        return {row: tuple(tests) for row, tests in changes.items() if tests}
+
+    @cached_property
+    def firsts(self) -> dict[str, str]:
+        """The row in which a test first changes, for each test that changes."""
+        return {test: row for test in self.tests if (row := self.since(test)) is not None}
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """Every distinct reason, in the order of the tests; a cell that is `same` without the ledger has none."""
-        found: dict[tuple[State, str, str | None], dict[tuple[str, str], None]] = {}
+        """Every distinct reason, in the order of the tests, with outputs that differ grouped by cause.
+
+        A cell that is `same` without the ledger has none.
+        """
+        found: dict[object, tuple[dict[str, Cell], set[str], dict[str, None]]] = {}
         for test, cells in self.cells.items():
             for row, cell in zip(self.rows, cells, strict=True):
-                if cell.state is not State.SAME or cell.known is not None:
-                    found.setdefault((cell.state, cell.reason, cell.known), {})[row.name, test] = None
+                if (about := note_key(cell)) is not None:
+                    reasons, rows, tests = found.setdefault(about, ({}, set(), {}))
+                    reasons.setdefault(cell.reason, cell)
+                    rows.add(row.name)
+                    tests[test] = None
         order = [row.name for row in self.rows]
-        return tuple(
-            Note(
-                *about,
-                rows=tuple(sorted({row for row, _ in places}, key=order.index)),
-                tests=tuple(dict.fromkeys(test for _, test in places)),
-            )
-            for about, places in found.items()
-        )
+        notes = []
+        for reasons, rows, tests in found.values():
+            first, *_ = cells = tuple(reasons.values())
+            notes.append(Note(first.state, first.known, cells, tuple(sorted(rows, key=order.index)), tuple(tests)))
+        return tuple(notes)
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -133,7 +147,7 @@ class Grid:
         counts = Counter(bare.values())
         return {test: short if short and counts[short] == 1 else test for test, short in bare.items()}
 
-    @property
+    @cached_property
     def unexplained(self) -> int:
         """How many cells need a look."""
         return sum(not cell.explained for cells in self.cells.values() for cell in cells)
@@ -147,34 +161,22 @@ class Grid:
             return 2
         return 1 if self.unexplained or any(row.problem for row in self.rows) else 0
 
-    def to_data(self) -> dict[str, Any]:
-        """Return it as plain data for JSON. If a meaning changes, so does `format`."""
-        return {
-            "format": FORMAT,
-            "arguments": list(self.arguments),
-            "interrupted": self.interrupted,
-            "exit_code": self.exit_code,
-            "rows": [_row_data(row) for row in self.rows],
-            "tests": [self._test_data(test) for test in self.tests],
-        }
-
-    def _test_data(self, test: str) -> dict[str, Any]:
-        cells = {row.name: _cell_data(cell) for row, cell in zip(self.rows, self.cells[test], strict=True)}
-        return {"test": test, "since": self.since(test), "cells": cells}
+    def row(self, name: str) -> RowResult | None:
+        """Return the row of this name, or None."""
+        return next((row for row in self.rows if row.name == name), None)
 
 
-def _row_data(row: RowResult) -> dict[str, Any]:
-    data = json.loads(encode(row)) | {"seconds": round(row.seconds, 3)}
-    return {key: data[key] for key in ("name", "versions", "moved", "problem", "note", "seconds", "exit_code")}
-
-
-def _cell_data(cell: Cell) -> dict[str, Any]:
-    data = json.loads(encode(cell)) | {"seconds": round(cell.seconds, 3)}
-    return {key: data[key] for key in ("state", "reason", "known", "seconds", "details")}
+def note_key(cell: Cell) -> object:
+    """Return what cells with the same note have in common; None for a cell without a note."""
+    if cell.state is State.SAME and cell.known is None:
+        return None
+    if cell.state in _BY_CAUSE and cell.known is None:
+        return cell.state, cell.cause, cell.rules
+    return cell.state, cell.known, cell.reason
 
 
 def _is_quiet(cell: Cell) -> bool:
     """Return whether a cell needs no look beyond what its whole row says."""
-    if cell.reason == INTERRUPTED:
+    if cell.reason in UNRUN:
         return True
     return cell.known is None and cell.state in (State.SAME, State.SKIPPED, State.BUILD_FAILED)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, distributions
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-
-from pytest_hfmodels.foundation.errors import VersionsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,13 +31,6 @@ class Installed:
     def reached_from(self, names: Iterable[str]) -> frozenset[str]:
         """Return these distributions and all their requirements, direct or not."""
         return _reached(names, self.requires)
-
-
-def require_extra() -> None:
-    """Raise VersionsError if a library that this folder needs is not installed."""
-    missing = [name for name in ("rich", "jinja2", "filelock") if find_spec(name) is None]
-    if missing:
-        raise VersionsError(f"Runs over several versions need {', '.join(missing)}.", hint=INSTALL_HINT)
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> Installed:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.foundation.files import write_atomically
-from pytest_hfmodels.results.model import ReportError, encode
-from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import read_json
+from pytest_hfmodels.versions import grid_file
 from pytest_hfmodels.versions.resume import CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_hfmodels.versions.grid import Grid
+
 LAST_GRID = CACHE / "last-matrix.json"
 
 
 def save_grid(root: Path, grid: Grid) -> None:
     """Save a grid as the last one of the project in `root`."""
-    write_atomically(root / LAST_GRID, encode(grid))
+    write_atomically(root / LAST_GRID, grid_file.dump(grid))
 
 
 def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, datetime] | None:
@@ -30,10 +31,10 @@ def last_grid(root: Path, complain: Callable[[str], object]) -> tuple[Grid, date
     """
     file = root / LAST_GRID
     try:
-        return read_json(file, Grid), datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        return grid_file.read(file), datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except FileNotFoundError:
         return None
-    except (OSError, ReportError, ValueError, OverflowError) as error:
-        reason = error.message if isinstance(error, ReportError) else f"The grid cannot be read: {error}."
+    except (OSError, VersionsError, ValueError, OverflowError) as error:
+        reason = error.message if isinstance(error, VersionsError) else f"The grid cannot be read: {error}."
         complain(f"{LAST_GRID} is left out: {reason[:200]} Run hfmodels matrix again.")
         return None

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import astuple, dataclass
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.rootdir import project_root
+from pytest_hfmodels.results.model import Source
+from pytest_hfmodels.results.source import commit_of, source_of
 from pytest_hfmodels.versions.environments import find_uv, prepare
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.last_grid import save_grid
 from pytest_hfmodels.versions.results import INTERRUPTED, RowResult, read_run
 from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
+from pytest_hfmodels.versions.row_plugin import DURATIONS_VARIABLE, SHARD_VARIABLE
 from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_hfmodels.versions.rows import Row
+    from pytest_hfmodels.versions.shards import Shard
 
 
 class Progress(Protocol):
@@ -47,6 +53,10 @@ class Matrix:
     timeout: float = TIMEOUT  # seconds that a row's pytest may take
     restart: bool = False  # run again what an interrupted run has finished
     outputs: tuple[Path, ...] = ()  # files that this command writes
+    command: str = ""  # runs all rows on one machine
+    planned: tuple[str, ...] = ()  # the names of all rows, if other machines run some
+    shard: Shard | None = None  # the share of the tests that runs here
+    durations: Mapping[str, float] = field(default_factory=dict)  # seconds by test, for shards
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,49 @@ class RowRunner:
     progress: Progress
     timeout: float
     processes: Processes
+    shard: Shard | None = None
+    durations: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        command: str,
+        identity: Sequence[object],
+        arguments: Sequence[str],
+        requirements: Sequence[str],
+        *,
+        progress: Progress,
+        timeout: float,
+        restart: bool,
+        installed: Installed | None = None,
+        outputs: Sequence[Path] = (),
+    ) -> Iterator[RowRunner]:
+        """Open what an interrupted run of a command saved.
+
+        Args:
+            command: its name.
+            identity: plain data; equal for equal commands.
+            arguments: for pytest.
+            requirements: of the rows.
+            progress: told whether an interrupted run continues.
+            timeout: seconds that a row's pytest may take.
+            restart: start over in any case.
+            installed: the current environment, if not this process's.
+            outputs: files that the command writes.
+
+        Raises:
+            VersionsError: the same command is running already, its results cannot be saved, or an argument would
+                update snapshots.
+        """
+        check_arguments(arguments)
+        installed = installed or read_installed()
+        state = fingerprint(arguments, installed, requirements, outputs)
+        whole = [*identity, arguments, added_options(), timeout, str(Path.cwd())]
+        with SavedRun.open(command, whole, state, restart=restart) as saved:
+            if saved.message:
+                progress.says(saved.message)
+            yield cls(saved, installed, progress, timeout, Processes())
 
     def run(self, row: Row, arguments: Sequence[str], doing: str = "preparing") -> RowResult:
         """Return what the tests do in a row."""
@@ -65,8 +118,25 @@ class RowRunner:
         self.progress.begins(row.name, doing)
         environment = prepare(row, self.installed, folder, self.processes)
         self.progress.begins(row.name, "testing", folder / "events.jsonl")
-        run = run_pytest(environment.python, arguments, folder, timeout=self.timeout, processes=self.processes)
-        return read_run(row.name, run, versions=environment.versions, moved=environment.moved, note=environment.note)
+        variables = {**dict(row.variables), **self._shard_variables(folder)}
+        run = run_pytest(
+            environment.python,
+            arguments,
+            folder,
+            timeout=self.timeout,
+            processes=self.processes,
+            variables=variables,
+        )
+        about = {"versions": environment.versions, "moved": environment.moved, "note": environment.note}
+        return read_run(row.name, run, shard=str(self.shard or ""), **about)
+
+    def _shard_variables(self, folder: Path) -> dict[str, str]:
+        if self.shard is None:
+            return {}
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "durations.json").absolute()
+        file.write_text(json.dumps(dict(self.durations)), encoding="utf-8")
+        return {SHARD_VARIABLE: str(self.shard), DURATIONS_VARIABLE: str(file)}
 
 
 def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None = None) -> Grid:
@@ -80,22 +150,36 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
         VersionsError: nothing can run: rows cannot do what the arguments ask for, uv is missing, the same matrix is
             running already, or results cannot be saved.
     """
-    check_arguments(matrix.arguments)
     if not all(row.current for row in matrix.rows):
+        check_arguments(matrix.arguments)
         find_uv()
-    installed = installed or read_installed()
-    identity = [*map(astuple, matrix.rows), matrix.arguments, added_options(), matrix.timeout, str(Path.cwd())]
-    requirements = [line for row in matrix.rows for line in row.requirements]
-    state = fingerprint(matrix.arguments, installed, requirements, matrix.outputs)
-    with SavedRun.open("matrix", identity, state, restart=matrix.restart) as saved:
-        if saved.message:
-            progress.says(saved.message)
-        runner = RowRunner(saved, installed, progress, matrix.timeout, Processes())
+    opened = RowRunner.open(
+        "matrix",
+        [*map(astuple, matrix.rows), str(matrix.shard)],
+        matrix.arguments,
+        [line for row in matrix.rows for line in row.requirements],
+        progress=progress,
+        timeout=matrix.timeout,
+        restart=matrix.restart,
+        installed=installed,
+        outputs=matrix.outputs,
+    )
+    with opened as runner:
+        runner = replace(runner, shard=matrix.shard, durations=matrix.durations)
         results, interrupted = _run_rows(matrix, runner)
         if not interrupted:
-            saved.finish()
+            runner.saved.finish()
         rows = tuple(results.get(row.name) or RowResult(row.name, problem=INTERRUPTED) for row in matrix.rows)
-        grid = Grid(rows, matrix.arguments, interrupted)
+        source = source_of() or Source(commit=commit_of(project_root()))
+        grid = Grid(
+            rows,
+            matrix.arguments,
+            interrupted,
+            command=matrix.command,
+            planned=matrix.planned,
+            commit=source.commit,
+            run=source.run,
+        )
         save_grid(project_root(), grid)
     return grid
 

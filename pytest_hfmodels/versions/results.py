@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +17,7 @@ from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.results.model import TestResult, decode
+from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.running import PytestRun
 
 INTERRUPTED = "the run was interrupted before this row was done"
+NO_PART = "no part of this row was given: its job failed, or wrote none"
+UNRUN = (INTERRUPTED, NO_PART)  # problems of rows of which nothing is known
 _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
+_EVENTS = ("all", "collected", "uncollected", "began", "result", "finished")  # of `row_plugin`
 _GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
 
 T = TypeVar("T")
@@ -62,6 +66,9 @@ class Cell:
         seconds: how long the test took, with its fixtures.
         details: the failure as pytest printed it.
         raises: the exception of a failed test, and the phase: `TypeError in call`; empty if unknown.
+        cause: why its output differs, one of `CAUSES`; empty if unknown.
+        why: the cause in a sentence.
+        rules: names in `reference.Rules` of the rules that explain the difference.
     """
 
     state: State
@@ -70,6 +77,9 @@ class Cell:
     seconds: float = 0.0
     details: str = ""
     raises: str = ""
+    cause: str = ""
+    why: str = ""
+    rules: tuple[str, ...] = ()
 
     @property
     def explained(self) -> bool:
@@ -93,6 +103,9 @@ class RowResult:
         exit_code: of its pytest; None if none ran.
         log: the file with the output of its pytest.
         complete: whether its pytest ran all tests to the end, even if it then ended badly.
+        shard: the share of the tests that ran, such as `2/3`; empty for all.
+        collected: the node ids of all shards, in the order of collection; empty without shards.
+        pending: what accepting its outputs would write.
     """
 
     name: str
@@ -105,6 +118,9 @@ class RowResult:
     exit_code: int | None = None
     log: str = ""
     complete: bool = True
+    shard: str = ""
+    collected: tuple[str, ...] = ()
+    pending: tuple[Pending, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -116,8 +132,8 @@ class RowResult:
         for nodeid in (test, *ancestors(test)):
             if nodeid in self.cells:
                 return self.cells[nodeid]
-        if self.problem == INTERRUPTED:
-            return Cell(State.NOT_RUN, INTERRUPTED)
+        if self.problem is not None and self.problem in UNRUN:
+            return Cell(State.NOT_RUN, self.problem)
         if not self.built:
             return Cell(State.BUILD_FAILED, self.problem or "")
         return Cell(State.NOT_RUN, f"did not run: {self.problem}" if self.problem else "not collected in this row")
@@ -157,7 +173,7 @@ def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
     said = _events(run.events)
     results = {found["id"]: decode(json.dumps(found), TestResult) for found in said["result"]}
     cells = {found["id"]: _uncollected(found) for found in said["uncollected"]}
-    cells |= {nodeid: _cell(result) for nodeid, result in results.items()}
+    cells |= cells_of(results.values())
     finished = bool(said["finished"]) and not run.timed_out
     complete = finished and run.exit_code not in _GAVE_UP and (run.exit_code != 2 or bool(cells))
     failed = bool(said["uncollected"]) or any(result.failed for result in results.values())
@@ -167,7 +183,19 @@ def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
     not_run = Cell(State.NOT_RUN, f"did not run: {problem or 'pytest stopped before it'}")
     collected = dict.fromkeys(chain.from_iterable(said["collected"]), not_run)
     about = {"seconds": run.seconds, "exit_code": run.exit_code, "log": str(run.log), **more}
+    about |= {"pending": pending_of(results.values()), "collected": tuple(chain.from_iterable(said["all"]))}
     return RowResult(name, cells=collected | cells, problem=problem, complete=complete, **about)
+
+
+def cells_of(results: Iterable[TestResult]) -> dict[str, Cell]:
+    """Return a cell a test, by node id."""
+    return {result.id: _cell(result) for result in results}
+
+
+def pending_of(results: Iterable[TestResult]) -> tuple[Pending, ...]:
+    """Return what accepting the outputs of tests would write."""
+    found = (one.pending for result in results for one in result.comparisons if one.pending is not None)
+    return tuple(sorted(found, key=lambda pending: pending.snapshot))
 
 
 def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> dict[str, Cell]:
@@ -178,7 +206,7 @@ def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> d
 
 def _events(file: Path) -> dict[str, list[Any]]:
     """Return what `row_plugin` wrote, by name; a process that died may have left half a line."""
-    found: dict[str, list[Any]] = {name: [] for name in ("collected", "uncollected", "began", "result", "finished")}
+    found: dict[str, list[Any]] = {name: [] for name in _EVENTS}
     for line in _text(file).splitlines():
         with suppress(ValueError, AttributeError):
             for name, value in json.loads(line).items():
@@ -188,7 +216,7 @@ def _events(file: Path) -> dict[str, list[Any]]:
 
 def _cell(result: TestResult) -> Cell:
     state, reason = _state(result)
-    about: dict[str, Any] = {"seconds": result.seconds}
+    about: dict[str, Any] = {"seconds": result.seconds, **_cause(result)}
     if result.failed:
         about["details"] = result.details
         if state is State.BROKEN and result.raises:
@@ -220,6 +248,15 @@ def _failure(result: TestResult) -> tuple[State, str]:
     if result.verdict not in (None, Verdict.BROKEN):
         return State(result.verdict), _told(result)
     return State.BROKEN, f"{'' if result.failed_in == 'call' else f'at {result.failed_in}: '}{result.headline}"
+
+
+def _cause(result: TestResult) -> dict[str, Any]:
+    """Return what is known of why an output differs."""
+    found = result.gravest
+    if found is None or found.explanation is None or found.explanation.cause is None:
+        return {}
+    explanation = found.explanation
+    return {"cause": explanation.cause, "why": _short(explanation.sentence), "rules": explanation.rules}
 
 
 def _told(result: TestResult) -> str:

@@ -1,6 +1,7 @@
-"""Writes the events of a row's pytest, one JSON object a line: collected tests, begun tests and results.
+"""Runs one shard of a row's tests, and writes the events of its pytest, one JSON object a line.
 
-The last test that began is the one that crashed or hung. Only rows load this plugin, with `-p`.
+The events are collected tests, begun tests and results. The last test that began is the one that crashed or hung. Only
+rows load this plugin, with `-p`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from pytest_hfmodels.options import update_requested
 from pytest_hfmodels.results.gather import reason_of
 from pytest_hfmodels.results.model import encode
 from pytest_hfmodels.session import Session
+from pytest_hfmodels.versions.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
+SHARD_VARIABLE = "PYTEST_HFMODELS_ROW_SHARD"
+DURATIONS_VARIABLE = "PYTEST_HFMODELS_ROW_DURATIONS"  # a JSON file: seconds by test
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +36,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if file and not hasattr(config, "workerinput"):
         session.gather_everything()
         config.pluginmanager.register(RowWriter(session, Path(file)), "hfmodels-row")
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other shards."""
+    shard = os.environ.get(SHARD_VARIABLE)
+    if not shard:
+        return
+    tests = [item.nodeid for item in items]
+    if getattr(config, "workerinput", {"workerid": "gw0"})["workerid"] == "gw0":  # all collect the same
+        _write(Path(os.environ[EVENTS_VARIABLE]), "all", json.dumps(tests))
+    durations = json.loads(Path(os.environ[DURATIONS_VARIABLE]).read_text(encoding="utf-8"))
+    chosen = Shard.parse(shard).choose(tests, durations)
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
+    items[:] = [item for item in items if item.nodeid in chosen]
 
 
 class RowWriter:
@@ -73,10 +92,16 @@ class RowWriter:
             self._write("result", encode(self._session.gatherer.result(report.nodeid)))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Write down that the run has finished."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write down that the run has finished. A shard without a test is no failure."""
+        if os.environ.get(SHARD_VARIABLE) and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
         self._write("finished", "true")
 
     def _write(self, name: str, value: str) -> None:
-        with self._file.open("a", encoding="utf-8") as events:
-            events.write(f'{{"{name}": {value}}}\n')
+        _write(self._file, name, value)
+
+
+def _write(file: Path, name: str, value: str) -> None:
+    with file.open("a", encoding="utf-8") as events:
+        events.write(f'{{"{name}": {value}}}\n')

@@ -19,16 +19,26 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
+from pytest_hfmodels.engines.threads import DEVICE_VARIABLE
 from pytest_hfmodels.foundation.errors import VersionsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CURRENT = "current"
+PYTHON = "python"
+_ISA = {"default": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}  # oneDNN's names of torch's CPU capabilities
+# Rows that change the machine instead of a package: the valid values, and the variables that they set.
+SETTINGS: Mapping[str, tuple[str, Mapping[str, Callable[[str], str]]]] = {
+    "cpu": ("default|avx2|avx512", {"ATEN_CPU_CAPABILITY": str, "ONEDNN_MAX_CPU_ISA": _ISA.__getitem__}),
+    "threads": (r"[1-9]\d{0,3}", {"OMP_NUM_THREADS": str, "MKL_NUM_THREADS": str}),
+    "device": (r"cpu|[a-z]+(:\d+)?", {DEVICE_VARIABLE: str}),
+}
+_READABLE = {"cpu": "default, avx2 and avx512", "threads": "1, 2, …", "device": "cpu, cuda, mps, …"}
 _LIST = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?)==(?P<versions>[^=<>~!]+)")
 _EXAMPLES = (
-    "A row is name==1.0,2.0 (one row a release), any requirement that the installer takes, a path to a source tree, "
-    "a requirements file, or current."
+    "A row is name==1.0,2.0 (one row a release), python==3.12,3.13, cpu==default,avx2, threads==1,4, device==cuda, any "
+    "requirement that the installer takes, a path to a source tree, a requirements file, or current."
 )
 
 
@@ -40,6 +50,8 @@ class Row:
     requirements: tuple[str, ...] = ()  # beyond the current environment; lines of a requirements file, paths absolute
     current: bool = False  # the running environment itself
     without: tuple[str, ...] = ()  # canonical names of the distributions that it leaves out
+    python: str = ""  # its interpreter, as uv finds one: `3.12`; empty for the running one
+    variables: tuple[tuple[str, str], ...] = ()  # the environment variables of its pytest
 
     @property
     def asked(self) -> frozenset[str]:
@@ -56,25 +68,37 @@ def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Seq
     """Return the rows in the typed order, each once.
 
     Args:
-        arguments: `name==v1,v2,v3` (one row a version), a requirement, a path to a source tree, sdist or wheel, a
-            requirements file (`rows/4.30.2.txt`: the row is called `4.30.2`), or `current`.
-        with_: requirements that are added to every row.
+        arguments: `name==v1,v2,v3` (one row a version; a name may be one of `SETTINGS` or `python`), a requirement, a
+            path to a source tree, sdist or wheel, a requirements file (`rows/4.30.2.txt`: the row is called `4.30.2`),
+            or `current`.
+        with_: requirements, settings or `python==3.12`, which are added to every row.
         without: names of distributions that every row leaves out.
 
     Raises:
         VersionsError: one cannot be understood, or two rows have the same name.
     """
-    added = tuple(map(_requirement, with_))
+    added = [row for text in with_ for row in _rows(text)]
     dropped = tuple(canonicalize_name(Requirement(_requirement(name)).name) for name in without)
     rows: dict[str, Row] = {}
     for typed in (row for argument in arguments for row in _rows(argument)):
-        merged = tuple(dict.fromkeys((*typed.requirements, *added)))
-        row = typed if typed.current else replace(typed, requirements=merged, without=dropped)
+        row = _added_to(typed, added, dropped)
         if rows.setdefault(row.name, row) != row:
             raise VersionsError(f"Two rows are called {row.name}.", hint="Give one of the files another name.")
     if not rows:
         raise VersionsError("There is no row.", hint=_EXAMPLES)
     return list(rows.values())
+
+
+def find_row(rows: Sequence[Row], name: str) -> Row:
+    """Return the row of this name.
+
+    Raises:
+        VersionsError: there is none.
+    """
+    found = next((row for row in rows if row.name == name), None)
+    if found is None:
+        raise VersionsError(f"There is no row {name!r}.", hint=f"The rows are {', '.join(row.name for row in rows)}.")
+    return found
 
 
 def requirement_name(line: str) -> str | None:
@@ -110,12 +134,38 @@ def _rows(argument: str) -> Iterator[Row]:
         yield Row(CURRENT, current=True)
     elif listed := _LIST.fullmatch(argument.replace(" ", "")):
         for version in listed["versions"].split(","):
-            line = _requirement(f"{listed['package']}=={version}")
-            yield Row(line, (line,))
+            yield _listed(listed["package"], version)
     elif argument.endswith((".txt", ".in")):
         yield Row(Path(argument).stem, tuple(_lines(Path(argument))))
     else:
         yield Row(argument.strip(), (_requirement(argument),))
+
+
+def _listed(name: str, value: str) -> Row:
+    """Return the row of `name==value`: of a package, of Python, or of a setting in the current environment."""
+    row = f"{name}=={value}"
+    if name == PYTHON:
+        if not re.fullmatch(r"3\.\d+(\.\d+)?", value):
+            raise VersionsError(f"{row} is no release of Python.", hint="Write one like python==3.12.")
+        return Row(row, python=value)
+    if name not in SETTINGS:
+        return Row(row, (_requirement(row),))
+    valid, variables = SETTINGS[name]
+    if not re.fullmatch(valid, value):
+        raise VersionsError(f"{row} is no row: {name} is one of {_READABLE[name]}.", hint=_EXAMPLES)
+    return Row(row, current=True, variables=tuple((variable, form(value)) for variable, form in variables.items()))
+
+
+def _added_to(row: Row, added: Sequence[Row], without: tuple[str, ...]) -> Row:
+    """Return a row with what is added to every row, as far as it says nothing itself."""
+    own = {name for name, _ in row.variables}
+    variables = (*row.variables, *(pair for one in added for pair in one.variables if pair[0] not in own))
+    if row.name == CURRENT:
+        return replace(row, variables=variables)
+    lines = tuple(dict.fromkeys((*row.requirements, *(line for one in added for line in one.requirements))))
+    python = row.python or next((one.python for one in added if one.python), "")
+    built = bool(lines or without or python)
+    return replace(row, requirements=lines, without=without, python=python, variables=variables, current=not built)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -138,7 +138,13 @@ class PytestRun:
 
 
 def run_pytest(
-    python: Sequence[str], arguments: Sequence[str], folder: Path, *, timeout: float, processes: Processes
+    python: Sequence[str],
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    timeout: float,
+    processes: Processes,
+    variables: Mapping[str, str] | None = None,
 ) -> PytestRun:
     """Run pytest in the current folder with another interpreter, a cache and a hypothesis database of its own.
 
@@ -148,6 +154,7 @@ def run_pytest(
         folder: the folder for its files; those of an earlier run are replaced.
         timeout: seconds that it may take.
         processes: runs it, so that another thread can stop it.
+        variables: more of its environment.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,10 +169,10 @@ def run_pytest(
         *arguments,
     ]
     own = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"), EVENTS_VARIABLE: str(run.events)}
-    variables = {**uv_environment(), **own}
+    environment = {**uv_environment(), **own, **(variables or {})}
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER"):  # set if a test runs this
-        variables.pop(name, None)
-    ended = processes.run(command, output=run.log, environment=variables, timeout=timeout)
+        environment.pop(name, None)
+    ended = processes.run(command, output=run.log, environment=environment, timeout=timeout)
     code = 128 - ended.code if ended.code > 128 else ended.code  # uv adds 128 to a signal, as a shell does
     return PytestRun(code, ended.seconds, ended.timed_out, folder, timeout)
 

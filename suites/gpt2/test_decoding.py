@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_the_default_length_is_twenty_tokens(flat_gpt2: HFModel) -> None:
 @pytest.mark.parametrize("penalty", [1.0, 0.0])
 def test_exhaustive_beams_find_the_best_sequences_in_order(five_words: HFModel, penalty: float) -> None:
     every = np.array(list(itertools.product(range(5), repeat=3)))
-    asked = {"max_new_tokens": 3, "num_beams": len(every), "num_return_sequences": len(every)}
+    asked: dict[str, Any] = {"max_new_tokens": 3, "num_beams": len(every), "num_return_sequences": len(every)}
     length = 4 if installed_rules(five_words).length_penalty_counts_prompt else 3
 
     for word in range(5):

@@ -173,20 +173,18 @@ def test_the_number_of_threads_changes_nothing(flat: HFModel, hf_model: HFModel,
     prompts = np.random.Generator(np.random.PCG64(1)).integers(0, VOCABULARY, (16, 5)).tolist()
     trained = [hf_model.tokenizer.encode(PROMPT)]
 
-    for threads in (2, 3, 4):
-        for model, texts in ((flat, prompts), (hf_model, trained)):
-            alone, shared = (
-                rows(generated(model, texts, threads=number, num_beams=beams, max_new_tokens=8))
-                for number in (1, threads)
-            )
+    for model, texts in ((flat, prompts), (hf_model, trained)):
+        alone, *shared = (
+            rows(generated(model, texts, threads=number, num_beams=beams, max_new_tokens=8)) for number in (1, 2, 3, 4)
+        )
 
-            assert shared == alone, f"with {threads} threads"
+        assert shared == [alone] * 3
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_a_prompt_may_be_text_or_ids(gpt2: HFModel, beams: int) -> None:
     by_text, by_ids = (
-        gpt2.generate(prompt, num_beams=beams, max_new_tokens=12) for prompt in (PROMPT, gpt2.tokenizer.encode(PROMPT))
+        gpt2.generate(prompt, num_beams=beams, max_new_tokens=3) for prompt in (PROMPT, gpt2.tokenizer.encode(PROMPT))
     )
 
     assert by_text.ids == by_ids.ids

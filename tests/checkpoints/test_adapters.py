@@ -125,7 +125,7 @@ def test_digests_tell_which_part_has_changed(cache: ModelCache, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("config", "said", "hint"),
     [
-        ({"base_model_name_or_path": "/no/such/base"}, "base '/no/such/base' is not to be had", "base_model_name"),
+        ({"base_model_name_or_path": "/no/such/base"}, "base '/no/such/base' cannot be found", "base_model_name"),
         ({"base_model_name_or_path": "org/base"}, "nothing pins its revision", '"revision"'),
         ({"base_model_name_or_path": ""}, "names no base model", "base_model_name_or_path"),
         ({"peft_type": "XLORA"}, "of the kind 'XLORA'", "hf_models.adopt"),

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.checkpoints import config_digest, ordered_weights_digest, tokenizer_digest
+from pytest_hfmodels.checkpoints import config_digest, digest_cache, ordered_weights_digest, tokenizer_digest
 from pytest_hfmodels.checkpoints.digests import folder_digests, is_digest
 from pytest_hfmodels.foundation.errors import CheckpointError
 
@@ -127,3 +128,38 @@ def test_a_config_that_is_not_a_json_object(tmp_path: Path, content: bytes, said
 
     with pytest.raises(CheckpointError, match=f"config.json {said}"):
         folder_digests(folder)
+
+
+def test_a_large_file_is_read_once_as_long_as_it_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_HFMODELS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(digest_cache, "_SETTLED", -1.0)
+    monkeypatch.setattr(digest_cache, "_LARGE", 4)
+    file = tmp_path / "model.safetensors"
+    read: list[bytes] = []
+
+    def compute() -> str:
+        read.append(file.read_bytes())
+        return f"sha256:{hashlib.sha256(read[-1]).hexdigest()}"
+
+    file.write_bytes(b"weights")
+    first = digest_cache.weights_digest([file], compute)
+    assert (digest_cache.weights_digest([file], compute), read) == (first, [b"weights"])
+
+    before = file.stat()
+    file.write_bytes(b"WEIGHTS")  # as large, and as old
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = digest_cache.weights_digest([file], compute)
+    assert (second != first, read) == (True, [b"weights", b"WEIGHTS"])
+
+    for entry in (tmp_path / "cache" / "digests").iterdir():
+        entry.write_bytes(b"\xff cut")
+    assert digest_cache.weights_digest([file], compute) == second
+    assert len(read) == 3
+
+    monkeypatch.setattr(digest_cache, "_SETTLED", 60.0)  # written a moment ago: its times may not show the next write
+    digest_cache.weights_digest([file], compute)
+    monkeypatch.setattr(digest_cache, "_LARGE", 100)  # a small one
+    digest_cache.weights_digest([file], compute)
+    assert len(read) == 5

@@ -83,7 +83,7 @@ def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest
 
     assert capsys.readouterr().out.splitlines() == [
         f"dropped what {REPLY} observed; snapshots/test_it/test_reply.toml stays as it is",
-        "1 rejected: their tests fail until what they test is mended",
+        "1 rejected: their tests fail until what they test is fixed",
     ]
     assert changed.snapshots == before
     assert set(pending(changed)) == {"test_other"}
@@ -130,10 +130,10 @@ def test_selections_mean_the_same_everywhere(
 
 @pytest.mark.parametrize("command", ["pending", "diff", "accept", "reject"])
 def test_a_selection_of_nothing_is_refused(changed: Project, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    assert main([command, "--cause", "serch"]) == 2
+    assert main([command, "--cause", "dtype"]) == 2
 
     said = capsys.readouterr().err
-    assert "Nothing that is pending has the cause 'serch'." in said
+    assert "Nothing that is pending has the cause 'dtype'." in said
     assert "There is: search, undetermined" in said
     assert len(pending(changed)) == 2
 

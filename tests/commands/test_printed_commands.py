@@ -130,9 +130,10 @@ def test_commands_in_markdown(hostile: Project, shells: Shells) -> None:
 
     lines = (hostile.path / "report.md").read_text(encoding="utf-8").splitlines()
     accepting = [code_span(line.partition(": ")[2]) for line in lines if line.startswith("Accept it: ")]
-    finding = [code_span(line.partition(": ")[2]) for line in lines if line.startswith("Find the release: ")]
+    finding = [code_span(line.partition(": ")[2]) for line in lines if line.startswith("  - Find the release: ")]
     meant(shells, accepting, "hfmodels", "accept")
-    meant(shells, finding, *BISECT)
+    (command,) = finding  # once for the cause that all of them share
+    shells.means(command, *BISECT, f"./{min(IDS)}")
 
 
 def test_commands_in_html(hostile: Project, shells: Shells) -> None:
@@ -215,18 +216,19 @@ def test_the_command_that_writes_a_grid_again(shells: Shells) -> None:
     arguments = ["-k", "a  b | c", "$(: >canary)", "`: >canary`", "test_it.py::test[\n]"]
     options = Namespace(
         rows=["transformers==4.49.0,5.0.0"],
+        row=None,
         added=["a<2"],
         without=[],
-        verbose=False,
-        markdown="a b.md",
         passed_on=arguments,
     )
 
-    page = grid_pages.as_markdown(Grid(()), command=rows._command(options))
+    page = grid_pages.as_markdown(Grid((), command=rows._command(options)))
 
     (line,) = (line for line in page.splitlines() if line.startswith("Written by "))
-    expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--markdown", "a b.md", "--", *arguments]
-    shells.means(code_span(line.removeprefix("Written by ").removesuffix(".")), "hfmodels", "matrix", *expected)
+    expected = ["transformers==4.49.0,5.0.0", "--with", "a<2", "--", *arguments]
+    shells.means(
+        code_span(line.removeprefix("Written by ").removesuffix(" with `--markdown`.")), "hfmodels", "matrix", *expected
+    )
 
 
 @pytest.mark.parametrize(

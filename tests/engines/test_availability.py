@@ -25,7 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Environment], None
         def distribution(name: str) -> object:
             if name not in packages:
                 raise PackageNotFoundError(name)
-            return SimpleNamespace(version=packages[name])
+            return SimpleNamespace(read_text=lambda _: f"Name: {name}\nVersion: {packages[name]}\n")
 
         monkeypatch.setattr(availability, "find_spec", lambda name: object() if name in packages else None)
         monkeypatch.setattr(availability, "distribution", distribution)

@@ -116,7 +116,7 @@ def test_mamba_s_beams_contradict_their_forward_pass(models: ModelCache) -> None
     bot = models.adopt(MambaForCausalLM(config).eval(), models.load("./model").tokenizer)
 
     beams, without = (
-        bot.generate("Hello", max_new_tokens=12, num_beams=4, **more) for more in ({}, {"use_cache": False})
+        bot.generate("Hello", max_new_tokens=12, num_beams=4, use_cache=cached) for cached in (True, False)
     )
 
     assert contradiction(beams) is not None

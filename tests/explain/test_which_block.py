@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, ModelCache
 
 
+# The first, the last, and those around the block where a few activations become massive.
+TRIED = (1, 2, MASSIVE - 1, MASSIVE, MASSIVE + 1, MASSIVE + 2, BLOCKS - 1, BLOCKS)
+
+
 @pytest.fixture(scope="module")
 def llama(models: ModelCache, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> HFModel:
     return models.load(write_llama(tmp_path_factory.mktemp("llama") / "model", tiny_gpt2))
 
 
-def test_each_of_thirty_blocks_is_named_behind_massive_activations(llama: HFModel) -> None:
+def test_each_block_is_named_behind_massive_activations(llama: HFModel) -> None:
     """With a file of an earlier version, without normalised fingerprints, the block may be an earlier one."""
 
     def generated() -> Any:
@@ -35,7 +39,7 @@ def test_each_of_thirty_blocks_is_named_behind_massive_activations(llama: HFMode
     assert sizes[MASSIVE] > 20 * sizes[MASSIVE - 1]
 
     named, uncertain = [], 0
-    for block in range(1, BLOCKS + 1):
+    for block in TRIED:
         with attention_scaled(llama.model, block):
             observed = generated()
             named.append(ask(recorded, observed, tolerance=1e-6).block)
@@ -45,6 +49,6 @@ def test_each_of_thirty_blocks_is_named_behind_massive_activations(llama: HFMode
         assert block <= int(number[2]) if number[1] else block == int(number[2])
         uncertain += bool(number[1])
 
-    assert named[:-1] == [f"block {block}" for block in range(1, BLOCKS)]
+    assert named[:-1] == [f"block {block}" for block in TRIED[:-1]]
     assert named[-1] == f"block {BLOCKS} or final norm"  # a norm that is no layer norm is not recomputed
     assert uncertain, "no block was hard to name: draw larger activations"

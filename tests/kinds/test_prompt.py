@@ -48,7 +48,7 @@ def classifier(models: ModelCache) -> HFModel:
         ([None], f"{KIND}, and None is None.", "Write it as in"),
         ({72}, f"{KIND}, not a set.", "Write it as in"),
         (72, f"{KIND}, not an int.", "Write it as in"),
-        (None, f"{KIND}, not None.", "Write it as in"),
+        (None, "There is nothing to generate from.", "Give a text"),
     ],
 )
 def test_what_is_no_prompt_is_said(bot: HFModel, prompt: Any, said: str, hint: str) -> None:

@@ -17,7 +17,7 @@ from pytest_hfmodels.commands.reviewing.loop import Walk
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import compare
-from pytest_hfmodels.kinds.tolerance import Tolerance
+from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
 from pytest_hfmodels.kinds.values.record import ValuesRecord, observe_values
 from pytest_hfmodels.snapshots.format import files, load, parse
 from pytest_hfmodels.snapshots.project import find_project
@@ -153,6 +153,38 @@ def test_the_first_difference_is_named_with_its_path(
 
     first = found.differences[0] if found.differences else SimpleNamespace(stage=None, what=None)
     assert (str(found.verdict), first.stage, first.what) == (verdict, stage, what)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "verdict"),
+    [
+        ({"learning_rate": 5e-5}, {"learning_rate": 1e-4}, "drift"),
+        ({"learning_rate": 5e-5}, {"learning_rate": 5.1e-5}, "same"),
+        ({"zero": 0.0}, {"zero": 1e-7}, "same"),
+        ([{"score": 0.9}, {"score": 5e-5}], [{"score": 0.9}, {"score": 1e-4}], "same"),  # of one distribution
+        (np.full(100, 1e-4), np.full(100, 5e-5), "drift"),
+        (np.append(np.full(100, 1e-4), 1.0), np.append(np.full(100, 5e-5), 1.0), "same"),
+        (np.array([1e-4, np.inf]), np.array([5e-5, np.inf]), "drift"),
+    ],
+    ids=range(7),
+)
+def test_tiny_numbers_may_move_by_less(before: Any, now: Any, verdict: str) -> None:
+    usual = tolerance_for("float32", same_engine=True)
+
+    found = compare(through_file(before), observe_values(now), usual)
+
+    assert found.verdict == verdict
+    assert (found.drift > found.tolerance.absolute) is (verdict == "drift")
+    assert compare(through_file(before), observe_values(now), TOLERANCE).verdict == "same"  # the test's own
+
+
+def test_an_update_writes_what_failed(bare_project: Project) -> None:
+    bare_project.write("def test_rate(hf_snapshot):\n    assert {'rate': 5e-5} == hf_snapshot\n")
+    bare_project.run("--snapshot-update")
+    bare_project.write("def test_rate(hf_snapshot):\n    assert {'rate': 1e-4} == hf_snapshot\n")
+    bare_project.run("--snapshot-update")
+
+    bare_project.run().assert_outcomes(passed=1)
 
 
 def test_below_a_part_of_another_structure_nothing_is_reported() -> None:

@@ -131,7 +131,13 @@ def test_only_models_that_a_test_requested_or_may_hold_are_inspected(cache: Mode
 
     list(cache.dirty(handed_out=True))
     assert seen == []
-    model = handle.model
+    model = handle.model  # in the test's own body
+    list(cache.dirty())
+    seen.clear()
+    list(cache.dirty(handed_out=True))
+    assert seen == []
+    model = handle.model  # in a fixture
+    cache.fixtures_are_set_up()
     list(cache.dirty())
     seen.clear()
     list(cache.dirty())

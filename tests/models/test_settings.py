@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels import EngineError, HFModel, ModelCache
+from pytest_hfmodels import EngineError, GenerateSettings, HFModel, ModelCache
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.settings import OURS
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
 from ..surroundings import needs_both_engines
 
-FUNCTION = {"prefix_allowed_tokens_fn": lambda *_: [1]}
+FUNCTION: dict[str, Any] = {"prefix_allowed_tokens_fn": lambda *_: [1]}
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_setting_that_the_release_does_not_know_is_named_with_the_one_that_is_
 @needs_both_engines
 def test_a_setting_that_tensorflow_does_not_know_is_named_too(models: ModelCache) -> None:
     with pytest.raises(EngineError, match="knows no num_beems="):
-        models.load("./model", engine="tensorflow").generate("Hi", num_beems=2)
+        models.load("./model", engine="tensorflow").generate("Hi", num_beems=2)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -308,6 +309,15 @@ def test_settings_equal_those_of_their_snapshot(bot: HFModel, settings: dict[str
 
     assert {*settings} <= {*record.effective}
     assert read.effective == record.effective
+
+
+def test_every_field_of_a_generation_config_that_is_not_refused_is_a_typed_keyword(models: ModelCache) -> None:
+    from transformers import GenerationConfig
+
+    del models
+    fields = {name for name in vars(GenerationConfig()) if not name.startswith("_")}
+
+    assert fields - {*GenerateSettings.__annotations__} - {*OURS, "max_time", "transformers_version"} == set()
 
 
 def test_a_property_may_use_functions_too(bot: HFModel) -> None:

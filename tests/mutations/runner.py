@@ -213,11 +213,16 @@ def _be_pytest(
 
 
 def _pytest(session: _Session, engine: Engine, arguments: Sequence[str]) -> int:
-    project = re.fullmatch(r"(tests/projects/\w+)/?(.*)", arguments[0])
-    if project:  # its tests name files from there
-        os.chdir(project[1])
-        arguments = [project[2] or ".", *arguments[1:]]
-    return int(pytest.main([*OPTIONS, "--hfmodels-engines", engine, *arguments], plugins=[session]))
+    options = [*OPTIONS, "--hfmodels-engines", engine]
+    project = re.fullmatch(r"(?:tests/projects|examples)/(\w+)(?:/(.+))?", arguments[0])
+    if project is None:
+        return int(pytest.main([*options, *arguments], plugins=[session]))
+    from tests.projects.folders import copy
+
+    with tempfile.TemporaryDirectory() as folder:  # its tests name files from there
+        session.folder = f"{os.path.relpath(copy(project[1], Path(folder)))}/"
+        os.chdir(folder)
+        return int(pytest.main([*options, "--rootdir=.", project[2] or ".", *arguments[1:]], plugins=[session]))
 
 
 class _Session:
@@ -232,11 +237,7 @@ class _Session:
         self.fault, self.only = fault, only
         self.passed: list[str] = []
         self.failed: list[str] = []
-        self._home, self._folder = Path.cwd(), ""  # the folder of a project's tests, from where the command runs
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        folder = os.path.relpath(config.rootpath, self._home)
-        self._folder = "" if folder.startswith(".") else f"{folder}/"
+        self.folder = ""  # of a project, which runs in a copy
 
     def verdict(self, code: int) -> Verdict:
         if self.fault is None:
@@ -249,10 +250,10 @@ class _Session:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.only:
-            items[:] = [item for item in items if f"{self._folder}{item.nodeid}" in self.only]
+            items[:] = [item for item in items if f"{self.folder}{item.nodeid}" in self.only]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test = f"{self._folder}{report.nodeid}"
+        test = f"{self.folder}{report.nodeid}"
         if report.failed and test not in self.failed:
             self.failed.append(test)
         elif report.passed and report.when == "call":

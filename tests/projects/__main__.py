@@ -1,4 +1,4 @@
-"""Runs pytest in a project's own folder: `python -m tests.projects decoder --snapshot-update`."""
+"""Runs pytest in a project's own folder: `python -m tests.projects decoder --snapshot-update`; not for examples."""
 
 import os
 import sys

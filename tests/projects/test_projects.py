@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,18 +10,17 @@ from packaging.specifiers import SpecifierSet
 
 from pytest_hfmodels.results.model import Results, decode
 from tests.projects import later
+from tests.projects.folders import FOLDERS, HERE, copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from pytest_hfmodels import ModelCache
     from tests.project import Project
     from tests.projects.fault import ProjectFault
 
-HERE = Path(__file__).parent
-FOLDERS = {ini.parent.name: ini.parent for ini in sorted(HERE.glob("*/pytest.ini"))}
 RELEASE = version("transformers")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "make_model.py", "faults.py", "expected.toml")
 
 
 def faults(*, seen: bool) -> Iterator[Any]:
@@ -34,13 +31,13 @@ def faults(*, seen: bool) -> Iterator[Any]:
 
 def _faults_of_the_projects() -> Iterator[tuple[str, ProjectFault]]:
     for name in FOLDERS:
-        if (FOLDERS[name] / "faults.py").is_file():
+        if (HERE / name / "faults.py").is_file():
             for fault in importlib.import_module(f"tests.projects.{name}.faults").FAULTS:
                 yield name, fault
 
 
 def expected(folder: Path) -> dict[str, Mapping[str, str]]:
-    file = folder / "expected.toml"
+    file = HERE / folder.name / "expected.toml"
     table = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     found: dict[str, Mapping[str, str]] = {}
     for releases, tests in table.items():
@@ -55,7 +52,7 @@ def run(bare_project: Project, models: ModelCache) -> Any:
     del models
 
     def run(folder: Path, *arguments: str) -> dict[str, Mapping[str, str | None]]:
-        shutil.copytree(folder, bare_project.path, dirs_exist_ok=True, ignore=_LEFT_OUT)
+        copy(folder.name, bare_project.path)
         (bare_project.path / "tox.ini").unlink()  # pytester's; the project has one of its own
         bare_project.run("--hfmodels-json=results.json", *arguments)
         results = decode((bare_project.path / "results.json").read_bytes(), Results)

@@ -106,3 +106,40 @@ def test_an_unknown_profile_is_refused_before_anything_runs(bare_project: Projec
 def test_the_option_knows_every_profile() -> None:
     assert tuple(profiles.PROFILES) == options.PROFILES
     assert profiles.VARIABLE == options.PROFILE_VARIABLE
+
+
+SLOW = """
+import time
+from hypothesis import given, strategies as st
+from pytest_hfmodels.properties import examples, profiles
+
+CALLS = []
+
+@examples(40)
+@given(data=st.data())
+def test_slow(data, engine):
+    numbers = data.draw(st.lists(st.integers()))
+    CALLS.append(engine)
+    time.sleep(0.02)
+    assert sum(numbers) < 10**6
+
+def pytest_generate_tests(metafunc):
+    if "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", ["a", "b"])
+
+def test_both_ran():
+    assert set(CALLS) == {"a", "b"}
+"""
+
+
+def test_shrinking_ends_after_its_time_and_says_so(bare_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(profiles.PROFILES, "ci", profiles.Profile(times=1, derandomized=True, shrinking=0.2))
+    bare_project.write(SLOW)
+
+    result = bare_project.run("--hfmodels-profile=ci")
+
+    result.assert_outcomes(failed=2, passed=1)
+    output = result.stdout.str()
+    assert output.count("Shrinking stopped after 0.2 s: a simpler example may fail, too.") == 2
+    assert output.count("assert sum(numbers) < 10**6") == 2
+    assert "profiles.py" not in output

@@ -4,6 +4,7 @@ import pytest
 
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.reference import Rules, Settings, beam_search, greedy_search
+from pytest_hfmodels.reference.rules import old_releases
 
 from .tables import after_last_word
 
@@ -76,3 +77,16 @@ def test_settings_read_as_the_call_that_makes_them() -> None:
         "Settings(num_beams=2, early_stopping='never', eos_token_id=[1, 2], sequence_bias={(1, 2): 0.5})"
     )
     assert eval(repr(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("rule", "then", "now", "releases"),
+    [
+        ("ended_beams_first", "4.49.0", "5.23.0", "transformers<4.50"),
+        ("ended_beams_first", "5.0.0", "4.44.2", "transformers>=4.50"),
+        ("spaces_cleaned_up", "4.44.0", "5.0.0", "transformers<4.45.1"),
+        ("ended_beams_first", "4.44.0", "4.49.0", ""),
+    ],
+)
+def test_the_releases_of_an_old_output_end_where_its_rule_does(rule: str, then: str, now: str, releases: str) -> None:
+    assert old_releases([rule], then, now) == releases

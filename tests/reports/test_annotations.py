@@ -10,7 +10,7 @@ def test_a_failure_is_an_error_at_the_line_of_its_test() -> None:
 
     assert told[0] == (
         "::error file=tests/test_it.py,line=12,title=changed (forward)%3A tests/test_it.py%3A%3Atest_changed[torch]::"
-        "generated token 2 differs%0Arecorded ' and', now ' but'%0A"
+        "generated token 2 differs%0A' and' had 60.7 %25, ' but' 13.5 %25; now ' but' has 88.2 %25, ' and' 25.3 %25%0A"
         "the forward pass differs, starting at block 2%0A"
         "accept it: hfmodels accept 'test_it.py::test_a[torch]'"
     )

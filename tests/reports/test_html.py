@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.kinds.base import Course, Part
 from pytest_hfmodels.reports.html import render
 from pytest_hfmodels.reports.plot import plot
+from pytest_hfmodels.results.carried import unpack
+from pytest_hfmodels.results.model import Source
 
-from ..example_records import generation
+from ..example_records import STEPS, generation, moved
 from . import example_results as examples
 from .test_grids import Page
 
@@ -29,7 +31,9 @@ def test_every_test_is_there_with_its_verdict_the_gravest_first() -> None:
     verdicts = ["changed", "changed", "changed", "broken", "missing", "near-tie", "drift", "same", "none"]
     assert told.attributes["data-verdict"] == verdicts
     assert told.attributes["data-cause"] == ["forward", "checkpoint:weights"]
-    assert "9 model tests: 3 changed, 1 broken" in told.text
+    assert (
+        "hfmodels: transformers 4.57.6 → 5.0.0: 3 outputs changed, 1 broken, 1 near-tie, 1 drifted, 1 new" in told.text
+    )
     assert "other tests: 3 passed" in told.text
     assert told.tags.count("details") - told.attributes["id"].count("made") >= 9
 
@@ -37,9 +41,46 @@ def test_every_test_is_there_with_its_verdict_the_gravest_first() -> None:
 def test_what_differs_is_marked_on_both_sides() -> None:
     text = render(examples.results(examples.result(examples.changed())))
 
-    assert "<pre>My name is Ada <mark>and</mark> I</pre>" in text
-    assert "<pre>My name is Ada <mark>but</mark> I</pre>" in text
-    assert re.search(r"<tr class=differs><td>2<td><code title=13>␣and</code>", text)
+    assert '<pre><span class="prompt">My name is</span> Ada <mark>and</mark> I</pre>' in text
+    assert "<pre><span class=prompt>My name is</span> Ada <mark>but</mark> I</pre>" in text
+    assert re.search(r"<tr class=differs><td class=n>2<td><code title=13>␣and</code>", text)
+    assert "<p>&#39; and&#39; had 60.7 %, &#39; but&#39; 13.5 %; now &#39; but&#39; has 88.2 %" in text
+
+
+def test_rows_stand_below_each_other_whatever_side_ends_first() -> None:
+    text = render(examples.results(examples.result(examples.told(generation(), generation(STEPS[:1])))))
+
+    rows = re.findall(r"<tr[^>]*>(<td class=n>\d.*)", text)
+    assert [len(re.findall("<td", row)) for row in rows] == [7, 7, 7]
+    assert text.count("the end") == 1
+
+
+def test_a_chart_with_nothing_in_it_is_not_there() -> None:
+    same = examples.told(generation(), generation())
+    once = examples.told(generation(), generation(moved(1, by=0.25)))
+
+    assert "<figure>" not in render(examples.results(examples.result(same), examples.result(once, name="test_b")))
+
+
+def test_a_run_in_a_ci_links_what_the_ci_names_and_its_commands_take_the_page() -> None:
+    source = Source("abcdef0123456789", "bump", "#7", "tests", "https://x/y", "https://x/y/pull/7", "https://x/1")
+    found = replace(examples.changed(), pending=examples.pending())
+
+    told = page(examples.results(examples.result(found), source=source, page="report.html"))
+
+    assert {"https://x/y/pull/7", "https://x/1", "https://x/y/commit/abcdef0123456789"} <= {*told.attributes["href"]}
+    assert "https://x/y/blob/abcdef0123456789/tests/test_it.py#L12" in told.attributes["href"]
+    assert "hfmodels accept --from report.html 'test_it.py::test_a[torch]'" in told.text
+    assert "hfmodels review --from report.html" in told.text
+
+
+def test_a_page_carries_its_pending_changes_unless_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = examples.results(examples.result(replace(examples.changed(), pending=examples.pending())))
+
+    assert unpack(render(results), "it", most=10_000) == [examples.pending()]
+    monkeypatch.setattr("pytest_hfmodels.reports.html._CHANGES", 10)
+    assert unpack(render(results), "it", most=10_000) == []
+    assert "too many for this page" in render(results)
 
 
 def test_a_line_that_ends_elsewhere_can_be_seen() -> None:
@@ -54,7 +95,7 @@ def test_a_line_that_ends_elsewhere_can_be_seen() -> None:
 def test_equal_texts_are_shown_once() -> None:
     found = examples.told(generation(), generation())
 
-    assert render(examples.results(examples.result(found))).count("My name is Ada and I") == 1
+    assert render(examples.results(examples.result(found))).count("Ada and I") == 1
 
 
 def test_what_made_both_sides_is_told_once_for_all_tests_that_share_it() -> None:
@@ -94,7 +135,7 @@ def test_whatever_is_said_is_shown_and_not_read_as_html() -> None:
 
 
 def test_a_page_that_is_full_keeps_every_test_and_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_hfmodels.reports.html._PAGE", 60_000)
+    monkeypatch.setattr("pytest_hfmodels.reports.html._DETAILED", 60_000)
 
     told = page(examples.many(100))
 

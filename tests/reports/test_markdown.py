@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from pytest_hfmodels.reports.markdown import MOST, SHOWN, render
+from pytest_hfmodels.results.model import Source
 
 from ..example_records import generation
 from . import example_results as examples
@@ -12,19 +13,41 @@ from . import example_results as examples
 def test_the_summary_tells_by_cause_the_gravest_first_and_nothing_of_what_is_the_same() -> None:
     text = render(examples.one_of_each())
 
-    assert "9 in all: 3 changed, 1 broken, 1 missing, 1 near-tie, 1 drift, 1 same, 1 without a verdict." in text
-    assert "| changed | forward | 1 |" in text
-    assert re.findall(r"<summary><b>([\w-]+)</b>", text) == [
-        *("changed", "changed", "changed", "broken", "missing", "near-tie", "drift")
-    ]
-    assert re.findall("(?m)^### (.*)$", text) == ["forward", "checkpoint:weights", "Cause not known"]
-    assert "Why: the forward pass differs, starting at block 2." in text
-    assert "- the recorded tokens' log-probabilities moved by at most 0.001" in text
+    assert text.startswith("## transformers 4.57.6 → 5.0.0: 3 outputs changed, 1 broken, 1 near-tie, 1 drifted, 1 new;")
+    assert re.findall(r"(?m)^\*\*([\w-]+)\*\*", text) == ["changed", "changed", "changed", "near-tie"]
+    assert re.findall(r"(?m)^- \*\*([\w:-]+)\*\*", text) == ["forward", "checkpoint:weights"]
+    assert re.findall("(?m)^### ([^:\n]*)", text) == ["Changed", "Drift", "New", "Broken"]
+    assert (
+        "the forward pass differs, starting at block 2 (transformers 4.57.6 → 5.0.0). 1 test, 1 token changed" in text
+    )
     assert "Find the release: `hfmodels bisect transformers --good 4.57.6 --bad 5.0.0 --" in text
-    assert "- My name is Ada and I\n+ My name is Ada but I\n" in text
-    assert "Accept it: `hfmodels accept 'test_it.py::test_a[torch]'`" in text
+    assert "- My name is Ada ⟦and⟧ I\n+ My name is Ada ⟦but⟧ I\n" in text
+    assert "' and' had 60.7 %, ' but' 13.5 %; now ' but' has 88.2 %" in text
+    assert "| `tests/test_it.py::test_drift[torch]` | -0.5 | -0.25 | 0.25 | log-probability, token 2 |" in text
+    assert "Decide: `hfmodels review`" in text
     assert "test_same" not in text
-    assert "<sub>python 3.11.9, transformers 4.57.6, torch 2.13.0</sub>" in text
+    assert "python 3.11.9, transformers 4.57.6, torch 2.13.0</sub>" in text
+
+
+def test_a_new_test_has_no_cause_and_lines_that_both_sides_share_stand_once() -> None:
+    text = render(examples.one_of_each())
+
+    assert "not known" not in text
+    assert text.count("logits 1.5, -0.5, 0.25") == 1
+    assert "\n- Bad dog.: ⟦cross⟧" in text
+
+
+def test_what_the_ci_names_is_linked_and_its_commands_take_the_page() -> None:
+    source = Source("abcdef0123456789", "bump", "#7", "tests / gpu", "https://x/y", "https://x/y/pull/7", "https://x/1")
+
+    text = render(
+        examples.results(
+            examples.result(replace(examples.changed(), pending=examples.pending())), source=source, page="report.html"
+        )
+    )
+
+    assert "Commit `abcdef012345` on `bump`, [\\#7](https://x/y/pull/7), [tests / gpu](https://x/1)." in text
+    assert "Decide: `hfmodels review --from report.html`" in text
 
 
 def test_a_run_in_which_nothing_happened_is_a_line() -> None:
@@ -32,28 +55,36 @@ def test_a_run_in_which_nothing_happened_is_a_line() -> None:
 
     lines = [line for line in render(examples.results(same)).splitlines() if line]
 
-    assert lines[:2] == ["## Model tests", "1 in all: 1 same."]
-    assert len(lines) == 3
+    assert lines[0] == "## transformers 4.57.6: nothing changed in 1 test"
+    assert len(lines) == 2
 
 
-def test_thousands_of_changes_fit_into_a_step_summary() -> None:
+def test_thousands_of_changes_fit_into_a_comment_and_the_rest_is_counted() -> None:
     text = render(examples.many(3000))
 
-    assert len(text.encode()) < 200_000
-    assert text.count("```diff") == SHOWN
-    assert "<summary>2650 more</summary>" in text
-    assert "- and 2150 more" in text
+    shown = text.count("```diff")
+    assert len(text.encode()) < MOST
+    assert 20 < shown <= SHOWN
+    assert f"{2700 - shown:,} more changed: <code>--hfmodels-html FILE</code> shows all" in text
 
 
 def test_no_cause_fills_the_summary_alone() -> None:
     few = examples.many(200).tests
-    told = [replace(test, cause="search" if number > 150 else "forward") for number, test in enumerate(few)]
+    why = {name: replace(examples.WHY, cause=name) for name in ("search", "forward")}
+    told = [
+        replace(
+            test,
+            comparisons=tuple(
+                replace(one, explanation=why["search" if number > 150 else "forward"]) for one in test.comparisons
+            ),
+        )
+        for number, test in enumerate(few)
+    ]
 
     text = render(examples.results(*told))
 
-    forward, _, search = text.partition("### search")
-    assert forward.count("```diff") == 30
-    assert search.count("```diff") == SHOWN - 30
+    assert text.count("**changed** (forward)") >= 10
+    assert text.count("**changed** (search)") >= 10
 
 
 def test_the_longest_names_and_tracebacks_stay_below_what_github_takes() -> None:
@@ -63,8 +94,8 @@ def test_the_longest_names_and_tracebacks_stay_below_what_github_takes() -> None
 
     text = render(examples.results(*(replace(broken, id=f"{broken.id}{number}") for number in range(1000))))
 
-    assert 500_000 < len(text.encode()) < MOST
-    assert re.search(r"- and \d+ more", text)
+    assert len(text.encode()) < MOST
+    assert re.search(r"[\d,]+ more broken: ", text)
 
 
 def test_what_a_model_says_is_neither_markup_nor_the_end_of_a_block() -> None:

@@ -22,6 +22,7 @@ DOCUMENTED = Path(__file__).parents[2] / "docs" / "reports.md"
 TABLES = {
     "The file": module.Results,
     "`run`": module.Run,
+    "`source`": module.Source,
     "A test": module.TestResult,
     "A comparison": module.Compared,
     "A difference": comparison.Difference,

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import Explanation
-from pytest_hfmodels.reports.summary import cause_lines, overview
+from pytest_hfmodels.reports.causes import remedy
+from pytest_hfmodels.reports.summary import Summary, overview
+from pytest_hfmodels.reports.summary_lines import summary_lines
 
 from . import example_results as examples
 
 if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
     from pytest_hfmodels.results.model import Compared
 
 CHANGED = examples.changed()
@@ -24,41 +29,89 @@ def one(number: int, cause: str | None = "attention", why: str = "the kernel", *
 NO_DRIFT = replace(one(1, "forward", tokens=2), drift=None)
 
 
+def summary(*comparisons: Compared) -> Summary:
+    tests = (examples.result(one, name=f"test_{number}") for number, one in enumerate(comparisons))
+    return Summary(tuple(tests))
+
+
 @pytest.mark.parametrize(
-    ("comparisons", "sentence"),
+    ("comparisons", "figures"),
     [
-        ([NO_DRIFT], "1 test: forward: no numbers to compare, 2 tokens changed"),
-        ([NO_DRIFT, one(3, "forward")], "2 tests: forward: max drift 3e-07, 2 tokens changed"),
-        ([one(3), replace(one(1), drift=math.nan)], "2 tests: attention: max drift nan, 0 tokens changed"),
-        ([one(1, "test", tokens=1)], "1 test: the test itself: max drift 1e-07, 1 token changed"),
+        ([NO_DRIFT], "1 test, 2 tokens changed"),
+        ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers moved by at most 3e-07"),
+        ([one(3), replace(one(1), drift=math.nan)], "2 tests, numbers moved by at most nan"),
+        ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers moved by at most 1e-07"),
     ],
 )
-def test_a_cause_in_a_line(comparisons: list[Compared], sentence: str) -> None:
-    assert next(cause_lines(comparisons)) == sentence
+def test_a_cause_s_figures(comparisons: list[Compared], figures: str) -> None:
+    (cause,) = summary(*comparisons).causes
+
+    assert cause.figures == figures
 
 
-def test_the_commonest_cause_comes_first_and_unknown_ones_last_and_together() -> None:
+def test_the_gravest_and_commonest_cause_comes_first_and_unknown_ones_last_and_together() -> None:
     unknown = [one(4, None, "one"), one(5, None, "two"), one(6, None, "three")]
+    drift = replace(one(7, "dtype"), verdict=Verdict.DRIFT)
 
-    lines = list(cause_lines([*unknown, one(1), one(2, why="another"), one(3, why="another")]))
+    found = summary(drift, *unknown, one(1), one(2, why="another"), one(3, why="another")).causes
 
-    assert [line.partition(": max")[0] for line in lines] == [
-        *("2 tests: attention", "  another", "1 test: attention", "  the kernel", "3 tests: cause not known"),
+    assert [(cause.title, cause.sentence, len(cause.tests)) for cause in found] == [
+        *(("attention", "another", 2), ("attention", "the kernel", 1)),
+        *(("cause not known", "", 3), ("dtype", "the kernel", 1)),
     ]
 
 
-def test_shares_of_a_movement_do_not_split_a_cause() -> None:
-    why = "float32 explains {} % of the movement; the rest remains: the forward pass differs"
+@pytest.mark.parametrize(
+    "why", ["float32 explains {} % of the movement; the rest remains: the forward pass differs", "row {}: the head"]
+)
+def test_what_is_a_test_s_own_does_not_split_a_cause(why: str) -> None:
+    (cause,) = summary(one(1, "forward", why.format(80)), one(2, "forward", why.format(7))).causes
 
-    lines = list(cause_lines([one(1, "forward", why.format(80)), one(2, "forward", why.format(7))]))
+    assert len(cause.tests) == 2
+    assert "80" not in cause.sentence
 
-    assert lines[1:] == [f"  {why.format(80)}"]
+
+def test_a_headline_says_what_moved_how_many_tests_and_how_many_causes() -> None:
+    told = Summary(examples.one_of_each().tests)
+
+    assert told.headline.startswith("transformers 4.57.6 → 5.0.0: 3 outputs changed, 1 broken, 1 near-tie, 1 drifted")
+    assert told.headline.endswith("1 new; 2 causes")
+    assert summary(CHANGED).headline == "transformers 4.57.6 → 5.0.0: 1 text changed"
 
 
-def test_rows_of_a_batch_do_not_split_a_cause() -> None:
-    lines = list(cause_lines([one(1, "forward", f"row {number}: the forward pass differs") for number in (1, 2)]))
+def test_a_release_that_is_known_is_named_with_what_brings_the_old_output_back() -> None:
+    known = Explanation("changed", "search", "another rule", rules=("ended_beams_first",), releases="transformers<4.50")
 
-    assert lines == ["2 tests: forward: max drift 1e-07, 0 tokens changed", "  the forward pass differs"]
+    (cause,) = summary(replace(CHANGED, explanation=known)).causes
+
+    assert (cause.since, cause.remedy) == ("since transformers 4.50", "install transformers<4.50")
+
+
+@pytest.mark.parametrize(
+    ("cause", "before", "said"),
+    [
+        ("dtype", {"dtype": "float16"}, 'load the model in float16: dtype="float16"'),
+        ("attention", {"attention": "flash"}, 'load the model with flash attention: attention="flash"'),
+        ("forward", {}, ""),
+        ("test", {}, ""),
+    ],
+)
+def test_each_cause_has_a_way_back_or_none(cause: str, before: dict[str, Any], said: str) -> None:
+    side = CHANGED.recorded
+    assert side is not None
+    then = replace(side, provenance=replace(side.provenance, **before))
+
+    assert remedy(replace(one(1, cause), recorded=then)) == said
+
+
+def test_every_comparison_of_a_test_is_counted_among_the_causes() -> None:
+    tests = (examples.result(one(1, "forward"), one(2, "search")),)
+
+    assert [cause.name for cause in Summary(tests).causes] == ["forward", "search"]
+
+
+def test_the_lines_of_a_run_s_end(snapshot: SnapshotAssertion) -> None:
+    assert "\n".join(summary_lines(Summary(examples.one_of_each().tests))) == snapshot
 
 
 def test_the_overview_counts_by_verdict_and_cause_the_gravest_first() -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.foundation.durations import STAGES
 from pytest_hfmodels.results.model import Results, TestResult, decode
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.last_grid import LAST_GRID, save_grid
 from pytest_hfmodels.versions.results import Cell, RowResult, State
+
+from ..project import GENERATING
 
 if TYPE_CHECKING:
     from ..project import Project
@@ -48,7 +51,7 @@ def test_other(snapshot):
 
 @pytest.fixture(autouse=True)
 def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+    for name in ("GITHUB_ACTIONS", "GITHUB_SHA", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_COMMIT_SHA"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -343,6 +346,7 @@ class TestInCI:
         self, failing: Project, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_SHA", "abc")
         monkeypatch.setenv("GITHUB_WORKSPACE", str(failing.path.parent))
 
         lines = failing.run("--hfmodels-json=report.json").stdout.lines
@@ -352,10 +356,12 @@ class TestInCI:
         told = [line for line in lines if line.startswith("::")]
         assert told == [
             f"::error {file},line=11,title=changed%3A test_it.py%3A%3Atest_changed::"
-            f"generated token 2 differs%0Arecorded ' and', now ' but'%0A{unknown}",
+            "generated token 2 differs%0A' and' had 60.7 %25, ' but' 13.5 %25; now ' but' has 88.2 %25, ' and' 25.3 %25"
+            f"%0A{unknown}%0Aaccept it: hfmodels accept --from report.json test_it.py::test_changed",
             f"::error {file},line=18,title=broken%3A test_it.py%3A%3Atest_broken::AssertionError: nothing works",
             f"::error {file},line=14,title=drift%3A test_it.py%3A%3Atest_two::"
-            f"the same output, but numbers moved beyond tolerance, first the log-probability of token 2%0A{unknown}",
+            f"the same output, but numbers moved beyond tolerance, first the log-probability of token 2%0A{unknown}"
+            "%0Aaccept it: hfmodels accept --from report.json test_it.py::test_two",
         ]
 
 
@@ -433,3 +439,22 @@ def test_two(hf_snapshot):
     junit = (bare_project.path / "junit.xml").read_text(encoding="utf-8")
     assert [test.verdict for test in results.tests] == ["changed"]
     assert re.findall(r'name="hfmodels_verdict" value="([^"]*)"', junit) == ["changed"]
+
+
+def test_where_the_time_went(project: Project) -> None:
+    project.write(GENERATING)
+
+    (test,) = report(project, "--snapshot-update").tests
+
+    always = {"generate", "evidence", "compare"}
+    assert {*test.durations} == always | {"import", "resolve", "digest", "load", "write"}
+    assert 0 < sum(test.durations.values()) <= test.seconds
+
+    project.change_model()
+    result = project.run("--hfmodels-durations", "--hfmodels-json=out/report.json")
+
+    (line,) = [line for line in result.outlines if line.startswith("hfmodels durations: ")]
+    stages = re.findall(r"(\w+) [\d.]+ s", line)
+    assert {*stages} >= always | {"explain", "tests"}
+    assert stages == [name for name in (*STAGES, "tests") if name in stages]
+    assert "hfmodels durations" not in project.run().stdout.str()

@@ -23,9 +23,9 @@ class Scripted(Terminal):
         width: columns.
     """
 
-    def __init__(self, *answers: str | Callable[[], str], width: int = 80) -> None:
+    def __init__(self, *answers: str | Callable[[], str], width: int = 80, height: int = 200) -> None:
         self._file = io.StringIO()
-        super().__init__(Console(file=self._file, width=width, highlight=False, markup=False))
+        super().__init__(Console(file=self._file, width=width, height=height, highlight=False, markup=False))
         self._answers = list(answers)
         self.asked: list[str] = []
         self.paged: list[str] = []
@@ -44,6 +44,9 @@ class Scripted(Terminal):
             raise EOFError
         answer = self._answers.pop(0)
         return answer if isinstance(answer, str) else answer()
+
+    def key(self, question: str) -> str:
+        return self.ask(question).strip()
 
     def page(self, lines: Iterable[Text]) -> None:
         self.paged += map(str, lines)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.commands.reviewing.changes import groups, old_releases, title
+from pytest_hfmodels.commands.reviewing.changes import groups, old_releases, title, usual_variation
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.format import dump
 
@@ -19,7 +19,7 @@ def change(name: str, cause: str | None, verdict: str, *why: str) -> Pending:
     return Pending(name, verdict, name, name, None, None, "", cause, why)
 
 
-def test_changes_of_a_cause_stand_together_and_the_undetermined_last() -> None:
+def test_the_gravest_come_first_and_those_of_a_cause_stand_together() -> None:
     found = groups(
         [
             change("a", None, "changed"),
@@ -33,12 +33,12 @@ def test_changes_of_a_cause_stand_together_and_the_undetermined_last() -> None:
     )
 
     assert [(title(group), [one.test for one in group]) for group in found] == [
-        ("forward, near-tie: 1 snapshot", ["e"]),
-        ("forward, of-a-later-release: 1 snapshot", ["g"]),
         ("search, changed: 2 snapshots", ["c", "d"]),
-        ("search, drift: 1 snapshot", ["b"]),
         ("cause undetermined, changed: 1 snapshot", ["a"]),
         ("cause undetermined, missing: 1 snapshot", ["f"]),
+        ("forward, near-tie: 1 snapshot", ["e"]),
+        ("search, drift: 1 snapshot", ["b"]),
+        ("forward, of-a-later-release: 1 snapshot", ["g"]),
     ]
 
 
@@ -87,3 +87,15 @@ def test_the_old_output_s_releases_are_suggested(
     found = Pending("t", "changed", "s.toml", "s.toml", None, None, made_with(**now))
 
     assert old_releases(found, tmp_path) == suggested
+
+
+def test_the_range_that_a_cause_names_is_offered_before_the_one_of_the_versions(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(made_with(transformers="4.49.0"))
+    found = Pending("t", "changed", "s.toml", "s.toml", None, None, made_with(transformers="5.0.0"))
+
+    offered = [usual_variation(one, tmp_path) for one in (found, replace(found, releases="transformers<4.50"))]
+
+    assert [(one.name, one.when) for one in offered] == [
+        ("before-5.0.0", "transformers<5.0.0"),
+        ("before-4.50", "transformers<4.50"),
+    ]

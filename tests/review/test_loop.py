@@ -121,7 +121,7 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
     assert after["upstream.toml"].count("[[change]]") == 1
     assert 'what = "words end later"' in after["upstream.toml"]
     assert terminal.asked[:4] == ["> ", "name: ", "when: ", "what: "]
-    assert terminal.asked[5:] == ["name [before-8]: ", "when [pytest<8]: ", "what [words end later]: "]
+    assert terminal.asked[5:8] == ["name [before-8]: ", "when [pytest<8]: ", "what [words end later]: "]
     assert "2 accepted with the old kept, 0 still pending" in terminal.lines
     run(changed).assert_outcomes(passed=3)
 
@@ -129,10 +129,10 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["", "r"], "nothing was written"),
-        (["../x", "pytest<8", "", "r"], "is no name"),
-        (["x", "pytest>=8", "", "r"], "the old output would not be the one"),
-        (["x", "nonsense!", "", "r"], "is no range of releases"),
+        (["", "r"], "Nothing was written"),
+        (["../x", "pytest<8", "", "-", "r"], "is no name"),
+        (["x", "pytest>=8", "", "-", "r"], "the old output would not be the one"),
+        (["x", "nonsense!", "-", "r"], "is no range of releases"),
     ],
 )
 def test_a_variant_that_does_not_fit_is_asked_about_again(changed: Project, typed: list[str], said: str) -> None:
@@ -151,12 +151,12 @@ def test_what_a_group_shares_is_accepted_at_once(bare_project: Project) -> None:
     change(bare_project, TEN)
     for number in range(5):
         explained(bare_project, f"test_many[{number}]", cause="search")
-    terminal = Scripted("s", "g")
+    terminal = Scripted("s", "A")
 
     left = walk(terminal)
 
     assert left == 3
-    assert "g accept all 4 of this group" in terminal.text
+    assert "A accept all 4" in terminal.text
     assert set(pending(bare_project)) == {"test_many[0]", "test_many[5]", "test_other"}
     assert "1 skipped, 4 accepted, 3 still pending" in terminal.text
 
@@ -178,12 +178,12 @@ def test_what_is_no_key_decides_nothing(changed: Project, typed: str) -> None:
 
     walk(terminal)
 
-    assert "One of a, r, s, v, d, g, q, and Enter." in terminal.lines
+    assert "One of a, r, s, A, R, S, v, d, q, ?." in terminal.lines
     assert changed.snapshots == before
     assert len(pending(changed)) == 2
 
 
-@pytest.mark.parametrize("key", ["a", "r", "v", "g"])
+@pytest.mark.parametrize("key", ["a", "r", "v", "A"])
 @pytest.mark.parametrize("deed", ["accept", "reject"])
 def test_what_was_decided_elsewhere_meanwhile_is_not_decided_again(changed: Project, deed: str, key: str) -> None:
     def meanwhile() -> str:
@@ -232,8 +232,8 @@ def test_a_snapshot_that_is_another_meanwhile_is_not_overwritten(changed: Projec
 
     said = {"deleted": "was deleted", "changed": "has changed"}[deed]
     assert f"stale: the file {said} since it was compared; run the test again" in terminal.lines
-    assert "r drop it  s skip  d diff  q quit" in terminal.lines
-    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert "r drop it  s skip  d diff  q quit  ? help" in terminal.lines
+    assert "One of r, s, d, q, ?." in terminal.lines
     assert path.exists() == (deed == "changed")
     assert set(pending(changed)) == {"test_reply", "test_other"}
 
@@ -255,7 +255,7 @@ def test_a_disk_that_is_full_is_said_and_the_question_stands(changed: Project, m
 
 def test_at_sixty_columns_no_line_is_wider(changed: Project) -> None:
     explained(changed, "test_other", cause="forward", why=("a reason that is rather long " * 5,))
-    terminal = Scripted("x", "v", "", "g", "s", "q", width=60)
+    terminal = Scripted("x", "?", "v", "", "A", "s", "q", width=60)
 
     walk(terminal)
 
@@ -290,7 +290,7 @@ def test_a_snapshot_that_cannot_be_read_is_shown_and_the_walk_goes_on(changed: P
 
     assert terminal.lines.count(f"unreadable: {path} cannot be read: Is a directory.") == 1
     assert terminal.text.count("Is a directory") == 2  # once more in answer to d
-    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert "One of r, s, d, q, ?." in terminal.lines
     assert left == 1
     assert terminal.lines[-2] == "1 skipped, 1 accepted, 1 still pending"
 
@@ -302,7 +302,7 @@ def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None
     walk(terminal)
 
     assert "stale: the test no longer exists; reject it" in terminal.lines
-    assert "One of r, s, d, q, and Enter." in terminal.lines
+    assert "One of r, s, d, q, ?." in terminal.lines
     assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
 
 
@@ -324,7 +324,7 @@ def test_the_old_output_is_kept_only_if_releases_may_explain_it(changed: Project
 
     walk(terminal)
 
-    assert "v accept" not in terminal.text
+    assert "v keep" not in terminal.text
     assert any(line.startswith("One of a, r, s, d, q") for line in terminal.lines)
 
 
@@ -335,7 +335,7 @@ def test_a_group_goes_without_what_is_stale_or_was_decided_elsewhere(bare_projec
     def meanwhile() -> str:
         assert main(["accept", "test_it.py::test_many[1]"]) == 0
         bare_project.snapshot("test_it/test_many[2].toml").unlink()
-        return "g"
+        return "A"
 
     terminal = Scripted(meanwhile, "s", width=200)
 
@@ -344,3 +344,91 @@ def test_a_group_goes_without_what_is_stale_or_was_decided_elsewhere(bare_projec
     assert "decided elsewhere meanwhile: test_it.py::test_many[1]" in terminal.lines
     assert "not taken along: test_it.py::test_many[2] (stale: the file was deleted" in terminal.text
     assert (left, set(pending(bare_project))) == (1, {"test_many[2]"})
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["a", "u"], "undone: 1 accepted"),
+        (["r", "u"], "undone: 1 rejected"),
+        (["s", "u"], "undone: 1 skipped"),
+        (["A", "u"], "undone: 2 accepted"),
+        (["R", "u"], "undone: 2 rejected"),
+        (["S", "u"], "undone: 2 skipped"),
+        (["v", "before-8", "pytest<8", "", "u"], "undone: 1 accepted with the old kept"),
+    ],
+)
+def test_the_last_decision_is_undone_also_at_the_end(changed: Project, keys: list[str], said: str) -> None:
+    before, waiting = changed.snapshots, pending(changed)
+    terminal = Scripted(*keys, "q")
+
+    left = walk(terminal)
+
+    assert said in terminal.lines
+    assert left == 2
+    assert changed.snapshots == before
+    assert pending(changed) == waiting
+    assert terminal.lines[-1] == "2 still pending"
+
+
+def test_what_somebody_else_has_written_since_is_not_undone(changed: Project) -> None:
+    path = changed.snapshot("test_it/test_other.toml")
+
+    def meanwhile() -> str:
+        path.write_text(f"{path.read_text()}# mine\n")
+        return "u"
+
+    terminal = Scripted("a", meanwhile, "q", width=300)
+
+    walk(terminal)
+
+    assert "has changed since, so nothing was undone" in terminal.text
+    assert path.read_text().endswith("# mine\n")
+
+
+def test_a_group_is_rejected_or_skipped_by_a_capital(changed: Project) -> None:
+    terminal = Scripted("S")
+
+    assert walk(terminal) == 2
+    assert "2 skipped, 2 still pending" in terminal.lines
+    assert walk(Scripted("R")) == 0
+    assert pending(changed) == {}
+    assert touched(changed) == []
+
+
+def test_a_wrong_range_is_asked_again_at_once_and_nothing_typed_is_lost(changed: Project) -> None:
+    terminal = Scripted("v", "x", "nonsense!", "pytest>=8", "why", "", "pytest<8", "", "q")
+
+    assert walk(terminal) == 1
+
+    assert terminal.asked[1:8] == [
+        *("name: ", "when: ", "when: ", "what: "),
+        *("name [x]: ", "when [pytest>=8]: ", "what [why]: "),
+    ]
+    assert "1 accepted with the old kept, 1 still pending" in terminal.lines
+    assert set(pending(changed)) == {"test_reply"}
+
+
+def test_the_keys_are_explained_and_every_action_is_answered(changed: Project) -> None:
+    terminal = Scripted("?", "s", "r")
+
+    walk(terminal)
+
+    assert any(line.startswith("v  accept, and keep the old output") for line in terminal.lines)
+    assert "skipped; still pending" in terminal.lines
+    assert "rejected; snapshots/test_it/test_reply.toml stays as it is" in terminal.lines
+    assert set(pending(changed)) == {"test_other"}
+
+
+def test_the_heading_stays_in_sight_on_a_small_terminal(changed: Project) -> None:
+    why = ("a reason that is rather long " * 8, *(f"evidence {number} " * 9 for number in range(9)))
+    explained(changed, "test_other", cause="forward", why=why)
+    terminal = Scripted(width=60, height=24)
+
+    walk(terminal)
+
+    lines = terminal.lines
+    shown = lines[next(n for n, line in enumerate(lines) if line.startswith("[1 of 2]")) : lines.index("", -3)]
+    assert len(shown) < 24
+    assert any(line.startswith("now") for line in shown)
+    assert any("more lines: d" in line for line in shown)

@@ -94,7 +94,7 @@ def test_megabytes_are_cut_and_say_how_to_see_them(tmp_path: Path) -> None:
     lines = seen(change, tmp_path, width=400)
     diff, full = ([line.plain for line in diff_lines(change, tmp_path, full=full)] for full in (False, True))
 
-    assert lines[-1].endswith("y … 999,700 more characters: d")
+    assert lines[-1].endswith("y⟧… 999,760 more characters: d")
     assert any(line.endswith(" more characters: hfmodels diff --full") for line in diff)
     assert max(map(len, diff)) < 1100
     assert max(map(len, full)) > 1_000_000

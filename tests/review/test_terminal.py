@@ -1,15 +1,15 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.text import Text
 
 from pytest_hfmodels.commands.reviewing.terminal import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_what_is_no_terminal_gets_the_lines_of_a_page(
@@ -33,3 +33,19 @@ def test_a_command_stays_on_one_line_and_nothing_is_unseen(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:-2])) <= 40
     assert lines[-2:] == [f"  hfmodels bisect {'x' * 100}", "⟨U+001B⟩[31m"]
+
+
+def test_a_key_needs_no_enter_and_an_arrow_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = os.openpty()
+    with open(ours) as keyboard:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdin", keyboard)
+        found = []
+        for pressed in (b"A", b"\x1b[A", b"\n"):
+            os.write(theirs, pressed)
+            found.append(Terminal().key("> "))
+        os.write(theirs, b"\x04")
+        with pytest.raises(EOFError):
+            Terminal().key("> ")
+    os.close(theirs)
+
+    assert found == ["A", "", ""]

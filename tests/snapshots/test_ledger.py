@@ -105,6 +105,21 @@ def test_an_entry_applies_where_all_its_packages_are_of_its_releases(
     assert [entry.name for entry in parse().applying(versions.get).entries] == applying
 
 
+def test_an_entry_may_be_about_python_a_device_or_a_cpu() -> None:
+    def entry(when: str) -> Change:
+        found = parse_ledger(f'[[change]]\nname = "a"\nwhen = {when}\nwhat = "b"\nsnapshots = "v"\n', PATH).entries[0]
+        assert isinstance(found, Change)
+        return found
+
+    python = entry('"python>=3.12"')
+    assert [python.applies({"python": version}.get) for version in ("3.11.7", "3.12.0rc1")] == [False, True]
+    machine = entry('["transformers<5", "device==cuda", "cpu == AVX2"]')
+    assert machine.applies({"transformers": "4.57.6"}.get)
+    machines = [{"device": "cuda", "cpu": "avx2"}, {"device": "cpu", "cpu": "AVX2"}, {"device": "cuda", "cpu": ""}, {}]
+    assert [machine.fits(one) for one in machines] == [True, False, False, False]
+    assert machine.versions == "transformers<5 and device==cuda and cpu==AVX2"
+
+
 def test_spaces_are_cleaned_up_through_4_45_0() -> None:
     releases = ("4.44.2", "4.45.0", "4.45.1")
     applying = [read_ledger(OURS).applying({"transformers": release}.get).entries for release in releases]
@@ -175,6 +190,9 @@ def test_patterns_and_messages_are_matched_quickly() -> None:
         ("transformers<4.35", "transformers 4.35", ":4: change.0.when.0: 'transformers 4.35' is no range of releases"),
         ("transformers<4.35", "transformers", ":4: change.0.when.0: 'transformers' is no range"),
         ("transformers<4.35", "transformers<four", ":4: change.0.when.0: 'transformers<four' is no range"),
+        ("transformers<4.35", "device>=cuda", ":4: change.0.when.0: 'device>=cuda' is no range"),
+        ("transformers<4.35", "cpu>=2", ":4: change.0.when.0: 'cpu>=2' is no range"),
+        ("torch>=2", "device==cuda", ":9: break.0: `when` names the device, which is known once the test has run"),
         ("transformers<4.35", "transformers[torch]<4", ":4: change.0.when.0: 'transformers[torch]<4' is no range"),
         ('["transformers>=4.38,<5", "torch>=2"]', "[]", ":11: break.0.when: expected `array` of length >= 1"),
         ('["transformers>=4.38,<5", "torch>=2"]', "[1]", ":11: break.0.when.0: 1 is no range"),

@@ -60,7 +60,7 @@ def test_cutoffs_that_do_not_fit_the_vocabulary(cache: ModelCache, tmp_path: Pat
     message = refused(cache)
 
     assert f"The cutoffs {cutoffs} do not fit a vocabulary of 1000 words" in message
-    assert "Mend `cutoffs` or `vocab_size` in the checkpoint's config.json." in message
+    assert "Correct `cutoffs` or `vocab_size` in the checkpoint's config.json." in message
 
 
 def test_weights_that_do_not_fit(cache: ModelCache, tmp_path: Path) -> None:

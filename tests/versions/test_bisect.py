@@ -15,7 +15,7 @@ from pytest_hfmodels.commands import cli
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.reports.bisect_terminal import answer_data, answer_lines
 from pytest_hfmodels.versions import bisect as room
-from pytest_hfmodels.versions import package_index
+from pytest_hfmodels.versions import matrix, package_index
 from pytest_hfmodels.versions.bisect import BisectAnswer, Question, bisect
 from pytest_hfmodels.versions.environments import ChangedPackage, EnvironmentsBlocked
 from pytest_hfmodels.versions.matrix import RowRunner
@@ -93,7 +93,7 @@ def world(lib_project: LibProject, monkeypatch: pytest.MonkeyPatch) -> World:
         world.does(version, {TEST: SAME if version < "1.3" else CHANGED})
 
     def run(runner: RowRunner, row: Row, _arguments: Sequence[str], _doing: str) -> RowResult:
-        version = row.name.removeprefix("lib==")
+        version = row.name.rpartition("==")[2]
         world.helpers[version] = runner.installed.versions.get("helper", "")
         outcome = world.outcomes[version]
         if isinstance(outcome, Exception):
@@ -296,6 +296,46 @@ def test_a_failure_like_the_bad_end_s_decides_even_next_to_another_failure(world
     assert list(answer.differing) == ["a::test_it"]
 
 
+UPSTREAM = ("4.46.0", "4.47.0", "4.48.0", "4.49.0", "4.50.0", "4.51.0", "4.52.0", "4.53.0", "5.0.0")
+
+
+@pytest.mark.parametrize(("first", "ran"), [("4.50.0", 4), ("4.51.0", 5)])
+def test_the_release_that_a_cause_names_is_tried_first(
+    first: str, ran: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "candidates", lambda *_, **__: UPSTREAM)
+    changed = replace(CHANGED, cause="search", rules=("ended_beams_first",))
+    for version in UPSTREAM:
+        result = row(version, {TEST: SAME if version < first else changed})
+        world.outcomes[version] = replace(result, name=f"transformers=={version}")
+
+    answer = bisect(Question("transformers", "4.46.0", "5.0.0"), world.heard)
+
+    assert answer.found.bad.version == first
+    assert [name.rpartition("=")[2] for name in world.ran[:3]] == ["4.46.0", "5.0.0", "4.50.0"]
+    assert len(world.ran) == ran
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line"),
+    [
+        ("1.0", "1.5", "hfmodels accept --keep-old-as before-1-3 --when 'lib<1.3' test_lib.py::test_it"),
+        ("1.5", "1.0", "hfmodels accept --as-variant before-1-4 --when 'lib<1.4' test_lib.py::test_it"),
+    ],
+)
+def test_an_answer_ends_with_the_command_that_accepts_it(world: World, good: str, bad: str, line: str) -> None:
+    told = replace(CHANGED, details="E   how\nE   find the release: hfmodels bisect lib --good 1.0\nE   accept it: x")
+    for version in RELEASES:
+        is_bad = (version >= "1.3") if good < bad else (version < "1.4")
+        world.does(version, {TEST: told if is_bad else SAME})
+
+    said = list(answer_lines(world.bisect(good, bad)))
+
+    assert said[-1].strip() == line
+    assert "    how" in said
+    assert not any("find the release" in one or "accept it" in one for one in said)
+
+
 # -- with real environments ------------------------------------------------------------------------------------------
 
 
@@ -320,7 +360,7 @@ def shop(lib_project: LibProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder.mkdir()
     monkeypatch.setattr(package_index, "PIP", (sys.executable, "-c", LISTING, str(folder)))  # pip's own start is slow
     monkeypatch.setenv("UV_FIND_LINKS", f"{lib_project.index},{folder}")
-    monkeypatch.setattr(room, "read_installed", lambda: lib_project.installed)
+    monkeypatch.setattr(matrix, "read_installed", lambda: lib_project.installed)
     monkeypatch.setenv("COLUMNS", "200")
     shop = Shop(lib_project, folder)
     for version in ("1.0", "2.0"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,40 @@ def test_uv_explains_in_one_line_what_else_is_wrong(
     assert message in caught.value.message
     assert "\n" not in caught.value.message
     assert "--without" in caught.value.hint
+
+
+COMPILING = """
+if "compile" in arguments:
+    file = arguments[arguments.index("--output-file") + 1]
+    open(file, "w").write("lib==1.0\\n    # from https://example.org/torch/cpu\\nsix==1\\n    # from https://example.org/all")
+else:
+    sys.exit("error: asked with " + " ".join(arguments))
+"""
+
+
+@pytest.mark.parametrize("backend", ["cpu", ""])
+def test_builds_of_torch_come_from_the_index_that_uv_resolved_them_with(
+    backend: str, lib_project: LibProject, fake_uv: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_TORCH_BACKEND", backend)
+    fake_uv(COMPILING)
+
+    with pytest.raises(VersionsError) as caught:
+        built(lib_project, "lib==1.0")
+
+    options = "--index https://example.org/torch/cpu --index-strategy unsafe-best-match --with-requirements"
+    assert (options in caught.value.message) is bool(backend)
+    assert "example.org/all" not in caught.value.message
+
+
+def test_a_row_may_ask_for_a_release_of_python(lib_project: LibProject) -> None:
+    here = ".".join(map(str, sys.version_info[:2]))
+    environment = built(lib_project, f"python=={here}")
+
+    assert environment.versions["lib"] == "1.1"
+    assert environment.python[environment.python.index("--python") + 1] == here
+    with pytest.raises(VersionsError, match=r"python==three is no release of Python"):
+        built(lib_project, "python==three")
 
 
 def test_without_a_network_what_uv_has_still_runs_and_says_so(

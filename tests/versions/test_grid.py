@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pytest_hfmodels.versions import grid_file
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State
 
@@ -94,6 +95,25 @@ def test_equal_reasons_are_one_note() -> None:
     assert (note.reason, note.rows, note.tests) == ("moved", ("1", "2"), (A, B))
 
 
+def test_outputs_that_differ_are_grouped_by_cause_and_other_reasons_are_not() -> None:
+    search, other = (Cell(State.CHANGED, f"{name} differs", cause="search", rules=("x",)) for name in "ab")
+    unknown = Cell(State.CHANGED, "a differs")
+    cells = {
+        "t::a": search,
+        "t::b": other,
+        "t::c": unknown,
+        "t::d": Cell(State.BROKEN, "E: 1"),
+        "t::e": Cell(State.BROKEN, "E: 2"),
+    }
+
+    assert [note.tests for note in Grid((row("1", cells),)).notes] == [
+        ("t::a", "t::b"),
+        ("t::c",),
+        ("t::d",),
+        ("t::e",),
+    ]
+
+
 def test_tests_that_do_the_same_everywhere_share_a_line_at_the_end_of_their_file() -> None:
     skipped, tests = Cell(State.SKIPPED, "no TensorFlow"), [f"test_it.py::test_{name}" for name in "abcde"]
     first = dict(zip(tests, (SAME, SAME, SAME, DRIFT, SAME), strict=True))
@@ -132,12 +152,12 @@ def test_a_row_that_did_not_run_or_could_not_be_built_unfolds_nothing() -> None:
 
 
 def test_data_for_json_say_their_format_and_every_cell() -> None:
-    data = json.loads(json.dumps(grid_of(SAME, DRIFT).to_data()))
+    data = json.loads(grid_file.dump(grid_of(SAME, DRIFT)))
 
-    assert data["format"] == 2
+    assert data["format"] == 3
     assert [row["name"] for row in data["rows"]] == ["lib==0", "lib==1"]
-    assert data["tests"][0]["since"] == "lib==1"
-    assert data["tests"][0]["cells"]["lib==1"]["reason"] == "moved"
+    assert data["since"] == {A: "lib==1"}
+    assert data["rows"][1]["cells"][A]["reason"] == "moved"
 
 
 @pytest.mark.parametrize(

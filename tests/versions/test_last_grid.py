@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.last_grid import LAST_GRID, last_grid, save_grid
@@ -25,7 +26,8 @@ WHOLE = Grid(
             "note",
             1.0,
             0,
-            "log",
+            complete=False,
+            pending=(Pending("t", "changed", "s", "s", None, "d", "text", why=("w",)),),
         ),
         RowResult("current"),
     ),
@@ -49,8 +51,8 @@ def test_the_last_grid_is_kept_with_its_time(tmp_path: Path) -> None:
 def test_a_file_that_is_no_grid_is_left_out_and_reported(tmp_path: Path, kind: str) -> None:
     save_grid(tmp_path, WHOLE)
     file = tmp_path / LAST_GRID
-    texts = {"deep": "[" * 100_000, "cut": "{", "list": "[]", "field": json.dumps({"rows": [{"name": 1}]})}
-    texts |= {"digits": '{"rows": [{"name": "a", "seconds": ' + "9" * 10_000 + "}]}"}
+    texts = {"deep": "[" * 100_000, "cut": "{", "list": "[]", "field": json.dumps({"format": 3, "rows": [{"name": 1}]})}
+    texts |= {"digits": '{"format": 3, "rows": [{"name": "a", "seconds": ' + "9" * 10_000 + "}]}"}
     if kind in texts:
         file.write_text(texts[kind])
     elif kind == "large":

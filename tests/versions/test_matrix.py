@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_hfmodels.commands import cli
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.versions import matrix as room
+from pytest_hfmodels.versions.rows import parse_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,7 +243,7 @@ def test_a_page_shows_what_the_project_s_ledger_knows(command: LibProject, capsy
     page = capsys.readouterr().out
 
     assert code == 0
-    assert "\nWritten by `hfmodels matrix lib==1.0,2.0 --verbose --markdown - -- -k 'not slow'`.\n" in page
+    assert "\nWritten by `hfmodels matrix lib==1.0,2.0 -- -k 'not slow'` with `--markdown`.\n" in page
     assert "| `test_old` | ✓ same | ! broken† |" in page
     assert "- **old-only** (break, `lib>=2`): lib is newer (lib/lib#7). In 2.0: `test_old`" in page
 
@@ -280,3 +282,66 @@ def test_if_no_row_can_be_built_the_matrix_cannot_be_done(
     assert "There is no such release: lib==9.9" in " ".join(shown.out.split())
     assert "lib==9.9: There is no such release" in shown.err
     assert "python -m pip index versions lib" in shown.err
+
+
+OBSERVING = """
+import lib
+
+def test_value(hf_snapshot):
+    assert {"version": lib.VERSION} == hf_snapshot
+
+def test_b():
+    assert lib.VERSION < "2"
+"""
+
+
+def without_times(file: Path) -> str:
+    return re.sub(r'"seconds": [0-9.]+|time="[0-9.]+"|[0-9.]+ s\b|"planned": .*', "", file.read_text())
+
+
+def test_merged_parts_of_several_machines_are_the_run_of_one(
+    command: LibProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.write(PASSING, "test_a.py")
+    command.write(OBSERVING)
+    rows, kinds = ["matrix", "lib==1.0,2.0"], ("json", "html", "markdown", "junit", "summary", "patch")
+
+    def reports(name: str) -> list[str]:
+        return [word for kind in kinds for word in (f"--{kind}", f"out/{name}.{kind}")]
+
+    assert cli.main([*rows, "-j", "2", *reports("whole"), "--", "-p", "no:randomly"]) == 1
+    for number, part in enumerate((["lib==1.0", "--shard", "1/2"], ["lib==1.0", "--shard", "2/2"], ["lib==2.0"])):
+        options = ["--durations", "out/whole.json"] if "--shard" in part else []
+        file = f"parts/{number}/part.json"
+        cli.main([*rows, "--row", *part, *options, "--json", file, "--", "-p", "no:randomly"])
+    capsys.readouterr()
+    assert cli.main(["merge", "parts", *reports("merged")]) == 1
+
+    for kind in kinds:
+        whole, merged = (command.path / "out" / f"{name}.{kind}" for name in ("whole", "merged"))
+        assert without_times(merged) == without_times(whole), kind
+    assert '+    ["version", "str", "2.0"],' in (command.path / "out" / "merged.patch").read_text()
+    shards = [json.loads((command.path / "parts" / number / "part.json").read_text()) for number in "01"]
+    ran = [list(part["rows"][0]["cells"]) for part in shards]
+    assert all(ran)
+    assert sorted(ran[0] + ran[1]) == sorted(shards[0]["rows"][0]["collected"])
+
+
+def test_a_row_that_no_one_planned_is_refused(command: LibProject, capsys: pytest.CaptureFixture[str]) -> None:
+    command.write(PASSING)
+
+    assert cli.main(["matrix", "lib==1.0,2.0", "--row", "lib==3.0"]) == 2
+    assert "hfmodels: There is no row 'lib==3.0'.\n  The rows are lib==1.0, lib==2.0." in capsys.readouterr().err
+    assert cli.main(["matrix"]) == 2
+    assert "hfmodels: There is no row." in capsys.readouterr().err
+
+
+def test_a_row_sets_the_machine_of_its_tests(command: LibProject) -> None:
+    asserted = "os.environ['ATEN_CPU_CAPABILITY'] == 'default', os.environ['OMP_NUM_THREADS']"
+    command.write(f"import os\n\ndef test_a():\n    assert {asserted}\n")
+    rows = parse_rows(["cpu==default,avx2"], ["threads==3"])
+    grid = room.run_matrix(room.Matrix(tuple(rows)), command.heard, command.installed)
+
+    assert states(grid) == {"test_a": ["same", "broken"]}
+    assert grid.cells["test_lib.py::test_a"][1].reason.startswith("AssertionError: 3")
+    assert list(grid.labels.values()) == ["default", "avx2"]

@@ -205,6 +205,7 @@ def test_c(): pytest.skip("not here")
 @pytest.fixture
 def failing(): raise ValueError("no")
 def test_d(failing): ...
+def test_e(): raise AssertionError("\\nNot equal to tolerance\\n\\nMismatched: 1")
 """
 
 
@@ -215,7 +216,10 @@ def test_a_row_s_pytest_leaves_what_its_tests_came_to(
     bare_project.write(ROW)
     bare_project.write("import nothing_there", "test_broken.py")
     run = PytestRun(1, 1.0, False, tmp_path)
+    (tmp_path / "durations.json").write_text("{}")
     monkeypatch.setenv("PYTEST_HFMODELS_ROW_EVENTS", str(run.events))
+    monkeypatch.setenv("PYTEST_HFMODELS_ROW_SHARD", "1/1")
+    monkeypatch.setenv("PYTEST_HFMODELS_ROW_DURATIONS", str(tmp_path / "durations.json"))
 
     arguments = ("-p", "pytest_hfmodels.versions.row_plugin", "--continue-on-collection-errors", *workers)
     bare_project.run_alone(*arguments)
@@ -226,8 +230,12 @@ def test_a_row_s_pytest_leaves_what_its_tests_came_to(
         "test_b": (State.BROKEN, "KeyError in call"),
         "test_c": (State.SKIPPED, ""),
         "test_d": (State.BROKEN, "ValueError in setup"),
+        "test_e": (State.BROKEN, "AssertionError in call"),
         "test_broken.py": (State.BROKEN, ""),
     }
     assert found.cells["test_it.py::test_c"].reason == "not here"
     assert found.cells["test_broken.py"].reason.startswith("cannot be collected: ModuleNotFoundError")
+    assert found.cells["test_it.py::test_e"].reason == "AssertionError: Not equal to tolerance"  # as NumPy says it
+    assert found.collected == tuple(f"test_it.py::test_{name}" for name in "abcde")
+    assert [one.test for one in found.pending] == ["test_it.py::test_a"]
     assert found.problem is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.foundation.verdicts import severity
-from pytest_hfmodels.reports.summary import counted
+from pytest_hfmodels.reports.causes import counted, shared_sentence
+from pytest_hfmodels.snapshots.accepting import Variation
 from pytest_hfmodels.snapshots.format import parse
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _PACKAGES = ("transformers", "torch", "tensorflow")  # in the order in which a d
 
 
 def groups(changes: Iterable[Pending]) -> list[list[Pending]]:
-    """Return the groups: by cause, then the most serious verdict first, then by the reason, as at the end of a run."""
+    """Return the groups: the most serious verdict first, then by cause and reason, unknown causes last."""
     ordered = sorted(changes, key=lambda change: (*_key(change), change.test, change.snapshot))
     return [list(found) for _, found in groupby(ordered, _key)]
 
@@ -33,9 +35,17 @@ def title(group: Sequence[Pending]) -> str:
     return f"{cause}, {group[0].verdict}: {counted(len(group), 'snapshot')}"
 
 
-def _key(change: Pending) -> tuple[bool, str, int, str, str]:
-    why = change.why[0] if change.cause and change.why else ""  # what is not known is no reason that two share
-    return change.cause is None, change.cause or "", severity(change.verdict), change.verdict, why
+def _key(change: Pending) -> tuple[int, str, bool, str, str]:
+    # What is not known is no reason that two share.
+    why = shared_sentence(change.why[0]) if change.cause and change.why else ""
+    return severity(change.verdict), change.verdict, change.cause is None, change.cause or "", why
+
+
+def usual_variation(change: Pending, root: Path) -> Variation:
+    """Return the variant to offer: the releases that the cause names, or else those that the two sides show."""
+    when = change.releases or old_releases(change, root)
+    bound = re.fullmatch(r"[\w.-]+<([\w.]+)", when)
+    return Variation(f"before-{bound[1]}" if bound else "", when, "old")
 
 
 def old_releases(change: Pending, root: Path) -> str:

@@ -1,10 +1,10 @@
-"""A pending change on a terminal: verdict and cause, why, and where the two texts part."""
+"""A pending change on a terminal: verdict and cause, why, both texts word by word or the numbers that moved."""
 
 from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -12,28 +12,36 @@ from rich.text import Text
 from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.shell import is_command
-from pytest_hfmodels.kinds.comparison import common_prefix
+from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.registry import kind_of
+from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.reports.causes import since_words
 from pytest_hfmodels.reports.diff import hunks
+from pytest_hfmodels.reports.words import around, same_start, sides
+from pytest_hfmodels.results.describe import describe, place
 from pytest_hfmodels.snapshots.format import load
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from pytest_hfmodels.kinds.comparison import Difference
+    from pytest_hfmodels.reports.words import Piece
+    from pytest_hfmodels.results.model import Compared, Excerpt
     from pytest_hfmodels.results.pending import Pending
 
-_LEAD = 100  # characters of what both texts begin with
-_SHOWN = 300  # characters of each text from there on
-_WORD = 20  # characters to go back, so that a word is not split
-_WHY = 8
-_CHANGED = 6  # lines of a diff, where the texts are the same
+_BEFORE, _AFTER = 60, 240  # characters of each text, around the first difference
+_WHY = 300  # characters of a reason
+_NUMBERS = 5  # rows of a table
+_CHANGED = 6  # lines of a diff, where neither texts nor numbers differ
+_STYLES = {"prompt": "dim", "same": ""}
 
 
 def change_lines(change: Pending, root: Path, *, place: str) -> Iterator[RenderableType]:
-    """Yield what somebody needs to decide.
+    """Yield what somebody needs to decide, the most important first: a low terminal shows as much as fits.
 
     Args:
         change: the pending change.
@@ -46,66 +54,108 @@ def change_lines(change: Pending, root: Path, *, place: str) -> Iterator[Rendera
     yield _text(f"{change.compared}{f' (the variant of {change.entry})' if change.entry else ''}", "cyan")
     if trouble is not None:
         yield _text(trouble.what, "red")
-    for line in change.why[:_WHY]:
-        yield f"  {line}" if is_command(line) else _labelled("", line)
-    if len(change.why) > _WHY:
-        yield f"  {len(change.why) - _WHY} more lines: d"
+    since = since_words(change.releases)
+    for line in change.why[:1]:
+        yield from _why(f"{line} ({since})" if since else line)
     if trouble is None or trouble.is_stale:
         yield ""
-        yield from _texts(change, root)
+        yield from _sides(change, root)
+    for line in change.why[1:]:
+        yield from _why(line)
 
 
-def _texts(change: Pending, root: Path) -> Iterator[RenderableType]:
+def _why(line: str) -> Iterator[RenderableType]:
+    shown = _text(line[:_WHY])
+    if len(line) > _WHY:
+        shown.append(f" … {len(line) - _WHY:,} more characters: d")
+    yield f"  {line}" if is_command(line) else _labelled("", shown)
+
+
+def _sides(change: Pending, root: Path) -> Iterator[RenderableType]:
     try:
         earlier = change.earlier(root)
-        before = None if earlier is None else load(earlier, root / change.compared)
-        now = load(change.text, Path(change.snapshot))
+        found = _compared(change, root, earlier)
     except SnapshotError as error:
         yield error.message
         return
-    texts = kind_of(now).texts(now)
-    then = {} if before is None else kind_of(before).texts(before)
-    if before is None:
-        yield _labelled("now", next(iter(texts.values())), "green")
-    elif (name := next((name for name in texts if then.get(name, texts[name]) != texts[name]), None)) is not None:
-        yield from _parting(name, then[name], texts[name])
+    before, now = sides(found)
+    if found.recorded is None or before is None:
+        yield _labelled("now", _shown(now, found.observed.text))
+    elif found.recorded.text != found.observed.text:
+        if found.shows != "text":
+            yield f"{found.shows}:"
+        yield _labelled("was", _shown(before, found.recorded.text, "red"))
+        yield _labelled("now", _shown(now, found.observed.text, "green"))
+        if found.phrase:
+            yield _text(found.phrase)
+    elif found.largest is not None:
+        yield _numbers(found)
     else:
         yield "the texts are the same; the first lines that differ:"
-        found = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
-        for line in islice(found, _CHANGED):
-            shown = Text(f"  {visible(line)}", "red" if line[0] == "-" else "green", no_wrap=True, overflow="ellipsis")
-            yield shown
+        lines = (line for line in hunks((earlier or "").replace("\r\n", "\n"), change.text) if line[0] in "+-")
+        for line in islice(lines, _CHANGED):
+            yield Text(f"  {visible(line)}", "red" if line[0] == "-" else "green", no_wrap=True, overflow="ellipsis")
 
 
-def _parting(what: str, before: str, now: str) -> Iterator[RenderableType]:
-    split = _split(before, now)
-    yield f"{what}: the first {split:,} characters are the same" if split else f"{what}:"
-    if split:
-        yield _labelled("both", f"{'…' if split > _LEAD else ''}{before[max(0, split - _LEAD) : split]}")
-    yield _labelled("was", before[split:], "red")
-    yield _labelled("now", now[split:], "green")
+def _compared(change: Pending, root: Path, earlier: str | None) -> Compared:
+    """Return what the run said of a change, from both files."""
+    now = load(change.text, Path(change.snapshot))
+    before = None if earlier is None else load(earlier, root / change.compared)
+    tolerance = tolerance_for(now.provenance.dtype, same_engine=True)
+    if change.tolerance is not None:
+        tolerance = Tolerance(change.tolerance)
+    found = Comparison(Verdict.MISSING, (), 0.0, tolerance) if before is None else compare(before, now, tolerance)
+    if before is not None and kind_of(before) is not kind_of(now):
+        before = None  # two kinds have nothing in common to show side by side
+    about: dict[str, Any] = {"writer": change.test, "equal": False, "entry": change.entry, "base": None}
+    return describe(before, now, found, None, snapshot=change.compared, **about)
 
 
-def _labelled(label: str, text: str, style: str = "") -> Table:
+def _numbers(found: Compared) -> Table:
+    """Return a table of the numbers that differ: the one that moved most, then the first of each name."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("", "was", "now", "moved by"):
+        table.add_column(title, justify="right" if title else "left", overflow="fold")
+    numbers = [one for one in found.differences if one.stage == "numbers"]
+    most = found.largest
+    assert most is not None
+    rest = [one for one in numbers if (one.what, one.position) != (most.what, most.position)]
+    for one in [most, *rest][:_NUMBERS]:
+        table.add_row(*map(_text, _row(one)))
+    return table
+
+
+def _row(difference: Difference) -> tuple[str, str, str, str]:
+    sides = (difference.recorded, difference.observed)
+    values = [value if isinstance(value, str) else f"{value:.6g}" for value in sides]
+    by = abs(float(difference.recorded) - float(difference.observed))
+    return f"{difference.what}{place(difference)}", values[0], values[1], f"{by:.2g}"
+
+
+def _shown(pieces: Sequence[Piece], side: Excerpt, style: str = "") -> Text:
+    """Return a text around its first difference: the prompt dim, what differs in brackets and in colour."""
+    shown = around(pieces, _BEFORE, _AFTER)
+    found = Text()
+    for piece in shown:
+        if piece.role == "different":
+            found.append(f"⟦{visible_line(piece.text)}⟧", f"bold {style}".strip())
+        else:
+            found.append(visible_line(piece.text), _STYLES[piece.role])
+    length = sum(len(piece.text) for piece in pieces)
+    left = side.end + length - min(length, same_start(pieces) + _AFTER)
+    if left > 0:
+        found.append(f" {left:,} more characters: d")
+    return found if found else Text("(nothing)")
+
+
+def _labelled(label: str, text: Text) -> Table:
     """Return a text behind a word: letters that run from left to right, whatever the text's do."""
     found = Table.grid(padding=(0, 2))
-    shown = _text(text[:_SHOWN] or "(nothing more)", style)
-    if len(text) > _SHOWN:
-        shown.append(f" … {len(text) - _SHOWN:,} more characters: d", "default")
-    found.add_column(min_width=4 if label else 0, no_wrap=True)
+    found.add_column(min_width=3 if label else 0, no_wrap=True)
     found.add_column(overflow="fold")
-    found.add_row(label, shown)
+    found.add_row(label, text)
     return found
 
 
 def _text(text: str, style: str = "") -> Text:
     return Text(visible_line(text), style)
-
-
-def _split(before: str, now: str) -> int:
-    """Return where the texts part; where that is in a word, its beginning."""
-    place = common_prefix(before, now)
-    if not any(side[place : place + 1].strip() for side in (before, now)):
-        return place
-    word = max(before.rfind(sign, max(0, place - _WORD), place) for sign in " \n")
-    return place if word < 0 else word + 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -16,6 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import RenderableType
+
+
+def _pressed(question: str) -> str | None:
+    """Return the next key of a POSIX terminal; None where there is none of those."""
+    try:
+        import termios
+        import tty
+
+        file = sys.stdin.fileno()
+        before = termios.tcgetattr(file)
+    except (ImportError, OSError, ValueError, AttributeError, termios.error):
+        return None
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    try:
+        tty.setcbreak(file, termios.TCSADRAIN)  # what was typed ahead counts; Ctrl-C still interrupts
+        read = os.read(file, 1)
+        while read[:1] == b"\x1b" and select.select([file], [], [], 0.05)[0] and len(read) < 16:  # an arrow key
+            read += os.read(file, 1)
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)
+    if read in (b"", b"\x04"):
+        raise EOFError
+    return read.decode(errors="replace")
+
+
+def _count(text: str, width: int) -> int:
+    """Return how many lines of a terminal a printed text takes."""
+    plain = Text.from_ansi(text).plain if "\x1b" in text else text
+    return sum(max(1, -(-cell_len(line) // width)) for line in plain.split("\n")[:-1])
 
 
 class Terminal:
@@ -31,9 +63,42 @@ class Terminal:
             whole = is_command(str(line).strip())
             self._console.print(shown, overflow=None if whole else "fold", soft_wrap=whole)
 
+    def say_within(self, lines: Iterable[RenderableType], last: RenderableType) -> None:
+        """Print lines, as many as fit the terminal so that the first stays in sight, and then the `last`."""
+        shown = [self._rendered(line) for line in lines]
+        end = self._rendered(last)
+        room = self._console.size.height - _count(end, self._console.width) - 3  # a blank line on each side, the answer
+        left = sum(_count(one, self._console.width) for one in shown)
+        for one in shown:
+            size = _count(one, self._console.width)
+            if size > room - (left > room):
+                self._console.print(f"  … {left} more lines: d", soft_wrap=True)
+                break
+            self._console.file.write(one)
+            room, left = room - size, left - size
+        self._console.print()
+        self._console.file.write(end)
+
+    def _rendered(self, line: RenderableType) -> str:
+        with self._console.capture() as captured:
+            self.say(line)
+        return captured.get()
+
     def rule(self, title: str) -> None:
         """Print a title with a line behind it."""
         self._console.rule(Text(f"== {visible_line(title)}"), characters="=", align="left", style="")
+
+    def key(self, question: str) -> str:
+        """Return the key that somebody presses, without Enter where the terminal lets us; what is no key is empty.
+
+        Raises:
+            EOFError: nobody will.
+        """
+        pressed = _pressed(question)
+        if pressed is None:
+            return self.ask(question).strip()
+        print(pressed if pressed.isprintable() else "")
+        return pressed if pressed.isprintable() else ""
 
     def ask(self, question: str) -> str:
         """Return what somebody types.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.explain import mutations
+from pytest_hfmodels.explain import mutations, stages
 from pytest_hfmodels.explain.case import Case, rules_of
 from pytest_hfmodels.explain.explainer import Explainer
 from pytest_hfmodels.explain.forward_pass import largest
@@ -16,7 +16,7 @@ from pytest_hfmodels.kinds.batch.kind import row_differences
 from pytest_hfmodels.kinds.batch.record import BatchRecord
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation.explain import EXPLAINER as GENERATION
-from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating
+from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating, media_of
 from pytest_hfmodels.kinds.generation.kind import KIND
 from pytest_hfmodels.kinds.generation.observe import observe_generation
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
@@ -52,6 +52,9 @@ class _Batch(Explainer[BatchRecord]):
         sentence = f"row {number + 1}: {found.sentence}"
         return replace(found, verdict=verdict, sentence=sentence, evidence=(*found.evidence, *more))
 
+    def inputs(self, case: BatchCase) -> Explanation:
+        return stages.inputs(case, "preprocessor", case.observed.rows[0].processed)
+
     def output_ids(self, record: BatchRecord) -> Iterator[Sequence[int]]:
         return chain.from_iterable(GENERATION.output_ids(row) for row in record.rows)
 
@@ -83,7 +86,7 @@ class _Row(GenerationExplainer):
         if loaded is None and same:
             return super().teacher(case)
         assert case.passes is not None
-        return teacher_forced(case.passes, batch.recorded.rows, loaded)[self._number]
+        return teacher_forced(case.passes, batch.recorded.rows, media_of(case.observed), loaded)[self._number]
 
 
 def _row_cases(case: BatchCase) -> dict[int, RowCase]:
@@ -112,13 +115,14 @@ def _first(case: BatchCase, cases: dict[int, RowCase]) -> int:
     changed = [number for number, row in cases.items() if row.comparison.verdict is Verdict.CHANGED]
     if changed or case.passes is None or len(cases) == 1:
         return next(iter(changed or cases))
-    passes = teacher_forced(case.passes, case.recorded.rows)
+    passes = teacher_forced(case.passes, case.recorded.rows, media_of(case.observed.rows[0]))
     return max(cases, key=lambda number: largest(passes[number].moved(case.recorded.rows[number])))
 
 
 def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int) -> Explanation:
     """Run the prompt of a row on its own, and name the other rows as the reason if they are."""
-    if found.cause not in (None, "search", "forward") or case.observed.effective.get("do_sample"):
+    observed = case.observed  # of images and sounds it is not known which are a row's
+    if found.cause not in (None, "search", "forward") or observed.effective.get("do_sample") or observed.media:
         return found
     alone, floor = _alone(case, longest), 2 * case.floor
     moved = _moved(alone, case.observed)

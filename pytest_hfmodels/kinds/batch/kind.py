@@ -11,7 +11,15 @@ from pytest_hfmodels.kinds.base import Kind
 from pytest_hfmodels.kinds.batch.record import BatchRecord
 from pytest_hfmodels.kinds.comparison import Difference
 from pytest_hfmodels.kinds.generation.kind import KIND as GENERATION
-from pytest_hfmodels.kinds.generation.kind import STEPS, StepRow, StoredBeam
+from pytest_hfmodels.kinds.generation.kind import (
+    STEPS,
+    StepRow,
+    StoredBeam,
+    StoredMedia,
+    media_differ,
+    media_tables,
+    media_texts,
+)
 from pytest_hfmodels.kinds.generation.record import GenerationRecord, Prompt, Step
 from pytest_hfmodels.kinds.layout import TokenId, sentences, settings_table
 
@@ -40,7 +48,7 @@ class _Batch(msgspec.Struct):
     decoder_start: tuple[TokenId, ...] = ()
 
 
-class _Stored(msgspec.Struct):
+class _Stored(StoredMedia, kw_only=True):
     effective: dict[str, Any]
     batch: _Batch
     rows: list[_Row]
@@ -48,12 +56,13 @@ class _Stored(msgspec.Struct):
 
 class _Kind(Kind[BatchRecord]):
     name = "batch"
-    tolerant = ("rows",)
+    tolerant = ("rows", "processed")
 
     def tables(self, record: BatchRecord) -> dict[str, Any]:
         return {
             "effective": settings_table(record.effective),
             "batch": _batch_table(record.rows[0].start),
+            **media_tables(record.rows[0]),
             "rows": [_table(row, record.length) for row in record.rows],
         }
 
@@ -76,8 +85,9 @@ class _Kind(Kind[BatchRecord]):
         if len(recorded.rows) != len(observed.rows):
             yield Difference("prompt", "number of prompts", len(recorded.rows), len(observed.rows))
             return
+        yield from media_differ(recorded.rows[0], observed.rows[0])
         for number, before, now in _pairs(recorded, observed):
-            for found in GENERATION.differences(before, now):
+            for found in GENERATION.row_differences(before, now):
                 detail = GENERATION.detail(found, before, now)
                 yield replace(found, what=f"{_row_name(number)}{found.what}", detail=detail)
 
@@ -90,11 +100,11 @@ class _Kind(Kind[BatchRecord]):
         return {f"row {number}": row.text for number, row in enumerate(record.rows, 1)}
 
     def inputs(self, record: BatchRecord) -> list[tuple[str, tuple[int, ...]]]:
-        return [(row.prompt.text, row.prompt.ids) for row in record.rows]
+        return [*((row.prompt.text, row.prompt.ids) for row in record.rows), *media_texts(record.rows[0])]
 
     def is_near_tie(self, recorded: BatchRecord, observed: BatchRecord, differences: Sequence[Difference]) -> bool:
         differing = [pair for pair in row_differences(recorded, observed, differences) if pair[3]]
-        shared = any(difference.stage in ("prompt", "settings") for difference in differences)
+        shared = any(difference.stage in ("prompt", "inputs", "settings") for difference in differences)
         return not shared and all(
             any(one.stage != "numbers" for one in own) and GENERATION.is_near_tie(before, now, own)
             for _, before, now, own in differing
@@ -174,6 +184,8 @@ def _row(row: _Row, stored: _Stored, shared: Mapping[str, Any]) -> GenerationRec
         beams=tuple(beam.record() for beam in row.beams),
         beam_cutoff_margin=(),
         text="".join(row.text),
+        media=stored.media,
+        processed=stored.processed,
         **shared,
     )
 

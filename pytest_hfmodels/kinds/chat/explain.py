@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.explain import mutations
+from pytest_hfmodels.explain import stages
 from pytest_hfmodels.kinds.chat.kind import RENDERED
+from pytest_hfmodels.kinds.chat.template import renderer_of
 from pytest_hfmodels.kinds.comparison import common_prefix
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation.explain import GenerationExplainer
@@ -33,21 +34,18 @@ def _rendering(case: Case[Any]) -> Explanation:
     split = common_prefix(*texts)
     before, now = (repr(text[max(0, split - _AROUND) : split + _AROUND]) for text in texts)
     evidence = [Evidence(f"rendered: {before} -> {now}", {"position": split})]
-    conversation = observed.conversation
-    changes = mutations.of_the_tokenizer(case.origin)
-    if conversation is not None and mutations.is_proven_by_fresh_tokenizer(case.origin, conversation.render, texts):
-        said = mutations.sentence(changes, "tokenizer")
-        return case.because("test", said, evidence)
+    said = "the same messages and the same chat template are rendered to another text"
+    found = case.because("chat-template", said, evidence, package="transformers")
     if recorded.template != observed.template:
         said = "the checkpoint's chat template differs from the recorded one (another digest)"
-        return case.because("checkpoint:chat-template", said, evidence)
-    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
+        found = case.because("checkpoint:chat-template", said, evidence)
+    elif recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         said = "the chat template is the recorded one, but the checkpoint's tokenizer files, with the special tokens "
-        return case.because("checkpoint:tokenizer", f"{said}that it writes, have changed", evidence)
-    if changes and not case.changed_packages():
-        return case.because("test", mutations.sentence(changes, "tokenizer"), evidence)
-    said = "the same messages and the same chat template are rendered to another text"
-    return case.because("chat-template", said, evidence, package="transformers")
+        found = case.because("checkpoint:tokenizer", f"{said}that it writes, have changed", evidence)
+    origin, conversation = case.origin, observed.conversation
+    joint = origin is not None and renderer_of(origin.processor, origin.tokenizer) is not origin.tokenizer
+    give = None if conversation is None else conversation.render
+    return stages.unless_changed(case, found, "preprocessor" if joint else "tokenizer", give, texts)
 
 
 EXPLAINER = _Chat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_hfmodels.engines.settings import NotPlainError, plain, qualified_name
 from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds.inputs import describe_media
 from pytest_hfmodels.kinds.prompt import require_text
 
 # Templates that write the date get this one, so that a snapshot still holds tomorrow; it is Llama's own default.
@@ -19,6 +20,7 @@ _DAY = date(2024, 7, 26)
 _NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 _OF_A_TOOL = ("DocstringParsingException", "TypeHintParsingException")
 _AS_IN = 'Write them as in chat([{"role": "user", "content": "Hello"}]).'
+_PARTS = {"image": "images", "audio": "audio"}  # of a message's content, and the processor's names for them
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,33 @@ class Conversation:
         for message in messages:
             if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
                 raise EngineError(f"A message is a dict with a role and content, not {message!r:.60}.", hint=_AS_IN)
+
+    def media(self) -> dict[str, list[Any]]:
+        """Return the images and sounds of the messages in order, by the processor's names for them.
+
+        Raises:
+            EngineError: a message names one and does not hold it, or holds a video.
+        """
+        found: dict[str, list[Any]] = {}
+        for part in self._parts():
+            kind = part.get("type")
+            if kind == "video":
+                raise EngineError(
+                    "A message holds a video, which chat does not record.", hint="Give some of its images."
+                )
+            if kind in _PARTS and kind not in part:
+                raise EngineError(
+                    f"A message names an {kind} and does not hold it: {', '.join(map(str, part))}.",
+                    hint=f'Nothing is fetched; open it and write {{"type": "{kind}", "{kind}": …}}.',
+                )
+            if kind in _PARTS:
+                found.setdefault(_PARTS[kind], []).append(part[kind])
+        return found
+
+    def _parts(self) -> Iterator[Mapping[str, Any]]:
+        for message in self.messages:
+            content = message.get("content")
+            yield from (part for part in content if isinstance(part, Mapping)) if isinstance(content, list) else ()
 
     def source(self, renderer: Any) -> str:
         """Return the text of a tokenizer's or a processor's template; empty without a template."""
@@ -117,8 +146,10 @@ class Conversation:
 
 
 def _require_known(apply: Callable[..., str], names: set[str]) -> None:
-    """Refuse what an old release would leave out without a word."""
+    """Refuse what an old release would leave out without a word; a processor hands on all that it is given."""
     parameters = inspect.signature(apply).parameters
+    if not {"tools", "tokenizer_kwargs"} & {*parameters}:
+        return
     takes_any = parameters.get("tokenizer_kwargs") is None or (
         parameters["tokenizer_kwargs"].kind is not inspect.Parameter.VAR_KEYWORD
     )
@@ -130,7 +161,15 @@ def _require_known(apply: Callable[..., str], names: set[str]) -> None:
         )
 
 
+def renderer_of(processor: Any, tokenizer: Any) -> Any:
+    """Return the joint processor if it has a chat template of its own, or else the tokenizer."""
+    return processor if processor is not tokenizer and getattr(processor, "chat_template", None) else tokenizer
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping) and value.get("type") in _PARTS and value["type"] in value:
+        kind = value["type"]
+        return {**_plain({name: one for name, one in value.items() if name != kind}), kind: _media(value[kind], kind)}
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items() if one is not None}
     if isinstance(value, list | tuple):
@@ -138,8 +177,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return _digest(value)
     if hasattr(value, "tobytes"):  # an array, a tensor's array, or an image
-        about = [str(part) for name in ("mode", "size", "dtype", "shape") if (part := getattr(value, name, None))]
-        return f"{_digest(value.tobytes())} of {type(value).__name__} {' '.join(about)}"
+        return describe_media(value, "array")
     if callable(value):
         return qualified_name(value)
     try:
@@ -148,6 +186,10 @@ def _plain(value: Any) -> Any:
         raise EngineError(
             f"A message holds a {type(value).__name__}, which no snapshot can.", hint="Give text, bytes or an image."
         ) from error
+
+
+def _media(value: Any, kind: str) -> str:
+    return _digest(value) if isinstance(value, bytes) else describe_media(value, kind)
 
 
 def _digest(content: bytes) -> str:

@@ -34,6 +34,7 @@ class _Stored(msgspec.Struct):
 class _Classification(Kind[ClassificationRecord]):
     name = "classification"
     tolerant = ("inputs", "loss.value")
+    relative = 0.1  # a regression's outputs have any size
 
     def tables(self, record: ClassificationRecord) -> dict[str, Any]:
         loss = record.loss

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.classification.labels import checked_labels, require_problem_type
@@ -100,6 +101,7 @@ class ClassificationRecord(Record):
         return f"<ClassificationRecord {self.checkpoint.name} on {self.provenance.engine}: {', '.join(self.labels)}>"
 
 
+@Timed("evidence")
 def observe_classification(
     checkpoint: Checkpoint,
     loaded: LoadedModel,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.arrays import INLINE, Array
 from pytest_hfmodels.kinds.base import Record
@@ -99,6 +100,7 @@ class EmbeddingRecord(Record):
         return f"<EmbeddingRecord {self.checkpoint.name} on {self.provenance.engine}: {self.arrays[VECTORS]}>"
 
 
+@Timed("evidence")
 def observe_embedding(
     checkpoint: Checkpoint,
     loaded: LoadedModel,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain.case import rules_of
-from pytest_hfmodels.explain.stages import of_the_tokenizer
+from pytest_hfmodels.explain.stages import unless_changed
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.reference.spaces import clean_up_spaces
 
@@ -37,7 +37,7 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
         found = replace(found, sentence=said, package="transformers", rules=rules)
     ids, skip = list(observed.decoded_ids), bool(observed.effective.get("skip_special_tokens"))
     texts = recorded.text, observed.text
-    return of_the_tokenizer(case, found, lambda one: one.decode(ids, skip_special_tokens=skip), texts)
+    return unless_changed(case, found, "tokenizer", lambda one: one.decode(ids, skip_special_tokens=skip), texts)
 
 
 def _other_spelling(recorded: GenerationRecord, observed: GenerationRecord) -> Evidence:

@@ -20,8 +20,10 @@ from pytest_hfmodels.kinds.generation import search
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.decoding import decoding
 from pytest_hfmodels.kinds.generation.kind import DECODER_START, token_tie
+from pytest_hfmodels.kinds.generation.media import Media
 from pytest_hfmodels.kinds.generation.record import GenerationRecord
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.inputs import ROUNDING
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ _CONSTANT = (
 )
 
 
+# Whisper's settings that decide what its decoder starts with.
+_OF_THE_START = ("language", "task", "return_timestamps", "prompt_ids")
+
+
 class GenerationExplainer(Explainer[GenerationRecord]):
     """What a generation adds to explaining; see `Explainer` for each method."""
 
@@ -50,7 +56,13 @@ class GenerationExplainer(Explainer[GenerationRecord]):
     def output(self, case: GenerationCase) -> Explanation:
         if case.comparison.differences[0].stage == "text":
             return decoding(case)
+        made = zip(case.recorded.processed, case.observed.processed, strict=True)
+        if any(before.moved(now) > ROUNDING for before, now in made):
+            return stages.inputs(case, "preprocessor")
         return _beside_the_scores(case, self._of_numbers(case))
+
+    def inputs(self, case: GenerationCase) -> Explanation:
+        return stages.inputs(case, "preprocessor", case.observed.processed)
 
     def teacher(self, case: GenerationCase, loaded: LoadedModel | None = None) -> TeacherForcedPass:
         """Return what the model, or another load of it, says of the recorded tokens."""
@@ -58,7 +70,7 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         if loaded is None and live is not None and case.recorded.ids == case.observed.ids:  # the test has asked already
             return TeacherForcedPass(live.logits, case.observed.blocks)
         assert case.passes is not None
-        return teacher_forced(case.passes, [case.recorded], loaded)[0]
+        return teacher_forced(case.passes, [case.recorded], media_of(case.observed), loaded)[0]
 
     def measure(self, case: GenerationCase, loaded: LoadedModel | None) -> Measured:
         teacher = self.teacher(case, loaded)
@@ -75,7 +87,8 @@ class GenerationExplainer(Explainer[GenerationRecord]):
     def is_given(self, case: GenerationCase, difference: Difference) -> bool:
         name, prompt = difference.what, len(case.observed.prefix)
         if name == DECODER_START:
-            return name in given_settings(case.asked or {})
+            other = any(case.recorded.effective.get(one) != case.observed.effective.get(one) for one in _OF_THE_START)
+            return other or name in given_settings(case.asked or {})
         if case.asked is None or stages.is_of_the_test(name):
             return stages.is_of_the_test(name)
         config = SimpleNamespace(**given_settings(case.asked))
@@ -189,6 +202,11 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         if proven is None or not any(ablation.returns for ablation in probe.ablations):
             return None
         return concluded(probe, proven, [*probe.outcomes(), *evidence, *probe.evidence])
+
+
+def media_of(observed: GenerationRecord) -> Media:
+    """Return what the model got beside ids; nothing if that is no longer in memory."""
+    return Media() if observed.live is None else observed.live.media
 
 
 def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:

@@ -14,6 +14,7 @@ from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.generation import show
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, Prompt, Step
+from pytest_hfmodels.kinds.inputs import ModelInput, inputs_differ, inputs_table
 from pytest_hfmodels.kinds.layout import TokenId, as_table, rounded, sentences, settings_table
 from pytest_hfmodels.kinds.tolerance import Tie, floor_of_tie
 
@@ -61,7 +62,14 @@ class _Decoder(msgspec.Struct):
     start: tuple[TokenId, ...] = ()
 
 
-class StoredOutput(msgspec.Struct, kw_only=True):
+class StoredMedia(msgspec.Struct, kw_only=True):
+    """Images and sounds in a file, and what a processor made of them."""
+
+    media: tuple[str, ...] = ()
+    processed: tuple[ModelInput, ...] = ()
+
+
+class StoredOutput(StoredMedia, kw_only=True):
     """What a generation stores besides its prompt."""
 
     decoder: _Decoder = msgspec.field(default_factory=lambda: _Decoder())
@@ -81,12 +89,13 @@ class GenerationKind(Kind[G]):
     """What is particular to a prompt and what `generate` made of it; see `Kind` for each method."""
 
     # ruff: noqa: D102
-    tolerant = ("steps", "beams", "frontier")
+    tolerant = ("steps", "beams", "frontier", "processed")
 
     def tables(self, record: G) -> dict[str, Any]:
         found: dict[str, Any] = {
             "prompt": as_table(record.prompt, "text", "ids"),
             **({"decoder": {"start": list(record.start)}} if record.start else {}),
+            **media_tables(record),
             "effective": settings_table(record.effective),
             "output": {"text": sentences(record.text)},
             "steps": {"columns": STEPS, "rows": [rounded(astuple(step)) for step in record.steps]},
@@ -113,9 +122,16 @@ class GenerationKind(Kind[G]):
             "beams": tuple(beam.record() for beam in stored.beams),
             "beam_cutoff_margin": stored.frontier.gaps,
             "text": text,
+            "media": stored.media,
+            "processed": stored.processed,
         }
 
     def differences(self, recorded: G, observed: G) -> Iterator[Difference]:
+        yield from media_differ(recorded, observed)
+        yield from self.row_differences(recorded, observed)
+
+    def row_differences(self, recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+        """Yield what differs, except the images and sounds that rows of a batch share."""
         if recorded.prompt.ids != observed.prompt.ids:
             position = first_divergence(recorded.prompt.ids, observed.prompt.ids)
             yield Difference("prompt", "prompt ids", recorded.prompt.ids, observed.prompt.ids, position)
@@ -159,10 +175,10 @@ class GenerationKind(Kind[G]):
         return {"text": record.text, **beams}
 
     def inputs(self, record: G) -> list[tuple[str, tuple[int, ...]]]:
-        return [(record.prompt.text, record.prompt.ids)]
+        return [(record.prompt.text, record.prompt.ids), *media_texts(record)]
 
     def is_near_tie(self, recorded: G, observed: G, differences: Sequence[Difference]) -> bool:
-        if any(difference.stage in ("template", "prompt", "settings") for difference in differences):
+        if any(difference.stage in ("template", "prompt", "inputs", "settings") for difference in differences):
             return False
         tie = token_tie(recorded, observed)
         return tie is not None and tie.proven
@@ -199,6 +215,24 @@ class _Generation(GenerationKind[GenerationRecord]):
     def load(self, file: TomlFile, shared: Mapping[str, Any]) -> GenerationRecord:
         stored = file.convert(_Stored)
         return GenerationRecord(prompt=stored.prompt, **self.output_fields(file, stored), **shared)
+
+
+def media_tables(record: GenerationRecord) -> dict[str, Any]:
+    """Return the images and sounds of a call as a snapshot stores them."""
+    found = {"media": list(record.media), "processed": inputs_table(record.processed)}
+    return {name: value for name, value in found.items() if value}
+
+
+def media_texts(record: GenerationRecord) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the images and sounds that do not stand for a text themselves, as a kind's `inputs` does."""
+    return [(one, ()) for one in record.media if one != record.prompt.text]
+
+
+def media_differ(recorded: GenerationRecord, observed: GenerationRecord) -> Iterator[Difference]:
+    """Yield how the images and sounds of two calls differ, and what was made of them."""
+    if recorded.media != observed.media:
+        yield Difference("prompt", "images or sounds", recorded.media, observed.media)
+    yield from inputs_differ(recorded.processed, observed.processed)
 
 
 def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import wanted_length
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_probabilities
+from pytest_hfmodels.kinds.generation.media import Media
 from pytest_hfmodels.kinds.generation.prompts import decode
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, LiveLogits, Prompt, Step
-from pytest_hfmodels.kinds.generation.teacher import blocks_of, inputs, padded
+from pytest_hfmodels.kinds.generation.teacher import ForwardInputs, blocks_of, inputs, padded
 from pytest_hfmodels.kinds.prompt import require_length, require_room
 from pytest_hfmodels.kinds.provenance import Provenance
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _DECIMALS = 6
 
 
+@Timed("evidence")
 def observe_generation(
     checkpoint: CheckpointSeen,
     loaded: LoadedModel,
@@ -35,6 +38,7 @@ def observe_generation(
     *,
     skip_special_tokens: bool,
     add_special_tokens: bool | None = None,
+    media: Media | None = None,
     origin: LiveModel | None = None,
 ) -> tuple[GenerationRecord, ...]:
     """Generate once from a batch, padded on the left, and look once more with a forward pass.
@@ -50,30 +54,40 @@ def observe_generation(
         settings: keywords of the library's `generate`.
         skip_special_tokens: how the output is decoded.
         add_special_tokens: how the texts were tokenized, if the test says so; recorded.
+        media: images and sounds of the prompts.
         origin: what a mismatch may ask again, see `ModelRef`.
 
     Returns:
-        One record a prompt. Each has the settings and the fingerprints of the whole batch.
+        One record a prompt, or one a window of a long sound. Each has the settings, the fingerprints, the images and
+        the sounds of the whole batch.
 
     Raises:
-        EngineError: a prompt is too long, there is no id to pad with, or the model returned NaN or infinite logits.
+        EngineError: a prompt is too long, there is no id to pad with, rows start with different ids, or the model
+            returned NaN or infinite logits.
     """
+    media = media or Media()
     rows, longest = [prompt.ids for prompt in prompts], max(len(prompt.ids) for prompt in prompts)
     length = 1 if loaded.has_encoder else longest  # of what comes before the first generated token
     require_length(loaded.model, longest, "The prompt")
     require_room(loaded.model, length, wanted_length(settings, length))
     pad = _pad(loaded.model, prompts, settings)
-    generation = loaded.generate(*padded(rows, pad, left=not loaded.has_encoder), settings)
+    given = media.of([len(row) for row in rows], left=not loaded.has_encoder)
+    ids, mask = padded(rows, pad, left=not loaded.has_encoder) if longest else (None, None)
+    generation = _without_forced(loaded.generate(ids, mask, settings, given))
+    if generation.windows is not None:
+        media = replace(media, arrays={loaded.model.main_input_name: generation.windows})
+        prompts = [Prompt(f"window {number} of {prompts[0].text}", ()) for number in _numbers(generation.windows)]
+        rows = [prompt.ids for prompt in prompts]
     ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
-    returned = [_generated(row, length, ends) for row in generation.sequences]
+    returned = [_generated(row, generation.prefix, ends) for row in generation.sequences]
     if stops and len(prompts) > 1:
         words = [stops] if isinstance(stops, str) else stops
         returned = [_stopped(row, words, tokenizer) for row in returned]
     firsts = returned[:: len(returned) // len(prompts)]
-    start = tuple(map(int, generation.sequences[0, :1])) if loaded.has_encoder else ()
-    ids, mask, decoder = inputs(rows, start, firsts)
-    forward = loaded.forward(ids, mask, decoder)
-    call = _Call(prompts, start, generation, returned, forward, tokenizer, skip_special_tokens)
+    start = _start(loaded, rows, generation)
+    teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
+    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media)
+    call = _Call(prompts, start, generation, returned, forward, teacher, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
     asked = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
@@ -81,7 +95,9 @@ def observe_generation(
         "provenance": Provenance.of(loaded),
         "checkpoint": checkpoint,
         "effective": {**generation.effective, "skip_special_tokens": skip_special_tokens, **asked},
-        "blocks": blocks_of(forward, mask),
+        "blocks": blocks_of(forward, teacher.mask),
+        "media": media.given,
+        "processed": media.processed,
     }
     made_by = None if origin is None else ModelRef(origin, settings)
     return tuple(_record(call, number, made_by, shared) for number in range(len(prompts)))
@@ -92,12 +108,14 @@ class _Call:
     """What a `generate` and the forward pass over its output returned."""
 
     prompts: Sequence[Prompt]
-    start: tuple[int, ...]  # of an encoder-decoder's decoder
+    start: tuple[int, ...]  # of a decoder that does not start with the prompt
     generation: Generation
     returned: Sequence[tuple[int, ...]]  # generated ids of every returned sequence
     forward: ForwardPass
+    teacher: ForwardInputs
     tokenizer: Any
     skip: bool
+    media: Media
 
     def own(self, number: int) -> range:
         """Return which of the returned sequences are those of one prompt."""
@@ -114,8 +132,7 @@ class _Call:
 
     def logits(self, number: int) -> FloatArray:
         """Return the logits of the forward pass that the tokens of one prompt are looked up in, (S, V)."""
-        start = len(self.prefix(number)) - 1
-        return self.forward.logits[number, start : start + len(self.ids(number))]
+        return self.teacher.continued(self.forward, number, len(self.prefix(number)), len(self.ids(number)))
 
     def scores(self, number: int) -> FloatArray:
         """Return the processed scores that the tokens of the first sequence were chosen from, (S, V)."""
@@ -127,13 +144,15 @@ class _Call:
         return found
 
     def text(self, number: int, ids: Sequence[int]) -> str:
-        """Return a sequence as text, with its prompt or its decoder's start."""
-        return decode(self.tokenizer, (*self.prefix(number), *ids), skip_special_tokens=self.skip)
+        """Return a sequence as text, with its prompt, if that is text alone, or its decoder's start."""
+        before = () if self.media and not self.start else self.prefix(number)
+        return decode(self.tokenizer, (*before, *ids), skip_special_tokens=self.skip)
 
 
 def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[str, Any]) -> GenerationRecord:
     generation = call.generation
-    live = LiveLogits(call.logits(number), call.scores(number), made_by, generation.plain_scores, generation.processors)
+    known = generation.plain_scores, generation.processors
+    live = LiveLogits(call.logits(number), call.scores(number), made_by, *known, media=call.media)
     return GenerationRecord(
         prompt=call.prompts[number],
         start=call.start,
@@ -155,6 +174,42 @@ def _require_numbers(call: _Call, number: int, model: str) -> None:
         broken = "-infinity for every token"
     if broken is not None:
         raise EngineError(f"{model} returned {broken} after {call.prompts[number].text!r}.", hint=NOT_COMPARABLE)
+
+
+def _numbers(windows: Any) -> range:
+    return range(1, len(windows) + 1)
+
+
+def _without_forced(generation: Generation) -> Generation:
+    """Return a generation with what it had to begin with as its prefix: before 4.38 Whisper generated that, too."""
+    import numpy as np
+
+    if "ForceTokensLogitsProcessor" not in (generation.processors or {}):
+        return generation
+    free = np.isfinite(generation.scores[:, 0]).sum(axis=-1) > 1
+    count = int(free.argmax()) if free.any() else len(free)
+    indices = generation.beam_indices
+    return replace(
+        generation,
+        prefix=generation.prefix + count,
+        scores=generation.scores[count:],
+        beam_indices=None if indices is None else indices[:, count:],
+    )
+
+
+def _start(loaded: LoadedModel, rows: Sequence[tuple[int, ...]], generation: Generation) -> tuple[int, ...]:
+    """Return what the decoder started with; empty where that is the prompt."""
+    each = len(generation.sequences) // len(rows)
+    begun = [tuple(map(int, row[: generation.prefix])) for row in generation.sequences[::each]]
+    own = [one[len(one) - len(row) :] for one, row in zip(begun, rows, strict=True)]
+    if not loaded.has_encoder and (not generation.prefix or (own == [*rows] and any(rows))):
+        return ()
+    if len({*begun}) > 1:
+        raise EngineError(
+            f"The rows of the batch start with different ids: {', '.join(map(str, dict.fromkeys(begun)))}.",
+            hint="Give one row at a time; of sounds in several languages also the language: language='en'.",
+        )
+    return begun[0]
 
 
 def _pad(model: Any, prompts: Sequence[Prompt], settings: Mapping[str, Any]) -> int:
@@ -220,7 +275,8 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
     if generation.sequence_scores is None or len(call.prompts) > 1:
         return ()
     effective = generation.effective
-    found = cutoff_margins(generation.scores, int(effective["num_beams"]), effective["eos_token_id"])
+    beams = int(effective["num_beams"])  # Whisper runs a search of its own for each returned sequence
+    found = cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
     return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError
+from pytest_hfmodels.kinds.generation.media import Media, is_one, media_without_text, read_media
 from pytest_hfmodels.kinds.generation.record import Prompt
 from pytest_hfmodels.kinds.prompt import AS_IN, listed, require_ids, require_text, vocabulary_size
+
+if TYPE_CHECKING:
+    from pytest_hfmodels.engines import LoadedModel
 
 _SHOWN_IDS = 8
 
@@ -24,6 +28,7 @@ class Prompts:
 
     rows: tuple[Prompt, ...]
     one: bool = True
+    media: Media = field(default_factory=Media)
 
 
 def read_prompts(
@@ -58,6 +63,25 @@ def read_prompts(
             stacklevel=3,
         )
     return Prompts(rows, one)
+
+
+def read_media_prompts(
+    given: Mapping[str, Any], rate: int | None, direct: Mapping[str, Any], processor: Any, loaded: LoadedModel
+) -> Prompts:
+    """Return what a test gives to `generate` with images or sounds as prompts; see `read_media`.
+
+    Raises:
+        EngineError: an input does not fit, or there is not one text a row.
+    """
+    media, ids = read_media(given, rate, direct, processor, loaded)
+    vocabulary = vocabulary_size(getattr(loaded.model, "config", None))
+    if ids is None:
+        count = len(media.given) or max((len(array) for array in media.arrays.values()), default=0)
+        rows = tuple(Prompt(text, ()) for text in media_without_text(media, count))
+    else:
+        texts = given["text"] if isinstance(given["text"], list) else [given["text"]]
+        rows = tuple(Prompt(text, require_ids(row, vocabulary)) for text, row in zip(texts, ids, strict=True))
+    return Prompts(rows, is_one(given, direct), media)
 
 
 def decode(tokenizer: Any, ids: Sequence[int], *, skip_special_tokens: bool) -> str:

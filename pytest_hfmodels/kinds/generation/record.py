@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import log_softmax
+from pytest_hfmodels.kinds.generation.media import Media
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines.base import FloatArray
     from pytest_hfmodels.kinds.evidence import ModelRef
+    from pytest_hfmodels.kinds.inputs import ModelInput
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class LiveLogits:
         plain_scores: whether one forward pass should give the same scores; False if unknown.
         processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
             the test's own.
+        media: what the model gets beside ids.
     """
 
     logits: FloatArray
@@ -81,6 +84,7 @@ class LiveLogits:
     made_by: ModelRef | None = None
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None
+    media: Media = field(default_factory=Media)
 
     @cached_property
     def log_probabilities(self) -> FloatArray:
@@ -93,13 +97,16 @@ class GenerationRecord(Record):
     """What `HFModel.generate` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
 
     Args:
-        prompt: text and ids; of an encoder-decoder what the encoder is given.
-        start: the ids that an encoder-decoder's decoder starts with; empty for a decoder.
+        prompt: text and ids; of an encoder-decoder what the encoder is given. Without a text its images or sounds in
+            words, and no ids.
+        start: the ids that an encoder-decoder's decoder starts with; empty for a decoder that starts with the prompt.
         steps: the first returned sequence, token by token.
         beams: every returned sequence of a beam search; empty for greedy search.
         beam_cutoff_margin: by how much the last kept candidate beat the first dropped one, at every step of a beam
             search, nats.
-        text: the first returned sequence decoded, prompt included.
+        text: the first returned sequence decoded, prompt included; of a decoder with images or sounds without it.
+        media: the images and sounds of the call, in words with their digests.
+        processed: what the processor made of them.
     """
 
     kind: ClassVar[str] = "generation"
@@ -109,6 +116,8 @@ class GenerationRecord(Record):
     beams: tuple[Beam, ...]
     beam_cutoff_margin: tuple[float, ...]
     text: str
+    media: tuple[str, ...] = ()
+    processed: tuple[ModelInput, ...] = ()
     live: LiveLogits | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -123,8 +132,8 @@ class GenerationRecord(Record):
 
     @property
     def decoded_ids(self) -> tuple[int, ...]:
-        """The token ids that `text` spells."""
-        return (*self.prefix, *self.ids)
+        """The token ids that `text` spells; after a prompt with images or sounds it is the continuation alone."""
+        return self.ids if self.media and not self.start else (*self.prefix, *self.ids)
 
     def __repr__(self) -> str:
         return f"<GenerationRecord {self.checkpoint.name} on {self.provenance.engine}: {self.text!r}>"

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import ForwardPass, LoadedModel
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
+    from pytest_hfmodels.kinds.generation.media import Media
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
+
+
+@dataclass(frozen=True)
+class ForwardInputs:
+    """What `LoadedModel.forward` takes."""
+
+    ids: IntArray | None
+    mask: IntArray | None = None
+    decoder: IntArray | None = None
+    media: Mapping[str, Any] = field(default_factory=dict)
+
+    def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> FloatArray:
+        """Return the logits of one row from its last given token on, (S, V).
+
+        Some models put images before the text, or into it: the places of tokens count from the end.
+        """
+        ids: Any = self.ids if self.decoder is None else self.decoder
+        start = seen.logits.shape[1] - ids.shape[1] + prefix - 1
+        return seen.logits[row, start : start + length]
 
 
 @dataclass(frozen=True)
@@ -41,28 +61,49 @@ class TeacherForcedPass:
 
 
 def teacher_forced(
-    passes: Passes, recorded: Sequence[GenerationRecord], loaded: LoadedModel | None = None
+    passes: Passes, recorded: Sequence[GenerationRecord], media: Media, loaded: LoadedModel | None = None
 ) -> list[TeacherForcedPass]:
     """Run the model over the recorded tokens of a batch, without a cache; the blocks are those of the whole batch."""
-    ids, mask, decoder = inputs([row.prompt.ids for row in recorded], recorded[0].start, [row.ids for row in recorded])
-    seen = passes.forward(ids, loaded, mask, decoder)
-    blocks, found = blocks_of(seen, mask), []
-    for row, logits in zip(recorded, seen.logits, strict=True):
-        start = len(row.prefix) - 1
-        found.append(TeacherForcedPass(logits[start : start + len(row.ids)], blocks))
-    return found
+    given = inputs(
+        [row.prompt.ids for row in recorded],
+        recorded[0].start,
+        [row.ids for row in recorded],
+        media,
+        encoder=passes.origin.loaded.has_encoder,
+    )
+    seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media)
+    blocks = blocks_of(seen, given.mask)
+    return [
+        TeacherForcedPass(given.continued(seen, number, len(row.prefix), len(row.ids)), blocks)
+        for number, row in enumerate(recorded)
+    ]
 
 
 def inputs(
-    prompts: Sequence[tuple[int, ...]], start: tuple[int, ...], outputs: Sequence[tuple[int, ...]]
-) -> tuple[IntArray, IntArray | None, IntArray | None]:
-    """Return the ids, the mask and the decoder's ids of one forward pass over prompts and what was generated.
+    prompts: Sequence[tuple[int, ...]],
+    start: tuple[int, ...],
+    outputs: Sequence[tuple[int, ...]],
+    media: Media,
+    *,
+    encoder: bool,
+) -> ForwardInputs:
+    """Return what one forward pass over prompts and what was generated is given.
 
-    `start` is what an encoder-decoder's decoder starts with, and empty for a decoder.
+    Args:
+        prompts: their ids; empty where images or sounds stand for them.
+        start: what the decoder starts with if that is not the prompt.
+        outputs: what was generated.
+        media: images and sounds; of a single prompt they are repeated for each output.
+        encoder: whether the prompt goes to an encoder.
     """
-    if start:
-        return *padded(prompts), padded([(*start, *output) for output in outputs])[0]
-    return *padded([(*prompt, *output) for prompt, output in zip(prompts, outputs, strict=True)]), None
+    copies = len(outputs) if len(prompts) == 1 else 1
+    prompts = [*prompts] * copies
+    if encoder:
+        ids, mask = padded(prompts) if any(prompts) else (None, None)
+        decoder = padded([(*start, *output) for output in outputs])[0]
+        return ForwardInputs(ids, mask, decoder, media.of([len(prompt) for prompt in prompts], copies=copies))
+    rows = [(*(start or prompt), *output) for prompt, output in zip(prompts, outputs, strict=True)]
+    return ForwardInputs(*padded(rows), None, media.of([len(row) for row in rows], copies=copies))
 
 
 def blocks_of(seen: ForwardPass, mask: IntArray | None) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_hfmodels.explain.stages import of_the_tokenizer
+from pytest_hfmodels.explain.stages import unless_changed
 from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
@@ -89,7 +89,8 @@ def _decoding(case: ScoreCase) -> Explanation:
     texts = tuple([token.text for row in side.rows for token in row.tokens] for side in (case.recorded, case.observed))
     ids = [token.id for row in case.observed.rows for token in row.tokens]
     found = case.because("decoding", "the same token ids are decoded to a different text", package="tokenizers")
-    return of_the_tokenizer(case, found, lambda one: [one.decode([token]) for token in ids], (texts[0], texts[1]))
+    sides = texts[0], texts[1]
+    return unless_changed(case, found, "tokenizer", lambda one: [one.decode([token]) for token in ids], sides)
 
 
 EXPLAINER = _Score()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
@@ -125,6 +126,7 @@ class _Given:
     start: int
 
 
+@Timed("evidence")
 def observe_score(
     checkpoint: Checkpoint, loaded: LoadedModel, tokenizer: Any, texts: Any, origin: LiveModel | None = None
 ) -> ScoreRecord:

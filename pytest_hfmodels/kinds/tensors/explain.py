@@ -8,7 +8,6 @@ import numpy as np
 
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.explainer import first_beyond
-from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.forward_pass import ForwardPassExplainer
 from pytest_hfmodels.kinds.tensors.record import TensorsRecord
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.evidence import LivePass
-    from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.explanation import Evidence, Explanation
     from pytest_hfmodels.kinds.inputs import ModelInput
 
     TensorsCase = Case[TensorsRecord]
@@ -38,13 +37,8 @@ class _Tensors(ForwardPassExplainer[TensorsRecord]):
         return record.inputs
 
     def inputs(self, case: TensorsCase) -> Explanation:
-        names = {one.name for one in case.observed.inputs if one.given}
-        first = case.comparison.differences[0]
-        if first.what in names:
-            said = f"the test gives the model other numbers than recorded as {first.what}"
-            return case.because("test", said, [Evidence(f"{first.recorded!s:.100} -> {first.observed!s:.100}")])
-        text = first.what in ("input_ids", "token_type_ids")
-        return stages.inputs(case, "tokenizer" if text else "preprocessor")
+        text = case.comparison.differences[0].what in ("input_ids", "token_type_ids")
+        return stages.inputs(case, "tokenizer" if text else "preprocessor", case.observed.inputs)
 
     def decided(self, case: TensorsCase, drift: float, evidence: list[Evidence]) -> Explanation:
         beyond = first_beyond(case.comparison, 2 * case.floor)

@@ -71,6 +71,9 @@ class _Tensors(Kind[TensorsRecord]):
             for rank, (norm, here) in enumerate(zip(sorted(before.values()), sorted(now.values()), strict=True)):
                 yield "gradient, in the order of size", rank, norm, here
 
+    def scale(self, what: str) -> str:
+        return what
+
     def texts(self, record: TensorsRecord) -> dict[str, str]:
         return {"outputs": "\n".join(f"{path}: {array}" for path, array in record.arrays.items()) or _NOTHING}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.arrays import Array
 from pytest_hfmodels.kinds.base import Record
@@ -48,6 +49,7 @@ class TensorsRecord(Record):
         return f"<TensorsRecord {self.checkpoint.name} on {self.provenance.engine}: {', '.join(self.arrays)}>"
 
 
+@Timed("evidence")
 def observe_tensors(
     checkpoint: Checkpoint,
     loaded: LoadedModel,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
@@ -81,6 +82,7 @@ class TokensRecord(Record):
         return f"<TokensRecord {self.checkpoint.name} on {self.provenance.engine}: {labels:.200}>"
 
 
+@Timed("evidence")
 def observe_tokens(
     checkpoint: Checkpoint,
     loaded: LoadedModel,

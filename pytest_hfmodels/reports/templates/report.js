@@ -54,7 +54,12 @@
     const fragment = location.hash.slice(1);
     if (fragment && !fragment.includes("=")) { // a link to a part of the page
       const target = document.getElementById(fragment);
-      if (target instanceof HTMLDetailsElement) target.open = true;
+      const details = target?.closest("details");
+      if (details) {
+        details.hidden = false;
+        details.open = true;
+        target.scrollIntoView();
+      }
       return;
     }
     const wanted = new URLSearchParams(fragment);
@@ -72,6 +77,24 @@
     show();
   };
 
+  const copy = async (button) => {
+    const code = button.previousElementSibling;
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "copied";
+    } catch { // no permission: the reader copies what is selected
+      getSelection().selectAllChildren(code);
+      button.textContent = document.execCommand("copy") ? "copied" : "selected";
+    }
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  };
+
+  document.documentElement.classList.add("js");
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".copy");
+    if (button) copy(button);
+    if (event.target.closest?.(`a[href="${location.hash}"]`)) read(); // the same address again
+  });
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", write);

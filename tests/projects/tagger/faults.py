@@ -16,6 +16,18 @@ FAULTS = (
         cause="tokenizer",
     ),
     ProjectFault(
+        "scores-of-the-last-token",
+        "The pipeline gives a group of tokens the score of its last one, and not their mean.",
+        reference="huggingface/transformers#9816",
+        patch=lambda: edited(
+            "transformers.pipelines.token_classification:TokenClassificationPipeline.group_sub_entities",
+            ('np.nanmean([entity["score"] for entity in entities])', 'entities[-1]["score"]'),
+        ),
+        test="test_entities",
+        cause=None,
+        verdict="drift",
+    ),
+    ProjectFault(
         "positions-shifted",
         "The words are numbered from 1.",
         reference="huggingface/transformers#11242",

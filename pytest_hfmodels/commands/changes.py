@@ -1,0 +1,99 @@
+"""`hfmodels changes`: what is known to differ between two releases, for a model."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.foundation.errors import OptionError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.commands import Commands
+    from pytest_hfmodels.reference.known_changes import KnownChanges, Transition
+
+PACKAGE = "transformers"
+
+
+def add(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "changes",
+        help="list what is known to change between two releases, for a model",
+        description="List what is known to change between two releases of transformers, for a model or for all: what "
+        "differs, the upstream change, and the test that shows it. It needs no model and no network.",
+    )
+    parser.add_argument("package", help="transformers, the one that is covered")
+    parser.add_argument("before", help="the release that you use, such as 4.49.0")
+    parser.add_argument("after", help="the release that you want, such as 5.23.0; it may be older")
+    parser.add_argument("--model", help="a checkpoint's folder, or a model type such as llama")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 0; what is listed is no failure."""
+    from pytest_hfmodels.reference.known_changes import known_changes
+
+    if options.package != PACKAGE:
+        raise OptionError(
+            f"Nothing is known about releases of {options.package!r:.40}, only about transformers.",
+            hint="Find out what changed with your own tests: hfmodels bisect --help",
+        )
+    known = known_changes()
+    before, after = (known.release(text) for text in (options.before, options.after))
+    model_type, config = (None, {}) if options.model is None else _model(options.model, known)
+    found = known.between(before, after, model_type, config)
+    for line in _lines(options, found, model_type, known):
+        print(visible_line(line))
+    return 0
+
+
+def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any]]:
+    """Return the model type and the configuration of what somebody typed.
+
+    Raises:
+        OptionError: it is neither a checkpoint's folder nor a model type.
+    """
+    from pytest_hfmodels.checkpoints.folders import read_configuration
+
+    folder = Path(typed).expanduser()
+    if folder.is_dir():
+        config = read_configuration(folder)
+        return str(config.get("model_type", "")), config
+    if typed in known.models:
+        return typed, {}
+    near = get_close_matches(typed, known.models, n=1, cutoff=0.5)
+    hint = f"The nearest model type is {near[0]}." if near else "Name a folder with a config.json."
+    raise OptionError(f"{typed!r:.60} is neither a folder nor a model type that the suites check.", hint=hint)
+
+
+def _lines(
+    options: argparse.Namespace, found: Sequence[Transition], model_type: str | None, known: KnownChanges
+) -> Iterator[str]:
+    whose = "any model" if model_type is None else f"{options.model} ({model_type or 'no model_type'})"
+    count = f"{len(found)} known change{'s' * (len(found) != 1)}" if found else "no known change"
+    yield f"From {PACKAGE} {options.before} to {options.after}, for {whose}: {count}."
+    if model_type is not None and model_type not in known.models:
+        yield "The suites check no model of this type, so only what reaches all models is listed."
+    for begins, title in ((True, f"In {options.after}"), (False, f"No longer in {options.after}")):
+        of_kind = [one.change for one in found if one.begins == begins]
+        if of_kind:
+            yield ""
+            yield f"{title}:"
+        for change in sorted(of_kind, key=lambda change: (change.features, change.name)):
+            yield f"  - {change.sentence}"
+            yield f"    {', '.join(_scope(change))}; shown by {change.tests[0]}"
+
+
+def _scope(change: Any) -> Iterator[str]:
+    """Yield whom a change reaches, and in which releases it holds."""
+    from pytest_hfmodels.reference.known_changes import FEATURES
+
+    yield ", ".join(change.models) or "all models"
+    yield from (FEATURES[name] for name in change.features)
+    yield from (f"{name} = {value}" for name, value in change.config.items())
+    yield f"{PACKAGE}{change.when}"

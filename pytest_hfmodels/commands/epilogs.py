@@ -1,0 +1,104 @@
+"""What stands below the arguments in the help of each command: examples and exit codes. For `cli` and the docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CANNOT = "it could not be done; the last line says why"
+
+
+@dataclass(frozen=True)
+class Epilog:
+    """The end of a command's help.
+
+    Args:
+        examples: what to type, and what it does.
+        codes: each exit code, and what it means.
+    """
+
+    examples: dict[str, str]
+    codes: dict[int, str]
+
+    def __str__(self) -> str:
+        width = max(map(len, self.examples))
+        lines = [f"  {typed:{width}}   {what}" for typed, what in self.examples.items()]
+        codes = [f"  {code:<3} {what}" for code, what in {**self.codes, 2: CANNOT, 130: "interrupted"}.items()]
+        return "\n".join(["examples:", *lines, "", "exit codes:", *codes])
+
+
+_CHOSEN = {"tests/test_bot.py": "only changes of these tests", "--cause tokenizer": "only changes with this cause"}
+
+
+_OF_A_GRID = {0: "every cell is the same, skipped or explained by the ledger", 1: "a cell is not"}
+
+
+def _of_changes(command: str, whole: str, codes: dict[int, str]) -> Epilog:
+    chosen = {f"hfmodels {command} {arguments}": what for arguments, what in _CHOSEN.items()}
+    return Epilog({f"hfmodels {command}": whole, **chosen}, codes)
+
+
+EPILOGS = {
+    "init": Epilog(
+        {
+            "hfmodels init ./models/bot": "write test_bot.py",
+            "hfmodels init ./models/bot tests/test_support.py": "write this file",
+            "hfmodels init --ci github": "write the workflow of a CI",
+        },
+        {0: "a file was written"},
+    ),
+    "review": _of_changes("review", "all changes", {0: "nothing is left to decide", 1: "something is"}),
+    "pending": _of_changes("pending", "list all changes", {0: "nothing is pending", 1: "something is"}),
+    "diff": _of_changes("diff", "show all changes", {0: "nothing is pending", 1: "something is"}),
+    "accept": Epilog(
+        {
+            "hfmodels accept": "accept all changes",
+            "hfmodels accept tests/test_bot.py": "only changes of these tests",
+            'hfmodels accept --keep-old-as before-5 --when "transformers<5"': "keep the old output for old releases",
+        },
+        {0: "changes were accepted", 1: "nothing was pending"},
+    ),
+    "reject": _of_changes("reject", "drop all changes", {0: "changes were dropped", 1: "nothing was pending"}),
+    "report": Epilog(
+        {
+            "hfmodels report report.json": "print the summary of a run",
+            "hfmodels report report.html --open": "open its page",
+        },
+        {0: "it was shown"},
+    ),
+    "ledger": Epilog(
+        {
+            "hfmodels ledger": "entries for the installed versions",
+            "hfmodels ledger --check": "also find entries that are about no test",
+        },
+        {0: "printed", 1: "--check found an entry that is about no test"},
+    ),
+    "orphans": Epilog(
+        {
+            "hfmodels orphans": "list files that belong to no test",
+            "hfmodels orphans --delete": "delete them",
+        },
+        {0: "there are none, or they were deleted", 1: "there are some"},
+    ),
+    "changes": Epilog(
+        {
+            "hfmodels changes transformers 4.49.0 5.23.0": "all that is known",
+            "hfmodels changes transformers 4.49.0 5.23.0 --model ./models/bot": "for this model",
+        },
+        {0: "printed, also if nothing is known"},
+    ),
+    "matrix": Epilog(
+        {
+            "hfmodels matrix transformers==4.57.6,5.23.0 -- tests": "compare two releases",
+            "hfmodels matrix current transformers==5.23.0 --html grid.html -- tests": "write a page",
+            "hfmodels matrix current transformers==5.23.0 --plan github": "print the jobs of a CI",
+        },
+        _OF_A_GRID,
+    ),
+    "merge": Epilog({"hfmodels merge parts --html grid.html": "one grid from a folder of parts"}, _OF_A_GRID),
+    "bisect": Epilog(
+        {
+            "hfmodels bisect transformers --good 4.49.0 --bad 5.23.0 -- tests": "find the first bad release",
+        },
+        {0: "the first bad release was found", 1: "the reason is still open"},
+    ),
+}

@@ -1,0 +1,41 @@
+"""`hfmodels merge`: the parts of a run on many machines become one grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.commands import grid_reports
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_hfmodels.commands import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "merge",
+        help="put the parts of a run on many machines together",
+        description="Put the parts of a run on many machines together: the files of `hfmodels matrix --row ROW --json "
+        "FILE` and of `pytest --hfmodels-json FILE`. The grid is the one that a single machine would have given. A row "
+        "without a part is a column that says so.",
+    )
+    parser.add_argument(
+        "parts", nargs="+", metavar="PART", help="a file, a folder of them, or NAME=FILE for a row of this name"
+    )
+    grid_reports.add_reports(parser)
+    parser.set_defaults(run=merge)
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Return the grid's exit code."""
+    from pytest_hfmodels.foundation.rootdir import project_root
+    from pytest_hfmodels.versions import parts
+    from pytest_hfmodels.versions.last_grid import save_grid
+
+    grid_reports.files(options)
+    entries = grid_reports.ledger(options)
+    grid = parts.merge(parts.read_parts(options.parts))
+    save_grid(project_root(), grid)
+    return grid_reports.report(grid, options, entries)

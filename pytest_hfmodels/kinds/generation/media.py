@@ -1,0 +1,201 @@
+"""Images and sounds beside a prompt or in its place: what a snapshot says of them, and the arrays for the model."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.foundation.errors import EngineError, HFModelsError
+from pytest_hfmodels.kinds.inputs import (
+    describe_media,
+    from_processor,
+    model_inputs,
+    shapes_of,
+    shortened,
+    takes_argument,
+)
+from pytest_hfmodels.kinds.prompt import listed, require_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.kinds.inputs import ModelInput
+
+_NAMES = {"images": "image", "audio": "audio"}
+_MAIN = {"pixel_values": "images", "input_features": "audio", "input_values": "audio"}
+_AS_IN = {"images": "generate(images=image)", "audio": "generate(audio=sound, sampling_rate=16000)"}
+_OURS = ("input_ids", "decoder_input_ids", "attention_mask")
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a model gets beside token ids.
+
+    Args:
+        given: each image and sound in words, with its digest.
+        arrays: by the names of the model's arguments; the first axis is that of the rows, or of the images.
+        per_token: arrays with a number a token, such as token types, without padding: rows by name.
+        direct: the names of the arrays that the test gave itself.
+    """
+
+    given: tuple[str, ...] = ()
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    per_token: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    direct: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.arrays)
+
+    @property
+    def processed(self) -> tuple[ModelInput, ...]:
+        """What a snapshot keeps of the arrays."""
+        return model_inputs(self.arrays, self.direct)
+
+    def of(self, lengths: Sequence[int], *, left: bool = False, copies: int = 1) -> dict[str, Any]:
+        """Return the arrays for rows of these lengths in tokens, padded as their ids are.
+
+        Args:
+            lengths: of the prompts, with what was generated.
+            left: whether padding is on the left.
+            copies: of the same prompt, one after another.
+        """
+        import numpy as np
+
+        found = {name: np.concatenate([array] * copies) for name, array in self.arrays.items()}
+        longest = max(lengths, default=0)
+        for name, rows in self.per_token.items():
+            filled = np.zeros((len(rows) * copies, longest), np.int64)
+            for number, row in enumerate([*rows] * copies):
+                start = longest - lengths[number] if left else 0
+                filled[number, start : start + len(row)] = row
+            found[name] = filled
+        return found
+
+
+def read_media(
+    given: Mapping[str, Any], rate: int | None, direct: Mapping[str, Any], processor: Any, loaded: LoadedModel
+) -> tuple[Media, list[Any] | None]:
+    """Return images and sounds as a model gets them, and the ids of the texts among them; None without texts.
+
+    Args:
+        given: `text`, `images` and `audio` as the test gives them, see `from_processor`.
+        rate: samples a second of the sounds.
+        direct: arrays that the test gives by the names of the model's arguments.
+        processor: upstream's.
+        loaded: the model.
+
+    Raises:
+        EngineError: there is no processor for this, or an input is of another kind, shape or rate.
+    """
+    import numpy as np
+
+    made = from_processor(processor, loaded, given, rate) if given else {}
+    ids, mask = made.pop("input_ids", None), made.get("attention_mask")
+    if ids is None and "text" in given:
+        raise EngineError(
+            f"{type(processor).__name__} makes no prompt of a text beside {' and '.join(given.keys() - {'text'})}.",
+            hint="Leave the text out.",
+        )
+    per_token: dict[str, Any] = {}
+    if ids is not None:
+        real = np.ones_like(ids, bool) if mask is None else mask.astype(bool)
+        alike = [name for name, value in made.items() if value.shape == ids.shape and value.dtype.kind != "f"]
+        columns = {name: made.pop(name) for name in alike}
+        columns.pop("attention_mask", None)
+        per_token = {
+            name: [row[own].tolist() for row, own in zip(column, real, strict=True)] for name, column in columns.items()
+        }
+        ids = [row[own].tolist() for row, own in zip(ids, real, strict=True)]
+    said = [describe_media(row, kind) for name, kind in _NAMES.items() for row in _rows(given.get(name, []))]
+    arrays = {**made, **{name: loaded.array(value) for name, value in direct.items()}}
+    return Media(tuple(said), arrays, per_token, tuple(direct)), ids
+
+
+def require_plain_text(given: Mapping[str, Any], add_special_tokens: bool | None) -> None:
+    """Refuse token ids, and a choice about special tokens, beside images and sounds.
+
+    Raises:
+        EngineError: the processor writes a text's tokens itself.
+    """
+    if add_special_tokens is not None:
+        raise EngineError(
+            "add_special_tokens= has no effect beside images and sounds: the processor decides.", hint="Leave it out."
+        )
+    for row in _rows(given.get("text", [])):
+        require_text(row, "A prompt beside images or sounds")
+
+
+@contextmanager
+def media_refused(loaded: LoadedModel, media: Media) -> Iterator[None]:
+    """Say in one sentence that a model refuses images or sounds, with upstream's reason.
+
+    Raises:
+        EngineError: in place of upstream's exception.
+    """
+    try:
+        yield
+    except HFModelsError:
+        raise
+    except Exception as error:  # upstream's models raise any kind
+        if not media:
+            raise
+        raise EngineError(
+            f"{type(loaded.model).__name__} cannot generate from {shapes_of(media.arrays)}: {shortened(error)}",
+            hint="Check the inputs and the settings of generate; the reason is transformers'.",
+        ) from error
+
+
+def require_main_input(model: Any, name: str) -> None:
+    """Refuse a text alone for a model that generates from images or sounds.
+
+    Raises:
+        EngineError: naming the checkpoint.
+    """
+    main = getattr(model, "main_input_name", "input_ids")
+    if main in _MAIN:
+        raise EngineError(
+            f"{name} generates from {_MAIN[main]}, and the test gives text alone.",
+            hint=f"Give {_MAIN[main]}: {_AS_IN[_MAIN[main]]}.",
+        )
+
+
+def separate(settings: Mapping[str, Any], model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of `generate`, and the arrays among them that go to the model."""
+    direct = {
+        name: value
+        for name, value in settings.items()
+        if name not in _OURS and getattr(value, "ndim", 0) > 1 and takes_argument(model, name)
+    }
+    return {name: value for name, value in settings.items() if name not in direct}, direct
+
+
+def media_without_text(media: Media, count: int) -> list[str]:
+    """Return what stands for the text of each prompt where a model reads none.
+
+    Raises:
+        EngineError: there is nothing to generate from, or not one image or sound a row.
+    """
+    if not media:
+        raise EngineError(
+            "There is nothing to generate from.",
+            hint="Give a text, images=… or audio=…: generate('Hello'), generate(audio=sound, sampling_rate=16000).",
+        )
+    if len(media.given) == count:
+        return list(media.given)
+    return [f"row {number + 1} of {', '.join(media.arrays)}" for number in range(count)]
+
+
+def _rows(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def is_one(given: Mapping[str, Any], direct: Mapping[str, Any]) -> bool:
+    """Return whether a test gives a single prompt: its text decides, and without one its image or sound."""
+    if "text" in given:
+        return not isinstance(listed(given["text"]), list | tuple)
+    if given:
+        return not any(isinstance(value, list) for value in given.values())
+    return all(len(value) == 1 for value in direct.values())

@@ -1,0 +1,93 @@
+"""The summary of a run on a terminal: the headline, each cause once, changed texts, drift as a table, new tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+
+from pytest_hfmodels.foundation.control_chars import visible_line
+from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.reports.summary import moved
+from pytest_hfmodels.reports.words import around, sides
+from pytest_hfmodels.results.model import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_hfmodels.reports.causes import Cause
+    from pytest_hfmodels.reports.summary import Summary
+    from pytest_hfmodels.reports.words import Piece
+    from pytest_hfmodels.results.model import Compared, TestResult
+
+_CAUSES, _TEXTS, _ROWS = 10, 5, 10
+_WHY = 200  # characters of a cause
+_NAME = 60  # of a test in the table
+_BEFORE, _AFTER = 30, 60  # of a text, around the first difference
+_MORE = "--hfmodels-html FILE shows all"
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Yield the lines, or none if there is nothing to decide."""
+    if not summary.differing:
+        return
+    yield visible_line(summary.headline)
+    for cause in summary.causes[:_CAUSES]:
+        yield from _cause(cause)
+    if len(summary.causes) > _CAUSES:
+        yield f"{counted(len(summary.causes) - _CAUSES, 'more cause')}: {_MORE}"
+    for test, found in summary.changed[:_TEXTS]:
+        yield visible_line(f"{found.verdict}: {test.id}")
+        yield from _text(found)
+    if len(summary.changed) > _TEXTS:
+        yield f"{len(summary.changed) - _TEXTS:,} more changed: {_MORE}"
+    yield from _drifts(summary.drifted)
+    for test, _ in summary.new[:_TEXTS]:
+        yield visible_line(f"new: {test.id}")
+    if len(summary.new) > _TEXTS:
+        yield f"{len(summary.new) - _TEXTS:,} more new: {_MORE}"
+
+
+def _cause(cause: Cause) -> Iterator[str]:
+    sentence = f": {cut(cause.sentence, _WHY)}" if cause.sentence else ""
+    yield visible_line(f"{cause.title}{sentence}{f' ({cause.since})' if cause.since else ''}")
+    yield f"  {cause.figures}"
+    if cause.command is not None:
+        yield visible_line(f"  find the release: {cause.command}")
+    if cause.remedy:
+        yield visible_line(f"  for the old output: {cut(cause.remedy, _WHY)}")
+
+
+def _text(found: Compared) -> Iterator[str]:
+    before, now = sides(found)
+    if before is None or found.recorded is None or found.recorded.text == found.observed.text:
+        yield visible_line(f"  {found.headline}")
+        return
+    for label, pieces in (("was", before), ("now", now)):
+        yield visible_line(f"  {label} {marked(around(pieces, _BEFORE, _AFTER))}")
+    if found.phrase:
+        yield visible_line(f"  {found.phrase}")
+
+
+def marked(pieces: Sequence[Piece]) -> str:
+    """Return a text with what differs in brackets."""
+    return "".join(f"⟦{piece.text}⟧" if piece.role == "different" else piece.text for piece in pieces)
+
+
+def _drifts(drifted: Sequence[tuple[TestResult, Compared]]) -> Iterator[str]:
+    """Yield a table of the numbers that moved most."""
+    rows = [("drift", "was", "now", "moved by", "at")]
+    for test, found in drifted[:_ROWS]:
+        most = moved(found)
+        if most is not None:
+            where = f"{most.what}, {most.where}" if most.where else most.what
+            rows.append(
+                (visible_line(cut(test.id, _NAME)), most.was, most.now, most.by, visible_line(cut(where, _NAME)))
+            )
+    if len(rows) > 1:
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+            yield "  ".join(cells).rstrip()
+    if len(drifted) > _ROWS:
+        yield f"{len(drifted) - _ROWS:,} more drifted: {_MORE}"

@@ -1,0 +1,216 @@
+"""What holds for an architecture: the checks of `ModelChecks`, and those that need a description of its own.
+
+`Decoder`, `EncoderDecoder`, `Encoder` and `Other` say which checks apply. A file extends one of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+from packaging.version import Version
+
+from pytest_hfmodels import ModelChecks
+from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.availability import installed
+from suites.architectures.checkpoint import write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_hfmodels import HFModel, HFSnapshot, ModelCache
+    from pytest_hfmodels.foundation.model_request import ModelRequest
+
+GENERATES = ("test_greedy", "test_beams", "test_batch", "test_chat", "test_cache")
+
+# Fields that most configurations of a kind share; each file adds its own.
+SMALL: dict[str, Any] = {
+    "vocab_size": 36,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": None,
+}
+SEQ2SEQ: dict[str, Any] = {
+    "vocab_size": 36,
+    "d_model": 16,
+    **dict.fromkeys(("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 2),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 24),
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": None,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": None,
+}
+TEXT: dict[str, Any] = {**SMALL, "num_attention_heads": 2, "eos_token_id": 3}
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+
+
+class ArchitectureChecks(ModelChecks):
+    """Checks of one architecture.
+
+    Attributes:
+        model_class: transformers' class.
+        model_type: of its configuration.
+        since: the first release that has the class.
+        fields: of the configuration.
+        weights: names and shapes (see `write_checkpoint`).
+        seed: of the numbers.
+        gain: of the matrices.
+        switch: fields of the configuration that change the forward pass.
+        tokenizer: whether the model reads words.
+    """
+
+    model_class: ClassVar[str]
+    model_type: ClassVar[str]
+    since: ClassVar[str] = "4.30"
+    fields: ClassVar[Mapping[str, Any]]
+    weights: ClassVar[str]
+    seed: ClassVar[int] = 0
+    gain: ClassVar[float] = 1.5
+    switch: ClassVar[Mapping[str, Any]] = {}
+    tokenizer: ClassVar[bool] = True
+    new_tokens: ClassVar[int] = 10
+    pytestmark: ClassVar[list[Any]] = [
+        pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning"),  # in some modules, at import
+    ]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Name the checkpoint; the fixtures below build it."""
+        if hasattr(cls, "model_type"):
+            cls.checkpoint = f"drawn/{cls.checkpoint_name()}"
+        super().__init_subclass__(**keywords)
+
+    @classmethod
+    def checkpoint_name(cls) -> str:
+        """Return the folder's name."""
+        return f"drawn-{cls.model_type}"
+
+    @classmethod
+    def write(cls, folder: Path, **fields: Any) -> Path:
+        """Write the checkpoint, with other fields of the configuration if there are any."""
+        config = {"architectures": [cls.model_class], "model_type": cls.model_type, **cls.fields, **fields}
+        return write_checkpoint(folder, config, cls.weights, seed=cls.seed, gain=cls.gain, tokenizer=cls.tokenizer)
+
+    @pytest.fixture
+    def prompt(self) -> str:
+        """The text to continue."""
+        return "the large cat and the small dog is"
+
+    @pytest.fixture
+    def texts(self, prompt: str) -> list[str]:
+        """Two texts of different lengths."""
+        return [prompt, "my name"]
+
+    @pytest.fixture
+    def hf_model(self, load_again: Callable[..., HFModel]) -> HFModel:
+        """The model, or a skip that says when the class comes."""
+        return load_again()
+
+    @pytest.fixture
+    def load_again(
+        self, drawn_models: ModelCache, _hf_request: ModelRequest, written: Callable[..., str]
+    ) -> Callable[..., HFModel]:
+        """Loads the model, or what was saved of it, with other arguments."""
+        self.require_class()
+        own = written(type(self))
+
+        def load(folder: Path | None = None, **changes: Any) -> HFModel:
+            return drawn_models.load(folder or own, engine=_hf_request.engine, **{**self.load, **changes})
+
+        return load
+
+    @classmethod
+    def require_class(cls) -> None:
+        """Skip on releases before the class; fail if `since` is wrong or the class was removed."""
+        now = installed("transformers") or "0"
+        expected = Version(Version(now).base_version) >= Version(cls.since)
+        found = hasattr(upstream.transformers(with_tensorflow=False), cls.model_class)
+        assert found == expected, f"{now} has {cls.model_class}: {found}; `since` says {cls.since}"
+        if not found:
+            pytest.skip(f"not yet: {cls.model_class} comes with transformers {cls.since} ({now} is installed)")
+
+    def test_float64(self, hf_model: HFModel, load_again: Callable[..., HFModel], texts: list[str]) -> None:
+        """Float64 gives what float32 gives."""
+        from pytest_hfmodels.fixtures.model_checks.statements import other_numbers, require_none
+
+        exact = load_again(dtype="float64", task=hf_model.task)
+        require_none("In float64, outputs differ from those in float32", other_numbers(hf_model, exact, texts))
+
+    def test_switch(
+        self, hf_model: HFModel, load_again: Callable[..., HFModel], texts: list[str], hf_snapshot: HFSnapshot
+    ) -> None:
+        """The switch changes the outputs, and gives the recorded ones."""
+        from pytest_hfmodels.fixtures.model_checks.statements import other_numbers
+
+        switched = load_again(task=hf_model.task, **self.switch)
+        assert other_numbers(hf_model, switched, texts) is not None, f"{dict(self.switch)} changes nothing"
+        assert self.switched(switched, texts) == hf_snapshot
+
+    def switched(self, model: HFModel, texts: list[str]) -> Any:
+        """Return what `test_switch` records."""
+        from pytest_hfmodels.fixtures.model_checks.inputs import record_of
+
+        return record_of(model, texts)
+
+
+class Generator(ArchitectureChecks):
+    """A model that generates."""
+
+    without: ClassVar[Sequence[str]] = ("test_chat", "test_outputs")
+    beams_cached: ClassVar[bool] = True  # whether beams are recorded with a cache
+
+    def test_beams(self, hf_model: HFModel, hf_snapshot: HFSnapshot, asks: Any, prompt: str) -> None:
+        """Beam search gives the recorded output."""
+        cached: dict[str, Any] = {} if self.beams_cached else {"use_cache": False}
+        assert hf_model.generate(**asks(prompt), **cached, num_beams=3) == hf_snapshot
+
+    def switched(self, model: HFModel, texts: list[str]) -> Any:
+        """Return a short continuation."""
+        return model.generate(texts[0], **self._lengths(model, texts[0]))
+
+    def test_static_cache(self, hf_model: HFModel, asks: Any, prompt: str) -> None:
+        """A cache of fixed length changes no output."""
+        from pytest_hfmodels.fixtures.model_checks.statements import other_output, require_none
+
+        able = ("_supports_static_cache", "_can_compile_fullgraph")  # before and since 4.53
+        if not any(getattr(hf_model.model, name, False) for name in able):
+            pytest.skip(f"{self.model_class} has no static cache in the installed transformers")
+        fixed = hf_model.generate(**asks(prompt), cache_implementation="static", disable_compile=True)
+        require_none(
+            "With a static cache, the output is another one", other_output(hf_model.generate(**asks(prompt)), fixed)
+        )
+
+
+class Decoder(Generator):
+    """A model that continues a text."""
+
+
+class EncoderDecoder(Generator):
+    """A model that reads a text with an encoder and writes another."""
+
+
+class Encoder(ArchitectureChecks):
+    """A model of texts that does not generate."""
+
+    without: ClassVar[Sequence[str]] = GENERATES
+
+
+class Other(ArchitectureChecks):
+    """A model of images or sounds."""
+
+    without: ClassVar[Sequence[str]] = GENERATES
+    tokenizer = False

@@ -1,0 +1,45 @@
+"""Models of drawn checkpoints, which are built once a session into a temporary folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hfmodels.engines.availability import need_tensorflow
+from pytest_hfmodels.fixtures.collection import engines_in_use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_hfmodels.models import ModelCache
+    from suites.architectures.checks import ArchitectureChecks
+
+
+@pytest.fixture(scope="session")
+def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all drawn checkpoints."""
+    return tmp_path_factory.mktemp("architectures")
+
+
+@pytest.fixture(scope="session")
+def drawn_models(request: pytest.FixtureRequest, drawn_root: Path) -> ModelCache:
+    """A cache whose names are relative to that folder, so that snapshots do not name it."""
+    from pytest_hfmodels.models import ModelCache
+
+    engines = engines_in_use(request.config, request.session.items)
+    return ModelCache(drawn_root, with_tensorflow=need_tensorflow(engines))
+
+
+@pytest.fixture(scope="session")
+def written(drawn_root: Path) -> Callable[[type[ArchitectureChecks]], str]:
+    """Returns what `drawn_models.load` calls an architecture's checkpoint."""
+
+    def name(checks: type[ArchitectureChecks]) -> str:
+        folder = drawn_root / checks.checkpoint_name()
+        if not folder.is_dir():
+            checks.write(folder)
+        return f"./{folder.name}"
+
+    return name

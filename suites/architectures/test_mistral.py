@@ -1,0 +1,21 @@
+"""Mistral: a sliding window, shorter here than the texts (arXiv:2310.06825)."""
+
+from suites.architectures.checks import SMALL, Decoder
+
+
+class TestMistral(Decoder):
+    model_class = "MistralForCausalLM"
+    model_type = "mistral"
+    since = "4.34"
+    seed = 6
+    gain = 2.0
+    fields = {**SMALL, "tie_word_embeddings": False, "num_key_value_heads": 2, "sliding_window": 8}
+    switch = {"sliding_window": 3}
+    weights = """
+    36x16: lm_head.weight model.embed_tokens.weight
+    16: model.layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight model.norm.weight
+    16x24: model.layers.{0,1}.mlp.down_proj.weight
+    24x16: model.layers.{0,1}.mlp.{gate_proj,up_proj}.weight
+    8x16: model.layers.{0,1}.self_attn.{k_proj,v_proj}.weight
+    16x16: model.layers.{0,1}.self_attn.{o_proj,q_proj}.weight
+    """

@@ -1,0 +1,91 @@
+"""The wheel and the sdist: what is in them, and that the wheel works in an empty environment."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+# Tracked, and of use in a checkout only.
+IN_A_CHECKOUT = (".ci/", ".github/", ".gitignore")
+
+
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command, and show its output if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    pytest.importorskip("build", reason="install build, which is in the extra tests")
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+def test_the_sdist_has_every_tracked_file(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = {name for name in run("git", "ls-files", cwd=ROOT).stdout.splitlines() if (ROOT / name).is_file()}
+
+    assert {name for name in tracked if not name.startswith(IN_A_CHECKOUT)} - names == set()
+
+
+def test_the_wheel_has_the_package_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"pytest_hfmodels"}
+    assert {"pytest_hfmodels/py.typed", "pytest_hfmodels/checkpoints/bundled/tiny-gpt2/model.safetensors"} <= {*names}
+
+
+def test_the_metadata_and_the_readme_render(built: Path) -> None:
+    pytest.importorskip("twine", reason="install twine, which is in the extra tests")
+
+    run(sys.executable, "-m", "twine", "check", "--strict", *map(str, built.iterdir()))
+
+
+def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    python = tmp_path / "environment" / "bin" / "python"
+    uv = (sys.executable, "-m", "uv")
+    run(*uv, "venv", "--python", sys.executable, str(tmp_path / "environment"))
+    run(*uv, "pip", "install", "--python", str(python), str(wheel))
+    (tmp_path / "test_it.py").write_text("def test_it(gpt2, hf_snapshot): pass\n", encoding="utf-8")
+
+    version = run(str(python), "-m", "pytest_hfmodels", "--version", cwd=tmp_path).stdout
+    tests = run(str(python), "-m", "pytest", "-rs", "-p", "no:cacheprovider", cwd=tmp_path).stdout
+
+    assert version.split()[1] in wheel.name
+    assert "1 skipped" in tests
+    assert "pytest-hfmodels[torch]" in tests or "torch" in tests
+
+
+@pytest.fixture
+def absolute() -> Callable[[str, str], str]:
+    """The function of the build that makes links absolute."""
+    pytest.importorskip("hatchling", reason="install hatchling, which builds the package")
+    found: Callable[[str, str], str] = runpy.run_path(str(ROOT / "hatch_build.py"))["absolute"]
+    return found
+
+
+def test_with_the_repositorys_address_every_link_of_the_readme_is_absolute(absolute: Callable[[str, str], str]) -> None:
+    text = absolute((ROOT / "README.md").read_text(encoding="utf-8"), "https://host.example/project")
+
+    assert re.findall(r"\]\((?!https://host\.example/project/(?:blob|raw)/HEAD/)", text) == []
+    assert "(https://host.example/project/raw/HEAD/docs/images/report.png)" in text
