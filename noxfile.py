@@ -10,6 +10,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 # The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
 PINS = ("-c", "constraints.txt")
+QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # Material prints an advertisement at every build
 
 
 def install(session: nox.Session, *packages: str, extras: str = "all,suites") -> None:
@@ -31,7 +32,7 @@ def suites(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Check everything: style, types, the plugin's own tests and the suites."""
-    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
+    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests,docs")
     check_text(session)
     workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
     slowest = ("--durations", "30", "--durations-min", "2")  # so that a new test's cost is seen
@@ -42,17 +43,18 @@ def tests(session: nox.Session) -> None:
 
 
 def check_text(session: nox.Session) -> None:
-    """Check style, types and spelling; the language of pages and messages is a test, `tests/test_language.py`."""
+    """Check style, types, spelling and the site; the language of pages and messages is `tests/test_language.py`."""
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("codespell")
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp(), env=QUIET)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, spelling and language, without running a model."""
-    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests")
+    install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests,docs")
     check_text(session)
     session.run("pytest", "tests/test_language.py", "tests/test_typing.py")
 
@@ -62,7 +64,7 @@ def docs(session: nox.Session) -> None:
     """Build the site into site/, and fail for any warning; `nox -s docs -- serve` serves it instead."""
     session.install(*PINS, "hatchling", "editables")
     session.install(*PINS, "--no-build-isolation", "-e", ".[docs]")
-    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]), env=QUIET)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import sys
 import time
@@ -158,6 +159,7 @@ def _checked() -> Callable[..., Any]:
 
 
 def _write_model(folder: Path) -> None:
+    os.environ["USE_TF"] = "0"
     import torch
     import transformers
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 MARKERS = (
     "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
-    "attention=None, head='trained', **overrides): the model that the hf_model fixture hands out, "
-    "and the engines that the test runs on",
-    "hf_tolerance(same_engine=None, cross_engine=None): how far numbers of the test's snapshots may move, absolutely",
-    "hf_engine_xfail(engine, *, reason, raises=None): a strict expected failure on an engine that cannot do this",
+    "attention=None, head='trained', **overrides): the checkpoint of the fixture hf_model, and the engines that the "
+    "test runs on",
+    "hf_tolerance(same_engine=None, cross_engine=None): how far numbers in the test's snapshots may "
+    "move (absolute values)",
+    "hf_engine_xfail(engine, *, reason, raises=None): the test must fail on this engine, which cannot do what it tests",
 )
 
 # The profiles of properties.profiles and its variable; importing that module would slow down every start.

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_hfmodels.commands import cli
+
 from .time_limit import time_limit
 
 if TYPE_CHECKING:
@@ -273,6 +275,20 @@ def test_of_several_variants_the_one_with_the_most_conditions_that_hold_here_cou
     bare_project.write(MACHINES, "snapshots/upstream.toml")
 
     bare_project.run().assert_outcomes(**outcome)
+
+
+def test_an_output_is_accepted_as_the_variant_of_a_cpu(
+    bare_project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare_project.write(REPLY.format(by=0.0))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    bare_project.write(REPLY.format(by=0.25))
+    bare_project.run("-p", "cacheprovider").assert_outcomes(failed=1)
+
+    assert cli.main(["accept", "--as-variant", "wide", "--when", "cpu==AVX2"]) == 2
+    assert "These outputs are of cpu AVX512, and 'cpu==AVX2' does not hold there" in capsys.readouterr().err
+    assert cli.main(["accept", "--as-variant", "wide", "--when", "cpu==avx512"]) == 0
+    bare_project.run().assert_outcomes(passed=1)
 
 
 def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:

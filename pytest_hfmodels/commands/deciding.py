@@ -34,9 +34,9 @@ _NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels r
 def add(commands: Commands) -> None:
     """Declare the commands and their arguments."""
     _add(
-        *(commands, "review", review, "decide what is pending, change by change"),
-        "Show the pending changes one by one, those of a cause together, and do with each what you say. A decision "
-        "takes effect at once; what you skip stays pending, and so does the rest when you leave.",
+        *(commands, "review", review, "review the pending changes one by one"),
+        "Show the pending changes one by one, grouped by cause, and accept, reject or skip each. A decision takes "
+        "effect at once; skipped changes stay pending, and so does the rest if you leave.",
     )
     parser = _add(
         *(commands, "pending", pending, "list the snapshot changes to review"),
@@ -55,9 +55,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--full", action="store_true", help="cut no lines")
     parser = _add(
-        *(commands, "accept", accept, "take pending outputs into the snapshots"),
-        "Take what failing tests observed into their snapshots. With --keep-old-as the old snapshots stay as a variant "
-        "for the releases of --when, with an entry in the ledger. `git checkout` undoes it.",
+        *(commands, "accept", accept, "write pending outputs into the snapshots"),
+        "Write the outputs of failing tests into their snapshots. With --keep-old-as the old snapshots stay as a "
+        "variant for the releases of --when, with an entry in the ledger. `git checkout` undoes it.",
     )
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--keep-old-as", metavar="NAME", help="keep the old snapshots as this variant")
@@ -67,8 +67,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--reference", default="", help="an upstream issue or pull request, for the ledger")
     _add(
         *(commands, "reject", reject, "drop pending outputs; the snapshots stay"),
-        "Drop what failing tests observed. Snapshots stay as they are, so that the tests fail until what they test is "
-        "fixed; a failing run makes it pending again.",
+        "Drop the outputs of failing tests. The snapshots stay as they are, so the tests fail until their cause is "
+        "fixed; the next failing run makes the change pending again.",
     )
 
 

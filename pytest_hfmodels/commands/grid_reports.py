@@ -33,7 +33,9 @@ def add_reports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patch", metavar="FILE", help="write what accepting the outputs of one row would change, for git apply"
     )
-    parser.add_argument("--patch-row", metavar="ROW", help="the row of --patch (default: the last that ran)")
+    parser.add_argument(
+        "--patch-row", metavar="ROW", help="the row of --patch (default: current, or the last that ran)"
+    )
 
 
 def files(options: argparse.Namespace) -> dict[str, str]:
@@ -93,6 +95,7 @@ def _patch(grid: Grid, name: str | None) -> str:
     from pytest_hfmodels.reports.causes import counted
     from pytest_hfmodels.reports.diff import patch_of
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
+    from pytest_hfmodels.versions.rows import CURRENT
 
     ran = [row for row in grid.rows if row.built and name in (None, row.name)]
     if not ran:
@@ -100,7 +103,7 @@ def _patch(grid: Grid, name: str | None) -> str:
             f"The row {name!r} of --patch-row did not run." if name else "No row ran that a patch could be of.",
             hint=f"The rows are {', '.join(row.name for row in grid.rows)}.",
         )
-    row, project = ran[-1], find_project()
+    row, project = next((row for row in ran if row.name == CURRENT), ran[-1]), find_project()
     refused = {one: _left_out(one, project) for one in row.pending}
     for one, why in refused.items():
         if why is not None:

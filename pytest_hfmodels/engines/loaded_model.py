@@ -89,6 +89,8 @@ class LoadedModel(ABC):
         own = Call(resolved=calls[-1].resolved if calls else None, output=output)
         heard = [call for call in calls if hasattr(call.output, "sequences")] or [own]
         length = 1 if ids is None or self.has_encoder else ids.shape[1]
+        if len(heard) > 1 and not all("float" in str(getattr(call.given, "dtype", "")) for call in heard):
+            heard = [own]  # a model that generates in several stages
         parts = [self._generation(call, settings, length) for call in heard]
         return parts[0] if len(parts) == 1 else self._windows(parts, heard)
 

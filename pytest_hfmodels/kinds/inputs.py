@@ -39,6 +39,7 @@ class Encoded:
         ids: its token ids, without padding.
         types: its token types; empty if all are 0.
         encoding: all that the tokenizer said of it.
+        starts: of words that the test has split itself, where each begins in the text, and the next one would.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Encoded:
     ids: tuple[int, ...] = ()
     types: tuple[int, ...] = ()
     encoding: Any = None
+    starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,11 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
         EngineError: there is no processor for this, or an input is of another kind, shape or rate.
     """
     parts = {name: _part(processor, name) for name in given}
-    hears = getattr(parts.get("audio"), "sampling_rate", None)
+    wanted_rate = getattr(parts.get("audio"), "sampling_rate", None)
     readers: dict[str, Callable[[Any], Any]] = {
         "text": lambda row: require_text(row, "text="),
         "images": _image,
-        "audio": lambda row: _sound(row, rate, hears),
+        "audio": lambda row: _sound(row, rate, wanted_rate),
     }
     rows = {
         name: [readers[name](row) for row in (value if isinstance(value, list) else [value])]
@@ -164,7 +166,7 @@ def from_processor(processor: Any, loaded: LoadedModel, given: Mapping[str, Any]
     if len(rows.get("text", ())) > 1 or len({len(one) for one in rows.get("audio", ())}) > 1:
         wanted["padding"] = True
     if "audio" in rows:
-        wanted |= {"sampling_rate": hears, **_window(parts["audio"], rows["audio"])}
+        wanted |= {"sampling_rate": wanted_rate, **_window(parts["audio"], rows["audio"])}
     if not all(rows.values()):
         raise EngineError("A batch has no rows.", hint="Give at least one input.")
     start = getattr(parts.get("text"), "bos_token", None)
@@ -225,6 +227,12 @@ def _arguments(model: Any) -> set[str] | None:
     parameters = inspect.signature(getattr(model, "forward", model.__call__)).parameters
     anything = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     return None if anything else set(parameters)
+
+
+def hears(processor: Any) -> bool:
+    """Return whether a processor, or its part, reads sounds."""
+    part = getattr(processor, "__dict__", {}).get("feature_extractor", processor)  # CLIP's property warns
+    return hasattr(part, "sampling_rate")
 
 
 def takes_argument(model: Any, name: str) -> bool:

@@ -72,10 +72,20 @@ class Provenance:
 
 @dataclass(frozen=True)
 class CheckpointSeen:
-    """The checkpoint that made a record: its name as asked for and a digest per part.
+    """The checkpoint that made a record.
 
-    `overrides` are configuration fields that the test sets at load, as JSON. They and the digests of the preprocessor
-    and of the chat template are empty for none, and in files of earlier versions.
+    The digests of the preprocessor and of the chat template are empty for none, and in files of earlier versions.
+
+    Args:
+        name: as asked for.
+        origin: where it comes from.
+        revision: the full commit of a hub checkpoint; None for others.
+        weights: digest of the weights.
+        config: digest of config.json and generation_config.json.
+        tokenizer: digest of the tokenizer's files.
+        preprocessor: digest of the processor's files.
+        chat_template: digest of the chat template.
+        overrides: configuration fields that the test sets at load, as JSON; empty for none.
     """
 
     name: str

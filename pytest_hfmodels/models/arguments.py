@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, Task
+    from pytest_hfmodels.kinds.embedding.pooling import Recipe
 
 _KNOWN = {
     "dtype": (None, "float32", "float64", "float16", "bfloat16"),
@@ -76,6 +77,21 @@ def require_options(pin: object, unused: object, overrides: Mapping[str, Any], *
         raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
     for name in overrides.keys() & _INSTEAD.keys():
         raise OptionError(f"{name}= is no field of a model's configuration.", hint=_INSTEAD[name])
+
+
+def separated(model: Any, tokenizer: Any) -> tuple[Any, Any, Recipe | None]:
+    """Return a SentenceTransformer's transformer, its processor and how it pools; anything else as it is.
+
+    Raises:
+        CheckpointError: it has a module that is not computed here.
+    """
+    if not any(one.__name__ == "SentenceTransformer" for one in type(model).__mro__):
+        return model, tokenizer, None
+    from pytest_hfmodels.kinds.embedding.pooling import recipe_of
+
+    first = model[0]
+    own = getattr(first, "processor", None) or getattr(first, "tokenizer", None)
+    return first.auto_model, own if tokenizer is None else tokenizer, recipe_of(model)
 
 
 def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:

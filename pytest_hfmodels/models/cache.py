@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from contextlib import suppress
 from dataclasses import astuple, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -22,20 +20,14 @@ from pytest_hfmodels.models import adopted, arguments
 from pytest_hfmodels.models.cached_model import CachedModel
 from pytest_hfmodels.models.fingerprint import Fingerprint
 from pytest_hfmodels.models.handle import HFModel
+from pytest_hfmodels.models.memory import ROOM, free_memory
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pytest_hfmodels.engines.availability import EngineModule
-
-# Times the size of a checkpoint's files: float16 becomes float32, and some releases hold file and model at once.
-_ROOM = 3
-_MEMINFO = Path("/proc/meminfo")
-_CGROUPS = (  # limit, usage, statistics, and the field of the statistics for cached files that can be dropped
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
 
 _Changes = tuple[str, list[str]]  # a model in words, and what has changed
 
@@ -135,7 +127,8 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model. Without upstream's interface it can only be observed.
+            model: a torch or Keras model. Without upstream's interface it can only be observed. Of a
+                SentenceTransformer the transformer in it, and how it pools.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
             task: None takes what its class says.
@@ -145,6 +138,7 @@ class ModelCache:
             OptionError: the task or the name is none.
         """
         own = type(model).__name__
+        model, tokenizer, recipe = arguments.separated(model, tokenizer)
         kind: Task = arguments.task_of(model) if task is None else canonical(task)
         engine = arguments.require_adoptable(model, tokenizer, name)
         with PROCESS_LOCK:
@@ -155,7 +149,7 @@ class ModelCache:
                 name=name or own, origin="adopted", folder=self._rootdir, revision=None, digests=digests
             )
             before = Fingerprint.of(loaded, tokenizer, with_weights=True, with_vocabulary=True)
-            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, held=True)
+            entry = CachedModel(checkpoint, kind, loaded, tokenizer, before, recipe=recipe, held=True)
             adoption = _Adoption(f"adopted {id(model)}")
             self._entries[adoption.key] = entry
             self._requests.add(adoption)
@@ -227,7 +221,7 @@ class ModelCache:
             return self._entries[key]
 
     def _loaded(self, request: _Request, found: Checkpoint) -> CachedModel:
-        self._make_room(_ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
+        self._make_room(ROOM * sum(path.stat().st_size for path in found.folder.glob("*.safetensors")))
         task, engine = request.task, self._engine(request.engine)
         options = replace(request.options, adapter=found.adapter)
         from pytest_hfmodels.models.processor import load_processor  # uses transformers as the engine has imported it
@@ -336,18 +330,3 @@ class _Adoption:
     """What the handle of an adopted model holds."""
 
     key: str
-
-
-def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return how many bytes this process may still use, or None if unknown (not Linux)."""
-    found = []
-    with suppress(OSError, ValueError, StopIteration):
-        line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
-        found.append(int(line.split()[1]) * 1024)
-    for limit, use, statistics, cached in _CGROUPS:
-        with suppress(OSError, ValueError):  # "max" means no limit
-            used = int((cgroups / use).read_text())
-            lines = (cgroups / statistics).read_text().splitlines()
-            used -= next((int(line.split()[1]) for line in lines if line.startswith(f"{cached} ")), 0)
-            found.append(int((cgroups / limit).read_text()) - used)
-    return max(0, min(found)) if found else None

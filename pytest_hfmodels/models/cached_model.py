@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.kinds.evidence import IN_PLACE
 from pytest_hfmodels.models.fingerprint import Fingerprint, checksum, tokenizer_of
+from pytest_hfmodels.models.memory import has_room_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel, Task
+    from pytest_hfmodels.kinds.embedding.pooling import Recipe
 
-_LARGE = 500_000_000  # bytes of weights: a model above is not loaded a second time to explain a difference
-_SMALL = 50_000_000  # one below is kept: tests that fail together mostly share a cause
+# Bytes of weights: a smaller model that was loaded to explain a difference is kept, because tests that fail together
+# mostly share a cause.
+_SMALL = 50_000_000
 
 
 @dataclass(eq=False)  # known by identity: records refer to it weakly
@@ -31,6 +34,7 @@ class CachedModel:
         load: loads the checkpoint again, with other options, or returns None if its files were rewritten; None if the
             user loaded the model.
         load_processor: the same for the processor, without options.
+        recipe: what an adopted SentenceTransformer does with the model's output; None for others.
         requested: whether the running test has requested it.
         handed_out: whether upstream's own objects were handed out since the last test or its fixtures ended.
         held: whether a fixture may hold them, so that any test may change them without a request.
@@ -45,6 +49,7 @@ class CachedModel:
     original: Fingerprint
     load: Callable[..., LoadedModel | None] | None = None
     load_processor: Callable[[], Any | None] | None = None
+    recipe: Recipe | None = None
     requested: bool = True
     handed_out: bool = False
     held: bool = False
@@ -78,7 +83,7 @@ class CachedModel:
         if key in self._others:
             return self._others[key]
         size = sum(raw.nbytes for _, _, _, raw in self.loaded.weights())
-        if self.load is None or size > _LARGE:
+        if self.load is None or not has_room_again(size):
             return None
         other = self.load(**changes)
         if other is not None and size <= _SMALL:

@@ -27,7 +27,13 @@ from pytest_hfmodels.kinds import (
 from pytest_hfmodels.kinds.accuracy.record import read_rows
 from pytest_hfmodels.kinds.chat.template import Conversation, renderer_of
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.generation.media import media_refused, require_main_input, require_plain_text, separate
+from pytest_hfmodels.kinds.generation.media import (
+    media_refused,
+    of_a_processor,
+    require_main_input,
+    require_plain_text,
+    separate,
+)
 from pytest_hfmodels.kinds.generation.prompts import read_media_prompts, read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.accuracy import observe_accuracy
@@ -164,9 +170,9 @@ class HFModel:
         """Generate from one prompt, or from a batch, and return everything a snapshot keeps.
 
         Args:
-            prompt: text; token ids as a sequence, an array or a tensor, (L,) or (1, L); what the tokenizer returned; or
-                a list of texts or of rows of ids: a batch, padded on the left. None where a model reads none, as
-                Whisper.
+            prompt: text; token ids as a sequence, an array or a tensor, (L,) or (1, L); what the tokenizer or the
+                processor returned; or a list of texts or of rows of ids: a batch, padded on the left. None where a
+                model reads none, as Whisper.
             images: a PIL image, an array (H, W, C), or a list of them, for the checkpoint's processor.
             audio: an array (samples,), or a list of them. A sound that is longer than the model's window gives a batch
                 with a row a window.
@@ -184,11 +190,11 @@ class HFModel:
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
         chosen, direct = separate(settings, entry.loaded.model)
-        given = {"text": prompt, "images": images, "audio": audio}
+        given = {"encoded" if of_a_processor(prompt) else "text": prompt, "images": images, "audio": audio}
         given = {name: value for name, value in given.items() if value is not None}
         if direct or given.keys() != {"text"}:
             require_plain_text(given, add_special_tokens)
-            prompts = read_media_prompts(given, sampling_rate, direct, entry.processor, entry.loaded)
+            prompts = read_media_prompts(given, sampling_rate, direct, entry.processor, entry.tokenizer, entry.loaded)
         else:
             require_main_input(entry.loaded.model, entry.checkpoint.name)
             prompts = read_prompts(
@@ -239,7 +245,8 @@ class HFModel:
         text = conversation.render(renderer, name)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
         if media:
-            prompts = read_media_prompts({"text": text, **media}, sampling_rate, {}, entry.processor, entry.loaded)
+            given = {"text": text, **media}
+            prompts = read_media_prompts(given, sampling_rate, {}, entry.processor, entry.tokenizer, entry.loaded)
         else:
             prompts = read_prompts(text, entry.tokenizer, config, name=name, add_special_tokens=False)
         (row,) = self._observed(entry, prompts, settings, special)
@@ -345,14 +352,23 @@ class HFModel:
             origin=entry,
         )
 
-    def embed(self, given: Any, *, pooling: str | None = None, normalize: bool | None = None) -> EmbeddingRecord:
-        """Return one vector for each text or image, with the cosines between them.
+    def embed(
+        self,
+        given: Any,
+        *,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        sampling_rate: int | None = None,
+    ) -> EmbeddingRecord:
+        """Return one vector for each text, image or sound, with the cosines between them.
 
         Args:
-            given: a text, or for a model of images a PIL image or an array (H, W, C); or a list of these.
+            given: a text, or for a model of images a PIL image or an array (H, W, C), for one of sounds an array
+                (samples,); or a list of these. An encoder-decoder gives its encoder's states.
             pooling: `mean` (weighted by the mask), `cls`, `last`, `max`, or `pooler`, the model's own pooled output.
                 None follows the checkpoint's `modules.json`; without one it is `mean`, and for images `pooler`.
             normalize: whether each vector gets the norm 1; None follows `modules.json`, without one it does not.
+            sampling_rate: samples a second of the sounds.
 
         Raises:
             EngineError: the inputs do not fit the model, or it has nothing to pool.
@@ -367,15 +383,18 @@ class HFModel:
             given,
             pooling=pooling,
             normalize=normalize,
+            rate=sampling_rate,
+            recipe=entry.recipe,
             origin=entry,
         )
 
-    def tag(self, texts: Any, *, words: bool = False) -> TokensRecord:
+    def tag(self, texts: Any, *, words: bool = False, is_split_into_words: bool = False) -> TokensRecord:
         """Label the tokens of a text or of several, with scores and the characters that each token covers.
 
         Args:
             texts: one text or a list of them.
             words: give each word the label of its first token.
+            is_split_into_words: a text is a list of its words, as the tokenizer takes it.
 
         Raises:
             EngineError: the model labels no tokens, or the texts do not fit it.
@@ -383,7 +402,8 @@ class HFModel:
         self._require_task("token-classification", "tag")
         entry = self._fetch()
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        return observe_tokens(entry.checkpoint, entry.loaded, entry.tokenizer, texts, words=words, origin=entry)
+        split = {"words": words, "is_split_into_words": is_split_into_words}
+        return observe_tokens(entry.checkpoint, entry.loaded, entry.tokenizer, texts, **split, origin=entry)
 
     def score(self, texts: Any) -> ScoreRecord:
         """Return the log-probability of each token of given texts, without a search.

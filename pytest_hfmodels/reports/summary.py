@@ -85,10 +85,7 @@ class Summary:
     @cached_property
     def versions(self) -> str:
         """The package that changed, `transformers 4.49.0 → 5.23.0`; or the release of transformers if none did."""
-        found = [one for _, one in self.differing if one.recorded is not None]
-        found = found or [one for test in self.tests for one in test.comparisons if one.recorded is not None]
-        names = dict.fromkeys(["transformers", *sorted({name for one in found for name in _versions(one)})])
-        pairs = {name: Counter(pair for one in found if (pair := _versions(one).get(name))) for name in names}
+        pairs = self._pairs_of_versions()
         for name, both in pairs.items():
             changed = [pair for pair in both if pair[0] != pair[1]]
             if changed:
@@ -97,6 +94,14 @@ class Summary:
         here = self.run.versions.get("transformers") if self.run is not None else None
         here = here or next((now for _, now in pairs["transformers"]), None)
         return f"transformers {here}" if here else ""
+
+    def _pairs_of_versions(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the recorded and present versions of each package, of what differs or of all; transformers first."""
+        found = [one for _, one in self.differing if one.recorded is not None]
+        found = found or [one for test in self.tests for one in test.comparisons if one.recorded is not None]
+        seen = [_versions(one) for one in found]
+        names = dict.fromkeys(["transformers", *sorted({name for one in seen for name in one})])
+        return {name: list(dict.fromkeys(one[name] for one in seen if name in one)) for name in names}
 
     def _counts(self) -> Iterator[str]:
         counts = Counter(test.verdict for test in self.tests if _counts(test))

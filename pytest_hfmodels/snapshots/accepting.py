@@ -298,7 +298,7 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
         LedgerError: there are several, or the package is not there.
     """
     made = [parse(pending.text, Path(pending.snapshot))["provenance"] for pending in chosen]
-    found = {one[package] if package in MACHINE else one["versions"].get(package) for one in made}
+    found = {one["recorded_with" if package in MACHINE else "versions"].get(package) for one in made}
     versions = {version or installed(package) for version in found}  # provenance has only the engines' versions
     if len(versions) != 1:
         named = ", ".join(sorted(map(str, versions)))

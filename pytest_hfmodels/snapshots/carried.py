@@ -134,8 +134,28 @@ def _changes(name: str, content: bytes) -> Iterator[Pending]:
             said = f"{name} is a report of format {found.get('format')!r}, and this release reads {FORMAT}"
             raise ReportError(f"{said}.", hint="Run the tests with the same release of pytest-hfmodels.")
         yield from pending_of(decode(text, Results, name))
+    elif "rows" in found and "planned" in found:
+        yield from _of_grid(decode(text, _Grid, name))
     elif "snapshot" in found and "compared" in found:
         yield decode(text, Pending, name)
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    pending: tuple[Pending, ...] = ()
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class _Grid:
+    rows: tuple[_Row, ...]
+
+
+def _of_grid(grid: _Grid) -> tuple[Pending, ...]:
+    """Return the changes of one row of a matrix, as its patch has them: of the current environment, or the last run."""
+    ran = [row for row in grid.rows if row.exit_code is not None]
+    return next((row.pending for row in ran if row.name == "current"), ran[-1].pending if ran else ())
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:

@@ -196,14 +196,6 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
             f"The shards of {name} have different packages installed.", hint="Fix the versions, and run it again."
         )
     collected = dict.fromkeys(chain.from_iterable(row.collected for row in rows))
-    ran: dict[str, Cell] = {}
-    for row in rows:
-        if twice := [test for test in row.cells if test in collected and test in ran]:
-            raise VersionsError(
-                f"{twice[0]} ran in two shards of {name}, which were cut by different durations.",
-                hint="Give every shard the same --durations.",
-            )
-        ran |= {test: cell for test, cell in row.cells.items() if test not in ran}
     given = {row.shard for row in rows}
     missing = [shard for number in range(1, count + 1) if (shard := f"{number}/{count}") not in given]
     problems = [f"no part of shard {', '.join(missing)} was given"] if missing else []
@@ -213,7 +205,7 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
         name,
         rows[0].versions,
         rows[0].moved,
-        cells=_in_order(collected, ran, problem),
+        cells=_in_order(collected, _cells(name, rows, collected), problem),
         problem=problem,
         note=next((row.note for row in rows if row.note), ""),
         seconds=sum(row.seconds for row in rows),
@@ -221,6 +213,23 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
         complete=not missing and all(row.complete for row in rows),
         pending=tuple(sorted(chain.from_iterable(row.pending for row in rows), key=lambda one: one.snapshot)),
     )
+
+
+def _cells(name: str, rows: Sequence[RowResult], collected: Mapping[str, None]) -> dict[str, Cell]:
+    """Return the cells of all shards.
+
+    Raises:
+        VersionsError: a test ran in two of them.
+    """
+    ran: dict[str, Cell] = {}
+    for row in rows:
+        if twice := [test for test in row.cells if test in collected and test in ran]:
+            raise VersionsError(
+                f"{twice[0]} ran in two shards of {name}, which were cut by different durations.",
+                hint="Give every shard the same --durations.",
+            )
+        ran |= {test: cell for test, cell in row.cells.items() if test not in ran}
+    return ran
 
 
 def _in_order(collected: Mapping[str, None], ran: Mapping[str, Cell], problem: str | None) -> dict[str, Cell]:

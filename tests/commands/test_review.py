@@ -111,12 +111,12 @@ def test_in_a_terminal_one_accepts_one_looks_and_one_leaves(changed: Project, mo
     try:
         terminal.wait_for("> ")
         assert OTHER in terminal.text
-        assert "\x1b[32m" in terminal.text
+        assert "\x1b[1;32m" in terminal.text
         assert max(len(re.sub(r"\x1b\[\d*m", "", line)) for line in terminal.text.splitlines()) <= COLUMNS
-        terminal.type("d\n")
+        terminal.type("d")
         terminal.wait_for("+++ snapshots/test_it/test_other.toml")
         terminal.wait_for("> ")
-        terminal.type("a\n")
+        terminal.type("a")
         terminal.wait_for("> ")
         assert "wrote snapshots/test_it/test_other.toml" in terminal.text
         assert REPLY in terminal.text
@@ -140,7 +140,9 @@ def test_in_a_poor_terminal_it_works_too(changed: Project, environment: dict[str
     terminal = InTerminal(changed, "review", REPLY, environment=environment)
     try:
         terminal.wait_for("> ")
-        terminal.type("a\n")
+        terminal.type("a")
+        terminal.wait_for("the end: ")
+        terminal.type("q")
         assert terminal.status() == 0
     finally:
         terminal.close()

@@ -101,10 +101,49 @@ def test_it_is_what_sentence_transformers_say(bert: Any, tmp_path: Path, mode: s
 
     record = model.embed([*TEXTS, long])
 
-    theirs = transformer(str(tmp_path / "bert"), device="cpu").encode([*TEXTS, long])
+    whole = transformer(str(tmp_path / "bert"), device="cpu")
+    theirs = whole.encode([*TEXTS, long])
     assert np.allclose(record.vectors, theirs, atol=1e-5)
+    adopted = ModelCache(tmp_path).adopt(whole, name="search").embed([*TEXTS, long])
+    assert np.allclose(adopted.vectors, theirs, atol=1e-5)
+    assert adopted.effective == record.effective
     assert len(record.inputs[-1].ids) == 16
     assert record.inputs[-1].text == long
+
+
+PROJECTS = Path(__file__).parents[1] / "projects"
+SOUND = (np.sin(np.arange(800) / 9) * np.linspace(0.2, 1, 800)).astype(np.float32)
+
+
+def test_a_sound_has_a_vector(models: ModelCache) -> None:
+    hearing = models.load(PROJECTS / "speech" / "model")
+
+    record = hearing.embed([SOUND, SOUND[::-1].copy()], sampling_rate=16000)
+
+    assert record.inputs[0].text.startswith("audio 800 float32 sha256:")
+    assert [one.name for one in record.processed] == ["input_values"]
+    own = hearing.loaded.observe({"input_values": hearing.processor(SOUND, sampling_rate=16000)["input_values"]})
+    assert np.allclose(record.vectors[0], own.hidden_states[-1][0].mean(axis=0), atol=1e-5)
+    with pytest.raises(HFModelsError, match="A sound has 8000 samples a second; the model takes 16000"):
+        hearing.embed(SOUND, sampling_rate=8000)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("transcription", SOUND), ("encoder_decoder", ["the cat", "my small house is red"])]
+)
+def test_an_encoder_decoder_gives_the_states_of_its_encoder(models: ModelCache, name: str, given: Any) -> None:
+    model = models.load(PROJECTS / name / "model")
+    rate: dict[str, Any] = {"sampling_rate": 16000} if name == "transcription" else {}
+
+    record = model.embed(given, **rate)
+
+    first = given[0] if isinstance(given, list) else given
+    made = model.processor(first, return_tensors="pt", **rate)
+    states = model.model.get_encoder()(made.get("input_features", made.get("input_ids"))).last_hidden_state
+    assert np.allclose(record.vectors[0], states[0].mean(dim=0).detach().numpy(), atol=1e-5)
+    moved = replace(record, arrays={"vectors": Array.of(record.vectors + 0.1, "vectors")})
+    found = explain(compare(moved, record, TOLERANCE), moved, record, test="test")
+    assert "failed" not in found.sentence
 
 
 def test_dense_layers_are_computed_and_recorded(bert: Any, tmp_path: Path) -> None:

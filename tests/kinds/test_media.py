@@ -186,6 +186,19 @@ def test_a_text_with_an_image_is_recorded(llava: HFModel, settings: dict[str, An
     assert is_sound(record)
 
 
+def test_what_a_processor_returned_is_a_prompt(llava: HFModel, whisper: HFModel) -> None:
+    made = llava.processor(text=PROMPT, images=[IMAGE], return_tensors="pt")
+    heard = whisper.processor(SOUND, sampling_rate=RATE, return_tensors="pt")
+
+    record = llava.generate(made, max_new_tokens=6)
+
+    assert (record.ids, record.prompt.ids) == (caption(llava).ids, caption(llava).prompt.ids)
+    assert (record.text, record.decoded_ids) == (caption(llava).text, record.ids)
+    assert [one.given for one in record.processed] == [True]
+    assert whisper.generate(heard, language="en", max_new_tokens=6).ids == transcribe(whisper).ids
+    assert is_sound(record)
+
+
 def test_rows_with_images_are_as_alone(llava: HFModel) -> None:
     prompts, images = [PROMPT, "my <image> and a small dog"], [IMAGE, OTHER_IMAGE]
 

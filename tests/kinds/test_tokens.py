@@ -61,6 +61,35 @@ def test_a_word_has_the_label_of_its_first_token(tagger: HFModel) -> None:
     assert tagger.tag(TEXT, words=True).rows[0].tokens == tagger.tag(TEXT).rows[0].tokens  # each word is a token here
 
 
+@pytest.mark.parametrize("words", [False, True])
+def test_words_that_the_test_has_split_keep_their_places(tagger: HFModel, words: bool) -> None:
+    own = ["My", "name", "is", "Ada", "."]
+
+    record = tagger.tag([own, ["You", "and", "they"]], words=words, is_split_into_words=True)
+
+    row = record.rows[0]
+    assert row.text == "My name is Ada ."
+    assert [row.text[token.start : token.end] for token in row.tokens] == own
+    assert record.labels[0] == tagger.tag(TEXT).labels[0]
+    assert record.labels[0] == tagger.tag(own, is_split_into_words=True).labels[0]
+    assert record.effective["is_split_into_words"] is True
+    assert compare(stored(record), record, Tolerance(1e-6)).verdict is Verdict.SAME
+    assert ask(stored(record), tagger.tag(["My name is Ada .", "You and they"], words=words)).cause == "test"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("My name", "With is_split_into_words=True a text is a list of words, not str."),
+        ([["My", 3]], "A word that is tagged is text, not an int."),
+        ([], "There is nothing to tag"),
+    ],
+)
+def test_what_is_no_list_of_words_is_one_sentence(tagger: HFModel, given: Any, said: str) -> None:
+    with pytest.raises(EngineError, match=re.escape(said)):
+        tagger.tag(given, is_split_into_words=True)
+
+
 def test_a_snapshot_holds_it(tagger: HFModel, tmp_path: Path) -> None:
     record = tagger.tag([TEXT, "You"])
 

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.models.arguments import infer_task
-from pytest_hfmodels.models.cache import free_memory
+from pytest_hfmodels.models.memory import free_memory, has_room_again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -496,3 +496,13 @@ def test_free_memory_is_what_machine_and_container_leave(
     folder = write(tmp_path, files)
 
     assert free_memory(meminfo=folder / "meminfo", cgroups=folder) == free
+
+
+@pytest.mark.parametrize(("free", "fits"), [(31, True), (30, False), (None, True)])
+def test_a_model_is_loaded_again_only_into_free_memory(
+    monkeypatch: pytest.MonkeyPatch, free: int | None, fits: bool
+) -> None:
+    monkeypatch.setattr("pytest_hfmodels.models.memory.free_memory", lambda: free)
+
+    assert has_room_again(10) == fits
+    assert not has_room_again(500_000_001)

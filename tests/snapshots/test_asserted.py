@@ -378,3 +378,15 @@ def test_a_comparison_in_the_teardown_of_another_fixture_counts(bare_project: Pr
     result.stdout.fnmatch_lines(["*::test_reply compared a record that differs from its snapshot, and passed*"])
     if scope == "function":
         assert (tests[0]["outcome"], len(tests[0]["comparisons"])) == ("error", 1)
+
+
+def test_comparisons_that_are_made_before_they_are_asserted_are_all_seen(bare_project: Project) -> None:
+    body = 'same = [record == hf_snapshot(name=name) for name in ("one", "two")]\n    assert all(same)'
+    bare_project.write(TEST.format(by=0.0, body=body))
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    bare_project.write(TEST.format(by=0.25, body=body))
+
+    said = bare_project.run().stdout.str()
+
+    for name in ("one", "two"):
+        assert said.count(f"(snapshots/test_it/test_reply[{name}].toml)") == 1

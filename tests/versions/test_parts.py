@@ -16,6 +16,7 @@ from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.reports import grid_junit, grid_pages
 from pytest_hfmodels.results.model import FORMAT, Results, Run, dump
 from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.snapshots.carried import carried_changes
 from pytest_hfmodels.versions import grid_file, parts
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.results import NO_PART, Cell, RowResult, State
@@ -208,6 +209,20 @@ def test_junit_has_a_suite_a_row_with_what_failed() -> None:
         ("0", "6", "0"),
     ]
     ElementTree.fromstring(grid_junit.as_junit(grids.hostile()))
+
+
+@pytest.mark.parametrize(("last", "decided"), [("lib==2.0", "two"), ("current", "three")])
+def test_a_review_at_home_decides_about_the_row_that_the_patch_is_of(last: str, decided: str, tmp_path: Path) -> None:
+    changes = [
+        Pending("t", "changed", "snapshots/t.toml", "snapshots/t.toml", None, None, text)
+        for text in ("one", "two", "three")
+    ]
+    names = ("lib==1.0", "lib==2.0", *([last] if last == "current" else []))
+    rows = tuple(row(name, {A: SAME}, pending=(change,)) for name, change in zip(names, changes, strict=False))
+    (tmp_path / "grid.json").write_text(grid_file.dump(Grid((*rows, RowResult("lost", problem=NO_PART)))))
+
+    (found,) = carried_changes(tmp_path).read()
+    assert found.text == decided
 
 
 def test_durations_are_the_means_of_the_rows_where_a_test_ran(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class ChatRecord(GenerationRecord):
     """What `HFModel.chat` observed. The prompt is the rendered conversation, and `text` is the reply alone.
 
+    The fields that are not listed are those of `GenerationRecord`.
+
     Args:
         messages: as the test gave them, with digests in place of what is no text.
         tools: likewise; a function by its name.

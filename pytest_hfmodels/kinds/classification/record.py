@@ -65,7 +65,12 @@ class ClassifiedInput:
 
 @dataclass(frozen=True)
 class Loss:
-    """The mean loss over a batch and the labels it was computed for."""
+    """A loss.
+
+    Args:
+        value: the mean over the batch.
+        labels: the labels that it was computed for, as the test gave them.
+    """
 
     value: float
     labels: tuple[Any, ...]

@@ -24,7 +24,7 @@ class _Embedding(ForwardPassExplainer[EmbeddingRecord]):
         return list(record.vectors)
 
     def read(self, record: EmbeddingRecord, seen: Any, live: LivePass) -> list[Any]:  # noqa: ARG002
-        return list(live.recipe.vectors(seen, live.mask))  # type: ignore[attr-defined]
+        return list(live.vectors(seen, live.made_by.origin.loaded))  # type: ignore[attr-defined, union-attr]
 
     def processed(self, record: EmbeddingRecord) -> Sequence[ModelInput]:
         return record.processed

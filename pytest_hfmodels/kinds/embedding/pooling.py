@@ -23,6 +23,8 @@ POOLINGS = ("mean", "cls", "last", "max", "pooler")
 _POOLED = ("pooler_output", "image_embeds", "text_embeds")
 _NAMES = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max", "lasttoken": "last"}
 _ACTIVATIONS = ("Identity", "Tanh")
+_NOT_COMPUTED = "which this plugin does not compute"
+_COMPARE = "Give pooling=…, or compare what SentenceTransformer(…).encode(…) returns with hf_snapshot."
 _LARGEST = 8 << 20  # bytes of a JSON file
 
 
@@ -120,7 +122,7 @@ def _states(seen: Observation, pooling: str) -> FloatArray:
     """Return the last hidden states, (B, L, C)."""
     import numpy as np
 
-    states = seen.outputs.get("last_hidden_state")
+    states = seen.outputs.get("encoder_last_hidden_state", seen.outputs.get("last_hidden_state"))
     if states is None and seen.hidden_states:
         states = seen.hidden_states[-1]
     if states is None or pooling == "pooler" or states.ndim < 3:
@@ -167,6 +169,40 @@ def read_recipe(folder: Path) -> Recipe:
     chosen = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name") or "", "")
     return Recipe(
         **found, longest=limits.get("max_seq_length"), lower=bool(limits.get("do_lower_case")), prompt=str(chosen)
+    )
+
+
+def recipe_of(model: Any) -> Recipe:
+    """Return what a SentenceTransformer in memory does after its transformer.
+
+    Raises:
+        CheckpointError: it has a module that is not computed here.
+    """
+    import numpy as np
+
+    found: dict[str, Any] = {"pooling": "mean", "dense": ()}
+    for module in list(model)[1:]:
+        kind = type(module).__name__
+        if kind == "Pooling":
+            modes = getattr(module, "pooling_mode", None) or module.get_pooling_mode_str()
+            found["pooling"] = _pooling_of({"pooling_mode": modes}, Path(type(model).__name__))
+        elif kind == "Dense" and type(module.activation_function).__name__ in _ACTIVATIONS:
+            weights = [
+                None if one is None else one.detach().cpu().numpy()
+                for one in (module.linear.weight, module.linear.bias)
+            ]
+            layer = Dense(np.asarray(weights[0], np.float64), weights[1], type(module.activation_function).__name__)
+            found["dense"] += (layer,)
+        elif kind == "Normalize":
+            found["normalize"] = True
+        else:
+            raise CheckpointError(f"{type(model).__name__} has the module {kind}, {_NOT_COMPUTED}.", hint=_COMPARE)
+    first, prompts = model[0], getattr(model, "prompts", None) or {}
+    return Recipe(
+        **found,
+        longest=getattr(first, "max_seq_length", None),
+        lower=bool(getattr(first, "do_lower_case", False)),
+        prompt=str(prompts.get(getattr(model, "default_prompt_name", None) or "", "")),
     )
 
 
@@ -233,6 +269,6 @@ def _read(file: Path) -> Any:
 
 def _not_done(file: Path, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{file} asks for {what}, which this plugin does not compute.",
-        hint="Give pooling=…, or compare what SentenceTransformer(…).encode(…) returns with hf_snapshot.",
+        f"{file} asks for {what}, {_NOT_COMPUTED}.",
+        hint=_COMPARE,
     )

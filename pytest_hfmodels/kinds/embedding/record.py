@@ -18,9 +18,11 @@ from pytest_hfmodels.kinds.inputs import (
     describe_media,
     encode,
     from_processor,
+    hears,
     model_inputs,
     padded,
     refused,
+    takes_argument,
 )
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
 from pytest_hfmodels.kinds.prompt import require_text
@@ -33,18 +35,20 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.engines.base import FloatArray, Observation
     from pytest_hfmodels.kinds.evidence import LiveModel
 
 VECTORS = "vectors"
+DECODER = "decoder_input_ids"
+_NAMES = {"image": "images", "audio": "audio"}  # the processor's
 
 
 @dataclass(frozen=True)
 class EmbeddedInput:
-    """One text or image.
+    """One text, image or sound.
 
     Args:
-        text: the text; of an image its shape, dtype and digest.
+        text: the text; of an image or a sound its shape, dtype and digest.
         ids: the token ids of a text, without padding.
     """
 
@@ -58,15 +62,24 @@ class LiveEmbedding(LivePass):
 
     recipe: Recipe = field(default_factory=Recipe)
 
+    def vectors(self, seen: Observation, loaded: LoadedModel) -> FloatArray:
+        """Return one vector a row, (B, D), of what the model returned for these inputs."""
+        states = seen.outputs.get("last_hidden_state")
+        shortened = getattr(loaded.model, "_get_feature_vector_attention_mask", None)
+        mask: Any = self.mask
+        if mask is not None and shortened is not None and states is not None and mask.shape != states.shape[:2]:
+            mask = loaded.array(shortened(states.shape[1], loaded.tensor(mask)))  # of samples, and now of states
+        return self.recipe.vectors(seen, mask)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class EmbeddingRecord(Record):
     """What `HFModel.embed` observed; compare it with `hf_snapshot`. For the other fields see `Record`.
 
     Args:
-        inputs: the texts or images, in order.
+        inputs: the texts, images or sounds, in order.
         cosines: of each two rows: (1, 2), (1, 3) … (2, 3) …; empty if there are more than a few.
-        processed: what the processor made of images.
+        processed: what the processor made of images or sounds.
     """
 
     kind: ClassVar[str] = "embedding"
@@ -110,19 +123,23 @@ def observe_embedding(
     *,
     pooling: str | None = None,
     normalize: bool | None = None,
+    rate: int | None = None,
+    recipe: Recipe | None = None,
     origin: LiveModel | None = None,
 ) -> EmbeddingRecord:
-    """Run a model once over texts or images and return their vectors.
+    """Run a model once over texts, images or sounds and return their vectors.
 
     Args:
         checkpoint: what `loaded` was loaded from.
         loaded: the model.
-        processor: upstream's, for images.
+        processor: upstream's, for images and sounds.
         tokenizer: upstream's, for texts.
-        given: one text or image, or a list of them.
+        given: one text, image or sound, or a list of them.
         pooling: one of `POOLINGS`; None for what the checkpoint's `modules.json` says, or else `mean`, or of images the
             model's own pooled output.
         normalize: whether each vector gets the norm 1; None for what the checkpoint's `modules.json` says, or else not.
+        rate: samples a second of the sounds.
+        recipe: of an adopted SentenceTransformer; None for what the checkpoint's files say.
         origin: what a mismatch may ask again, see `ModelRef`.
 
     Raises:
@@ -130,25 +147,28 @@ def observe_embedding(
             lengths without a pad token, or a number that is not finite.
         CheckpointError: sentence-transformers' files in the checkpoint ask for what is not computed here.
     """
-    recipe = _recipe(checkpoint, pooling, normalize)
-    images = not _is_text(given)
-    rows = batch_of(given, "image" if images else "")
+    recipe = _recipe(checkpoint, recipe, pooling, normalize)
+    media = "" if _is_text(given) else "audio" if hears(processor) else "image"
+    rows = batch_of(given, media)
     if not rows:
-        raise EngineError("There is nothing to embed.", hint="Give at least one text or image.")
-    if images:
-        encoded = [Encoded(describe_media(row, "image")) for row in rows]
-        inputs, settings = from_processor(processor, loaded, {"images": rows}, None), dict[str, Any]()
+        raise EngineError("There is nothing to embed.", hint="Give at least one text, image or sound.")
+    if media:
+        encoded = [Encoded(describe_media(row, media)) for row in rows]
+        inputs = from_processor(processor, loaded, {_NAMES[media]: rows}, rate)
+        settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(tokenizer, loaded, rows, recipe)
+    whole = {**inputs, **_other_half(loaded.model, inputs, len(rows))}
     try:
-        seen = loaded.observe({**inputs, **_other_half(loaded.model.config, inputs)})
+        seen = loaded.observe(whole)
     except EngineError:
         raise
-    except Exception as error:  # an encoder-decoder, which needs the decoder's inputs too
+    except Exception as error:  # upstream's models raise any kind
         raise refused(loaded, inputs, error) from error
     if not recipe.pooling:
-        recipe = replace(recipe, pooling="pooler" if images and _has_pooled(seen.outputs) else "mean")
-    vectors = recipe.vectors(seen, inputs.get("attention_mask"))
+        recipe = replace(recipe, pooling="pooler" if media == "image" and _has_pooled(seen.outputs) else "mean")
+    live = LiveEmbedding(whole, ModelRef(origin, {}), recipe=recipe)
+    vectors = live.vectors(seen, loaded)
     require_finite(vectors, checkpoint.name, loaded.engine)
     provenance = Provenance.of(loaded)
     asked: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
@@ -160,16 +180,17 @@ def observe_embedding(
         effective={"pooling": recipe.pooling, "normalize": recipe.normalize, "dense": recipe.dense_digest, **settings},
         inputs=tuple(EmbeddedInput(row.text, row.ids) for row in encoded),
         cosines=_cosines(vectors),
-        processed=model_inputs(inputs) if images else (),
+        processed=model_inputs(inputs) if media else (),
         arrays={VECTORS: Array.of(vectors.astype("f8" if provenance.dtype == "float64" else "f4"), VECTORS)},
-        blocks=fingerprint(seen.hidden_states, inputs.get("attention_mask")),
-        live=None if origin is None else LiveEmbedding(inputs, ModelRef(origin, asked), recipe=recipe),
+        blocks=() if DECODER in whole else fingerprint(seen.hidden_states, inputs.get("attention_mask")),
+        live=None if origin is None else replace(live, made_by=ModelRef(origin, asked)),
     )
 
 
-def _recipe(checkpoint: Checkpoint, pooling: str | None, normalize: bool | None) -> Recipe:
+def _recipe(checkpoint: Checkpoint, own: Recipe | None, pooling: str | None, normalize: bool | None) -> Recipe:
     require_pooling(pooling)
-    own = Recipe() if checkpoint.origin == "adopted" else read_recipe(checkpoint.folder)
+    if own is None:
+        own = Recipe() if checkpoint.origin == "adopted" else read_recipe(checkpoint.folder)
     recipe = own if pooling is None else replace(own, pooling=pooling, dense=(), normalize=False)
     return recipe if normalize is None else replace(recipe, normalize=normalize)
 
@@ -202,17 +223,25 @@ def _of_texts(
     return encoded, padded(encoded, pad, side), settings
 
 
-def _other_half(config: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return zeros for what a model of texts and images also takes: each half ignores the other."""
+def _other_half(model: Any, inputs: dict[str, Any], rows: int) -> dict[str, Any]:
+    """Return what a model also takes, and what its vectors do not depend on.
+
+    A model of texts and images gets zeros for the other half, and an encoder-decoder the token that its decoder starts
+    with: its vectors are the encoder's.
+    """
     import numpy as np
 
+    config = model.config
+    if getattr(config, "is_encoder_decoder", False) and takes_argument(model, DECODER):
+        start = getattr(config, "decoder_start_token_id", None)
+        return {DECODER: np.full((rows, 1), start or 0, np.int64)}
     vision, text = getattr(config, "vision_config", None), getattr(config, "text_config", None)
     if vision is None or text is None or {"pixel_values", "input_ids"} <= inputs.keys():
         return {}
     if "input_ids" in inputs:
         size = vision.image_size
-        return {"pixel_values": np.zeros((1, getattr(vision, "num_channels", 3), size, size), np.float32)}
-    return {"input_ids": np.zeros((1, 2), np.int64)}
+        return {"pixel_values": np.zeros((rows, getattr(vision, "num_channels", 3), size, size), np.float32)}
+    return {"input_ids": np.zeros((rows, 2), np.int64)}
 
 
 def _has_pooled(outputs: Any) -> bool:

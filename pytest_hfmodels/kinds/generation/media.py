@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from pytest_hfmodels.kinds.inputs import (
 from pytest_hfmodels.kinds.prompt import listed, require_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds.inputs import ModelInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _NAMES = {"images": "image", "audio": "audio"}
 _MAIN = {"pixel_values": "images", "input_features": "audio", "input_values": "audio"}
 _AS_IN = {"images": "generate(images=image)", "audio": "generate(audio=sound, sampling_rate=16000)"}
+_OF_A_TOKENIZER = ("input_ids", "attention_mask", "token_type_ids", "offset_mapping", "special_tokens_mask")
 _OURS = ("input_ids", "decoder_input_ids", "attention_mask")
 
 
@@ -81,7 +83,8 @@ def read_media(
     """Return images and sounds as a model gets them, and the ids of the texts among them; None without texts.
 
     Args:
-        given: `text`, `images` and `audio` as the test gives them, see `from_processor`.
+        given: `text`, `images` and `audio` as the test gives them, see `from_processor`; or `encoded`, what a processor
+            returned to the test.
         rate: samples a second of the sounds.
         direct: arrays that the test gives by the names of the model's arguments.
         processor: upstream's.
@@ -92,7 +95,11 @@ def read_media(
     """
     import numpy as np
 
-    made = from_processor(processor, loaded, given, rate) if given else {}
+    encoded = given.get("encoded", {})
+    direct = {**direct, **{name: value for name, value in encoded.items() if name not in _OURS}}
+    made: dict[str, Any] = {name: loaded.array(value) for name, value in encoded.items()}
+    if given and not encoded:
+        made = from_processor(processor, loaded, given, rate)
     ids, mask = made.pop("input_ids", None), made.get("attention_mask")
     if ids is None and "text" in given:
         raise EngineError(
@@ -110,7 +117,7 @@ def read_media(
         }
         ids = [row[own].tolist() for row, own in zip(ids, real, strict=True)]
     said = [describe_media(row, kind) for name, kind in _NAMES.items() for row in _rows(given.get(name, []))]
-    arrays = {**made, **{name: loaded.array(value) for name, value in direct.items()}}
+    arrays = {**made, **{name: loaded.array(value) for name, value in direct.items() if name not in per_token}}
     return Media(tuple(said), arrays, per_token, tuple(direct)), ids
 
 
@@ -162,6 +169,13 @@ def require_main_input(model: Any, name: str) -> None:
         )
 
 
+def of_a_processor(prompt: Any) -> bool:
+    """Return whether a prompt is what a processor returned for images or sounds, and not a tokenizer's."""
+    return isinstance(prompt, Mapping) and any(
+        getattr(value, "ndim", 0) > 1 and name not in _OF_A_TOKENIZER for name, value in prompt.items()
+    )
+
+
 def separate(settings: Mapping[str, Any], model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of `generate`, and the arrays among them that go to the model."""
     direct = {
@@ -194,6 +208,8 @@ def _rows(value: Any) -> list[Any]:
 
 def is_one(given: Mapping[str, Any], direct: Mapping[str, Any]) -> bool:
     """Return whether a test gives a single prompt: its text decides, and without one its image or sound."""
+    if "encoded" in given:
+        return len(next(iter(given["encoded"].values()))) == 1
     if "text" in given:
         return not isinstance(listed(given["text"]), list | tuple)
     if given:

@@ -66,7 +66,12 @@ def read_prompts(
 
 
 def read_media_prompts(
-    given: Mapping[str, Any], rate: int | None, direct: Mapping[str, Any], processor: Any, loaded: LoadedModel
+    given: Mapping[str, Any],
+    rate: int | None,
+    direct: Mapping[str, Any],
+    processor: Any,
+    tokenizer: Any,
+    loaded: LoadedModel,
 ) -> Prompts:
     """Return what a test gives to `generate` with images or sounds as prompts; see `read_media`.
 
@@ -79,7 +84,8 @@ def read_media_prompts(
         count = len(media.given) or max((len(array) for array in media.arrays.values()), default=0)
         rows = tuple(Prompt(text, ()) for text in media_without_text(media, count))
     else:
-        texts = given["text"] if isinstance(given["text"], list) else [given["text"]]
+        texts = given.get("text", [decode(tokenizer, row, skip_special_tokens=False) for row in ids])
+        texts = texts if isinstance(texts, list) else [texts]
         rows = tuple(Prompt(text, require_ids(row, vocabulary)) for text, row in zip(texts, ids, strict=True))
     return Prompts(rows, is_one(given, direct), media)
 

@@ -133,7 +133,7 @@ class GenerationRecord(Record):
     @property
     def decoded_ids(self) -> tuple[int, ...]:
         """The token ids that `text` spells; after a prompt with images or sounds it is the continuation alone."""
-        return self.ids if self.media and not self.start else (*self.prefix, *self.ids)
+        return self.ids if self.processed and not self.start else (*self.prefix, *self.ids)
 
     def __repr__(self) -> str:
         return f"<GenerationRecord {self.checkpoint.name} on {self.provenance.engine}: {self.text!r}>"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, LivePass, ModelRef, fingerprint, log_softmax
-from pytest_hfmodels.kinds.inputs import batch_of, encode, label_names, padded
+from pytest_hfmodels.kinds.inputs import Encoded, batch_of, encode, label_names, padded
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
+from pytest_hfmodels.kinds.prompt import listed, require_ids, require_length, require_text, vocabulary_size
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.engines.base import FloatArray
     from pytest_hfmodels.kinds.evidence import LiveModel
-    from pytest_hfmodels.kinds.inputs import Encoded
 
 UNKNOWN = -1  # a slow tokenizer does not say where a token stands
 
@@ -53,7 +54,13 @@ class TaggedToken:
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text of a batch: its token ids without padding, and its tokens but the special ones."""
+    """A text of a batch.
+
+    Args:
+        text: the input, or its words joined by spaces.
+        ids: its token ids, without padding.
+        tokens: its tokens or words with their labels, without special ones.
+    """
 
     text: str
     ids: tuple[TokenId, ...]
@@ -90,6 +97,7 @@ def observe_tokens(
     texts: Any,
     *,
     words: bool = False,
+    is_split_into_words: bool = False,
     origin: LiveModel | None = None,
 ) -> TokensRecord:
     """Label the tokens of texts in one forward pass, and return what was seen.
@@ -100,6 +108,7 @@ def observe_tokens(
         tokenizer: upstream's; a fast one says where tokens stand.
         texts: one text or a list of them.
         words: give each word the label of its first token.
+        is_split_into_words: a text is a list of its words; characters are counted with a space between them.
         origin: what a mismatch may ask again, see `ModelRef`.
 
     Raises:
@@ -115,7 +124,10 @@ def observe_tokens(
             hint="Tag its tokens: tag(text) without words=True; or save a tokenizer.json beside the model.",
         )
     settings = {"return_special_tokens_mask": True, **({"return_offsets_mapping": True} if fast else {})}
-    rows = [encode(tokenizer, text, loaded.model, "What is tagged", **settings) for text in batch_of(texts)]
+    if is_split_into_words:
+        rows = [_of_words(tokenizer, row, loaded.model, settings) for row in _batch_of_words(texts)]
+    else:
+        rows = [encode(tokenizer, text, loaded.model, "What is tagged", **settings) for text in batch_of(texts)]
     if not rows:
         raise EngineError("There is nothing to tag.", hint="Give at least one text.")
     config = getattr(loaded.model, "config", None)
@@ -129,7 +141,11 @@ def observe_tokens(
     return TokensRecord(
         provenance=Provenance.of(loaded),
         checkpoint=CheckpointSeen.of(checkpoint),
-        effective={"num_labels": int(logits[0].shape[-1]), "words": words},
+        effective={
+            "num_labels": int(logits[0].shape[-1]),
+            "words": words,
+            **({"is_split_into_words": True} if is_split_into_words else {}),
+        },
         rows=tuple(
             TaggedText(row.text, row.ids, tuple(_tokens(row, own, names, tokenizer, words=words)))
             for row, own in zip(rows, logits, strict=True)
@@ -137,6 +153,32 @@ def observe_tokens(
         blocks=fingerprint(seen.hidden_states, inputs.get("attention_mask")),
         live=None if origin is None else LivePass(inputs, ModelRef(origin, {})),
     )
+
+
+def _batch_of_words(texts: Any) -> list[Any]:
+    """Return the rows of words that a test gives: a list of texts is one row."""
+    found = _listed_words(texts)
+    return [found] if found and all(isinstance(word, str) for word in found) else found
+
+
+def _listed_words(words: Any) -> list[Any]:
+    found = listed(words)
+    if not isinstance(found, list | tuple):
+        raise EngineError(
+            f"With is_split_into_words=True a text is a list of words, not {type(words).__name__}.",
+            hint='Write it as in tag(["My", "name"], is_split_into_words=True); a batch is a list of such lists.',
+        )
+    return [*found]
+
+
+def _of_words(tokenizer: Any, words: Any, model: Any, settings: Mapping[str, Any]) -> Encoded:
+    """Return a row of words as ids."""
+    row = [require_text(word, "A word that is tagged") for word in _listed_words(words)]
+    encoding = tokenizer(row, is_split_into_words=True, **settings)
+    ids = require_ids(encoding["input_ids"], vocabulary_size(getattr(model, "config", None)))
+    require_length(model, len(ids), "A text")
+    starts = (0, *accumulate(len(word) + 1 for word in row))
+    return Encoded(" ".join(row), ids=ids, encoding=encoding, starts=starts)
 
 
 def own_rows(logits: Any, inputs: Mapping[str, Any], count: int) -> list[FloatArray]:
@@ -158,8 +200,13 @@ def _tokens(
             continue
         before = word
         start, end = (UNKNOWN, UNKNOWN) if offsets is None else offsets[index]
-        if words:
+        if words and row.starts:
+            start, end = row.starts[word], row.starts[word + 1] - 1
+        elif words:
             start, end = row.encoding.word_to_chars(word)
+        elif row.starts and offsets is not None:  # offsets are those in the word
+            shift = row.starts[row.encoding.word_ids()[index]]
+            start, end = start + shift, end + shift
         spelt = str(tokenizer.convert_ids_to_tokens(row.ids[index])) if offsets is None else row.text[start:end]
         order = logits[index].argsort()[::-1]
         yield TaggedToken(
