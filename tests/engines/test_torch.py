@@ -13,6 +13,7 @@ from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.models.fingerprint import Fingerprint
 
+from ..projects.drawn import save_llama
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
 
 if TYPE_CHECKING:
@@ -75,6 +76,16 @@ def test_dropout_is_off_even_in_a_model_that_trains(models: ModelCache) -> None:
 
     assert training == plain
     assert all(still_training)
+
+
+def test_a_call_that_fails_leaves_nothing_on_the_model(cache: ModelCache, tmp_path: Path) -> None:
+    save_llama(tmp_path / "llama")
+    model = cache.load("./llama")
+
+    with pytest.raises(EngineError, match="refuses its inputs"):
+        model.observe(input_ids=[[10**6]])
+
+    assert list(cache.dirty(test="this one")) == []
 
 
 def test_a_call_with_labels_leaves_the_problem_type_open(models: ModelCache) -> None:

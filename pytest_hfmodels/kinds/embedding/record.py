@@ -94,7 +94,18 @@ class EmbeddingRecord(Record):
         return self.arrays[VECTORS].values
 
     def cosine(self, one: int, other: int) -> float:
-        """Return the cosine between two rows, counted from 0."""
+        """Return the cosine between two rows, counted from 0.
+
+        Raises:
+            EngineError: there is no such row.
+        """
+        count = len(self.inputs)
+        for row in (one, other):
+            if not hasattr(row, "__index__") or not -count <= row < count:
+                raise EngineError(
+                    f"There is no row {row!r:.40}: the record has {count}.",
+                    hint=f"Rows are 0 to {count - 1}: cosine(0, 1).",
+                )
         rows = normalized(self.vectors[[one, other]].astype("f8"))
         return float(rows[0] @ rows[1])
 

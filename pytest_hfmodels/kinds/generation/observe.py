@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
 
+_DECIMALS = 6
+
+
 @Timed("evidence")
 def observe_generation(
     checkpoint: CheckpointSeen,
@@ -279,7 +282,8 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
         return ()
     effective = generation.effective
     beams = int(effective["num_beams"])  # Whisper runs a search of its own for each returned sequence
-    return cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
+    found = cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
+    return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 
 def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
