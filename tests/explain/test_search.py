@@ -147,16 +147,18 @@ def test_rules_that_cannot_matter_for_the_settings_do_not_differ(more: Any, befo
 def test_scores_that_were_not_captured_are_asked_of_the_model_once() -> None:
     asked: list[Any] = []
 
-    def forward(rows: Any) -> Any:
-        asked.append(rows)
-        return SimpleNamespace(logits=np.stack([[scores(1, 2)] for _ in rows]) + 3.0)
+    def forward(ids: Any, *_: Any) -> Any:
+        asked.append(ids.tolist())
+        return SimpleNamespace(logits=np.stack([[scores(1, 2)] for _ in ids]) + 3.0)
 
-    passes: Any = SimpleNamespace(forward=forward)
-    table = search._Scores({(5,): scores(3)}, passes, beams())
+    origin = SimpleNamespace(loaded=SimpleNamespace(has_encoder=False))
+    passes: Any = SimpleNamespace(forward=forward, origin=origin)
+    before = beams().prompt.ids
+    table = search._Scores({(*before, 5): scores(3)}, passes, beams())
     for _ in range(2):
-        found = table(np.asarray([[5], [6]]), np.ones((2, 1), np.int64))
+        found = table(np.asarray([[*before, 5], [*before, 6]]), np.ones((2, len(before) + 1), np.int64))
 
-    assert asked == [[(6,)]]
+    assert asked == [[[*before, 6]]]
     assert np.argmax(found, axis=1).tolist() == [3, 1]
     assert np.exp(found[1]).sum() == pytest.approx(1)  # beams add log-probabilities up
 

@@ -36,7 +36,8 @@ PROMPT = "<image> is the cat"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> ModelCache:
+def cache(models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> ModelCache:
+    del models  # transformers is imported with TensorFlow before a test imports it alone
     return ModelCache(tmp_path_factory.mktemp("media"))
 
 
@@ -187,7 +188,7 @@ def test_a_text_with_an_image_is_recorded(llava: HFModel, settings: dict[str, An
 
 
 def test_what_a_processor_returned_is_a_prompt(llava: HFModel, whisper: HFModel) -> None:
-    made = llava.processor(text=PROMPT, images=[IMAGE], return_tensors="pt")
+    made = llava.processor(text=[PROMPT], images=[IMAGE])  # lists
     heard = whisper.processor(SOUND, sampling_rate=RATE, return_tensors="pt")
 
     record = llava.generate(made, max_new_tokens=6)

@@ -16,10 +16,10 @@ from pytest_hfmodels.kinds.batch.kind import row_differences
 from pytest_hfmodels.kinds.batch.record import BatchRecord
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation.explain import EXPLAINER as GENERATION
-from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating, media_of
+from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating
 from pytest_hfmodels.kinds.generation.kind import KIND
 from pytest_hfmodels.kinds.generation.observe import observe_generation
-from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, media_of, scores_moved, teacher_forced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

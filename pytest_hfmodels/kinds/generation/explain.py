@@ -20,9 +20,8 @@ from pytest_hfmodels.kinds.generation import search
 from pytest_hfmodels.kinds.generation.consistency import contradiction, contradiction_sentence
 from pytest_hfmodels.kinds.generation.decoding import decoding
 from pytest_hfmodels.kinds.generation.kind import DECODER_START, token_tie
-from pytest_hfmodels.kinds.generation.media import Media
 from pytest_hfmodels.kinds.generation.record import GenerationRecord
-from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, media_of, scores_moved, teacher_forced
 from pytest_hfmodels.kinds.inputs import ROUNDING
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
@@ -202,11 +201,6 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         if proven is None or not any(ablation.returns for ablation in probe.ablations):
             return None
         return concluded(probe, proven, [*probe.outcomes(), *evidence, *probe.evidence])
-
-
-def media_of(observed: GenerationRecord) -> Media:
-    """Return what the model got beside ids; nothing if that is no longer in memory."""
-    return Media() if observed.live is None else observed.live.media
 
 
 def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:

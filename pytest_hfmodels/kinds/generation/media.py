@@ -93,32 +93,41 @@ def read_media(
     Raises:
         EngineError: there is no processor for this, or an input is of another kind, shape or rate.
     """
-    import numpy as np
-
-    encoded = given.get("encoded", {})
+    encoded = {name: _array(loaded, value) for name, value in given.get("encoded", {}).items()}
+    made = encoded if encoded or not given else from_processor(processor, loaded, given, rate)
     direct = {**direct, **{name: value for name, value in encoded.items() if name not in _OURS}}
-    made: dict[str, Any] = {name: loaded.array(value) for name, value in encoded.items()}
-    if given and not encoded:
-        made = from_processor(processor, loaded, given, rate)
-    ids, mask = made.pop("input_ids", None), made.get("attention_mask")
-    if ids is None and "text" in given:
+    if "input_ids" not in made and "text" in given:
         raise EngineError(
             f"{type(processor).__name__} makes no prompt of a text beside {' and '.join(given.keys() - {'text'})}.",
             hint="Leave the text out.",
         )
-    per_token: dict[str, Any] = {}
-    if ids is not None:
-        real = np.ones_like(ids, bool) if mask is None else mask.astype(bool)
-        alike = [name for name, value in made.items() if value.shape == ids.shape and value.dtype.kind != "f"]
-        columns = {name: made.pop(name) for name in alike}
-        columns.pop("attention_mask", None)
-        per_token = {
-            name: [row[own].tolist() for row, own in zip(column, real, strict=True)] for name, column in columns.items()
-        }
-        ids = [row[own].tolist() for row, own in zip(ids, real, strict=True)]
+    per_token = _per_token(made)
     said = [describe_media(row, kind) for name, kind in _NAMES.items() for row in _rows(given.get(name, []))]
-    arrays = {**made, **{name: loaded.array(value) for name, value in direct.items() if name not in per_token}}
+    arrays = {name: value for name, value in made.items() if name not in (*per_token, "input_ids")}
+    arrays |= {name: _array(loaded, value) for name, value in direct.items() if name not in per_token}
+    if per_token:
+        arrays.pop("attention_mask", None)
+        per_token.pop("attention_mask", None)
+    ids = per_token.pop("input_ids", None)
     return Media(tuple(said), arrays, per_token, tuple(direct)), ids
+
+
+def _per_token(made: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the arrays with a number a token as rows without padding; none if there are no ids."""
+    import numpy as np
+
+    ids = made.get("input_ids")
+    if ids is None:
+        return {}
+    real = np.asarray(made.get("attention_mask", np.ones_like(ids)), bool)
+    found = {name: value for name, value in made.items() if value.shape == ids.shape and value.dtype.kind != "f"}
+    return {name: [row[own].tolist() for row, own in zip(value, real, strict=True)] for name, value in found.items()}
+
+
+def _array(loaded: LoadedModel, value: Any) -> Any:
+    import numpy as np
+
+    return loaded.array(np.asarray(value) if isinstance(value, list) else value)
 
 
 def require_plain_text(given: Mapping[str, Any], add_special_tokens: bool | None) -> None:
@@ -172,7 +181,8 @@ def require_main_input(model: Any, name: str) -> None:
 def of_a_processor(prompt: Any) -> bool:
     """Return whether a prompt is what a processor returned for images or sounds, and not a tokenizer's."""
     return isinstance(prompt, Mapping) and any(
-        getattr(value, "ndim", 0) > 1 and name not in _OF_A_TOKENIZER for name, value in prompt.items()
+        name in _MAIN or (getattr(value, "ndim", 0) > 1 and name not in _OF_A_TOKENIZER)
+        for name, value in prompt.items()
     )
 
 

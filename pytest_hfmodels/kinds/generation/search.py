@@ -13,7 +13,7 @@ from pytest_hfmodels.explain.case import OutOfPassesError, release_of, rules_of
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.kinds.generation.teacher import inputs
+from pytest_hfmodels.kinds.generation.teacher import inputs, media_of
 from pytest_hfmodels.kinds.tolerance import noise_floor
 from pytest_hfmodels.reference import TOLERANCE, Rules, Settings, beam_search, check_greedy, process
 from pytest_hfmodels.reference.search import outcomes
@@ -132,14 +132,11 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
 
 def _captured(observed: GenerationRecord, passes: Passes, settings: Settings, floor: float) -> StepScores:
     """Return what every step of the library's search chose from: as the test has seen it, or of one more `generate`."""
+    prompt = observed.prompt.ids
+    media = media_of(observed).of([len(prompt)])
     if observed.beams:
-        return passes.generate(observed.prompt.ids, _media(observed), **_TO_THE_END)
-    return _of_the_test(observed, settings, floor) or passes.generate(observed.prompt.ids, _media(observed))
-
-
-def _media(observed: GenerationRecord) -> dict[str, Any]:
-    assert observed.live is not None
-    return observed.live.media.of([len(observed.prompt.ids)])
+        return passes.generate(prompt, media, **_TO_THE_END)
+    return _of_the_test(observed, settings, floor) or passes.generate(prompt, media)
 
 
 def reference_settings(effective: Mapping[str, Any]) -> tuple[Settings, list[str]]:
@@ -244,10 +241,9 @@ class _Scores:
         if self._passes is None:
             raise _NotCapturedError(missing[0])
         observed, passes = self._observed, self._passes
-        assert observed.live is not None
         outputs = [row[len(observed.prefix) :] for row in missing]
         encoder = passes.origin.loaded.has_encoder
-        given = inputs([observed.prompt.ids], observed.start, outputs, observed.live.media, encoder=encoder)
+        given = inputs([observed.prompt.ids], observed.start, outputs, media_of(observed), encoder=encoder)
         try:
             logits = passes.forward(given.ids, None, given.mask, given.decoder, given.media).logits[:, -1]
         except OutOfPassesError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import fingerprint, log_softmax
+from pytest_hfmodels.kinds.generation.media import Media
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
-    from pytest_hfmodels.kinds.generation.media import Media
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 
 
@@ -77,6 +77,11 @@ def teacher_forced(
         TeacherForcedPass(given.continued(seen, number, len(row.prefix), len(row.ids)), blocks)
         for number, row in enumerate(recorded)
     ]
+
+
+def media_of(observed: GenerationRecord) -> Media:
+    """Return what the model got beside ids; nothing if that is no longer in memory."""
+    return Media() if observed.live is None else observed.live.media
 
 
 def inputs(
