@@ -10,7 +10,7 @@ import pytest
 
 from pytest_hfmodels.kinds import Prompt, base, comparison, explanation, provenance
 from pytest_hfmodels.results import model as module
-from pytest_hfmodels.results.describe import STEPS, TEXT
+from pytest_hfmodels.results.describe import STEPS, TEXT, place
 from pytest_hfmodels.results.model import ReportError, Results, decode, dump, encode
 from pytest_hfmodels.results.pending import Pending
 
@@ -189,3 +189,11 @@ def test_drift_is_told_where_it_is_largest() -> None:
     assert (found.verdict, found.drift) == ("drift", 0.25)
     assert found.course is not None
     assert found.course.drift == (0.0, 0.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [("log-probability of a likelier token", " of token 2"), ("row 1: margin", " of token 2"), ("loss", "")],
+)
+def test_the_place_of_a_number_has_its_unit(what: str, where: str) -> None:
+    assert place(comparison.Difference("numbers", what, 1.0, 2.0, 1)) == where
