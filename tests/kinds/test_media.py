@@ -36,7 +36,8 @@ PROMPT = "<image> is the cat"
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> ModelCache:
+def cache(models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> ModelCache:
+    del models  # transformers is imported once a process: with TensorFlow, for the tests that need it
     return ModelCache(tmp_path_factory.mktemp("media"))
 
 
