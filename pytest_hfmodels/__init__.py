@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.availability import Engine, register_engine
     from pytest_hfmodels.fixtures.model_checks import ModelChecks
     from pytest_hfmodels.foundation.architecture import Architecture, register_architecture
-    from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, HFModelsError, SnapshotError
+    from pytest_hfmodels.foundation.errors import (
+        CheckpointError,
+        EngineError,
+        HFModelsError,
+        OptionError,
+        SnapshotError,
+    )
     from pytest_hfmodels.kinds import (
         AccuracyRecord,
         BatchRecord,
@@ -32,22 +38,24 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots import HFSnapshot
     from pytest_hfmodels.snapshots.assertion import InconsistentRecordWarning, NearTieWarning, UnusedSnapshotWarning
 
+_ERRORS = (
+    *("CheckpointError", "CheckpointNotCached", "EngineError", "EngineUnavailable", "HFModelsError", "LedgerError"),
+    *("OptionError", "SnapshotError", "VersionsError"),
+)
 _HOMES = {
+    **dict.fromkeys(_ERRORS, "pytest_hfmodels.foundation.errors"),
     "AccuracyRecord": "pytest_hfmodels.kinds",
     "Architecture": "pytest_hfmodels.foundation.architecture",
     "BatchRecord": "pytest_hfmodels.kinds",
     "ChatRecord": "pytest_hfmodels.kinds",
     "Checkpoint": "pytest_hfmodels.checkpoints",
-    "CheckpointError": "pytest_hfmodels.foundation.errors",
     "ClassificationRecord": "pytest_hfmodels.kinds",
     "DirtyModelWarning": "pytest_hfmodels.models.fingerprint",
     "EmbeddingRecord": "pytest_hfmodels.kinds",
     "Engine": "pytest_hfmodels.engines.availability",
-    "EngineError": "pytest_hfmodels.foundation.errors",
     "GenerateSettings": "pytest_hfmodels.models.keywords",
     "GenerationRecord": "pytest_hfmodels.kinds",
     "HFModel": "pytest_hfmodels.models",
-    "HFModelsError": "pytest_hfmodels.foundation.errors",
     "HFSnapshot": "pytest_hfmodels.snapshots",
     "InconsistentRecordWarning": "pytest_hfmodels.snapshots.assertion",
     "ModelCache": "pytest_hfmodels.models",
@@ -55,7 +63,6 @@ _HOMES = {
     "NearTieWarning": "pytest_hfmodels.snapshots.assertion",
     "RepeatedStartWarning": "pytest_hfmodels.kinds.generation.prompts",
     "ScoreRecord": "pytest_hfmodels.kinds",
-    "SnapshotError": "pytest_hfmodels.foundation.errors",
     "TensorsRecord": "pytest_hfmodels.kinds",
     "TokensRecord": "pytest_hfmodels.kinds",
     "UnusedSnapshotWarning": "pytest_hfmodels.snapshots.assertion",
@@ -85,6 +92,7 @@ __all__ = [
     "ModelCache",
     "ModelChecks",
     "NearTieWarning",
+    "OptionError",
     "RepeatedStartWarning",
     "ScoreRecord",
     "SnapshotError",

@@ -53,6 +53,19 @@ def test_control_characters_in_an_error_are_named(bare_project: Project) -> None
     assert (error.message, error.hint) == (f"The model_type is {EVIL}.", f"Do {EVIL}.")
 
 
+def test_an_error_is_called_by_the_name_that_tests_import_it_by(bare_project: Project) -> None:
+    bare_project.write(
+        "import pytest_hfmodels as ours\n"
+        "def test_it():\n    raise ours.EngineError('No.', hint='Do.')\n"
+        "def test_other():\n    raise ours.OptionError('No.', hint='Do.')\n"
+    )
+
+    result = bare_project.run()
+
+    result.stdout.fnmatch_lines(["FAILED *::test_it - pytest_hfmodels.EngineError: No.*"])
+    result.stdout.fnmatch_lines(["FAILED *::test_other - pytest_hfmodels.OptionError: No.*"])
+
+
 def test_control_characters_in_a_usage_error_are_named(bare_project: Project) -> None:
     bare_project.write('["kind\\u001b[2J\\u202e\\n::error::forged"]\nx = 1', "snapshots/upstream.toml")
     bare_project.write("def test_it(hf_snapshot): ...")

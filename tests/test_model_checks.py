@@ -321,6 +321,16 @@ def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path
     same.stderr.fnmatch_lines(["ERROR: *the project, which has a folder model of its own."])
 
 
+def test_what_is_printed_for_a_model_outside_names_it_too(project: Project, tmp_path: Path) -> None:
+    outside = f"--hfmodels-model={shutil.move(project.path / 'model', tmp_path / 'outside')}"
+
+    result = project.run(TORCH, outside, "-k", "greedy")
+
+    result.assert_outcomes(failed=1, deselected=len(CHECKS))
+    update = f"pytest {outside} 'hfmodels/outside::test_greedy[torch]' --snapshot-update"
+    assert update in result.stdout.str()
+
+
 def test_a_model_of_the_project_s_options_is_found_from_a_folder_below(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ For `engines` and above. Importing it imports the standard library only.
 
 from pytest_hfmodels.checkpoints.adapters import adapter_task, adapter_weights, fill_adapter_copy
 from pytest_hfmodels.checkpoints.bundled_files import bundled_names
-from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, file_stamp, is_gguf, resolve
+from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, file_stamp, is_gguf, is_known, resolve
 from pytest_hfmodels.checkpoints.digests import (
     Digests,
     config_digest,
@@ -31,6 +31,7 @@ __all__ = [
     "fill_adapter_copy",
     "fill_private_copy",
     "is_gguf",
+    "is_known",
     "model_card_tag",
     "ordered_weights_digest",
     "overrides_text",

@@ -145,6 +145,11 @@ def is_gguf(name: str) -> bool:
     return _is_local(name) and name.endswith(".gguf")
 
 
+def is_known(name: str) -> bool:
+    """Return whether a name is that of a bundled or a published checkpoint."""
+    return name in (*bundled_names(), *PUBLISHED, *ALIASES)
+
+
 def _is_local(name: str) -> bool:
     return name.startswith((".", "/", "~"))
 

@@ -46,13 +46,21 @@ EPILOGS = {
         },
         {0: "a file was written"},
     ),
-    "review": _of_changes("review", "all changes", {0: "nothing is left to decide", 1: "something is"}),
+    "review": Epilog(
+        {
+            "hfmodels review": "all changes",
+            "hfmodels review tests/test_bot.py": "only changes of these tests",
+            "hfmodels review --from report.html": "the changes of a CI's run",
+        },
+        {0: "nothing is left to decide", 1: "something is"},
+    ),
     "pending": _of_changes("pending", "list all changes", {0: "nothing is pending", 1: "something is"}),
     "diff": _of_changes("diff", "show all changes", {0: "nothing is pending", 1: "something is"}),
     "accept": Epilog(
         {
             "hfmodels accept": "accept all changes",
             "hfmodels accept tests/test_bot.py": "only changes of these tests",
+            "hfmodels accept --from report.html tests/test_bot.py": "as a CI's run observed them",
             'hfmodels accept --keep-old-as before-5 --when "transformers<5"': "keep the old output for old releases",
         },
         {0: "changes were accepted", 1: "nothing was pending"},

@@ -70,6 +70,7 @@ class LoadedModel(ABC):
         """
         self._require_generation()
         asked = {name: value for name, value in settings.items() if name != "seed"}
+        positional, named = self._arguments(ids, mask, inputs or {})
         with (
             PROCESS_LOCK,
             self.running(),
@@ -78,12 +79,9 @@ class LoadedModel(ABC):
             heard_calls() as calls,
             self.seeded(settings.get("seed")) as seed,
         ):
-            text = [] if ids is None else [self.tensor(ids.astype(self.ids))]
             output = self.model.generate(
-                *([] if inputs else text),
-                **({"input_ids": text[0]} if inputs and text else {}),  # BLIP's first argument is the image
-                **({} if ids is None else self._mask(np.ones_like(ids) if mask is None else mask)),
-                **{name: self.input(value) for name, value in (inputs or {}).items()},
+                *positional,
+                **named,
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
         own = Call(resolved=calls[-1].resolved if calls else None, output=output)
@@ -93,6 +91,19 @@ class LoadedModel(ABC):
             heard = [own]  # a model that generates in several stages
         parts = [self._generation(call, settings, length) for call in heard]
         return parts[0] if len(parts) == 1 else self._windows(parts, heard)
+
+    def _arguments(
+        self, ids: IntArray | None, mask: IntArray | None, inputs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Return the positional and the named inputs of upstream's `generate`."""
+        named = {name: self.input(value) for name, value in inputs.items()}
+        if ids is None:
+            return [], named
+        text = self.tensor(ids.astype(self.ids))
+        masks = self._mask(np.ones_like(ids) if mask is None else mask)
+        if inputs:  # BLIP's first argument is the image
+            return [], {"input_ids": text, **masks, **named}
+        return [text], masks
 
     def _generation(self, call: Call, settings: Mapping[str, Any], length: int) -> Generation:
         output, resolved = call.output, call.resolved

@@ -1,6 +1,7 @@
 """What a process computes with: its threads (the machine's, divided between xdist's workers), and its device.
 
-For `engines`, which asks once a process. The number is the same for every model, and changes no result.
+For `engines`, which asks once a process. The number is the same for every model. Another
+number changes the last digits of results, by less than the noise floor.
 """
 
 from __future__ import annotations

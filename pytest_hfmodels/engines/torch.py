@@ -223,13 +223,26 @@ def _accelerator(device: torch.device) -> str:
 def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterator[None]:
     """Run without dropout, and without gradients unless they are wanted."""
     training = [module for module in model.modules() if module.training]
+    forwards = {module: vars(module).get("forward") for module in model.modules()}
     model.eval()
     try:
         with torch.set_grad_enabled(gradients):
             yield
+    except BaseException:
+        _restore(forwards)
+        raise
     finally:
         for module in training:
             module.training = True
+
+
+def _restore(forwards: Mapping[torch.nn.Module, Any]) -> None:
+    """Take off what upstream puts over `forward` to capture outputs, and leaves there if the call fails (4.56 on)."""
+    for module, forward in forwards.items():
+        if forward is not None:
+            vars(module)["forward"] = forward
+        else:
+            vars(module).pop("forward", None)
 
 
 def _stored(name: str, value: Any) -> StoredTensors:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.kinds.explanation import CAUSES, Ablation, Evidence, Explanation, in_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.kinds import Record
     from pytest_hfmodels.kinds.comparison import Comparison
 
 __all__ = ["CAUSES", "Ablation", "Evidence", "Explanation", "explain", "in_words"]
 
 
-def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:
+def explain(
+    comparison: Comparison, recorded: Record, observed: Record, *, test: str, options: Sequence[str] = ()
+) -> Explanation:
     """Say why two records differ; see `explaining.explain`.
 
     Raises:
@@ -24,4 +28,4 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
     """
     from pytest_hfmodels.explain import explaining  # NumPy and the reference: only for a test that fails
 
-    return explaining.explain(comparison, recorded, observed, test=test)
+    return explaining.explain(comparison, recorded, observed, test=test, options=options)

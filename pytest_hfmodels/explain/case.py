@@ -14,7 +14,7 @@ import numpy as np
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.capture import captured_scores
-from pytest_hfmodels.foundation.shell import command, operand
+from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.tolerance import floor_of
@@ -168,13 +168,13 @@ class Case(Generic[R]):
             if package == self.now.engine:
                 yield f"{package} {before} -> {here}"
 
-    def bisections(self, test: str, first: str | None) -> Iterator[str]:
+    def bisections(self, arguments: Sequence[str], first: str | None) -> Iterator[str]:
         """Yield the command that finds the release which changed the output, of `first` or the likeliest package."""
         changed = self.changed_packages()
         name = first if first in changed else next(iter(changed), None)
         if name is not None:
             good, bad = changed[name]
-            yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", operand(test))
+            yield command("hfmodels", "bisect", name, "--good", good, "--bad", bad, "--", *arguments)
 
     def old_releases(self, rules: Sequence[str]) -> str:
         """Return the releases whose rules are those of the recording one, see `reference.rules.old_releases`."""

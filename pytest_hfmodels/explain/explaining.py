@@ -17,11 +17,12 @@ from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_checkpoint
 from pytest_hfmodels.explain.known import known_changes_of
+from pytest_hfmodels.foundation.shell import operand
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison
@@ -33,7 +34,9 @@ _NO_RELEASE = (
 )
 
 
-def explain(comparison: Comparison, recorded: Record, observed: Record, *, test: str) -> Explanation:
+def explain(
+    comparison: Comparison, recorded: Record, observed: Record, *, test: str, options: Sequence[str] = ()
+) -> Explanation:
     """Say why two records differ.
 
     Costs at most eight forward passes and one `generate` of the model that made `observed`, if that is still in memory.
@@ -44,6 +47,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
         recorded: from the snapshot.
         observed: from the test.
         test: its node id, for commands.
+        options: of pytest, without which it does not find the test.
     """
     case: Case[Any] = Case.of(comparison, recorded, observed)
     try:
@@ -60,7 +64,7 @@ def explain(comparison: Comparison, recorded: Record, observed: Record, *, test:
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
         return found
     first = case.now.engine if found.cause == "backend" else found.package
-    return replace(found, suggests=tuple(case.bisections(test, first)))
+    return replace(found, suggests=tuple(case.bisections([*options, operand(test)], first)))
 
 
 def _explained(case: Case[Any]) -> Explanation:

@@ -42,16 +42,9 @@ def prompt(case: Case[Any]) -> Explanation:
     if [text for text, _ in before] != [text for text, _ in now]:
         return _other_text(case, before, now)
     (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
-    position = first_divergence(then, here) or 0
     same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer
-    tokenizer = None if case.origin is None else case.origin.tokenizer
-    # Other files may give the recorded ids other words, so only their numbers are shown.
-    names = _token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)
     asked = [record.effective.get("add_special_tokens") for record in (case.recorded, case.observed)]
-    evidence = Evidence(
-        f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
-        {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
-    )
+    evidence = _other_ids(case, text, then, here, same_files=same_files)
     if asked[0] != asked[1]:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
@@ -64,6 +57,20 @@ def prompt(case: Case[Any]) -> Explanation:
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
     given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
     return unless_changed(case, found, "tokenizer", lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
+
+
+def _other_ids(
+    case: Case[Any], text: str, then: tuple[int, ...], here: tuple[int, ...], *, same_files: bool
+) -> Evidence:
+    """Return the first token of a text that differs, in numbers and words."""
+    position = first_divergence(then, here) or 0
+    tokenizer = None if case.origin is None else case.origin.tokenizer
+    # Other files may give the recorded ids other words, so only their numbers are shown.
+    names = _token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)
+    return Evidence(
+        f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
+        {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
+    )
 
 
 def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequence[tuple[str, Any]]) -> Explanation:

@@ -72,6 +72,14 @@ class LedgerError(SnapshotError):
     """A ledger entry that cannot be understood, or that does not hold."""
 
 
+# pytest's summary shows a class with its module: by the name that a test imports it from.
+for _error in (
+    *(HFModelsError, OptionError, CheckpointError, CheckpointNotCached, EngineError, EngineUnavailable),
+    *(SnapshotError, VersionsError, LedgerError),
+):
+    _error.__module__ = "pytest_hfmodels"
+
+
 def _lines(text: str) -> str:
     # A line that begins with `::`, even after blanks, is a command to GitHub's runner.
     return visible(text).replace("\n", "\n  | ")

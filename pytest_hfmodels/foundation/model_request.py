@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import EngineName
     from pytest_hfmodels.foundation.errors import OptionError
 
@@ -16,6 +16,14 @@ TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
 MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
 REQUEST = "_hf_request"  # the fixture that the others build on; tests are parametrised by it alone
 MODELS = "hfmodels"  # the folder in the ids of models that are checked without a test, and of their snapshots
+# What the command line calls those of them that no folder of the project is, by the file in their ids.
+TYPED = pytest.StashKey[dict[str, str]]()
+
+
+def options_of(nodeid: str, config: pytest.Config) -> tuple[str, ...]:
+    """Return the options without which pytest does not find a test."""
+    typed = config.stash.get(TYPED, {}).get(nodeid.partition("::")[0])
+    return () if typed is None else (f"--hfmodels-model={typed}",)
 
 
 @dataclass(frozen=True)

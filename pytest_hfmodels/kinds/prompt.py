@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_hfmodels.foundation.errors import EngineError
 
-_AS_IN = "Write it as in generate('Hello') or generate([72, 105]); a batch as in generate(['Hello', 'Good day'])."
+AS_IN = "Write it as in generate('Hello') or generate([72, 105]); a batch as in generate(['Hello', 'Good day'])."
 _IS = "A prompt is text or a sequence of token ids"
 
 
@@ -59,7 +59,7 @@ def require_ids(ids: object, vocabulary: int | None) -> tuple[int, ...]:
     """
     values = listed(ids)
     if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray | memoryview):
-        raise EngineError(f"{_IS}, not {_type(ids)}.", hint=_AS_IN)
+        raise EngineError(f"{_IS}, not {_type(ids)}.", hint=AS_IN)
     return tuple(_require_id(value, vocabulary) for value in values)
 
 
@@ -155,13 +155,13 @@ def _reserved_rows(module: Any, limit: int) -> int:
 
 def _require_id(value: Any, vocabulary: int | None) -> int:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        raise EngineError(f"{_IS}, not a sequence of sequences.", hint=_AS_IN)
+        raise EngineError(f"{_IS}, not a sequence of sequences.", hint=AS_IN)
     try:
         token = None if isinstance(value, bool) else index(value)
     except TypeError:
         token = None
     if token is None:
-        raise EngineError(f"{_IS}, and {value!r:.40} is {_type(value)}.", hint=_AS_IN)
+        raise EngineError(f"{_IS}, and {value!r:.40} is {_type(value)}.", hint=AS_IN)
     if token < 0 or (vocabulary is not None and token >= vocabulary):
         span = "0 or more" if vocabulary is None else f"0 to {vocabulary - 1}"
         raise EngineError(f"Token id {token} is outside of the model's vocabulary.", hint=f"Its token ids are {span}.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import adapter_task, model_card_tag, read_configuration
+from pytest_hfmodels.checkpoints import adapter_task, is_known, model_card_tag, read_configuration
 from pytest_hfmodels.engines import architectures, tasks
 from pytest_hfmodels.engines.availability import engine_of
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, Task
@@ -36,8 +37,11 @@ _INSTEAD = {
 }
 
 
-def checkpoint_name(checkpoint: object) -> str:
+def checkpoint_name(checkpoint: object, root: Path, revision: object = None) -> str:
     """Return a checkpoint as `resolve` takes it; a path is a folder, also if it is relative.
+
+    Without a revision, a name that is that of a folder below `root` is the folder, as `--hfmodels-model` takes it; a
+    name of the plugin's own stays that.
 
     Raises:
         OptionError: it is neither text nor a path.
@@ -50,7 +54,8 @@ def checkpoint_name(checkpoint: object) -> str:
             f"A checkpoint is a name or a folder, not {checkpoint!r:.60}.",
             hint="Write tiny-gpt2, ./models/bot, org/name, or a pathlib.Path of a folder.",
         )
-    return checkpoint
+    typed = checkpoint.startswith((".", "/", "~")) or revision is not None or is_known(checkpoint)
+    return checkpoint if typed or not (root / checkpoint).is_dir() else f"./{checkpoint}"
 
 
 def require_known(**arguments: object) -> None:

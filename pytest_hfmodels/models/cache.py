@@ -101,7 +101,7 @@ class ModelCache:
             EngineError: the engine is not there or lacks the architecture.
             OptionError: an argument is of another kind.
         """
-        name = arguments.checkpoint_name(checkpoint)
+        name = arguments.checkpoint_name(checkpoint, self._rootdir, revision)
         described(engine)
         task = None if task is None else canonical(task)
         arguments.require_known(dtype=dtype, head=head)

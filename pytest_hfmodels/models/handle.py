@@ -38,6 +38,8 @@ from pytest_hfmodels.kinds.generation.prompts import read_media_prompts, read_pr
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
 from pytest_hfmodels.models.accuracy import observe_accuracy
 from pytest_hfmodels.models.settings import (
+    refused_named,
+    require_flag,
     require_generating,
     require_one,
     require_repeatable,
@@ -238,7 +240,7 @@ class HFModel:
         entry = self._generator(settings)
         config, name = entry.loaded.model.config, entry.checkpoint.name
         require_tokenizer(entry.tokenizer, name)
-        conversation = Conversation(messages, tools, dict(template_variables or {}), chat_template)
+        conversation = Conversation(messages, tools or (), template_variables or {}, chat_template)
         media, renderer = conversation.media(), renderer_of(entry.processor, entry.tokenizer)
         text = conversation.render(renderer, name)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
@@ -253,7 +255,9 @@ class HFModel:
     def _observed(
         self, entry: CachedModel, prompts: Prompts, settings: Mapping[str, Any], special: dict[str, Any]
     ) -> tuple[GenerationRecord, ...]:
-        with media_refused(entry.loaded, prompts.media), unknown_named(entry.loaded.model, settings):
+        require_flag(special["skip_special_tokens"], "skip_special_tokens")
+
+        def observe(settings: Mapping[str, Any]) -> tuple[GenerationRecord, ...]:
             return observe_generation(
                 CheckpointSeen.of(entry.checkpoint),
                 entry.loaded,
@@ -264,6 +268,13 @@ class HFModel:
                 media=prompts.media,
                 origin=entry,
             )
+
+        with (
+            refused_named(settings, lambda: observe({"max_new_tokens": 1})),
+            media_refused(entry.loaded, prompts.media),
+            unknown_named(entry.loaded.model, settings),
+        ):
+            return observe(settings)
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Unpack[GenerateSettings]) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.

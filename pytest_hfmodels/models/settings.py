@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.settings import OURS, given_settings
-from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.engines.upstream import error_text
+from pytest_hfmodels.foundation.errors import EngineError, HFModelsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _INPUTS = ("attention_mask", "input_ids", "inputs", "inputs_embeds")
 _BY_THE_CALL = {
@@ -64,6 +65,7 @@ def require_repeatable(settings: Mapping[str, Any], config: Any = None) -> None:
                 hint=f"Leave {name} out; a decoding method of your own can run in hf_model.model.generate(…).",
             )
     _require_numbers(given)
+    _require_stop_strings(given.get("stop_strings"))
     _require_one_temperature(given)
     _require_seed(given)
     _require_no_time_limit(given.get("max_time"), None if "max_time" in settings else getattr(config, "max_time", None))
@@ -76,6 +78,24 @@ def _require_numbers(given: Mapping[str, Any]) -> None:
             raise EngineError(f"{name}= is {value!r:.40}, which is no whole number.", hint=f"Write it as in {name}=4.")
         if isinstance(value, float) and math.isnan(value):
             raise EngineError(f"{name}= is not a number.", hint="Give a number, or leave it out.")
+
+
+def _require_stop_strings(stops: Any) -> None:
+    words = [stops] if isinstance(stops, str) else stops
+    if words is None or (isinstance(words, list | tuple) and words and all(isinstance(w, str) and w for w in words)):
+        return
+    raise EngineError(
+        f"stop_strings= is {stops!r:.40}, which is neither a text nor a list of texts.",
+        hint='Write it as in stop_strings=["\\n\\n"].',
+    )
+
+
+def require_flag(value: object, name: str) -> None:
+    """Refuse what is neither True nor False, with an `EngineError`."""
+    if not isinstance(value, bool):
+        raise EngineError(
+            f"{name}= is {value!r:.40}, which is neither True nor False.", hint="Leave it out, or say which."
+        )
 
 
 def with_tokenizer(tokenizer: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +168,39 @@ def unknown_named(model: Any, settings: Mapping[str, Any]) -> Iterator[None]:
             if meant
             else "It takes the fields of transformers.GenerationConfig.",
         ) from error
+
+
+@contextmanager
+def refused_named(settings: Mapping[str, Any], control: Callable[[], object]) -> Iterator[None]:
+    """Say that upstream refuses the test's settings, if `generate` works without them.
+
+    Args:
+        settings: of the test.
+        control: runs the same `generate` without them.
+
+    Raises:
+        EngineError: in place of upstream's exception. If the control fails too, upstream's own is raised.
+    """
+    try:
+        yield
+    except HFModelsError:
+        raise
+    except Exception as error:  # upstream raises any kind of exception here
+        if not settings or not _works(control):
+            raise
+        asked = ", ".join(f"{name}={value!r:.40}" for name, value in settings.items())
+        raise EngineError(
+            f"generate fails with {asked}, and works without: {' '.join(error_text(error).split()):.300}",
+            hint="Correct the setting that it speaks of, or leave it out.",
+        ) from error
+
+
+def _works(control: Callable[[], object]) -> bool:
+    try:
+        control()
+    except Exception:  # as above
+        return False
+    return True
 
 
 def _require_seed(given: Mapping[str, Any]) -> None:

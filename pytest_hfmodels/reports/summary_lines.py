@@ -31,7 +31,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     """Yield the lines, or none if there is nothing to decide."""
     if not summary.differing:
         return
-    yield summary.headline
+    yield visible_line(summary.headline)
     for cause in summary.causes[:_CAUSES]:
         yield from _cause(cause)
     if len(summary.causes) > _CAUSES:

@@ -30,7 +30,7 @@ _NEXT = 250  # of what to type next: a test's name may be longer than everything
 _LONGEST = 600  # characters of a line with -vv
 
 
-def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[str]:
+def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool, options: Sequence[str] = ()) -> list[str]:
     """Return the lines that stand for a failed `record == hf_snapshot`.
 
     Args:
@@ -39,9 +39,10 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool) -> list[
         here: the folder in which pytest was started, which they are printed from.
         verbose: every stage, all of the evidence and both environments (`-vv`). Without, the lines fit into the 8 lines
             and 640 characters that pytest shows of an explanation.
+        options: of pytest, without which it does not find the test.
     """
     file, (path, separator, rest) = relpath(root / found.snapshot, here), found.writer.partition("::")
-    update = command("pytest", operand(f"{relpath(root / path, here)}{separator}{rest}"), "--snapshot-update")
+    update = command("pytest", *options, operand(f"{relpath(root / path, here)}{separator}{rest}"), "--snapshot-update")
     if found.recorded is None:
         first = [
             f"missing: there is no snapshot {file} yet",

@@ -154,7 +154,7 @@ def _crash(report: pytest.CollectReport | pytest.TestReport) -> str:
     said = crash.message if crash is not None else str(report.longrepr)
     said = re.sub(r"^([\w.]+):\s*\n\s*", r"\1: ", said)  # NumPy's assertions begin with an empty line
     errors = re.findall(r"^E\s+(.*)", said, flags=re.MULTILINE)  # of a text that pytest has laid out
-    return re.sub(r"^pytest_hfmodels\.foundation\.errors\.\w+: ", "", first_line(errors[-1] if errors else said))
+    return re.sub(r"^pytest_hfmodels(\.foundation\.errors)?\.\w+: ", "", first_line(errors[-1] if errors else said))
 
 
 def _details(report: pytest.TestReport) -> str:

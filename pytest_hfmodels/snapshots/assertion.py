@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import LedgerError, OptionError, SnapshotError
-from pytest_hfmodels.foundation.model_request import request_of
+from pytest_hfmodels.foundation.model_request import options_of, request_of
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.base import Record
 from pytest_hfmodels.kinds.comparison import Comparison, compare
@@ -321,8 +321,9 @@ class HFSnapshot:
         if comparison.verdict is Verdict.SAME or self._is_foretold():
             return None
         try:
-            test = id_to_type(stable_nodeid(self.item), self.item.config)
-            return self._explain(comparison, observation.recorded, observation.record, test=test)
+            nodeid, config = stable_nodeid(self.item), self.item.config
+            about = {"test": id_to_type(nodeid, config), "options": options_of(nodeid, config)}
+            return self._explain(comparison, observation.recorded, observation.record, **about)
         except ImportError as error:  # without NumPy there is no model to ask
             return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
 

@@ -198,9 +198,7 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
     collected = dict.fromkeys(chain.from_iterable(row.collected for row in rows))
     given = {row.shard for row in rows}
     missing = [shard for number in range(1, count + 1) if (shard := f"{number}/{count}") not in given]
-    problems = [f"no part of shard {', '.join(missing)} was given"] if missing else []
-    problems += [f"shard {row.shard}: {row.problem}" for row in rows if row.problem]
-    problem = "; ".join(problems) or None
+    problem = _problem(rows, missing)
     return RowResult(
         name,
         rows[0].versions,
@@ -213,6 +211,12 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
         complete=not missing and all(row.complete for row in rows),
         pending=tuple(sorted(chain.from_iterable(row.pending for row in rows), key=lambda one: one.snapshot)),
     )
+
+
+def _problem(rows: Sequence[RowResult], missing: Sequence[str]) -> str | None:
+    problems = [f"no part of shard {', '.join(missing)} was given"] if missing else []
+    problems += [f"shard {row.shard}: {row.problem}" for row in rows if row.problem]
+    return "; ".join(problems) or None
 
 
 def _cells(name: str, rows: Sequence[RowResult], collected: Mapping[str, None]) -> dict[str, Cell]:

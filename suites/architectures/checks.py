@@ -128,7 +128,7 @@ class ArchitectureChecks(ModelChecks):
         self.require_class()
         own = written(type(self))
 
-        def load(folder: Path | None = None, **changes: Any) -> HFModel:
+        def load(folder: Path | str | None = None, **changes: Any) -> HFModel:
             return drawn_models.load(folder or own, engine=_hf_request.engine, **{**self.load, **changes})
 
         return load
@@ -151,12 +151,17 @@ class ArchitectureChecks(ModelChecks):
         require_none("In float64, outputs differ from those in float32", other_numbers(hf_model, exact, texts))
 
     def test_switch(
-        self, hf_model: HFModel, load_again: Callable[..., HFModel], texts: list[str], hf_snapshot: HFSnapshot
+        self,
+        hf_model: HFModel,
+        load_again: Callable[..., HFModel],
+        texts: list[str],
+        hf_snapshot: HFSnapshot,
+        written: Callable[..., str],
     ) -> None:
         """The switch changes the outputs, and gives the recorded ones."""
         from pytest_hfmodels.fixtures.model_checks.statements import other_numbers
 
-        switched = load_again(task=hf_model.task, **self.switch)
+        switched = load_again(written(type(self), switched=True), task=hf_model.task)
         assert other_numbers(hf_model, switched, texts) is not None, f"{dict(self.switch)} changes nothing"
         assert self.switched(switched, texts) == hf_snapshot
 

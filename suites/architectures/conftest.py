@@ -33,13 +33,13 @@ def drawn_models(request: pytest.FixtureRequest, drawn_root: Path) -> ModelCache
 
 
 @pytest.fixture(scope="session")
-def written(drawn_root: Path) -> Callable[[type[ArchitectureChecks]], str]:
-    """Returns what `drawn_models.load` calls an architecture's checkpoint."""
+def written(drawn_root: Path) -> Callable[..., str]:
+    """Returns what `drawn_models.load` calls an architecture's checkpoint, or the same one `switched`."""
 
-    def name(checks: type[ArchitectureChecks]) -> str:
-        folder = drawn_root / checks.checkpoint_name()
-        if not folder.is_dir():
-            checks.write(folder)
+    def name(checks: type[ArchitectureChecks], *, switched: bool = False) -> str:
+        folder = drawn_root / f"{checks.checkpoint_name()}{'-switched' if switched else ''}"
+        if not folder.is_dir():  # a switch stands in config.json: releases differ in the names that overrides take
+            checks.write(folder, **(checks.switch if switched else {}))
         return f"./{folder.name}"
 
     return name

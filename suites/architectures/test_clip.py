@@ -8,7 +8,7 @@ class TestClip(Other):
     model_type = "clip"
     tokenizer = True
     fields = {
-        "text_config": {**SMALL, "num_attention_heads": 2, "eos_token_id": 3, "projection_dim": 8},
+        "text_config": {**SMALL, "num_attention_heads": 2, "eos_token_id": 2, "projection_dim": 8},
         "vision_config": {**VISION, "projection_dim": 8},
         "projection_dim": 8,
     }

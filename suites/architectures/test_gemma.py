@@ -10,7 +10,7 @@ class TestGemma(Decoder):
     seed = 3
     gain = 3.5
     fields = {**SMALL, "tie_word_embeddings": False, "num_key_value_heads": 1, "head_dim": 8}
-    switch = {"hidden_act": "relu", "hidden_activation": "relu"}
+    switch = {"rms_norm_eps": 0.1}
     weights = """
     36x16: lm_head.weight model.embed_tokens.weight
     16: model.layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight model.norm.weight

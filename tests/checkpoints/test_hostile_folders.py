@@ -285,13 +285,6 @@ def test_a_setting_of_the_test_that_only_some_releases_run_is_named(
     assert "trust_remote_code" not in said
 
 
-def test_a_setting_of_the_test_fails_with_upstreams_message(cache: ModelCache, tmp_path: Path) -> None:
-    handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
-
-    with pytest.raises(ValueError, match="num_return_sequences"):
-        handle.generate("Hi", max_new_tokens=2, num_beams=3, num_return_sequences=5)
-
-
 def test_a_tokenizer_that_cannot_decode_the_models_tokens_is_named(cache: ModelCache, tmp_path: Path) -> None:
     handle = cache.load(f"./{write_checkpoint(tmp_path / 'bot').name}")
 

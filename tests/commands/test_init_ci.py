@@ -128,6 +128,7 @@ LINK = NEW.format("snapshots/link.toml", "120000", "/etc/passwd") + "\\ No newli
     [
         (NEW.format("conftest.py", "100644", "import os"), 1, ""),
         (NEW.format("snapshots/../conftest.py", "100644", "import os"), 1, ""),
+        (NEW.format("snapshots/upstream.toml", "100644", "[[removal]]"), 1, ""),
         (LINK, 1, ""),
         (NEW.format("snapshots/run.toml", "100755", "a = 1"), 1, ""),
         (

@@ -13,6 +13,7 @@ from pytest_hfmodels import CheckpointError, EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.models.fingerprint import Fingerprint
 
+from ..projects.drawn import save_llama
 from ..tiny_gpt2 import tiny_weights, write_checkpoint
 
 if TYPE_CHECKING:
@@ -52,6 +53,18 @@ def test_any_number_of_threads_gives_the_same_ids(models: ModelCache, wanted: di
     assert len({(record.ids, tuple(beam.ids for beam in record.beams)) for record in records}) == 1
 
 
+def test_a_device_that_is_not_there_is_named(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path / "model")
+    monkeypatch.setenv("PYTEST_HFMODELS_DEVICE", "xpu")
+    with pytest.raises(EngineError, match="cannot be moved to the device xpu: "):
+        cache.load("./model")
+    monkeypatch.setenv("PYTEST_HFMODELS_DEVICE", "cpu")
+
+    assert cache.load("./model").generate(PROMPT, max_new_tokens=2).provenance.device == "cpu"
+
+
 def test_dropout_is_off_even_in_a_model_that_trains(models: ModelCache) -> None:
     handle = models.load("./model", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)
     plain = handle.generate(PROMPT, max_new_tokens=8)
@@ -63,6 +76,16 @@ def test_dropout_is_off_even_in_a_model_that_trains(models: ModelCache) -> None:
 
     assert training == plain
     assert all(still_training)
+
+
+def test_a_call_that_fails_leaves_nothing_on_the_model(cache: ModelCache, tmp_path: Path) -> None:
+    save_llama(tmp_path / "llama")
+    model = cache.load("./llama")
+
+    with pytest.raises(EngineError, match="refuses its inputs"):
+        model.observe(input_ids=[[10**6]])
+
+    assert list(cache.dirty(test="this one")) == []
 
 
 def test_a_call_with_labels_leaves_the_problem_type_open(models: ModelCache) -> None:

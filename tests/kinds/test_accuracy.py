@@ -129,12 +129,16 @@ def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
         ([{"text": "Hi"}], {}, "Row 1 of The list of rows has no text 'text' or no answer 'label'."),
         ([{"text": "Hi", "label": "other"}], {}, "The label 'other' is none of ./model's."),
         ([{"text": "Hi", "label": "a", "choices": "ab"}], {}, "has choices that are no list of texts."),
-        ([{"text": "Hi", "label": "c", "choices": ["a"]}], {}, "the answer 'c', but its choices do not include it."),
+        ([{"text": "Hi", "label": "c", "choices": ["a", "b"]}], {}, "the answer 'c', but its choices do not include"),
+        ([{"text": "Hi", "label": "a", "choices": ["a"]}], {}, "has choices that leave none."),
+        ([{"text": "Hi", "label": "a", "choices": ["a", "a"]}], {}, "has choices that leave none."),
+        ([{"text": "Hi", "label": " "}], {}, "has an empty answer ' ', with which every output begins."),
+        (None, {}, "rows are a JSONL file or a list of dicts, not None."),
+        (5, {}, "rows are a JSONL file or a list of dicts, not 5."),
         ([{"text": "Hi", "label": "calm"}], {"may_fall": 2}, "may_fall is 2."),
         ("data/none.jsonl", {}, "The rows cannot be read"),
         ("./model/merges.txt", {}, "Line 1 of merges.txt is not JSON"),
     ],
-    ids=["none", "keys", "label", "choices", "answer", "may-fall", "file", "json"],
 )
 def test_bad_rows_are_a_sentence(models: ModelCache, rows: Any, settings: dict[str, Any], said: str) -> None:
     model = models.load("./model", task="text-classification")

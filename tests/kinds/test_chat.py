@@ -144,6 +144,9 @@ def test_a_template_that_writes_the_date_is_given_a_fixed_one(models: ModelCache
             {"chat_template": "{{ raise_exception('no system') }}"},
             "cannot render these messages: TemplateError",
         ),
+        (MESSAGES, {"tools": len}, "tools= is a list of functions or JSON schemas, not <built-in function len>."),
+        (MESSAGES, {"tools": [lambda day: day]}, "A tool cannot be described to "),
+        (MESSAGES, {"template_variables": 5}, "template_variables= is a dict, not 5."),
         (MESSAGES, {"chat_template": "{{"}, "cannot render these messages: TemplateSyntaxError"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import explain
-from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
+from pytest_hfmodels.foundation.errors import EngineError, HFModelsError, SnapshotError
 from pytest_hfmodels.kinds.arrays import Array
 from pytest_hfmodels.kinds.comparison import compare
 from pytest_hfmodels.kinds.embedding.record import EmbeddingRecord
@@ -214,6 +214,10 @@ def test_cosines_of_known_pairs(bert: Any) -> None:
     record = bert().embed(["the cat", "the cat", "my password"])
 
     assert record.cosines[0] == pytest.approx(1)
+    rows: list[Any] = [3, -4, "a", 0.5, None]
+    for row in rows:
+        with pytest.raises(EngineError, match=r"There is no row .*: the record has 3\."):
+            record.cosine(0, row)
     assert record.cosines == pytest.approx((record.cosine(0, 1), record.cosine(0, 2), record.cosine(1, 2)))
 
 

@@ -37,7 +37,7 @@ PROMPT = "<image> is the cat"
 
 @pytest.fixture(scope="module")
 def cache(models: ModelCache, tmp_path_factory: pytest.TempPathFactory) -> ModelCache:
-    del models  # transformers is imported once a process: with TensorFlow, for the tests that need it
+    del models  # transformers is imported with TensorFlow before a test imports it alone
     return ModelCache(tmp_path_factory.mktemp("media"))
 
 

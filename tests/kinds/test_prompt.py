@@ -31,7 +31,10 @@ def classifier(models: ModelCache) -> HFModel:
         ("a\ud800b", r"The prompt holds a lone surrogate, '\ud800'", "errors='replace'"),
         ([72, -1], "Token id -1 is outside of the model's vocabulary.", "0 to 256"),
         ([72, 257], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
-        (["Hi", 72], f"{KIND}, and 'Hi' is a str.", "a batch as in"),
+        (["Hi", 72], f"{KIND}, not an int.", "a batch as in"),
+        (["Hi", None], f"{KIND}, not None.", "a batch as in"),
+        ([], "The prompt is an empty list.", "a batch as in"),
+        ({"input_ids": [[1, 2]], "attention_mask": [[1]]}, "attention_mask has another shape", "Write it as in"),
         (["Hi", [72, 257]], "Token id 257 is outside of the model's vocabulary.", "0 to 256"),
         (["Hi", ""], "The prompt '' has no tokens.", "bos token"),
         (
@@ -45,7 +48,7 @@ def classifier(models: ModelCache) -> HFModel:
         ([None], f"{KIND}, and None is None.", "Write it as in"),
         ({72}, f"{KIND}, not a set.", "Write it as in"),
         (72, f"{KIND}, not an int.", "Write it as in"),
-        (None, f"{KIND}, not None.", "Write it as in"),
+        (None, "There is nothing to generate from.", "Give a text"),
     ],
 )
 def test_what_is_no_prompt_is_said(bot: HFModel, prompt: Any, said: str, hint: str) -> None:

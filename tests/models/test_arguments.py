@@ -74,6 +74,7 @@ def test_a_path_is_a_folder(cache: ModelCache, tmp_path: Path) -> None:
 
     assert cache.load(Path("./model")).model is by_text.model
     assert cache.load(Path("model")).checkpoint.name == "./model"
+    assert cache.load("model").checkpoint.name == "./model"  # as --hfmodels-model takes it
     assert cache.load(tmp_path / "model").checkpoint.folder == by_text.checkpoint.folder
 
 

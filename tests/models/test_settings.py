@@ -49,9 +49,35 @@ def test_a_setting_that_tensorflow_does_not_know_is_named_too(models: ModelCache
         models.load("./model", engine="tensorflow").generate("Hi", num_beems=2)  # type: ignore[call-overload]
 
 
-def test_what_else_upstream_refuses_stays_in_its_own_words(bot: HFModel) -> None:
-    with pytest.raises(ValueError, match="num_return_sequences"):
-        bot.generate("Hi", num_return_sequences=2, max_new_tokens=2)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"num_return_sequences": 2}, "num_return_sequences=2"),
+        ({"num_beams": 0}, "num_beams=0"),
+        ({"repetition_penalty": "high"}, "repetition_penalty='high'"),
+        ({"logits_processor": 5}, "logits_processor=5"),
+        ({"stop_strings": "x", "tokenizer": 3}, "stop_strings='x', tokenizer=3"),
+        ({"num_beams": 2, "length_penalty": "long"}, "num_beams=2, length_penalty='long'"),
+    ],
+)
+def test_what_else_upstream_refuses_is_named_with_its_reason(bot: HFModel, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(EngineError) as raised:
+        bot.generate("Hi", max_new_tokens=2, **settings)
+
+    assert raised.value.message.startswith(f"generate fails with max_new_tokens=2, {said}, and works without: ")
+    assert raised.value.__cause__ is not None
+
+
+def test_a_model_that_fails_whatever_the_settings_are_fails_in_its_own_words(
+    bot: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("of the model")
+
+    monkeypatch.setattr(bot.model.transformer, "forward", forward)
+
+    with pytest.raises(ZeroDivisionError, match="of the model"):
+        bot.generate("Hi", num_beams=2, max_new_tokens=2)
 
 
 def generation_config(**fields: Any) -> Any:
@@ -87,6 +113,10 @@ def generation_config(**fields: Any) -> Any:
         ({"max_new_tokens": "3"}, "max_new_tokens= is '3', which is no whole number", "max_new_tokens=4"),
         ({"num_beams": 2.0}, "num_beams= is 2.0, which is no whole number", "num_beams=4"),
         ({"repetition_penalty": float("nan")}, "repetition_penalty= is not a number", "leave it out"),
+        ({"stop_strings": 5}, "stop_strings= is 5, which is neither a text nor a list of texts", "stop_strings=["),
+        ({"stop_strings": []}, "stop_strings= is [], which is neither", "stop_strings=["),
+        ({"stop_strings": [""]}, "stop_strings= is [''], which is neither", "stop_strings=["),
+        ({"skip_special_tokens": "x"}, "skip_special_tokens= is 'x', which is neither True nor False", "say which"),
         ({"eos_token_id": []}, "eos_token_id is [], which is no token id.", "generation_config.json"),
         ({"eos_token_id": "x"}, "eos_token_id is 'x', which is no token id.", "generation_config.json"),
     ],

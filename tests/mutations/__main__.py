@@ -21,7 +21,7 @@ def main(given: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     end = given.index("--") if "--" in given else len(given)
     parser = _parser()
-    options, arguments = parser.parse_args(given[:end]), list(given[end + 1 :]) or ["suites"]
+    options, arguments = parser.parse_args(given[:end]), list(given[end + 1 :])
     try:
         if options.list:
             print("\n".join(f"{fault.part:<11} {fault.name:<48} {fault.says}" for fault in faults().values()))
@@ -33,7 +33,7 @@ def main(given: Sequence[str]) -> int:
         if not chosen:
             parser.error("name a fault, or --all, or --list")
         if len(chosen) == 1 and not (options.all or options.update_killers):
-            return runner.run_one(chosen[0], arguments)
+            return runner.run_one(chosen[0], arguments or [chosen[0].tests])
         return _table(chosen, arguments, options)
     except HFModelsError as error:
         print(error, file=sys.stderr)
@@ -43,11 +43,13 @@ def main(given: Sequence[str]) -> int:
 def _table(chosen: Sequence[Fault], arguments: Sequence[str], options: argparse.Namespace) -> int:
     """Run the faults, print the results, write the requested files; return 1 if tests fail without a fault."""
     results = []
-    arguments = arguments if options.every else [*arguments, "-x"]
     known = {} if options.every else report.killers(options.killers)
-    for result in runner.run_all(chosen, arguments, killers=known, limit=options.limit):
-        print(report.line(result), flush=True)
-        results.append(result)
+    for tests in dict.fromkeys(fault.tests for fault in chosen):
+        own = [fault for fault in chosen if fault.tests == tests]
+        selection = [*(arguments or [tests]), *([] if options.every else ["-x"])]
+        for result in runner.run_all(own, selection, killers=known, limit=options.limit):
+            print(report.line(result), flush=True)
+            results.append(result)
     seconds = sum(result.seconds for result in results)
     print(*report.totals(results), f"in {seconds:.0f} s", sep="\n")
     if options.markdown is not None:

@@ -29,27 +29,35 @@ class Fault:
         name: unique words joined by hyphens.
         says: a sentence on what the library then does.
         reference: "owner/repository#number" of the issue or pull request behind the idea.
-        shown_by: a direct call of the library whose result the fault changes.
+        shown_by: a direct call of the library whose result the fault changes; None for a project's fault, which
+            `tests/projects/test_projects.py` proves.
         patch: returns a context manager that applies it.
         releases: of transformers that it fits, a PEP 440 range.
         engine: the engine that it changes.
         later: whether it was written after the properties, without looking at the tests.
+        project: of tests/projects, whose tests have to see it; empty for a fault that the suites have to see.
     """
 
     name: str
     says: str
     _: KW_ONLY
     reference: str
-    shown_by: Callable[[], object]
     patch: Callable[[], AbstractContextManager[None]]
+    shown_by: Callable[[], object] | None = None
     releases: str = ">=4.57,<5"
     engine: Engine = "torch"
     later: bool = False
+    project: str = ""
 
     @property
     def part(self) -> str:
-        """Return the part of the library: the name of the module that defines the fault."""
-        return self.patch.__module__.rpartition(".")[2]
+        """Return the part of the library: the name of the module that defines the fault, or the project."""
+        return self.project or self.patch.__module__.rpartition(".")[2]
+
+    @property
+    def tests(self) -> str:
+        """Return the folder of the tests that have to see it."""
+        return f"tests/projects/{self.project}" if self.project else "suites"
 
 
 def faults() -> dict[str, Fault]:
@@ -59,7 +67,7 @@ def faults() -> dict[str, Fault]:
     found: list[Fault] = []
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         found += importlib.import_module(module.name).FAULTS
-    by_name = {fault.name: fault for fault in sorted(found, key=lambda fault: fault.later)}
+    by_name = {fault.name: fault for fault in sorted(found, key=lambda fault: (bool(fault.project), fault.later))}
     assert len(by_name) == len(found), "two faults have the same name"
     return by_name
 

@@ -23,10 +23,14 @@ def line(result: Result) -> str:
 
 
 def totals(results: Sequence[Result]) -> list[str]:
-    """Return how many faults were caught, separately for those written before the properties and later."""
+    """Return how many faults were caught, separately for those written later, and for those of projects."""
     said = []
-    for title, later in (("faults", False), ("later faults", True)):
-        verdicts = [result.verdict for result in results if result.fault is not None and result.fault.later == later]
+    for title, later, project in (
+        *(("faults", False, False), ("later faults", True, False)),
+        *(("faults of projects", False, True), ("later faults of projects", True, True)),
+    ):
+        own = [one for one in results if one.fault is not None and bool(one.fault.project) == project]
+        verdicts = [one.verdict for one in own if one.fault is not None and one.fault.later == later]
         if verdicts:
             said.append(f"{verdicts.count('caught')} of {len(verdicts)} {title} caught")
     return said

@@ -6,8 +6,10 @@ can fork, and each child runs pytest at once.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -83,6 +85,8 @@ def run_all(
         The results as they come, engine by engine; runs without a fault come before those that they prove.
     """
     _prepare({fault.engine for fault in chosen})
+    if any(fault.project for fault in chosen):
+        _prepare_projects()
     for engine in ENGINES:
         of_engine = [fault for fault in chosen if fault.engine == engine]
         yield from _of_engine(engine, of_engine, arguments, killers, limit)
@@ -142,6 +146,19 @@ def _prepare(engines: Collection[Engine]) -> None:
         settings.load_profile("mutations")
 
 
+def _prepare_projects() -> None:
+    """Import what the tests of projects import, so that no fork has to."""
+    for name in (
+        *("transformers.pipelines", "transformers.masking_utils", "transformers.generation.utils"),
+        *(f"transformers.models.{name}.modeling_{name}" for name in ("llama", "bert", "t5", "vit", "clip", "wav2vec2")),
+        *("transformers.models.auto.processing_auto", "peft", "optimum.quanto", "PIL.Image", "sentence_transformers"),
+        *("syrupy", "tomlkit", "jinja2", "rich", "pytest_hfmodels.snapshots.assertion", "pytest_hfmodels.kinds"),
+        *("pytest_hfmodels.explain.explaining", "pytest_hfmodels.models"),
+    ):
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
 def _run(
     fault: Fault | None, engine: Engine, arguments: Sequence[str], limit: float, only: Collection[str] = ()
 ) -> Result:
@@ -196,7 +213,16 @@ def _be_pytest(
 
 
 def _pytest(session: _Session, engine: Engine, arguments: Sequence[str]) -> int:
-    return int(pytest.main([*OPTIONS, "--hfmodels-engines", engine, *arguments], plugins=[session]))
+    options = [*OPTIONS, "--hfmodels-engines", engine]
+    project = re.fullmatch(r"(?:tests/projects|examples)/(\w+)(?:/(.+))?", arguments[0])
+    if project is None:
+        return int(pytest.main([*options, *arguments], plugins=[session]))
+    from tests.projects.folders import copy
+
+    with tempfile.TemporaryDirectory() as folder:  # its tests name files from there
+        session.folder = f"{os.path.relpath(copy(project[1], Path(folder)))}/"
+        os.chdir(folder)
+        return int(pytest.main([*options, "--rootdir=.", project[2] or ".", *arguments[1:]], plugins=[session]))
 
 
 class _Session:
@@ -211,6 +237,7 @@ class _Session:
         self.fault, self.only = fault, only
         self.passed: list[str] = []
         self.failed: list[str] = []
+        self.folder = ""  # of a project, which runs in a copy
 
     def verdict(self, code: int) -> Verdict:
         if self.fault is None:
@@ -223,10 +250,11 @@ class _Session:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.only:
-            items[:] = [item for item in items if item.nodeid in self.only]
+            items[:] = [item for item in items if f"{self.folder}{item.nodeid}" in self.only]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and report.nodeid not in self.failed:
-            self.failed.append(report.nodeid)
+        test = f"{self.folder}{report.nodeid}"
+        if report.failed and test not in self.failed:
+            self.failed.append(test)
         elif report.passed and report.when == "call":
-            self.passed.append(report.nodeid)
+            self.passed.append(test)

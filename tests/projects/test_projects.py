@@ -1,33 +1,26 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import tomllib
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from examples.models import write as write_model
 from pytest_hfmodels.results.model import Results, decode
 from tests.projects import later
+from tests.projects.folders import FOLDERS, HERE, copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from pytest_hfmodels import ModelCache
     from tests.project import Project
     from tests.projects.fault import ProjectFault
 
-HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
-# The tests and snapshots of some projects are examples for users; their checkpoints and faults are here.
-FOLDERS = {ini.parent.name: ini.parent for folder in (EXAMPLES, HERE) for ini in sorted(folder.glob("*/pytest.ini"))}
-del FOLDERS["own_kind"]  # tests/kinds/test_own_kind.py runs it
 RELEASE = version("transformers")
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "make_model.py", "faults.py", "expected.toml", ".pytest_cache")
 
 
 def faults(*, seen: bool) -> Iterator[Any]:
@@ -59,9 +52,7 @@ def run(bare_project: Project, models: ModelCache) -> Any:
     del models
 
     def run(folder: Path, *arguments: str) -> dict[str, Mapping[str, str | None]]:
-        shutil.copytree(folder, bare_project.path, dirs_exist_ok=True, ignore=_LEFT_OUT)
-        if folder.parent == EXAMPLES:
-            write_model(folder.name, bare_project.path)
+        copy(folder.name, bare_project.path)
         (bare_project.path / "tox.ini").unlink()  # pytester's; the project has one of its own
         bare_project.run("--hfmodels-json=results.json", *arguments)
         results = decode((bare_project.path / "results.json").read_bytes(), Results)

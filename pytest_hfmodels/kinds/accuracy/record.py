@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,7 @@ from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.kinds.base import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 _LARGEST = 64 << 20  # bytes of a file of rows
@@ -110,6 +111,10 @@ def read_rows(rows: Any, root: Path, text: str, label: str) -> list[Row]:
     """
     if isinstance(rows, str | os.PathLike):
         source, found = os.fspath(rows), _lines(root / rows)
+    elif not isinstance(rows, Iterable) or isinstance(rows, Mapping | bytes):
+        raise EngineError(
+            f"rows are a JSONL file or a list of dicts, not {rows!r:.60}.", hint='Write accuracy("data/rows.jsonl").'
+        )
     else:
         source, found = "The list of rows", list(rows)
     if not found:
@@ -120,7 +125,7 @@ def read_rows(rows: Any, root: Path, text: str, label: str) -> list[Row]:
 def _lines(path: Path) -> list[Any]:
     try:
         lines = read_bytes(path, largest=_LARGEST).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name with a NUL is one
         raise EngineError(f"The rows cannot be read: {error}.", hint="Name a JSONL file from the root.") from error
     return [_parsed(line, path.name, number) for number, line in enumerate(lines, start=1) if line.strip()]
 
@@ -144,11 +149,17 @@ def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
     choices = row.get("choices", ())
     if not isinstance(choices, list | tuple) or not all(isinstance(one, str) for one in choices):
         raise EngineError(f"{what} has choices that are no list of texts.", hint='Write "choices": [" yes", " no"].')
+    if choices and len({*choices}) < max(2, len(choices)):
+        raise EngineError(f"{what} has choices that leave none.", hint="Give two different texts or more.")
     right = row[label]
     if isinstance(right, int) and 0 <= right < len(choices):
         right = choices[right]
     if choices and right not in choices:
         raise EngineError(
             f"{what} has the answer {right!r:.40}, but its choices do not include it.", hint="Correct it."
+        )
+    if not str(right).strip() and not choices:
+        raise EngineError(
+            f"{what} has an empty answer {right!r}, with which every output begins.", hint="Write the right answer."
         )
     return Row(row[text], str(right), tuple(choices))

@@ -18,6 +18,7 @@ from pytest_hfmodels.kinds.prompt import require_text
 # Templates that write the date get this one, so that a snapshot still holds tomorrow; it is Llama's own default.
 _DAY = date(2024, 7, 26)
 _NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+_OF_A_TOOL = ("DocstringParsingException", "TypeHintParsingException")
 _AS_IN = 'Write them as in chat([{"role": "user", "content": "Hello"}]).'
 _PARTS = {"image": "images", "audio": "audio"}  # of a message's content, and the processor's names for them
 
@@ -43,6 +44,16 @@ class Conversation:
         messages = self.messages
         if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
             raise EngineError(f"A conversation is a list of messages, not {messages!r:.60}.", hint=_AS_IN)
+        if not isinstance(self.tools, list | tuple):
+            raise EngineError(
+                f"tools= is a list of functions or JSON schemas, not {self.tools!r:.60}.",
+                hint="Write it as in tools=[f].",
+            )
+        if not isinstance(self.variables, Mapping):
+            raise EngineError(
+                f"template_variables= is a dict, not {self.variables!r:.60}.",
+                hint='Write it as in template_variables={"enable_thinking": False}.',
+            )
         for message in messages:
             if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
                 raise EngineError(f"A message is a dict with a role and content, not {message!r:.60}.", hint=_AS_IN)
@@ -109,6 +120,11 @@ class Conversation:
         try:
             text = apply([dict(one) for one in self.messages], tokenize=False, **given, **variables)
         except Exception as error:  # a template raises any kind of exception
+            if type(error).__name__ in _OF_A_TOOL:
+                raise EngineError(
+                    f"A tool cannot be described to {name}: {error!s:.200}",
+                    hint="Give it types and a docstring with a line for each argument; or give a JSON schema.",
+                ) from error
             raise EngineError(
                 f"The chat template of {name} cannot render these messages: {type(error).__name__}: {error!s:.200}",
                 hint="Correct the messages, or give another template: chat(messages, chat_template=…).",

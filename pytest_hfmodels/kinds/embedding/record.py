@@ -29,7 +29,7 @@ from pytest_hfmodels.kinds.prompt import require_text
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,7 +94,18 @@ class EmbeddingRecord(Record):
         return self.arrays[VECTORS].values
 
     def cosine(self, one: int, other: int) -> float:
-        """Return the cosine between two rows, counted from 0."""
+        """Return the cosine between two rows, counted from 0.
+
+        Raises:
+            EngineError: there is no such row.
+        """
+        count = len(self.inputs)
+        for row in (one, other):
+            if not hasattr(row, "__index__") or not -count <= row < count:
+                raise EngineError(
+                    f"There is no row {row!r:.40}: the record has {count}.",
+                    hint=f"Rows are 0 to {count - 1}: cosine(0, 1).",
+                )
         rows = normalized(self.vectors[[one, other]].astype("f8"))
         return float(rows[0] @ rows[1])
 
@@ -141,28 +152,20 @@ def observe_embedding(
     rows = batch_of(given, media)
     if not rows:
         raise EngineError("There is nothing to embed.", hint="Give at least one text, image or sound.")
+    settings: dict[str, Any] = {}
     if media:
         encoded = [Encoded(describe_media(row, media)) for row in rows]
         inputs = from_processor(processor, loaded, {_NAMES[media]: rows}, rate)
-        settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(tokenizer, loaded, rows, recipe)
     whole = {**inputs, **_other_half(loaded.model, inputs, len(rows))}
-    try:
-        seen = loaded.observe(whole)
-    except EngineError:
-        raise
-    except Exception as error:  # upstream's models raise any kind
-        raise refused(loaded, inputs, error) from error
+    seen = _seen(loaded, whole, inputs)
     if not recipe.pooling:
         recipe = replace(recipe, pooling="pooler" if media == "image" and _has_pooled(seen.outputs) else "mean")
     live = LiveEmbedding(whole, ModelRef(origin, {}), recipe=recipe)
     vectors = live.vectors(seen, loaded)
     require_finite(vectors, checkpoint.name, loaded.engine)
     provenance = Provenance.of(loaded)
-    asked: dict[str, Any] = {} if normalize is None else {"normalize": normalize}
-    if pooling is not None:  # then the checkpoint's own way does not count
-        asked = {"pooling": pooling, "normalize": recipe.normalize, "dense": None}
     return EmbeddingRecord(
         provenance=provenance,
         checkpoint=CheckpointSeen.of(checkpoint),
@@ -172,8 +175,23 @@ def observe_embedding(
         processed=model_inputs(inputs) if media else (),
         arrays={VECTORS: Array.of(vectors.astype("f8" if provenance.dtype == "float64" else "f4"), VECTORS)},
         blocks=() if DECODER in whole else fingerprint(seen.hidden_states, inputs.get("attention_mask")),
-        live=None if origin is None else replace(live, made_by=ModelRef(origin, asked)),
+        live=None if origin is None else replace(live, made_by=ModelRef(origin, _asked(pooling, normalize, recipe))),
     )
+
+
+def _asked(pooling: str | None, normalize: bool | None, recipe: Recipe) -> dict[str, Any]:
+    if pooling is not None:  # then the checkpoint's own way does not count
+        return {"pooling": pooling, "normalize": recipe.normalize, "dense": None}
+    return {} if normalize is None else {"normalize": normalize}
+
+
+def _seen(loaded: LoadedModel, whole: Mapping[str, Any], inputs: Mapping[str, Any]) -> Observation:
+    try:
+        return loaded.observe(whole)
+    except EngineError:
+        raise
+    except Exception as error:  # upstream's models raise any kind
+        raise refused(loaded, inputs, error) from error
 
 
 def _recipe(checkpoint: Checkpoint, own: Recipe | None, pooling: str | None, normalize: bool | None) -> Recipe:

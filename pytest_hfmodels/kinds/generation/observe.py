@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
 
+_DECIMALS = 6
+
+
 @Timed("evidence")
 def observe_generation(
     checkpoint: CheckpointSeen,
@@ -75,11 +78,7 @@ def observe_generation(
         media = replace(media, arrays={loaded.model.main_input_name: generation.windows})
         prompts = [Prompt(f"window {number} of {prompts[0].text}", ()) for number in _numbers(generation.windows)]
         rows = [prompt.ids for prompt in prompts]
-    ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
-    returned = [_generated(row, generation.prefix, ends) for row in generation.sequences]
-    if stops and len(prompts) > 1:
-        words = [stops] if isinstance(stops, str) else stops
-        returned = [_stopped(row, words, tokenizer) for row in returned]
+    returned = _returned(generation, tokenizer, one=len(prompts) == 1)
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
     teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
@@ -98,6 +97,16 @@ def observe_generation(
     }
     made_by = None if origin is None else ModelRef(origin, settings)
     return tuple(_record(call, number, made_by, shared) for number in range(len(prompts)))
+
+
+def _returned(generation: Generation, tokenizer: Any, *, one: bool) -> list[tuple[int, ...]]:
+    """Return the generated ids of every returned sequence, to where the row itself ended."""
+    ends, stops = generation.effective["eos_token_id"], generation.effective.get("stop_strings", ())
+    returned = [_generated(row, generation.prefix, ends) for row in generation.sequences]
+    if one or not stops:
+        return returned
+    words = [stops] if isinstance(stops, str) else stops
+    return [_stopped(row, words, tokenizer) for row in returned]
 
 
 @dataclass(frozen=True)
@@ -273,7 +282,8 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
         return ()
     effective = generation.effective
     beams = int(effective["num_beams"])  # Whisper runs a search of its own for each returned sequence
-    return cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
+    found = cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
+    return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 
 def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError
 from pytest_hfmodels.kinds.generation.media import Media, is_one, media_without_text, read_media
 from pytest_hfmodels.kinds.generation.record import Prompt
-from pytest_hfmodels.kinds.prompt import listed, require_ids, require_text, vocabulary_size
+from pytest_hfmodels.kinds.prompt import AS_IN, listed, require_ids, require_text, vocabulary_size
 
 if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
@@ -48,6 +48,8 @@ def read_prompts(
         EngineError: it is none of these, or a prompt has no tokens.
     """
     asked = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
+    if isinstance(given, list | tuple) and not given:
+        raise EngineError("The prompt is an empty list.", hint=AS_IN)
     values, one = _separated(given)
     rows = tuple(_prompt(value, tokenizer, vocabulary_size(config), asked) for value in values)
     start = getattr(tokenizer, "bos_token", None)
@@ -112,7 +114,7 @@ def _separated(given: Any) -> tuple[Sequence[Any], bool]:
     if (
         not _is_sequence(values)
         or not values
-        or not all(isinstance(row, str) or _is_sequence(listed(row)) for row in values)
+        or not any(isinstance(row, str) or _is_sequence(listed(row)) for row in values)
     ):
         return [values], True
     return values, len(values) == 1 and values is not given
@@ -129,6 +131,11 @@ def _encoded(given: Mapping[str, Any]) -> tuple[Sequence[Any], bool]:
     nested = _is_sequence(ids) and len(ids) > 0 and _is_sequence(listed(ids[0]))
     rows = [listed(row) for row in ids] if nested else [ids]
     masks = [None] * len(rows) if mask is None else [listed(row) for row in mask] if nested else [mask]
+    if any(
+        own is not None and (not _is_sequence(own) or len(own) != len(row))
+        for row, own in zip(rows, masks, strict=False)
+    ):
+        raise EngineError("The prompt's attention_mask has another shape than its input_ids.", hint=AS_IN)
     return [_unpadded(row, own) for row, own in zip(rows, masks, strict=True)], len(rows) == 1
 
 

@@ -39,4 +39,20 @@ FAULTS = (
         test="test_tool",
         cause="chat-template",
     ),
+    ProjectFault(
+        "padding-attended",
+        "A shorter prompt of a batch attends to the padding on its left.",
+        reference="huggingface/transformers#25284",
+        patch=lambda: edited(
+            "transformers.masking_utils:prepare_padding_mask",
+            (
+                "local_padding_mask = attention_mask\n",
+                "if attention_mask is not None:\n"
+                "        attention_mask = torch.ones_like(attention_mask)\n"
+                "    local_padding_mask = attention_mask\n",
+            ),
+        ),
+        test="test_two_conversations",
+        cause="forward",
+    ),
 )
