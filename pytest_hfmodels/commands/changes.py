@@ -45,14 +45,14 @@ def run(options: argparse.Namespace) -> int:
         )
     known = known_changes()
     before, after = (known.release(text) for text in (options.before, options.after))
-    model_type, config = (None, {}) if options.model is None else _model(options.model, known)
+    model_type, config = (None, None) if options.model is None else _model(options.model, known)
     found = known.between(before, after, model_type, config)
     for line in _lines(options, found, model_type, known):
         print(visible_line(line))
     return 0
 
 
-def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any]]:
+def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None]:
     """Return the model type and the configuration of what somebody typed.
 
     Raises:
@@ -65,7 +65,7 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any]]:
         config = read_configuration(folder)
         return str(config.get("model_type", "")), config
     if typed in known.models:
-        return typed, {}
+        return typed, None
     near = get_close_matches(typed, known.models, n=1, cutoff=0.5)
     hint = f"The nearest model type is {near[0]}." if near else "Name a folder with a config.json."
     raise OptionError(f"{typed!r:.60} is neither a folder nor a model type that the suites check.", hint=hint)

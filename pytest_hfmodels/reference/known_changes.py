@@ -73,11 +73,11 @@ class KnownChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return whether a release behaves so. A pre-release counts as its release."""
         return SpecifierSet(self.when).contains(release.base_version, prereleases=True)
 
-    def reaches(self, model_type: str | None, config: Mapping[str, Any]) -> bool:
-        """Return whether a model may show it; None stands for any model, whose configuration is not looked at."""
+    def reaches(self, model_type: str | None, config: Mapping[str, Any] | None) -> bool:
+        """Return whether a model may show it; None stands for any model, and for any configuration."""
         if model_type is None:
             return True
-        fields = all(config.get(name) == value for name, value in self.config.items())
+        fields = config is None or all(config.get(name) == value for name, value in self.config.items())
         return fields and (not self.models or model_type in self.models)
 
     @property
@@ -121,12 +121,12 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             before: where somebody comes from.
             after: where to; it may be the older one.
             model_type: of the configuration; None for every model.
-            config: the configuration's fields.
+            config: the configuration's fields; None for any.
         """
         return tuple(
             Transition(change, change.holds(after))
             for change in self.change
-            if change.holds(before) != change.holds(after) and change.reaches(model_type, config or {})
+            if change.holds(before) != change.holds(after) and change.reaches(model_type, config)
         )
 
     def release(self, text: str) -> Version:

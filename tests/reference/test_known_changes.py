@@ -90,5 +90,6 @@ def test_a_condition_on_the_configuration_is_one() -> None:
     change = KnownChange(name="x", when="<5", what="X.", models=("gpt2",), config={"scale": False}, tests=("a::b",))
 
     assert change.reaches("gpt2", {"scale": False})
+    assert change.reaches("gpt2", None)  # any configuration
     assert not change.reaches("gpt2", {"scale": True})
     assert not change.reaches("llama", {"scale": False})
