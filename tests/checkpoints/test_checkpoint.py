@@ -76,7 +76,7 @@ def test_no_such_folder(tmp_path: Path, name: str, said: str) -> None:
     message = refused(name, tmp_path)
 
     assert said in message
-    assert f"A local checkpoint is a folder, looked up from {tmp_path}." in message
+    assert f"looked up from pytest's root, {tmp_path}." in message
 
 
 @pytest.mark.parametrize(

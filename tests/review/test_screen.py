@@ -40,7 +40,7 @@ def changed(root: Path, before: Record | None, now: Record, **fields: Any) -> Pe
 
 def seen(change: Pending, root: Path, *, width: int = 60) -> list[str]:
     terminal = Scripted(width=width)
-    terminal.say(*change_lines(change, root, place="3 of 14"))
+    terminal.say(*change_lines(change, root, lambda _: None, place="3 of 14"))
     return terminal.lines
 
 

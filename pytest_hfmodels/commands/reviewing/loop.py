@@ -139,7 +139,7 @@ class Walk:
         keys = self._keys(shown, group) if trouble is None else {"r": "drop it", "s": "skip", "d": "diff", "q": "quit"}
         line = Columns([f"{key} {what}" for key, what in {**keys, "?": "help"}.items()], padding=(0, 2, 0, 0))
         self._terminal.say("")
-        self._terminal.say_within(change_lines(shown, self._root, place=place), line)
+        self._terminal.say_within(change_lines(shown, self._root, self._project.pending.arrays, place=place), line)
         while True:
             key = self._terminal.key("> ")
             if key == "?":

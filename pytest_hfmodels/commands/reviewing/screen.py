@@ -20,11 +20,11 @@ from pytest_hfmodels.reports.causes import since_words
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.reports.words import around, same_start, sides
 from pytest_hfmodels.results.describe import describe, place
-from pytest_hfmodels.snapshots.format import load
+from pytest_hfmodels.snapshots.format import load, parse, read_arrays
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared, Excerpt
     from pytest_hfmodels.results.pending import Pending
 
+    Arrays = Callable[[Pending], bytes | None]
+
 _BEFORE, _AFTER = 60, 240  # characters of each text, around the first difference
 _WHY = 300  # characters of a reason
 _NUMBERS = 5  # rows of a table
@@ -40,12 +42,13 @@ _CHANGED = 6  # lines of a diff, where neither texts nor numbers differ
 _STYLES = {"prompt": "dim", "same": ""}
 
 
-def change_lines(change: Pending, root: Path, *, place: str) -> Iterator[RenderableType]:
+def change_lines(change: Pending, root: Path, arrays: Arrays, *, place: str) -> Iterator[RenderableType]:
     """Yield what somebody needs to decide, the most important first: a low terminal shows as much as fits.
 
     Args:
         change: the pending change.
         root: of the project.
+        arrays: returns what the array file of a change would hold, or None if there would be none.
         place: where in the review it stands: `3 of 14`.
     """
     trouble = problem(change, root)
@@ -59,7 +62,7 @@ def change_lines(change: Pending, root: Path, *, place: str) -> Iterator[Rendera
         yield from _why(f"{line} ({since})" if since else line)
     if trouble is None or trouble.is_stale:
         yield ""
-        yield from _sides(change, root)
+        yield from _sides(change, root, arrays)
     for line in change.why[1:]:
         yield from _why(line)
 
@@ -71,10 +74,10 @@ def _why(line: str) -> Iterator[RenderableType]:
     yield f"  {line}" if is_command(line) else _labelled("", shown)
 
 
-def _sides(change: Pending, root: Path) -> Iterator[RenderableType]:
+def _sides(change: Pending, root: Path, arrays: Arrays) -> Iterator[RenderableType]:
     try:
         earlier = change.earlier(root)
-        found = _compared(change, root, earlier)
+        found = _compared(change, root, earlier, arrays(change))
     except SnapshotError as error:
         yield error.message
         return
@@ -97,10 +100,10 @@ def _sides(change: Pending, root: Path) -> Iterator[RenderableType]:
             yield Text(f"  {visible(line)}", "red" if line[0] == "-" else "green", no_wrap=True, overflow="ellipsis")
 
 
-def _compared(change: Pending, root: Path, earlier: str | None) -> Compared:
+def _compared(change: Pending, root: Path, earlier: str | None, arrays: bytes | None) -> Compared:
     """Return what the run said of a change, from both files."""
-    now = load(change.text, Path(change.snapshot))
-    before = None if earlier is None else load(earlier, root / change.compared)
+    now, path = load(change.text, Path(change.snapshot), arrays), root / change.compared
+    before = None if earlier is None else load(earlier, path, read_arrays(parse(earlier, path), path))
     tolerance = tolerance_for(now.provenance.dtype, same_engine=True)
     if change.tolerance is not None:
         tolerance = Tolerance(change.tolerance)
