@@ -67,7 +67,7 @@ def test_a_batch_generates_as_its_prompts_alone(bot: HFModel) -> None:
         (lambda bot: bot.generate("Hi", do_sample=True), "do_sample=True draws tokens at random"),
         (lambda bot: bot.generate_batch([[1]], do_sample=True), "do_sample=True draws tokens at random"),
         (lambda bot: bot.generate(""), "The prompt '' has no tokens."),
-        (lambda bot: bot.generate([]), "The prompt '' has no tokens."),
+        (lambda bot: bot.generate([]), "The prompt is an empty list."),
         (lambda bot: bot.generate(200 * "a"), "The prompt has 200 tokens, but the model has 128 positions."),
         (lambda bot: bot.generate_batch([[1, 2], [3]]), "one or more prompts of one length"),
         (lambda bot: bot.generate_batch([]), "one or more prompts of one length"),
