@@ -58,7 +58,7 @@ def explain(
         raise
     except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too
         said = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
-        found = case.because(None, f"unknown, because explaining it failed with {said:.200}")
+        found = case.because(None, f"explaining it failed with {said:.200}")
     if found.rules:
         found = replace(found, releases=case.old_releases(found.rules))
     if found.cause in _NO_RELEASE or found.rules:  # the release is known, or none of them is the reason
