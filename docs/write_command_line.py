@@ -13,8 +13,7 @@ START = """\
 # The command line
 
 Written by `python docs/write_command_line.py` from the commands' own help. `python -m pytest_hfmodels` is the same as
-`hfmodels`. Every command exits with 2 if it could not be done, and says why in its last line; with 130 if it was
-interrupted.
+`hfmodels`. Every command exits with 2 if it fails, and says why in its last line; with 130 if it is interrupted.
 
 For completion in a shell, install the extra `completion` and add this line to your shell's start file:
 
@@ -46,7 +45,10 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _typed(action: argparse.Action) -> str:
-    value = action.metavar or action.dest if action.nargs != 0 else ""
+    value = ""
+    if action.nargs != 0:
+        upper = action.dest.upper() if action.option_strings else action.dest
+        value = str(action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else upper))
     return ", ".join(action.option_strings) + (f" {value}" if value and action.option_strings else f"{value}")
 
 

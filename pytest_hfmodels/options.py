@@ -112,7 +112,7 @@ OPTIONS = (
         "FOLDER",
         repeated=True,
     ),
-    Option("durations", "print where the time of the tests with models went, by stage", default="off"),
+    Option("durations", "print how long the tests with models spent in each stage", default="off"),
     Option("json", "write a report as JSON; see [reports](reports.md)", "FILE"),
     Option("html", "write a report as one HTML page", "FILE"),
     Option("markdown", "write a report as Markdown, and append it to the CI's step summary", "FILE"),

@@ -116,7 +116,7 @@ def test_a_test_file_is_written_and_never_overwritten(
 
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists, and is left as it is."
+    assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists already; it was not changed."
     assert said[2] == f"hfmodels: The model './none' is not there: there is no folder {project.path / 'none'}."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])

@@ -68,7 +68,7 @@ def local_folder(name: str, rootdir: Path) -> Path:
     folder = local_path(name, rootdir)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        here = " An empty pytest.ini in the current folder, which has one, makes it the root."
+        here = " The current folder has it; an empty pytest.ini here makes this folder the root."
         raise CheckpointError(
             f"{folder} {what}.",
             hint=f"A local checkpoint is a folder, looked up from pytest's root, {rootdir}."

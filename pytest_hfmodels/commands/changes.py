@@ -27,9 +27,9 @@ def add(commands: Commands) -> None:
         description="List what is known to change between two releases of transformers, for a model or for all: what "
         "differs, the upstream change, and the test that shows it. It needs no model and no network.",
     )
-    parser.add_argument("package", help="transformers, the one that is covered")
+    parser.add_argument("package", help="transformers; no other package is covered")
     parser.add_argument("before", help="the release that you use, such as 4.49.0")
-    parser.add_argument("after", help="the release that you want, such as 5.23.0; it may be older")
+    parser.add_argument("after", help="the release that you want, such as 5.23.0; it may be the older one")
     parser.add_argument("--model", help="a checkpoint's folder, or a model type such as llama")
     parser.set_defaults(run=run)
 
@@ -78,7 +78,7 @@ def _lines(
     count = f"{len(found)} known change{'s' * (len(found) != 1)}" if found else "no known change"
     yield f"From {PACKAGE} {options.before} to {options.after}, for {whose}: {count}."
     if model_type is not None and model_type not in known.models:
-        yield "The suites check no model of this type, so only what reaches all models is listed."
+        yield "The suites check no model of this type, so only changes that affect all models are listed."
     for begins, title in ((True, f"In {options.after}"), (False, f"No longer in {options.after}")):
         of_kind = [one.change for one in found if one.begins == begins]
         if of_kind:

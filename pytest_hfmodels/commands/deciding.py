@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     _add(
         *(commands, "review", review, "review the pending changes one by one"),
         "Show the pending changes one by one, grouped by cause, and accept, reject or skip each. A decision takes "
-        "effect at once; skipped changes stay pending, and so does the rest if you leave.",
+        "effect at once; skipped changes stay pending, and so do the others if you quit.",
     )
     parser = _add(
         *(commands, "pending", pending, "list the snapshot changes to review"),
@@ -99,7 +99,7 @@ def _add(
             dest="source",
             type=Path,
             metavar="REPORT",
-            help="decide about another machine's run: its page, its JSON report, a folder or a zip with it",
+            help="take the changes from another machine's run: its page or JSON report, or a folder or zip with one",
         )
     parser.add_argument("tests", nargs="*", help="test files, folders or node ids (default: everything pending)")
     parser.set_defaults(run=run, source=None)
@@ -152,7 +152,7 @@ def _nothing_pending(project: Project) -> None:
     from pytest_hfmodels.snapshots.carried import CarriedChanges
 
     if isinstance(project.cached, CarriedChanges):
-        print(visible(f"nothing of {project.cached.path} is left to decide: its changes are accepted"))
+        print(visible(f"nothing left to decide in {project.cached.path}: all its changes are accepted already"))
         return
     print(visible(f"nothing is pending in {project.root}: run the tests, and what differs will be"))
 
@@ -286,7 +286,7 @@ def reject(options: argparse.Namespace) -> int:
     for change in chosen:
         print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
-    print(f"{len(chosen)} rejected{': their tests fail until what they test is fixed' if failing else ''}")
+    print(f"{len(chosen)} rejected{': their tests fail until the cause is fixed' if failing else ''}")
     return 0
 
 

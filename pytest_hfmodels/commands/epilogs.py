@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CANNOT = "it could not be done; the last line says why"
+CANNOT = "the command failed; its last line says why"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Epilog:
 _CHOSEN = {"tests/test_bot.py": "only changes of these tests", "--cause tokenizer": "only changes with this cause"}
 
 
-_OF_A_GRID = {0: "every cell is the same, skipped or explained by the ledger", 1: "a cell is not"}
+_OF_A_GRID = {0: "every cell is the same, skipped or explained by the ledger", 1: "at least one cell is not"}
 
 
 def _of_changes(command: str, whole: str, codes: dict[int, str]) -> Epilog:
@@ -41,8 +41,8 @@ EPILOGS = {
     "init": Epilog(
         {
             "hfmodels init ./models/bot": "write test_bot.py",
-            "hfmodels init ./models/bot tests/test_support.py": "write this file",
-            "hfmodels init --ci github": "write the workflow of a CI",
+            "hfmodels init ./models/bot tests/test_support.py": "write tests/test_support.py",
+            "hfmodels init --ci github": "write a CI workflow",
         },
         {0: "a file was written"},
     ),
@@ -50,17 +50,17 @@ EPILOGS = {
         {
             "hfmodels review": "all changes",
             "hfmodels review tests/test_bot.py": "only changes of these tests",
-            "hfmodels review --from report.html": "the changes of a CI's run",
+            "hfmodels review --from report.html": "changes of a CI run",
         },
-        {0: "nothing is left to decide", 1: "something is"},
+        {0: "nothing is left to decide", 1: "changes are left"},
     ),
-    "pending": _of_changes("pending", "list all changes", {0: "nothing is pending", 1: "something is"}),
-    "diff": _of_changes("diff", "show all changes", {0: "nothing is pending", 1: "something is"}),
+    "pending": _of_changes("pending", "list all changes", {0: "nothing is pending", 1: "changes are pending"}),
+    "diff": _of_changes("diff", "show all changes", {0: "nothing is pending", 1: "changes are pending"}),
     "accept": Epilog(
         {
             "hfmodels accept": "accept all changes",
             "hfmodels accept tests/test_bot.py": "only changes of these tests",
-            "hfmodels accept --from report.html tests/test_bot.py": "as a CI's run observed them",
+            "hfmodels accept --from report.html tests/test_bot.py": "with the outputs of a CI run",
             'hfmodels accept --keep-old-as before-5 --when "transformers<5"': "keep the old output for old releases",
         },
         {0: "changes were accepted", 1: "nothing was pending"},
@@ -71,14 +71,14 @@ EPILOGS = {
             "hfmodels report report.json": "print the summary of a run",
             "hfmodels report report.html --open": "open its page",
         },
-        {0: "it was shown"},
+        {0: "the report was shown"},
     ),
     "ledger": Epilog(
         {
             "hfmodels ledger": "entries for the installed versions",
-            "hfmodels ledger --check": "also find entries that are about no test",
+            "hfmodels ledger --check": "also find entries that match no test",
         },
-        {0: "printed", 1: "--check found an entry that is about no test"},
+        {0: "printed", 1: "--check found an entry that matches no test"},
     ),
     "orphans": Epilog(
         {
@@ -92,13 +92,13 @@ EPILOGS = {
             "hfmodels changes transformers 4.49.0 5.23.0": "all that is known",
             "hfmodels changes transformers 4.49.0 5.23.0 --model ./models/bot": "for this model",
         },
-        {0: "printed, also if nothing is known"},
+        {0: "printed, even if nothing is known"},
     ),
     "matrix": Epilog(
         {
             "hfmodels matrix transformers==4.57.6,5.23.0 -- tests": "compare two releases",
             "hfmodels matrix current transformers==5.23.0 --html grid.html -- tests": "write a page",
-            "hfmodels matrix current transformers==5.23.0 --plan github": "print the jobs of a CI",
+            "hfmodels matrix current transformers==5.23.0 --plan github": "print the jobs for a CI",
         },
         _OF_A_GRID,
     ),
@@ -107,6 +107,6 @@ EPILOGS = {
         {
             "hfmodels bisect transformers --good 4.49.0 --bad 5.23.0 -- tests": "find the first bad release",
         },
-        {0: "the first bad release was found", 1: "the reason is still open"},
+        {0: "the first bad release was found", 1: "only a range was found, or another package changed with it"},
     ),
 }

@@ -24,9 +24,7 @@ _WORDS = {"summary": "short Markdown, for a comment on a pull request"}
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
     """Declare the options for what is shown and written."""
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="a line for every test, also if there is nothing to see"
-    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="one line per test, even if nothing differs")
     for name in _REPORTS:
         words = _WORDS.get(name, name)
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write the grid as {words}; - prints it instead")
@@ -100,7 +98,7 @@ def _patch(grid: Grid, name: str | None) -> str:
     ran = [row for row in grid.rows if row.built and name in (None, row.name)]
     if not ran:
         raise VersionsError(
-            f"The row {name!r} of --patch-row did not run." if name else "No row ran that a patch could be of.",
+            f"The row {name!r} of --patch-row did not run." if name else "No row ran, so there is no patch to write.",
             hint=f"The rows are {', '.join(row.name for row in grid.rows)}.",
         )
     row, project = next((row for row in ran if row.name == CURRENT), ran[-1]), find_project()
@@ -109,7 +107,7 @@ def _patch(grid: Grid, name: str | None) -> str:
         if why is not None:
             print(f"hfmodels: left out of the patch: {visible_line(f'{one.test}: {why}')}", file=sys.stderr)
     kept = [one for one, why in refused.items() if why is None]
-    print(f"hfmodels: the patch has {counted(len(kept), 'change')} of {visible_line(row.name)}", file=sys.stderr)
+    print(f"hfmodels: the patch has {counted(len(kept), 'change')} from {visible_line(row.name)}", file=sys.stderr)
     return patch_of(kept, project.root)
 
 

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     if options.ci:
         return init_ci.write_workflow(options)
     if options.model is None:
-        raise OptionError("No model is named.", hint="Name one, or a CI: hfmodels init --ci github")
+        raise OptionError("No model is given.", hint="Name one, or a CI: hfmodels init --ci github")
     from pytest_hfmodels.fixtures.model_checks.collection import NamedModel  # imports pytest
 
     root = project_root()
@@ -117,7 +117,7 @@ def _write(file: Path, text: str) -> None:
             new.write(text)
     except FileExistsError as error:
         raise OptionError(
-            f"{file} exists, and is left as it is.", hint="Give another file: hfmodels init MODEL FILE."
+            f"{file} exists already; it was not changed.", hint="Give another file: hfmodels init MODEL FILE."
         ) from error
     except OSError as error:
         raise OptionError(f"{file} cannot be written: {error.strerror}.", hint="Name a file in a folder.") from error

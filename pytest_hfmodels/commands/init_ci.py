@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hfmodels init` that write a CI's files."""
     parser.add_argument("--ci", choices=tuple(_FILES), help="write the workflow of this CI instead of a test file")
     parser.add_argument(
-        "--bot", choices=tuple(_BOTS), help="for --ci: whose configuration to write (default: the usual one of the CI)"
+        "--bot", choices=tuple(_BOTS), help="for --ci: the bot to configure (default: the usual one for this CI)"
     )
     parser.add_argument(
         "--rows", metavar="ROWS", help='for --ci: the rows (default: "current"), as hfmodels matrix takes them'
@@ -51,7 +51,7 @@ def write_workflow(options: argparse.Namespace) -> int:
         text = _filled((files(__package__) / "workflows" / template).read_text(encoding="utf-8"), place, options)
         written += _write(place.repository / name, text)
     if not written:
-        raise OptionError("Every file exists already.", hint="Delete those that are to be written again.")
+        raise OptionError("Every file exists already.", hint="Delete the ones to write again.")
     print(f"Read them, commit them, and {_NEXT[options.ci]}. docs/ci.md has the rest.")
     return 0
 
@@ -75,7 +75,7 @@ class _Place:
             ["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False
         )
         if asked.returncode:
-            raise OptionError(f"{root} is in no git repository.", hint="Create one: git init")
+            raise OptionError(f"{root} is not in a git repository.", hint="Create one: git init")
         return cls(root.resolve(), Path(asked.stdout.strip()).resolve())
 
     @property
@@ -130,7 +130,7 @@ def _write(file: Path, text: str) -> bool:
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError:
-        print(f"{relpath(file)} exists, and is left as it is.")
+        print(f"{relpath(file)} exists already; it was not changed.")
         return False
     except OSError as error:
         raise OptionError(f"{file} cannot be written: {error.strerror}.", hint="Check its folder.") from error

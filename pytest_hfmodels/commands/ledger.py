@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--all", action="store_true", help="print all entries, with those that apply marked by *")
     parser.add_argument(
-        "--check", action="store_true", help="also collect the tests, and say which entries are about none of them"
+        "--check", action="store_true", help="also collect the tests, and list entries that match none of them"
     )
     parser.set_defaults(run=ledger)
     parser = commands.add_parser(

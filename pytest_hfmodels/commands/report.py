@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
         help="show the report of a run",
-        description="Print the summary of a JSON report, or open a page. Where there is no browser, the page is served "
+        description="Print the summary of a JSON report, or open a page. Without a browser, the page is served "
         "on this machine's loopback address until Ctrl-C.",
     )
     parser.add_argument("file", nargs="?", type=Path, default=Path(_PAGE), help=f"the report (default: {_PAGE})")

@@ -47,13 +47,15 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="see below")
     parser.add_argument(
-        "--plan", choices=("github", "gitlab"), help="print the rows as this CI's job matrix, and run nothing"
+        "--plan", choices=("github", "gitlab"), help="print the rows as a job matrix for this CI, and run nothing"
     )
-    parser.add_argument("--row", metavar="ROW", help="run only this one of the rows; other machines run the others")
+    parser.add_argument("--row", metavar="ROW", help="run only this row; other machines run the others")
     parser.add_argument("--shards", type=_count, default=1, metavar="N", help="for --plan: how many jobs share a row")
     parser.add_argument("--shard", metavar="I/N", help="run only the I-th of N shards of the tests")
     parser.add_argument(
-        "--durations", metavar="FILE", help="an earlier --json file, by whose times --shard cuts; the same for all"
+        "--durations",
+        metavar="FILE",
+        help="an earlier --json file, to balance shards by time; the same for each",
     )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
     _add_row_options(parser)

@@ -38,7 +38,7 @@ def known_changes_of(case: Case[Any], found: Explanation) -> Iterator[Evidence]:
     )
     for change in known:
         side = after if change.holds(Version(after)) else before
-        yield Evidence(f"A known change of transformers fits. In {side}: {change.sentence}")
+        yield Evidence(f"This matches a known change of transformers. In {side}: {change.sentence}")
 
 
 def _configuration(case: Case[Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def prompt(case: Case[Any]) -> Explanation:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
     if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
-        return _made_otherwise(case, "preprocessor", [evidence], "other numbers of tokens for the images or sounds")
+        return _made_otherwise(case, "preprocessor", [evidence], "another number of tokens for the images or sounds")
     if not same_files:
         said = "the checkpoint's tokenizer files have changed and give the text other ids"
         return case.because("checkpoint:tokenizer", said, [evidence])
@@ -94,17 +94,17 @@ def inputs(case: Case[Any], maker: str, made: Iterable[ModelInput] = ()) -> Expl
     found = [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
     if found and found[0].what in {one.name for one in made if one.given}:
-        said = f"the test gives the model other numbers than recorded as {found[0].what}"
+        said = f"the test gives the model {found[0].what} that differ from the recorded ones"
         return case.because("test", said, evidence[:1])
-    return _made_otherwise(case, maker, evidence, "other inputs")
+    return _made_otherwise(case, maker, evidence, "different inputs")
 
 
 def _made_otherwise(case: Case[Any], maker: str, evidence: list[Evidence], what: str) -> Explanation:
     before, now = (getattr(record.checkpoint, maker, None) for record in (case.recorded, case.observed))
     if before and now and before != now:  # files of earlier versions have no digest of the preprocessor
-        said = f"the checkpoint's {maker} files have changed, and give the model {what}"
+        said = f"the checkpoint's {maker} files have changed and give the model {what}"
         return case.because(f"checkpoint:{maker}", said, evidence)
-    said = f"the {maker} gives the model {what}, made from the same files and what the test gives as recorded"
+    said = f"with the same files and the same data from the test, the {maker} gives the model {what}"
     package = "tokenizers" if maker == "tokenizer" else "transformers"
     return unless_changed(case, case.because(maker, said, evidence, package=package), maker)
 

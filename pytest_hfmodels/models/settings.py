@@ -94,7 +94,7 @@ def require_flag(value: object, name: str) -> None:
     """Refuse what is neither True nor False, with an `EngineError`."""
     if not isinstance(value, bool):
         raise EngineError(
-            f"{name}= is {value!r:.40}, which is neither True nor False.", hint="Leave it out, or say which."
+            f"{name}= is {value!r:.40}, which is neither True nor False.", hint="Give True or False, or leave it out."
         )
 
 
@@ -191,7 +191,7 @@ def refused_named(settings: Mapping[str, Any], control: Callable[[], object]) ->
         asked = ", ".join(f"{name}={value!r:.40}" for name, value in settings.items())
         raise EngineError(
             f"generate fails with {asked}, and works without: {' '.join(error_text(error).split()):.300}",
-            hint="Correct the setting that it speaks of, or leave it out.",
+            hint="Correct the setting that it names, or leave it out.",
         ) from error
 
 

@@ -140,13 +140,13 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             typed = Version(text)
         except InvalidVersion:
             near = get_close_matches(text, self.releases, n=1, cutoff=0) or self.releases[-1:]
-            raise OptionError(f"{text!r:.40} is no release.", hint=f"The nearest is {near[0]}.") from None
+            raise OptionError(f"{text!r:.40} is not a release.", hint=f"The nearest is {near[0]}.") from None
         if typed in known:
             return typed
         before = [one for one in known if one < typed]
         near_release = max(before) if before else min(known)
         raise OptionError(
-            f"transformers {text} is not among the releases that are known here, {known[0]} to {known[-1]}.",
+            f"transformers {text} is not a known release; the data covers {known[0]} to {known[-1]}.",
             hint=f"The nearest is {near_release}.",
         )
 

@@ -103,8 +103,8 @@ def carried_changes(source: Path, local: Path | None = None) -> CarriedChanges:
                 other = found.changes.setdefault(pending.snapshot, pending)
                 if other.text != pending.text:
                     raise SnapshotError(
-                        f"{source} holds two outputs for {pending.snapshot}: it is of several runs.",
-                        hint="Name the report of one of them.",
+                        f"{source} holds two outputs for {pending.snapshot}: it mixes several runs.",
+                        hint="Name the report of one run.",
                     )
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ReportError) as error:
         if isinstance(error, SnapshotError):
@@ -113,7 +113,7 @@ def carried_changes(source: Path, local: Path | None = None) -> CarriedChanges:
         raise SnapshotError(said, hint="Name a report.html or report.json, a folder or a zip with it.") from error
     if not found.changes:
         raise SnapshotError(
-            f"{source} holds no pending change.",
+            f"{source} holds no pending changes.",
             hint="Name a report.html or report.json of a run in which a comparison failed, or a folder or zip with it.",
         )
     return found
@@ -131,7 +131,7 @@ def _changes(name: str, content: bytes) -> Iterator[Pending]:
         return  # a folder of artefacts holds other files, too
     if "tests" in found and "run" in found:
         if found.get("format") != FORMAT:
-            said = f"{name} is a report of format {found.get('format')!r}, and this release reads {FORMAT}"
+            said = f"{name} is a report of format {found.get('format')!r}; this release reads format {FORMAT}"
             raise ReportError(f"{said}.", hint="Run the tests with the same release of pytest-hfmodels.")
         yield from pending_of(decode(text, Results, name))
     elif "rows" in found and "planned" in found:

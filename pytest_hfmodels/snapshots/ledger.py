@@ -298,7 +298,10 @@ def parse_when(text: str, place: str) -> ReleaseRange:
 def _require_releases(when: Iterable[ReleaseRange]) -> None:
     """Refuse conditions that are not known before a test runs."""
     named = next((one.name for one in when if one.value is not None), None)
-    _require(named is None, f"`when` names the {named}, which is known once the test has run; only a change may do so")
+    _require(
+        named is None,
+        f"`when` names the {named}, known only after the test has run; only a change may do so",
+    )
 
 
 def _require_files(tests: Iterable[str]) -> None:

@@ -193,7 +193,7 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
     """Return the row that its shards make, with the tests in the order of collection."""
     if len({tuple(sorted(row.versions.items())) for row in rows}) > 1:
         raise VersionsError(
-            f"The shards of {name} have different packages installed.", hint="Fix the versions, and run it again."
+            f"The shards of {name} have different packages installed.", hint="Pin the versions, and run the row again."
         )
     collected = dict.fromkeys(chain.from_iterable(row.collected for row in rows))
     given = {row.shard for row in rows}
@@ -229,7 +229,7 @@ def _cells(name: str, rows: Sequence[RowResult], collected: Mapping[str, None]) 
     for row in rows:
         if twice := [test for test in row.cells if test in collected and test in ran]:
             raise VersionsError(
-                f"{twice[0]} ran in two shards of {name}, which were cut by different durations.",
+                f"{twice[0]} ran in two shards of {name}, which were cut with different durations.",
                 hint="Give every shard the same --durations.",
             )
         ran |= {test: cell for test, cell in row.cells.items() if test not in ran}
@@ -237,5 +237,7 @@ def _cells(name: str, rows: Sequence[RowResult], collected: Mapping[str, None]) 
 
 
 def _in_order(collected: Mapping[str, None], ran: Mapping[str, Cell], problem: str | None) -> dict[str, Cell]:
-    unrun = Cell(State.NOT_RUN, f"did not run: {problem or 'it is in no shard, which were cut by different durations'}")
+    unrun = Cell(
+        State.NOT_RUN, f"did not run: {problem or 'it was in no shard: they were cut with different durations'}"
+    )
     return {**{test: ran.get(test, unrun) for test in collected}, **ran}

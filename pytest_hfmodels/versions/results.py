@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.running import PytestRun
 
 INTERRUPTED = "the run was interrupted before this row was done"
-NO_PART = "no part of this row was given: its job failed, or wrote none"
+NO_PART = "no part of this row was given: its job failed or wrote no part"
 UNRUN = (INTERRUPTED, NO_PART)  # problems of rows of which nothing is known
 _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up

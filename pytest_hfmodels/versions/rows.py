@@ -146,7 +146,7 @@ def _listed(name: str, value: str) -> Row:
     row = f"{name}=={value}"
     if name == PYTHON:
         if not re.fullmatch(r"3\.\d+(\.\d+)?", value):
-            raise VersionsError(f"{row} is no release of Python.", hint="Write one like python==3.12.")
+            raise VersionsError(f"{row} is not a release of Python.", hint="Write one like python==3.12.")
         return Row(row, python=value)
     if name not in SETTINGS:
         return Row(row, (_requirement(row),))

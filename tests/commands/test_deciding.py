@@ -83,7 +83,7 @@ def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest
 
     assert capsys.readouterr().out.splitlines() == [
         f"dropped what {REPLY} observed; snapshots/test_it/test_reply.toml stays as it is",
-        "1 rejected: their tests fail until what they test is fixed",
+        "1 rejected: their tests fail until the cause is fixed",
     ]
     assert changed.snapshots == before
     assert set(pending(changed)) == {"test_other"}

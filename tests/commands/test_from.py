@@ -57,7 +57,7 @@ def test_a_test_is_accepted_from_whatever_the_ci_kept(
     assert main(["accept", "--from", source]) == 0
 
     assert main(["accept", "--from", source]) == 1
-    assert "nothing of ci/" in capsys.readouterr().out
+    assert "nothing left to decide in ci/" in capsys.readouterr().out
     assert not (home.path / PENDING).exists()
     run(home).assert_outcomes(passed=3)
 
@@ -105,11 +105,11 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "holds no pending change"),
-        (b"<p>Hello</p>", "holds no pending change"),
+        (b"", "holds no pending changes"),
+        (b"<p>Hello</p>", "holds no pending changes"),
         (b'<data id="pending" value="AAAA">', "cannot be read"),
         (b'{"format": 4, "run": {}, "tests": []}', "format 4"),
-        (b"PK\x03\x04 not a zip", "holds no pending change"),
+        (b"PK\x03\x04 not a zip", "holds no pending changes"),
         (page_with([{"test": 1}]), "cannot be read"),
         (page_with([of_a_stranger(snapshot="../out.toml", compared="../out.toml")]), "would write"),
         (page_with([of_a_stranger(snapshot="test_it.py", compared="test_it.py")]), "would write"),

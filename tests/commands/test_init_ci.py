@@ -207,7 +207,7 @@ def test_a_file_that_exists_is_left_and_all_of_them_are_an_error(
     assert "hfmodels: Every file exists already." in capsys.readouterr().err
     shutil.rmtree(repository / ".git")
     assert cli.main(["init", "--ci", "github"]) == 2
-    assert "is in no git repository" in capsys.readouterr().err
+    assert "is not in a git repository" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("zizmor") is None, reason="zizmor is not installed")

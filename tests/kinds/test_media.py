@@ -282,8 +282,11 @@ def test_the_stages_of_a_conversation_with_an_image_are_told_apart(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([{"type": "image"}], "A message names an image and does not hold it: type."),
-        ([{"type": "image", "url": "http://x/cat.png"}], "A message names an image and does not hold it: type, url."),
+        ([{"type": "image"}], "A message announces an image but has none: type."),
+        (
+            [{"type": "image", "url": "http://x/cat.png"}],
+            "A message announces an image but has none: type, url.",
+        ),
         ([{"type": "video", "video": IMAGE}], "A message holds a video"),
         ([{"type": "audio", "audio": SOUND}], "The checkpoint has no feature extractor, so it takes no audio."),
         ([{"type": "image", "image": "cat.png"}], "An image is a PIL image or an array of numbers"),
@@ -308,7 +311,7 @@ def test_an_image_for_a_model_of_text_is_one_sentence(whisper: HFModel, cache: M
     [
         ({"sampling_rate": 8000}, "A sound has 8000 samples a second; the model takes 16000."),
         ({"audio": np.zeros((2, 800))}, "A sound is an array of numbers (samples,)"),
-        ({"prompt": "the cat"}, "makes no prompt of a text beside audio"),
+        ({"prompt": "the cat"}, "makes no prompt of a text with audio"),
         ({"audio": None, "prompt": "the cat"}, "generates from audio, and the test gives text alone"),
         ({"audio": None}, "There is nothing to generate from."),
         ({"audio": None, "images": IMAGE}, "The checkpoint has no image processor, so it takes no images."),

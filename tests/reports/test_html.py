@@ -80,7 +80,7 @@ def test_a_page_carries_its_pending_changes_unless_they_are_too_many(monkeypatch
     assert unpack(render(results), "it", most=10_000) == [examples.pending()]
     monkeypatch.setattr("pytest_hfmodels.reports.html._CHANGES", 10)
     assert unpack(render(results), "it", most=10_000) == []
-    assert "too many for this page" in render(results)
+    assert "too many changes for this page" in render(results)
 
 
 def test_a_line_that_ends_elsewhere_can_be_seen() -> None:

@@ -122,7 +122,7 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
     assert 'what = "words end later"' in after["upstream.toml"]
     assert terminal.asked[:4] == ["> ", "name: ", "when: ", "what: "]
     assert terminal.asked[5:8] == ["name [before-8]: ", "when [pytest<8]: ", "what [words end later]: "]
-    assert "2 accepted with the old kept, 0 still pending" in terminal.lines
+    assert "2 accepted with the old output kept, 0 still pending" in terminal.lines
     run(changed).assert_outcomes(passed=3)
 
 
@@ -355,7 +355,7 @@ def test_a_group_goes_without_what_is_stale_or_was_decided_elsewhere(bare_projec
         (["A", "u"], "undone: 2 accepted"),
         (["R", "u"], "undone: 2 rejected"),
         (["S", "u"], "undone: 2 skipped"),
-        (["v", "before-8", "pytest<8", "", "u"], "undone: 1 accepted with the old kept"),
+        (["v", "before-8", "pytest<8", "", "u"], "undone: 1 accepted with the old output kept"),
     ],
 )
 def test_the_last_decision_is_undone_also_at_the_end(changed: Project, keys: list[str], said: str) -> None:
@@ -405,7 +405,7 @@ def test_a_wrong_range_is_asked_again_at_once_and_nothing_typed_is_lost(changed:
         *("name: ", "when: ", "when: ", "what: "),
         *("name [x]: ", "when [pytest>=8]: ", "what [why]: "),
     ]
-    assert "1 accepted with the old kept, 1 still pending" in terminal.lines
+    assert "1 accepted with the old output kept, 1 still pending" in terminal.lines
     assert set(pending(changed)) == {"test_reply"}
 
 

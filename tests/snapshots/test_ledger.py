@@ -192,7 +192,11 @@ def test_patterns_and_messages_are_matched_quickly() -> None:
         ("transformers<4.35", "transformers<four", ":4: change.0.when.0: 'transformers<four' is no range"),
         ("transformers<4.35", "device>=cuda", ":4: change.0.when.0: 'device>=cuda' is no range"),
         ("transformers<4.35", "cpu>=2", ":4: change.0.when.0: 'cpu>=2' is no range"),
-        ("torch>=2", "device==cuda", ":9: break.0: `when` names the device, which is known once the test has run"),
+        (
+            "torch>=2",
+            "device==cuda",
+            ":9: break.0: `when` names the device, known only after the test has run",
+        ),
         ("transformers<4.35", "transformers[torch]<4", ":4: change.0.when.0: 'transformers[torch]<4' is no range"),
         ('["transformers>=4.38,<5", "torch>=2"]', "[]", ":11: break.0.when: expected `array` of length >= 1"),
         ('["transformers>=4.38,<5", "torch>=2"]', "[1]", ":11: break.0.when.0: 1 is no range"),

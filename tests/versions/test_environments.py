@@ -208,7 +208,7 @@ def test_a_row_may_ask_for_a_release_of_python(lib_project: LibProject) -> None:
 
     assert environment.versions["lib"] == "1.1"
     assert environment.python[environment.python.index("--python") + 1] == here
-    with pytest.raises(VersionsError, match=r"python==three is no release of Python"):
+    with pytest.raises(VersionsError, match=r"python==three is not a release of Python"):
         built(lib_project, "python==three")
 
 

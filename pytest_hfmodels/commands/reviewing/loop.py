@@ -65,11 +65,11 @@ _HELP = (
     "a  accept: write the new output into the snapshot",
     "r  reject: drop the new output; the snapshot stays, and the test fails until its cause is fixed",
     "s  skip: leave it pending for the next review",
-    "A, R, S  the same for all of this group that is left",
+    "A, R, S  the same for the rest of this group",
     "v  accept, and keep the old output as a variant for the releases that you name",
     "d  show the whole diff",
     "u  undo the last decision",
-    "q  leave; what is decided stays decided",
+    "q  quit; decisions made so far stay",
 )
 _DEEDS = {"a": "accept", "r": "reject", "s": "skip"}
 
@@ -189,7 +189,7 @@ class Walk:
             {"a": self._accept, "r": self._reject, "s": self._skip}[key.lower()](changes)
 
     def _accept(self, changes: Sequence[Pending], variation: Variation | None = None) -> None:
-        what = "accepted" if variation is None else "accepted with the old kept"
+        what = "accepted" if variation is None else "accepted with the old output kept"
         decision = Decision.begin(self._project, what, changes, variation)
         written = accept(self._project, changes, variation)
         self._note(decision)
@@ -233,8 +233,8 @@ class Walk:
     def _vary(self, change: Pending) -> None:
         """Ask for the variant until it fits; what was typed is offered again."""
         self._terminal.say(
-            "The old output stays as a variant, for the releases that it belongs to.",
-            "Enter takes what is in brackets; a - leaves everything as it is.",
+            "The old output becomes a variant, for the releases that give it.",
+            "Enter takes the value in brackets; - cancels.",
         )
         if not change.releases:
             self._terminal.say("It may have changed in an earlier release; hfmodels bisect finds which.")

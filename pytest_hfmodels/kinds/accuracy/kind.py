@@ -52,7 +52,7 @@ class _Kind(Kind[AccuracyRecord]):
             raise file.error("it does not follow from the rows and the wrong ones", "accuracy", "value")
         numbers = [row[0] for row in stored.wrong]
         if numbers != sorted({*numbers}) or not all(0 < number <= own.rows for number in numbers):
-            raise file.error("their numbers are not those of rows, in order", "wrong")
+            raise file.error("the row numbers must be in order and no larger than the number of rows", "wrong")
         wrong = tuple(WrongRow(*row) for row in stored.wrong)
         return AccuracyRecord(count=own.rows, digest=own.digest, wrong=wrong, effective=stored.effective, **shared)
 

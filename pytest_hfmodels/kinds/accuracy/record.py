@@ -148,9 +148,9 @@ def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
         )
     choices = row.get("choices", ())
     if not isinstance(choices, list | tuple) or not all(isinstance(one, str) for one in choices):
-        raise EngineError(f"{what} has choices that are no list of texts.", hint='Write "choices": [" yes", " no"].')
+        raise EngineError(f"{what} has choices that are not a list of texts.", hint='Write "choices": [" yes", " no"].')
     if choices and len({*choices}) < max(2, len(choices)):
-        raise EngineError(f"{what} has choices that leave none.", hint="Give two different texts or more.")
+        raise EngineError(f"{what} needs two or more different choices.", hint='Write "choices": [" yes", " no"].')
     right = row[label]
     if isinstance(right, int) and 0 <= right < len(choices):
         right = choices[right]

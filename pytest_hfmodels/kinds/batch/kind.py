@@ -74,7 +74,7 @@ class _Kind(Kind[BatchRecord]):
             raise file.error("there are no rows", "rows")
         side = _batch_table(stored.batch.decoder_start)["padding_side"]
         if stored.batch.padding_side != side:
-            raise file.error(f"it is {side}: generate pads this model there", "batch", "padding_side")
+            raise file.error(f"it must be {side!r}: generate pads this model there", "batch", "padding_side")
         found = BatchRecord(rows=tuple(_row(row, stored, shared) for row in stored.rows), **shared)
         for number, row in enumerate(stored.rows):
             if row.padding != found.length - len(row.ids):

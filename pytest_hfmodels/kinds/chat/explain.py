@@ -34,7 +34,7 @@ def _rendering(case: Case[Any]) -> Explanation:
     split = common_prefix(*texts)
     before, now = (repr(text[max(0, split - _AROUND) : split + _AROUND]) for text in texts)
     evidence = [Evidence(f"rendered: {before} -> {now}", {"position": split})]
-    said = "the same messages and the same chat template are rendered to another text"
+    said = "the same messages and chat template render to a different text"
     found = case.because("chat-template", said, evidence, package="transformers")
     if recorded.template != observed.template:
         said = "the checkpoint's chat template differs from the recorded one (another digest)"

@@ -73,7 +73,7 @@ class Conversation:
                 )
             if kind in _PARTS and kind not in part:
                 raise EngineError(
-                    f"A message names an {kind} and does not hold it: {', '.join(map(str, part))}.",
+                    f"A message announces an {kind} but has none: {', '.join(map(str, part))}.",
                     hint=f'Nothing is fetched; open it and write {{"type": "{kind}", "{kind}": …}}.',
                 )
             if kind in _PARTS:

@@ -98,7 +98,7 @@ def read_media(
     direct = {**direct, **{name: value for name, value in encoded.items() if name not in _OURS}}
     if "input_ids" not in made and "text" in given:
         raise EngineError(
-            f"{type(processor).__name__} makes no prompt of a text beside {' and '.join(given.keys() - {'text'})}.",
+            f"{type(processor).__name__} makes no prompt of a text with {' and '.join(given.keys() - {'text'})}.",
             hint="Leave the text out.",
         )
     per_token = _per_token(made)

@@ -213,7 +213,7 @@ def _start(loaded: LoadedModel, rows: Sequence[tuple[int, ...]], generation: Gen
     if len({*begun}) > 1:
         raise EngineError(
             f"The rows of the batch start with different ids: {', '.join(map(str, dict.fromkeys(begun)))}.",
-            hint="Give one row at a time; of sounds in several languages also the language: language='en'.",
+            hint="Give one row at a time; for sounds in several languages, also name the language: language='en'.",
         )
     return begun[0]
 
