@@ -83,7 +83,7 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
         since=_since(members),
         figures=", ".join(_figures(len(tests), members)),
         command=next((command for one in explained for command in one.suggests), None),
-        remedy=remedy(first),
+        remedy="; ".join([one for one in dict.fromkeys(map(remedy, members)) if one][:_NAMED]),
         verdict=min((one.verdict for one in members), key=severity),
         tests=tests,
     )

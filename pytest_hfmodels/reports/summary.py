@@ -95,6 +95,11 @@ class Summary:
         here = here or next((now for _, now in pairs["transformers"]), None)
         return f"transformers {here}" if here else ""
 
+    @property
+    def is_of_another_release(self) -> bool:
+        """Whether a snapshot was recorded with another release of transformers than this run's."""
+        return any(then != now for then, now in self._pairs_of_versions()["transformers"])
+
     def _pairs_of_versions(self) -> dict[str, list[tuple[str, str]]]:
         """Return the recorded and present versions of each package, of what differs or of all; transformers first."""
         found = [one for _, one in self.differing if one.recorded is not None]

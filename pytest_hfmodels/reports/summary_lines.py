@@ -28,10 +28,9 @@ _MORE = "--hfmodels-html FILE shows all"
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """Yield the lines, or none if there is nothing to decide."""
-    if not summary.differing:
-        return
-    yield visible_line(summary.headline)
+    """Yield the lines; of nothing to decide one on another release of transformers, and none on the recorded one."""
+    if summary.differing or summary.is_of_another_release:
+        yield visible_line(summary.headline)
     for cause in summary.causes[:_CAUSES]:
         yield from _cause(cause)
     if len(summary.causes) > _CAUSES:

@@ -88,6 +88,19 @@ def test_what_is_skipped_stays_pending_and_comes_again(changed: Project) -> None
     run(changed).assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("key", ["s", "a", "r"])
+def test_what_was_undone_comes_again_and_then_the_rest(changed: Project, key: str) -> None:
+    terminal = Scripted(key, "u", "s", "a")
+
+    left = walk(terminal)
+
+    assert left == 1
+    assert [line for line in terminal.lines if line.startswith("[")] == [
+        f"[{place} of 2] changed" for place in (1, 2, 1, 2)
+    ]
+    assert set(pending(changed)) == {"test_other"}
+
+
 def interrupt() -> str:
     raise KeyboardInterrupt
 

@@ -88,6 +88,7 @@ class Walk:
         self._order = [(change, group) for group in groups(chosen) for change in group]
         self._decided: set[str] = set()
         self._skipped: set[str] = set()
+        self._gone: set[str] = set()  # somebody else decided
         self._history: list[Decision] = []
         self._typed: Variation | None = None
 
@@ -98,21 +99,20 @@ class Walk:
             KeyboardInterrupt: somebody left by that; what was decided is told all the same.
         """
         titled: Sequence[Pending] | None = None
-        place = 0
         try:
-            while place < len(self._order) or self._wants_undo():
-                place = min(place, self._place())
-                if place == len(self._order):
+            while (place := self._place()) < len(self._order) or self._wants_undo():
+                if place == len(self._order):  # and a decision was undone
                     continue
                 change, group = self._order[place]
-                place += 1
-                shown = None if change.snapshot in self._decided | self._skipped else self._now(change)
-                if shown is not None and group is not titled:
+                shown = self._now(change)
+                if shown is None:
+                    self._gone.add(change.snapshot)
+                elif group is not titled:
                     self._terminal.say("")
                     self._terminal.rule(title(group))
                     titled = group
                 while shown is not None:
-                    shown = self._ask(shown, group, f"{place} of {len(self._order)}")
+                    shown = self._ask(shown, group, f"{place + 1} of {len(self._order)}")
         except (_Left, EOFError):
             pass
         finally:
@@ -121,7 +121,7 @@ class Walk:
 
     def _place(self) -> int:
         """Return where the first change is that nobody has decided about; the end if there is none."""
-        done = self._decided | self._skipped
+        done = self._decided | self._skipped | self._gone
         return next((n for n, (change, _) in enumerate(self._order) if change.snapshot not in done), len(self._order))
 
     def _wants_undo(self) -> bool:
