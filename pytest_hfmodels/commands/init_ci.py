@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -76,7 +77,13 @@ class _Place:
         )
         if asked.returncode:
             raise OptionError(f"{root} is not in a git repository.", hint="Create one: git init")
-        return cls(root.resolve(), Path(asked.stdout.strip()).resolve())
+        found = cls(root.resolve(), Path(asked.stdout.strip()).resolve())
+        if re.fullmatch(r"[\w./-]+", found.folder) is None:  # it stands in YAML and in shell commands
+            raise OptionError(
+                f"The project's folder {found.folder!r} has characters that a workflow cannot quote safely.",
+                hint="Rename it to letters, digits, dots, hyphens and underscores.",
+            )
+        return found
 
     @property
     def folder(self) -> str:
@@ -115,7 +122,9 @@ def _filled(text: str, place: _Place, options: argparse.Namespace) -> str:
         "FOLDER": place.folder,
         "DIRECTORY": "" if place.folder == "." else place.folder,
         "SNAPSHOTS": Path(snapshots).as_posix(),
-        "LOCKED": ", ".join((Path(place.folder) / name).as_posix() for name in place.requirements[:2] or ["*.txt"]),
+        "LOCKED": ", ".join(
+            json.dumps((Path(place.folder) / name).as_posix()) for name in place.requirements[:2] or ["*.txt"]
+        ),
         "MATRIX": json.dumps([{"ROW": names, "SHARD": ["1/1"]}]),
     }
     for name, value in values.items():

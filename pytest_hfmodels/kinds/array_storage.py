@@ -56,6 +56,8 @@ def inline_array(dtype: str, shape: tuple[int, ...], norm: float, projection: fl
     wanted: tuple[type, ...] = (bool,) if dtype == "bool" else (int,) if "int" in dtype else (int, float)
     if not all(isinstance(one, wanted) and isinstance(one, bool) == (dtype == "bool") for one in flat):
         raise ValueError(f"they are not all of the dtype {dtype}")
+    if "int" in dtype and not all(_fits(one, dtype) for one in flat):
+        raise ValueError(f"a number is beyond the dtype {dtype}")
 
     def read() -> NDArray[Any]:
         import numpy as np
@@ -63,6 +65,11 @@ def inline_array(dtype: str, shape: tuple[int, ...], norm: float, projection: fl
         return np.asarray(flat, in_memory(dtype)).reshape(shape)
 
     return Array(dtype, shape, norm, projection, read)
+
+
+def _fits(number: int, dtype: str) -> bool:
+    bits = int(dtype.removeprefix("u").removeprefix("int"))
+    return 0 <= number < 1 << bits if dtype.startswith("u") else -(1 << bits - 1) <= number < 1 << bits - 1
 
 
 def beside_arrays(

@@ -15,12 +15,14 @@ from pytest_hfmodels.results.model import FORMAT as RESULTS_FORMAT
 from pytest_hfmodels.results.model import Results, Source
 from pytest_hfmodels.versions import grid_file
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import NO_PART, Cell, RowResult, State, cells_of, pending_of
+from pytest_hfmodels.versions.results import GAVE_UP, NO_PART, Cell, RowResult, State, cells_of, pending_of
 from pytest_hfmodels.versions.rows import CURRENT
+from pytest_hfmodels.versions.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_NAMED = 10  # missing shards
 # What a row of plain pytest is called after, if it differs between the parts.
 _NAMING = ("transformers", "torch", "tensorflow", "python", "tokenizers", "numpy", "safetensors", "huggingface-hub")
 
@@ -141,19 +143,28 @@ def _load(file: str) -> dict[str, object]:
 def _of_results(results: Results, name: str) -> Grid:
     """Return the grid of a plain pytest run, which has one row."""
     run = results.run
+    problem = run.stopped or _unseen(results)
     versions = {str(canonicalize_name(package)): version for package, version in run.versions.items()}
     row = RowResult(
         name,
         versions,
         cells=cells_of(results.tests),
-        problem=run.stopped,
+        problem=problem,
         seconds=run.seconds,
         exit_code=run.exit_status,
-        complete=run.stopped is None,
+        complete=problem is None,
         pending=pending_of(results.tests),
     )
     source = run.source or Source()
     return Grid((row,), commit=source.commit, run=source.run)
+
+
+def _unseen(results: Results) -> str | None:
+    """Return why a report may not have all that failed: it has the tests that use this plugin."""
+    status = results.run.exit_status
+    if status in GAVE_UP or (status and not any(test.failed for test in results.tests)):
+        return f"pytest ended with exit code {status}, and the report does not have what failed"
+    return None
 
 
 def _require_one(values: Mapping[str, str], what: str) -> None:
@@ -178,6 +189,9 @@ def _row(name: str, found: Mapping[str, RowResult], runs: Mapping[str, str]) -> 
                 f"{what} is in {several}: {other} and {file}.", hint="Merge one of them, or name the rows: NAME=FILE."
             )
     rows = list(found.values())
+    for file, row in found.items():
+        if row.shard and not Shard.is_valid(row.shard):
+            raise VersionsError(f"{file} names the shard {row.shard!r:.40}.", hint="Let its job write it again.")
     if len(rows) == 1 and not rows[0].shard:
         return rows[0]
     counts = {row.shard.partition("/")[2] for row in rows}
@@ -214,7 +228,8 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
 
 
 def _problem(rows: Sequence[RowResult], missing: Sequence[str]) -> str | None:
-    problems = [f"no part of shard {', '.join(missing)} was given"] if missing else []
+    named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else "")
+    problems = [f"no part of shard {named} was given"] if missing else []
     problems += [f"shard {row.shard}: {row.problem}" for row in rows if row.problem]
     return "; ".join(problems) or None
 

@@ -33,7 +33,7 @@ _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
 _EVENTS = ("all", "collected", "uncollected", "began", "result", "finished")  # of `row_plugin`
-_GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
+GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
     cells = {found["id"]: _uncollected(found) for found in said["uncollected"]}
     cells |= cells_of(results.values())
     finished = bool(said["finished"]) and not run.timed_out
-    complete = finished and run.exit_code not in _GAVE_UP and (run.exit_code != 2 or bool(cells))
+    complete = finished and run.exit_code not in GAVE_UP and (run.exit_code != 2 or bool(cells))
     failed = bool(said["uncollected"]) or any(result.failed for result in results.values())
     problem = _problem(run, finished=finished, complete=complete, failed=failed)
     if not finished:

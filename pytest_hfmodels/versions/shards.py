@@ -32,10 +32,16 @@ class Shard:
         Raises:
             OptionError: it reads otherwise.
         """
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        if not cls.is_valid(text):
             raise OptionError(f"--shard is {text!r}.", hint="Write 2/3 for the second of three shards.")
-        return cls(int(found[1]), int(found[2]))
+        number, _, count = text.partition("/")
+        return cls(int(number), int(count))
+
+    @staticmethod
+    def is_valid(text: str) -> bool:
+        """Return whether a text reads like `2/3`."""
+        found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text, re.ASCII)
+        return found is not None and 1 <= int(found[1]) <= int(found[2])
 
     def choose(self, tests: Iterable[str], durations: Mapping[str, float]) -> frozenset[str]:
         """Return the tests of this shard, which takes about as long as every other one.

@@ -210,6 +210,26 @@ def test_a_file_that_exists_is_left_and_all_of_them_are_an_error(
     assert "is not in a git repository" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["my proj", "a$(touch pwn)", 'q"uo'])
+def test_a_folder_that_a_workflow_cannot_quote_is_refused(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (repository / name).mkdir()
+    (repository / name / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.chdir(repository / name)
+
+    assert cli.main(["init", "--ci", "gitlab"]) == 2
+    assert "cannot quote safely" in capsys.readouterr().err
+    assert not (repository / ".gitlab").exists()
+
+
+def test_a_project_without_requirements_gets_a_workflow_that_can_be_read(repository: Path) -> None:
+    (repository / "requirements.txt").unlink()
+    init("gitlab")
+
+    assert workflow.load(repository / ".gitlab" / "hfmodels.yml")
+
+
 @pytest.mark.skipif(shutil.which("zizmor") is None, reason="zizmor is not installed")
 def test_a_linter_of_security_finds_nothing(repository: Path) -> None:
     init("github")

@@ -227,8 +227,9 @@ def nested(depth: int) -> Any:
         (nested(60), "is nested more than 100 times"),
         (["a"] * 20_000, r"holds more than 10,000 parts, up to \[9999\]"),
         (10**10_000, "the value is an integer of too many digits"),
+        ({10**10_000: 1}, "the value has a key of too many digits"),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_what_cannot_be_recorded_is_named_with_its_path(value: Any, said: str) -> None:
     with pytest.raises(SnapshotError, match=f"^({said})|{said}"):

@@ -116,6 +116,9 @@ ONE, TWO = row("1", {A: SAME}), row("2", {A: SAME})
             [*shard(1, {A: SAME}).values(), Grid((replace(ONE, shard="2/2", versions={"lib": "9"}),))],
             "have different packages",
         ),
+        ([Grid((replace(ONE, shard="x/y"),))], "0.json names the shard 'x/y'"),
+        ([Grid((replace(ONE, shard="5/2"),))], "0.json names the shard '5/2'"),
+        ([Grid((replace(ONE, shard="1/40000000"),))], "0.json names the shard '1/40000000'"),
     ],
 )
 def test_parts_that_are_not_of_one_run_are_refused_in_a_sentence(given: list[Grid], message: str) -> None:
@@ -171,6 +174,18 @@ def test_plain_pytest_runs_are_rows_named_by_what_tells_them_apart(tmp_path: Pat
     ]
     (named,) = parts.read_parts([f"avx2={files[0]}"]).values()
     assert named.rows[0].name == "avx2"
+
+
+@pytest.mark.parametrize("status", [1, 3, 4, 5])
+def test_a_plain_run_that_may_have_failed_unseen_is_not_green(tmp_path: Path, status: int) -> None:
+    run = Run("", 1.0, status, None, {}, {}, {"passed": 1})
+    (tmp_path / "run.json").write_text(dump(Results(FORMAT, run, ())))
+
+    grid = parts.merge(parts.read_parts([str(tmp_path)]))
+
+    assert grid.exit_code == 1
+    assert not grid.rows[0].complete
+    assert f"exit code {status}" in (grid.rows[0].problem or "")
 
 
 def test_thousands_of_tests_in_fourteen_rows_merge_in_seconds_into_a_page_that_opens(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Decision:
         files = {file for change in changes for file in _files(project, change, variation)}
         if variation is not None:
             files.add(project.snapshots / LEDGER)
-        arrays = {change.snapshot: project.pending.arrays(change) for change in changes} if what != "skipped" else {}
+        arrays = {change.snapshot: _arrays(project, change, what) for change in changes} if what != "skipped" else {}
         return cls(what, changes, _contents(files), arrays, {})
 
     def end(self) -> None:
@@ -76,6 +76,15 @@ def _files(project: Project, change: Pending, variation: Variation | None) -> It
         base = project.root / change.snapshot
         found += [base, project.snapshots / "variants" / variation.name / base.relative_to(project.snapshots)]
     return [file for path in found for file in (path, beside(path))]
+
+
+def _arrays(project: Project, change: Pending, what: str) -> bytes | None:
+    try:
+        return project.pending.arrays(change)
+    except SnapshotError:
+        if what != "rejected":
+            raise
+        return None
 
 
 def _contents(files: Iterable[Path]) -> dict[Path, bytes | None]:

@@ -187,7 +187,10 @@ def _key(path: str, key: Any) -> str:
     if not _is_plain(key):
         what = f"{named(path)} has a key of the type {type(key).__name__}, which no snapshot can hold"
         raise SnapshotError(f"{what}.", hint="Use texts or numbers as keys.")
-    return f"{path}[{key!r}]"
+    try:
+        return f"{path}[{key!r}]"
+    except ValueError as error:  # Python refuses some thousands of digits
+        raise SnapshotError(f"{named(path)} has a key of too many digits.", hint="Use a text as key.") from error
 
 
 def _is_plain(key: Any) -> bool:
