@@ -18,6 +18,7 @@ from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import COMPUTED_BY, NO_CHECKPOINT, NO_ENGINE, CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import KINDS, kind_named, kind_of
+from pytest_hfmodels.results.pending import LARGEST
 from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, restore_command, snapshot_hint
 
@@ -197,6 +198,9 @@ def files(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any
         keep: returns whether the earlier of two numbers keeps its digits (`Tolerance.accepts`), so that a
             rewritten file changes only where something changed. All numbers are rewritten if the engine, dtype,
             attention, device or implementation changed: a file never mixes digits of two.
+
+    Raises:
+        SnapshotError: the text is larger than one that can be read.
     """
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
@@ -219,7 +223,20 @@ def files(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any
     document.add(tomlkit.comment(_HEADER))
     for name, value in tables.items():
         document.add(name, _item(value))
-    return Files(tomlkit.dumps(document), arrays)
+    text = tomlkit.dumps(document)
+    reason = too_large(text)
+    if reason is not None:
+        raise SnapshotError(
+            f"The snapshot of this {record.kind} {reason}.",
+            hint="Compare a digest of it, or the parts that matter; numbers as an array.",
+        )
+    return Files(text, arrays)
+
+
+def too_large(text: str) -> str | None:
+    """Return that a text is larger than a snapshot that can be read, or None if it is not."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return f"has {size:,} bytes, and a snapshot at most {LARGEST:,}" if size > LARGEST else None
 
 
 def _keep_digits_of(now: dict[str, Any], earlier: Mapping[str, Any], path: Sequence[str], keep: Any) -> None:

@@ -21,7 +21,7 @@ from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
 from pytest_hfmodels.session import pending_path
-from pytest_hfmodels.snapshots.format import LARGEST_ARRAYS, array_digest, load, parse
+from pytest_hfmodels.snapshots.format import LARGEST_ARRAYS, array_digest, load, parse, too_large
 from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.node_ids import escape_brackets, id_spellings
 
@@ -187,6 +187,9 @@ def invalid_reason(pending: Pending) -> str | None:
 
 @lru_cache(maxsize=64)  # a review calls this often, and parsing megabytes takes a second
 def _invalid_reason(text: str, name: str) -> str | None:
+    reason = too_large(text)
+    if reason is not None:
+        return f"its text {reason}"
     try:
         load(text, Path(name))
     except SnapshotError as error:

@@ -178,6 +178,16 @@ def test_tiny_numbers_may_move_by_less(before: Any, now: Any, verdict: str) -> N
     assert compare(through_file(before), observe_values(now), TOLERANCE).verdict == "same"  # the test's own
 
 
+def test_a_snapshot_that_nobody_could_read_again_is_not_written(bare_project: Project) -> None:
+    bare_project.write("def test_big(hf_snapshot):\n    assert 'x' * 34_000_000 == hf_snapshot\n")
+
+    result = bare_project.run("--snapshot-update", "--tb=line")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*The snapshot of this values has 34,*"])
+    assert not list((bare_project.path / "snapshots").rglob("*.toml"))
+
+
 def test_an_update_writes_what_failed(bare_project: Project) -> None:
     bare_project.write("def test_rate(hf_snapshot):\n    assert {'rate': 5e-5} == hf_snapshot\n")
     bare_project.run("--snapshot-update")
