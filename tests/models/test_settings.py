@@ -116,7 +116,7 @@ def generation_config(**fields: Any) -> Any:
         ({"stop_strings": 5}, "stop_strings= is 5, which is neither a text nor a list of texts", "stop_strings=["),
         ({"stop_strings": []}, "stop_strings= is [], which is neither", "stop_strings=["),
         ({"stop_strings": [""]}, "stop_strings= is [''], which is neither", "stop_strings=["),
-        ({"skip_special_tokens": "x"}, "skip_special_tokens= is 'x', which is neither True nor False", "Give True or False"),
+        ({"skip_special_tokens": "x"}, "skip_special_tokens= is 'x', which is neither True nor False", "Give True"),
         ({"eos_token_id": []}, "eos_token_id is [], which is no token id.", "generation_config.json"),
         ({"eos_token_id": "x"}, "eos_token_id is 'x', which is no token id.", "generation_config.json"),
     ],
