@@ -34,9 +34,12 @@ def read_parts(typed: Sequence[str]) -> dict[str, Grid]:
         typed: files, folders (every JSON file below), or `NAME=FILE` for a row of another name.
 
     Raises:
-        VersionsError: there is none, or one cannot be read.
+        VersionsError: there is none, one cannot be read, or a file has two names.
     """
-    named = dict(_files(typed))
+    named: dict[str, str] = {}
+    for file, name in _files(typed):
+        if named.setdefault(file, name) != name:
+            raise VersionsError(f"{file} is named twice.", hint="Give each part one name, or none.")
     if not named:
         raise VersionsError(f"There are no parts in {' '.join(typed)}.", hint="Name the files of the jobs' --json.")
     grids: dict[str, Grid] = {}

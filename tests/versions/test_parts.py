@@ -174,6 +174,8 @@ def test_plain_pytest_runs_are_rows_named_by_what_tells_them_apart(tmp_path: Pat
     ]
     (named,) = parts.read_parts([f"avx2={files[0]}"]).values()
     assert named.rows[0].name == "avx2"
+    with pytest.raises(VersionsError, match=r"run.json is named twice"):
+        parts.read_parts([f"avx2={files[0]}", f"avx512={files[0]}"])
 
 
 @pytest.mark.parametrize("status", [1, 3, 4, 5])
