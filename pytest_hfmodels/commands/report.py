@@ -105,5 +105,8 @@ def _summary(results: Results) -> str:
     from pytest_hfmodels.reports.summary import Summary
     from pytest_hfmodels.reports.summary_lines import summary_lines
 
-    summary = Summary(results.tests, results.run)
-    return "\n".join(summary_lines(summary)) or summary.headline
+    summary, run = Summary(results.tests, results.run), results.run
+    shown = "\n".join(summary_lines(summary)) or summary.headline
+    if run.stopped:
+        return f"{shown}\nThe run was stopped early: {run.stopped}."
+    return shown if run.exit_status in (0, 1) else f"{shown}\npytest ended with exit code {run.exit_status}."

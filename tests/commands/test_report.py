@@ -3,7 +3,9 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,19 @@ def test_a_json_report_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "report.json"]) == 0
 
     assert capsys.readouterr().out.startswith("transformers 4.57.6 → 5.0.0: 3 outputs changed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"stopped": "Interrupted"}, "The run was stopped early: Interrupted."), ({"exit_status": 4}, "exit code 4.")],
+)
+def test_a_run_that_did_not_end_says_so(capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str) -> None:
+    results = examples.one_of_each()
+    results = replace(results, run=replace(results.run, **changes))
+    Path("report.json").write_text(dump(results), encoding="utf-8")
+
+    assert main(["report", "report.json"]) == 0
+    assert capsys.readouterr().out.strip().endswith(said)
 
 
 def test_a_page_is_opened_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
