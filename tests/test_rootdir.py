@@ -89,5 +89,5 @@ def test_a_checkpoint_in_the_current_folder_and_not_in_the_root_is_named(
     bare_project.write("{}", "below/model/config.json")
     monkeypatch.chdir(bare_project.path / "below")
 
-    with pytest.raises(CheckpointError, match=f"pytest's root, {bare_project.path}[.] The current folder has it; an empty"):
+    with pytest.raises(CheckpointError, match=f"pytest's root, {bare_project.path}[.] The current folder has it"):
         local_folder("./model", bare_project.path)
