@@ -79,7 +79,7 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Settle which model each test runs on, apply what is known of engines, and refuse what would lose a snapshot."""
+    """Decide which model and engine each test runs on, and refuse names under which a snapshot would be lost."""
     has_ledger = os.path.lexists(ledger_file(config))
     if hooks := _hooks(needed=has_ledger or any(_asks(item, getattr(item, "fixturenames", ())) for item in items)):
         hooks.collection_modifyitems(config, items)

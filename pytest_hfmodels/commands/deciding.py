@@ -134,7 +134,7 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
 
 
 def _with_carried(project: Project, source: Path) -> Project:
-    """Return the project with the pending changes of a report, but those that it has accepted already."""
+    """Return the project with the pending changes of a report, without those that are already accepted."""
     from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.carried import carried_changes
 

@@ -40,7 +40,7 @@ def configured_root(start: Path) -> Path | None:
 
 
 def other_root(root: Path, test: PurePath, snapshot: PurePath) -> Path | None:
-    """Return another folder above a test in which the test has its snapshot; None if there is none.
+    """Return another folder above a test that holds its snapshot, or None.
 
     Args:
         root: what pytest took for the root.

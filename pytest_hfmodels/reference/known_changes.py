@@ -133,7 +133,7 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return a release that somebody typed.
 
         Raises:
-            OptionError: there is none, with the nearest.
+            OptionError: the release is unknown; the message names the nearest.
         """
         known = [Version(one) for one in self.releases]
         try:

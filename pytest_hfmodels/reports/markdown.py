@@ -38,7 +38,7 @@ _BEFORE, _FROM = 80, 320  # characters of each side before and from the divergen
 
 @dataclass(frozen=True)
 class _Section:
-    """The parts of a section that there is room for, and how many more there are."""
+    """The parts of a section that fit, and how many were left out."""
 
     shown: tuple[str, ...]
     rest: int
@@ -110,7 +110,7 @@ def _broken(test: TestResult) -> str:
 
 
 def _diff(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of both sides; those that they share once."""
+    """Yield the lines of both sides; a line that both have comes once."""
     for what, start, end, begin, stop in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if what == "equal":
             yield from (f"  {line}" for line in before[start:end])

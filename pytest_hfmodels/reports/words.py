@@ -29,7 +29,7 @@ class Piece:
 
 
 def sides(found: Compared) -> tuple[tuple[Piece, ...] | None, tuple[Piece, ...]]:
-    """Return the texts of both sides in pieces; None for a side that there is not."""
+    """Return the texts of both sides in pieces; None for a side without a text."""
     now = found.observed.text
     if found.recorded is None:
         return None, tuple(_with_prompt([Piece(now.text, "same")], now))

@@ -230,7 +230,7 @@ def test_a_project_without_requirements_gets_a_workflow_that_can_be_read(reposit
     assert workflow.load(repository / ".gitlab" / "hfmodels.yml")
 
 
-@pytest.mark.skipif(shutil.which("zizmor") is None, reason="zizmor is not installed")
+@pytest.mark.skipif(shutil.which("zizmor") is None, reason="pip install zizmor, which checks workflows")
 def test_a_linter_of_security_finds_nothing(repository: Path) -> None:
     init("github")
     subprocess.run(["zizmor", "--offline", "--quiet", str(repository / ".github")], check=True)

@@ -42,7 +42,7 @@ def _key(change: Pending) -> tuple[int, str, bool, str, str]:
 
 
 def usual_variation(change: Pending, root: Path) -> Variation:
-    """Return the variant to offer: the releases that the cause names, or else those that the two sides show."""
+    """Return the variant to offer: for the releases that the cause names, or for those of the two sides."""
     when = change.releases or old_releases(change, root)
     bound = re.fullmatch(r"[\w.-]+<([\w.]+)", when)
     return Variation(f"before-{bound[1]}" if bound else "", when, "old")

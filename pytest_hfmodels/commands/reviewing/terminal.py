@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _pressed(question: str) -> str | None:
-    """Return the next key of a POSIX terminal; None where there is none of those."""
+    """Return the next key that is pressed, or None if stdin is no POSIX terminal."""
     try:
         import termios
         import tty
