@@ -48,7 +48,8 @@ def check_text(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("codespell")
-    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", session.create_tmp(), env=QUIET)
+    # Not into session.create_tmp(): it would move every test's temporary folder into this checkout.
+    session.run("mkdocs", "build", "--strict", "--quiet", env=QUIET)
 
 
 @nox.session
