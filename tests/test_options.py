@@ -248,7 +248,7 @@ def test_a_required_engine_that_does_not_fit_is_refused_with_the_reason(
 
     first, _ = refused(bare_project, "--hfmodels-require=tensorflow")
 
-    assert first.startswith(f"ERROR: The tensorflow engine is required, and {said}")
+    assert first.startswith(f"ERROR: The tensorflow engine is required, but {said}")
 
 
 @pytest.mark.parametrize(

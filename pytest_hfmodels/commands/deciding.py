@@ -50,8 +50,8 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "diff", diff, "print what accepting would change in the snapshots"),
-        "Print what accepting would change in the snapshots, for reading: unseen characters are named and long lines "
-        "are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
+        "Print what accepting would change in the snapshots, for reading: invisible characters are named, and long "
+        "lines are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
     )
     parser.add_argument("--full", action="store_true", help="cut no lines")
     parser = _add(
@@ -154,7 +154,7 @@ def _nothing_pending(project: Project) -> None:
     if isinstance(project.cached, CarriedChanges):
         print(visible(f"nothing left to decide in {project.cached.path}: all its changes are accepted already"))
         return
-    print(visible(f"nothing is pending in {project.root}: run the tests, and what differs will be"))
+    print(visible(f"nothing is pending in {project.root}; if a comparison fails, its change becomes pending"))
 
 
 def _complain(text: str) -> None:
@@ -238,7 +238,7 @@ def accept(options: argparse.Namespace) -> int:
         print(f"left out, because there is no such test any more: {visible_line(change.test)}")
     said = f"{len(rest)} accepted"
     if gone:
-        said += f", {len(gone)} left out (hfmodels reject drops what it names)"
+        said += f", {len(gone)} left out (hfmodels reject TEST drops one)"
     if rest:
         new = variation is not None or any(change.digest is None for change in rest)
         said += f"; review them: {_git_diff(project, new=new)}"
@@ -268,7 +268,7 @@ def _variation(options: argparse.Namespace) -> Variation | None:
     if name is None:
         return None
     if not options.when:
-        raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')
+        raise OptionError("A variant needs the releases that it is for.", hint='Add --when "transformers<5".')
     return Variation(
         name, options.when, "new" if options.keep_old_as is None else "old", options.what, options.reference
     )
@@ -284,7 +284,7 @@ def reject(options: argparse.Namespace) -> int:
         return 1
     accepting.reject(project, chosen)
     for change in chosen:
-        print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
+        print(visible_line(f"dropped the new output of {change.test}; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
     print(f"{len(chosen)} rejected{': their tests fail until the cause is fixed' if failing else ''}")
     return 0
@@ -294,7 +294,7 @@ def review(options: argparse.Namespace) -> int:
     """Return 0 where nothing is left to decide, and 1 where something is."""
     if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed
         raise OptionError(
-            "hfmodels review asks questions, and its standard input is no terminal.",
+            "hfmodels review asks questions, but standard input is not a terminal.",
             hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
         )
     from pytest_hfmodels.commands.reviewing.loop import Walk, alone
