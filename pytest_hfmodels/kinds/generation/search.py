@@ -249,7 +249,7 @@ class _Scores:
         encoder = passes.origin.loaded.has_encoder
         given = inputs([observed.prompt.ids], observed.start, outputs, media_of(observed), encoder=encoder)
         try:
-            logits = passes.forward(given.ids, None, given.mask, given.decoder, given.media).logits[:, -1]
+            logits = passes.forward(given.ids, None, given.mask, given.decoder, given.media, given.last).logits[:, -1]
         except OutOfPassesError:
             raise _NotCapturedError(missing[0]) from None
         self._captured.update(zip(missing, log_softmax(logits) if self._observed.beams else logits, strict=True))
