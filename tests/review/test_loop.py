@@ -144,7 +144,7 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
     [
         (["", "r"], "Nothing was written"),
         (["../x", "pytest<8", "", "-", "r"], "is not a name"),
-        (["x", "pytest>=8", "", "-", "r"], "the old output would not be the one"),
+        (["x", "pytest>=8", "", "-", "r"], "the old output would not be expected"),
         (["x", "nonsense!", "-", "r"], "is not a range of releases"),
     ],
 )
