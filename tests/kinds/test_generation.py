@@ -54,13 +54,13 @@ def test_a_long_prompt_s_logits_are_not_kept(bot: HFModel, monkeypatch: pytest.M
     sizes: list[int] = []
     floats = type(bot.loaded).floats
     vocabulary = bot.config.vocab_size
-    monkeypatch.setattr(
-        type(bot.loaded),
-        "floats",
-        lambda self, tensor: (
-            (tensor.shape[-1] == vocabulary and sizes.append(tensor.numel() // vocabulary)) or floats(self, tensor)
-        ),
-    )
+
+    def noted(loaded: Any, tensor: Any) -> Any:
+        if tensor.shape[-1] == vocabulary:
+            sizes.append(tensor.numel() // vocabulary)
+        return floats(loaded, tensor)
+
+    monkeypatch.setattr(type(bot.loaded), "floats", noted)
 
     record = bot.generate("Hello " * 15, max_new_tokens=2, num_beams=1)
 
