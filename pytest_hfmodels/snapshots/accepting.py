@@ -19,7 +19,7 @@ from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.session import LEDGER
 from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import MACHINE, Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import beside, why_not_written
+from pytest_hfmodels.snapshots.location import beside, is_of_test, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -125,6 +125,8 @@ def refusal(project: Project, pending: Pending) -> SnapshotError | None:
     base, compared = project.root / pending.snapshot, project.root / pending.compared
     for path in (base, compared):
         reason = why_not_written(path, project.root, project.snapshots)
+        if reason is None and not is_of_test(base, pending.test, project.snapshots):
+            reason = "it is no snapshot of that test"
         if reason is None and pending.entry is None and pending.compared != pending.snapshot:
             reason = f"it belongs to {pending.snapshot}"
         if reason is None and not compared.as_posix().endswith(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from functools import partial
 from hashlib import sha256
 from os.path import abspath, relpath
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.model_request import engine_segment
 from pytest_hfmodels.session import LEDGER, Session, snapshots_folder
-from pytest_hfmodels.snapshots.node_ids import stable_id
+from pytest_hfmodels.snapshots.node_ids import id_spellings, stable_id
 
 if TYPE_CHECKING:
     import pytest
@@ -47,6 +48,37 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     if mirrored.suffix == ".py":  # else it is a model's name, which may hold a dot
         mirrored = mirrored.with_suffix("")
     return snapshots_folder(item.config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
+
+
+def is_of_test(snapshot: Path, nodeid: str, folder: Path) -> bool:
+    """Return whether a snapshot is the first one of a test, or a further one (`.1`, `[name]`).
+
+    Args:
+        snapshot: the file of a base.
+        nodeid: the test's id, perhaps with the group that pytest-xdist adds.
+        folder: of all snapshots.
+    """
+    names = (one for spelled in id_spellings(nodeid) for one in (spelled, spelled.rpartition("@")[0]) if one)
+    own, files = Path(abspath(snapshot)), map(partial(_file_of, Path(abspath(folder))), names)  # noqa: PTH100
+    return any(belongs(own, file) for file in files)
+
+
+def belongs(file: Path, own: Path) -> bool:
+    """Return whether a file is the first snapshot of a test, `own`, or a further one (`.1`, `[name]`)."""
+    rest = file.stem.removeprefix(own.stem)
+    return (
+        file.parent == own.parent
+        and file.stem.startswith(own.stem)
+        and (not rest or (rest[0] == "." and rest[1:].isdigit()) or (rest[0] == "[" and rest[-1] == "]"))
+    )
+
+
+def _file_of(folder: Path, nodeid: str) -> Path:
+    """Return the first snapshot of a test, by its id without an engine."""
+    file, _, rest = nodeid.partition("::")
+    path, bracket, parameters = rest.partition("[")
+    name = f"{path.replace('::', '.')}{bracket}{parameters}"
+    return folder / file.removesuffix(".py") / f"{_safe(name, _LONGEST)}.toml"
 
 
 def variant_of(item: pytest.Item, base: Path) -> Variant | None:

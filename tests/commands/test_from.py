@@ -114,6 +114,9 @@ def bomb() -> bytes:
         (page_with([of_a_stranger(snapshot="../out.toml", compared="../out.toml")]), "would write"),
         (page_with([of_a_stranger(snapshot="test_it.py", compared="test_it.py")]), "would write"),
         (page_with([of_a_stranger()]), "cannot be accepted"),
+        (page_with([of_a_stranger(test="test_it.py::test_rep")]), "it is no snapshot of that test"),
+        (page_with([of_a_stranger(test="test_it.py::TestA::test_reply[a]")]), "it is no snapshot of that test"),
+        (page_with([of_a_stranger(test="test_other.py::test_reply")]), "it is no snapshot of that test"),
         (bomb, "more than 1 MB"),
     ],
 )

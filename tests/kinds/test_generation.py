@@ -52,15 +52,13 @@ def test_a_step_s_figures_are_those_of_a_separate_forward_pass(bot: HFModel) -> 
 
 def test_a_long_prompt_s_logits_are_not_kept(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    floats = type(bot.loaded).floats
-    vocabulary = bot.config.vocab_size
+    floats, vocabulary = type(bot.loaded).floats, bot.config.vocab_size
 
-    def noted(loaded: Any, tensor: Any) -> Any:
-        if tensor.shape[-1] == vocabulary:
-            sizes.append(tensor.numel() // vocabulary)
-        return floats(loaded, tensor)
+    def seen(self: Any, tensor: Any) -> Any:
+        sizes.append(tensor.numel() // vocabulary if tensor.shape[-1] == vocabulary else 0)
+        return floats(self, tensor)
 
-    monkeypatch.setattr(type(bot.loaded), "floats", noted)
+    monkeypatch.setattr(type(bot.loaded), "floats", seen)
 
     record = bot.generate("Hello " * 15, max_new_tokens=2, num_beams=1)
 
