@@ -33,7 +33,7 @@ class Cause:
         name: one of `CAUSES`; None if it is not known.
         sentence: the cause in words; empty if those of unknown causes differ.
         since: from which release the output differs, or the releases in between; empty if no release is the reason.
-        figures: `2 tests, 14 tokens changed, moved by at most 0.001`.
+        figures: `2 tests, 14 tokens changed, numbers up to the change moved by at most 0.001`.
         command: the command that says more, or None.
         remedy: what to do for the old output, or an empty string.
         verdict: the gravest.
@@ -97,7 +97,12 @@ def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:
     moved = [one.drift for one in members if one.drift is not None]
     if moved:
         largest = math.nan if any(map(math.isnan, moved)) else max(moved)
-        yield f"numbers moved by at most {largest:.2g}" if largest else "no number moved"
+        numbers = "numbers up to the change" if tokens else "numbers"  # an explanation may count those after it, too
+        yield (
+            f"{numbers} moved by at most {largest:.2g}"
+            if largest
+            else f"no {numbers.replace('numbers', 'number')} moved"
+        )
 
 
 def _since(members: Sequence[Compared]) -> str:

@@ -61,6 +61,8 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     script = files("pytest_hfmodels.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")
     data = patch.encode("utf-8", "surrogateescape")
     summary, changes = Summary(results.tests, results.run), pack(results)
+    if len(changes) > _CHANGES:
+        changes = pack(results, arrays=False)
     fit = len(changes) <= _CHANGES
     run = results.run if fit else replace(results.run, page="")  # else the page's commands would find nothing in it
     tests = by_severity(results.tests)

@@ -38,9 +38,9 @@ def summary(*comparisons: Compared) -> Summary:
     ("comparisons", "figures"),
     [
         ([NO_DRIFT], "1 test, 2 tokens changed"),
-        ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers moved by at most 3e-07"),
+        ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers up to the change moved by at most 3e-07"),
         ([one(3), replace(one(1), drift=math.nan)], "2 tests, numbers moved by at most nan"),
-        ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers moved by at most 1e-07"),
+        ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers up to the change moved by at most 1e-07"),
     ],
 )
 def test_a_cause_s_figures(comparisons: list[Compared], figures: str) -> None:
