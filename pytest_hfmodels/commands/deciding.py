@@ -49,8 +49,8 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "diff", diff, "print what accepting would change in the snapshots"),
-        "Print what accepting would change in the snapshots, for reading: unseen characters are named and long lines "
-        "are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
+        "Print what accepting would change in the snapshots, for reading: invisible characters are named, and long "
+        "lines are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
     )
     parser.add_argument("--full", action="store_true", help="cut no lines")
     parser = _add(
@@ -152,7 +152,7 @@ def _nothing_pending(project: Project) -> None:
     if not project.pending.is_local:
         print(visible(f"nothing left to decide in {project.pending.path}: all its changes are accepted already"))
         return
-    print(visible(f"nothing is pending in {project.root}: run the tests, and what differs will be"))
+    print(visible(f"nothing is pending in {project.root}; if a comparison fails, its change becomes pending"))
 
 
 def _complain(text: str) -> None:
@@ -245,7 +245,7 @@ def accept(options: argparse.Namespace) -> int:
         print(f"left out, because {visible_line(why)}: {visible_line(change.test)}")
     said = f"{len(rest)} accepted"
     if left_out:
-        drop = " (hfmodels reject drops what it names)" if project.pending.is_local else ""
+        drop = " (hfmodels reject TEST drops one)" if project.pending.is_local else ""
         said += f", {len(left_out)} left out{drop}"
     if rest:
         new = variation is not None or any(change.digest is None for change in rest)
@@ -276,7 +276,7 @@ def _variation(options: argparse.Namespace) -> Variation | None:
     if name is None:
         return None
     if not options.when:
-        raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')
+        raise OptionError("A variant needs the releases that it is for.", hint='Add --when "transformers<5".')
     return Variation(
         name, options.when, "new" if options.keep_old_as is None else "old", options.what, options.reference
     )
@@ -292,7 +292,7 @@ def reject(options: argparse.Namespace) -> int:
         return 1
     accepting.reject(project, chosen)
     for change in chosen:
-        print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
+        print(visible_line(f"dropped the new output of {change.test}; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
     print(f"{len(chosen)} rejected{': their tests fail until the cause is fixed' if failing else ''}")
     return 0
@@ -302,7 +302,7 @@ def review(options: argparse.Namespace) -> int:
     """Return 0 where nothing is left to decide, and 1 where something is."""
     if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed
         raise OptionError(
-            "hfmodels review asks questions, and its standard input is no terminal.",
+            "hfmodels review asks questions, but standard input is not a terminal.",
             hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
         )
     from pytest_hfmodels.commands.reviewing.loop import Walk, alone

@@ -25,10 +25,10 @@ _JOBS = {"github": 256, "gitlab": 200}
 _OF_A_RUN = ("row", "shard", "durations", "verbose", "patch_row", "restart", *grid_reports.REPORTS)
 _EPILOG = """\
 rows:
-  transformers==4.57.6,5.23.0   one row a release
-  python==3.12,3.13             one row a release of Python
+  transformers==4.57.6,5.23.0   one row per release
+  python==3.12,3.13             one row per release of Python
   cpu==default,avx2             CPU instruction sets; also threads==1,4 and device==cuda
-  'transformers>=5'             any requirement that the installer takes, also an address
+  'transformers>=5'             any one requirement that the installer takes, such as a URL
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
   current                       the environment that you are in
@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "matrix",
         help="run tests in several environments, and show what differs and since when",
-        description="Run tests in several environments, one a row, and show what differs and since when. Rows hold to "
+        description="Run tests in several environments, one per row, and show what differs and since when. Rows keep "
         "the versions of the current environment wherever they fit, and only read snapshots.",
         epilog=_EPILOG,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
@@ -71,10 +71,10 @@ def add(commands: Commands) -> None:
         "the good release. Every release gets an environment of its own; other packages keep their versions.",
         usage="hfmodels bisect PACKAGE --good VERSION --bad VERSION [options] [-- pytest arguments]",
     )
-    parser.add_argument("package", help="whose releases; extras may follow in brackets")
+    parser.add_argument("package", help="the package whose releases to test; extras may follow in brackets")
     parser.add_argument("--good", required=True, metavar="VERSION", help="a release with which the tests pass")
     parser.add_argument(
-        "--bad", required=True, metavar="VERSION", help="a release with which they do not; it may be the older one"
+        "--bad", required=True, metavar="VERSION", help="a release with which they fail; it may be the older one"
     )
     parser.add_argument("--pre", action="store_true", help="try pre-releases, too")
     _add_row_options(parser)

@@ -17,13 +17,13 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pytest_hfmodels.reports import pages
-from pytest_hfmodels.reports.causes import moved_packages
 from pytest_hfmodels.reports.plot import plot
 from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview
 from pytest_hfmodels.reports.words import around
 from pytest_hfmodels.reports.words import sides as word_sides
 from pytest_hfmodels.results.carried import pack
 from pytest_hfmodels.results.deciding import accept_command, review_command
+from pytest_hfmodels.results.remedies import moved_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -75,7 +75,7 @@ class Pending:
         try:
             self.text.encode()
         except UnicodeEncodeError:
-            return "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
+            return "it holds a lone surrogate, which is not text; have the test observe text, and run it again"
         if self.has_array_file:
             return "its arrays are in a file of their own, which no patch holds; accept it: hfmodels accept"
         return None

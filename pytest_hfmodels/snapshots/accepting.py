@@ -118,7 +118,7 @@ def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
         return None
     return (
         f"{len(left)} of them {'is' if len(left) == 1 else 'are'} listed as pending all the same, because "
-        f"{project.pending.path} cannot be written. Let it be written to, and run the tests again."
+        f"{project.pending.path} cannot be written. Make it writable, and run the tests again."
     )
 
 
@@ -188,7 +188,7 @@ def reject(project: Project, chosen: Sequence[Pending]) -> None:
         if project.pending.current(pending.snapshot) is not None:
             raise SnapshotError(
                 f"What {pending.test} left pending cannot be dropped: {project.pending.path} cannot be written.",
-                hint="Let it be written to, and reject again.",
+                hint="Make it writable, and reject again.",
             )
 
 
@@ -271,9 +271,9 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
     applies = holds(when, version)
     if applies == (variation.keeps == "old"):
         raise LedgerError(
-            f"These outputs are of {when.name} {version}, and {variation.when!r} "
-            f"{'holds' if applies else 'does not hold'} there: "
-            f"the {variation.keeps} output would not be the one expected in its own releases.",
+            f"These outputs are of {when.name} {version}, which {variation.when!r} "
+            f"{'includes' if applies else 'excludes'}: "
+            f"the {variation.keeps} output would not be expected in its own releases.",
             hint=f"Give --when the releases of the {variation.keeps} output.",
         )
     text = _text(path) if path.exists() else ""
@@ -319,13 +319,13 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
     if len(versions) != 1:
         named = ", ".join(sorted(map(str, versions)))
         raise LedgerError(
-            f"What is pending was observed with several versions of {package}: {named}.",
-            hint="Run the tests again with one, or name those of one.",
+            f"The pending changes were observed with several versions of {package}: {named}.",
+            hint="Run the tests again with one version, or name the tests of one.",
         )
     version = versions.pop()
     if version is None:
         raise LedgerError(
-            f"{package} is not installed here, so nobody can tell which side its releases are on.",
+            f"{package} is not installed here, so it is unknown whether --when means the old or the new output.",
             hint="Correct the package's name in --when, or accept in an environment that has it.",
         )
     return version

@@ -302,7 +302,7 @@ class HFSnapshot:
         stored = read_snapshot(variant.base)
         if stored is None:
             raise LedgerError(
-                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, and there is "
+                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, but there is "
                 "no such snapshot.",
                 hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
             )
@@ -311,7 +311,7 @@ class HFSnapshot:
         if recorded is not None and compare(base, recorded, tolerance).verdict is Verdict.SAME:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
-                f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
+                f"{variant.entry.versions}, but its variant {relpath(variant.path)} is the same as the base.",
                 hint="Delete the variant, and the entry with its last one.",
             )
         return compare(base, observation.record, tolerance)
@@ -327,7 +327,7 @@ class HFSnapshot:
             about = {"test": id_to_type(nodeid, config), "options": options_of(nodeid, config)}
             return self._explain(comparison, observation.recorded, observation.record, **about)
         except ImportError as error:  # without NumPy there is no model to ask
-            return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
+            return Explanation(comparison.verdict, None, f"the cause is unknown: {error}")
 
     def _is_foretold(self) -> bool:
         """Return whether the ledger expects this failure; then no explanation is needed."""
@@ -452,6 +452,6 @@ def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:
     if marker.args or not marker.kwargs.keys() <= {"same_engine", "cross_engine"}:
         raise OptionError(
             f"{source} is not understood.",
-            hint="It reads like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
+            hint="Write it like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
         )
     return {name: tolerance_value(value, source=source) for name, value in marker.kwargs.items() if value is not None}

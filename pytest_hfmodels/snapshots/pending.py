@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pytest
 
 FORMAT = 2
-_MEND = "Run the tests again, which works out anew what is pending; delete the file if it is still there then."
+_MEND = "Run the tests again; they make their changes pending again. If the file is still there then, delete it."
 
 
 @dataclass(frozen=True)
@@ -246,8 +246,8 @@ def select(
         for name in names:
             if name not in there:
                 raise SnapshotError(
-                    f"Nothing that is pending{' there' if narrowed else ''} has the {what} {name!r}.",
-                    hint=f"There is: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
+                    f"No pending change{' there' if narrowed else ''} has the {what} {name!r}.",
+                    hint=f"There: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
                 )
         chosen = [pending for pending in chosen if not names or own(pending) in names]
         narrowed = narrowed or bool(names)
@@ -325,5 +325,5 @@ def _read(path: Path) -> Pending | None:
             raise ValueError("a file's name has a NUL")
     except (ReportError, ValueError) as error:
         what = error.message if isinstance(error, ReportError) else str(error)
-        raise SnapshotError(f"{path} is no pending change: {what}", hint=_MEND) from error
+        raise SnapshotError(f"{path} is not a pending change: {what}", hint=_MEND) from error
     return pending

@@ -281,7 +281,7 @@ def _same_failures(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> di
 
 def _failure(cell: Cell) -> str:
     """Return the kind of a test's failure, which is compared instead of its message."""
-    return "another output" if cell.state in _OTHER_OUTPUT else cell.raises or str(cell.state)
+    return "a different output" if cell.state in _OTHER_OUTPUT else cell.raises or str(cell.state)
 
 
 def _bisect_command(question: Question, package: str, good: str, bad: str, fixed: Sequence[str]) -> str:

@@ -119,12 +119,14 @@ def fingerprint(
         outputs: files that the command itself writes; they do not count.
     """
     trees = [path for line in (*installed.wanted.values(), *requirements) if (path := requirement_path(line))]
-    found = {file.absolute() for path in (project_root(), *_named(arguments), *trees) for file in _source_files(path)}
+    found = {
+        file.absolute() for path in (project_root(), *named_paths(arguments), *trees) for file in source_files(path)
+    }
     files = sorted(found - {path.absolute() for path in outputs})
-    return _digest([[*map(_stamp, files)], sorted(installed.wanted.items()), sorted(installed.versions.items())])
+    return _digest([[*map(stamp, files)], sorted(installed.wanted.items()), sorted(installed.versions.items())])
 
 
-def _named(arguments: Sequence[str]) -> Iterator[Path]:
+def named_paths(arguments: Sequence[str]) -> Iterator[Path]:
     """Yield the files and folders that pytest's arguments name, and their projects."""
     for argument in (*arguments, *shlex.split(added_options())):
         path = Path(argument.rpartition("=")[2].partition("::")[0])
@@ -133,7 +135,7 @@ def _named(arguments: Sequence[str]) -> Iterator[Path]:
             yield configured_root(path.absolute()) or path
 
 
-def _source_files(path: Path) -> Iterator[Path]:
+def source_files(path: Path) -> Iterator[Path]:
     """Yield a file, or the files below a folder without hidden ones, caches, builds and environments."""
     if path.is_file():
         yield path
@@ -151,7 +153,8 @@ def _is_generated(folder: Path) -> bool:
     return hidden or (folder / "pyvenv.cfg").exists()
 
 
-def _stamp(file: Path) -> tuple[str, int, int]:
+def stamp(file: Path) -> tuple[str, int, int]:
+    """Return a file with its time and size, which change if somebody writes it."""
     with suppress(OSError):
         status = file.stat()
         return str(file), status.st_mtime_ns, status.st_size

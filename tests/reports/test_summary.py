@@ -8,9 +8,9 @@ import pytest
 
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import Explanation
-from pytest_hfmodels.reports.causes import remedy
 from pytest_hfmodels.reports.summary import Summary, overview
 from pytest_hfmodels.reports.summary_lines import summary_lines
+from pytest_hfmodels.results.remedies import remedy
 
 from . import example_results as examples
 

@@ -261,8 +261,8 @@ def test_a_package_that_changed_too_is_named_with_commands_that_separate_the_two
     ("other", "bad", "reason"),
     [
         ("ValueError in call", "TypeError in call", "ValueError in call, not TypeError in call"),
-        ("OSError in setup", "", "OSError in setup, not another output"),
-        ("", "TypeError in call", "another output, not TypeError in call"),
+        ("OSError in setup", "", "OSError in setup, not a different output"),
+        ("", "TypeError in call", "a different output, not TypeError in call"),
     ],
 )
 def test_a_release_that_fails_for_another_reason_is_neither(world: World, other: str, bad: str, reason: str) -> None:

@@ -130,8 +130,8 @@ def test_parts_that_are_not_of_one_run_are_refused_in_a_sentence(given: list[Gri
     ("text", "message"),
     [
         (None, "The part part.json cannot be read: No such file"),
-        ("", "part.json is no JSON"),
-        ("[" * 100_000, "part.json is no JSON"),
+        ("", "part.json is not JSON"),
+        ("[" * 100_000, "part.json is not JSON"),
         ("[1]", "part.json holds no grid"),
         ('{"format": 2, "rows": []}', "part.json has format 2; this release reads format 3"),
         ('{"format": 3, "rows": [{"name": 1}]}', r"part.json cannot be read: .*rows\[0\]"),

@@ -53,7 +53,7 @@ def alone(folder: Path | None) -> Iterator[None]:
     except OSError as error:
         raise SnapshotError(
             f"Decisions cannot be kept in {folder}: {error.strerror or error}.",
-            hint="Let it be written to; or take everything in as a patch: hfmodels pending --patch FILE.",
+            hint="Make it writable, or write all changes as a patch: hfmodels pending --patch FILE.",
         ) from error
     try:
         yield
@@ -217,7 +217,7 @@ class Walk:
             trouble = problem(change, self._root)
             why = left_out(self._project, change) if trouble is None else trouble.what
             if why:
-                self._terminal.say(f"not taken along: {change.test} ({why})")
+                self._terminal.say(f"left out: {change.test} ({why})")
             else:
                 same.append(change)
         return same
@@ -270,9 +270,9 @@ class Walk:
         now = self._project.pending.current(change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
-            self._terminal.say("", f"decided elsewhere meanwhile: {change.test}")
+            self._terminal.say("", f"decided elsewhere in the meantime: {change.test}")
         elif replace(now, gone=change.gone) != change:
-            self._terminal.say("", f"recorded anew meanwhile: {change.test}")
+            self._terminal.say("", f"recorded again in the meantime: {change.test}")
         return now
 
     def _left(self, group: Sequence[Pending]) -> list[Pending]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.shell import is_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rich.console import RenderableType
 
@@ -24,8 +25,9 @@ _LATE = 1.0  # seconds in which the rest of a key's sequence comes, over a slow 
 _LONGEST = 16  # bytes of a sequence
 
 
-def _pressed(question: str) -> str | None:
-    """Return the next key that is pressed, or None if stdin is no POSIX terminal."""
+@contextmanager
+def single_keys() -> Iterator[int | None]:
+    """Let stdin give each key at once, and yield its file descriptor; None if stdin is no POSIX terminal."""
     try:
         import termios
         import tty
@@ -33,17 +35,26 @@ def _pressed(question: str) -> str | None:
         file = sys.stdin.fileno()
         before = termios.tcgetattr(file)
     except (ImportError, OSError, ValueError, AttributeError, termios.error):
-        return None
-    sys.stdout.write(question)
-    sys.stdout.flush()
+        yield None
+        return
     try:
         tty.setcbreak(file, termios.TCSADRAIN)  # what was typed ahead counts; Ctrl-C still interrupts
+        yield file
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)
+
+
+def _pressed(question: str) -> str | None:
+    """Return the next key that is pressed, or None if stdin is no POSIX terminal."""
+    with single_keys() as file:
+        if file is None:
+            return None
+        sys.stdout.write(question)
+        sys.stdout.flush()
         read = os.read(file, 1)
         # An arrow key: what came late of it would be keys of ours, and its last letter accepts a whole group.
         while read[:1] == b"\x1b" and not _is_whole(read) and select.select([file], [], [], _LATE)[0]:
             read += os.read(file, 1)
-    finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)
     if read in (b"", b"\x04", b"\0"):  # Ctrl-D, which is a NUL if it was typed ahead
         raise EOFError
     return read.decode(errors="replace")

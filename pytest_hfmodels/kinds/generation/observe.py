@@ -82,7 +82,7 @@ def observe_generation(
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
     teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
-    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media)
+    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media, teacher.last)
     call = _Call(prompts, start, generation, returned, forward, teacher, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
@@ -145,8 +145,9 @@ class _Call:
         import numpy as np
 
         scores, indices, length = self.generation.scores, self.generation.beam_indices, len(self.ids(number))
-        rows: Any = number if indices is None else np.maximum(indices[self.own(number)[0], :length], 0)
-        found: FloatArray = scores[np.arange(length), rows]
+        if indices is None:
+            return scores[:length, number]  # a view: a copy of each row would double the memory
+        found: FloatArray = scores[np.arange(length), np.maximum(indices[self.own(number)[0], :length], 0)]
         return found
 
     def text(self, number: int, ids: Sequence[int]) -> str:
