@@ -70,6 +70,7 @@ class Cell:
         cause: why its output differs, one of `CAUSES`; empty if unknown.
         why: the cause in a sentence.
         rules: names in `reference.Rules` of the rules that explain the difference.
+        known_changes: names of the known changes of transformers that fit; see `reference.known_changes`.
         since: the release since which it differs, in words; empty if unknown.
         command: the command that finds the release; empty if no release may be the reason.
         remedy: what brings the recorded output back; empty if nothing does.
@@ -84,6 +85,7 @@ class Cell:
     cause: str = ""
     why: str = ""
     rules: tuple[str, ...] = ()
+    known_changes: tuple[str, ...] = ()
     since: str = ""
     command: str = ""
     remedy: str = ""
@@ -267,6 +269,7 @@ def _cause(result: TestResult) -> dict[str, Any]:
         "cause": explanation.cause,
         "why": _short(explanation.sentence),
         "rules": explanation.rules,
+        "known_changes": explanation.known,
         "since": since(found),
         "command": next(iter(explanation.suggests), ""),
         "remedy": _short(remedy(found)),
