@@ -286,7 +286,7 @@ def test_only_what_can_be_installed_is_suggested(
 
     assert list(answer.separating) == [f"hfmodels bisect {words}" for words in commands]
     assert list(answer.inseparable) == ([] if commands else ["helper"])
-    told = "No environment has helper at one version with both releases of lib, so the two cannot be told apart."
+    told = "No environment has helper at one version with both releases of lib, so the two cannot be separated."
     assert (told in list(answer_lines(answer))) == (not commands)
 
 
