@@ -204,7 +204,7 @@ class TestRequire:
         lines = refused(bare_project, *([] if by == "ini" else ["--hfmodels-require", "torch,tensorflow"]))
 
         assert [line.strip() for line in lines] == [
-            "ERROR: The tensorflow engine is required, and tensorflow is not installed.",
+            "ERROR: The tensorflow engine is required, but tensorflow is not installed.",
             "Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
         ]
 

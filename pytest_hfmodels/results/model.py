@@ -23,7 +23,7 @@ from pytest_hfmodels.results.pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 5
+FORMAT = 6
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 T = TypeVar("T")

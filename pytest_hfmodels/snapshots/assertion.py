@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import warnings
 from contextlib import suppress
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots.format import Snapshot
     from pytest_hfmodels.snapshots.ledger import Variant
+    from pytest_hfmodels.snapshots.pending import PendingFolder
 
     Explain = Callable[..., Explanation]
 
@@ -381,9 +383,10 @@ class HFSnapshot:
             return found
         folder, snapshot = pending_folder(config), self._named(base)
         if found.equal or found.base is Verdict.SAME:  # the base's own output is no variant of it
-            if folder is not None:
+            if folder is not None and not self._is_left_by_a_repetition(folder, snapshot):
                 folder.delete(snapshot)
             return found
+        Session.of(config).left[snapshot] = self.item.nodeid
         with suppress(OSError):
             if folder is not None:  # so that pytest makes its folder, and keeps git away from it
                 config.cache.mkdir("hfmodels-pending")
@@ -399,10 +402,29 @@ class HFSnapshot:
             why=() if found.explanation is None else _why(found.explanation),
             releases="" if found.explanation is None else found.explanation.releases,
             tolerance=found.tolerance,
+            arrays=self._carried(observation.files.arrays),
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)
         )
+
+    def _carried(self, arrays: bytes | None) -> str:
+        """Return an array file for the report as base64, as long as there is room for it."""
+        session = Session.of(self.item.config)
+        if arrays is None or len(arrays) > session.room:
+            return ""
+        session.room -= len(arrays)
+        return base64.b64encode(arrays).decode()
+
+    def _is_left_by_a_repetition(self, folder: PendingFolder, snapshot: str) -> bool:
+        """Return whether this run left the change in another repetition of the test: with pytest-repeat all count.
+
+        A plugin that reruns a failed test runs the same item again, and then the last run counts.
+        """
+        session, config = Session.of(self.item.config), self.item.config
+        if snapshot in session.left:
+            return session.left[snapshot] != self.item.nodeid
+        return hasattr(config, "workerinput") and folder.is_saved_since(snapshot, session.began)
 
     def _named(self, path: Path) -> str:
         return PurePath(relpath(path, self.item.config.rootpath)).as_posix()
