@@ -16,7 +16,7 @@ OTHER = {"bug": "question", "question": "praise", "praise": "bug"}
 
 def rows(model: HFModel) -> str:
     """Return the rows, with the labels that a model gives them, but for three; those close to call are left out."""
-    found = []
+    found: list[dict[str, str | None]] = []
     for number, words in enumerate(islice(permutations(WORDS[4:16:2], 4), 0, 320, 8)):
         text = " ".join(words[: 2 + number % 3]) + (" ?" if number % 2 else " .")
         answer = model.classify(text).inputs[0]
