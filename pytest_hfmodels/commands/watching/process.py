@@ -21,9 +21,9 @@ from pytest_hfmodels.engines import upstream
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Packages that take seconds to import, and nothing else: a plugin of pytest would miss its rewritten assertions.
+# Packages that take seconds to import, and nothing of pytest: it rewrites assertions while it imports its plugins.
 _SLOW = frozenset(
-    {"PIL", "accelerate", "huggingface_hub", "keras", "numpy", "peft", "pytest", "_pytest", "safetensors", "scipy"}
+    {"PIL", "accelerate", "huggingface_hub", "keras", "numpy", "peft", "safetensors", "scipy"}
     | {"sentence_transformers", "sklearn", "tensorflow", "tf_keras", "tokenizers", "torch", "transformers"}
 )
 TASKS = Path("/proc/self/task")
