@@ -250,6 +250,12 @@ def test_a_class_with_rows_has_a_quality_floor(project: Project) -> None:
     project.write(ROWS)
     one = (TORCH, "-k", "accuracy")
 
+    missing = project.run(*one, "-v")
+    missing.stdout.fnmatch_lines(
+        ["test_it.py::TestBot::test_accuracy* FAILED *", "*The model answers as many rows rightly*"]
+    )
+    missing.stdout.fnmatch_lines(["*missing: *", "test_it.py:4: AssertionError"])
+    missing.stdout.no_fnmatch_line("*checks.py*")
     project.run(*one, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS) + 1)
     text = project.snapshots["test_it/TestBot.test_accuracy.toml"]
     project.write(ROWS.replace("may_fall = 0.5", "rows = ()"))
