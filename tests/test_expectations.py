@@ -228,7 +228,7 @@ def test_a_variant_that_equals_the_base_fails(bare_project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "*snapshots/upstream.toml:2: moved says that snapshots/test_it/test_reply.toml changes with pytest>=8, "
-            "and its variant snapshots/variants/moved/test_it/test_reply.toml says the same as the base.",
+            "but its variant snapshots/variants/moved/test_it/test_reply.toml is the same as the base.",
             "*Delete the variant, and the entry with its last one.",
         ]
     )
@@ -241,7 +241,7 @@ def test_a_variant_without_a_base_fails(bare_project: Project) -> None:
     result = bare_project.run()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, and there is no such *"])
+    result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, but there is no such *"])
 
 
 MACHINES = """
@@ -314,7 +314,7 @@ def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
         (CHANGE, "*upstream.toml:2: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
         (
             CHANGE.replace("pytest>=8", "pytest=>8"),
-            "*upstream.toml:4: change.0.when.0: 'pytest=>8' is no range*",
+            "*upstream.toml:4: change.0.when.0: 'pytest=>8' is not a range*",
         ),
         (
             CHANGE.replace("[[change]]", "[[changed]]") + BREAK,

@@ -117,7 +117,7 @@ def test_a_test_file_is_written_and_never_overwritten(
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists already; it was not changed."
-    assert said[2] == f"hfmodels: The model './none' is not there: there is no folder {project.path / 'none'}."
+    assert said[2] == f"hfmodels: There is no model './none': the folder {project.path / 'none'} does not exist."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
 
@@ -452,4 +452,4 @@ def pytest_unconfigure():
 
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "reload")
 
-    result.stdout.fnmatch_lines(["*Saved and loaded again, the model has other outputs: logits differs by *"])
+    result.stdout.fnmatch_lines(["*Saved and loaded again, the model has different outputs: logits differs by *"])

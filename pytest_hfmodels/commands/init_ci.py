@@ -43,6 +43,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_fitting(options: argparse.Namespace) -> None:
+    """Refuse options that would do nothing.
+
+    Raises:
+        OptionError: there are some.
+    """
+    if options.ci and options.model is not None:
+        raise OptionError(
+            f"--ci writes no test file, so {options.model!r} would do nothing.", hint="Run hfmodels init twice."
+        )
+    for name in ("bot", "rows"):
+        if not options.ci and getattr(options, name):
+            raise OptionError(f"--{name} is for --ci.", hint=f"Add --ci github, or leave --{name} out.")
+
+
 def write_workflow(options: argparse.Namespace) -> int:
     """Write the files that do not exist yet; return 0 if one was written."""
     place = _Place.find(project_root())

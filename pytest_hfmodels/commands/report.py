@@ -54,7 +54,7 @@ def report(options: argparse.Namespace) -> int:
     page = content if results is None else render(results).encode("utf-8", "backslashreplace")
     with server(page) as serving:
         address = f"http://127.0.0.1:{serving.server_port}/"
-        print(f"{address} shows {file}; Ctrl-C ends it", flush=True)
+        print(f"{address} shows {file}; Ctrl-C stops it", flush=True)
         webbrowser.open(address)
         serving.serve_forever()
     return 0

@@ -54,7 +54,7 @@ class ModelCache:
     ) -> None:
         self._rootdir = rootdir
         self._may_fetch = may_fetch
-        self._with_tensorflow = with_tensorflow
+        self.with_tensorflow = with_tensorflow
         self._implementation = implementation
         self._entries: dict[str, CachedModel] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], tuple[object, Checkpoint]] = {}  # with a stamp
@@ -249,7 +249,7 @@ class ModelCache:
 
     def _engine(self, name: EngineName) -> EngineModule:
         with Timed("import"):
-            return engines.engine(name, with_tensorflow=self._with_tensorflow)
+            return engines.engine(name, with_tensorflow=self.with_tensorflow)
 
     def _make_room(self, needed: int) -> None:
         """Release every model without a handle if fewer than `needed` bytes are free."""

@@ -185,7 +185,7 @@ class HFModel:
 
         Raises:
             EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
-                setting, or the model is no language model.
+                setting, or the model is not a language model.
         """
         entry = self._generator(settings)
         require_tokenizer(entry.tokenizer, entry.checkpoint.name)
@@ -334,7 +334,7 @@ class HFModel:
             sampling_rate: samples a second of the sounds.
 
         Raises:
-            EngineError: the model is no classifier, or the inputs or labels do not fit it.
+            EngineError: the model is not a classifier, or the inputs or labels do not fit it.
         """
         entry = self._fetch()
         media = _MEDIA.get(entry.task, "")
@@ -415,7 +415,7 @@ class HFModel:
                 encoder-decoder takes pairs.
 
         Raises:
-            EngineError: the model is no language model, or there is nothing to score.
+            EngineError: the model is not a language model, or there is nothing to score.
         """
         if self.task != "text2text-generation":
             self._require_task("text-generation", "score")

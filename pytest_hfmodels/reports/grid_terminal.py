@@ -75,6 +75,9 @@ def _show_sections(grid: Grid, to: Console) -> None:
             sign = "-" if item.state is None else "".join(grid_view.SIGNS[item.state])
             rows, rest = visible_line(item.rows), visible_line(item.rest)
             lines.add_row(Text(f"  {sign}"), Text.assemble((rows, "bold"), f": {rest}"))
+            for what, said in (("find the release", item.command), ("for the old output", item.remedy)):
+                if said:
+                    lines.add_row("", Text(f"{what}: {visible_line(said)}"))
         to.print(lines)
         to.print()
 

@@ -184,6 +184,10 @@ def _largest(recorded: Record | None, observed: Record, comparison: Comparison) 
         return None
     numbers = kind_of(recorded).numbers(recorded, observed)
     found += [Difference("numbers", what, before, now, position) for what, position, before, now in numbers]
+    if recorded.arrays:
+        from pytest_hfmodels.kinds.arrays import largest  # computes with NumPy
+
+        found += filter(None, [largest(recorded.arrays, observed.arrays)])
     return max(found, key=_moved_by)
 
 

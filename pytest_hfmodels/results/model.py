@@ -23,7 +23,7 @@ from pytest_hfmodels.results.pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 5
+FORMAT = 6
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 T = TypeVar("T")
@@ -240,7 +240,7 @@ def decode(text: str | bytes, kind: type[T], where: str = "The report") -> T:
     try:
         return msgspec.convert(json.loads(text), kind)
     except (ValueError, RecursionError) as error:  # msgspec's errors name the field, and are ValueErrors
-        raise ReportError(f"{where} cannot be read: {error}.", hint="Write it anew: --hfmodels-json FILE") from error
+        raise ReportError(f"{where} cannot be read: {error}.", hint="Write it again: --hfmodels-json FILE") from error
 
 
 def dump(results: Results) -> str:

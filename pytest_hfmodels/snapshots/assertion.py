@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import warnings
 from contextlib import suppress
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots.format import Snapshot
     from pytest_hfmodels.snapshots.ledger import Variant
+    from pytest_hfmodels.snapshots.pending import PendingFolder
 
     Explain = Callable[..., Explanation]
 
@@ -315,7 +317,7 @@ class HFSnapshot:
         stored = read_snapshot(variant.base)
         if stored is None:
             raise LedgerError(
-                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, and there is "
+                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, but there is "
                 "no such snapshot.",
                 hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
             )
@@ -324,7 +326,7 @@ class HFSnapshot:
         if recorded is not None and compare(base, recorded, tolerance).verdict is Verdict.SAME:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
-                f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
+                f"{variant.entry.versions}, but its variant {relpath(variant.path)} is the same as the base.",
                 hint="Delete the variant, and the entry with its last one.",
             )
         return compare(base, observation.record, tolerance)
@@ -340,7 +342,7 @@ class HFSnapshot:
             about = {"test": id_to_type(nodeid, config), "options": options_of(nodeid, config)}
             return self._explain(comparison, observation.recorded, observation.record, **about)
         except ImportError as error:  # without NumPy there is no model to ask
-            return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
+            return Explanation(comparison.verdict, None, f"the cause is unknown: {error}")
 
     def _is_foretold(self) -> bool:
         """Return whether the ledger expects this failure; then no explanation is needed."""
@@ -381,9 +383,10 @@ class HFSnapshot:
             return found
         folder, snapshot = pending_folder(config), self._named(base)
         if found.equal or found.base is Verdict.SAME:  # the base's own output is no variant of it
-            if folder is not None:
+            if folder is not None and not self._is_left_by_a_repetition(folder, snapshot):
                 folder.delete(snapshot)
             return found
+        Session.of(config).left[snapshot] = self.item.nodeid
         with suppress(OSError):
             if folder is not None:  # so that pytest makes its folder, and keeps git away from it
                 config.cache.mkdir("hfmodels-pending")
@@ -399,10 +402,29 @@ class HFSnapshot:
             why=() if found.explanation is None else _why(found.explanation),
             releases="" if found.explanation is None else found.explanation.releases,
             tolerance=found.tolerance,
+            arrays=self._carried(observation.files.arrays),
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)
         )
+
+    def _carried(self, arrays: bytes | None) -> str:
+        """Return an array file for the report as base64, as long as there is room for it."""
+        session = Session.of(self.item.config)
+        if arrays is None or len(arrays) > session.room:
+            return ""
+        session.room -= len(arrays)
+        return base64.b64encode(arrays).decode()
+
+    def _is_left_by_a_repetition(self, folder: PendingFolder, snapshot: str) -> bool:
+        """Return whether this run left the change in another repetition of the test: with pytest-repeat all count.
+
+        A plugin that reruns a failed test runs the same item again, and then the last run counts.
+        """
+        session, config = Session.of(self.item.config), self.item.config
+        if snapshot in session.left:
+            return session.left[snapshot] != self.item.nodeid
+        return hasattr(config, "workerinput") and folder.is_saved_since(snapshot, session.began)
 
     def _named(self, path: Path) -> str:
         return PurePath(relpath(path, self.item.config.rootpath)).as_posix()
@@ -445,6 +467,6 @@ def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:
     if marker.args or not marker.kwargs.keys() <= {"same_engine", "cross_engine"}:
         raise OptionError(
             f"{source} is not understood.",
-            hint="It reads like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
+            hint="Write it like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
         )
     return {name: tolerance_value(value, source=source) for name, value in marker.kwargs.items() if value is not None}

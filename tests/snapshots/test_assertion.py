@@ -279,7 +279,7 @@ def test_text(hf_snapshot):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (b"format = 1", b"format = 2", "*test_reply.toml:2: format: the file has format 2, and this version reads 1.*"),
+        (b"format = 1", b"format = 2", "*test_reply.toml:2: format: the file has format 2, but this version reads 1.*"),
         (b"# ", b"\xff\xfe\x00", "*test_reply.toml cannot be read: *"),
         (b"# ", b"# caf\xe9 ", "*test_reply.toml cannot be read: *"),
     ],

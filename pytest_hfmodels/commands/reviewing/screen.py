@@ -16,10 +16,10 @@ from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
-from pytest_hfmodels.reports.causes import since_words
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.reports.words import around, same_start, sides
 from pytest_hfmodels.results.describe import describe, place
+from pytest_hfmodels.results.remedies import since_words
 from pytest_hfmodels.snapshots.format import load, parse, read_arrays
 from pytest_hfmodels.snapshots.pending import problem
 

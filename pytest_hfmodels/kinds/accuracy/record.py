@@ -195,7 +195,7 @@ def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
     if not isinstance(row, dict) or not isinstance(row.get(text), str) or not isinstance(row.get(label), str | int):
         raise EngineError(
             f"{what} has no text {text!r} or no answer {label!r}.",
-            hint='It reads like this: {"text": "It crashed.", "label": "bug"}; other keys: text="prompt", '
+            hint='Write it like this: {"text": "It crashed.", "label": "bug"}; other keys: text="prompt", '
             'label="answer".',
         )
     choices = row.get("choices", ())

@@ -140,7 +140,7 @@ def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int, medi
     if moved <= floor:
         said = "on its own this prompt gives the same tokens and scores, so the other rows are not the reason"
         return replace(found, evidence=(*found.evidence, Evidence(said, {"drift": moved})))
-    what = "other tokens" if math.isinf(moved) else "other scores"
+    what = "different tokens" if math.isinf(moved) else "different scores"
     said = f"on its own this prompt gives {what} than in the batch"
     evidence = (Evidence(said, {"drift": moved, "noise_floor": case.floor}), *found.evidence)
     if _moved(case.recorded, alone) <= floor:

@@ -49,13 +49,13 @@ def checked_labels(labels: object, texts: int, names: Sequence[str], problem_typ
     values = listed(labels)
     if not _is_row(values):
         raise EngineError(
-            f"labels={values!r:.40} is no list of labels, one a text.", hint="For one text, write labels=[0]."
+            f"labels={values!r:.40} is not a list with one label per text.", hint="For one text, write labels=[0]."
         )
     classes = len(names)
     rows = [listed(value) if classes == 1 else _indexed(listed(value), names) for value in values]
     if len(rows) != texts:
         raise EngineError(
-            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label a text, in the texts' order."
+            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label per text, in the same order."
         )
     problem = problem_type or _inferred(rows, classes)
     if problem == "single_label_classification":
@@ -94,13 +94,13 @@ def _inferred(rows: Sequence[Any], classes: int) -> str:
 def _require_class(label: Any, classes: int) -> None:
     if not isinstance(label, Integral) or isinstance(label, bool):
         raise EngineError(
-            f"Label {label!r:.40} is no class index.",
+            f"Label {label!r:.40} is not a class index.",
             hint=f"A single label is a whole number from 0 to {classes - 1}; "
             f"for several labels a text, give rows of {classes} floats.",
         )
     if not 0 <= int(label) < classes:
         raise EngineError(
-            f"Label {label} is outside of the model's {classes} classes.",
+            f"Label {label} is outside the model's {classes} classes.",
             hint=f"A class index is 0 to {classes - 1}; leave a text without a label out of the batch.",
         )
 
