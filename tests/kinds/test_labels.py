@@ -21,8 +21,8 @@ def classifier(models: ModelCache) -> HFModel:
 @pytest.mark.parametrize(
     ("labels", "problem_type", "said", "hint"),
     [
-        ([0], None, "There are 1 labels and 2 texts.", "one label a text"),
-        ([], None, "There are 0 labels and 2 texts.", "one label a text"),
+        ([0], None, "There are 1 labels and 2 texts.", "one label per text"),
+        ([], None, "There are 0 labels and 2 texts.", "one label per text"),
         (1, None, "labels=1 is not a list with one label per text", "labels=[0]"),
         ("ab", None, "labels='ab' is not a list with one label per text", "labels=[0]"),
         ({0, 1}, None, "labels={0, 1} is not a list with one label per text", "labels=[0]"),

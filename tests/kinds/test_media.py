@@ -156,6 +156,8 @@ def test_windows_that_no_batch_holds_are_refused(whisper: HFModel, settings: dic
 def test_a_neighbour_that_changes_a_row_is_named(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    if not upstream.release_at_least("4.38"):
+        pytest.skip("install transformers>=4.38: earlier, Whisper generates language and task itself")
     model: HFModel = request.getfixturevalue(name)
     sounds, images = [SOUND, SOUND[::-1].copy()], [IMAGE, OTHER_IMAGE]
     heard = name == "whisper"
