@@ -103,5 +103,5 @@ def test_a_regression_on_one_number_is_the_squared_error(
 def test_tensorflow_takes_no_rows_of_labels(models: ModelCache) -> None:
     handle = models.load("./model", task="text-classification", engine="tensorflow", pad_token_id=256)
 
-    with pytest.raises(EngineError, match="take one class index a text"):
+    with pytest.raises(EngineError, match="take one class index per text"):
         handle.classify(TEXTS, labels=[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
