@@ -21,8 +21,8 @@ def classifier(models: ModelCache) -> HFModel:
 @pytest.mark.parametrize(
     ("labels", "problem_type", "said", "hint"),
     [
-        ([0], None, "There are 1 labels and 2 texts.", "one label a text"),
-        ([], None, "There are 0 labels and 2 texts.", "one label a text"),
+        ([0], None, "There are 1 labels and 2 texts.", "one label per text"),
+        ([], None, "There are 0 labels and 2 texts.", "one label per text"),
         (1, None, "labels=1 is not a list with one label per text", "labels=[0]"),
         ("ab", None, "labels='ab' is not a list with one label per text", "labels=[0]"),
         ({0, 1}, None, "labels={0, 1} is not a list with one label per text", "labels=[0]"),
@@ -103,5 +103,5 @@ def test_a_regression_on_one_number_is_the_squared_error(
 def test_tensorflow_takes_no_rows_of_labels(models: ModelCache) -> None:
     handle = models.load("./model", task="text-classification", engine="tensorflow", pad_token_id=256)
 
-    with pytest.raises(EngineError, match="take one class index a text"):
+    with pytest.raises(EngineError, match="take one class index per text"):
         handle.classify(TEXTS, labels=[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
