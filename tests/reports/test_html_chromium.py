@@ -131,7 +131,7 @@ def test_a_browser_shows_every_test_and_builds_its_details_late(
         *("test_changed", "test_beam", "test_labels", "test_broken", "test_missing", "test_near", "test_drift"),
         *("test_same", "test_skipped"),
     ]
-    assert page.tags.count("mark") == 8  # of both sides of each text in the summary
+    assert page.tags.count("mark") == 6  # of both sides of each text in the summary
     assert page.tags.count("noscript") == 9
 
 
