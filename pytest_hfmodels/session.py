@@ -42,6 +42,7 @@ class Session:
         models: the models in memory; None until a test asks for one.
         ledger: the entries that apply here; None where the project has no ledger.
         variants: the variants that may be in force, by the base that each stands for; the nearest first.
+        explains_assert: whether pytest compares the parts of a failed assert again, to say which of them differ.
         machine: `device` and `cpu` of the record that is being compared.
         compared: the snapshots that something was compared with since the last test ended, in order.
         written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
@@ -61,6 +62,7 @@ class Session:
         self.models: ModelCache | None = None
         self.ledger: Ledger | None = None
         self.variants: dict[Path, tuple[Variant, ...]] = {}
+        self.explains_assert = False
         self.machine: dict[str, str] = {}
         self.compared: list[HFSnapshot] = []
         self.written: dict[Path, HFSnapshot] = {}

@@ -285,7 +285,7 @@ def test_a_written_file_has_inputs_that_fit(
 
 
 def test_sounds_of_the_project_are_read(tmp_path: Path) -> None:
-    from pytest_hfmodels.fixtures.model_checks.inputs import read_wav
+    from pytest_hfmodels.kinds.media_files import read_wav
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((2, 2, 8000, 0, "NONE", ""))

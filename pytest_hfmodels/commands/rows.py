@@ -60,6 +60,11 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="an earlier --json file, to balance shards by time; the same for each",
     )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="do not run a row again if nothing that its tests could read has changed since it finished",
+    )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
     _add_row_options(parser)
     grid_reports.add_reports(parser)
@@ -176,6 +181,7 @@ def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespac
         planned=tuple(row.name for row in planned) if options.row or shard else (),
         shard=shard,
         durations=read_durations(options.durations) if options.durations else {},
+        reuse=options.reuse,
     )
     with GridProgress() as progress:
         return run_matrix(asked, progress)

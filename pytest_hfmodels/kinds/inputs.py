@@ -247,8 +247,9 @@ def describe_media(value: Any, media: str) -> str:
 
     found = np.ascontiguousarray(_content(value))
     mode = f" {value.mode}" if hasattr(value, "mode") else ""
-    sizes = " x ".join(map(str, found.shape))
-    return f"{media} {sizes} {found.dtype}{mode} sha256:{sha256(found.tobytes()).hexdigest()}"
+    sizes, name = " x ".join(map(str, found.shape)), found.dtype.name  # str(dtype) also has the order of the bytes
+    content = found.astype(found.dtype.newbyteorder("<"), copy=False).tobytes()
+    return f"{media} {sizes} {name}{mode} sha256:{sha256(content).hexdigest()}"
 
 
 def model_inputs(arrays: Mapping[str, Any], given: Container[str] = ()) -> tuple[ModelInput, ...]:

@@ -36,7 +36,7 @@ from pytest_hfmodels.kinds.generation.media import (
 )
 from pytest_hfmodels.kinds.generation.prompts import read_media_prompts, read_prompts
 from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
-from pytest_hfmodels.models.accuracy import observe_accuracy
+from pytest_hfmodels.models.accuracy import MEDIA, observe_accuracy
 from pytest_hfmodels.models.settings import (
     refused_named,
     require_flag,
@@ -328,7 +328,8 @@ class HFModel:
         Args:
             given: a text, or a (text, text) pair for a model that reads two; for a model of images a PIL image or an
                 array (H, W, C), for one of sounds an array (samples,); or a list of these.
-            labels: class indices, one an input; or rows of floats, one number a label (multi-label).
+            labels: class indices or names of labels, one an input; or rows of names or
+                of floats, one number a label (multi-label).
             problem_type: as in the configuration; None leaves it to upstream to infer it from the labels.
             sampling_rate: samples a second of the sounds.
 
@@ -426,7 +427,7 @@ class HFModel:
         rows: Any,
         *,
         may_fall: float = 0.0,
-        text: str = "text",
+        text: str | None = None,
         label: str = "label",
         **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
@@ -435,16 +436,18 @@ class HFModel:
         Args:
             rows: a JSONL file, relative to pytest's root, or dicts: `{"text": "It crashed.", "label": "bug"}`. A
                 classifier's label is a name or an index. A language model picks the likeliest of `choices`, or, without
-                them, its output must begin with the label.
+                them, its output must begin with the label. For images and sounds a row has an array or a file, relative
+                to the root: `{"image": "data/cat.png", "label": "cat"}`, `{"audio": "data/hello.wav", …}`.
             may_fall: as a part of the rows, 0 to 1.
-            text: the key of what the model is given.
+            text: the key of what the model is given: `text`, `image` or `audio` unless another is named.
             label: the key of the right answer.
             settings: of `generate`.
 
         Raises:
             EngineError: the rows cannot be read or do not fit the model.
         """
-        return observe_accuracy(self, read_rows(rows, self._root, text, label), may_fall, settings)
+        found = read_rows(rows, self._root, text, label, MEDIA.get(self.task, ""))
+        return observe_accuracy(self, found, may_fall, settings)
 
     def observe(self, *, gradients: bool = False, sampling_rate: int | None = None, **inputs: Any) -> TensorsRecord:
         """Run the model once, whatever its task, and return every named output.

@@ -6,6 +6,7 @@ import base64
 import sys
 import warnings
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from itertools import count
 from os.path import relpath
@@ -85,6 +86,7 @@ class HFSnapshot:
         self._explain = explain
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
+        self._answers: dict[int, bool] = {}  # by the id of what was compared
         self._used: set[str] = set()
         self._written = Session.of(item.config).written
         self.compared: list[Compared] = []
@@ -108,9 +110,19 @@ class HFSnapshot:
         )
 
     def __call__(self, *, name: str) -> HFSnapshot:
-        """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
-        self._name = name
-        return self
+        """Return this test's snapshot of a name, which has a file of its own: `hf_snapshot(name="german")`.
+
+        Raises:
+            SnapshotError: the name is no text, or an empty one.
+        """
+        given: object = name
+        if not isinstance(given, str) or not given.strip():
+            raise SnapshotError(
+                f"{self.item.nodeid} names a snapshot {name!r:.40}.", hint='Give a text: hf_snapshot(name="german").'
+            )
+        named = copy(self)  # several may stand in one container; all of them count as this test's
+        named._name = name
+        return named
 
     def __eq__(self, observed: object) -> bool:
         """Compare a record or a plain value with its file; write the file where syrupy's flags ask for it.
@@ -118,17 +130,20 @@ class HFSnapshot:
         Raises:
             SnapshotError: the value is none that can be recorded, or the file cannot be read.
         """
-        Session.of(self.item.config).compared.append(self)
+        session = Session.of(self.item.config)
+        if session.explains_assert:
+            return self._answers.get(id(observed), True)  # what no assert has compared is not said to differ
+        session.compared.append(self)
         try:
             with Timed("compare"):
-                return self._compare(observed)
+                equal = self._answers[id(observed)] = self._compare(observed)
+            return equal
         except Exception as error:
             self.errors.append(error)
             raise
 
     def _compare(self, observed: Any) -> bool:
-        observed = self._as_record(observed)
-        name, self._name = self._name, None
+        observed, name = self._as_record(observed), self._name
         base = snapshot_file(self.item, name or self._assertion.index)
         made = observed.provenance
         Session.of(self.item.config).machine = {"device": made.device, "cpu": made.cpu}

@@ -33,7 +33,7 @@ UNRUN = (INTERRUPTED, NO_PART)  # problems of rows of which nothing is known
 _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
-_EVENTS = ("all", "collected", "uncollected", "began", "result", "finished")  # of `row_plugin`
+_EVENTS = ("all", "collected", "uncollected", "began", "result", "opened", "finished")  # of `row_plugin`
 GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
 
 T = TypeVar("T")
@@ -205,6 +205,12 @@ def pending_of(results: Iterable[TestResult]) -> tuple[Pending, ...]:
     """Return what accepting the outputs of tests would write."""
     found = (one.pending for result in results for one in result.comparisons if one.pending is not None)
     return tuple(sorted(found, key=lambda pending: pending.snapshot))
+
+
+def opened_of(run: PytestRun) -> list[tuple[str, int, int]]:
+    """Return the files outside the project that a row's tests opened, each with its time and size."""
+    found = {tuple(one) for files in _events(run.events)["opened"] for one in files}
+    return sorted((str(name), int(changed), int(size)) for name, changed, size in found)
 
 
 def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> dict[str, Cell]:

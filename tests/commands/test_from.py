@@ -117,6 +117,9 @@ def bomb() -> bytes:
         (page_with([of_a_stranger(snapshot="test_it.py", compared="test_it.py")]), "would write"),
         (page_with([of_a_stranger(test="test_it.py::test_other")]), "it belongs to another test"),
         (page_with([of_a_stranger()]), "cannot be accepted"),
+        (page_with([of_a_stranger(test="test_it.py::test_rep")]), "it belongs to another test"),
+        (page_with([of_a_stranger(test="test_it.py::TestA::test_reply[a]")]), "it belongs to another test"),
+        (page_with([of_a_stranger(test="test_other.py::test_reply")]), "it belongs to another test"),
         (bomb, "more than 1 MB"),
     ],
 )

@@ -126,7 +126,7 @@ def observe_classification(
         loaded: the classifier.
         processor: upstream's tokenizer, or for images and sounds its processor.
         given: one text, pair, image or sound, or a list of them; texts are padded on the tokenizer's side.
-        labels: class indices, one a text; or rows of floats, one a label (multi-label).
+        labels: class indices or names of labels, one a text; or rows of names or of floats, one a label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
         media: `image` or `audio`; empty for texts.
         rate: samples a second of the sounds.
@@ -149,7 +149,8 @@ def observe_classification(
         settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(processor, loaded, rows)
-    wanted = None if labels is None else checked_labels(labels, len(rows), getattr(config, "num_labels", 1), problem)
+    known = label_names(config, getattr(config, "num_labels", 1))
+    wanted = None if labels is None else checked_labels(labels, len(rows), known, problem)
     with _padding_refused():
         seen = loaded.classify_inputs(inputs, wanted, problem_type)
     require_finite(np.append(seen.logits, [] if seen.loss is None else seen.loss), checkpoint.name, loaded.engine)
