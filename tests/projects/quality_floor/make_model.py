@@ -4,6 +4,7 @@ import json
 from itertools import islice, permutations
 from pathlib import Path
 
+from pytest_hfmodels import HFModel
 from tests.projects.drawn import SPECIAL, WORDS, save, save_tokenizer
 
 FOLDER = Path(__file__).parent / "model"
@@ -13,9 +14,9 @@ CLEAR = 0.1  # between the two largest logits
 OTHER = {"bug": "question", "question": "praise", "praise": "bug"}
 
 
-def rows(model) -> str:  # type: ignore[no-untyped-def]
+def rows(model: HFModel) -> str:
     """Return the rows, with the labels that a model gives them, but for three; those close to call are left out."""
-    found = []
+    found: list[dict[str, str | None]] = []
     for number, words in enumerate(islice(permutations(WORDS[4:16:2], 4), 0, 320, 8)):
         text = " ".join(words[: 2 + number % 3]) + (" ?" if number % 2 else " .")
         answer = model.classify(text).inputs[0]
