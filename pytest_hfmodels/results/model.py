@@ -249,7 +249,11 @@ def read_results(text: str | bytes, where: str) -> Results:
     Raises:
         ReportError: it is no report, or one of another format.
     """
-    found = decode(text, dict[str, Any], where).get("format")
+    data = decode(text, dict[str, Any], where)
+    if "rows" in data:
+        hint = f"Show it: {command('hfmodels', 'merge', operand(where))}"
+        raise ReportError(f"{where} is the grid of a matrix, not the report of a run.", hint=hint)
+    found = data.get("format")
     if found != FORMAT:
         raise ReportError(
             f"{where} is a report of format {found!r:.20}; this release reads format {FORMAT}.",

@@ -46,7 +46,7 @@ def test_a_run_that_did_not_end_says_so(capsys: pytest.CaptureFixture[str], chan
     ("text", "said"),
     [
         ('{"format": 3, "run": {}, "tests": []}', "format 3; this release reads"),
-        ('{"rows": []}', "format None"),
+        ('{"rows": []}', "Show it: hfmodels merge report.json"),
         ("{", ""),
     ],
 )
