@@ -250,6 +250,12 @@ def test_a_class_with_rows_has_a_quality_floor(project: Project) -> None:
     project.write(ROWS)
     one = (TORCH, "-k", "accuracy")
 
+    missing = project.run(*one, "-v")
+    missing.stdout.fnmatch_lines(
+        ["test_it.py::TestBot::test_accuracy* FAILED *", "*The model answers as many rows rightly*"]
+    )
+    missing.stdout.fnmatch_lines(["*missing: *", "test_it.py:4: AssertionError"])
+    missing.stdout.no_fnmatch_line("*checks.py*")
     project.run(*one, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS) + 1)
     text = project.snapshots["test_it/TestBot.test_accuracy.toml"]
     project.write(ROWS.replace("may_fall = 0.5", "rows = ()"))
@@ -285,7 +291,7 @@ def test_a_written_file_has_inputs_that_fit(
 
 
 def test_sounds_of_the_project_are_read(tmp_path: Path) -> None:
-    from pytest_hfmodels.fixtures.model_checks.inputs import read_wav
+    from pytest_hfmodels.kinds.media_files import read_wav
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((2, 2, 8000, 0, "NONE", ""))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid
     from pytest_hfmodels.versions.rows import Row
 
+# Jobs of a matrix: https://docs.github.com/en/actions/reference/limits, https://docs.gitlab.com/ci/yaml/#parallelmatrix.
+_JOBS = {"github": 256, "gitlab": 200}
+_OF_A_RUN = ("row", "shard", "durations", "verbose", "patch_row", "restart", *grid_reports.REPORTS)
 _EPILOG = """\
 rows:
   transformers==4.57.6,5.23.0   one row per release
@@ -56,6 +59,11 @@ def add(commands: Commands) -> None:
         "--durations",
         metavar="FILE",
         help="an earlier --json file, to balance shards by time; the same for each",
+    )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="do not run a row again if nothing that its tests could read has changed since it finished",
     )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
     _add_row_options(parser)
@@ -116,6 +124,7 @@ def matrix(options: argparse.Namespace) -> int:
     from pytest_hfmodels.versions.rows import find_row, parse_rows
 
     rows = parse_rows(options.rows or [*filter(None, [options.row])], options.added, options.without)
+    _require_fitting(options, len(rows))
     if options.plan:
         print(_plan(rows, options.plan, options.shards))
         return 0
@@ -130,6 +139,26 @@ def matrix(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return code
+
+
+def _require_fitting(options: argparse.Namespace, rows: int) -> None:
+    """Refuse options that would do nothing, and a plan that no CI runs."""
+    if options.plan is None:
+        if options.shards > 1:
+            raise OptionError("--shards is for --plan.", hint=f"Run one with --shard 1/{options.shards}.")
+        return
+    useless = [name for name in _OF_A_RUN if getattr(options, name)] + (["jobs"] if options.jobs > 1 else [])
+    if useless:
+        raise OptionError(
+            f"--plan runs nothing, so --{useless[0].replace('_', '-')} would do nothing.",
+            hint="Leave it out; the jobs of the plan write the reports.",
+        )
+    jobs, most = rows * options.shards, _JOBS[options.plan]
+    if jobs > most:
+        raise OptionError(
+            f"{options.shards} shards of {rows} rows are {jobs} jobs, and this CI takes {most}.",
+            hint=f"--shards {most // rows}" if most >= rows else "Take fewer rows.",
+        )
 
 
 def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespace, outputs: Sequence[str]) -> Grid:
@@ -152,6 +181,7 @@ def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespac
         planned=tuple(row.name for row in planned) if options.row or shard else (),
         shard=shard,
         durations=read_durations(options.durations) if options.durations else {},
+        reuse=options.reuse,
     )
     with GridProgress() as progress:
         return run_matrix(asked, progress)

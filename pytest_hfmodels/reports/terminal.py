@@ -87,7 +87,8 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
         yield "since recording: no release, file or machine has changed; it was edited, or a test patches something"
     if why is not None:
         yield from (f"- {evidence.what}" for evidence in why.evidence[: None if verbose else 1])
-    yield _movement(found)
+    if found.drift is not None or {"kind", "prompt"} & {one.stage for one in found.differences}:
+        yield _movement(found)
     if verbose:
         for difference in found.differences[1:]:
             yield from _difference(difference, verbose=True)

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Literal
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
 from pytest_hfmodels.foundation.files import write_together
-from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.session import LEDGER
 from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import MACHINE, Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import beside, why_not_written
+from pytest_hfmodels.snapshots.location import beside, may_own, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -66,19 +65,19 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
-        refused = refusal(project, pending)
+        refused = refusal(project, pending, is_local=project.pending.is_local)
         if refused is not None:
             raise refused
         if pending.is_gone(project.root):
             raise SnapshotError(
                 f"The test {pending.test} no longer exists, so its output cannot be accepted.",
-                hint="Reject it. If the test does exist, run its whole test file.",
+                hint=f"{project.pending.leave_out(pending)}. If the test does exist, run its whole test file.",
             )
         reason = invalid_reason(pending)
         if reason is not None:
             raise SnapshotError(
                 f"The pending change of {pending.test} cannot be accepted: {reason}.",
-                hint=f"Reject it, and run the test again: {command('hfmodels', 'reject', pending.test)}",
+                hint=f"{project.pending.leave_out(pending)}; then run the test again.",
             )
         stale = pending.staleness(project.root)
         if stale is not None:
@@ -99,6 +98,19 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     return list(contents)
 
 
+def left_out(project: Project, pending: Pending) -> str:
+    """Return why a change cannot be accepted while others can: it needs something that is not there; or nothing."""
+    if pending.is_gone(project.root):
+        return "there is no such test any more"
+    if invalid_reason(pending) is not None:  # accepting says so, and accepts nothing
+        return ""
+    try:
+        project.pending.arrays(pending)
+    except SnapshotError as error:
+        return f"{error.message.removesuffix('.')} ({error.hint.removesuffix('.')})"
+    return ""
+
+
 def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
     """Return what to say where accepted changes are listed all the same, the cache being closed; or None."""
     left = [pending for pending in accepted if _is_listed(project, pending)]
@@ -117,12 +129,13 @@ def _is_listed(project: Project, pending: Pending) -> bool:
         return True
 
 
-def refusal(project: Project, pending: Pending) -> SnapshotError | None:
-    """Return an error if the change would write a file that is not a snapshot, else None.
+def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotError | None:
+    """Return an error if the change would write a file that is not a snapshot, or that of another test; else None.
 
-    A pending file may come from elsewhere and is not trusted.
+    A pending file may come from elsewhere and is not trusted. Whose file it is, is asked of those that surely do.
     """
     base, compared = project.root / pending.snapshot, project.root / pending.compared
+    own = PurePath(relpath(project.snapshots, project.root)).as_posix()
     for path in (base, compared):
         reason = why_not_written(path, project.root, project.snapshots)
         if reason is None and pending.entry is None and pending.compared != pending.snapshot:
@@ -131,10 +144,13 @@ def refusal(project: Project, pending: Pending) -> SnapshotError | None:
             f"/{PurePath(relpath(base, project.snapshots)).as_posix()}"
         ):
             reason = f"it is not a variant of {pending.snapshot}"
+        if reason is None and not is_local and not may_own(pending.test, pending.snapshot, own):
+            reason = "it belongs to another test"
         if reason is not None:
+            hint = f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there."
             return SnapshotError(
                 f"The pending change of {pending.test} would write {relpath(path, project.root)}: {reason}.",
-                hint=f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there.",
+                hint=hint if is_local else "Do not trust where it comes from.",
             )
     return None
 

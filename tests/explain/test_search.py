@@ -300,7 +300,7 @@ TODAY = ("observed", "now", True)
             {},
             None,
             False,
-            "those of the recording release do not give the recorded",
+            "the recording release do not give the recorded",
         ),
         ((TODAY,), {}, "search", False, "on the same scores, gives the recorded output"),
         ((TODAY, NOW_CLOSE), {}, "search", False, "on the same scores, gives a different one"),

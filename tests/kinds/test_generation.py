@@ -52,15 +52,13 @@ def test_a_step_s_figures_are_those_of_a_separate_forward_pass(bot: HFModel) -> 
 
 def test_a_long_prompt_s_logits_are_not_kept(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    floats = type(bot.loaded).floats
-    vocabulary = bot.config.vocab_size
-    monkeypatch.setattr(
-        type(bot.loaded),
-        "floats",
-        lambda self, tensor: (
-            (tensor.shape[-1] == vocabulary and sizes.append(tensor.numel() // vocabulary)) or floats(self, tensor)
-        ),
-    )
+    floats, vocabulary = type(bot.loaded).floats, bot.config.vocab_size
+
+    def seen(self: Any, tensor: Any) -> Any:
+        sizes.append(tensor.numel() // vocabulary if tensor.shape[-1] == vocabulary else 0)
+        return floats(self, tensor)
+
+    monkeypatch.setattr(type(bot.loaded), "floats", seen)
 
     record = bot.generate("Hello " * 15, max_new_tokens=2, num_beams=1)
 

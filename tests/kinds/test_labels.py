@@ -29,7 +29,8 @@ def classifier(models: ModelCache) -> HFModel:
         ([0, 3], None, "Label 3 is outside the model's 3 classes.", "A class index is 0 to 2"),
         ([0, -1], None, "Label -1 is outside the model's 3 classes.", "A class index is 0 to 2"),
         ([-100, -100], None, "Label -100 is outside the model's 3 classes.", "leave a text without a label out"),
-        (["calm", "cross"], None, "Label 'calm' is not a class index.", "a whole number from 0 to 2"),
+        (["calm", "bug"], None, "The model has no label 'bug'.", "Its labels are calm, curious, cross"),
+        ([["calm", "bug"], ["calm"]], None, "The model has no label 'bug'.", "Its labels are calm, curious, cross"),
         ([0, None], None, "Label None is not a class index.", "a whole number from 0 to 2"),
         ([0, True], None, "Label True is not a class index.", "a whole number from 0 to 2"),
         ([0, 1.0], None, "Label 1.0 is not a class index.", "rows of 3 floats"),
@@ -61,6 +62,19 @@ def test_class_indices_come_as_any_sequence(classifier: HFModel, labels: Any) ->
     assert loss == classifier.classify(TEXTS, labels=[0, 2]).loss
     assert loss is not None
     assert loss.labels == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("named", "numbers"),
+    [
+        (["cross", "calm"], [2, 0]),
+        (["cross", 0], [2, 0]),
+        ([["calm", "cross"], ["curious"]], [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
+    ],
+)
+def test_labels_have_names(classifier: HFModel, named: Any, numbers: Any) -> None:
+    assert classifier.classify(TEXTS, labels=named).loss == classifier.classify(TEXTS, labels=numbers).loss
+    assert classifier.classify(TEXTS[0], labels=named[:1]).loss is not None
 
 
 def test_rows_come_as_an_array(classifier: HFModel) -> None:

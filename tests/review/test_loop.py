@@ -144,7 +144,7 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
     [
         (["", "r"], "Nothing was written"),
         (["../x", "pytest<8", "", "-", "r"], "is not a name"),
-        (["x", "pytest>=8", "", "-", "r"], "the old output would not be expected"),
+        (["x", "pytest>=8", "", "-", "r"], "the old output would not be expected in its own releases"),
         (["x", "nonsense!", "-", "r"], "is not a range of releases"),
     ],
 )
@@ -314,7 +314,7 @@ def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None
 
     walk(terminal)
 
-    assert "stale: the test no longer exists; reject it" in terminal.lines
+    assert "stale: the test no longer exists" in terminal.lines
     assert "One of r, s, d, q, ?." in terminal.lines
     assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
 

@@ -16,7 +16,7 @@ from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.commands.reviewing.undo import Decision
 from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.diff import diff_lines
-from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
+from pytest_hfmodels.snapshots.accepting import Variation, accept, left_out, reject, still_listed
 from pytest_hfmodels.snapshots.ledger import parse_when
 from pytest_hfmodels.snapshots.pending import problem
 
@@ -215,10 +215,11 @@ class Walk:
             if self._now(change) != change:
                 continue
             trouble = problem(change, self._root)
-            if trouble is None:
-                same.append(change)
+            why = left_out(self._project, change) if trouble is None else trouble.what
+            if why:
+                self._terminal.say(f"left out: {change.test} ({why})")
             else:
-                self._terminal.say(f"left out: {change.test} ({trouble.what})")
+                same.append(change)
         return same
 
     def _undo(self) -> None:

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.files import stamp
 from pytest_hfmodels.foundation.rootdir import project_root
-from pytest_hfmodels.versions.resume import named_paths, source_files, stamp
+from pytest_hfmodels.versions.resume import named_paths, source_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

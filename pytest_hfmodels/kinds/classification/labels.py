@@ -29,13 +29,13 @@ def require_problem_type(problem_type: object) -> None:
         )
 
 
-def checked_labels(labels: object, texts: int, classes: int, problem_type: str | None) -> IntArray | FloatArray:
+def checked_labels(labels: object, texts: int, names: Sequence[str], problem_type: str | None) -> IntArray | FloatArray:
     """Return labels as the array that upstream's loss takes.
 
     Args:
-        labels: what the test gave.
+        labels: what the test gave: indices, numbers, or names of the model's labels.
         texts: how many texts it gave.
-        classes: how many labels the model has.
+        names: of the model's labels.
         problem_type: as the call or the configuration says, or None to infer it from the labels as upstream does.
 
     Returns:
@@ -51,7 +51,8 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
         raise EngineError(
             f"labels={values!r:.40} is not a list with one label per text.", hint="For one text, write labels=[0]."
         )
-    rows = [listed(value) for value in values]
+    classes = len(names)
+    rows = [listed(value) if classes == 1 else _indexed(listed(value), names) for value in values]
     if len(rows) != texts:
         raise EngineError(
             f"There are {len(rows)} labels and {texts} texts.", hint="Give one label per text, in the same order."
@@ -62,6 +63,25 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
             _require_class(row, classes)
         return np.asarray(rows, dtype=np.int64)
     return np.asarray([_numbers(row, classes, problem) for row in rows], dtype=np.float64)
+
+
+def _indexed(label: Any, names: Sequence[str]) -> Any:
+    """Return a label's index for its name, and 1.0 for each name of a list of them; anything else as it is.
+
+    Raises:
+        EngineError: the model has no such label, or several.
+    """
+    if isinstance(label, str):
+        if names.count(label) != 1:
+            many = "several labels" if label in names else "no label"
+            raise EngineError(
+                f"The model has {many} {label!r:.40}.", hint=f"Its labels are {', '.join(names)}; or give an index."
+            )
+        return names.index(label)
+    if _is_row(label) and label and all(isinstance(one, str) for one in label):
+        own = {_indexed(one, names) for one in label}
+        return [float(index in own) for index in range(len(names))]
+    return label
 
 
 def _inferred(rows: Sequence[Any], classes: int) -> str:

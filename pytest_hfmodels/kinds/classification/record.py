@@ -126,7 +126,7 @@ def observe_classification(
         loaded: the classifier.
         processor: upstream's tokenizer, or for images and sounds its processor.
         given: one text, pair, image or sound, or a list of them; texts are padded on the tokenizer's side.
-        labels: class indices, one per text; or rows of floats, one per label (multi-label).
+        labels: class indices or names, one per text; or rows of names or of floats, one per label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
         media: `image` or `audio`; empty for texts.
         rate: samples a second of the sounds.
@@ -149,8 +149,9 @@ def observe_classification(
         settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(processor, loaded, rows)
-    wanted = None if labels is None else checked_labels(labels, len(rows), getattr(config, "num_labels", 1), problem)
-    with _padding_refused():
+    known = label_names(config, getattr(config, "num_labels", 1))
+    wanted = None if labels is None else checked_labels(labels, len(rows), known, problem)
+    with _padding_refused(loaded.model, encoded):
         seen = loaded.classify_inputs(inputs, wanted, problem_type)
     require_finite(np.append(seen.logits, [] if seen.loss is None else seen.loss), checkpoint.name, loaded.engine)
     names = label_names(config, seen.logits.shape[-1])
@@ -187,14 +188,18 @@ def _nothing() -> EngineError:
 
 
 @contextmanager
-def _padding_refused() -> Iterator[None]:
+def _padding_refused(model: Any, rows: Sequence[Encoded]) -> Iterator[None]:
     """Say what to do where upstream's class takes no batch without a pad token, even if nothing is padded."""
     try:
         yield
     except (ValueError, AssertionError) as error:
         if "padding token" not in str(error):
             raise
-        raise no_pad_token() from error
+        found = no_pad_token()
+        if len({len(row.ids) for row in rows}) == 1:
+            one = f"{type(model).__name__} takes no batch, even of texts of one length: the model has no pad token."
+            found = EngineError(one, hint=found.hint)
+        raise found from error
 
 
 def _classified(row: Encoded, logits: FloatArray, names: Sequence[str]) -> ClassifiedInput:
