@@ -75,13 +75,20 @@ OPTIONS = (
     Option("require", "engines that must be installed: a missing one is an error instead of a skip", "NAMES", "args"),
     Option(
         "checkpoints",
-        "`hub` allows downloads, at pinned revisions",
+        "where models come from: `bundled` (only files on this machine) or `hub` (downloads, too, at pinned revisions)",
         "SOURCE",
         "string",
         "`bundled`",
         ("bundled", "hub"),
     ),
-    Option("near_tie", "`warn` makes near-ties pass with a warning", "ACTION", "string", "`fail`", ("fail", "warn")),
+    Option(
+        "near_tie",
+        "what a near-tie does to its test: `fail`, or `warn` (it passes with a warning)",
+        "ACTION",
+        "string",
+        "`fail`",
+        ("fail", "warn"),
+    ),
     Option(
         "device",
         "where torch runs models: `cpu`, `cuda`, `cuda:1`; tests run once on each of several; see "
@@ -92,7 +99,7 @@ OPTIONS = (
     ),
     Option(
         "on_mutation",
-        "`error` fails a test that changes a shared model",
+        "what happens if a test changes a shared model: `warn`, or `error` (the test fails)",
         "ACTION",
         "string",
         "`warn`",
@@ -100,13 +107,13 @@ OPTIONS = (
     ),
     Option(
         "transfo_xl",
-        "whose Transformer-XL runs: `transformers`, `pytest-hfmodels`, or `auto`: upstream's if its forward pass works",
+        "which Transformer-XL runs: `transformers`, `pytest-hfmodels` or `auto` (upstream's if its forward pass works)",
         "IMPLEMENTATION",
         "string",
         "`auto`",
         ("auto", "transformers", "pytest-hfmodels"),
     ),
-    Option("allow_update", "lets `--snapshot-update` write if `CI` is set", default="off"),
+    Option("allow_update", "let `--snapshot-update` write even if `CI` is set", default="off"),
     Option(
         "baseline",
         "use another folder of snapshots, without the ledger: `record:FOLDER` writes it, `compare:FOLDER` "

@@ -206,7 +206,7 @@ class TestRequire:
         lines = refused(bare_project, *([] if by == "ini" else ["--hfmodels-require", "torch,tensorflow"]))
 
         assert [line.strip() for line in lines] == [
-            "ERROR: The tensorflow engine is required, and tensorflow is not installed.",
+            "ERROR: The tensorflow engine is required, but tensorflow is not installed.",
             "Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
         ]
 
@@ -250,7 +250,7 @@ def test_a_required_engine_that_does_not_fit_is_refused_with_the_reason(
 
     first, _ = refused(bare_project, "--hfmodels-require=tensorflow")
 
-    assert first.startswith(f"ERROR: The tensorflow engine is required, and {said}")
+    assert first.startswith(f"ERROR: The tensorflow engine is required, but {said}")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,16 @@ def test_the_wheel_has_the_package_and_nothing_else(built: Path) -> None:
 
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"pytest_hfmodels"}
     assert {"pytest_hfmodels/py.typed", "pytest_hfmodels/checkpoints/bundled/tiny-gpt2/model.safetensors"} <= {*names}
+
+
+def test_version_and_date_are_the_same_wherever_they_are_written() -> None:
+    project, changes, citation = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
+    )
+    newest = re.findall(r"^## \[(\d.*)\] - (.*)$", changes, re.MULTILINE)[0]
+
+    assert newest[0] == tomllib.loads(project)["project"]["version"]
+    assert newest == tuple(re.findall(r"^(?:version|date-released): (.*)$", citation, re.MULTILINE))
 
 
 def test_the_metadata_and_the_readme_render(built: Path) -> None:

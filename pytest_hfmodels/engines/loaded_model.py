@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # What `observe` asks of a model that takes it.
 _OF_OBSERVE = {"output_hidden_states": True, "use_cache": False}
+# What releases call "only the logits of the last positions": from 4.45, and from 4.48.
+_LAST_LOGITS = ("num_logits_to_keep", "logits_to_keep")
 # Names of dtypes in digests: safetensors' own.
 DTYPES = {f"torch.{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)}
 DTYPES |= {"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"}
@@ -160,21 +162,26 @@ class LoadedModel(ABC):
         mask: IntArray | None = None,
         decoder: IntArray | None = None,
         inputs: Mapping[str, Any] | None = None,
+        last: int | None = None,
         *,
         as_computed: bool = False,
     ) -> ForwardPass:
         """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D).
 
-        `inputs` are further arrays by the names of its arguments; with them `ids` may be None. With `as_computed` the
-        logits stay in the model's precision.
+        `inputs` are further arrays by the names of its arguments; with them `ids` may be None. `last` asks for the
+        logits of so many positions at the end alone: those of a long prompt take memory and time. With `as_computed`
+        the logits stay in the model's precision.
         """
         given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
-        output = self._run(ids, mask, {**{name: self.input(value) for name, value in (inputs or {}).items()}, **given})
+        asked = {} if last is None else {name: last for name in _LAST_LOGITS if name in self._parameters()}
+        named = {name: self.input(value) for name, value in (inputs or {}).items()}
+        output = self._run(ids, mask, {**named, **given, **asked})
         logits = getattr(output, "logits", None)
         if logits is None:  # TensorFlow's Transformer-XL
             logits = output.prediction_scores
         encoder = getattr(output, "encoder_hidden_states", None) or ()
-        found = self.computed(logits) if as_computed else self.floats(logits)
+        wanted = logits if last is None else logits[:, -last:]
+        found = self.computed(wanted) if as_computed else self.floats(wanted)
         return ForwardPass(found, self._hidden(output), len(encoder))
 
     def classify(

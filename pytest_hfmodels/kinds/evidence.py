@@ -155,11 +155,12 @@ def log_probabilities(values: AnyFloats, ids: Sequence[int]) -> FloatArray:
     """Return the log-probability of one id a row of logits (S, V), as `log_softmax` has it but without the others."""
     import numpy as np
 
-    values = np.asarray(values, np.float64)
+    result, shifted = np.empty(len(ids)), np.empty(values.shape[-1])
     with np.errstate(invalid="ignore"):
-        shifted = values - values.max(axis=-1, keepdims=True)
-        chosen = shifted[np.arange(len(ids)), np.asarray(ids, np.int64)]
-        result: FloatArray = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=-1))
+        for position, (row, chosen) in enumerate(zip(values, ids, strict=True)):  # one row stays in the CPU's cache
+            np.subtract(row, row.max(), out=shifted, dtype=np.float64)
+            own = shifted[chosen]
+            result[position] = own - np.log(np.exp(shifted, out=shifted).sum())
     return result
 
 

@@ -77,6 +77,22 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
     return Environment(uv.python("--offline"), versions, tuple(_moved(row, installed, versions)), note, digest)
 
 
+def conflict(row: Row, installed: Installed, folder: Path, processes: Processes) -> str | None:
+    """Return why no environment can be resolved for a row, in uv's words; None if one can. It builds none.
+
+    Raises:
+        EnvironmentsBlocked: as for `prepare`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _Uv(row, folder, processes).resolve(installed)
+    except EnvironmentsBlocked:
+        raise
+    except VersionsError as error:
+        return error.message
+    return None
+
+
 def find_uv() -> str:
     """Return the path of uv, which is installed beside us or on PATH, or raise EnvironmentsBlocked."""
     with suppress(ImportError, FileNotFoundError):

@@ -16,7 +16,7 @@ from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.results.model import Source
 from pytest_hfmodels.results.source import commit_of, source_of
-from pytest_hfmodels.versions.environments import find_uv, prepare
+from pytest_hfmodels.versions.environments import EnvironmentsBlocked, conflict, find_uv, prepare
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.last_grid import save_grid
@@ -156,6 +156,13 @@ class RowRunner:
     def _about(self, environment: Environment) -> dict[str, Any]:
         found = {"versions": environment.versions, "moved": environment.moved, "note": environment.note}
         return {**found, "shard": str(self.shard or "")}
+
+    def conflict(self, row: Row) -> str | None:
+        """Return why there is no environment for a row; None if there is one, or if nobody can tell now."""
+        try:
+            return conflict(row, self.installed, self.saved.row_folder(row.name) / "resolved", self.processes)
+        except EnvironmentsBlocked:
+            return None
 
     def _shard_variables(self, folder: Path) -> dict[str, str]:
         if self.shard is None:

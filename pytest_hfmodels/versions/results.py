@@ -18,6 +18,7 @@ from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.results.model import TestResult, decode
 from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.results.remedies import remedy, since
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
@@ -69,6 +70,10 @@ class Cell:
         cause: why its output differs, one of `CAUSES`; empty if unknown.
         why: the cause in a sentence.
         rules: names in `reference.Rules` of the rules that explain the difference.
+        known_changes: names of the known changes of transformers that fit; see `reference.known_changes`.
+        since: the release since which it differs, in words; empty if unknown.
+        command: the command that finds the release; empty if no release may be the reason.
+        remedy: what brings the recorded output back; empty if nothing does.
     """
 
     state: State
@@ -80,6 +85,10 @@ class Cell:
     cause: str = ""
     why: str = ""
     rules: tuple[str, ...] = ()
+    known_changes: tuple[str, ...] = ()
+    since: str = ""
+    command: str = ""
+    remedy: str = ""
 
     @property
     def explained(self) -> bool:
@@ -262,7 +271,15 @@ def _cause(result: TestResult) -> dict[str, Any]:
     if found is None or found.explanation is None or found.explanation.cause is None:
         return {}
     explanation = found.explanation
-    return {"cause": explanation.cause, "why": _short(explanation.sentence), "rules": explanation.rules}
+    return {
+        "cause": explanation.cause,
+        "why": _short(explanation.sentence),
+        "rules": explanation.rules,
+        "known_changes": explanation.known,
+        "since": since(found),
+        "command": next(iter(explanation.suggests), ""),
+        "remedy": _short(remedy(found)),
+    }
 
 
 def _told(result: TestResult) -> str:

@@ -51,7 +51,7 @@ def test_a_vocabulary_without_a_word_that_every_text_needs_is_refused(missing: s
         ("vocab.txt", "<unk>\n\nthe\n", "no word in line 2"),
         ("vocab.json", "{", "cannot be read"),
         ("vocab.json", "3", "neither a list of words"),
-        ("vocab.json", '{"<unk>": 0, "the": 2}', "does not number its 2 words from 0 to 1"),
+        ("vocab.json", '{"<unk>": 0, "the": 2}', "does not give its 2 words the ids 0 to 1"),
         ("vocab.json", '{"<unk>": 0, "the": "1"}', "does not number"),
         ("vocab.json", '{"<unk>": 0, "the": 0}', "does not number"),
         ("vocab.json", "[" * 200_000 + "]" * 200_000, "cannot be read"),

@@ -82,7 +82,7 @@ def observe_generation(
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
     teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
-    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media, as_computed=True)
+    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media, teacher.last, as_computed=True)
     call = _Call(prompts, start, generation, returned, forward, teacher, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
@@ -146,7 +146,7 @@ class _Call:
 
         scores, indices, length = self.generation.scores, self.generation.beam_indices, len(self.ids(number))
         if indices is None:
-            return scores[:length, number]  # not a copy
+            return scores[:length, number]  # a view: a copy of each row would double the memory
         found: AnyFloats = scores[np.arange(length), np.maximum(indices[self.own(number)[0], :length], 0)]
         return found
 

@@ -28,6 +28,7 @@ class ForwardInputs:
     mask: IntArray | None = None
     decoder: IntArray | None = None
     media: Mapping[str, Any] = field(default_factory=dict)
+    last: int | None = None
 
     def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> AnyFloats:
         """Return the logits of one row from its last given token on, (S, V).
@@ -71,7 +72,7 @@ def teacher_forced(
         media,
         encoder=passes.origin.loaded.has_encoder,
     )
-    seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media)
+    seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media, given.last)
     blocks = blocks_of(seen, given.mask)
     return [
         TeacherForcedPass(given.continued(seen, number, len(row.prefix), len(row.ids)), blocks)
@@ -106,9 +107,14 @@ def inputs(
     if encoder:
         ids, mask = padded(prompts) if any(prompts) else (None, None)
         decoder = padded([(*start, *output) for output in outputs])[0]
-        return ForwardInputs(ids, mask, decoder, media.of([len(prompt) for prompt in prompts], copies=copies))
+        arrays = media.of([len(prompt) for prompt in prompts], copies=copies)
+        return ForwardInputs(ids, mask, decoder, arrays, decoder.shape[1] - len(start) + 1)
     rows = [(*(start or prompt), *output) for prompt, output in zip(prompts, outputs, strict=True)]
-    return ForwardInputs(*padded(rows), None, media.of([len(row) for row in rows], copies=copies))
+    ids, mask = padded(rows)
+    before = min(len(start or prompt) for prompt in prompts)  # no logits but those that an output is chosen from
+    return ForwardInputs(
+        ids, mask, None, media.of([len(row) for row in rows], copies=copies), ids.shape[1] - before + 1
+    )
 
 
 def blocks_of(seen: ForwardPass, mask: IntArray | None) -> tuple[Block, ...]:
