@@ -11,12 +11,13 @@ from pytest_hfmodels.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.reference.known_changes import KnownChanges, Transition
 
 PACKAGE = "transformers"
+_GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
 
 
 def add(commands: Commands) -> None:
@@ -36,7 +37,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0; what is listed is no failure."""
-    from pytest_hfmodels.reference.known_changes import known_changes
+    from pytest_hfmodels.reference.known_changes import FEATURES, known_changes
 
     if options.package != PACKAGE:
         raise OptionError(
@@ -45,40 +46,69 @@ def run(options: argparse.Namespace) -> int:
         )
     known = known_changes()
     before, after = (known.release(text) for text in (options.before, options.after))
-    model_type, config = (None, None) if options.model is None else _model(options.model, known)
-    found = known.between(before, after, model_type, config)
-    for line in _lines(options, found, model_type, known):
+    model_type, config, features = (None, None, frozenset(FEATURES))
+    if options.model is not None:
+        model_type, config, features = _model(options.model, known)
+    found = known.between(before, after, model_type, config, features)
+    for line in _lines(options, found, model_type, known, features):
         print(visible_line(line))
     return 0
 
 
-def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None]:
-    """Return the model type and the configuration of what somebody typed.
+def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None, frozenset[str]]:
+    """Return the model type, the configuration and the features of what somebody typed.
 
     Raises:
         OptionError: it is neither a checkpoint's folder nor a model type.
     """
     from pytest_hfmodels.checkpoints.folders import read_configuration
+    from pytest_hfmodels.reference.known_changes import FEATURES
 
     folder = Path(typed).expanduser()
     if folder.is_dir():
         config = read_configuration(folder)
-        return str(config.get("model_type", "")), config
+        return str(config.get("model_type", "")), config, frozenset(FEATURES) - {*_unused(folder, config)}
     if typed in known.models:
-        return typed, None
+        return typed, None, frozenset(FEATURES)
     near = get_close_matches(typed, known.models, n=1, cutoff=0.5)
     hint = f"The nearest model type is {near[0]}." if near else "Name a folder with a config.json."
     raise OptionError(f"{typed!r:.60} is neither a folder nor a model type that the suites check.", hint=hint)
 
 
+def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the features that a folder cannot use: it has no such head, file or dtype."""
+    names = config.get("architectures") or []
+    heads = [str(name) for name in names] if isinstance(names, list) else []
+    if heads and not any(head.endswith("ForSequenceClassification") for head in heads):
+        yield "classifier"
+    generates = any(head.endswith(_GENERATES) for head in heads) or (folder / "generation_config.json").is_file()
+    if heads and not generates:
+        yield from ("generation", "beams", "caches")
+    if not (folder / "tf_model.h5").is_file():
+        yield from ("tensorflow", "conversion")
+    if "float64" not in (config.get("dtype"), config.get("torch_dtype")):
+        yield "float64"
+    if not any(folder.glob("*token*")) and not any(folder.glob("vocab*")):
+        yield "tokenizer"
+
+
 def _lines(
-    options: argparse.Namespace, found: Sequence[Transition], model_type: str | None, known: KnownChanges
+    options: argparse.Namespace,
+    found: Sequence[Transition],
+    model_type: str | None,
+    known: KnownChanges,
+    features: Collection[str],
 ) -> Iterator[str]:
+    from pytest_hfmodels.reference.known_changes import FEATURES
+
     whose = "any model" if model_type is None else f"{options.model} ({model_type or 'no model_type'})"
     count = f"{len(found)} known change{'s' * (len(found) != 1)}" if found else "no known change"
     yield f"From {PACKAGE} {options.before} to {options.after}, for {whose}: {count}."
     if model_type is not None and model_type not in known.models:
         yield "The suites check no model of this type, so only changes that affect all models are listed."
+    others = [words for name, words in FEATURES.items() if name not in features]
+    if others:
+        yield f"Not listed, because nothing in the folder uses them: changes of {', '.join(others)}."
     for begins, title in ((True, f"In {options.after}"), (False, f"No longer in {options.after}")):
         of_kind = [one.change for one in found if one.begins == begins]
         if of_kind:
@@ -86,7 +116,14 @@ def _lines(
             yield f"{title}:"
         for change in sorted(of_kind, key=lambda change: (change.features, change.name)):
             yield f"  - {change.sentence}"
-            yield f"    {', '.join(_scope(change))}; shown by {change.tests[0]}"
+            yield f"    {', '.join(_scope(change))}; proof: our test {_proof(change.tests[0])}"
+
+
+def _proof(test: str) -> str:
+    """Return a test's name, and whose it is, without the file, which a user does not have."""
+    file, *names = test.split("::")
+    suite = file.split("/")[1]
+    return f"{names[-1]} ({names[0] if len(names) > 1 else suite})"
 
 
 def _scope(change: Any) -> Iterator[str]:
@@ -96,4 +133,5 @@ def _scope(change: Any) -> Iterator[str]:
     yield ", ".join(change.models) or "all models"
     yield from (FEATURES[name] for name in change.features)
     yield from (f"{name} = {value}" for name, value in change.config.items())
+    yield from (f"no {name}" for name in change.absent)
     yield f"{PACKAGE}{change.when}"

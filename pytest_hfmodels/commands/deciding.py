@@ -303,7 +303,9 @@ def review(options: argparse.Namespace) -> int:
     if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed
         raise OptionError(
             "hfmodels review asks questions, but standard input is not a terminal.",
-            hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
+            hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide."
+            if options.source is None
+            else "hfmodels pending, hfmodels diff and hfmodels accept take --from, too.",
         )
     from pytest_hfmodels.commands.reviewing.loop import Walk, alone
     from pytest_hfmodels.commands.reviewing.terminal import Terminal

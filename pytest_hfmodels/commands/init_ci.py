@@ -112,6 +112,16 @@ class _Place:
         return found if found or not (self.root / "pyproject.toml").is_file() else ["pyproject.toml"]
 
     @property
+    def uses_lfs(self) -> bool:
+        """Whether Git LFS keeps files of the repository."""
+        listed = ["git", "-C", str(self.repository), "ls-files", "-z", "--", ".gitattributes", "**/.gitattributes"]
+        asked = subprocess.run(listed, capture_output=True, text=True, check=False)
+        named = (self.repository / name for name in asked.stdout.split("\0") if name)
+        return any(
+            "filter=lfs" in file.read_text(encoding="utf-8", errors="replace") for file in named if file.is_file()
+        )
+
+    @property
     def install(self) -> str:
         """What `uv pip install` is given."""
         words = ["pytest-hfmodels[torch,versions]"]
@@ -135,6 +145,7 @@ def _filled(text: str, place: _Place, options: argparse.Namespace) -> str:
         "UV": installed("uv") or _UV,
         "PYTHON": ".".join(map(str, sys.version_info[:2])),
         "FOLDER": place.folder,
+        "LFS": json.dumps(place.uses_lfs),
         "DIRECTORY": "" if place.folder == "." else place.folder,
         "SNAPSHOTS": Path(snapshots).as_posix(),
         "LOCKED": ", ".join(

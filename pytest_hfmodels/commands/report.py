@@ -96,9 +96,9 @@ def _content(file: Path) -> bytes:
 
 
 def _results(content: bytes, file: Path) -> Results:
-    from pytest_hfmodels.results.model import Results, decode
+    from pytest_hfmodels.results.model import read_results
 
-    return decode(content, Results, str(file))
+    return read_results(content, str(file))
 
 
 def _summary(results: Results) -> str:

@@ -67,7 +67,7 @@ def _built(plan: loading.Plan) -> tuple[Any, list[str]]:
         use_safetensors=True,
     )
     mismatched = _mismatched(plan.folder, model, info["mismatched_keys"])
-    missing = {*info["missing_keys"]}
+    missing = {*info["missing_keys"]} - _computed(model)
     if getattr(model, "is_quantized", False):  # its library fills the buffers
         missing &= {name for name, _ in model.named_parameters()}
     skeleton.check_loaded(plan.folder, missing=missing, mismatched=mismatched, head=options.head)
@@ -77,6 +77,12 @@ def _built(plan: loading.Plan) -> tuple[Any, list[str]]:
             with torch.no_grad():
                 parameter.copy_(torch.from_numpy(skeleton.new_head(tuple(parameter.shape))))
     return model, [*info["unexpected_keys"]]
+
+
+def _computed(model: torch.nn.Module) -> set[str]:
+    """Return the buffers that attention computes itself; before 4.32, releases expect some of them in a file."""
+    own = ("inv_freq", "masked_bias", "bias")
+    return {name for name, _ in model.named_buffers() if name.rpartition(".")[2] in own}
 
 
 class TorchModel(LoadedModel):

@@ -78,7 +78,7 @@ class ModelCache:
         unused: Sequence[str] = (),
         **overrides: Any,
     ) -> HFModel:
-        """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
+        """Return a handle on `checkpoint`; the first request with these arguments loads it.
 
         Args:
             checkpoint: a bundled name (`tiny-gpt2`), a folder or GGUF file (`./models/bot`, any path), or a hub id.
@@ -98,8 +98,8 @@ class ModelCache:
 
         Raises:
             CheckpointError: it cannot be found, read or trusted, or does not fit.
-            EngineError: the engine is not there or lacks the architecture.
-            OptionError: an argument is of another kind.
+            EngineError: the engine is missing or lacks the architecture.
+            OptionError: an argument has the wrong type or value.
         """
         name = arguments.checkpoint_name(checkpoint, self._rootdir, revision)
         described(engine)
@@ -127,15 +127,15 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model. Without upstream's interface it can only be observed. Of a
-                SentenceTransformer the transformer in it, and how it pools.
+            model: a torch or Keras model, or a SentenceTransformer, of which its transformer and its pooling are
+                adopted. Without upstream's interface a model can only be observed.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
             task: None takes what its class says.
 
         Raises:
             EngineError: it is neither a torch nor a Keras model, or lacks weights.
-            OptionError: the task or the name is none.
+            OptionError: the task or the name is not valid.
         """
         own = type(model).__name__
         model, tokenizer, recipe = arguments.separated(model, tokenizer)

@@ -55,9 +55,8 @@ class HFModel:
     """A model as tests see it: upstream's own objects, and records made from them.
 
     `generate` and `classify` return records to compare with `hf_snapshot`; `model`, `tokenizer` and `config` are
-    upstream's; `forward` and `log_probabilities` give NumPy arrays. The model behind it is loaded on first use and may
-    be loaded anew when a test has changed it, so that `handle.model` is to be asked for again in each test rather than
-    kept.
+    upstream's; `forward` and `log_probabilities` give NumPy arrays. The model behind it is loaded on first use, and
+    again after a test has changed it. So use `handle.model` in each test instead of keeping the model.
     """
 
     def __init__(self, fetch: Callable[[], CachedModel], root: Path) -> None:
@@ -155,7 +154,7 @@ class HFModel:
                 model reads none, as Whisper.
             images: a PIL image, an array (H, W, C), or a list of them, for the checkpoint's processor.
             audio: an array (samples,), or a list of them. A sound that is longer than the model's window gives a batch
-                with a row a window.
+                with one row per window.
             sampling_rate: samples a second of the sounds.
             skip_special_tokens: decode the output without special tokens.
             add_special_tokens: as the tokenizer takes it; None leaves it to the tokenizer.
@@ -164,8 +163,8 @@ class HFModel:
                 draws the same tokens every time.
 
         Raises:
-            EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
-                setting, or the model is not a language model.
+            EngineError: a record cannot hold the prompt or a setting, the installed release does not know a setting, or
+                the model is not a language model.
         """
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
         given = {"prompt": prompt, "images": images, "audio": audio}
@@ -244,13 +243,13 @@ class HFModel:
         problem_type: str | None = None,
         sampling_rate: int | None = None,
     ) -> ClassificationRecord:
-        """Classify one input or a batch and return logits, both readings of them, and the loss where labels are given.
+        """Classify one input or a batch; return logits, both readings of them, and the loss if there are labels.
 
         Args:
             given: a text, or a (text, text) pair for a model that reads two; for a model of images a PIL image or an
                 array (H, W, C), for one of sounds an array (samples,); or a list of these.
-            labels: class indices or names of labels, one an input; or rows of names or
-                of floats, one number a label (multi-label).
+            labels: class indices or names of labels, one per input; or rows of names or
+                of floats, one number per label (multi-label).
             problem_type: as in the configuration; None leaves it to upstream to infer it from the labels.
             sampling_rate: samples a second of the sounds.
 
@@ -294,7 +293,7 @@ class HFModel:
 
         Raises:
             EngineError: the inputs do not fit the model, or it has nothing to pool.
-            CheckpointError: `modules.json` asks for what is not computed here.
+            CheckpointError: `modules.json` asks for something that `embed` does not compute.
         """
         entry = self._fetch()
         return observe_embedding(
@@ -331,8 +330,8 @@ class HFModel:
         """Return the log-probability of each token of given texts, without a search.
 
         Args:
-            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
-                may stand for a text. The first token of a text has nothing before it and is not scored. An
+            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. You may
+                give token ids instead of a text. The first token of a text has nothing before it and is not scored. An
                 encoder-decoder takes pairs.
 
         Raises:
@@ -352,7 +351,7 @@ class HFModel:
         label: str = "label",
         **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
-        """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
+        """Return the part of the rows that the model answers rightly; it may rise, and fall by at most `may_fall`.
 
         Args:
             rows: a JSONL file, relative to pytest's root, or dicts: `{"text": "It crashed.", "label": "bug"}`. A

@@ -27,7 +27,7 @@ FEATURES = {
     "beams": "beam search",
     "caches": "caches",
     "classifier": "classifiers",
-    "conversion": "TensorFlow and torch reading each other's files",
+    "conversion": "files of TensorFlow",
     "float64": "float64",
     "generation": "generation",
     "loading": "loading and saving",
@@ -48,6 +48,7 @@ class KnownChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         models: the model types that it reaches; empty for all.
         features: names in `FEATURES` that it needs, each of them.
         config: fields of the configuration that it needs.
+        absent: fields that the configuration leaves out or sets to null.
         cause: what an explanation names where it shows, or None.
         reference: an upstream issue or pull request, or an empty string.
         tests: the tests of this project that show it.
@@ -59,6 +60,7 @@ class KnownChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     models: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     config: dict[str, Any] = {}
+    absent: tuple[str, ...] = ()
     cause: str | None = None
     reference: str = ""
     tests: tuple[str, ...]
@@ -77,7 +79,8 @@ class KnownChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return whether a model may show it; None stands for any model, and for any configuration."""
         if model_type is None:
             return True
-        fields = config is None or all(config.get(name) == value for name, value in self.config.items())
+        needed = {**dict.fromkeys(self.absent), **self.config}
+        fields = config is None or all(config.get(name) == value for name, value in needed.items())
         return fields and (not self.models or model_type in self.models)
 
     @property
@@ -113,7 +116,12 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     change: tuple[KnownChange, ...]
 
     def between(
-        self, before: Version, after: Version, model_type: str | None = None, config: Mapping[str, Any] | None = None
+        self,
+        before: Version,
+        after: Version,
+        model_type: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        features: Collection[str] = tuple(FEATURES),
     ) -> tuple[Transition, ...]:
         """Return what differs between two releases, for a model or for any.
 
@@ -122,11 +130,14 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             after: where to; it may be the older one.
             model_type: of the configuration; None for every model.
             config: the configuration's fields; None for any.
+            features: those that the model may use; changes of others are left out.
         """
         return tuple(
             Transition(change, change.holds(after))
             for change in self.change
-            if change.holds(before) != change.holds(after) and change.reaches(model_type, config)
+            if change.holds(before) != change.holds(after)
+            and change.reaches(model_type, config)
+            and {*change.features} <= {*features}
         )
 
     def release(self, text: str) -> Version:

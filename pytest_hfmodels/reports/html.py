@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from pytest_hfmodels.reports import pages
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview
+from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview, relabelled
 from pytest_hfmodels.reports.words import around
 from pytest_hfmodels.reports.words import sides as word_sides
 from pytest_hfmodels.results.carried import pack
@@ -81,7 +81,10 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         summary=summary,
         causes_open=_CAUSES,
         review=review_command((one for _, one in summary.differing), run),
-        changed=[(*pair, _around(pair[1]), accept_command(pair[1], run)) for pair in summary.changed[:_TEXTS]],
+        changed=[
+            (*pair, _around(pair[1]), relabelled(pair[1]), accept_command(pair[1], run))
+            for pair in summary.changed[:_TEXTS]
+        ],
         drifted=[(test, most) for test, found in summary.drifted[:_ROWS] if (most := moved(found)) is not None],
         new=summary.new[:_NAMED],
         broken=summary.broken[:_NAMED],

@@ -243,6 +243,25 @@ def decode(text: str | bytes, kind: type[T], where: str = "The report") -> T:
         raise ReportError(f"{where} cannot be read: {error}.", hint="Write it again: --hfmodels-json FILE") from error
 
 
+def read_results(text: str | bytes, where: str) -> Results:
+    """Return the results of a JSON report; `where` names it, for messages.
+
+    Raises:
+        ReportError: it is no report, or one of another format.
+    """
+    data = decode(text, dict[str, Any], where)
+    if "rows" in data:
+        hint = f"Show it: {command('hfmodels', 'merge', operand(where))}"
+        raise ReportError(f"{where} is the grid of a matrix, not the report of a run.", hint=hint)
+    found = data.get("format")
+    if found != FORMAT:
+        raise ReportError(
+            f"{where} is a report of format {found!r:.20}; this release reads format {FORMAT}.",
+            hint="Run the tests with the same release of pytest-hfmodels.",
+        )
+    return decode(text, Results, where)
+
+
 def dump(results: Results) -> str:
     """Return the JSON file's text, a test a line; a figure that is not finite is null."""
     tests = ",".join(f"\n{_line(test)}" for test in results.tests)

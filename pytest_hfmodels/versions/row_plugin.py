@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,16 +72,25 @@ class OpenedFiles:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
-        self._since = time.time_ns()
+        self._temporary = tempfile.gettempdir()
+        self._others = {one.name for one in Path(self._temporary).iterdir()}  # not made by this run
         sys.addaudithook(self._listen)
 
     def elsewhere(self, root: Path) -> list[tuple[str, int, int]]:
         """Return files outside the project and the environment, with time and size; no temporary ones of this run."""
+        installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
         names = {source for name in [*self._names] if (source := _source(name))}
         names |= {str(file) for name in names if name.endswith("config.json") for file in Path(name).parent.glob("*")}
-        found = (stamp(Path(name)) for name in sorted(names) if not _counts_anyway(name, root))
-        temporary = tempfile.gettempdir()
-        return [one for one in found if one[1] and (one[1] < self._since or not one[0].startswith(temporary))]
+        names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
+        found = (stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root)))
+        return [one for one in found if one[1]]
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a file is in a temporary folder of this run, or of any run of pytest."""
+        if not name.startswith(f"{self._temporary}/"):
+            return False
+        folder = name.removeprefix(f"{self._temporary}/").partition("/")[0]
+        return folder not in self._others or folder.startswith("pytest-of-")
 
     def _listen(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str):
@@ -99,10 +107,8 @@ def _source(name: str) -> str:
         return ""
 
 
-def _counts_anyway(name: str, root: Path) -> bool:
-    """Return whether a file is one of the environment, of the project or of the system."""
-    if name.startswith((sys.prefix, sys.base_prefix, "/proc/", "/sys/", "/dev/")):
-        return True
+def _in_project(name: str, root: Path) -> bool:
+    """Return whether a file is one of the project, and not hidden; git's and pytest's own count as well."""
     hidden = [part for part in Path(os.path.relpath(name, root)).parts if part.startswith(".")]
     return ".." not in hidden and (not hidden or hidden[0] in (".git", ".pytest_cache"))
 

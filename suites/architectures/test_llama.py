@@ -6,9 +6,10 @@ from suites.architectures.checks import SMALL, Decoder
 class TestLlama(Decoder):
     model_class = "LlamaForCausalLM"
     model_type = "llama"
+    needs = ("4.31", "grouped heads")
     gain = 2.0
     fields = {**SMALL, "tie_word_embeddings": False, "num_key_value_heads": 2}
-    switch = {"rope_scaling": {"rope_type": "linear", "type": "linear", "factor": 4.0}}
+    switch = {"rope_scaling": {"type": "linear", "factor": 4.0}}
     weights = """
     36x16: lm_head.weight model.embed_tokens.weight
     16: model.layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight model.norm.weight

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from suites.architectures.checkpoint import numbers
 from suites.architectures.checks import SMALL, VISION, Other
 
@@ -50,7 +52,13 @@ class TestLlava(Other):
 
     def test_image(self, hf_model: HFModel, load_again: Callable[..., HFModel], hf_snapshot: HFSnapshot) -> None:
         """An image in a text gives the recorded logits; another layer of the vision model gives others."""
-        image = {"input_ids": [[4, 18, 35, 35, 35, 35, 9, 30]], "pixel_values": numbers("image", (1, 3, 16, 16))}
+        patches = 4 if hasattr(type(hf_model.config)(), "image_seq_length") else 1  # before 4.45, a token an image
+        ids = [[4, 18, *[35] * patches, 9, 30]]
+        image = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "pixel_values": numbers("image", (1, 3, 16, 16)),
+        }
         logits = [model.loaded.observe(image).outputs["logits"] for model in (hf_model, load_again(**self.switch))]
         assert abs(logits[0] - logits[1]).max() > 1e-3
         assert logits[0][:, -1] == hf_snapshot

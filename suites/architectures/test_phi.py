@@ -7,6 +7,7 @@ class TestPhi(Decoder):
     model_class = "PhiForCausalLM"
     model_type = "phi"
     since = "4.36"
+    needs = ("4.37", "separate weights of queries, keys and values")
     gain = 2.0
     fields = {**SMALL, "tie_word_embeddings": False, "partial_rotary_factor": 0.5}
     switch = {"partial_rotary_factor": 1.0}

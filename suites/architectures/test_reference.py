@@ -30,6 +30,7 @@ CLASSES = (
 
 
 @pytest.mark.hf_model(engines=["torch"])
+@pytest.mark.usefixtures("hf_models")  # so that the ledger's entries about it apply
 @pytest.mark.parametrize("switched", [False, True], ids=["plain", "switched"])
 @pytest.mark.parametrize(("checks", "reference"), CLASSES, ids=[checks.model_type for checks, _ in CLASSES])
 def test_the_forward_pass_is_the_references(

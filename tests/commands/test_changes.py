@@ -20,7 +20,7 @@ def test_it_lists_what_begins_and_what_ends(capsys: pytest.CaptureFixture[str]) 
     assert "checkpoint's dtype" in begins
     assert "ended beams come before" in ends
     assert "huggingface/transformers#35802" in ends
-    assert "suites/gpt2/test_beam.py" in ends
+    assert "proof: our test test_early_stopping_at_the_length_limit (gpt2)" in ends
 
 
 def test_a_folder_is_asked_for_its_model_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +30,34 @@ def test_a_folder_is_asked_for_its_model_type(tmp_path: Path, capsys: pytest.Cap
     assert "scale_attn_weights" in capsys.readouterr().out
     assert main(["changes", "transformers", "5.0.0", "5.23.0", "--model", "llama"]) == 0
     assert "scale_attn_weights" not in capsys.readouterr().out
+
+
+def listed(folder: Path, capsys: pytest.CaptureFixture[str], before: str = "4.38.2", **config: object) -> str:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert main(["changes", "transformers", before, "5.23.0", "--model", str(folder)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_folder_sees_no_change_of_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = listed(tmp_path, capsys, model_type="bert", architectures=["BertForMaskedLM"])
+    decoder = listed(tmp_path, capsys, model_type="opt", architectures=["OPTForCausalLM"])
+
+    assert "ended beams come before" in decoder
+    assert "ended beams come before" not in encoder
+    assert "changes of beam search, caches" in encoder
+    for out in (encoder, decoder):
+        assert "safetensors file that TensorFlow saved" not in out
+        assert "raises in float64" not in out.lower()
+    exact = listed(tmp_path, capsys, model_type="opt", architectures=["OPTForCausalLM"], torch_dtype="float64")
+    assert "raises in float64" in exact.lower()
+
+
+def test_a_field_that_the_change_needs_absent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["CohereForCausalLM"]
+    assert "rope_theta" in listed(tmp_path, capsys, "4.57.6", model_type="cohere", architectures=names)
+    assert "rope_theta" not in listed(
+        tmp_path, capsys, "4.57.6", model_type="cohere", architectures=names, rope_theta=10000.0
+    )
 
 
 def test_a_type_that_no_suite_checks_gets_what_reaches_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

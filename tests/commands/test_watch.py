@@ -24,8 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_changed_file_starts_a_run_and_a_key_accepts_what_differs(bare_project: Project) -> None:
     record(bare_project)
+    bare_project.write("import numpy\n", "conftest.py")
     before = bare_project.snapshots
-    terminal = InTerminal(bare_project, "watch", "--", "-q", environment={"PYTHONPATH": str(ROOT)})
+    arguments = ("-q", "-p", "pytester", "-W", "error")  # pytest warns if a plugin of its own is imported too early
+    terminal = InTerminal(bare_project, "watch", "--", *arguments, environment={"PYTHONPATH": str(ROOT)})
     try:
         terminal.wait_for("Enter run again, q quit > ")
         assert "3 passed" in terminal.text

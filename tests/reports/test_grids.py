@@ -222,3 +222,4 @@ def test_every_report_of_a_grid_gives_each_cause_once_with_its_remedy() -> None:
         assert " (transformers 4.57.6 → 5.0.0)" in sides[1]
         assert (text.count(command), text.count(remedy)) == (1, 1)
     assert "5.0.0, 5.1.0" in grid_pages.as_summary(grid)
+    assert f"     find the release: {command}" in shown(grid, 60).splitlines()  # on one line, to be copied

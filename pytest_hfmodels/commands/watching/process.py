@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.engines.threads import sleeping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Packages that take seconds to import, and nothing else: a plugin of pytest would miss its rewritten assertions.
+# Packages that take seconds to import, and nothing of pytest: it rewrites assertions while it imports its plugins.
 _SLOW = frozenset(
-    {"PIL", "accelerate", "huggingface_hub", "keras", "numpy", "peft", "pytest", "_pytest", "safetensors", "scipy"}
+    {"PIL", "accelerate", "huggingface_hub", "keras", "numpy", "peft", "safetensors", "scipy"}
     | {"sentence_transformers", "sklearn", "tensorflow", "tf_keras", "tokenizers", "torch", "transformers"}
 )
 TASKS = Path("/proc/self/task")
@@ -65,7 +66,7 @@ def missing(names: Sequence[str]) -> list[str]:
 def import_slow(names: Sequence[str]) -> None:
     """Import the slow ones of some modules. OpenBLAS would start threads, so it is held to one."""
     slow = missing(names)
-    with upstream.environment({"OPENBLAS_NUM_THREADS": "1"}), warnings.catch_warnings():
+    with upstream.environment({"OPENBLAS_NUM_THREADS": "1", **sleeping()}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if "transformers" in slow:
             upstream.transformers(with_tensorflow="tensorflow" in slow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TypedDict
 
@@ -20,7 +21,7 @@ class Left(TypedDict):
 
     Args:
         pending: the tests whose outputs can be accepted or rejected.
-        folders: those of the models that it loaded.
+        folders: those of the models that it loaded, without temporary ones.
         imported: the names of all imported modules, in the order of their imports.
         with_tensorflow: whether its tests use TensorFlow.
     """
@@ -34,6 +35,10 @@ class Left(TypedDict):
 NOTHING = Left(pending=[], folders=[], imported=[], with_tensorflow=False)
 
 
+def _lasts(folder: str) -> bool:
+    return not Path(folder).is_relative_to(tempfile.gettempdir())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Write it; xdist's workers do not."""
@@ -45,7 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     models = session.models
     left = Left(
         pending=sorted({one.pending.test for one in comparisons if one.pending is not None}),
-        folders=[] if models is None else [str(found.folder) for found in models.checkpoints()],
+        folders=[] if models is None else sorted(filter(_lasts, {str(one.folder) for one in models.checkpoints()})),
         imported=[*sys.modules],
         with_tensorflow=models is not None and models.with_tensorflow,
     )

@@ -45,7 +45,7 @@ class ClassifiedInput:
     Args:
         text: the input; for an image or a sound its shape, dtype and digest.
         ids: the token ids of a text, without padding.
-        logits: one a label.
+        logits: one per label.
         label: name of the label with the largest logit (the single-label reading).
         margin: the largest logit less the second largest.
         labels: names of the labels with sigmoid(logit) > 0.5 (the multi-label reading).
@@ -99,7 +99,7 @@ class ClassificationRecord(Record):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The single-label reading, one name a text."""
+        """The single-label reading, one name per text."""
         return tuple(row.label for row in self.inputs)
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ def observe_classification(
         loaded: the classifier.
         processor: upstream's tokenizer, or for images and sounds its processor.
         given: one text, pair, image or sound, or a list of them; texts are padded on the tokenizer's side.
-        labels: class indices or names of labels, one a text; or rows of names or of floats, one a label (multi-label).
+        labels: class indices or names, one per text; or rows of names or of floats, one per label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
         media: `image` or `audio`; empty for texts.
         rate: samples a second of the sounds.

@@ -36,7 +36,7 @@ class Step:
         text: the token alone, decoded.
         log_probability: of the token in the model's own distribution.
         processed: of the token in the distribution after the logits processors.
-        margin: its processed score less the best other token's; negative if a beam took another way.
+        margin: its processed score minus that of the best other token; negative if a beam continued differently.
         runner_up: the best other token.
         runner_up_text: decoded.
     """
