@@ -103,7 +103,10 @@ def test_a_matrix_runs_only_what_may_have_changed(
     data, made = tmp_path / "data.txt", tmp_path / "temporary" / "made.txt"
     data.write_text("1")
     lib_project.write(
-        f"import lib\n\ndef test_a():\n    assert open({str(data)!r}).read()\n    open({str(made)!r}, 'w').close()\n"
+        "import os\nimport lib\n\ndef test_a():\n"
+        f"    assert open({str(data)!r}).read()\n"
+        f"    open({str(made)!r}, 'w').close()\n"
+        f"    os.close(os.open({str(tmp_path)!r}, os.O_RDONLY))\n"
     )
 
     def tested(*rows: str) -> list[str]:
@@ -115,6 +118,7 @@ def test_a_matrix_runs_only_what_may_have_changed(
         return begun
 
     assert tested("lib==1.0") == ["lib==1.0"]
+    (tmp_path / "another.txt").touch()
     assert tested("lib==1.0", "lib==2.0") == ["lib==2.0"]
     data.write_text("22")
     assert tested("lib==1.0") == ["lib==1.0"]
