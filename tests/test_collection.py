@@ -662,9 +662,9 @@ def test_a_projects_own_names_are_not_touched(bare_project: Project) -> None:
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
-        ('hf_model("./m", engines=5)', "names its engines in a way that is not understood"),
-        ('hf_model("./m", engines=[])', "names its engines in a way that is not understood"),
-        ('hf_model("./m", engine="torch")', "names its engines in a way that is not understood"),
+        ('hf_model("./m", engines=5)', "names its engines in a form that cannot be read"),
+        ('hf_model("./m", engines=[])', "names its engines in a form that cannot be read"),
+        ('hf_model("./m", engine="torch")', "names its engines in a form that cannot be read"),
         ('hf_model("./m"), pytest.mark.hf_engine_xfail("torch")', "hf_engine_xfail marker * is not understood"),
         ('hf_model("./m"), pytest.mark.hf_engine_xfail("torhc", reason="x")', "names an unknown engine: torhc"),
     ],
