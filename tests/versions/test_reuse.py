@@ -115,6 +115,7 @@ def test_a_matrix_runs_only_what_may_have_changed(
         noted = [row.name for row in grid.rows if "not run again" in row.note]
         begun = [line.partition(":")[0] for line in lib_project.heard.lines if ": testing" in line]
         assert sorted([*noted, *begun]) == sorted(rows)
+        assert sum("not run again" in line for line in lib_project.heard.lines) == len(noted)
         return begun
 
     assert tested("lib==1.0") == ["lib==1.0"]
