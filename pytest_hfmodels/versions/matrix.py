@@ -270,5 +270,5 @@ def _run_row(row: Row, arguments: Sequence[str], runner: RowRunner) -> RowResult
 
 def _outcome(result: RowResult) -> str:
     counts = Counter(f"{cell.state}{'' if cell.known is None else ' as known'}" for cell in result.cells.values())
-    parts = [", ".join(f"{count} {word}" for word, count in counts.items()), result.problem]
+    parts = [", ".join(f"{count} {word}" for word, count in counts.items()), result.problem, result.note]
     return f"{'; '.join(part for part in parts if part)} ({result.seconds:.0f} s)"

@@ -83,7 +83,7 @@ class OpenedFiles:
         names |= {str(file) for name in names if name.endswith("config.json") for file in Path(name).parent.glob("*")}
         names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
         found = (stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root)))
-        return [one for one in found if one[1]]
+        return [one for one in found if Path(one[0]).is_file()]  # a folder's time changes with everything in it
 
     def _is_ours(self, name: str) -> bool:
         """Return whether a file is in a temporary folder of this run, or of any run of pytest."""

@@ -103,7 +103,10 @@ def test_a_matrix_runs_only_what_may_have_changed(
     data, made = tmp_path / "data.txt", tmp_path / "temporary" / "made.txt"
     data.write_text("1")
     lib_project.write(
-        f"import lib\n\ndef test_a():\n    assert open({str(data)!r}).read()\n    open({str(made)!r}, 'w').close()\n"
+        "import os\nimport lib\n\ndef test_a():\n"
+        f"    assert open({str(data)!r}).read()\n"
+        f"    open({str(made)!r}, 'w').close()\n"
+        f"    os.close(os.open({str(tmp_path)!r}, os.O_RDONLY))\n"
     )
 
     def tested(*rows: str) -> list[str]:
@@ -112,9 +115,11 @@ def test_a_matrix_runs_only_what_may_have_changed(
         noted = [row.name for row in grid.rows if "not run again" in row.note]
         begun = [line.partition(":")[0] for line in lib_project.heard.lines if ": testing" in line]
         assert sorted([*noted, *begun]) == sorted(rows)
+        assert sum("not run again" in line for line in lib_project.heard.lines) == len(noted)
         return begun
 
     assert tested("lib==1.0") == ["lib==1.0"]
+    (tmp_path / "another.txt").touch()
     assert tested("lib==1.0", "lib==2.0") == ["lib==2.0"]
     data.write_text("22")
     assert tested("lib==1.0") == ["lib==1.0"]
