@@ -16,6 +16,7 @@ from packaging.version import Version
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
+from tests.explain.asking import ask, blocks_shifted, stored
 from tests.tiny_gpt2 import LABELS, tiny_weights, write_weights
 
 if TYPE_CHECKING:
@@ -143,6 +144,41 @@ def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
 
     assert record.value == 0.5
     assert [row.number for row in record.wrong] == [2, 4]
+
+
+@pytest.mark.parametrize("picks", [False, True], ids=["outputs", "choices"])
+def test_a_fault_of_the_forward_pass_is_named_by_the_first_row(models: ModelCache, picks: bool) -> None:
+    model = models.load("./model")
+    said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids), skip_special_tokens=True).strip()
+    rows: list[dict[str, Any]] = [{"text": "Hi", "label": said}]
+    rows = [{"text": "Hi", "choices": ["aa", "zz"], "label": 0}, *rows] if picks else rows
+    recorded = stored(model.accuracy(rows, max_new_tokens=4))
+
+    with blocks_shifted(model.model, 1, 0.5):
+        found = ask(recorded, model.accuracy(rows, max_new_tokens=4))
+
+    assert (found.verdict, found.cause, found.block) == ("changed", "forward", "block 2")
+
+
+def test_a_fault_of_the_search_is_not_blamed_on_the_forward_pass(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    model, best = models.load("./model"), torch.argmax
+    said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids), skip_special_tokens=True).strip()
+    rows = [{"text": "Hi", "label": said}]
+    recorded = stored(model.accuracy(rows, max_new_tokens=4))
+
+    def second(values: Any, *arguments: Any, **keywords: Any) -> Any:
+        is_vocabulary = values.ndim == 2 and values.shape[-1] == model.config.vocab_size
+        return values.topk(2, dim=-1).indices[..., 1] if is_vocabulary else best(values, *arguments, **keywords)
+
+    monkeypatch.setattr(torch, "argmax", second)
+    found = ask(recorded, model.accuracy(rows, max_new_tokens=4))
+
+    assert (found.verdict, found.cause) == ("changed", None)
+    assert "the blocks give what was recorded on the first rows" in found.sentence
 
 
 def test_images_are_rows_too(models: ModelCache, tmp_path: Path) -> None:

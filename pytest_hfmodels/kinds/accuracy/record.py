@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 64 << 20  # bytes of a file of rows
 _FILES = {"image": "cat.png", "audio": "hello.wav"}  # for an example
+_OF_ITS_OUTPUT = ("generation", "batch")  # kinds whose forward pass reads what was generated
 _SHOWN = 200  # characters of a text or an answer that a snapshot keeps
 
 
@@ -108,7 +109,7 @@ class AccuracyRecord(Record):
             provenance=first.provenance,
             checkpoint=first.checkpoint,
             effective={"may_fall": may_fall},
-            blocks=first.blocks,
+            blocks=() if first.kind in _OF_ITS_OUTPUT else first.blocks,
             tokens=_digest(ids),
             processed=getattr(first, "processed", ()),
             live=LiveAnswers(first, getattr(first.live, "made_by", None)),
