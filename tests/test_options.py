@@ -44,6 +44,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         "snapshots",
         None,
         None,
+        (),
         "fail",
         "warn",
         "auto",
@@ -66,6 +67,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
     [
         ("hfmodels_engines = tensorflow", "--hfmodels-engines=torch", "engines", ("tensorflow",), ("torch",)),
         ("hfmodels_checkpoints = hub", "--hfmodels-checkpoints=bundled", "checkpoints", "hub", "bundled"),
+        ("hfmodels_device = cuda", "--hfmodels-device=cpu,cuda:1", "device", ("cuda",), ("cpu", "cuda:1")),
         ("hfmodels_near_tie = warn", "--hfmodels-near-tie=fail", "near_tie", "warn", "fail"),
         ("hfmodels_on_mutation = error", "--hfmodels-on-mutation=warn", "on_mutation", "error", "warn"),
         (

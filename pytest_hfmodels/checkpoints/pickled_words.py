@@ -96,7 +96,7 @@ def in_order(ids: dict[str, Any], path: Path) -> list[str]:
     }
     if len(words) != len(ids):
         raise CheckpointError(
-            f"The vocabulary {path} does not give its {len(ids)} words from 0 to {len(ids) - 1}, each once.",
+            f"The vocabulary {path} does not give its {len(ids)} words the ids 0 to {len(ids) - 1}, each once.",
             hint=_FORMATS,
         )
     return [words[number] for number in range(len(words))]

@@ -108,7 +108,7 @@ EPILOGS = {
             "hfmodels watch": "run all tests again after each change",
             "hfmodels watch -- tests/test_bot.py": "only these tests",
         },
-        {0: "you left it"},
+        {0: "you quit"},
     ),
     "bisect": Epilog(
         {

@@ -38,6 +38,11 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
             f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
             hint='Use engines=["torch"] for other dtypes.',
         )
+    if options.device not in (None, "cpu"):
+        raise EngineError(
+            f"The tensorflow engine runs on the CPU, and {folder} was asked for on {options.device}.",
+            hint='Use engines=["torch"] for other devices.',
+        )
     if options.adapter is not None or architectures.quantization(folder):
         raise EngineError(
             f"The tensorflow engine runs neither adapters nor quantized models; {options.adapter or folder} is one.",

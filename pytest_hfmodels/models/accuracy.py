@@ -37,7 +37,7 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
     ask = _ASK.get(model.task)
     if ask is None:
         raise EngineError(
-            f"accuracy() takes no model for {model.task}, as {model.checkpoint.name} is.",
+            f"accuracy() does not know the task of {model.checkpoint.name}, {model.task}.",
             hint=f"It takes models for {', '.join(_ASK)}.",
         )
     found = list(ask(model, rows, settings))

@@ -26,6 +26,7 @@ _TEXTS = {
     "revision": "Give the full commit, 40 hexadecimal digits, in quotes.",
     "digest": "Write it as 'sha256:' and 64 hexadecimal digits.",
     "attention": 'Write attention="eager" or "sdpa".',
+    "device": 'Write device="cuda".',
 }
 _INSTEAD = {
     "torch_dtype": 'Use dtype="float32" and the like.',

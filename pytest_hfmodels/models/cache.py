@@ -42,6 +42,7 @@ class ModelCache:
         may_fetch: whether hub checkpoints may be downloaded.
         with_tensorflow: whether TensorFlow is used in this run at all (see `engines.upstream.transformers`).
         implementation: whose code runs an architecture that is registered (see `architecture`).
+        device: where torch puts models for which `load` names none.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class ModelCache:
         may_fetch: bool = False,
         with_tensorflow: bool = False,
         implementation: str = "auto",
+        device: str | None = None,
     ) -> None:
         self._rootdir = rootdir
         self._may_fetch = may_fetch
         self.with_tensorflow = with_tensorflow
         self._implementation = implementation
+        self._device = device
         self._entries: dict[str, CachedModel] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], tuple[object, Checkpoint]] = {}  # with a stamp
         self._requests: WeakSet[_Request | _Adoption] = WeakSet()  # of the handles that are still in use
@@ -74,6 +77,7 @@ class ModelCache:
         pin: bool = True,
         dtype: str | None = None,
         attention: str | None = None,
+        device: str | None = None,
         head: str = "trained",
         unused: Sequence[str] = (),
         **overrides: Any,
@@ -91,6 +95,7 @@ class ModelCache:
                 defaults; False leaves the release's own choice.
             dtype: pin this dtype instead.
             attention: pin this attention implementation instead.
+            device: where torch runs the model, such as `cuda`.
             head: "fixed" fills a classification head that the checkpoint lacks with fixed numbers.
             unused: names of weights in the files that the model may leave out (`["v_head.*"]`); `*` matches any
                 text. Other unused weights are an error.
@@ -98,14 +103,16 @@ class ModelCache:
 
         Raises:
             CheckpointError: it cannot be found, read or trusted, or does not fit.
-            EngineError: the engine is missing or lacks the architecture.
+            EngineError: the engine or the device is missing, or the engine lacks the architecture.
             OptionError: an argument has the wrong type or value.
         """
         name = arguments.checkpoint_name(checkpoint, self._rootdir, revision)
         described(engine)
         task = None if task is None else canonical(task)
         arguments.require_known(dtype=dtype, head=head)
-        arguments.require_options(pin, unused, overrides, revision=revision, digest=digest, attention=attention)
+        arguments.require_options(
+            pin, unused, overrides, revision=revision, digest=digest, attention=attention, device=device
+        )
         if is_gguf(name):  # transformers reads it
             self._engine(engine)
         found = self._resolve((name, revision, digest))
@@ -116,6 +123,7 @@ class ModelCache:
             unused=tuple(unused),
             overrides=overrides,
             implementation=self._implementation,
+            device=device or (self._device if engine == "torch" else None),
         )
         request = _Request((name, revision, digest), task, engine, options, found)
         with PROCESS_LOCK:

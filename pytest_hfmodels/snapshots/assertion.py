@@ -295,17 +295,18 @@ class HFSnapshot:
         return equal
 
     def _may_write(self, observed: Record, stored: Snapshot | None) -> bool:
-        """Only one engine writes a file: torch, or the only one there if it also wrote what is in the file.
+        """Only one engine writes a file: torch on its first device, or the only one there if it wrote the file.
 
         Nor does one implementation replace what another recorded: ours is measured by upstream's Transformer-XL.
         """
-        own = observed.provenance
+        own, request = observed.provenance, request_of(self.item)
+        if request is not None and request.device not in (None, *request.devices[:1]):
+            return False
         written = own if stored is None else stored.record.provenance
         if written.implementation != own.implementation:
             return False
         if own.engine in ("torch", NO_ENGINE):
             return True
-        request = request_of(self.item)
         return not (request is not None and "torch" in request.engines_in_session) and written.engine == own.engine
 
     def _from_base(self, variant: Variant, observation: Observation) -> Comparison | None:
@@ -433,7 +434,8 @@ class HFSnapshot:
         request, nodeid = request_of(self.item), stable_nodeid(self.item)
         if request is None or "torch" not in request.engines_in_session:
             return nodeid
-        return nodeid.replace(f"[{request.engine}", "[torch", 1)
+        first = replace(request, engine="torch", device=next(iter(request.devices), None))
+        return nodeid.replace(f"[{request.engine_id}", f"[{first.engine_id}", 1)
 
     def _tolerance(self, observed: Record, recorded: Record) -> Tolerance:
         """Return what numbers may move by: what the test or the project says, or else the finer dtype's default.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.model_request import ON
+
 if TYPE_CHECKING:
     import pytest
 
@@ -57,7 +59,7 @@ def id_spellings(nodeid: str) -> tuple[str, ...]:
 
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
-    if not bracket or engine not in ENGINES.names():
+    if not bracket or engine.partition(ON)[0] not in ENGINES.names():
         return (nodeid,)
     return nodeid, f"{function}[{rest}]" if rest else function
 

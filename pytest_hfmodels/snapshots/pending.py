@@ -247,7 +247,7 @@ def select(
             if name not in there:
                 raise SnapshotError(
                     f"No pending change{' there' if narrowed else ''} has the {what} {name!r}.",
-                    hint=f"There: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
+                    hint=f"The pending {what}s: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
                 )
         chosen = [pending for pending in chosen if not names or own(pending) in names]
         narrowed = narrowed or bool(names)

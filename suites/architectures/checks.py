@@ -66,6 +66,7 @@ class ArchitectureChecks(ModelChecks):
         model_class: transformers' class.
         model_type: of its configuration.
         since: the first release that has the class.
+        sentencepiece: whether transformers 5.0 to 5.3 load its tokenizer only with that package.
         needs: the first release that reads the files, and which part of them; empty for `since`.
         fields: of the configuration.
         weights: names and shapes (see `write_checkpoint`).
@@ -79,6 +80,7 @@ class ArchitectureChecks(ModelChecks):
     model_type: ClassVar[str]
     since: ClassVar[str] = "4.30"
     needs: ClassVar[tuple[str, str]] = ("", "")
+    sentencepiece: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, Any]]
     weights: ClassVar[str]
     seed: ClassVar[int] = 0
@@ -144,6 +146,8 @@ class ArchitectureChecks(ModelChecks):
         assert found == expected, f"{now} has {cls.model_class}: {found}; `since` says {cls.since}"
         if not found:
             pytest.skip(f"not yet: {cls.model_class} comes with transformers {cls.since} ({now} is installed)")
+        if cls.sentencepiece and Version("5.0") <= Version(now) < Version("5.4"):
+            pytest.importorskip("sentencepiece", reason="needs a package: python -m pip install sentencepiece")
         release, part = cls.needs
         if release and Version(now) < Version(release):
             pytest.skip(f"not yet: {part} of {cls.model_class} come with transformers {release} ({now} is installed)")

@@ -6,6 +6,7 @@ from suites.architectures.checks import SEQ2SEQ, EncoderDecoder
 class TestMarian(EncoderDecoder):
     model_class = "MarianMTModel"
     model_type = "marian"
+    sentencepiece = True
     seed = 4
     fields = {**SEQ2SEQ, "scale_embedding": False}
     switch = {"scale_embedding": True}

@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, VISION, Other
 class TestSiglip(Other):
     model_class = "SiglipModel"
     model_type = "siglip"
+    sentencepiece = True
     since = "4.37"
     tokenizer = True
     fields = {"text_config": {**SMALL, "num_attention_heads": 2, "eos_token_id": 3}, "vision_config": {**VISION}}

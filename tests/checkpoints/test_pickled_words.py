@@ -189,7 +189,7 @@ def test_noise_is_refused(noise: bytes, tmp_path_factory: pytest.TempPathFactory
         ({"words": 1}, "has no sym2idx"),
         (published(sym2idx=[1]), "has no sym2idx"),
         (published(sym2idx={"<unk>": 0, "the": 2}), "does not give its 2 words the ids 0 to 1"),
-        (published(sym2idx={"<unk>": 0, "the": "1"}), "does not number"),
+        (published(sym2idx={"<unk>": 0, "the": "1"}), "does not give its"),
         (published(idx2sym=WORDS[::-1]), "contradicts itself"),
         (published(unk_idx=1), "has the id 1, and in text it would have 2"),
         ({"sym2idx": {"<unk>": 0, "<UNK>": 1}}, "has the id 0, and in text it would have 1"),

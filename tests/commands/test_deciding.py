@@ -134,7 +134,7 @@ def test_a_selection_of_nothing_is_refused(changed: Project, capsys: pytest.Capt
 
     said = capsys.readouterr().err
     assert "No pending change has the cause 'dtype'." in said
-    assert "There: search, undetermined" in said
+    assert "The pending causes: search, undetermined" in said
     assert len(pending(changed)) == 2
 
 

@@ -61,7 +61,7 @@ def test_it_is_no_other_word_where_others_moved_or_it_says_something_else() -> N
 def test_what_a_padding_word_says_is_not_held_against_the_recorded() -> None:
     _, evidence = pooled(1.7, 6.0, mask=[[0, 1, 1], [1, 1, 1]])
 
-    assert evidence.what.endswith("in which the two words differ (1); for 1 the earlier word is padding")
+    assert evidence.what.endswith("have moved (1); for 1 the earlier word is padding")
 
 
 def test_a_model_without_hidden_states_cannot_be_read() -> None:

@@ -150,8 +150,8 @@ def test_numbers_that_nothing_can_compare_are_refused(
 ) -> None:
     original = getattr(type(bot.loaded), side)
 
-    def broken(self: object, *arguments: object) -> object:
-        result = original(self, *arguments)
+    def broken(self: object, *arguments: object, **keywords: object) -> object:
+        result = original(self, *arguments, **keywords)
         (result.logits if side == "forward" else result.scores)[place] = number
         return result
 

@@ -182,7 +182,7 @@ def _media_row(row: Any, what: str, root: Path, key: str, label: str, media: str
     if given is None or not isinstance(right, str | int) or (isinstance(right, str) and not right.strip()):
         raise EngineError(
             f"{what} has no {media} {key!r} or no answer {label!r}.",
-            hint=f'It reads like this: {{"{media}": "data/{_FILES[media]}", "label": "cat"}}.',
+            hint=f'Write it like this: {{"{media}": "data/{_FILES[media]}", "label": "cat"}}.',
         )
     if isinstance(given, str | os.PathLike):
         from pytest_hfmodels.kinds.media_files import read_image, read_wav  # imports NumPy

@@ -14,7 +14,7 @@ from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.engines.base import AnyFloats, FloatArray
     from pytest_hfmodels.kinds.evidence import ModelRef
     from pytest_hfmodels.kinds.inputs import ModelInput
 
@@ -67,7 +67,7 @@ class Beam:
 
 @dataclass(frozen=True)
 class LiveLogits:
-    """What is not stored: what the model says now, to look recorded tokens up.
+    """What is not stored: what the model says now, to look recorded tokens up; in the precision that it computed in.
 
     Args:
         logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
@@ -79,8 +79,8 @@ class LiveLogits:
         media: what the model gets beside ids.
     """
 
-    logits: FloatArray
-    scores: FloatArray
+    logits: AnyFloats
+    scores: AnyFloats
     made_by: ModelRef | None = None
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None

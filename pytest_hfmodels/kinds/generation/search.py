@@ -126,7 +126,7 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if alike:  # else this model has always been another with its cache, as Transformer-XL is in a beam search
         for position, known in enumerate(teacher.logits):  # where the library went another way, the recorded one
             ids = (*recorded.prefix, *recorded.ids[:position])
-            captured.setdefault(ids, log_softmax(known) if beams else known)
+            captured.setdefault(ids, log_softmax(known) if beams else known.astype(np.float64))
     scores = _Scores(captured, passes if alike else None, observed)
     found = _judged(_Sides(recorded, observed, settings, scores, floor))
     if found.cause is None and generating > 2 * floor:
@@ -338,7 +338,8 @@ def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -
     if live is None or not len(live.logits):
         return {}
     captured: StepScores = {}
-    for position, (logits, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
+    for position, (computed, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
+        logits = computed.astype(np.float64)
         ids = (*observed.prefix, *observed.ids[:position])
         made = _processed(logits, ids, settings, observed, rules_of(observed))
         if not np.allclose(log_softmax(made), log_softmax(scores), rtol=0, atol=2 * floor):
@@ -402,6 +403,6 @@ def _processed_diffs(
     found = []
     for position, step in enumerate(recorded.steps):
         ids = (*recorded.prefix, *recorded.ids[:position])
-        scores = _processed(teacher.logits[position], ids, settings, recorded, rules)
+        scores = _processed(teacher.logits[position].astype(np.float64), ids, settings, recorded, rules)
         found.append(float(abs(log_softmax(scores)[step.id] - step.processed)))
     return found

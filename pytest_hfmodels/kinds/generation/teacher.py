@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import ForwardPass, LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, IntArray
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
@@ -30,7 +30,7 @@ class ForwardInputs:
     media: Mapping[str, Any] = field(default_factory=dict)
     last: int | None = None
 
-    def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> FloatArray:
+    def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> AnyFloats:
         """Return the logits of one row from its last given token on, (S, V).
 
         Some models put images before the text, or into it: the places of tokens count from the end.
@@ -49,7 +49,7 @@ class TeacherForcedPass:
         blocks: fingerprints, comparable with the recorded ones.
     """
 
-    logits: FloatArray
+    logits: AnyFloats
     blocks: tuple[Block, ...]
 
     def moved(self, recorded: GenerationRecord) -> list[float]:
@@ -150,6 +150,6 @@ def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: 
         if max(step.id, step.runner_up) >= table.shape[1]:
             found.append(math.inf)
             continue
-        margin = float(live.scores[position, step.id] - live.scores[position, step.runner_up])
+        margin = float(live.scores[position, step.id]) - float(live.scores[position, step.runner_up])
         found.append(max(abs_diff(step.processed, float(table[position, step.id])), abs_diff(step.margin, margin)))
     return found

@@ -13,7 +13,7 @@ FAULTS = (
         "cohere-logits-not-scaled",
         "Command R does not scale its logits.",
         reference="huggingface/transformers#29622",
-        shown_by=lambda: observe.outputs("cohere"),
+        shown_by=lambda: observe.outputs("cohere", logit_scale=0.25),
         patch=lambda: edited(
             f"{MODELS}.cohere.modeling_cohere:CohereForCausalLM.forward",
             ("logits = logits * self.logit_scale", "logits = logits * 1.0"),
