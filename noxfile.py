@@ -7,6 +7,7 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["tests"]
 nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False  # of `pythons`, also where CI is set
 
 # The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
 PINS = ("-c", "constraints.txt")
@@ -70,7 +71,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def pythons(session: nox.Session) -> None:
-    """Run the suites on each Python that is found, torch only; a missing one is skipped."""
+    """Run the suites on each Python that is found, torch only; a missing one is skipped.
+
+    torch takes several GB here, so `tests` runs only tests without an engine on each Python (`tests/test_release.py`).
+    """
     packages = ("torch==2.13.0", "transformers==5.23.0")  # the newest release, which has wheels for all of them
     session.install("hatchling", "editables", *packages)
     session.install("--no-build-isolation", "-e", ".[torch,transfo-xl,properties]", *packages)

@@ -26,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     with TemporaryDirectory(prefix="hfmodels-model-") as folder:
         project = Path(folder)
         write_project(project)
-        checks = (sys.executable, "-m", "pytest", "--hfmodels-model=./model", "--hfmodels-engines=torch")
+        # hypothesis's own plugin imports hypothesis at the end of every run, whether anything uses it or not.
+        pytest = (sys.executable, "-m", "pytest", "-p", "no:hypothesispytest")
+        checks = (*pytest, "--hfmodels-model=./model", "--hfmodels-engines=torch")
         Command("recording", (*checks, "--snapshot-update"), project, _TORCH).run()
         bare = Command("import torch, transformers", (sys.executable, "-c", _IMPORT), project, _TORCH)
         measured = run_pairs(bare, Command("--hfmodels-model", checks, project, _TORCH), options.pairs)

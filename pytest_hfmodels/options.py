@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.foundation.errors import OptionError
 
 MARKERS = (
-    "hf_model(checkpoint, *, task=None, engines=('torch',), revision=None, digest=None, pin=True, dtype=None, "
-    "attention=None, head='trained', **overrides): the checkpoint of the fixture hf_model, and the engines that the "
-    "test runs on",
+    "hf_model(checkpoint, *, task=None, engines=('torch',), device=None, revision=None, digest=None, pin=True, "
+    "dtype=None, attention=None, head='trained', **overrides): the checkpoint of the fixture hf_model, and the engines "
+    "and devices that the test runs on",
     "hf_tolerance(same_engine=None, cross_engine=None): how far numbers in the test's snapshots may "
     "move (absolute values)",
     "hf_engine_xfail(engine, *, reason, raises=None): the test must fail on this engine, which cannot do what it tests",
@@ -75,16 +75,31 @@ OPTIONS = (
     Option("require", "engines that must be installed: a missing one is an error instead of a skip", "NAMES", "args"),
     Option(
         "checkpoints",
-        "`hub` allows downloads, at pinned revisions",
+        "where models come from: `bundled` (only files on this machine) or `hub` (downloads, too, at pinned revisions)",
         "SOURCE",
         "string",
         "`bundled`",
         ("bundled", "hub"),
     ),
-    Option("near_tie", "`warn` makes near-ties pass with a warning", "ACTION", "string", "`fail`", ("fail", "warn")),
+    Option(
+        "near_tie",
+        "what a near-tie does to its test: `fail`, or `warn` (it passes with a warning)",
+        "ACTION",
+        "string",
+        "`fail`",
+        ("fail", "warn"),
+    ),
+    Option(
+        "device",
+        "where torch runs models: `cpu`, `cuda`, `cuda:1`; tests run once on each of several; see "
+        "[devices](engines.md#devices)",
+        "NAMES",
+        "args",
+        "`cpu`",
+    ),
     Option(
         "on_mutation",
-        "`error` fails a test that changes a shared model",
+        "what happens if a test changes a shared model: `warn`, or `error` (the test fails)",
         "ACTION",
         "string",
         "`warn`",
@@ -92,13 +107,13 @@ OPTIONS = (
     ),
     Option(
         "transfo_xl",
-        "whose Transformer-XL runs: `transformers`, `pytest-hfmodels`, or `auto`: upstream's if its forward pass works",
+        "which Transformer-XL runs: `transformers`, `pytest-hfmodels` or `auto` (upstream's if its forward pass works)",
         "IMPLEMENTATION",
         "string",
         "`auto`",
         ("auto", "transformers", "pytest-hfmodels"),
     ),
-    Option("allow_update", "lets `--snapshot-update` write if `CI` is set", default="off"),
+    Option("allow_update", "let `--snapshot-update` write even if `CI` is set", default="off"),
     Option(
         "baseline",
         "use another folder of snapshots, without the ledger: `record:FOLDER` writes it, `compare:FOLDER` "
@@ -132,6 +147,7 @@ OPTIONS = (
     Option("tolerance", "tolerances: `same_engine=1e-4`, `cross_engine=2e-4`", "", "args", "by dtype"),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
+_DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 
 class Options(NamedTuple):
@@ -144,6 +160,7 @@ class Options(NamedTuple):
         snapshots: the snapshot folder, relative to the root.
         same_engine: absolute tolerance for numbers from one engine, or None for the dtype's default.
         cross_engine: the same for numbers from two engines.
+        device: where torch puts models, by torch's names; empty for where it loads them.
         near_tie: whether a near-tie fails a test or warns.
         on_mutation: whether a test that changes a cached model is warned about or fails.
         transfo_xl: whose Transformer-XL runs: `auto` takes upstream's if its forward pass works, else ours.
@@ -166,6 +183,7 @@ class Options(NamedTuple):
     snapshots: str
     same_engine: float | None
     cross_engine: float | None
+    device: tuple[str, ...]
     near_tie: Literal["fail", "warn"]
     on_mutation: Literal["warn", "error"]
     transfo_xl: str
@@ -229,6 +247,7 @@ def read_options(config: pytest.Config) -> Options:
         snapshots=folder or str(config.getini("hfmodels_snapshots") or "snapshots"),
         same_engine=tolerance.get("same_engine"),
         cross_engine=tolerance.get("cross_engine"),
+        device=_devices(config),
         near_tie=cast("Literal['fail', 'warn']", _choice(config, _BY_NAME["near_tie"])),
         on_mutation=cast("Literal['warn', 'error']", _choice(config, _BY_NAME["on_mutation"])),
         transfo_xl=_choice(config, _BY_NAME["transfo_xl"]),
@@ -313,6 +332,32 @@ def _engines(config: pytest.Config, option: Option) -> tuple[EngineName, ...]:
     from pytest_hfmodels.engines.availability import require_known  # 10 ms: only if engines are named
 
     return require_known(names, source=source)
+
+
+def _devices(config: pytest.Config) -> tuple[str, ...]:
+    option = _BY_NAME["device"]
+    value = config.getoption(option.flag)
+    if value is not None:
+        return read_devices(_split([value]), option.flag)
+    named = _split(_ini_list(config, option))
+    return read_devices(named, f"the ini key {option.key}") if named else ()
+
+
+def read_devices(value: object, source: str) -> tuple[str, ...]:
+    """Return devices, each once.
+
+    Args:
+        value: a name, or a list of names; None for none.
+        source: what names them, for messages.
+
+    Raises:
+        OptionError: one of them is no name of a device.
+    """
+    names = [] if value is None else [value] if isinstance(value, str) else value
+    listed = isinstance(names, list | tuple) and (names or value is None)
+    if not listed or not all(isinstance(name, str) and _DEVICE.fullmatch(name) for name in names):  # type: ignore[attr-defined]
+        raise _refusal(f"{source} has the device {value!r:.60}.", hint='Write "cuda", "cuda:1", or ["cpu", "cuda"].')
+    return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
 
 
 def _ini_list(config: pytest.Config, option: Option) -> list[Any]:

@@ -148,11 +148,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         hooks.terminal_summary(terminalreporter, config)
 
 
-def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
-    """Explain `record == hf_snapshot`."""
+@pytest.hookimpl(wrapper=True)
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
+    """Explain `record == hf_snapshot`, before others do; what they compare again for that is recorded nowhere."""
     hooks = _hooks()
-    lines: list[str] | None = hooks.assertrepr_compare(config, op, left, right) if hooks else None
-    return lines
+    if hooks is None:
+        return (yield)
+    with hooks.explaining_an_assert(config):
+        others = yield
+    return [hooks.assertrepr_compare(config, op, left, right), *others]
 
 
 def _asks(node: pytest.Item, fixtures: Sequence[str]) -> bool:

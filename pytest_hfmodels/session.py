@@ -6,6 +6,7 @@ Every pytest run imports this. The folders that the types name are imported once
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots import HFSnapshot
     from pytest_hfmodels.snapshots.ledger import Ledger, Variant
 
+_ARRAYS = 2 << 20  # bytes of array files in the results of a process
 LEDGER = "upstream.toml"  # its name in the folder of all snapshots
 
 # What a test holds of ours.
@@ -40,9 +42,13 @@ class Session:
         models: the models in memory; None until a test asks for one.
         ledger: the entries that apply here; None where the project has no ledger.
         variants: the variants that may be in force, by the base that each stands for; the nearest first.
+        explains_assert: whether pytest compares the parts of a failed assert again, to say which of them differ.
         machine: `device` and `cpu` of the record that is being compared.
         compared: the snapshots that something was compared with since the last test ended, in order.
         written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
+        began: when it was made, in seconds since the epoch.
+        left: the snapshots of which this process has left a change pending, with the node id of the test.
+        room: bytes of array files that the results may still carry.
         refused: why nothing may run, on a worker of xdist.
         changed: the models of which it is not known which test changed them, in words.
         attaches_everything: whether results of tests that use nothing of ours are gathered, too.
@@ -56,9 +62,13 @@ class Session:
         self.models: ModelCache | None = None
         self.ledger: Ledger | None = None
         self.variants: dict[Path, tuple[Variant, ...]] = {}
+        self.explains_assert = False
         self.machine: dict[str, str] = {}
         self.compared: list[HFSnapshot] = []
         self.written: dict[Path, HFSnapshot] = {}
+        self.began = time.time()
+        self.left: dict[str, str] = {}
+        self.room = _ARRAYS
         self.refused: HFModelsError | None = None
         self.changed = ""
         self.attaches_everything = False

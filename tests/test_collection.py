@@ -334,6 +334,11 @@ def test_a(hf_model, hf_snapshot): pass
             "*The hf_model marker on a parameter of *test_a[[]torch-1[]] names engines*",
         ),
         (
+            '@pytest.mark.parametrize("p", [pytest.param(1, marks=pytest.mark.hf_model("./b", device="cuda"))])',
+            "hf_model, p",
+            "*The hf_model marker on a parameter of *test_a[[]torch-1[]] names devices*",
+        ),
+        (
             '@pytest.mark.parametrize("hf_model", [3], indirect=True)',
             "hf_model",
             "*The parameter of *test_a[[]torch-3[]] for hf_model names no checkpoint.",
@@ -345,7 +350,7 @@ def test_a(hf_model, hf_snapshot): pass
         ),
         ('@pytest.mark.hf_model(["./a", ""])', "hf_model", "*The hf_model marker of *test_a names no checkpoint."),
     ],
-    ids=["indirect", "parameter", "both", "engines", "number", "bundled", "empty"],
+    ids=["indirect", "parameter", "both", "engines", "devices", "number", "bundled", "empty"],
 )
 def test_a_model_that_is_named_badly_fails_its_own_test(
     bare_project: Project, above: str, arguments: str, said: str
@@ -657,9 +662,9 @@ def test_a_projects_own_names_are_not_touched(bare_project: Project) -> None:
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
-        ('hf_model("./m", engines=5)', "names its engines in a way that is not understood"),
-        ('hf_model("./m", engines=[])', "names its engines in a way that is not understood"),
-        ('hf_model("./m", engine="torch")', "names its engines in a way that is not understood"),
+        ('hf_model("./m", engines=5)', "names its engines in a form that cannot be read"),
+        ('hf_model("./m", engines=[])', "names its engines in a form that cannot be read"),
+        ('hf_model("./m", engine="torch")', "names its engines in a form that cannot be read"),
         ('hf_model("./m"), pytest.mark.hf_engine_xfail("torch")', "hf_engine_xfail marker * is not understood"),
         ('hf_model("./m"), pytest.mark.hf_engine_xfail("torhc", reason="x")', "names an unknown engine: torhc"),
     ],

@@ -228,7 +228,7 @@ def test_a_variant_that_equals_the_base_fails(bare_project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "*snapshots/upstream.toml:2: moved says that snapshots/test_it/test_reply.toml changes with pytest>=8, "
-            "and its variant snapshots/variants/moved/test_it/test_reply.toml says the same as the base.",
+            "but its variant snapshots/variants/moved/test_it/test_reply.toml is the same as the base.",
             "*Delete the variant, and the entry with its last one.",
         ]
     )
@@ -241,7 +241,7 @@ def test_a_variant_without_a_base_fails(bare_project: Project) -> None:
     result = bare_project.run()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, and there is no such *"])
+    result.stdout.fnmatch_lines(["*moved has a variant of snapshots/test_it/test_reply.toml, but there is no such *"])
 
 
 MACHINES = """
@@ -277,17 +277,45 @@ def test_of_several_variants_the_one_with_the_most_conditions_that_hold_here_cou
     bare_project.run().assert_outcomes(**outcome)
 
 
-def test_an_output_is_accepted_as_the_variant_of_a_cpu(
-    bare_project: Project, capsys: pytest.CaptureFixture[str]
+MADE = """
+from dataclasses import replace
+from tests.example_records import generation, moved, provenance
+
+def test_reply(hf_snapshot):
+    made = replace(provenance(), device="{device}", cpu="{cpu}")
+    assert replace(generation(moved(1, by={by})), provenance=made) == hf_snapshot
+"""
+
+
+@pytest.mark.parametrize(
+    ("machine", "when", "another", "refused"),
+    [
+        ({"device": "cuda"}, "device==cuda", "device==cpu", "device cuda"),
+        ({"cpu": "AVX2"}, "cpu==avx2", "cpu==AVX512", "cpu AVX2"),
+    ],
+)
+def test_an_output_is_accepted_as_the_variant_of_a_device_or_a_cpu(
+    bare_project: Project,
+    machine: dict[str, str],
+    when: str,
+    another: str,
+    refused: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bare_project.write(REPLY.format(by=0.0))
+    here = {"device": "cpu", "cpu": "AVX512", "by": 0.0}
+    there = {**here, **machine, "by": 0.25}
+    bare_project.write(MADE.format(**here))
     bare_project.run("--snapshot-update").assert_outcomes(passed=1)
-    bare_project.write(REPLY.format(by=0.25))
+    bare_project.write(MADE.format(**there))
     bare_project.run("-p", "cacheprovider").assert_outcomes(failed=1)
 
-    assert cli.main(["accept", "--as-variant", "wide", "--when", "cpu==AVX2"]) == 2
-    assert "These outputs are of cpu AVX512, and 'cpu==AVX2' does not hold there" in capsys.readouterr().err
-    assert cli.main(["accept", "--as-variant", "wide", "--when", "cpu==avx512"]) == 0
+    assert cli.main(["accept", "--as-variant", "own", "--when", another]) == 2
+    assert f"These outputs are of {refused}, " in capsys.readouterr().err
+    assert cli.main(["accept", "--as-variant", "own", "--when", when]) == 0
+    bare_project.run().assert_outcomes(passed=1)
+    bare_project.write(MADE.format(**{**here, "by": 0.25}))  # on the other machine only the base counts
+    bare_project.run().assert_outcomes(failed=1)
+    bare_project.write(MADE.format(**here))
     bare_project.run().assert_outcomes(passed=1)
 
 
@@ -314,7 +342,7 @@ def test_two_variants_of_one_file_stop_the_run(bare_project: Project) -> None:
         (CHANGE, "*upstream.toml:2: moved keeps its snapshots in snapshots/variants/moved, and there are none."),
         (
             CHANGE.replace("pytest>=8", "pytest=>8"),
-            "*upstream.toml:4: change.0.when.0: 'pytest=>8' is no range*",
+            "*upstream.toml:4: change.0.when.0: 'pytest=>8' is not a range*",
         ),
         (
             CHANGE.replace("[[change]]", "[[changed]]") + BREAK,

@@ -84,7 +84,7 @@ def test_a_test_is_named_by_its_id_alone(bare_project: Project) -> None:
     assert unknown.ret == pytest.ExitCode.INTERRUPTED
     unknown.stdout.fnmatch_lines(["*not found: hfmodels/models/bot-1.5::test_none*"])
     assert no_model.ret == pytest.ExitCode.USAGE_ERROR
-    no_model.stderr.fnmatch_lines(["ERROR: The model './other' is not there: *"])
+    no_model.stderr.fnmatch_lines(["ERROR: There is no model './other': *"])
 
 
 def test_its_snapshots_are_no_orphans_and_its_changes_can_be_accepted(
@@ -117,7 +117,7 @@ def test_a_test_file_is_written_and_never_overwritten(
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists already; it was not changed."
-    assert said[2] == f"hfmodels: The model './none' is not there: there is no folder {project.path / 'none'}."
+    assert said[2] == f"hfmodels: There is no model './none': the folder {project.path / 'none'} does not exist."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
 
@@ -137,7 +137,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: 
     result = bare_project.run(f"--hfmodels-model={typed}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: The model '{typed}' is not there: *"])
+    result.stderr.fnmatch_lines([f"ERROR: There is no model '{typed}': *"])
 
 
 def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
@@ -250,6 +250,12 @@ def test_a_class_with_rows_has_a_quality_floor(project: Project) -> None:
     project.write(ROWS)
     one = (TORCH, "-k", "accuracy")
 
+    missing = project.run(*one, "-v")
+    missing.stdout.fnmatch_lines(
+        ["test_it.py::TestBot::test_accuracy* FAILED *", "*The model answers as many rows rightly*"]
+    )
+    missing.stdout.fnmatch_lines(["*missing: *", "test_it.py:4: AssertionError"])
+    missing.stdout.no_fnmatch_line("*checks.py*")
     project.run(*one, "--snapshot-update").assert_outcomes(passed=1, deselected=len(CHECKS) + 1)
     text = project.snapshots["test_it/TestBot.test_accuracy.toml"]
     project.write(ROWS.replace("may_fall = 0.5", "rows = ()"))
@@ -285,7 +291,7 @@ def test_a_written_file_has_inputs_that_fit(
 
 
 def test_sounds_of_the_project_are_read(tmp_path: Path) -> None:
-    from pytest_hfmodels.fixtures.model_checks.inputs import read_wav
+    from pytest_hfmodels.kinds.media_files import read_wav
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((2, 2, 8000, 0, "NONE", ""))
@@ -446,4 +452,4 @@ def pytest_unconfigure():
 
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "reload")
 
-    result.stdout.fnmatch_lines(["*Saved and loaded again, the model has other outputs: logits differs by *"])
+    result.stdout.fnmatch_lines(["*Saved and loaded again, the model has different outputs: logits differs by *"])

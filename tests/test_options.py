@@ -44,6 +44,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
         "snapshots",
         None,
         None,
+        (),
         "fail",
         "warn",
         "auto",
@@ -66,6 +67,7 @@ def test_nothing_is_set_by_default(read: Callable[..., Options]) -> None:
     [
         ("hfmodels_engines = tensorflow", "--hfmodels-engines=torch", "engines", ("tensorflow",), ("torch",)),
         ("hfmodels_checkpoints = hub", "--hfmodels-checkpoints=bundled", "checkpoints", "hub", "bundled"),
+        ("hfmodels_device = cuda", "--hfmodels-device=cpu,cuda:1", "device", ("cuda",), ("cpu", "cuda:1")),
         ("hfmodels_near_tie = warn", "--hfmodels-near-tie=fail", "near_tie", "warn", "fail"),
         ("hfmodels_on_mutation = error", "--hfmodels-on-mutation=warn", "on_mutation", "error", "warn"),
         (
@@ -204,7 +206,7 @@ class TestRequire:
         lines = refused(bare_project, *([] if by == "ini" else ["--hfmodels-require", "torch,tensorflow"]))
 
         assert [line.strip() for line in lines] == [
-            "ERROR: The tensorflow engine is required, and tensorflow is not installed.",
+            "ERROR: The tensorflow engine is required, but tensorflow is not installed.",
             "Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
         ]
 
@@ -248,7 +250,7 @@ def test_a_required_engine_that_does_not_fit_is_refused_with_the_reason(
 
     first, _ = refused(bare_project, "--hfmodels-require=tensorflow")
 
-    assert first.startswith(f"ERROR: The tensorflow engine is required, and {said}")
+    assert first.startswith(f"ERROR: The tensorflow engine is required, but {said}")
 
 
 @pytest.mark.parametrize(

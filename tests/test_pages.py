@@ -18,7 +18,9 @@ from unittest import SkipTest
 
 import pytest
 
-from pytest_hfmodels.commands.cli import command_parser
+from pytest_hfmodels.commands.cli import command_parser, main
+
+from .pending_project import run
 
 pytest.importorskip("sybil", reason="install sybil, which is in the extra tests")
 from sybil import Document
@@ -38,6 +40,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("examples/**/*
 # suites/*/test_upstream.py shows these faults on the releases that have them; the other page is a grid.
 NOT_RUN = {"upstream-faults.md", "upstream-grid.md"}
 LANGUAGES = ("python", "console", "toml")
+TORCH = "--hfmodels-engines=torch"
 # The checkpoints of the pages, drawn ones of tests/projects.
 MODELS = {
     **dict.fromkeys(("bot", "chat-bot", "sales", "sales-bot", "support", "support-bot"), "chat"),
@@ -90,13 +93,40 @@ def test_every_python_block_runs(bare_project: Project, models: ModelCache) -> N
         assert len({*tests}) == len(tests), f"{name} has two tests of one name"
         bare_project.write(source, name)
 
-    result = bare_project.run("--snapshot-update", "--hfmodels-engines=torch", "--hfmodels-profile=dev", "-q")
+    result = bare_project.run("--snapshot-update", TORCH, "--hfmodels-profile=dev", "-q")
 
     outcomes = result.parseoutcomes()
     assert outcomes.keys() <= {"passed", "skipped", "warning", "warnings", "xfailed"}
     assert outcomes["passed"] > 20
     # A model of the Hub, an engine that is not selected, checks that do not fit the model; sentence-transformers.
     assert outcomes.get("skipped", 0) <= 4
+    notebook = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+    for name in ("test_greedy", "test_beams"):
+        printed = bare_project.recorded(f"test_docs_notebook/{name}.toml")["output"]["text"]
+        assert [line for line in printed if line.strip() not in notebook] == []
+
+
+def test_the_first_page_works_as_it_says(bare_project: Project, models: ModelCache) -> None:
+    del models
+    page = blocks(ROOT / "docs" / "start.md")
+    (source,), (shown,) = ([text for language, _, text in page if language == one] for one in ("python", "toml"))
+    typed = [line for language, _, text in page if language == "console" for line in commands(text)]
+    bare_project.write(source, "test_bot.py")
+
+    assert run(bare_project, "--snapshot-update", TORCH).ret == 0
+    recorded = bare_project.recorded("test_bot/test_greedy.toml")
+    assert run(bare_project, TORCH).ret == 0
+    bare_project.write(source.replace("Hasnain", "Ada"), "test_bot.py")
+    run(bare_project, TORCH).stdout.fnmatch_lines(["*changed: the test itself: *"])
+    decided = [main(shlex.split(line, comments=True)[1:]) for line in typed if line.startswith("hfmodels ")]
+
+    there = tomllib.loads(shown)
+    assert there["output"] == recorded["output"]
+    assert there["steps"]["columns"] == recorded["steps"]["columns"]
+    for one, other in zip(there["steps"]["rows"], recorded["steps"]["rows"], strict=False):
+        assert one == [pytest.approx(cell, abs=1e-4) if isinstance(cell, float) else cell for cell in other]
+    assert decided == [1, 1, 0]  # pending and diff say that there is a change
+    assert run(bare_project, TORCH).ret == 0
 
 
 def write_models(project: Project) -> None:

@@ -126,7 +126,7 @@ def test_reply(hf_snapshot):
             "E*' and' (id 13) had -0.5, margin 1.5; now -1.5, moved by 1",
             "E*' but' (id 14) now has -0.125, margin 1.25",
             "E*why: the model that made this output is no longer in memory, *",
-            "E*- it is no near-tie: recorded by a margin of 1.5 and now the other way by 1.4 *",
+            "E*- it is not a near-tie: recorded by a margin of 1.5 and now the other way by 1.4 *",
             "E*numbers up to there moved by at most 0 (tolerance 0.0001)",
             "E*recorded My name is Ada ⟦and⟧ I",
             "E*now      My name is Ada ⟦but⟧ I",
@@ -269,7 +269,7 @@ def test_a_test_that_changes_a_shared_model_is_named_and_the_model_reloaded(
     result.stdout.fnmatch_lines(
         [
             "*DirtyModelWarning: test_it.py::test_changing[[]torch[]] changed a shared model "
-            "(loaded anew for later tests, unless adopted): "
+            "(loaded again for later tests, unless adopted): "
             ""
             f"./model (text-generation, torch): {named}"
         ]

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 # Tracked, and of use in a checkout only.
 IN_A_CHECKOUT = (".ci/", ".github/", ".gitignore")
+# Tests of the sdist that need no engine, and what they import: ledger, paths, rows, reports.
+WITHOUT_ENGINE = (
+    *("tests/snapshots/test_ledger.py", "tests/snapshots/test_location.py", "tests/versions/test_rows.py"),
+    *("tests/reports/test_terminal.py", "tests/reports/test_markdown.py"),
+)
+OF_THE_TESTS = ("numpy", "hypothesis")
 
 
 def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -65,6 +72,16 @@ def test_the_wheel_has_the_package_and_nothing_else(built: Path) -> None:
     assert {"pytest_hfmodels/py.typed", "pytest_hfmodels/checkpoints/bundled/tiny-gpt2/model.safetensors"} <= {*names}
 
 
+def test_version_and_date_are_the_same_wherever_they_are_written() -> None:
+    project, changes, citation = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
+    )
+    newest = re.findall(r"^## \[(\d.*)\] - (.*)$", changes, re.MULTILINE)[0]
+
+    assert newest[0] == tomllib.loads(project)["project"]["version"]
+    assert newest == tuple(re.findall(r"^(?:version|date-released): (.*)$", citation, re.MULTILINE))
+
+
 def test_the_metadata_and_the_readme_render(built: Path) -> None:
     pytest.importorskip("twine", reason="install twine, which is in the extra tests")
 
@@ -72,22 +89,27 @@ def test_the_metadata_and_the_readme_render(built: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_the_wheel_works_in_an_empty_environment_of_each_python(built: Path, tmp_path: Path, version: str) -> None:
+def test_wheel_and_sdist_work_in_an_empty_environment_of_each_python(built: Path, tmp_path: Path, version: str) -> None:
     interpreter = find_python(version)
     if interpreter is None:
         pytest.skip(f"install Python {version}")
-    (wheel,) = built.glob("*.whl")
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     uv, python = (sys.executable, "-m", "uv"), str(tmp_path / "environment" / "bin" / "python")
     run(*uv, "venv", "--python", interpreter, str(tmp_path / "environment"))
-    run(*uv, "pip", "install", "--python", python, str(wheel))
+    run(*uv, "pip", "install", "--python", python, str(wheel), *OF_THE_TESTS)
     (tmp_path / "test_it.py").write_text("def test_it(gpt2, hf_snapshot): pass\n", encoding="utf-8")
+    shutil.unpack_archive(sdist, tmp_path, filter="data")
+    (unpacked,) = tmp_path.glob("pytest_hfmodels-*")
+    shutil.rmtree(unpacked / "pytest_hfmodels")  # so that its tests check the wheel
 
     said = run(python, "-m", "pytest_hfmodels", "--version", cwd=tmp_path).stdout
-    tests = run(python, "-m", "pytest", "-rs", "-p", "no:cacheprovider", cwd=tmp_path).stdout
+    tests = run(python, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path).stdout
+    own = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WITHOUT_ENGINE, cwd=unpacked).stdout
 
     assert said.split()[1] in wheel.name
     assert re.search(r"SKIPPED .*torch", tests)
     assert "1 skipped" in tests
+    assert re.search(r"^\d{3,} passed", own, re.MULTILINE)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_a_value_that_moves_the_root_is_refused_with_a_hint(project: Project, ou
     result = project.run(option, str(outside))
 
     result.stderr.fnmatch_lines(
-        [f"*pytest takes {outside}, the file of {option}, for a path to be tested, and with it *"]
+        [f"*pytest takes {outside}, the file of {option}, for a path to be tested, so it takes *"]
     )
     result.stderr.fnmatch_lines([f"*{option}={outside}*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -24,6 +24,7 @@ from pytest_hfmodels import (
 
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel, HFSnapshot, ModelCache
+    from pytest_hfmodels import NoSuchThing as NoSuchThing  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
 
 SEARCH: GenerateSettings = {"num_beams": 4, "max_new_tokens": 40}
 

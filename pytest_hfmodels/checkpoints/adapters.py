@@ -54,7 +54,7 @@ def base_name(folder: Path, rootdir: Path) -> tuple[str, str | None]:
     name, kind, revision = (said.get(field) for field in ("base_model_name_or_path", "peft_type", "revision"))
     if kind not in _KINDS:
         raise CheckpointError(
-            f"{folder / ADAPTER} is of the kind {kind!a:.40}, and the plugin loads {', '.join(_KINDS)}.",
+            f"{folder / ADAPTER} is an adapter of kind {kind!a:.40}; the plugin loads only {', '.join(_KINDS)}.",
             hint="Load the model with PEFT and pass it in: hf_models.adopt(model, tokenizer).",
         )
     if not isinstance(name, str) or not name:

@@ -151,7 +151,7 @@ def _read_bins(files: Sequence[Path]) -> dict[str, torch.Tensor]:
 
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _SAFE_TORCH:
         raise CheckpointError(
-            f"{files[0]} was not read: torch {torch.__version__} has no weights-only reader that is safe from files "
+            f"{files[0]} was not read: torch {torch.__version__} has no weights-only reader that is safe against files "
             "that run code.",
             hint=f"Install torch>=2.6. Or: {folders.SAVE_AGAIN}",
         )
@@ -169,7 +169,7 @@ def _read_bins(files: Sequence[Path]) -> dict[str, torch.Tensor]:
             ) from error
         if not (isinstance(found, dict) and found and all(isinstance(value, torch.Tensor) for value in found.values())):
             raise CheckpointError(
-                f"{file} was refused: it holds something else than named tensors.", hint=folders.SAVE_AGAIN
+                f"{file} was refused: it holds something other than named tensors.", hint=folders.SAVE_AGAIN
             )
         tensors |= found
     return tensors

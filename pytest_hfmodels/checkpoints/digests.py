@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints import folders, weights
 from pytest_hfmodels.checkpoints.digest_cache import weights_digest
+from pytest_hfmodels.foundation.progress import long_work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # They say where a config was written and by which release, not what the model is.
 _PROVENANCE_KEYS = frozenset({"transformers_version", "_name_or_path"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LONG = 1_000_000_000  # bytes of weights that take more than a second or two to read
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,27 @@ def folder_digests(folder: Path) -> Digests:
     """Digest the parts of a checkpoint folder whose weights are safetensors."""
     config, generation = folders.read_configuration(folder), folder / folders.GENERATION_CONFIG
     tensors = sorted(weights.stored_tensors(folder), key=lambda stored: stored[0].name)
+
+    def read() -> str:
+        size = sum(raw.nbytes for _, raw in tensors)
+        if size < _LONG:
+            return ordered_weights_digest((one.name, one.dtype, one.shape, raw) for one, raw in tensors)
+        with long_work(f"reading the weights of {folder}", size) as advance:
+            return ordered_weights_digest(_advancing(tensors, advance))
+
     return Digests(
         config=config_digest(config, folders.read_json_object(generation) if folders.is_file(generation) else None),
-        weights=weights_digest(
-            {tensor.file for tensor, _ in tensors},
-            lambda: ordered_weights_digest((one.name, one.dtype, one.shape, raw) for one, raw in tensors),
-        ),
+        weights=weights_digest({tensor.file for tensor, _ in tensors}, read),
         **processor_digests(folder),
     )
+
+
+def _advancing(
+    tensors: Iterable[tuple[weights.StoredTensor, memoryview]], advance: Callable[[int], object]
+) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
+    for one, raw in tensors:
+        yield one.name, one.dtype, one.shape, raw
+        advance(raw.nbytes)
 
 
 def processor_digests(folder: Path) -> dict[str, str]:

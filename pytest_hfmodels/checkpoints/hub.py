@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.checkpoints import adapters, folders
 from pytest_hfmodels.foundation.errors import CheckpointError, CheckpointNotCached
+from pytest_hfmodels.foundation.progress import long_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,8 @@ def snapshot(repo_id: str, revision: str, *, may_fetch: bool) -> Path:
             hint="Unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE) for one run with a network.",
         )
     try:
-        return _fetch(repo_id, revision)
+        with long_work(f"downloading {repo_id}"):
+            return _fetch(repo_id, revision)
     except CheckpointError:
         raise
     # The client lets through the exceptions of several HTTP libraries and of its Rust part.

@@ -35,7 +35,7 @@ _PLAIN = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
     *("EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
 }
-_FORMATS = f"Save the vocabulary as {TEXT_FILE}, one word a line, or as {JSON_FILE}, a list of words."
+_FORMATS = f"Save the vocabulary as {TEXT_FILE}, one word per line, or as {JSON_FILE}, a list of words."
 
 
 def read_pickled_words(path: Path) -> list[str]:
@@ -96,7 +96,7 @@ def in_order(ids: dict[str, Any], path: Path) -> list[str]:
     }
     if len(words) != len(ids):
         raise CheckpointError(
-            f"The vocabulary {path} does not number its {len(ids)} words from 0 to {len(ids) - 1}, each once.",
+            f"The vocabulary {path} does not give its {len(ids)} words the ids 0 to {len(ids) - 1}, each once.",
             hint=_FORMATS,
         )
     return [words[number] for number in range(len(words))]

@@ -89,7 +89,7 @@ def stored_headers(folder: Path, form: folders.WeightFormat = folders.SAFETENSOR
         for name, shard in folders.shard_map(folder, form).items():
             if name not in found or found[name].file.name != shard:
                 raise CheckpointError(
-                    f"{folder / form.index} says that {name!r} is in {shard}, and it is not.",
+                    f"{folder / form.index} says that {name!r} is in {shard}, but it is not.",
                     hint="Copy or download the index and all its shards again.",
                 )
     return found

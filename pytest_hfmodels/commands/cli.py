@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands import changes, deciding, init, ledger, merging, report, rows
+from pytest_hfmodels.commands import changes, deciding, init, ledger, merging, report, rows, watch
 from pytest_hfmodels.commands.epilogs import EPILOGS
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import HFModelsError
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPILOG = "`hfmodels COMMAND --help` has the arguments, examples and exit codes of a command."
-COMMANDS = (init, deciding, report, ledger, changes, rows, merging)
+COMMANDS = (init, watch, deciding, report, ledger, changes, rows, merging)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
-HANDING_ON = ("matrix", "bisect")
+HANDING_ON = ("matrix", "bisect", "watch")
 _OF_WRITING = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)  # without a file's name: of printing
 
 

@@ -14,7 +14,7 @@ from pytest_hfmodels.commands.output import PRINT, write
 from pytest_hfmodels.foundation.causes import CAUSES, UNDETERMINED
 from pytest_hfmodels.foundation.control_chars import visible, visible_line
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
-from pytest_hfmodels.foundation.shell import command
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.foundation.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.project import Project
 
 _OF_CHANGES = tuple(str(one) for one in Verdict if one not in (Verdict.SAME, Verdict.BROKEN))
-_NEXT = "; one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
 
 
 def add(commands: Commands) -> None:
@@ -50,8 +49,8 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "diff", diff, "print what accepting would change in the snapshots"),
-        "Print what accepting would change in the snapshots, for reading: unseen characters are named and long lines "
-        "are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
+        "Print what accepting would change in the snapshots, for reading: invisible characters are named, and long "
+        "lines are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
     )
     parser.add_argument("--full", action="store_true", help="cut no lines")
     parser = _add(
@@ -115,7 +114,8 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
     project = find_project()
     if options.source is not None:
         project = _with_carried(project, options.source)
-    refusals = {change: refusal(project, change) for change in project.pending.read()}
+    is_local = project.pending.is_local
+    refusals = {change: refusal(project, change, is_local=is_local) for change in project.pending.read()}
     found = [change for change, refused in refusals.items() if refused is None]
     chosen: dict[Pending, None] = {}
     problems: list[SnapshotError] = []
@@ -142,19 +142,17 @@ def _with_carried(project: Project, source: Path) -> Project:
     found = replace(project, cached=carried)
     for change in carried.read():
         with suppress(SnapshotError, OSError):
-            if refusal(found, change) is None and change.is_written(project.root):
+            if refusal(found, change, is_local=False) is None and change.is_written(project.root):
                 carried.delete(change.snapshot)
     return found
 
 
 def _nothing_pending(project: Project) -> None:
     """Print it with the root, as another folder may have another one."""
-    from pytest_hfmodels.snapshots.carried import CarriedChanges
-
-    if isinstance(project.cached, CarriedChanges):
-        print(visible(f"nothing left to decide in {project.cached.path}: all its changes are accepted already"))
+    if not project.pending.is_local:
+        print(visible(f"nothing left to decide in {project.pending.path}: all its changes are accepted already"))
         return
-    print(visible(f"nothing is pending in {project.root}: run the tests, and what differs will be"))
+    print(visible(f"nothing is pending in {project.root}; if a comparison fails, its change becomes pending"))
 
 
 def _complain(text: str) -> None:
@@ -178,8 +176,17 @@ def pending(options: argparse.Namespace) -> int:
         for change, trouble in found.items():
             why = "" if trouble is None else f" - {trouble.what}"
             print(visible_line(f"{change.what}: {change.test} ({change.compared}){why}"))
-        print(f"{len(found)} pending{_NEXT}") if found else _nothing_pending(project)
+        print(f"{len(found)} pending; {_next(project)}") if found else _nothing_pending(project)
     return 2 if unread else 1 if found else 0
+
+
+def _next(project: Project) -> str:
+    if project.pending.is_local:
+        return "one by one: hfmodels review; all at once: hfmodels accept, hfmodels reject"
+    source = ("--from", operand(str(project.pending.path)))
+    return (
+        f"one by one: {command('hfmodels', 'review', *source)}; all at once: {command('hfmodels', 'accept', *source)}"
+    )
 
 
 def _data(change: Pending, trouble: Problem | None) -> dict[str, Any]:
@@ -222,7 +229,7 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def accept(options: argparse.Namespace) -> int:
-    """Return 0 where something was accepted, 1 where nothing was pending or nothing of it has a test any more."""
+    """Return 0 where something was accepted, 1 where nothing was pending or nothing of it can be accepted."""
     from pytest_hfmodels.snapshots import accepting
 
     variation = _variation(options)
@@ -230,15 +237,16 @@ def accept(options: argparse.Namespace) -> int:
     if not chosen:
         _nothing_pending(project)
         return 1
-    gone = [change for change in chosen if change.is_gone(project.root)]
-    rest = [change for change in chosen if change not in gone]
+    left_out = {change: why for change in chosen if (why := accepting.left_out(project, change))}
+    rest = [change for change in chosen if change not in left_out]
     for path in accepting.accept(project, rest, variation) if rest else ():
         print(f"wrote {visible_line(relpath(path))}")
-    for change in gone:
-        print(f"left out, because there is no such test any more: {visible_line(change.test)}")
+    for change, why in left_out.items():
+        print(f"left out, because {visible_line(why)}: {visible_line(change.test)}")
     said = f"{len(rest)} accepted"
-    if gone:
-        said += f", {len(gone)} left out (hfmodels reject drops what it names)"
+    if left_out:
+        drop = " (hfmodels reject TEST drops one)" if project.pending.is_local else ""
+        said += f", {len(left_out)} left out{drop}"
     if rest:
         new = variation is not None or any(change.digest is None for change in rest)
         said += f"; review them: {_git_diff(project, new=new)}"
@@ -268,7 +276,7 @@ def _variation(options: argparse.Namespace) -> Variation | None:
     if name is None:
         return None
     if not options.when:
-        raise OptionError("A variant is for some releases.", hint='Add --when "transformers<5".')
+        raise OptionError("A variant needs the releases that it is for.", hint='Add --when "transformers<5".')
     return Variation(
         name, options.when, "new" if options.keep_old_as is None else "old", options.what, options.reference
     )
@@ -284,7 +292,7 @@ def reject(options: argparse.Namespace) -> int:
         return 1
     accepting.reject(project, chosen)
     for change in chosen:
-        print(visible_line(f"dropped what {change.test} observed; {change.after_reject(project.root)}"))
+        print(visible_line(f"dropped the new output of {change.test}; {change.after_reject(project.root)}"))
     failing = not all(change.is_gone(project.root) for change in chosen)
     print(f"{len(chosen)} rejected{': their tests fail until the cause is fixed' if failing else ''}")
     return 0
@@ -294,8 +302,10 @@ def review(options: argparse.Namespace) -> int:
     """Return 0 where nothing is left to decide, and 1 where something is."""
     if sys.stdin is None or not sys.stdin.isatty():  # None where it was closed
         raise OptionError(
-            "hfmodels review asks questions, and its standard input is no terminal.",
-            hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide.",
+            "hfmodels review asks questions, but standard input is not a terminal.",
+            hint="Use hfmodels pending and hfmodels diff to look, hfmodels accept and hfmodels reject to decide."
+            if options.source is None
+            else "hfmodels pending, hfmodels diff and hfmodels accept take --from, too.",
         )
     from pytest_hfmodels.commands.reviewing.loop import Walk, alone
     from pytest_hfmodels.commands.reviewing.terminal import Terminal

@@ -103,6 +103,13 @@ EPILOGS = {
         _OF_A_GRID,
     ),
     "merge": Epilog({"hfmodels merge parts --html grid.html": "one grid from a folder of parts"}, _OF_A_GRID),
+    "watch": Epilog(
+        {
+            "hfmodels watch": "run all tests again after each change",
+            "hfmodels watch -- tests/test_bot.py": "only these tests",
+        },
+        {0: "you quit"},
+    ),
     "bisect": Epilog(
         {
             "hfmodels bisect transformers --good 4.49.0 --bad 5.23.0 -- tests": "find the first bad release",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.commands.output import PRINT, require_writable, write
 from pytest_hfmodels.foundation.control_chars import visible_line
-from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.errors import OptionError, VersionsError
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid
 
 _REPORTS = ("json", "html", "markdown", "junit", "summary")
+REPORTS = (*_REPORTS, "patch")
 _WORDS = {"summary": "short Markdown, for a comment on a pull request"}
 
 
@@ -42,7 +43,9 @@ def files(options: argparse.Namespace) -> dict[str, str]:
     Raises:
         OptionError: one cannot be written.
     """
-    found = {name: file for name in (*_REPORTS, "patch") if (file := getattr(options, name))}
+    found = {name: file for name in REPORTS if (file := getattr(options, name))}
+    if options.patch_row and not options.patch:
+        raise OptionError("--patch-row is for --patch.", hint="Add --patch hfmodels.patch.")
     for file in found.values():
         require_writable(file)
     return found
@@ -115,7 +118,7 @@ def _left_out(pending: Pending, project: Project) -> str | None:
     """Return why a patch does not hold a change, or None if it does. A part may come from anywhere."""
     from pytest_hfmodels.snapshots.accepting import refusal
 
-    refused = refusal(project, pending)
+    refused = refusal(project, pending, is_local=False)
     if refused is not None or pending.not_in_a_patch is not None:
         return pending.not_in_a_patch if refused is None else refused.message
     stale = pending.staleness(project.root)

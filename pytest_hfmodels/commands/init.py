@@ -70,6 +70,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return 0 once the file is written."""
+    init_ci.require_fitting(options)
     if options.ci:
         return init_ci.write_workflow(options)
     if options.model is None:

@@ -43,6 +43,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require_fitting(options: argparse.Namespace) -> None:
+    """Refuse options that would do nothing.
+
+    Raises:
+        OptionError: there are some.
+    """
+    if options.ci and options.model is not None:
+        raise OptionError(
+            f"--ci writes no test file, so {options.model!r} would do nothing.", hint="Run hfmodels init twice."
+        )
+    for name in ("bot", "rows"):
+        if not options.ci and getattr(options, name):
+            raise OptionError(f"--{name} is for --ci.", hint=f"Add --ci github, or leave --{name} out.")
+
+
 def write_workflow(options: argparse.Namespace) -> int:
     """Write the files that do not exist yet; return 0 if one was written."""
     place = _Place.find(project_root())
@@ -97,6 +112,16 @@ class _Place:
         return found if found or not (self.root / "pyproject.toml").is_file() else ["pyproject.toml"]
 
     @property
+    def uses_lfs(self) -> bool:
+        """Whether Git LFS keeps files of the repository."""
+        listed = ["git", "-C", str(self.repository), "ls-files", "-z", "--", ".gitattributes", "**/.gitattributes"]
+        asked = subprocess.run(listed, capture_output=True, text=True, check=False)
+        named = (self.repository / name for name in asked.stdout.split("\0") if name)
+        return any(
+            "filter=lfs" in file.read_text(encoding="utf-8", errors="replace") for file in named if file.is_file()
+        )
+
+    @property
     def install(self) -> str:
         """What `uv pip install` is given."""
         words = ["pytest-hfmodels[torch,versions]"]
@@ -120,6 +145,7 @@ def _filled(text: str, place: _Place, options: argparse.Namespace) -> str:
         "UV": installed("uv") or _UV,
         "PYTHON": ".".join(map(str, sys.version_info[:2])),
         "FOLDER": place.folder,
+        "LFS": json.dumps(place.uses_lfs),
         "DIRECTORY": "" if place.folder == "." else place.folder,
         "SNAPSHOTS": Path(snapshots).as_posix(),
         "LOCKED": ", ".join(

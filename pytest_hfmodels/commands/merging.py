@@ -16,8 +16,8 @@ def add(commands: Commands) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "merge",
-        help="put the parts of a run on many machines together",
-        description="Put the parts of a run on many machines together: the files of `hfmodels matrix --row ROW --json "
+        help="merge the parts of a run on several machines",
+        description="Merge the parts of a run on several machines: the files of `hfmodels matrix --row ROW --json "
         "FILE` and of `pytest --hfmodels-json FILE`. The grid is the one that a single machine would have given. A row "
         "without a part is a column that says so.",
     )

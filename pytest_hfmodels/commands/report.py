@@ -54,7 +54,7 @@ def report(options: argparse.Namespace) -> int:
     page = content if results is None else render(results).encode("utf-8", "backslashreplace")
     with server(page) as serving:
         address = f"http://127.0.0.1:{serving.server_port}/"
-        print(f"{address} shows {file}; Ctrl-C ends it", flush=True)
+        print(f"{address} shows {file}; Ctrl-C stops it", flush=True)
         webbrowser.open(address)
         serving.serve_forever()
     return 0
@@ -96,9 +96,9 @@ def _content(file: Path) -> bytes:
 
 
 def _results(content: bytes, file: Path) -> Results:
-    from pytest_hfmodels.results.model import Results, decode
+    from pytest_hfmodels.results.model import read_results
 
-    return decode(content, Results, str(file))
+    return read_results(content, str(file))
 
 
 def _summary(results: Results) -> str:

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.grid import Grid
     from pytest_hfmodels.versions.rows import Row
 
+# Jobs of a matrix: https://docs.github.com/en/actions/reference/limits, https://docs.gitlab.com/ci/yaml/#parallelmatrix.
+_JOBS = {"github": 256, "gitlab": 200}
+_OF_A_RUN = ("row", "shard", "durations", "verbose", "patch_row", "restart", *grid_reports.REPORTS)
 _EPILOG = """\
 rows:
-  transformers==4.57.6,5.23.0   one row a release
-  python==3.12,3.13             one row a release of Python
+  transformers==4.57.6,5.23.0   one row per release
+  python==3.12,3.13             one row per release of Python
   cpu==default,avx2             CPU instruction sets; also threads==1,4 and device==cuda
-  'transformers>=5'             any requirement that the installer takes, also an address
+  'transformers>=5'             any one requirement that the installer takes, such as a URL
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
   current                       the environment that you are in
@@ -40,7 +43,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "matrix",
         help="run tests in several environments, and show what differs and since when",
-        description="Run tests in several environments, one a row, and show what differs and since when. Rows hold to "
+        description="Run tests in several environments, one per row, and show what differs and since when. Rows keep "
         "the versions of the current environment wherever they fit, and only read snapshots.",
         epilog=_EPILOG,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
@@ -57,6 +60,11 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="an earlier --json file, to balance shards by time; the same for each",
     )
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="do not run a row again if nothing that its tests could read has changed since it finished",
+    )
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
     _add_row_options(parser)
     grid_reports.add_reports(parser)
@@ -68,10 +76,10 @@ def add(commands: Commands) -> None:
         "the good release. Every release gets an environment of its own; other packages keep their versions.",
         usage="hfmodels bisect PACKAGE --good VERSION --bad VERSION [options] [-- pytest arguments]",
     )
-    parser.add_argument("package", help="whose releases; extras may follow in brackets")
+    parser.add_argument("package", help="the package whose releases to test; extras may follow in brackets")
     parser.add_argument("--good", required=True, metavar="VERSION", help="a release with which the tests pass")
     parser.add_argument(
-        "--bad", required=True, metavar="VERSION", help="a release with which they do not; it may be the older one"
+        "--bad", required=True, metavar="VERSION", help="a release with which they fail; it may be the older one"
     )
     parser.add_argument("--pre", action="store_true", help="try pre-releases, too")
     _add_row_options(parser)
@@ -116,6 +124,7 @@ def matrix(options: argparse.Namespace) -> int:
     from pytest_hfmodels.versions.rows import find_row, parse_rows
 
     rows = parse_rows(options.rows or [*filter(None, [options.row])], options.added, options.without)
+    _require_fitting(options, len(rows))
     if options.plan:
         print(_plan(rows, options.plan, options.shards))
         return 0
@@ -130,6 +139,26 @@ def matrix(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return code
+
+
+def _require_fitting(options: argparse.Namespace, rows: int) -> None:
+    """Refuse options that would do nothing, and a plan that no CI runs."""
+    if options.plan is None:
+        if options.shards > 1:
+            raise OptionError("--shards is for --plan.", hint=f"Run one with --shard 1/{options.shards}.")
+        return
+    useless = [name for name in _OF_A_RUN if getattr(options, name)] + (["jobs"] if options.jobs > 1 else [])
+    if useless:
+        raise OptionError(
+            f"--plan runs nothing, so --{useless[0].replace('_', '-')} would do nothing.",
+            hint="Leave it out; the jobs of the plan write the reports.",
+        )
+    jobs, most = rows * options.shards, _JOBS[options.plan]
+    if jobs > most:
+        raise OptionError(
+            f"{options.shards} shards of {rows} rows are {jobs} jobs, and this CI takes {most}.",
+            hint=f"--shards {most // rows}" if most >= rows else "Take fewer rows.",
+        )
 
 
 def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespace, outputs: Sequence[str]) -> Grid:
@@ -152,6 +181,7 @@ def _run(rows: Sequence[Row], planned: Sequence[Row], options: argparse.Namespac
         planned=tuple(row.name for row in planned) if options.row or shard else (),
         shard=shard,
         durations=read_durations(options.durations) if options.durations else {},
+        reuse=options.reuse,
     )
     with GridProgress() as progress:
         return run_matrix(asked, progress)

@@ -151,13 +151,13 @@ def require_engines(required: Sequence[EngineName], selected: Sequence[EngineNam
         reason = missing(name)
         if reason is not None:
             raise OptionError(
-                f"The {name} engine is required, and {reason}.",
+                f"The {name} engine is required, but {reason}.",
                 hint="Install it, or take it out of --hfmodels-require (ini hfmodels_require).",
             )
         if selected is not None and name not in selected:
             raise OptionError(
                 f"The {name} engine is required but not selected: engines are {', '.join(selected)}.",
-                hint="Add it to --hfmodels-engines (ini hfmodels_engines), or require it no longer.",
+                hint="Add it to --hfmodels-engines (ini hfmodels_engines), or stop requiring it.",
             )
 
 

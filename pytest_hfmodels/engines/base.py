@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     IntArray: TypeAlias = NDArray[np.int64]
     FloatArray: TypeAlias = NDArray[np.float64]
+    AnyFloats: TypeAlias = NDArray[np.floating[Any]]  # in the precision in which they were computed
 
 
 EngineName: TypeAlias = str
@@ -41,6 +42,7 @@ class LoadOptions:
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
         implementation: whose code runs an architecture that is registered; `auto` leaves it to the architecture.
         adapter: the folder of an adapter to apply to the loaded model.
+        device: where the model runs, by the engine's name; None for where it is loaded.
     """
 
     dtype: str | None = "float32"
@@ -50,6 +52,7 @@ class LoadOptions:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     implementation: str = "auto"
     adapter: Path | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Generation:
 
     Args:
         sequences: prompt and continuation, padded at the end, (N, L).
-        scores: processed scores of every step before beam scores are added, (S, B * beams, V).
+        scores: processed scores of every step before beam scores are added, (S, B * beams, V); float64, or as computed.
         beam_indices: the row of `scores` that each returned token was chosen from, -1 past the end, (N, S);
             None for greedy.
         sequence_scores: the returned beams' scores, (N,); None for greedy.
@@ -71,7 +74,7 @@ class Generation:
     """
 
     sequences: IntArray
-    scores: FloatArray
+    scores: AnyFloats
     beam_indices: IntArray | None
     sequence_scores: FloatArray | None
     effective: Mapping[str, Any]
@@ -85,10 +88,10 @@ class Generation:
 class ForwardPass:
     """One forward pass: `logits` (B, L, V) and `hidden_states`, the embeddings' and each block's output, (B, L, C).
 
-    The first `encoder` of the hidden states are those of an encoder.
+    Logits are float64, or as computed. The first `encoder` of the hidden states are those of an encoder.
     """
 
-    logits: FloatArray
+    logits: AnyFloats
     hidden_states: tuple[FloatArray, ...]
     encoder: int = 0
 

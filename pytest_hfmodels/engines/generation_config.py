@@ -56,8 +56,8 @@ def inherited_named(config: Any, settings: Mapping[str, Any]) -> Iterator[None]:
         own = {name: value for name, value in given.items() if name in _MOVED_TO_HUB}
         inherited = {} if settings.get("generation_config") is not None else _inherited(config, settings)
         if own:
-            what = f"The test asks for {_listed(own)}, which not every release of transformers runs."
-            hint = "If it is the reason, leave it out, or install a release that runs it."
+            what = f"The test asks for {_listed(own)}, which some releases of transformers do not support."
+            hint = "If it is the reason, leave it out, or install a release that supports it."
         elif inherited:
             what = f"The checkpoint's generation settings contain what the test did not ask for: {_listed(inherited)}."
             hint = "If one of them is the reason, remove it from generation_config.json."

@@ -25,13 +25,15 @@ from pytest_hfmodels.foundation.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_hfmodels.engines.base import EngineName, FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, EngineName, FloatArray, IntArray
 
     StoredTensors = Iterator[tuple[str, str, tuple[int, ...], memoryview]]
 
 
 # What `observe` asks of a model that takes it.
 _OF_OBSERVE = {"output_hidden_states": True, "use_cache": False}
+# What releases call "only the logits of the last positions": from 4.45, and from 4.48.
+_LAST_LOGITS = ("num_logits_to_keep", "logits_to_keep")
 # Names of dtypes in digests: safetensors' own.
 DTYPES = {f"torch.{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("float", "int") for bits in (8, 16, 32, 64)}
 DTYPES |= {"torch.bfloat16": "BF16", "torch.uint8": "U8", "torch.bool": "BOOL"}
@@ -59,10 +61,13 @@ class LoadedModel(ABC):
         mask: IntArray | None,
         settings: Mapping[str, Any],
         inputs: Mapping[str, Any] | None = None,
+        *,
+        as_computed: bool = False,
     ) -> Generation:
         """Run the library's `generate` once on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1; a `seed` is ours.
 
         `inputs` are further arrays by the names of its arguments, such as `pixel_values`; with them `ids` may be None.
+        With `as_computed` the scores stay in the model's precision: those of a large vocabulary take much memory.
 
         Raises:
             EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
@@ -89,7 +94,7 @@ class LoadedModel(ABC):
         length = 1 if ids is None or self.has_encoder else ids.shape[1]
         if len(heard) > 1 and not all("float" in str(getattr(call.given, "dtype", "")) for call in heard):
             heard = [own]  # a model that generates in several stages
-        parts = [self._generation(call, settings, length) for call in heard]
+        parts = [self._generation(call, settings, length, as_computed) for call in heard]
         return parts[0] if len(parts) == 1 else self._windows(parts, heard)
 
     def _arguments(
@@ -105,14 +110,14 @@ class LoadedModel(ABC):
             return [], {"input_ids": text, **masks, **named}
         return [text], masks
 
-    def _generation(self, call: Call, settings: Mapping[str, Any], length: int) -> Generation:
+    def _generation(self, call: Call, settings: Mapping[str, Any], length: int, as_computed: bool) -> Generation:
         output, resolved = call.output, call.resolved
         prefix = length if resolved is None or resolved.prefix is None else resolved.prefix
         config = requested_settings(self.model, settings, prefix) if resolved is None else resolved.config
         sequence_scores = getattr(output, "sequences_scores", None)
         return Generation(
             sequences=self.integers(output.sequences),
-            scores=self._stacked(output.scores),
+            scores=self._stacked(output.scores, as_computed),
             beam_indices=self.beam_indices(output),
             sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
             effective=effective_settings(config, settings, prefix),
@@ -157,18 +162,27 @@ class LoadedModel(ABC):
         mask: IntArray | None = None,
         decoder: IntArray | None = None,
         inputs: Mapping[str, Any] | None = None,
+        last: int | None = None,
+        *,
+        as_computed: bool = False,
     ) -> ForwardPass:
         """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D).
 
-        `inputs` are further arrays by the names of its arguments; with them `ids` may be None.
+        `inputs` are further arrays by the names of its arguments; with them `ids` may be None. `last` asks for the
+        logits of so many positions at the end alone: those of a long prompt take memory and time. With `as_computed`
+        the logits stay in the model's precision.
         """
         given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
-        output = self._run(ids, mask, {**{name: self.input(value) for name, value in (inputs or {}).items()}, **given})
+        asked = {} if last is None else {name: last for name in _LAST_LOGITS if name in self._parameters()}
+        named = {name: self.input(value) for name, value in (inputs or {}).items()}
+        output = self._run(ids, mask, {**named, **given, **asked})
         logits = getattr(output, "logits", None)
         if logits is None:  # TensorFlow's Transformer-XL
             logits = output.prediction_scores
         encoder = getattr(output, "encoder_hidden_states", None) or ()
-        return ForwardPass(self.floats(logits), self._hidden(output), len(encoder))
+        wanted = logits if last is None else logits[:, -last:]
+        found = self.computed(wanted) if as_computed else self.floats(wanted)
+        return ForwardPass(found, self._hidden(output), len(encoder))
 
     def classify(
         self, ids: IntArray, mask: IntArray | None, labels: IntArray | FloatArray | None, problem_type: str | None
@@ -239,6 +253,10 @@ class LoadedModel(ABC):
     @abstractmethod
     def floats(self, tensor: Any) -> FloatArray:
         """Return a tensor as float64."""
+
+    def computed(self, tensor: Any) -> AnyFloats:
+        """Return a tensor as float32 if that is its precision, not copied where that is possible; others as float64."""
+        return self.floats(tensor)
 
     @abstractmethod
     def weights(self) -> StoredTensors:
@@ -338,12 +356,13 @@ class LoadedModel(ABC):
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(getattr(self.model, self.call)).parameters
 
-    def _stacked(self, steps: Sequence[Any]) -> FloatArray:
+    def _stacked(self, steps: Sequence[Any], as_computed: bool) -> AnyFloats:
         """Return the scores of every step as one array; a copy of each would double the memory."""
-        first = self.floats(steps[0])
-        found = np.empty((len(steps), *first.shape), np.float64)
+        convert = self.computed if as_computed else self.floats
+        first = convert(steps[0])
+        found = np.empty((len(steps), *first.shape), first.dtype)
         for number, step in enumerate(steps):
-            found[number] = self.floats(step)
+            found[number] = convert(step)
         return found
 
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:

@@ -140,7 +140,7 @@ def adapted(model: Any, adapter: Path) -> Any:
     if differing := sorted({*own}.symmetric_difference(adapter_weights(adapter))):
         names = ", ".join(map(ascii, differing[:5]))
         raise CheckpointError(
-            f"The adapter {adapter} does not fit its base: only one of both has {names}.",
+            f"The adapter {adapter} does not fit its base: only one of the two has {names}.",
             hint="Check that base_model_name_or_path in its adapter_config.json is the model that it was trained on.",
         )
     return changed

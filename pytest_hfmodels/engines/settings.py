@@ -152,7 +152,7 @@ def _text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise NotPlainError("a lone surrogate is no text") from error
+        raise NotPlainError("a lone surrogate is not text") from error
     return str.__str__(value)  # an Enum of text has a __str__ of its own
 
 

@@ -38,9 +38,14 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
             f"The tensorflow engine runs in float32, and {folder} was asked for in {options.dtype}.",
             hint='Use engines=["torch"] for other dtypes.',
         )
+    if options.device not in (None, "cpu"):
+        raise EngineError(
+            f"The tensorflow engine runs on the CPU, and {folder} was asked for on {options.device}.",
+            hint='Use engines=["torch"] for other devices.',
+        )
     if options.adapter is not None or architectures.quantization(folder):
         raise EngineError(
-            f"The tensorflow engine runs no adapters and no quantized models, and {options.adapter or folder} is one.",
+            f"The tensorflow engine runs neither adapters nor quantized models; {options.adapter or folder} is one.",
             hint='Run it with torch: engines=["torch"] on the marker, or --hfmodels-engines torch.',
         )
     with _random_state_kept():
@@ -120,7 +125,7 @@ class TensorFlowModel(LoadedModel):
         # Upstream reads no `problem_type` here.
         if labels.ndim > 1:
             raise EngineError(
-                "transformers' TensorFlow classifiers take one class index a text, and no rows of labels.",
+                "transformers' TensorFlow classifiers take one class index per text, not rows of labels.",
                 hint='Use engines=["torch"] for a multi-label loss.',
             )
         return tf.convert_to_tensor(labels, dtype=tf.float32 if labels.dtype.kind == "f" else tf.int64)

@@ -14,13 +14,13 @@ from pytest_hfmodels.checkpoints import read_weights
 from pytest_hfmodels.engines import loading, module_state, skeleton, threads, upstream
 from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.engines.loaded_model import DTYPES, LoadedModel
-from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.foundation.errors import DeviceUnavailable, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pytest_hfmodels.engines.base import FloatArray, IntArray, LoadOptions, Task
+    from pytest_hfmodels.engines.base import AnyFloats, FloatArray, IntArray, LoadOptions, Task
     from pytest_hfmodels.engines.loaded_model import StoredTensors
 
 if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
@@ -33,20 +33,19 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TorchModel:
         model = loading.load("torch", folder, task, loading.of_base(options), _built)
         if options.adapter is not None:
             model = loading.adapted(model, options.adapter)
-    return TorchModel(_placed(model.eval(), folder))
+    return TorchModel(_placed(model.eval(), folder, options.device or os.environ.get(threads.DEVICE_VARIABLE)))
 
 
-def _placed(model: Any, folder: Path) -> Any:
-    """Return the model on the device that the environment names."""
-    device = os.environ.get(threads.DEVICE_VARIABLE)
+def _placed(model: Any, folder: Path, device: str | None) -> Any:
+    """Return the model on a device."""
     if not device:
         return model
     try:
         return model.to(device)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise EngineError(
+        raise DeviceUnavailable(
             f"The model in {folder} cannot be moved to the device {device}: {upstream.error_text(error)}",
-            hint=f"Check the driver and torch's build, or name another device ({threads.DEVICE_VARIABLE}).",
+            hint="Check the driver and torch's build, or name another: --hfmodels-device, or device= on the marker.",
         ) from error
 
 
@@ -123,6 +122,12 @@ class TorchModel(LoadedModel):
     def floats(self, tensor: Any) -> FloatArray:
         real = torch.view_as_real(tensor) if torch.is_tensor(tensor) and tensor.is_complex() else tensor
         array: FloatArray = torch.as_tensor(real).detach().cpu().to(torch.float64).numpy()
+        return array
+
+    def computed(self, tensor: Any) -> AnyFloats:
+        if not torch.is_tensor(tensor) or tensor.dtype != torch.float32:
+            return self.floats(tensor)
+        array: AnyFloats = tensor.detach().cpu().numpy()
         return array
 
     def integers(self, tensor: Any) -> IntArray:
@@ -232,7 +237,7 @@ def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterat
     forwards = {module: vars(module).get("forward") for module in model.modules()}
     model.eval()
     try:
-        with torch.set_grad_enabled(gradients):
+        with torch.set_grad_enabled(gradients), _full_precision():
             yield
     except BaseException:
         _restore(forwards)
@@ -240,6 +245,21 @@ def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterat
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Multiply float32 matrices in float32: TF32 and bfloat16, which a project may allow, have 10 and 7 bits."""
+    before, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def _restore(forwards: Mapping[torch.nn.Module, Any]) -> None:

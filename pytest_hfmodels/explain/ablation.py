@@ -245,7 +245,7 @@ class DriftProbe:
         proven = self.first_proven(trials)
         if proven is not None or not fields:
             return proven
-        said += "; the recorded ones do not reproduce the recorded numbers, so more has changed"
+        said += "; the recorded ones do not reproduce the recorded numbers, so something else has changed, too"
         return self.case.because(None, said)
 
     def _written(self, fresh: Load) -> Explanation | None:

@@ -61,10 +61,11 @@ class Passes:
         mask: IntArray | None = None,
         decoder: IntArray | None = None,
         inputs: Mapping[str, Any] | None = None,
+        last: int | None = None,
     ) -> ForwardPass:
         """Run the model, or another load of it, over rows of one length; see `LoadedModel.forward`."""
         self.spend("forward")
-        return (loaded or self.origin.loaded).forward(ids, mask, decoder, inputs)
+        return (loaded or self.origin.loaded).forward(ids, mask, decoder, inputs, last)
 
     def classify(self, inputs: Mapping[str, Any], loaded: LoadedModel | None = None) -> Classification:
         """Run the classifier, or another load of it, over a batch, see `LoadedModel.classify_inputs`."""

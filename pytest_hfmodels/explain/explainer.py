@@ -38,7 +38,7 @@ class Explainer(Generic[R]):
         """Explain numbers, ids, labels or texts that differ for the same prompt with the same settings."""
         if case.part is not None:
             return of_checkpoint(case, case.part)
-        said = "the same checkpoint, settings and input gave another output, and this kind of record is not examined"
+        said = "the same checkpoint, settings and input gave a different output, and this kind is not examined"
         return case.because(None, said)
 
     def inputs(self, case: Case[R]) -> Explanation:
@@ -147,7 +147,7 @@ def concluded(probe: DriftProbe, found: Explanation, evidence: Iterable[Evidence
 
 def of_checkpoint(case: Case[Any], part: str, evidence: Iterable[Evidence] = ()) -> Explanation:
     """Return that a part of the checkpoint (`weights`, `config`) is the cause."""
-    said = "the checkpoint's weights differ from the recorded ones (another digest)"
+    said = "the checkpoint's weights differ from the recorded ones (different digest)"
     if part == "config" and case.observed.checkpoint.origin == "adopted":
         said = "the adopted model's configuration differs from the recorded one; a snapshot keeps only its digest, so "
         said += "the field is unknown"

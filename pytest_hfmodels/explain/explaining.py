@@ -16,7 +16,7 @@ from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_checkpoint
-from pytest_hfmodels.explain.known import known_changes_of
+from pytest_hfmodels.explain.known import fitting_changes, sentences
 from pytest_hfmodels.foundation.shell import operand
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
@@ -53,7 +53,9 @@ def explain(
     try:
         with _in_silence():
             found = _explained(case)
-            found = replace(found, evidence=(*found.evidence, *known_changes_of(case, found)))
+            known = fitting_changes(case, found)
+            evidence = (*found.evidence, *sentences(case, found, known))
+            found = replace(found, evidence=evidence, known=tuple(change.name for change in known))
     except (KeyboardInterrupt, GeneratorExit, pytest.exit.Exception):
         raise
     except BaseException as error:  # pytest.skip and SystemExit would change the verdict, too

@@ -53,12 +53,12 @@ def separate_final_norm(
 def _judged(recorded: Block, observed: Block, stated: Block) -> tuple[str, Evidence | None]:
     """Compare `stated`, a correct layer norm of the block's present output, with both sides."""
     size, before, now = (block_diff(*pair) for pair in ((recorded, observed), (recorded, stated), (stated, observed)))
-    said = f"{recorded.name} is recorded behind the final norm; a layer norm of what the block gives now is"
+    said = f"{recorded.name} was recorded after the final norm; a correct layer norm of its present output gives"
     if before <= size / _SETTLES:
-        return FINAL_NORM, Evidence(f"{said} as recorded", {"relative": before})
+        return FINAL_NORM, Evidence(f"{said} the recorded numbers", {"relative": before})
     if now <= size / _SETTLES:
-        return recorded.name, Evidence(f"{said} what the norm gives", {"relative": now})
-    return f"{recorded.name} or {FINAL_NORM}", Evidence(f"{said} neither as recorded nor what the norm gives")
+        return recorded.name, Evidence(f"{said} what the norm itself gives", {"relative": now})
+    return f"{recorded.name} or {FINAL_NORM}", Evidence(f"{said} neither of the two")
 
 
 def block_diff(before: Block, now: Block) -> float:

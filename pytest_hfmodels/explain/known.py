@@ -11,34 +11,37 @@ from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.reference.known_changes import fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.reference.known_changes import KnownChange
 
 PACKAGE = "transformers"
 
 
-def known_changes_of(case: Case[Any], found: Explanation) -> Iterator[Evidence]:
-    """Yield a sentence for each known change with the found cause that holds on one side only and reaches the model.
-
-    A rule that was found is such a change already, and was checked against the output.
-    """
-    before, after = (side.versions.get(PACKAGE) for side in (case.then, case.now))
-    if found.rules or before is None or after is None:
-        return
+def fitting_changes(case: Case[Any], found: Explanation) -> Sequence[KnownChange]:
+    """Return the known changes with the found cause that hold on one side only and reach the model."""
+    before, after = _releases(case)
+    if before is None or after is None:
+        return ()
     config = _configuration(case)
-    known = fitting(
-        before,
-        after,
-        cause=found.cause,
-        model_type=config.get("model_type"),
-        config=config,
-        used={*_used(case)},
-    )
+    model_type = config.get("model_type")
+    return fitting(before, after, cause=found.cause, model_type=model_type, config=config, used={*_used(case)})
+
+
+def sentences(case: Case[Any], found: Explanation, known: Sequence[KnownChange]) -> Iterator[Evidence]:
+    """Yield a sentence for each known change; a rule that was found is such a change, and says more."""
+    before, after = _releases(case)
+    if before is None or after is None or found.rules:
+        return
     for change in known:
         side = after if change.holds(Version(after)) else before
         yield Evidence(f"This matches a known change of transformers. In {side}: {change.sentence}")
+
+
+def _releases(case: Case[Any]) -> tuple[str | None, str | None]:
+    return case.then.versions.get(PACKAGE), case.now.versions.get(PACKAGE)
 
 
 def _configuration(case: Case[Any]) -> dict[str, Any]:
@@ -63,3 +66,18 @@ def _used(case: Case[Any]) -> Iterator[str]:
         yield "sdpa"
     if case.then.engine == case.now.engine == "tensorflow":
         yield "tensorflow"
+    if _is_new_default(case):
+        yield "loading"
+
+
+def _is_new_default(case: Case[Any]) -> bool:
+    """Return whether a model is loaded as the newer release does by default, and as the older one did before.
+
+    A dtype or an attention that moved the other way was asked for.
+    """
+    releases = _releases(case)
+    if None in releases:
+        return False
+    sides = case.then, case.now
+    older, newer = sides if Version(str(releases[0])) < Version(str(releases[1])) else sides[::-1]
+    return (older.attention, newer.attention) == ("eager", "sdpa") or older.dtype == "float32" != newer.dtype

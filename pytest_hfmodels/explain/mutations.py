@@ -95,6 +95,8 @@ def _listed(changes: Sequence[str]) -> str:
     alike: dict[str, list[str]] = {}
     for one in changes:
         alike.setdefault(_NAMED.sub(r"\1", one), []).append(one)
-    shown = [f"{those[0]:.120}{f', and {len(those) - 1} more so' if those[1:] else ''}" for those in alike.values()]
+    shown = [
+        f"{those[0]:.120}{f', and {len(those) - 1} more of this kind' if those[1:] else ''}" for those in alike.values()
+    ]
     more = len(shown) - _SHOWN
     return f"{'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}"

@@ -49,9 +49,9 @@ def prompt(case: Case[Any]) -> Explanation:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
     if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
-        return _made_otherwise(case, "preprocessor", [evidence], "another number of tokens for the images or sounds")
+        return _made_otherwise(case, "preprocessor", [evidence], "a different number of tokens for images or sounds")
     if not same_files:
-        said = "the checkpoint's tokenizer files have changed and give the text other ids"
+        said = "the checkpoint's tokenizer files have changed, and give the text different ids"
         return case.because("checkpoint:tokenizer", said, [evidence])
     said = "the same tokenizer files split the same text into different tokens"
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
@@ -78,7 +78,7 @@ def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequenc
     texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
     said = "the test gives the model a text that differs from the recorded one"
     if case.changed_packages():  # a test may have its prompt made by a library
-        return case.because(None, f"{said}: the test was edited, or a library that it uses makes another text", texts)
+        return case.because(None, f"{said}: the test was edited, or its library makes a different text", texts)
     return case.because("test", said, texts)
 
 
@@ -115,7 +115,7 @@ def structure(case: Case[Any], found: Difference) -> Explanation:
     if case.part is not None:
         said = f"the checkpoint's {case.part} differs from the recorded one, and so does the {found.what}: {sides}"
         return case.because(f"checkpoint:{case.part}", said)
-    said = f"the model returns another structure: the {found.what} differs ({sides})"
+    said = f"the structure of the model's output has changed: the {found.what} differs ({sides})"
     return case.because("forward", said, package="transformers")
 
 

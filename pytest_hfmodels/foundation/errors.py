@@ -60,6 +60,10 @@ class EngineUnavailable(EngineError):
     """An engine that is not installed or cannot be imported (tests skip on it)."""
 
 
+class DeviceUnavailable(EngineUnavailable):
+    """A device that this machine lacks (one of several is skipped; a single one is an error)."""
+
+
 class SnapshotError(HFModelsError):
     """A snapshot file that cannot be read, or may not be written."""
 

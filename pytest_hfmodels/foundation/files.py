@@ -141,6 +141,14 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def stamp(file: Path) -> tuple[str, int, int]:
+    """Return a file with its time and size, which change if somebody writes it; zeros without a file."""
+    with suppress(OSError):
+        status = file.stat()
+        return str(file), status.st_mtime_ns, status.st_size
+    return str(file), 0, 0
+
+
 def read_bytes(path: Path, *, largest: int) -> bytes:
     """Return the content of a regular file. Reading a FIFO or a device could hang or fill the memory.
 

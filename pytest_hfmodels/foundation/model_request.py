@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BUNDLED_FIXTURES = {"gpt2": "tiny-gpt2", "transfo_xl": "tiny-transfo-xl"}
 TORCH_ONLY = ("transfo_xl",)  # ours is torch, and releases must be comparable
 MODEL_FIXTURES = (*BUNDLED_FIXTURES, "hf_model")
+ON = "@"  # between the engine and the device in a test's id
 REQUEST = "_hf_request"  # the fixture that the others build on; tests are parametrised by it alone
 MODELS = "hfmodels"  # the folder in the ids of models that are checked without a test, and of their snapshots
 # What the command line calls those of them that no folder of the project is, by the file in their ids.
@@ -35,12 +36,21 @@ class ModelRequest:
         engines_in_session: the engines that this test runs on in this session.
         checkpoint: what `hf_model` hands out, as `ModelCache.load` takes it; empty if nothing names one.
         keywords: the other arguments of `ModelCache.load`.
+        devices: those that this test runs on with this engine; the first writes the snapshots.
+        device: the one of this request; None where nothing names one.
     """
 
     engine: EngineName
     engines_in_session: tuple[EngineName, ...] = ("torch",)
     checkpoint: str = ""
     keywords: dict[str, Any] = field(default_factory=dict, hash=False)
+    devices: tuple[str, ...] = ()
+    device: str | None = None
+
+    @property
+    def engine_id(self) -> str:
+        """What stands in the id for the engine: `torch`, or `torch@cuda` on one of several devices."""
+        return f"{self.engine}{ON}{self.device}" if len(self.devices) > 1 else self.engine
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class UnavailableModel:
 def engine_segment(item: pytest.Item) -> str | None:
     """Return what our parametrisation put first in a test's id, or None for a test that it left alone."""
     request = _parameter(item)
-    return request.engine_id if isinstance(request, UnavailableModel) else getattr(request, "engine", None)
+    return getattr(request, "engine_id", None)
 
 
 def request_of(item: pytest.Item) -> ModelRequest | None:

@@ -78,7 +78,7 @@ def require_own_root(config: pytest.Config) -> None:
             continue
         if config.inipath is None or project_root(folder) != config.rootpath:
             raise OptionError(
-                f"pytest takes {value}, the file of {option}, for a path to be tested, and with it "
+                f"pytest takes {value}, the file of {option}, for a path to be tested, so it takes "
                 f"{config.rootpath} for the project's root.",
                 hint=f"Type it with an equals sign: {command(f'{option}={value}')}",
             )

@@ -52,7 +52,7 @@ def inline_array(dtype: str, shape: tuple[int, ...], norm: float, projection: fl
     """
     flat = [number for row in values for number in (row if isinstance(row, list) else [row])]
     if len(flat) != math.prod(shape):
-        raise ValueError(f"there are {len(flat)} numbers, and the shape has {math.prod(shape)}")
+        raise ValueError(f"there are {len(flat)} numbers, but the shape has {math.prod(shape)}")
     wanted: tuple[type, ...] = (bool,) if dtype == "bool" else (int,) if "int" in dtype else (int, float)
     if not all(isinstance(one, wanted) and isinstance(one, bool) == (dtype == "bool") for one in flat):
         raise ValueError(f"they are not all of the dtype {dtype}")

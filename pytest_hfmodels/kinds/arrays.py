@@ -249,6 +249,31 @@ def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tup
     return largest, Difference("labels" if before.is_exact else "numbers", what, *values, detail=detail)
 
 
+def largest(recorded: Mapping[str, Array], observed: Mapping[str, Array]) -> Difference | None:
+    """Return the number that moved most, of arrays that both sides have in one shape; None if there is none."""
+    found: list[tuple[float, Difference]] = []
+    for name, before in recorded.items():
+        now = observed.get(name)
+        if now is None or before.is_exact or before.shape != now.shape or not before.size:
+            continue
+        then, here = before.values.reshape(-1), now.values.reshape(-1)
+        moved, at = _furthest(then, here)
+        sides = then[at].item(), here[at].item()
+        found.append((moved, Difference("numbers", f"{name}{_place(before.shape, at)}", *sides)))
+    return max(found, key=lambda one: math.inf if math.isnan(one[0]) else one[0], default=(0.0, None))[1]
+
+
+def _furthest(then: NDArray[Any], here: NDArray[Any]) -> tuple[float, int]:
+    """Return how far the number that moved most did, NaN before any other, and its place."""
+    most, place = 0.0, 0
+    for start in range(0, then.size, _CHUNK):
+        moved = _movement(then[start : start + _CHUNK], here[start : start + _CHUNK])
+        at = int(moved.argmax())  # the first NaN, if there is one
+        if not (math.isnan(most) or moved[at] <= most):
+            most, place = float(moved[at]), start + at
+    return most, place
+
+
 def _edited_figures(name: str, recorded: Array, tolerance: Tolerance) -> list[Difference]:
     """Return the figures in a snapshot that do not follow from its numbers: somebody edited them.
 
@@ -270,11 +295,20 @@ def _moved(then: NDArray[Any], here: NDArray[Any], tolerance: Tolerance) -> tupl
     """Return how far floats moved, and which by more than allowed: NaN always, an infinity if it is not the same."""
     import numpy as np
 
-    before, now = then.astype(np.float64), here.astype(np.float64)
+    before, moved = then.astype(np.float64), _movement(then, here)
     with np.errstate(invalid="ignore"):
-        moved = np.where(before == now, 0.0, np.abs(before - now))
         allowed = tolerance.absolute + tolerance.relative * np.abs(np.where(np.isinf(before), 0.0, before))
         return moved, ~(moved <= allowed)
+
+
+def _movement(then: NDArray[Any], here: NDArray[Any]) -> NDArray[Any]:
+    """Return how far each number moved; equal infinities have not."""
+    import numpy as np
+
+    before, now = then.astype(np.float64), here.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        moved: NDArray[Any] = np.where(before == now, 0.0, np.abs(before - now))
+    return moved
 
 
 def _place(shape: tuple[int, ...], flat: int) -> str:

@@ -145,7 +145,7 @@ class Kind(ABC, Generic[R]):
         """Return the numbers to compare within the tolerance: what, position, recorded, observed."""
         return ()
 
-    def scale(self, what: str) -> str:
+    def scale(self, what: str, record: R) -> str:
         """Return a name that numbers of one scale share, where `relative` is set: by default all of a record do."""
         return ""
 
@@ -167,7 +167,8 @@ class Kind(ABC, Generic[R]):
 
     def movement(self, recorded: R, observed: R, comparison: Comparison) -> float | None:
         """Return how far numbers moved at most; None if none can be compared."""
-        return comparison.drift
+        numbers = bool(recorded.arrays) or any(True for _ in self.numbers(recorded, observed))
+        return comparison.drift if numbers else None
 
     def detail(self, difference: Difference, recorded: R, observed: R) -> Detail | None:
         """Return a difference for a reader; None if both values say enough."""

@@ -104,7 +104,7 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
         return Comparison(Verdict.CHANGED, (difference,), 0.0, tolerance, notes)
     scaled = replace(tolerance, relative=tolerance.absolute * kind.relative)
     pairs = list(kind.numbers(recorded, observed))
-    drift, numbers, allowed = _numbers(pairs, _by_scale(pairs, kind, scaled))
+    drift, numbers, allowed = _numbers(pairs, _by_scale(pairs, recorded, kind, scaled))
     found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
     if recorded.arrays or observed.arrays:
         from pytest_hfmodels.kinds.arrays import differences as of_arrays
@@ -150,16 +150,18 @@ def _verdict(differences: Sequence[Difference], *, near_tie: bool) -> Verdict:
     return Verdict.NEAR_TIE if near_tie else Verdict.CHANGED
 
 
-def _by_scale(pairs: Sequence[Pair], kind: Kind[Any], tolerance: Tolerance) -> Callable[[str], Tolerance]:
+def _by_scale(
+    pairs: Sequence[Pair], recorded: Record, kind: Kind[Any], tolerance: Tolerance
+) -> Callable[[str], Tolerance]:
     """Return what gives a number's tolerance, by its name: that for the largest recorded number of its scale."""
     if not kind.relative:
         return lambda _: tolerance
     sizes: dict[str, float] = {}
     for what, _, before, _ in pairs:
         if math.isfinite(before):
-            scale = kind.scale(what)
+            scale = kind.scale(what, recorded)
             sizes[scale] = max(abs(before), sizes.get(scale, 0.0))
-    return lambda what: tolerance.at(sizes.get(kind.scale(what), math.inf))
+    return lambda what: tolerance.at(sizes.get(kind.scale(what, recorded), math.inf))
 
 
 def _numbers(pairs: Iterable[Pair], tolerance_of: Callable[[str], Tolerance]) -> tuple[float, list[Difference], float]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, FloatArray, IntArray
 
 
 _DIRECTIONS = 4  # a single direction could be orthogonal to a fault
@@ -140,24 +140,27 @@ class LivePass:
         return replace(self, inputs=own, first=self.first + row)
 
 
-def log_softmax(values: FloatArray) -> FloatArray:
+def log_softmax(values: AnyFloats) -> FloatArray:
     """Return log-probabilities over the last axis of logits; entries of -inf stay so, and a row of them gives NaN."""
     import numpy as np
 
+    values = np.asarray(values, np.float64)
     with np.errstate(invalid="ignore"):  # such a row has no distribution; see `broken_numbers` for other NaN
         shifted = values - values.max(axis=-1, keepdims=True)
         result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
 
 
-def log_probabilities(values: FloatArray, ids: Sequence[int]) -> FloatArray:
+def log_probabilities(values: AnyFloats, ids: Sequence[int]) -> FloatArray:
     """Return the log-probability of one id a row of logits (S, V), as `log_softmax` has it but without the others."""
     import numpy as np
 
+    result, shifted = np.empty(len(ids)), np.empty(values.shape[-1])
     with np.errstate(invalid="ignore"):
-        shifted = values - values.max(axis=-1, keepdims=True)
-        chosen = shifted[np.arange(len(ids)), np.asarray(ids, np.int64)]
-        result: FloatArray = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=-1))
+        for position, (row, chosen) in enumerate(zip(values, ids, strict=True)):  # one row stays in the CPU's cache
+            np.subtract(row, row.max(), out=shifted, dtype=np.float64)
+            own = shifted[chosen]
+            result[position] = own - np.log(np.exp(shifted, out=shifted).sum())
     return result
 
 
@@ -174,7 +177,7 @@ def require_finite(numbers: FloatArray, name: str, engine: str) -> None:
         raise EngineError(f"{name} on {engine} returned {what}.", hint=NOT_COMPARABLE)
 
 
-def broken_numbers(values: FloatArray) -> str | None:
+def broken_numbers(values: AnyFloats) -> str | None:
     """Return what a snapshot cannot compare in logits or scores (…, V): NaN or +inf; None if there is neither.
 
     -inf is the score of a suppressed token.

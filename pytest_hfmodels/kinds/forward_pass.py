@@ -95,7 +95,7 @@ class ForwardPassExplainer(Explainer[R]):
         close = [] if tie is None else [tie.evidence]
         recorded, observed = self.rows(case.recorded), self.rows(case.observed)
         if [len(row) for row in recorded] != [len(row) for row in observed]:
-            return case.because("forward", f"the model gives another number of {self.compared} than recorded", close)
+            return case.because("forward", f"the model gives a different number of {self.compared}", close)
         drift = largest(rows_moved(recorded, observed))
         made = zip(self.processed(case.recorded), self.processed(case.observed), strict=True)
         if any(before.moved(now) > ROUNDING for before, now in made):
@@ -135,9 +135,12 @@ class ForwardPassExplainer(Explainer[R]):
         live = case.observed.live.alone(worst)
         (own,) = self.read(case.recorded, self.run(case, live, None), live)
         (after,) = rows_moved([recorded[worst]], [own])
-        word = "as recorded" if after <= moved[worst] / 4 else "no nearer to it"
-        said = f"{self.row} {worst + 1} moved most, by {moved[worst]:.2g}; alone in its batch it is {word}, "
-        return [Evidence(f"{said}{after:.2g} away", {"input": worst, "before": moved[worst], "after": after})]
+        said = f"{self.row} {worst + 1} moved most, by {moved[worst]:.2g}; run on its own it "
+        if after <= moved[worst] / 4:
+            said += f"is as recorded, within {after:.2g}"
+        else:
+            said += f"still differs by {after:.2g}, so batching is not the reason"
+        return [Evidence(said, {"input": worst, "before": moved[worst], "after": after})]
 
 
 def rows_moved(recorded: Rows, observed: Rows) -> list[float]:
@@ -162,9 +165,9 @@ def other_labels(case: Case[Any], pairs: Iterable[tuple[str, str]], evidence: Se
     if overridden:
         return case.because("test", case.overrides_sentence(overridden), evidence)
     if case.part == "config":
-        said = "the checkpoint's configuration is another, and names the labels otherwise (id2label)"
+        said = "the checkpoint's configuration has changed, and names the labels differently (id2label)"
         return case.because("checkpoint:config", said, evidence)
     changes = mutations.of_settings(case.origin, ["id2label"])
     if changes:
         return case.because("test", mutations.sentence(changes), evidence)
-    return case.because("decoding", "the same numbers give other labels", evidence)
+    return case.because("decoding", "the same numbers give different labels", evidence)

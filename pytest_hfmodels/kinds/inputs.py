@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Relative movements of a processed array: rounding alone, and one that is a difference whatever the model makes of it.
 ROUNDING, _BEYOND = 1e-6, 1e-4
 _FEW = 512
+_NAMED = 40  # characters of a text that names itself
 _SAID = 150  # characters of either end of upstream's errors
 
 
@@ -246,8 +247,9 @@ def describe_media(value: Any, media: str) -> str:
 
     found = np.ascontiguousarray(_content(value))
     mode = f" {value.mode}" if hasattr(value, "mode") else ""
-    sizes = " x ".join(map(str, found.shape))
-    return f"{media} {sizes} {found.dtype}{mode} sha256:{sha256(found.tobytes()).hexdigest()}"
+    sizes, name = " x ".join(map(str, found.shape)), found.dtype.name  # str(dtype) also has the order of the bytes
+    content = found.astype(found.dtype.newbyteorder("<"), copy=False).tobytes()
+    return f"{media} {sizes} {name}{mode} sha256:{sha256(content).hexdigest()}"
 
 
 def model_inputs(arrays: Mapping[str, Any], given: Container[str] = ()) -> tuple[ModelInput, ...]:
@@ -312,6 +314,11 @@ def label_names(config: Any, count: int) -> list[str]:
 def as_text(row: Any) -> str:
     """Return a recorded text, or both of a pair, for a reader; no two pairs are the same."""
     return f"{row.text!r} and {row.pair!r}" if row.pair else str(row.text)
+
+
+def short_name(text: str) -> str:
+    """Return a text of at most a line's half, to name it."""
+    return text if len(text) <= _NAMED else f"{text[: _NAMED - 1]}…"
 
 
 def _filled(rows: Sequence[Sequence[int]], fill: int, side: str) -> IntArray:

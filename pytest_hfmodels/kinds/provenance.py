@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.engines.availability import ENGINES, described, installed
@@ -57,17 +58,23 @@ class Provenance:
         names = [*PACKAGES, "sentence-transformers", *ENGINES.names()]
         loaded = {name for name in names if name.replace("-", "_") in sys.modules}
         packages = loaded if engine is None else {*loaded, described(engine).package}
-        versions = {package: found for package in sorted(packages) if (found := installed(package)) is not None}
+        versions = {package: found for package in sorted(packages) if (found := _version(package)) is not None}
         return cls(engine or NO_ENGINE, "", dtype, "", "", "", versions)
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Provenance:
         """Describe the engine and versions that run `loaded`."""
         packages = (*PACKAGES, described(loaded.engine).package, *loaded.libraries)
-        versions = {package: found for package in packages if (found := installed(package)) is not None}
+        versions = {package: found for package in packages if (found := _version(package)) is not None}
         return cls(
             engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()
         )
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Return an installed version; it does not change in a process, and each record asks for several."""
+    return installed(package)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Tie:
     @property
     def evidence(self) -> Evidence:
         """The figures that prove it or disprove it."""
-        word = "it is a near-tie" if self.proven else "it is no near-tie"
+        word = "it is a near-tie" if self.proven else "it is not a near-tie"
         return Evidence(
             f"{word}: recorded by a margin of {self.margin:.2g} and now the other way by {self.gap:.2g} "
             f"(a near-tie has at most {2 * self.floor:.2g}); numbers up to it moved by at most {self.drift:.2g} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.kinds import BatchRecord
 from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
         model: a classifier or a language model.
         rows: at least one.
         may_fall: by how much the accuracy may fall, 0 to 1.
-        settings: of `generate`, for rows without choices.
+        settings: of `generate`, for rows without choices, or of `classify`.
 
     Raises:
         EngineError: the model is of another kind, a label is none of the model's, or `may_fall` is no such number.
@@ -36,11 +37,12 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
     ask = _ASK.get(model.task)
     if ask is None:
         raise EngineError(
-            f"accuracy() needs a classifier or a language model, but {model.checkpoint.name} is for {model.task}.",
-            hint=f"It takes models for {' and '.join(_ASK)}.",
+            f"accuracy() does not know the task of {model.checkpoint.name}, {model.task}.",
+            hint=f"It takes models for {', '.join(_ASK)}.",
         )
     found = list(ask(model, rows, settings))
-    return AccuracyRecord.of(found[0][0], rows, [(answer, right) for _, answer, right in found], float(may_fall))
+    seen = list({id(record): record for record, _, _ in found}.values())  # a batch has several answers
+    return AccuracyRecord.of(seen, rows, [(answer, right) for _, answer, right in found], float(may_fall))
 
 
 def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
@@ -51,10 +53,11 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
                 f"The label {row.label!r:.40} is none of {model.checkpoint.name}'s.",
                 hint=f"It has {', '.join(names.values())}.",
             )
-    size = 1 if getattr(model.config, "pad_token_id", None) is None else _BATCH
+    media = model.task in MEDIA
+    size = _BATCH if media or getattr(model.config, "pad_token_id", None) is not None else 1
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        record = model.classify([row.text for row in batch], **settings)
+        record = model.classify([row.media if media else row.text for row in batch], **settings)
         for row, answer in zip(batch, record.labels, strict=True):
             yield record, answer, answer in (row.label, names.get(row.label))
 
@@ -71,7 +74,18 @@ def _continued(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any])
             yield record, answer, answer.startswith(row.label.strip())
 
 
+def _transcribed(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
+    for row in rows:
+        record = model.generate(audio=row.media, **settings)
+        windows = record.rows if isinstance(record, BatchRecord) else (record,)
+        decoded = (model.tokenizer.decode(list(one.ids), skip_special_tokens=True) for one in windows)
+        answer = " ".join("".join(decoded).split())
+        yield record, answer, answer.startswith(row.label.strip())
+
+
+MEDIA = {"image-classification": "image", "audio-classification": "audio", "automatic-speech-recognition": "audio"}
 _ASK = {
-    "text-classification": _classified,
+    **dict.fromkeys(("text-classification", "image-classification", "audio-classification"), _classified),
+    "automatic-speech-recognition": _transcribed,
     **dict.fromkeys(("text-generation", "text2text-generation"), _continued),
 }

@@ -26,6 +26,7 @@ _TEXTS = {
     "revision": "Give the full commit, 40 hexadecimal digits, in quotes.",
     "digest": "Write it as 'sha256:' and 64 hexadecimal digits.",
     "attention": 'Write attention="eager" or "sdpa".',
+    "device": 'Write device="cuda".',
 }
 _INSTEAD = {
     "torch_dtype": 'Use dtype="float32" and the like.',
@@ -70,13 +71,13 @@ def require_options(pin: object, unused: object, overrides: Mapping[str, Any], *
     """Refuse other arguments of `load` that are of a wrong kind, with an `OptionError` that shows the value."""
     for name, value in texts.items():
         if value is not None and (not isinstance(value, str) or not value):
-            raise OptionError(f"{name}={value!r:.60} is no text.", hint=_TEXTS[name])
+            raise OptionError(f"{name}={value!r:.60} is not text.", hint=_TEXTS[name])
     if not isinstance(pin, bool):
         raise OptionError(f"pin={pin!r:.60} is neither True nor False.", hint="Pin a dtype with dtype=.")
     if not isinstance(unused, list | tuple) or not all(isinstance(name, str) and name for name in unused):
         raise OptionError(f"unused={unused!r:.60} is not a list of names.", hint='Write it as in unused=["v_head.*"].')
     for name in overrides.keys() & _INSTEAD.keys():
-        raise OptionError(f"{name}= is no field of a model's configuration.", hint=_INSTEAD[name])
+        raise OptionError(f"{name}= is not a field of a model's configuration.", hint=_INSTEAD[name])
 
 
 def separated(model: Any, tokenizer: Any) -> tuple[Any, Any, Recipe | None]:
@@ -113,7 +114,7 @@ def require_adoptable(model: Any, tokenizer: Any, name: object) -> EngineName:
             hint="Pass it second: hf_models.adopt(model, AutoTokenizer.from_pretrained(…)).",
         )
     if name is not None and (not isinstance(name, str) or not name.strip()):
-        raise OptionError(f"name={name!r:.60} is no name.", hint="Give what snapshots are to call it, or leave it out.")
+        raise OptionError(f"name={name!r:.60} is not a name.", hint="Give the name for snapshots, or leave it out.")
     parameters = model.parameters() if hasattr(model, "parameters") else ()
     if any(getattr(tensor, "is_meta", False) for tensor in parameters):
         raise EngineError(
@@ -133,7 +134,7 @@ def infer_task(checkpoint: Checkpoint) -> Task:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(
             f"Checkpoint {checkpoint.name!r}: architectures in its config.json "
-            f"is no list of class names: {names!r:.60}.",
+            f"is not a list of class names: {names!r:.60}.",
             hint='Write it as in ["GPT2LMHeadModel"], or name the task: task="text-generation".',
         )
     trained = None if checkpoint.adapter is None else adapter_task(checkpoint.adapter)

@@ -42,6 +42,7 @@ class ModelCache:
         may_fetch: whether hub checkpoints may be downloaded.
         with_tensorflow: whether TensorFlow is used in this run at all (see `engines.upstream.transformers`).
         implementation: whose code runs an architecture that is registered (see `architecture`).
+        device: where torch puts models for which `load` names none.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class ModelCache:
         may_fetch: bool = False,
         with_tensorflow: bool = False,
         implementation: str = "auto",
+        device: str | None = None,
     ) -> None:
         self._rootdir = rootdir
         self._may_fetch = may_fetch
-        self._with_tensorflow = with_tensorflow
+        self.with_tensorflow = with_tensorflow
         self._implementation = implementation
+        self._device = device
         self._entries: dict[str, CachedModel] = {}
         self._checkpoints: dict[tuple[str, str | None, str | None], tuple[object, Checkpoint]] = {}  # with a stamp
         self._requests: WeakSet[_Request | _Adoption] = WeakSet()  # of the handles that are still in use
@@ -74,11 +77,12 @@ class ModelCache:
         pin: bool = True,
         dtype: str | None = None,
         attention: str | None = None,
+        device: str | None = None,
         head: str = "trained",
         unused: Sequence[str] = (),
         **overrides: Any,
     ) -> HFModel:
-        """Return a handle on `checkpoint`, loading it on the first request of these very arguments.
+        """Return a handle on `checkpoint`; the first request with these arguments loads it.
 
         Args:
             checkpoint: a bundled name (`tiny-gpt2`), a folder or GGUF file (`./models/bot`, any path), or a hub id.
@@ -91,6 +95,7 @@ class ModelCache:
                 defaults; False leaves the release's own choice.
             dtype: pin this dtype instead.
             attention: pin this attention implementation instead.
+            device: where torch runs the model, such as `cuda`.
             head: "fixed" fills a classification head that the checkpoint lacks with fixed numbers.
             unused: names of weights in the files that the model may leave out (`["v_head.*"]`); `*` matches any
                 text. Other unused weights are an error.
@@ -98,14 +103,16 @@ class ModelCache:
 
         Raises:
             CheckpointError: it cannot be found, read or trusted, or does not fit.
-            EngineError: the engine is not there or lacks the architecture.
-            OptionError: an argument is of another kind.
+            EngineError: the engine or the device is missing, or the engine lacks the architecture.
+            OptionError: an argument has the wrong type or value.
         """
         name = arguments.checkpoint_name(checkpoint, self._rootdir, revision)
         described(engine)
         task = None if task is None else canonical(task)
         arguments.require_known(dtype=dtype, head=head)
-        arguments.require_options(pin, unused, overrides, revision=revision, digest=digest, attention=attention)
+        arguments.require_options(
+            pin, unused, overrides, revision=revision, digest=digest, attention=attention, device=device
+        )
         if is_gguf(name):  # transformers reads it
             self._engine(engine)
         found = self._resolve((name, revision, digest))
@@ -116,6 +123,7 @@ class ModelCache:
             unused=tuple(unused),
             overrides=overrides,
             implementation=self._implementation,
+            device=device or (self._device if engine == "torch" else None),
         )
         request = _Request((name, revision, digest), task, engine, options, found)
         with PROCESS_LOCK:
@@ -127,15 +135,15 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model. Without upstream's interface it can only be observed. Of a
-                SentenceTransformer the transformer in it, and how it pools.
+            model: a torch or Keras model, or a SentenceTransformer, of which its transformer and its pooling are
+                adopted. Without upstream's interface a model can only be observed.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.
             task: None takes what its class says.
 
         Raises:
             EngineError: it is neither a torch nor a Keras model, or lacks weights.
-            OptionError: the task or the name is none.
+            OptionError: the task or the name is not valid.
         """
         own = type(model).__name__
         model, tokenizer, recipe = arguments.separated(model, tokenizer)
@@ -249,7 +257,7 @@ class ModelCache:
 
     def _engine(self, name: EngineName) -> EngineModule:
         with Timed("import"):
-            return engines.engine(name, with_tensorflow=self._with_tensorflow)
+            return engines.engine(name, with_tensorflow=self.with_tensorflow)
 
     def _make_room(self, needed: int) -> None:
         """Release every model without a handle if fewer than `needed` bytes are free."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from pytest_hfmodels.engines.settings import wanted_length
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds import (
     AccuracyRecord,
     BatchRecord,
     ChatRecord,
-    CheckpointSeen,
     ClassificationRecord,
     EmbeddingRecord,
     GenerationRecord,
@@ -19,34 +17,17 @@ from pytest_hfmodels.kinds import (
     TokensRecord,
     observe_classification,
     observe_embedding,
-    observe_generation,
     observe_score,
     observe_tensors,
     observe_tokens,
 )
 from pytest_hfmodels.kinds.accuracy.record import read_rows
-from pytest_hfmodels.kinds.chat.template import Conversation, renderer_of
+from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
-from pytest_hfmodels.kinds.generation.media import (
-    media_refused,
-    of_a_processor,
-    require_main_input,
-    require_plain_text,
-    separate,
-)
-from pytest_hfmodels.kinds.generation.prompts import read_media_prompts, read_prompts
-from pytest_hfmodels.kinds.prompt import require_length, require_room, require_rows, require_tokenizer, vocabulary_size
-from pytest_hfmodels.models.accuracy import observe_accuracy
-from pytest_hfmodels.models.settings import (
-    refused_named,
-    require_flag,
-    require_generating,
-    require_one,
-    require_repeatable,
-    unknown_named,
-    with_pad,
-    with_tokenizer,
-)
+from pytest_hfmodels.kinds.prompt import require_length, require_rows, require_tokenizer, vocabulary_size
+from pytest_hfmodels.models.accuracy import MEDIA, observe_accuracy
+from pytest_hfmodels.models.generating import chatted, generated, generated_batch
+from pytest_hfmodels.models.settings import require_generating, require_repeatable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +39,6 @@ if TYPE_CHECKING:
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import EngineName, ForwardPass, Generation, LoadedModel, Task
     from pytest_hfmodels.engines.base import FloatArray, IntArray
-    from pytest_hfmodels.kinds.generation.prompts import Prompts
     from pytest_hfmodels.models.cached_model import CachedModel
     from pytest_hfmodels.models.keywords import GenerateSettings, UpstreamModel, UpstreamTokenizer
 
@@ -75,9 +55,8 @@ class HFModel:
     """A model as tests see it: upstream's own objects, and records made from them.
 
     `generate` and `classify` return records to compare with `hf_snapshot`; `model`, `tokenizer` and `config` are
-    upstream's; `forward` and `log_probabilities` give NumPy arrays. The model behind it is loaded on first use and may
-    be loaded anew when a test has changed it, so that `handle.model` is to be asked for again in each test rather than
-    kept.
+    upstream's; `forward` and `log_probabilities` give NumPy arrays. The model behind it is loaded on first use, and
+    again after a test has changed it. So use `handle.model` in each test instead of keeping the model.
     """
 
     def __init__(self, fetch: Callable[[], CachedModel], root: Path) -> None:
@@ -175,7 +154,7 @@ class HFModel:
                 model reads none, as Whisper.
             images: a PIL image, an array (H, W, C), or a list of them, for the checkpoint's processor.
             audio: an array (samples,), or a list of them. A sound that is longer than the model's window gives a batch
-                with a row a window.
+                with one row per window.
             sampling_rate: samples a second of the sounds.
             skip_special_tokens: decode the output without special tokens.
             add_special_tokens: as the tokenizer takes it; None leaves it to the tokenizer.
@@ -184,31 +163,12 @@ class HFModel:
                 draws the same tokens every time.
 
         Raises:
-            EngineError: the prompt or a setting is none that a record can hold, the installed release does not know a
-                setting, or the model is no language model.
+            EngineError: a record cannot hold the prompt or a setting, the installed release does not know a setting, or
+                the model is not a language model.
         """
-        entry = self._generator(settings)
-        require_tokenizer(entry.tokenizer, entry.checkpoint.name)
-        chosen, direct = separate(settings, entry.loaded.model)
-        given = {"encoded" if of_a_processor(prompt) else "text": prompt, "images": images, "audio": audio}
-        given = {name: value for name, value in given.items() if value is not None}
-        if direct or given.keys() != {"text"}:
-            require_plain_text(given, add_special_tokens)
-            prompts = read_media_prompts(given, sampling_rate, direct, entry.processor, entry.tokenizer, entry.loaded)
-        else:
-            require_main_input(entry.loaded.model, entry.checkpoint.name)
-            prompts = read_prompts(
-                prompt,
-                entry.tokenizer,
-                entry.loaded.model.config,
-                name=entry.checkpoint.name,
-                add_special_tokens=add_special_tokens,
-            )
-        if not prompts.one:
-            require_one(chosen)
         special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": add_special_tokens}
-        rows = self._observed(entry, prompts, chosen, special)
-        return rows[0] if prompts.one and len(rows) == 1 else BatchRecord.of(rows)
+        given = {"prompt": prompt, "images": images, "audio": audio}
+        return generated(self._generator(settings), given, sampling_rate, special, settings)
 
     def chat(
         self,
@@ -237,44 +197,8 @@ class HFModel:
         Raises:
             EngineError: there is no template, it cannot render the messages, or as for `generate`.
         """
-        entry = self._generator(settings)
-        config, name = entry.loaded.model.config, entry.checkpoint.name
-        require_tokenizer(entry.tokenizer, name)
         conversation = Conversation(messages, tools or (), template_variables or {}, chat_template)
-        media, renderer = conversation.media(), renderer_of(entry.processor, entry.tokenizer)
-        text = conversation.render(renderer, name)
-        special = {"skip_special_tokens": skip_special_tokens, "add_special_tokens": False}  # the template writes them
-        if media:
-            given = {"text": text, **media}
-            prompts = read_media_prompts(given, sampling_rate, {}, entry.processor, entry.tokenizer, entry.loaded)
-        else:
-            prompts = read_prompts(text, entry.tokenizer, config, name=name, add_special_tokens=False)
-        (row,) = self._observed(entry, prompts, settings, special)
-        return ChatRecord.of(row, conversation, renderer, entry.tokenizer)
-
-    def _observed(
-        self, entry: CachedModel, prompts: Prompts, settings: Mapping[str, Any], special: dict[str, Any]
-    ) -> tuple[GenerationRecord, ...]:
-        require_flag(special["skip_special_tokens"], "skip_special_tokens")
-
-        def observe(settings: Mapping[str, Any]) -> tuple[GenerationRecord, ...]:
-            return observe_generation(
-                CheckpointSeen.of(entry.checkpoint),
-                entry.loaded,
-                entry.tokenizer,
-                prompts.rows,
-                with_pad(entry.loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings)),
-                **special,
-                media=prompts.media,
-                origin=entry,
-            )
-
-        with (
-            refused_named(settings, lambda: observe({"max_new_tokens": 1})),
-            media_refused(entry.loaded, prompts.media),
-            unknown_named(entry.loaded.model, settings),
-        ):
-            return observe(settings)
+        return chatted(self._generator(settings), conversation, sampling_rate, skip_special_tokens, settings)
 
     def generate_batch(self, prompts: Sequence[Sequence[int]], **settings: Unpack[GenerateSettings]) -> Generation:
         """Run `generate` once over prompts of one length, given as token ids (B, L): for properties, not for snapshots.
@@ -283,17 +207,13 @@ class HFModel:
             EngineError: the prompts have different lengths or do not fit the model, or sampling was asked for.
         """
         entry = self._generator(settings)
-        loaded = entry.loaded
         ids = _one_length(
-            loaded,
+            entry.loaded,
             prompts,
             "generate_batch takes one or more prompts",
             hint="Group prompts by length: padding would change what n-gram blocking reads.",
         )
-        require_room(loaded.model, ids.shape[1], wanted_length(settings, ids.shape[1]))
-        with unknown_named(loaded.model, settings):
-            asked = with_pad(loaded.model.generation_config, with_tokenizer(entry.tokenizer, settings))
-            return loaded.generate(ids, None, asked)
+        return generated_batch(entry, ids, settings)
 
     def forward(self, ids: Sequence[Sequence[int]]) -> ForwardPass:
         """Run the model once over token ids (B, L) and return logits (B, L, V) and hidden states.
@@ -323,17 +243,18 @@ class HFModel:
         problem_type: str | None = None,
         sampling_rate: int | None = None,
     ) -> ClassificationRecord:
-        """Classify one input or a batch and return logits, both readings of them, and the loss where labels are given.
+        """Classify one input or a batch; return logits, both readings of them, and the loss if there are labels.
 
         Args:
             given: a text, or a (text, text) pair for a model that reads two; for a model of images a PIL image or an
                 array (H, W, C), for one of sounds an array (samples,); or a list of these.
-            labels: class indices, one an input; or rows of floats, one number a label (multi-label).
+            labels: class indices or names of labels, one per input; or rows of names or
+                of floats, one number per label (multi-label).
             problem_type: as in the configuration; None leaves it to upstream to infer it from the labels.
             sampling_rate: samples a second of the sounds.
 
         Raises:
-            EngineError: the model is no classifier, or the inputs or labels do not fit it.
+            EngineError: the model is not a classifier, or the inputs or labels do not fit it.
         """
         entry = self._fetch()
         media = _MEDIA.get(entry.task, "")
@@ -372,7 +293,7 @@ class HFModel:
 
         Raises:
             EngineError: the inputs do not fit the model, or it has nothing to pool.
-            CheckpointError: `modules.json` asks for what is not computed here.
+            CheckpointError: `modules.json` asks for something that `embed` does not compute.
         """
         entry = self._fetch()
         return observe_embedding(
@@ -409,12 +330,12 @@ class HFModel:
         """Return the log-probability of each token of given texts, without a search.
 
         Args:
-            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. Token ids
-                may stand for a text. The first token of a text has nothing before it and is not scored. An
+            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. You may
+                give token ids instead of a text. The first token of a text has nothing before it and is not scored. An
                 encoder-decoder takes pairs.
 
         Raises:
-            EngineError: the model is no language model, or there is nothing to score.
+            EngineError: the model is not a language model, or there is nothing to score.
         """
         if self.task != "text2text-generation":
             self._require_task("text-generation", "score")
@@ -426,25 +347,27 @@ class HFModel:
         rows: Any,
         *,
         may_fall: float = 0.0,
-        text: str = "text",
+        text: str | None = None,
         label: str = "label",
         **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
-        """Return how many rows the model answers rightly: a number that may rise, and fall by at most `may_fall`.
+        """Return the part of the rows that the model answers rightly; it may rise, and fall by at most `may_fall`.
 
         Args:
             rows: a JSONL file, relative to pytest's root, or dicts: `{"text": "It crashed.", "label": "bug"}`. A
                 classifier's label is a name or an index. A language model picks the likeliest of `choices`, or, without
-                them, its output must begin with the label.
+                them, its output must begin with the label. For images and sounds a row has an array or a file, relative
+                to the root: `{"image": "data/cat.png", "label": "cat"}`, `{"audio": "data/hello.wav", …}`.
             may_fall: as a part of the rows, 0 to 1.
-            text: the key of what the model is given.
+            text: the key of what the model is given: `text`, `image` or `audio` unless another is named.
             label: the key of the right answer.
             settings: of `generate`.
 
         Raises:
             EngineError: the rows cannot be read or do not fit the model.
         """
-        return observe_accuracy(self, read_rows(rows, self._root, text, label), may_fall, settings)
+        found = read_rows(rows, self._root, text, label, MEDIA.get(self.task, ""))
+        return observe_accuracy(self, found, may_fall, settings)
 
     def observe(self, *, gradients: bool = False, sampling_rate: int | None = None, **inputs: Any) -> TensorsRecord:
         """Run the model once, whatever its task, and return every named output.

@@ -75,7 +75,7 @@ def _require_numbers(given: Mapping[str, Any]) -> None:
     """Refuse numbers with which `generate` ends late, never, or in an error of its own."""
     for name, value in given.items():
         if name in _WHOLE and value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
-            raise EngineError(f"{name}= is {value!r:.40}, which is no whole number.", hint=f"Write it as in {name}=4.")
+            raise EngineError(f"{name}= is {value!r:.40}, which is not a whole number.", hint=f"Write {name}=4.")
         if isinstance(value, float) and math.isnan(value):
             raise EngineError(f"{name}= is not a number.", hint="Give a number, or leave it out.")
 
@@ -135,7 +135,7 @@ def with_pad(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     ids = list(eos) if isinstance(eos, list | tuple) else [eos]
     if eos is not None and (not ids or not all(map(_is_id, ids))):
         raise EngineError(
-            f"eos_token_id is {eos!r:.40}, which is no token id.",
+            f"eos_token_id is {eos!r:.40}, which is not a token id.",
             hint="Give a whole number or a list of at least one, as a setting or in generation_config.json; "
             "null there for none.",
         )
@@ -211,7 +211,7 @@ def _require_seed(given: Mapping[str, Any]) -> None:
             hint="Give a seed: generate(…, do_sample=True, seed=0); or leave do_sample out.",
         )
     if seed is not None and (type(seed) is not int or seed < 0):
-        raise EngineError(f"seed={seed!r:.40} is no whole number of 0 or more.", hint="Write it as in seed=0.")
+        raise EngineError(f"seed={seed!r:.40} is not a whole number of 0 or more.", hint="Write it as in seed=0.")
     if seed is not None and not given.get("do_sample"):
         raise EngineError("seed= has an effect only where tokens are drawn.", hint="Add do_sample=True.")
 

@@ -96,7 +96,7 @@ def _weights(before: LoadedModel, after: LoadedModel) -> str | None:
         if found[name][:2] != (dtype, shape):
             return f"{name} is {found[name][0]} {list(found[name][1])} and was {dtype} {list(shape)}"
         if found[name][2] != data:
-            return f"{name} has other numbers"
+            return f"{name} has different numbers"
     return None
 
 

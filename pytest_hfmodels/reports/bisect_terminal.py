@@ -33,7 +33,7 @@ def answer_data(answer: BisectAnswer) -> dict[str, Any]:
     """Return the answer as plain data for JSON."""
     question, found = answer.question, answer.found
     return {
-        "format": 3,
+        "format": 4,
         "package": question.name,
         "arguments": list(question.arguments),
         "good": question.good,
@@ -42,7 +42,9 @@ def answer_data(answer: BisectAnswer) -> dict[str, Any]:
         "first_bad": found.bad.version,
         "exact": found.exact,
         "separated": answer.separated,
-        "separating": [] if answer.separated or not found.exact else list(answer.separating),
+        "separating": list(answer.separating),
+        "inseparable": list(answer.inseparable),
+        "known": [{"name": change.name, "sentence": change.sentence, "when": change.when} for change in answer.known],
         "untestable": [_judged(judged) for judged in found.between],
         "moved": [_moved(moved) for moved in answer.moved],
         "accept": answer.accepting,

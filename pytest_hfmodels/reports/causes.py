@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.results.remedies import moved_packages, remedy, shared_sentence, since_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.results.model import Compared, Side, TestResult
+    from pytest_hfmodels.results.model import Compared, TestResult
 
-# What differs from test to test even if the cause is the same: the row of a batch, the share of a movement.
-_OWN = re.compile(r"^row \d+: |(?<= )\d+ %(?= )")
-# Causes that a release brings; others have a remedy of their own.
-_OF_RELEASES = ("backend", "forward", "search", "decoding", "tokenizer", "preprocessor", "chat-template")
-_NAMED = 4  # settings in a remedy
+_REMEDIES = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Cause:
         name: one of `CAUSES`; None if it is not known.
         sentence: the cause in words; empty if those of unknown causes differ.
         since: from which release the output differs, or the releases in between; empty if no release is the reason.
-        figures: `2 tests, 14 tokens changed, moved by at most 0.001`.
+        figures: `2 tests, 14 tokens changed, numbers up to the change moved by at most 0.001`.
         command: the command that says more, or None.
         remedy: what to do for the old output, or an empty string.
         verdict: the gravest.
@@ -53,11 +47,6 @@ class Cause:
     def title(self) -> str:
         """The name for a reader."""
         return in_words(self.name)
-
-
-def shared_sentence(sentence: str) -> str:
-    """Return what tests of one cause share of its sentence."""
-    return _OWN.sub("", sentence)
 
 
 def causes(found: Iterable[tuple[TestResult, Compared]]) -> tuple[Cause, ...]:
@@ -83,7 +72,7 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
         since=_since(members),
         figures=", ".join(_figures(len(tests), members)),
         command=next((command for one in explained for command in one.suggests), None),
-        remedy="; ".join([one for one in dict.fromkeys(map(remedy, members)) if one][:_NAMED]),
+        remedy="; ".join([one for one in dict.fromkeys(map(remedy, members)) if one][:_REMEDIES]),
         verdict=min((one.verdict for one in members), key=severity),
         tests=tests,
     )
@@ -97,7 +86,12 @@ def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:
     moved = [one.drift for one in members if one.drift is not None]
     if moved:
         largest = math.nan if any(map(math.isnan, moved)) else max(moved)
-        yield f"numbers moved by at most {largest:.2g}" if largest else "no number moved"
+        numbers = "numbers up to the change" if tokens else "numbers"  # an explanation may count those after it, too
+        yield (
+            f"{numbers} moved by at most {largest:.2g}"
+            if largest
+            else f"no {numbers.replace('numbers', 'number')} moved"
+        )
 
 
 def _since(members: Sequence[Compared]) -> str:
@@ -108,60 +102,6 @@ def _since(members: Sequence[Compared]) -> str:
         return ""
     pairs = dict.fromkeys(pair for one in members for pair in moved_packages(one))
     return ", ".join(f"{name} {then} → {now}" for name, then, now in pairs)
-
-
-def since_words(releases: str) -> str:
-    """Return `since transformers 4.50` for the range of the old output, `transformers<4.50`."""
-    try:
-        named = Requirement(releases)
-    except InvalidRequirement:
-        return ""
-    bounds = [(one.operator, one.version) for one in named.specifier]
-    words = {"<": "since", ">=": "before"}
-    return f"{words[bounds[0][0]]} {named.name} {bounds[0][1]}" if len(bounds) == 1 and bounds[0][0] in words else ""
-
-
-def moved_packages(found: Compared) -> Iterator[tuple[str, str, str]]:
-    """Yield each package whose version differs from the recorded one, with both versions; transformers first."""
-    if found.recorded is None:
-        return
-    then, now = found.recorded.provenance.versions, found.observed.provenance.versions
-    for name in sorted({*then} & {*now}, key=lambda name: (name != "transformers", name)):
-        if then[name] != now[name]:
-            yield name, then[name], now[name]
-
-
-def remedy(found: Compared) -> str:
-    """Return what to do for the recorded output, or an empty string if there is nothing to say."""
-    if found.recorded is None or found.explanation is None or found.cause is None:
-        return ""
-    then, now, cause = found.recorded.provenance, found.observed.provenance, found.cause
-    if cause == "dtype":
-        return f'load the model in {then.dtype}: dtype="{then.dtype}"'
-    if cause == "attention" and then.attention != now.attention:
-        return f'load the model with {then.attention} attention: attention="{then.attention}"'
-    settings = [one for one in found.differences if one.stage == "settings"]
-    if cause in ("generation-defaults", "settings") and settings:
-        return f"ask for the recorded values: {', '.join(f'{one.what}={one.recorded}' for one in settings[:_NAMED])}"
-    if cause.startswith("checkpoint:"):
-        return _of_checkpoint(found.recorded, found.observed)
-    return _of_releases(found) if cause in _OF_RELEASES else ""
-
-
-def _of_checkpoint(recorded: Side, observed: Side) -> str:
-    then, now = recorded.checkpoint, observed.checkpoint
-    if then.revision and then.revision != now.revision:
-        return f'load the recorded revision: revision="{then.revision}"'
-    return f"restore the recorded files of {then.name}"
-
-
-def _of_releases(found: Compared) -> str:
-    assert found.explanation is not None
-    if found.explanation.releases:
-        return f"install {found.explanation.releases}"
-    if not found.explanation.suggests:
-        return ""
-    return f"install {', '.join(f'{name}=={then}' for name, then, _ in moved_packages(found))}"
 
 
 def counted(number: int, what: str) -> str:

@@ -111,7 +111,7 @@ def _file(pending: Pending, root: Path) -> Iterator[str]:
     name = PurePath(os.path.relpath(root / pending.compared, top)).as_posix()
     if name.startswith("../"):
         raise SnapshotError(
-            f"{pending.compared} lies outside of {top}, and a patch tells of one repository.",
+            f"{pending.compared} is outside {top}, but a patch covers only one repository.",
             hint="Accept it where it is: hfmodels accept.",
         )
     earlier = pending.earlier(root)

@@ -74,9 +74,16 @@ def as_markdown(grid: Grid, entries: Sequence[LedgerEntry] = (), *, fold: bool =
     return str(page)
 
 
+def _portable(item: grid_view.Item) -> grid_view.Item:
+    return replace(
+        item,
+        rows=portable(item.rows),
+        text=portable(item.text),
+        command=portable(item.command),
+        remedy=portable(item.remedy),
+    )
+
+
 def _sections(grid: Grid, entries: Sequence[LedgerEntry]) -> dict[str, list[grid_view.Item]]:
     """Return the sections without paths of this machine."""
-    return {
-        title: [replace(item, rows=portable(item.rows), text=portable(item.text)) for item in items]
-        for title, items in grid_view.sections(grid, entries).items()
-    }
+    return {title: [_portable(item) for item in items] for title, items in grid_view.sections(grid, entries).items()}

@@ -70,12 +70,17 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
 def _show_sections(grid: Grid, to: Console) -> None:
     for title, items in grid_view.sections(grid).items():
         to.print(Text(title, "bold"))
-        lines = Table.grid(padding=(0, 1))
-        for item in items:
-            sign = "-" if item.state is None else "".join(grid_view.SIGNS[item.state])
-            rows, rest = visible_line(item.rows), visible_line(item.rest)
-            lines.add_row(Text(f"  {sign}"), Text.assemble((rows, "bold"), f": {rest}"))
-        to.print(lines)
+        signs = ["-" if item.state is None else "".join(grid_view.SIGNS[item.state]) for item in items]
+        for item, sign in zip(items, signs, strict=True):
+            line = Table.grid(padding=(0, 1))
+            line.add_column(min_width=2 + max(map(len, signs)))
+            line.add_row(
+                Text(f"  {sign}"), Text.assemble((visible_line(item.rows), "bold"), f": {visible_line(item.rest)}")
+            )
+            to.print(line)
+            for what, said in (("find the release", item.command), ("for the old output", item.remedy)):
+                if said:  # on one line, so that it can be copied
+                    to.print(Text(f"     {what}: {visible_line(said)}"), soft_wrap=True)
         to.print()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.results.remedies import shared_sentence
 from pytest_hfmodels.versions.grid import note_key
 from pytest_hfmodels.versions.results import INTERRUPTED, State
 
@@ -52,6 +53,8 @@ class Item:
         others: `every test`, or how many more there are; empty without.
         text: what there is to say.
         state: of the cells that it is about, or None.
+        command: the command that finds the release, or an empty string.
+        remedy: what brings the recorded output back, or an empty string.
     """
 
     rows: str
@@ -59,6 +62,8 @@ class Item:
     others: str = ""
     text: str = ""
     state: State | None = None
+    command: str = ""
+    remedy: str = ""
 
     @property
     def rest(self) -> str:
@@ -212,7 +217,10 @@ def _reasons(grid: Grid, apart: set[str]) -> Iterator[Item]:
             every = len(note.rows) == len(grid.rows) > 1
             known = f" ({KNOWN} {note.known})" if note.known else ""
             rows = "every row" if every else _listed([grid.labels[row] for row in note.rows], 6)
-            yield _item(grid, rows, note.tests, _NAMED, text=f"{_reason(note)}{known}", state=note.state)
+            item = _item(grid, rows, note.tests, _NAMED, text=f"{_reason(note)}{known}", state=note.state)
+            remedies = dict.fromkeys(cell.remedy for cell in note.cells if cell.remedy)
+            command = next((cell.command for cell in note.cells if cell.command), "")
+            yield replace(item, command=command, remedy="; ".join(remedies))
     said = {None, INTERRUPTED, *(cell.reason for note in grid.notes for cell in note.cells)}
     for row in grid.rows:
         if row.problem not in said:
@@ -222,10 +230,14 @@ def _reasons(grid: Grid, apart: set[str]) -> Iterator[Item]:
 def _reason(note: Note) -> str:
     """Return the reason of a note; for several of one cause, the cause."""
     first = note.cells[0]
+    if first.cause and first.why:
+        since = next((cell.since for cell in note.cells if cell.since), "")
+        why = first.why if len(note.cells) == 1 else shared_sentence(first.why)
+        return f"{in_words(first.cause)}: {why}{f' ({since})' if since else ''}"
     if len(note.cells) == 1:
         return first.reason or first.state
     if first.cause:
-        return f"{in_words(first.cause)}: {first.why}" if first.why else in_words(first.cause)
+        return in_words(first.cause)
     return f"{len(note.cells)} reasons, the first: {first.reason}"
 
 

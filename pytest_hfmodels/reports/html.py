@@ -17,13 +17,13 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pytest_hfmodels.reports import pages
-from pytest_hfmodels.reports.causes import moved_packages
 from pytest_hfmodels.reports.plot import plot
-from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview
+from pytest_hfmodels.reports.summary import Summary, by_severity, moved, overview, relabelled
 from pytest_hfmodels.reports.words import around
 from pytest_hfmodels.reports.words import sides as word_sides
 from pytest_hfmodels.results.carried import pack
 from pytest_hfmodels.results.deciding import accept_command, review_command
+from pytest_hfmodels.results.remedies import moved_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +61,8 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
     script = files("pytest_hfmodels.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")
     data = patch.encode("utf-8", "surrogateescape")
     summary, changes = Summary(results.tests, results.run), pack(results)
+    if len(changes) > _CHANGES:
+        changes = pack(results, arrays=False)
     fit = len(changes) <= _CHANGES
     run = results.run if fit else replace(results.run, page="")  # else the page's commands would find nothing in it
     tests = by_severity(results.tests)
@@ -79,7 +81,10 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         summary=summary,
         causes_open=_CAUSES,
         review=review_command((one for _, one in summary.differing), run),
-        changed=[(*pair, _around(pair[1]), accept_command(pair[1], run)) for pair in summary.changed[:_TEXTS]],
+        changed=[
+            (*pair, _around(pair[1]), relabelled(pair[1]), accept_command(pair[1], run))
+            for pair in summary.changed[:_TEXTS]
+        ],
         drifted=[(test, most) for test, found in summary.drifted[:_ROWS] if (most := moved(found)) is not None],
         new=summary.new[:_NAMED],
         broken=summary.broken[:_NAMED],

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pytest_hfmodels.reports import pages
 from pytest_hfmodels.reports.causes import counted
-from pytest_hfmodels.reports.summary import Summary, moved
+from pytest_hfmodels.reports.summary import Summary, moved, relabelled
 from pytest_hfmodels.reports.summary_lines import marked
 from pytest_hfmodels.reports.words import around, sides
 from pytest_hfmodels.results.deciding import accept_command, review_command
@@ -89,7 +89,7 @@ def _text(test: TestResult, found: Compared, run: Run) -> str:
     if before is not None and found.recorded is not None and found.recorded.text != found.observed.text:
         lines = "\n".join(_diff(*(marked(around(side, _BEFORE, _FROM)).splitlines() for side in (before, now))))
     shown = {"label": cut(test.id, _NAME), "found": found, "lines": lines, "accept": accept_command(found, run)}
-    return pages.render("report_changed.md", **shown)
+    return pages.render("report_changed.md", **shown, rows=relabelled(found))
 
 
 def _row(pair: tuple[TestResult, Compared]) -> str:

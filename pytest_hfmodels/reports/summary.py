@@ -137,6 +137,14 @@ def moved(found: Compared) -> Moved | None:
     return Moved(most.what, place(most).removeprefix(" of ").strip(), values[0], values[1], f"{by:.2g}")
 
 
+def relabelled(found: Compared) -> list[tuple[str, str, str]]:
+    """Return the labels that differ, for a table: of what, was, now. Nothing for an output that is a text."""
+    if not found.differences or found.differences[0].stage != "labels":
+        return []
+    rows = [one for one in found.differences if one.stage == "labels"]
+    return [(one.what, str(one.recorded), str(one.observed)) for one in rows]
+
+
 def in_files(test: TestResult) -> tuple[str, int, str]:
     """Return what tests are sorted by: their place in the files."""
     return test.file, test.line or 0, test.id

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.reports.causes import counted
-from pytest_hfmodels.reports.summary import moved
+from pytest_hfmodels.reports.summary import moved, relabelled
 from pytest_hfmodels.reports.words import around, sides
 from pytest_hfmodels.results.model import cut
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _CAUSES, _TEXTS, _ROWS = 10, 5, 10
 _WHY = 200  # characters of a cause
-_NAME = 60  # of a test in the table
+_NAME = 60  # of a cell in a table
+_LABELS = 5  # rows of one test
 _BEFORE, _AFTER = 30, 60  # of a text, around the first difference
 _MORE = "--hfmodels-html FILE shows all"
 
@@ -58,6 +59,11 @@ def _cause(cause: Cause) -> Iterator[str]:
 
 
 def _text(found: Compared) -> Iterator[str]:
+    if rows := relabelled(found):
+        yield from (f"  {line}" for line in _table([("differs", "was", "now"), *rows[:_LABELS]]))
+        if len(rows) > _LABELS or found.hidden:
+            yield f"  {counted(len(rows) + found.hidden - _LABELS, 'more difference')}: {_MORE}"
+        return
     before, now = sides(found)
     if before is None or found.recorded is None or found.recorded.text == found.observed.text:
         yield visible_line(f"  {found.headline}")
@@ -66,6 +72,15 @@ def _text(found: Compared) -> Iterator[str]:
         yield visible_line(f"  {label} {marked(around(pieces, _BEFORE, _AFTER))}")
     if found.phrase:
         yield visible_line(f"  {found.phrase}")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table, the first row as its heading."""
+    shown = [[visible_line(cut(cell, _NAME)) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
 
 
 def marked(pieces: Sequence[Piece]) -> str:
@@ -80,13 +95,8 @@ def _drifts(drifted: Sequence[tuple[TestResult, Compared]]) -> Iterator[str]:
         most = moved(found)
         if most is not None:
             where = f"{most.what}, {most.where}" if most.where else most.what
-            rows.append(
-                (visible_line(cut(test.id, _NAME)), most.was, most.now, most.by, visible_line(cut(where, _NAME)))
-            )
+            rows.append((test.id, most.was, most.now, most.by, where))
     if len(rows) > 1:
-        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
-            yield "  ".join(cells).rstrip()
+        yield from _table(rows)
     if len(drifted) > _ROWS:
         yield f"{len(drifted) - _ROWS:,} more drifted: {_MORE}"

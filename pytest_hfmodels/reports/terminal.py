@@ -84,10 +84,11 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
     if since:
         yield f"since recording: {'; '.join(since)}"
     elif found.cause in _LIBRARY_S and _machine(recorded) == _machine(found.observed):
-        yield "since recording: no release, file or machine has moved: it was edited, or a test patches something"
+        yield "since recording: no release, file or machine has changed; it was edited, or a test patches something"
     if why is not None:
         yield from (f"- {evidence.what}" for evidence in why.evidence[: None if verbose else 1])
-    yield _movement(found)
+    if found.drift is not None or {"kind", "prompt"} & {one.stage for one in found.differences}:
+        yield _movement(found)
     if verbose:
         for difference in found.differences[1:]:
             yield from _difference(difference, verbose=True)

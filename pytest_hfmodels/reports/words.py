@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 # Han, kana and Hangul are written without spaces: each sign counts as a word.
 _SIGNS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"\s+|[{_SIGNS}]|[^\W{_SIGNS}]+|[^\w\s]+")
+# A special token is one word: <|im_end|> (some have wide bars), </s>, <0x0A>, [CLS].
+_SPECIAL = r"<[|\uff5c][^\s<>|\uff5c]+[|\uff5c]>|</?\w+>|\[[A-Z]+\d*\]"
+_WORD = re.compile(rf"{_SPECIAL}|\s+|[{_SIGNS}]|[^\W{_SIGNS}]+|(?:(?!{_SPECIAL})[^\w\s])+")
 _LEAST = 2  # words that both sides share; between others, fewer are chance
 _MOST = 160_000  # pairs of words to compare; beyond, everything between the first and the last difference is marked
 

@@ -31,7 +31,7 @@ from pytest_hfmodels.session import Session
 from pytest_hfmodels.versions.last_grid import last_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_hfmodels.results.gather import Gatherer
     from pytest_hfmodels.results.pending import Pending
@@ -42,6 +42,7 @@ PACKAGES = (
     *("pytest-hfmodels", "pytest", "pytest-xdist", "syrupy"),
     *("transformers", "tokenizers", "torch", "tensorflow", "tf-keras", "numpy", "safetensors", "huggingface-hub"),
 )
+_NAMED = 3  # tests in which a run ended
 _STEP = 1024 * 1024  # bytes: GitHub takes no more of summary a step, and shows none of a larger one
 
 
@@ -96,7 +97,7 @@ class ReportWriter:
             started=datetime.fromtimestamp(self._began, UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self._began, 2),
             exit_status=int(session.exitstatus),
-            stopped=_stopped(session),
+            stopped=_stopped(session, self._gatherer.interrupted()),
             versions=_versions(),
             verdicts=count_verdicts(tests),
             others=self._gatherer.others(),
@@ -163,7 +164,15 @@ def _patch_line(file: str, pending: list[Pending], root: Path) -> str:
     return f"{told}{left_out if written < len(pending) else ''}"
 
 
-def _stopped(session: pytest.Session) -> str | None:
+def _stopped(session: pytest.Session, unfinished: Sequence[str]) -> str | None:
+    """Return why a run ended early, with the tests that it ended in; None if it did not."""
+    reason = _reason(session)
+    if not unfinished:
+        return reason
+    return f"{reason or 'ended'} during {', '.join(unfinished[:_NAMED])}"
+
+
+def _reason(session: pytest.Session) -> str | None:
     reasons = {pytest.ExitCode.INTERRUPTED: "interrupted", pytest.ExitCode.INTERNAL_ERROR: "an internal error"}
     early = session.shouldfail or session.shouldstop
     if isinstance(early, str):

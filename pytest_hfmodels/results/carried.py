@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.results.model import ReportError, decode
@@ -27,11 +28,17 @@ def pending_of(results: Results) -> Iterator[Pending]:
                 yield found.pending
 
 
-def pack(results: Results) -> str:
-    """Return the pending changes of a run as one word of base64; an empty one if there are none."""
+def pack(results: Results, *, arrays: bool = True) -> str:
+    """Return the pending changes of a run as one word of base64; an empty one if there are none.
+
+    Args:
+        results: of the run.
+        arrays: whether array files come along.
+    """
     import msgspec
 
-    changes = [msgspec.to_builtins(pending) for pending in pending_of(results)]
+    found = pending_of(results)
+    changes = [msgspec.to_builtins(one if arrays else replace(one, arrays="")) for one in found]
     if not changes:
         return ""
     return base64.b64encode(zlib.compress(json.dumps(changes).encode(), 9)).decode()
@@ -46,10 +53,12 @@ def unpack(page: str, where: str, *, most: int) -> list[Pending]:
         most: bytes that may be unpacked.
 
     Raises:
-        ReportError: it is not what `pack` makes, or it is larger.
+        ReportError: it is not what `pack` makes, it is larger, or the page is cut off.
     """
     found = _PACKED.search(page)
     if found is None:
+        if "<title>hfmodels: " in page and "</html>" not in page:
+            raise ReportError(f"{where} is damaged: its end is missing.", hint="Download it again.")
         return []
     try:
         unpacker = zlib.decompressobj()

@@ -26,6 +26,8 @@ def accept_command(found: Compared, run: Run) -> str:
     """
     if found.pending is None or not (found.saved or _source(run)):
         return ""
+    if _source(run) and found.pending.has_array_file and not found.pending.arrays:  # the report has no room for it
+        return ""
     return command("hfmodels", "accept", *_source(run), operand(found.writer))
 
 

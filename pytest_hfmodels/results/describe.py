@@ -27,7 +27,7 @@ _DIFFERENCES = 20
 _VALUE = 160  # characters of a value that differs
 _AROUND = 200  # characters of a passage that differs, and on each side of it
 _NAME = 80  # characters of what differs: a classified text may be in it
-_SEVERAL = "prompt ids", "ids of ", "labels of ", "labels given"  # names of what is plural
+_SEVERAL = "prompt ids", "ids of ", "labels above ", "labels given"  # names of what is plural
 
 
 def describe(
@@ -147,6 +147,8 @@ def _value(value: Any, found: Difference) -> Any:
     if found.stage == "prompt" and found.position is not None and isinstance(value, tuple) and len(value) > 20:
         start = max(0, found.position - 3)
         return f"…{list(value[start : start + 8])}…, {len(value)} in all"
+    if found.stage == "labels" and isinstance(value, tuple):
+        return cut(", ".join(map(repr, value)) or "none", _VALUE)
     return cut(repr(value), _VALUE)
 
 
@@ -184,6 +186,10 @@ def _largest(recorded: Record | None, observed: Record, comparison: Comparison) 
         return None
     numbers = kind_of(recorded).numbers(recorded, observed)
     found += [Difference("numbers", what, before, now, position) for what, position, before, now in numbers]
+    if recorded.arrays:
+        from pytest_hfmodels.kinds.arrays import largest  # computes with NumPy
+
+        found += filter(None, [largest(recorded.arrays, observed.arrays)])
     return max(found, key=_moved_by)
 
 

@@ -56,6 +56,7 @@ class _Test:
     failed_in: str | None = None
     seconds: float = 0.0
     ours: bool = False
+    over: bool = False
     phases: list[PhaseResult] = field(default_factory=list)
 
     def add(self, report: pytest.TestReport) -> None:
@@ -63,6 +64,7 @@ class _Test:
         attached = report.__dict__.get(_ATTRIBUTE)
         self.seconds += report.duration
         self.ours = self.ours or died or attached is not None
+        self.over = self.over or died or report.when == "teardown"
         if attached is not None:
             self.phases.append(decode(attached, PhaseResult, f"The result of {report.nodeid}"))
         expected = getattr(report, "wasxfail", None)
@@ -77,6 +79,11 @@ class _Test:
             self.reason = first_line(_skip_reason(report) if expected is None else expected)
         elif expected is not None:
             self.outcome, self.reason = "xpassed", first_line(expected)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its outcome is known: it ran to its end, or it failed before."""
+        return self.over or self.outcome in ("failed", "error")
 
     def result(self) -> TestResult:
         comparisons = tuple(found for phase in self.phases for found in phase.comparisons)
@@ -127,8 +134,15 @@ class Gatherer:
         self._tests[report.nodeid].add(report)
 
     def results(self) -> list[TestResult]:
-        """Return the results of the tests that use this plugin, in the order in which they began."""
-        return [test.result() for test in self._tests.values() if test.ours]
+        """Return the results of the tests that use this plugin, in the order in which they began.
+
+        A test that was interrupted has none.
+        """
+        return [test.result() for test in self._tests.values() if test.ours and test.counts]
+
+    def interrupted(self) -> list[str]:
+        """Return the node ids of the tests that began and did not end."""
+        return [nodeid for nodeid, test in self._tests.items() if not test.counts]
 
     def result(self, nodeid: str) -> TestResult | None:
         """Return the result of one test so far, of whatever sort it is; None if no report of it has come."""
@@ -136,7 +150,9 @@ class Gatherer:
 
     def others(self) -> dict[str, int]:
         """Return the outcomes of the other tests."""
-        return dict(sorted(Counter(test.outcome for test in self._tests.values() if not test.ours).items()))
+        return dict(
+            sorted(Counter(test.outcome for test in self._tests.values() if test.counts and not test.ours).items())
+        )
 
 
 def first_line(text: str) -> str:

@@ -23,7 +23,7 @@ from pytest_hfmodels.results.pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 5
+FORMAT = 6
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 T = TypeVar("T")
@@ -240,7 +240,26 @@ def decode(text: str | bytes, kind: type[T], where: str = "The report") -> T:
     try:
         return msgspec.convert(json.loads(text), kind)
     except (ValueError, RecursionError) as error:  # msgspec's errors name the field, and are ValueErrors
-        raise ReportError(f"{where} cannot be read: {error}.", hint="Write it anew: --hfmodels-json FILE") from error
+        raise ReportError(f"{where} cannot be read: {error}.", hint="Write it again: --hfmodels-json FILE") from error
+
+
+def read_results(text: str | bytes, where: str) -> Results:
+    """Return the results of a JSON report; `where` names it, for messages.
+
+    Raises:
+        ReportError: it is no report, or one of another format.
+    """
+    data = decode(text, dict[str, Any], where)
+    if "rows" in data:
+        hint = f"Show it: {command('hfmodels', 'merge', operand(where))}"
+        raise ReportError(f"{where} is the grid of a matrix, not the report of a run.", hint=hint)
+    found = data.get("format")
+    if found != FORMAT:
+        raise ReportError(
+            f"{where} is a report of format {found!r:.20}; this release reads format {FORMAT}.",
+            hint="Run the tests with the same release of pytest-hfmodels.",
+        )
+    return decode(text, Results, where)
 
 
 def dump(results: Results) -> str:

@@ -33,6 +33,12 @@ class Pending:
     gone: bool = False
     releases: str = ""
     tolerance: float | None = None
+    arrays: str = ""
+
+    @property
+    def has_array_file(self) -> bool:
+        """Whether its numbers are in a file of their own, beside the snapshot."""
+        return "\n[array_file]\n" in self.text
 
     @property
     def what(self) -> str:
@@ -69,8 +75,8 @@ class Pending:
         try:
             self.text.encode()
         except UnicodeEncodeError:
-            return "it holds a lone surrogate, which is no text; have the test observe text, and run it again"
-        if "\n[array_file]\n" in self.text:
+            return "it holds a lone surrogate, which is not text; have the test observe text, and run it again"
+        if self.has_array_file:
             return "its arrays are in a file of their own, which no patch holds; accept it: hfmodels accept"
         return None
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Literal
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
 from pytest_hfmodels.foundation.files import write_together
-from pytest_hfmodels.foundation.shell import command
 from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.session import LEDGER
 from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import MACHINE, Change, holds, parse_ledger, parse_when
-from pytest_hfmodels.snapshots.location import beside, why_not_written
+from pytest_hfmodels.snapshots.location import beside, may_own, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
 from pytest_hfmodels.snapshots.toml_reader import restore_command
 
@@ -66,19 +65,19 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
         LedgerError: the entry does not fit the installed versions or what the ledger says already.
     """
     for pending in chosen:
-        refused = refusal(project, pending)
+        refused = refusal(project, pending, is_local=project.pending.is_local)
         if refused is not None:
             raise refused
         if pending.is_gone(project.root):
             raise SnapshotError(
                 f"The test {pending.test} no longer exists, so its output cannot be accepted.",
-                hint="Reject it. If the test does exist, run its whole test file.",
+                hint=f"{project.pending.leave_out(pending)}. If the test does exist, run its whole test file.",
             )
         reason = invalid_reason(pending)
         if reason is not None:
             raise SnapshotError(
                 f"The pending change of {pending.test} cannot be accepted: {reason}.",
-                hint=f"Reject it, and run the test again: {command('hfmodels', 'reject', pending.test)}",
+                hint=f"{project.pending.leave_out(pending)}; then run the test again.",
             )
         stale = pending.staleness(project.root)
         if stale is not None:
@@ -99,6 +98,19 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     return list(contents)
 
 
+def left_out(project: Project, pending: Pending) -> str:
+    """Return why a change cannot be accepted while others can: it needs something that is not there; or nothing."""
+    if pending.is_gone(project.root):
+        return "there is no such test any more"
+    if invalid_reason(pending) is not None:  # accepting says so, and accepts nothing
+        return ""
+    try:
+        project.pending.arrays(pending)
+    except SnapshotError as error:
+        return f"{error.message.removesuffix('.')} ({error.hint.removesuffix('.')})"
+    return ""
+
+
 def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
     """Return what to say where accepted changes are listed all the same, the cache being closed; or None."""
     left = [pending for pending in accepted if _is_listed(project, pending)]
@@ -106,7 +118,7 @@ def still_listed(project: Project, accepted: Sequence[Pending]) -> str | None:
         return None
     return (
         f"{len(left)} of them {'is' if len(left) == 1 else 'are'} listed as pending all the same, because "
-        f"{project.pending.path} cannot be written. Let it be written to, and run the tests again."
+        f"{project.pending.path} cannot be written. Make it writable, and run the tests again."
     )
 
 
@@ -117,12 +129,13 @@ def _is_listed(project: Project, pending: Pending) -> bool:
         return True
 
 
-def refusal(project: Project, pending: Pending) -> SnapshotError | None:
-    """Return an error if the change would write a file that is not a snapshot, else None.
+def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotError | None:
+    """Return an error if the change would write a file that is not a snapshot, or that of another test; else None.
 
-    A pending file may come from elsewhere and is not trusted.
+    A pending file may come from elsewhere and is not trusted. Whose file it is, is asked of those that surely do.
     """
     base, compared = project.root / pending.snapshot, project.root / pending.compared
+    own = PurePath(relpath(project.snapshots, project.root)).as_posix()
     for path in (base, compared):
         reason = why_not_written(path, project.root, project.snapshots)
         if reason is None and pending.entry is None and pending.compared != pending.snapshot:
@@ -131,10 +144,13 @@ def refusal(project: Project, pending: Pending) -> SnapshotError | None:
             f"/{PurePath(relpath(base, project.snapshots)).as_posix()}"
         ):
             reason = f"it is not a variant of {pending.snapshot}"
+        if reason is None and not is_local and not may_own(pending.test, pending.snapshot, own):
+            reason = "it belongs to another test"
         if reason is not None:
+            hint = f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there."
             return SnapshotError(
                 f"The pending change of {pending.test} would write {relpath(path, project.root)}: {reason}.",
-                hint=f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there.",
+                hint=hint if is_local else "Do not trust where it comes from.",
             )
     return None
 
@@ -172,7 +188,7 @@ def reject(project: Project, chosen: Sequence[Pending]) -> None:
         if project.pending.current(pending.snapshot) is not None:
             raise SnapshotError(
                 f"What {pending.test} left pending cannot be dropped: {project.pending.path} cannot be written.",
-                hint="Let it be written to, and reject again.",
+                hint="Make it writable, and reject again.",
             )
 
 
@@ -255,9 +271,9 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
     applies = holds(when, version)
     if applies == (variation.keeps == "old"):
         raise LedgerError(
-            f"These outputs are of {when.name} {version}, and {variation.when!r} "
-            f"{'holds' if applies else 'does not hold'} there: "
-            f"the {variation.keeps} output would not be the one expected in its own releases.",
+            f"These outputs are of {when.name} {version}, which {variation.when!r} "
+            f"{'includes' if applies else 'excludes'}: "
+            f"the {variation.keeps} output would not be expected in its own releases.",
             hint=f"Give --when the releases of the {variation.keeps} output.",
         )
     text = _text(path) if path.exists() else ""
@@ -303,13 +319,13 @@ def _observed_with(package: str, chosen: Sequence[Pending]) -> str:
     if len(versions) != 1:
         named = ", ".join(sorted(map(str, versions)))
         raise LedgerError(
-            f"What is pending was observed with several versions of {package}: {named}.",
-            hint="Run the tests again with one, or name those of one.",
+            f"The pending changes were observed with several versions of {package}: {named}.",
+            hint="Run the tests again with one version, or name the tests of one.",
         )
     version = versions.pop()
     if version is None:
         raise LedgerError(
-            f"{package} is not installed here, so nobody can tell which side its releases are on.",
+            f"{package} is not installed here, so it is unknown whether --when means the old or the new output.",
             hint="Correct the package's name in --when, or accept in an environment that has it.",
         )
     return version

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import warnings
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from itertools import count
 from os.path import relpath
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared
     from pytest_hfmodels.snapshots.format import Snapshot
     from pytest_hfmodels.snapshots.ledger import Variant
+    from pytest_hfmodels.snapshots.pending import PendingFolder
 
     Explain = Callable[..., Explanation]
 
@@ -83,6 +86,7 @@ class HFSnapshot:
         self._explain = explain
         self._assertion = snapshot.use_extension(TomlSnapshotExtension)
         self._name: str | None = None
+        self._answers: dict[int, bool] = {}  # by the id of what was compared
         self._used: set[str] = set()
         self._written = Session.of(item.config).written
         self.compared: list[Compared] = []
@@ -106,9 +110,19 @@ class HFSnapshot:
         )
 
     def __call__(self, *, name: str) -> HFSnapshot:
-        """Name the next snapshot of this test, so that it has a file of its own: `hf_snapshot(name="german")`."""
-        self._name = name
-        return self
+        """Return this test's snapshot of a name, which has a file of its own: `hf_snapshot(name="german")`.
+
+        Raises:
+            SnapshotError: the name is no text, or an empty one.
+        """
+        given: object = name
+        if not isinstance(given, str) or not given.strip():
+            raise SnapshotError(
+                f"{self.item.nodeid} names a snapshot {name!r:.40}.", hint='Give a text: hf_snapshot(name="german").'
+            )
+        named = copy(self)  # several may stand in one container; all of them count as this test's
+        named._name = name
+        return named
 
     def __eq__(self, observed: object) -> bool:
         """Compare a record or a plain value with its file; write the file where syrupy's flags ask for it.
@@ -116,17 +130,20 @@ class HFSnapshot:
         Raises:
             SnapshotError: the value is none that can be recorded, or the file cannot be read.
         """
-        Session.of(self.item.config).compared.append(self)
+        session = Session.of(self.item.config)
+        if session.explains_assert:
+            return self._answers.get(id(observed), True)  # what no assert has compared is not said to differ
+        session.compared.append(self)
         try:
             with Timed("compare"):
-                return self._compare(observed)
+                equal = self._answers[id(observed)] = self._compare(observed)
+            return equal
         except Exception as error:
             self.errors.append(error)
             raise
 
     def _compare(self, observed: Any) -> bool:
-        observed = self._as_record(observed)
-        name, self._name = self._name, None
+        observed, name = self._as_record(observed), self._name
         base = snapshot_file(self.item, name or self._assertion.index)
         made = observed.provenance
         Session.of(self.item.config).machine = {"device": made.device, "cpu": made.cpu}
@@ -278,17 +295,18 @@ class HFSnapshot:
         return equal
 
     def _may_write(self, observed: Record, stored: Snapshot | None) -> bool:
-        """Only one engine writes a file: torch, or the only one there if it also wrote what is in the file.
+        """Only one engine writes a file: torch on its first device, or the only one there if it wrote the file.
 
         Nor does one implementation replace what another recorded: ours is measured by upstream's Transformer-XL.
         """
-        own = observed.provenance
+        own, request = observed.provenance, request_of(self.item)
+        if request is not None and request.device not in (None, *request.devices[:1]):
+            return False
         written = own if stored is None else stored.record.provenance
         if written.implementation != own.implementation:
             return False
         if own.engine in ("torch", NO_ENGINE):
             return True
-        request = request_of(self.item)
         return not (request is not None and "torch" in request.engines_in_session) and written.engine == own.engine
 
     def _from_base(self, variant: Variant, observation: Observation) -> Comparison | None:
@@ -300,7 +318,7 @@ class HFSnapshot:
         stored = read_snapshot(variant.base)
         if stored is None:
             raise LedgerError(
-                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, and there is "
+                f"{variant.entry.place}: {variant.entry.name} has a variant of {relpath(variant.base)}, but there is "
                 "no such snapshot.",
                 hint=f"Record the base where the entry does not apply, or delete {relpath(variant.path)}.",
             )
@@ -309,7 +327,7 @@ class HFSnapshot:
         if recorded is not None and compare(base, recorded, tolerance).verdict is Verdict.SAME:
             raise LedgerError(
                 f"{variant.entry.place}: {variant.entry.name} says that {relpath(variant.base)} changes with "
-                f"{variant.entry.versions}, and its variant {relpath(variant.path)} says the same as the base.",
+                f"{variant.entry.versions}, but its variant {relpath(variant.path)} is the same as the base.",
                 hint="Delete the variant, and the entry with its last one.",
             )
         return compare(base, observation.record, tolerance)
@@ -325,7 +343,7 @@ class HFSnapshot:
             about = {"test": id_to_type(nodeid, config), "options": options_of(nodeid, config)}
             return self._explain(comparison, observation.recorded, observation.record, **about)
         except ImportError as error:  # without NumPy there is no model to ask
-            return Explanation(comparison.verdict, None, f"it cannot be told: {error}")
+            return Explanation(comparison.verdict, None, f"the cause is unknown: {error}")
 
     def _is_foretold(self) -> bool:
         """Return whether the ledger expects this failure; then no explanation is needed."""
@@ -366,9 +384,10 @@ class HFSnapshot:
             return found
         folder, snapshot = pending_folder(config), self._named(base)
         if found.equal or found.base is Verdict.SAME:  # the base's own output is no variant of it
-            if folder is not None:
+            if folder is not None and not self._is_left_by_a_repetition(folder, snapshot):
                 folder.delete(snapshot)
             return found
+        Session.of(config).left[snapshot] = self.item.nodeid
         with suppress(OSError):
             if folder is not None:  # so that pytest makes its folder, and keeps git away from it
                 config.cache.mkdir("hfmodels-pending")
@@ -384,10 +403,29 @@ class HFSnapshot:
             why=() if found.explanation is None else _why(found.explanation),
             releases="" if found.explanation is None else found.explanation.releases,
             tolerance=found.tolerance,
+            arrays=self._carried(observation.files.arrays),
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)
         )
+
+    def _carried(self, arrays: bytes | None) -> str:
+        """Return an array file for the report as base64, as long as there is room for it."""
+        session = Session.of(self.item.config)
+        if arrays is None or len(arrays) > session.room:
+            return ""
+        session.room -= len(arrays)
+        return base64.b64encode(arrays).decode()
+
+    def _is_left_by_a_repetition(self, folder: PendingFolder, snapshot: str) -> bool:
+        """Return whether this run left the change in another repetition of the test: with pytest-repeat all count.
+
+        A plugin that reruns a failed test runs the same item again, and then the last run counts.
+        """
+        session, config = Session.of(self.item.config), self.item.config
+        if snapshot in session.left:
+            return session.left[snapshot] != self.item.nodeid
+        return hasattr(config, "workerinput") and folder.is_saved_since(snapshot, session.began)
 
     def _named(self, path: Path) -> str:
         return PurePath(relpath(path, self.item.config.rootpath)).as_posix()
@@ -396,7 +434,8 @@ class HFSnapshot:
         request, nodeid = request_of(self.item), stable_nodeid(self.item)
         if request is None or "torch" not in request.engines_in_session:
             return nodeid
-        return nodeid.replace(f"[{request.engine}", "[torch", 1)
+        first = replace(request, engine="torch", device=next(iter(request.devices), None))
+        return nodeid.replace(f"[{request.engine_id}", f"[{first.engine_id}", 1)
 
     def _tolerance(self, observed: Record, recorded: Record) -> Tolerance:
         """Return what numbers may move by: what the test or the project says, or else the finer dtype's default.
@@ -430,6 +469,6 @@ def _marked_tolerances(marker: pytest.Mark, nodeid: str) -> dict[str, float]:
     if marker.args or not marker.kwargs.keys() <= {"same_engine", "cross_engine"}:
         raise OptionError(
             f"{source} is not understood.",
-            hint="It reads like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
+            hint="Write it like this: hf_tolerance(same_engine=1e-5, cross_engine=1e-4).",
         )
     return {name: tolerance_value(value, source=source) for name, value in marker.kwargs.items() if value is not None}

@@ -6,8 +6,10 @@ checks as a change of this machine.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -18,17 +20,18 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.results.carried import pending_of, unpack
-from pytest_hfmodels.results.model import FORMAT, ReportError, Results, decode
+from pytest_hfmodels.results.model import ReportError, decode, read_results
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.format import array_digest, parse
 from pytest_hfmodels.snapshots.pending import PendingFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _MOST = 512 << 20  # bytes in all
 _FILES = 20_000
 _READ = (".json", ".html", ".safetensors")
+_OURS = re.compile(rb'\s*\{\s*"format":')  # what our JSON files begin with
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ class CarriedChanges(PendingFolder):
         """The folder that a review locks; None if there is none."""
         return self.local if self.local is not None and self.local.is_dir() else None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether these are changes of this machine's own runs."""
+        return False
+
+    def leave_out(self, pending: Pending) -> str:
+        """Return what to do without a change: `hfmodels reject` drops one of this machine."""
+        del pending
+        return f"Name the tests to accept from {self.path}"
+
     def save(self, pending: Pending, arrays: bytes | None = None) -> bool:
         """Keep a change that was decided once more."""
         self.changes[pending.snapshot] = pending
@@ -61,15 +74,20 @@ class CarriedChanges(PendingFolder):
         """Return what the array file of a pending change would hold, or None if there would be none.
 
         Raises:
-            SnapshotError: it did not come along: a page and a JSON report carry no array files.
+            SnapshotError: it did not come along: a report holds few of them, and small ones.
         """
         wanted = array_digest(parse(pending.text, Path(pending.snapshot)))
-        if wanted is not None and wanted not in self.files:
+        if wanted is None:
+            return None
+        own = _decoded(pending.arrays)
+        if sha256(own).hexdigest() == wanted:
+            return own
+        if wanted not in self.files:
             raise SnapshotError(
                 f"The array file of {pending.snapshot} is not in {self.path}.",
                 hint="Let the CI keep pytest's cache, .pytest_cache/d/hfmodels-pending, and name that folder.",
             )
-        return None if wanted is None else self.files[wanted]
+        return self.files[wanted]
 
     def delete(self, snapshot: str) -> None:
         """Drop the pending change of a snapshot, if there is one."""
@@ -99,17 +117,11 @@ def carried_changes(source: Path, local: Path | None = None) -> CarriedChanges:
             if name.endswith(".safetensors"):
                 found.files[sha256(content).hexdigest()] = content
                 continue
-            for pending in _changes(name, content):
-                other = found.changes.setdefault(pending.snapshot, pending)
-                if other.text != pending.text:
-                    raise SnapshotError(
-                        f"{source} holds two outputs for {pending.snapshot}: it mixes several runs.",
-                        hint="Name the report of one run.",
-                    )
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ReportError) as error:
-        if isinstance(error, SnapshotError):
-            raise
-        said = error.message if isinstance(error, ReportError) else f"{source} cannot be read: {_words(error)}."
+            _add(found, list(_changes(name, content, alone=name == source.name)))
+    except ReportError as error:
+        raise SnapshotError(error.message, hint=error.hint) from error
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        said = f"{source} cannot be read: {_words(error)}."
         raise SnapshotError(said, hint="Name a report.html or report.json, a folder or a zip with it.") from error
     if not found.changes:
         raise SnapshotError(
@@ -119,8 +131,32 @@ def carried_changes(source: Path, local: Path | None = None) -> CarriedChanges:
     return found
 
 
-def _changes(name: str, content: bytes) -> Iterator[Pending]:
-    """Yield the pending changes that a file holds: a page, a JSON report, or one pending change."""
+def _add(found: CarriedChanges, changes: Sequence[Pending]) -> None:
+    """Add the changes of one file; of repetitions of a test the last counts, as on the machine where they ran.
+
+    Raises:
+        SnapshotError: another file says something else of a snapshot.
+    """
+    last = {pending.snapshot: pending for pending in changes}
+    for snapshot, pending in last.items():
+        if found.changes.setdefault(snapshot, pending).text != pending.text:
+            raise SnapshotError(
+                f"{found.path} holds two outputs for {snapshot}: it mixes several runs.",
+                hint="Name the report of one run.",
+            )
+
+
+def _changes(name: str, content: bytes, *, alone: bool) -> Iterator[Pending]:
+    """Yield the pending changes that a file holds: a page, a JSON report, or one pending change.
+
+    Args:
+        name: of the file.
+        content: of the file.
+        alone: whether somebody named this file; a folder of artefacts holds other files, too.
+
+    Raises:
+        ReportError: it is damaged.
+    """
     text = content.decode("utf-8-sig", errors="replace")
     if name.endswith(".html"):
         yield from unpack(text, name, most=_MOST)
@@ -128,12 +164,11 @@ def _changes(name: str, content: bytes) -> Iterator[Pending]:
     try:
         found = decode(text, dict[str, Any], name)
     except ReportError:
-        return  # a folder of artefacts holds other files, too
+        if alone or _OURS.match(content):
+            raise
+        return
     if "tests" in found and "run" in found:
-        if found.get("format") != FORMAT:
-            said = f"{name} is a report of format {found.get('format')!r}; this release reads format {FORMAT}"
-            raise ReportError(f"{said}.", hint="Run the tests with the same release of pytest-hfmodels.")
-        yield from pending_of(decode(text, Results, name))
+        yield from pending_of(read_results(text, name))
     elif "rows" in found and "planned" in found:
         yield from _of_grid(decode(text, _Grid, name))
     elif "snapshot" in found and "compared" in found:
@@ -172,6 +207,8 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         return
     content = read_bytes(source, largest=_MOST)
     if not zipfile.is_zipfile(io.BytesIO(content)):
+        if source.suffix == ".zip" or content.startswith(b"PK\x03\x04"):
+            raise SnapshotError(f"{source} is damaged: it is not a whole zip.", hint="Download it again.")
         yield source.name if source.suffix in _READ else f"{source.name}.html", content
         return
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -184,6 +221,13 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
             if left < 0:
                 raise SnapshotError(f"{source} unpacks to more than {_MOST >> 20} MB.", hint="Do not trust it.")
             yield PurePosixPath(entry.filename).name, inner
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _require_few(source: Path, count: int) -> None:

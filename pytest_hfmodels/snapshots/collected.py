@@ -12,7 +12,7 @@ import pytest
 
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
 from pytest_hfmodels.foundation.model_request import MODELS, uses_models
-from pytest_hfmodels.snapshots.location import snapshot_file
+from pytest_hfmodels.snapshots.location import belongs, snapshot_file
 from pytest_hfmodels.snapshots.node_ids import stable_nodeid
 from pytest_hfmodels.snapshots.pending import pending_folder
 
@@ -114,7 +114,7 @@ class Collected:
             snapshot: its path.
             test_file: the file of its test, relative to the root.
         """
-        if any(_belongs(self._named(snapshot), own) for own in self.owned):
+        if any(belongs(self._named(snapshot), own) for own in self.owned):
             return True
         return False if test_file in (self._collected & self._modules) - self._in_part else None
 
@@ -144,13 +144,3 @@ class _StaleMarker(Collected):
     def _is_gone(self, pending: Pending) -> bool | None:
         owner = self.has_owner(self.root / pending.snapshot, pending.test.partition("::")[0])
         return None if owner is None else not owner
-
-
-def _belongs(file: Path, own: Path) -> bool:
-    """Return whether a file is the first snapshot of a test, `own`, or a further one (`.1`, `[name]`)."""
-    rest = file.stem.removeprefix(own.stem)
-    return (
-        file.parent == own.parent
-        and file.stem.startswith(own.stem)
-        and (not rest or (rest[0] == "." and rest[1:].isdigit()) or (rest[0] == "[" and rest[-1] == "]"))
-    )

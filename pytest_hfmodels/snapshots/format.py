@@ -152,9 +152,9 @@ def _record(file: TomlFile, arrays: bytes | None) -> Record:
     found = file.values.get("format")
     if found != FORMAT:
         raise file.error(
-            f"the file has format {found!r}, and this version reads {FORMAT}",
+            f"the file has format {found!r}, but this version reads {FORMAT}",
             "format",
-            hint="Upgrade pytest-hfmodels; or delete the file and record it anew: pytest --snapshot-update.",
+            hint="Upgrade pytest-hfmodels; or delete the file and record it again: pytest --snapshot-update.",
         )
     tables = file.convert(_Shared)
     kind = kind_named(tables.kind)

@@ -47,7 +47,7 @@ class ReleaseRange(Requirement):
         except (InvalidRequirement, TypeError):
             valid = False
         known = 'it reads like "transformers>=4.38,<5", "python>=3.12", "device==cuda" or "cpu==AVX2"'
-        _require(valid, f"{text!r:.80} is no range of releases; {known}")
+        _require(valid, f"{text!r:.80} is not a range of releases; {known}")
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
-        _require(named, f"`name` {self.name!r} is no name; use letters, digits and hyphens")
+        _require(named, f"`name` {self.name!r} is not a name; use letters, digits and hyphens")
         for text in (self.what, self.reference):  # skip reasons and reports print both
             _require(text.isprintable(), f"{text!a} cannot be printed; write one line of plain text")
 
@@ -292,7 +292,7 @@ def parse_when(text: str, place: str) -> ReleaseRange:
     try:
         return ReleaseRange(text)
     except ValueError as error:
-        raise LedgerError(f"{place}: {text!r} is no range of releases.", hint=str(error)) from error
+        raise LedgerError(f"{place}: {text!r} is not a range of releases.", hint=str(error)) from error
 
 
 def _require_releases(when: Iterable[ReleaseRange]) -> None:

@@ -6,13 +6,13 @@ import os
 import unicodedata
 from hashlib import sha256
 from os.path import abspath, relpath
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.model_request import engine_segment
 from pytest_hfmodels.session import LEDGER, Session, snapshots_folder
-from pytest_hfmodels.snapshots.node_ids import stable_id
+from pytest_hfmodels.snapshots.node_ids import id_spellings, stable_id
 
 if TYPE_CHECKING:
     import pytest
@@ -49,6 +49,33 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
     return snapshots_folder(item.config) / mirrored / f"{_safe(test_name(item), _LONGEST)}{suffix}.toml"
 
 
+def may_own(nodeid: str, snapshot: str, snapshots: str) -> bool:
+    """Return whether a test may write a snapshot, judged by its id alone: for what comes from elsewhere.
+
+    Args:
+        nodeid: of the test.
+        snapshot: the file.
+        snapshots: the folder of all snapshots; both relative to the project's root.
+    """
+    file, _, names = nodeid.partition("::")
+    function, bracket, parameters = names.partition("[")
+    name, folder = function.rpartition("::")[2], PurePath(snapshots, file.removesuffix(".py"))
+    spellings = id_spellings(f"{name}{bracket}{parameters}")
+    stems = (_safe(".".join([*_classes(nodeid), typed]), _LONGEST) for typed in spellings)
+    return any(belongs(PurePath(snapshot), folder / f"{stem}.toml") for stem in stems)
+
+
+def belongs(file: PurePath, own: PurePath) -> bool:
+    """Return whether a file is the first snapshot of a test, `own`, or a further one (`.1`, `[name]`)."""
+    rest = file.stem.removeprefix(own.stem)
+    return (
+        file.parent == own.parent
+        and file.suffix == own.suffix
+        and file.stem.startswith(own.stem)
+        and (not rest or (rest[0] == "." and rest[1:].isdigit()) or (rest[0] == "[" and rest[-1] == "]"))
+    )
+
+
 def variant_of(item: pytest.Item, base: Path) -> Variant | None:
     """Return the variant that holds instead of a base for the record that is being compared, or None."""
     session = Session.of(item.config)
@@ -78,12 +105,15 @@ def test_name(item: pytest.Item) -> str:
     Raises:
         OptionError: another plugin has put its own id before ours, so ours cannot be found.
     """
-    classes = [part for part in item.nodeid.split("::")[1:-1] if part.isidentifier()]  # parameters may hold "::"
     name, callspec = item.name, getattr(item, "callspec", None)
     if callspec is not None:
         identifier = _without_engine(item, stable_id(item))
         name = name.removesuffix(f"[{callspec.id}]") + (f"[{identifier}]" if identifier else "")
-    return ".".join([*classes, name])
+    return ".".join([*_classes(item.nodeid), name])
+
+
+def _classes(nodeid: str) -> list[str]:
+    return [part for part in nodeid.split("::")[1:-1] if part.isidentifier()]  # parameters may hold "::"
 
 
 test_name.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where somebody imports it

@@ -8,6 +8,8 @@ from __future__ import annotations
 from os.path import relpath
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.model_request import ON
+
 if TYPE_CHECKING:
     import pytest
 
@@ -17,11 +19,19 @@ _REPEATED = "__pytest_repeat_step_number"
 
 def stable_nodeid(item: pytest.Item) -> str:
     """Return the id of a test without the repetition number that pytest-repeat adds (`--count 2`)."""
-    callspec = getattr(item, "callspec", None)
+    callspec, nodeid = getattr(item, "callspec", None), _without_group(item)
     if callspec is None:
-        return item.nodeid
+        return nodeid
     identifier = stable_id(item)
-    return f"{item.nodeid.removesuffix(f'[{callspec.id}]')}{f'[{identifier}]' if identifier else ''}"
+    return f"{nodeid.removesuffix(f'[{callspec.id}]')}{f'[{identifier}]' if identifier else ''}"
+
+
+def _without_group(item: pytest.Item) -> str:
+    """Return the id of a test without the `@group` that xdist's `--dist loadgroup` appends."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark is None:
+        return item.nodeid
+    return item.nodeid.removesuffix(f"@{mark.args[0] if mark.args else mark.kwargs.get('name', 'default')}")
 
 
 def stable_id(item: pytest.Item) -> str:
@@ -49,7 +59,7 @@ def id_spellings(nodeid: str) -> tuple[str, ...]:
 
     function, bracket, parameters = nodeid.partition("[")
     engine, _, rest = parameters.removesuffix("]").partition("-")
-    if not bracket or engine not in ENGINES.names():
+    if not bracket or engine.partition(ON)[0] not in ENGINES.names():
         return (nodeid,)
     return nodeid, f"{function}[{rest}]" if rest else function
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.foundation.causes import UNDETERMINED
 from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.files import read_bytes, remove_leftovers, write_together
+from pytest_hfmodels.foundation.shell import command, operand
 from pytest_hfmodels.results.model import ReportError, decode
 from pytest_hfmodels.results.pending import LARGEST, Pending
 from pytest_hfmodels.session import pending_path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import pytest
 
 FORMAT = 2
-_MEND = "Run the tests again, which works out anew what is pending; delete the file if it is still there then."
+_MEND = "Run the tests again; they make their changes pending again. If the file is still there then, delete it."
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ class PendingFolder:
         """
         return self._write(pending, {beside(self._file(pending.snapshot)): arrays})
 
+    def is_saved_since(self, snapshot: str, when: float) -> bool:
+        """Return whether the pending change of a snapshot was saved after a time, in seconds since the epoch."""
+        try:
+            return self._file(snapshot).stat().st_mtime >= when
+        except OSError:
+            return False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether these are changes of this machine's own runs."""
+        return True
+
+    def leave_out(self, pending: Pending) -> str:
+        """Return what to type to be rid of a change that cannot be accepted."""
+        return f"Reject it: {command('hfmodels', 'reject', operand(pending.test))}"
+
     def arrays(self, pending: Pending) -> bytes | None:
         """Return what the array file of a pending change would hold, or None if there would be none.
 
@@ -81,7 +98,8 @@ class PendingFolder:
 
     def _write(self, pending: Pending, beside_it: Mapping[Path, bytes | None]) -> bool:
         file = self._file(pending.snapshot)
-        values = asdict(pending)
+        values = asdict(replace(pending, arrays=""))  # they have a file of their own
+        del values["arrays"]
         if not pending.gone:  # as all are when they are made
             del values["gone"]
         try:
@@ -169,10 +187,10 @@ class Problem:
 def problem(pending: Pending, root: Path) -> Problem | None:
     """Return why a pending change cannot be accepted as it is, or None where it can."""
     if pending.is_gone(root):
-        return Problem("stale: the test no longer exists; reject it")
+        return Problem("stale: the test no longer exists")
     reason = invalid_reason(pending)
     if reason is not None:
-        return Problem(f"{reason}; reject it", is_stale=False)
+        return Problem(reason, is_stale=False)
     try:
         stale = pending.staleness(root)
     except SnapshotError as error:
@@ -228,8 +246,8 @@ def select(
         for name in names:
             if name not in there:
                 raise SnapshotError(
-                    f"Nothing that is pending{' there' if narrowed else ''} has the {what} {name!r}.",
-                    hint=f"There is: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
+                    f"No pending change{' there' if narrowed else ''} has the {what} {name!r}.",
+                    hint=f"The pending {what}s: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
                 )
         chosen = [pending for pending in chosen if not names or own(pending) in names]
         narrowed = narrowed or bool(names)
@@ -307,5 +325,5 @@ def _read(path: Path) -> Pending | None:
             raise ValueError("a file's name has a NUL")
     except (ReportError, ValueError) as error:
         what = error.message if isinstance(error, ReportError) else str(error)
-        raise SnapshotError(f"{path} is no pending change: {what}", hint=_MEND) from error
+        raise SnapshotError(f"{path} is not a pending change: {what}", hint=_MEND) from error
     return pending

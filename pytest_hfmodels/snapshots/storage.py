@@ -149,11 +149,11 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         except OSError as error:
             raise SnapshotError(
                 f"The snapshot {path} cannot be written: {error.strerror or error}. What was there is untouched.",
-                hint="Make room, or the folder writable, and run the update again.",
+                hint="Make room, or make the folder writable, and run the update again.",
             ) from error
         except UnicodeEncodeError as error:
             raise SnapshotError(
                 f"The snapshot {path} cannot hold what its test observed: a lone surrogate, "
-                f"{error.object[error.start]!a}, is no text. What was there is untouched.",
+                f"{error.object[error.start]!a}, is not text. What was there is untouched.",
                 hint='Compare text that UTF-8 can hold: text.encode(errors="backslashreplace").decode() spells it out.',
             ) from error

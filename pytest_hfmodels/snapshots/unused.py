@@ -36,7 +36,7 @@ def find_orphans(arguments: Sequence[str] = ()) -> list[Path]:
     """
     if any("::" in argument for argument in arguments):
         raise SnapshotError(
-            "hfmodels orphans takes test files and folders: one test says nothing of the others in its file.",
+            "hfmodels orphans takes test files and folders: one test says nothing about the others in its file.",
             hint="Name the file, or nothing for the whole project.",
         )
     project = find_project()

@@ -43,7 +43,7 @@ def check_memory(mems: Sequence[torch.Tensor], config: TransfoXLConfig, batch_si
     """
     if len(mems) != config.n_layer:
         raise CheckpointError(
-            f"mems come from another model: expected {config.n_layer} tensors, one a layer, found {len(mems)}.",
+            f"mems come from another model: expected {config.n_layer} tensors, one per layer, found {len(mems)}.",
             hint=_OWN_MEMORY,
         )
     for layer, memory in enumerate(mems):

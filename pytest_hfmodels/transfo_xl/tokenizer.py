@@ -159,7 +159,7 @@ class TransfoXLTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transform
 
     def _convert_id_to_token(self, index: int) -> str:
         if not 0 <= index < self.vocab_size:
-            raise IndexError(f"{index} is no word of this vocabulary of {self.vocab_size} words.")
+            raise IndexError(f"{index} is not the id of a word in this vocabulary of {self.vocab_size} words.")
         return self._vocabulary.words[index]
 
     def _decode(

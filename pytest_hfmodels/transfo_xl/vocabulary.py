@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SHOWN = 60  # characters of a word in a message
-_FORMATS = f"Save it as {TEXT_FILE}, one word a line, or as {JSON_FILE}, a list of words."
+_FORMATS = f"Save it as {TEXT_FILE}, one word per line, or as {JSON_FILE}, a list of words."
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import astuple, dataclass, field, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -23,9 +23,10 @@ from pytest_hfmodels.versions.rows import Row, parse_rows
 from pytest_hfmodels.versions.running import TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_hfmodels.reference.known_changes import KnownChange
     from pytest_hfmodels.versions.installed import Installed
 
 _SHOWN = 3  # tests that a message names
@@ -65,16 +66,25 @@ class BisectAnswer:
     question: Question
     found: Bracket
     results: Mapping[str, RowResult] = field(default_factory=dict)  # by release, if it has an environment
+    separating: tuple[str, ...] = ()  # commands that find out which package is the reason; see `_Separation`
+    inseparable: tuple[str, ...] = ()  # other packages that no environment has at one version with both releases
 
     @property
     def moved(self) -> tuple[ChangedPackage, ...]:
         """Other packages whose versions differ between the last good and the first bad release."""
-        before, after = (self._result(judged.version).versions for judged in (self.found.good, self.found.bad))
-        return tuple(
-            ChangedPackage(name, before[name], after.get(name))
-            for name in sorted(before)
-            if name != self.question.name and before[name] != after.get(name)
-        )
+        good, bad = (self._result(judged.version) for judged in (self.found.good, self.found.bad))
+        return _moved(good, bad, self.question.name)
+
+    @property
+    def known(self) -> tuple[KnownChange, ...]:
+        """The known changes of transformers that lie between the two releases and fit how a test differs."""
+        if self.question.name != "transformers" or not self.found.exact:
+            return ()
+        from pytest_hfmodels.reference.known_changes import known_changes
+
+        named = {name for cell in self.differing.values() for name in cell.known_changes}
+        between = known_changes().between(Version(self.found.good.version), Version(self.found.bad.version))
+        return tuple(one.change for one in between if one.change.name in named)
 
     @property
     def separated(self) -> bool:
@@ -89,17 +99,6 @@ class BisectAnswer:
             _differing(self._result(version), passed) for version in (self.found.bad.version, self.question.bad)
         )
         return _same_failures(bad, end)
-
-    @property
-    def separating(self) -> tuple[str, ...]:
-        """Commands that find out which package is the reason: each keeps one of them at one version."""
-        question, good, bad = self.question, self.found.good.version, self.found.bad.version
-        fixed = [f"{one.name}=={one.before}" for one in self.moved]
-        commands = [_bisect_command(question, question.name, good, bad, fixed)]
-        if len(self.moved) == 1 and (after := self.moved[0].after) is not None:
-            fixed = [f"{question.package}=={good}"]
-            commands.append(_bisect_command(question, self.moved[0].name, self.moved[0].before, after, fixed))
-        return tuple(commands)
 
     @property
     def accepting(self) -> str | None:
@@ -150,8 +149,11 @@ def bisect(question: Question, progress: Progress, installed: Installed | None =
         except EndMisjudged as misjudged:
             runner.saved.finish()
             raise trials.explain(misjudged) from None
+        answer = BisectAnswer(trials.question, found, trials.results)
+        if found.exact and answer.moved:
+            answer = _separated(answer, trials.conflicts)
         runner.saved.finish()
-        return BisectAnswer(trials.question, found, trials.results)
+        return answer
 
 
 class _Trials:
@@ -181,9 +183,17 @@ class _Trials:
         if self.question.name != "transformers":
             return None
         passed = _passed(self.results[self.question.good])
-        cells = _differing(self.results[self.question.bad], passed).values()
+        cells = list(_differing(self.results[self.question.bad], passed).values())
         rules = Counter(rule for cell in cells for rule in cell.rules)
-        return next((found for rule, _ in rules.most_common() if (found := _release_of_rule(rule, releases))), None)
+        found = (_release_of_rule(rule, releases) for rule, _ in rules.most_common())
+        known = Counter(name for cell in cells for name in cell.known_changes)
+        others = (_release_of_change(name, releases) for name, _ in known.most_common())
+        return next((release for release in chain(found, others) if release), None)
+
+    def conflicts(self, version: str, fixed: Sequence[str]) -> bool:
+        """Return whether no environment has a release together with other packages at these versions."""
+        question = replace(self.question, with_=(*self.question.with_, *fixed))
+        return self._runner.conflict(question.row(version)) is not None
 
     def explain(self, misjudged: EndMisjudged) -> VersionsError:
         """Return the error for an end that is not good or bad as stated."""
@@ -251,6 +261,47 @@ def _release_of_rule(rule: str, releases: Sequence[str]) -> str | None:
     return next((releases[number] for number, pair in enumerate(pairwise(values), 1) if pair[0] != pair[1]), None)
 
 
+def _release_of_change(name: str, releases: Sequence[str]) -> str | None:
+    """Return the first release on the other side of a known change than the one before it."""
+    from pytest_hfmodels.reference.known_changes import known_changes
+
+    change = next((one for one in known_changes().change if one.name == name), None)
+    values = [] if change is None else [change.holds(Version(release)) for release in releases]
+    return next((releases[number] for number, pair in enumerate(pairwise(values), 1) if pair[0] != pair[1]), None)
+
+
+def _moved(good: RowResult, bad: RowResult, package: str) -> tuple[ChangedPackage, ...]:
+    before, after = good.versions, bad.versions
+    return tuple(
+        ChangedPackage(name, before[name], after.get(name))
+        for name in sorted(before)
+        if name != package and before[name] != after.get(name)
+    )
+
+
+def _separated(answer: BisectAnswer, conflicts: Callable[[str, Sequence[str]], bool]) -> BisectAnswer:
+    """Return the answer with the commands that find out which package is the reason, of those that can be installed.
+
+    Args:
+        answer: both releases, between which other packages changed version.
+        conflicts: whether a release cannot be installed together with requirements.
+    """
+    question, good, bad = answer.question, answer.found.good.version, answer.found.bad.version
+    fixed: list[str] = []
+    inseparable: list[str] = []
+    for one in answer.moved:
+        pins = [f"{one.name}=={version}" for version in (one.before, one.after) if version]
+        pin = next((pin for pin in pins if not any(conflicts(end, [*fixed, pin]) for end in (bad, good))), None)
+        (inseparable if pin is None else fixed).append(pin or one.name)
+    commands = [_bisect_command(question, question.name, good, bad, fixed)] if fixed else []
+    first, *others = answer.moved
+    if not others and first.after and not conflicts(good, [f"{first.name}=={first.after}"]):
+        kept = [f"{question.package}=={good}"]
+        commands.append(_bisect_command(question, first.name, first.before, first.after, kept))
+        inseparable.clear()
+    return replace(answer, separating=tuple(commands), inseparable=tuple(inseparable))
+
+
 def _untestable(result: RowResult) -> str:
     """Return why a release cannot be judged by its tests; nothing if it can."""
     if result.problem and not result.complete:
@@ -281,7 +332,7 @@ def _same_failures(differing: Mapping[str, Cell], bad: Mapping[str, Cell]) -> di
 
 def _failure(cell: Cell) -> str:
     """Return the kind of a test's failure, which is compared instead of its message."""
-    return "another output" if cell.state in _OTHER_OUTPUT else cell.raises or str(cell.state)
+    return "a different output" if cell.state in _OTHER_OUTPUT else cell.raises or str(cell.state)
 
 
 def _bisect_command(question: Question, package: str, good: str, bad: str, fixed: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.versions import distributions
 from pytest_hfmodels.versions.installed import INSTALL_HINT
 from pytest_hfmodels.versions.package_index import NO_NETWORK, list_command, uv_environment
 from pytest_hfmodels.versions.rows import requirement_name
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 _SHOWN = 600  # characters of an error of uv
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _SOURCE = re.compile(r"--(find-links|(extra-)?index-url|no-index)\b")
-# Prints what is installed into a file: uv itself prints to the same output.
-_LIST_VERSIONS = (
-    "import json, sys; from importlib.metadata import distributions; "
-    "open(sys.argv[1], 'w').write(json.dumps({one.metadata['Name']: one.version for one in distributions()}))"
-)
 
 
 class EnvironmentsBlocked(VersionsError):
@@ -58,6 +54,7 @@ class Environment:
     versions: Mapping[str, str]  # of every distribution in it, by canonical name
     moved: tuple[ChangedPackage, ...] = ()
     note: str = ""  # what the reader should know about how it was resolved
+    digest: str = ""  # of the interpreter and everything that is installed; empty if unknown
 
 
 def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) -> Environment:
@@ -72,12 +69,28 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
         Stopped: another thread stopped `processes`.
     """
     if row.current:
-        return Environment((sys.executable,), installed.versions)
+        return Environment((sys.executable,), installed.versions, digest=str(distributions.listing()["digest"]))
     folder.mkdir(parents=True, exist_ok=True)
     uv = _Uv(row, folder, processes)
     note = uv.resolve(installed)
-    versions = uv.install()
-    return Environment(uv.python("--offline"), versions, tuple(_moved(row, installed, versions)), note)
+    versions, digest = uv.install()
+    return Environment(uv.python("--offline"), versions, tuple(_moved(row, installed, versions)), note, digest)
+
+
+def conflict(row: Row, installed: Installed, folder: Path, processes: Processes) -> str | None:
+    """Return why no environment can be resolved for a row, in uv's words; None if one can. It builds none.
+
+    Raises:
+        EnvironmentsBlocked: as for `prepare`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _Uv(row, folder, processes).resolve(installed)
+    except EnvironmentsBlocked:
+        raise
+    except VersionsError as error:
+        return error.message
+    return None
 
 
 def find_uv() -> str:
@@ -135,16 +148,17 @@ class _Uv:
             find_uv(), "pip", "compile", *files, "--python", self.interpreter, "--no-header", *_annotated(), *options
         )
 
-    def install(self) -> dict[str, str]:
-        """Build the environment, unless uv has it; return the versions in it."""
-        listing = self.folder / "versions.json"
-        list_versions = ("-I", "-c", _LIST_VERSIONS, str(listing))
+    def install(self) -> tuple[dict[str, str], str]:
+        """Build the environment, unless uv has it; return the versions in it, and a digest of all that is in it."""
+        listing = self.folder / "versions.json"  # a file: uv itself prints to the same output
+        list_versions = ("-I", distributions.__file__, str(listing))
         try:
             self._call(*self.python("--offline"), *list_versions)
         except VersionsError:
             self._call(*self.python(), *list_versions)
         found = json.loads(listing.read_text(encoding="utf-8"))
-        return {str(canonicalize_name(name)): version for name, version in found.items()}
+        versions = {str(canonicalize_name(name)): version for name, version in found["versions"].items()}
+        return versions, found["digest"]
 
     def python(self, *options: str) -> tuple[str, ...]:
         """Return the command that starts the environment's interpreter."""

@@ -8,6 +8,8 @@ from functools import cached_property
 
 from packaging.utils import canonicalize_name
 
+from pytest_hfmodels.foundation.verdicts import severity
+from pytest_hfmodels.results.remedies import shared_sentence
 from pytest_hfmodels.versions.results import UNRUN, Cell, RowResult, State, ancestors
 from pytest_hfmodels.versions.rows import CURRENT
 
@@ -107,7 +109,7 @@ class Grid:
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
-        """Every distinct reason, in the order of the tests, with outputs that differ grouped by cause.
+        """Every distinct reason, in the order of the tests; outputs that differ for one cause share it.
 
         A cell that is `same` without the ledger has none.
         """
@@ -122,7 +124,7 @@ class Grid:
         order = [row.name for row in self.rows]
         notes = []
         for reasons, rows, tests in found.values():
-            first, *_ = cells = tuple(reasons.values())
+            first, *_ = cells = tuple(sorted(reasons.values(), key=lambda cell: severity(cell.state)))
             notes.append(Note(first.state, first.known, cells, tuple(sorted(rows, key=order.index)), tuple(tests)))
         return tuple(notes)
 
@@ -171,7 +173,7 @@ def note_key(cell: Cell) -> object:
     if cell.state is State.SAME and cell.known is None:
         return None
     if cell.state in _BY_CAUSE and cell.known is None:
-        return cell.state, cell.cause, cell.rules
+        return (cell.cause, shared_sentence(cell.why), cell.rules) if cell.cause else cell.state
     return cell.state, cell.known, cell.reason
 
 

@@ -72,7 +72,7 @@ def load(content: bytes | str, name: str) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise VersionsError(f"{name} is no JSON: {error}.", hint=_AGAIN) from None
+        raise VersionsError(f"{name} is not JSON: {error}.", hint=_AGAIN) from None
     if not isinstance(data, dict):
         raise VersionsError(f"{name} holds no grid.", hint=_AGAIN)
     return data

@@ -7,27 +7,35 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.results.model import Source
 from pytest_hfmodels.results.source import commit_of, source_of
-from pytest_hfmodels.versions.environments import find_uv, prepare
+from pytest_hfmodels.versions.environments import EnvironmentsBlocked, conflict, find_uv, prepare
 from pytest_hfmodels.versions.grid import Grid
 from pytest_hfmodels.versions.installed import Installed, read_installed
 from pytest_hfmodels.versions.last_grid import save_grid
-from pytest_hfmodels.versions.results import INTERRUPTED, RowResult, read_run
+from pytest_hfmodels.versions.results import INTERRUPTED, RowResult, opened_of, read_run
 from pytest_hfmodels.versions.resume import SavedRun, fingerprint, interruptible
+from pytest_hfmodels.versions.reuse import FinishedRows, content
 from pytest_hfmodels.versions.row_plugin import DURATIONS_VARIABLE, SHARD_VARIABLE
 from pytest_hfmodels.versions.running import TIMEOUT, Processes, added_options, check_arguments, run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pytest_hfmodels.versions.environments import Environment
     from pytest_hfmodels.versions.rows import Row
+    from pytest_hfmodels.versions.running import PytestRun
     from pytest_hfmodels.versions.shards import Shard
+
+
+_PREPARED = 8  # rows at once whose environments are resolved, to see whether anything has changed
 
 
 class Progress(Protocol):
@@ -57,6 +65,7 @@ class Matrix:
     planned: tuple[str, ...] = ()  # the names of all rows, if other machines run some
     shard: Shard | None = None  # the share of the tests that runs here
     durations: Mapping[str, float] = field(default_factory=dict)  # seconds by test, for shards
+    reuse: bool = False  # take rows of finished runs in which nothing can have changed
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,9 @@ class RowRunner:
     processes: Processes
     shard: Shard | None = None
     durations: Mapping[str, float] = field(default_factory=dict)
+    finished: FinishedRows | None = None  # where rows are saved beyond this command
+    reuse: bool = False
+    slots: Semaphore = field(default_factory=lambda: Semaphore(1))  # for rows that test at once
 
     @classmethod
     @contextmanager
@@ -117,18 +129,40 @@ class RowRunner:
         folder = self.saved.row_folder(row.name)
         self.progress.begins(row.name, doing)
         environment = prepare(row, self.installed, folder, self.processes)
-        self.progress.begins(row.name, "testing", folder / "events.jsonl")
-        variables = {**dict(row.variables), **self._shard_variables(folder)}
-        run = run_pytest(
-            environment.python,
-            arguments,
-            folder,
-            timeout=self.timeout,
-            processes=self.processes,
-            variables=variables,
-        )
-        about = {"versions": environment.versions, "moved": environment.moved, "note": environment.note}
-        return read_run(row.name, run, shard=str(self.shard or ""), **about)
+        if self.finished is None:
+            return read_run(row.name, self._tested(row, arguments, folder, environment), **self._about(environment))
+        depends = self.finished.depends(environment)
+        found = self.finished.find(row, depends) if self.reuse else None
+        if found is not None:
+            return found
+        run = self._tested(row, arguments, folder, environment)
+        result = read_run(row.name, run, **self._about(environment))
+        if self.finished.depends(environment) == depends:  # nobody has edited a file meanwhile
+            self.finished.save(row, depends, result, opened_of(run))
+        return result
+
+    def _tested(self, row: Row, arguments: Sequence[str], folder: Path, environment: Environment) -> PytestRun:
+        with self.slots:
+            self.progress.begins(row.name, "testing", folder / "events.jsonl")
+            return run_pytest(
+                environment.python,
+                arguments,
+                folder,
+                timeout=self.timeout,
+                processes=self.processes,
+                variables={**dict(row.variables), **self._shard_variables(folder)},
+            )
+
+    def _about(self, environment: Environment) -> dict[str, Any]:
+        found = {"versions": environment.versions, "moved": environment.moved, "note": environment.note}
+        return {**found, "shard": str(self.shard or "")}
+
+    def conflict(self, row: Row) -> str | None:
+        """Return why there is no environment for a row; None if there is one, or if nobody can tell now."""
+        try:
+            return conflict(row, self.installed, self.saved.row_folder(row.name) / "resolved", self.processes)
+        except EnvironmentsBlocked:
+            return None
 
     def _shard_variables(self, folder: Path) -> dict[str, str]:
         if self.shard is None:
@@ -153,11 +187,12 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     if not all(row.current for row in matrix.rows):
         check_arguments(matrix.arguments)
         find_uv()
+    requirements = [line for row in matrix.rows for line in row.requirements]
     opened = RowRunner.open(
         "matrix",
         [*map(astuple, matrix.rows), str(matrix.shard)],
         matrix.arguments,
-        [line for row in matrix.rows for line in row.requirements],
+        requirements,
         progress=progress,
         timeout=matrix.timeout,
         restart=matrix.restart,
@@ -165,7 +200,15 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
         outputs=matrix.outputs,
     )
     with opened as runner:
-        runner = replace(runner, shard=matrix.shard, durations=matrix.durations)
+        project = partial(fingerprint, matrix.arguments, runner.installed, requirements, matrix.outputs, of=content)
+        runner = replace(
+            runner,
+            shard=matrix.shard,
+            durations=matrix.durations,
+            finished=FinishedRows(runner.saved.folder.parent / "finished", _shared(matrix), project),
+            reuse=matrix.reuse,
+            slots=Semaphore(matrix.jobs),
+        )
         results, interrupted = _run_rows(matrix, runner)
         if not interrupted:
             runner.saved.finish()
@@ -184,9 +227,15 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
     return grid
 
 
+def _shared(matrix: Matrix) -> list[object]:
+    """Return what the rows of a command have in common, as plain data."""
+    durations = sorted(matrix.durations.items()) if matrix.shard else []
+    return [matrix.arguments, added_options(), str(matrix.shard), durations, str(Path.cwd())]
+
+
 def _run_rows(matrix: Matrix, runner: RowRunner) -> tuple[dict[str, RowResult], bool]:
     """Return the results by row, and whether the run was interrupted."""
-    pool, interrupted = ThreadPoolExecutor(matrix.jobs), True
+    pool, interrupted = ThreadPoolExecutor(max(matrix.jobs, _PREPARED if matrix.reuse else 1)), True
     futures = {row.name: pool.submit(_run_row, row, matrix.arguments, runner) for row in matrix.rows}
     try:
         with interruptible():

@@ -18,6 +18,7 @@ from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.results.model import TestResult, decode
 from pytest_hfmodels.results.pending import Pending
+from pytest_hfmodels.results.remedies import remedy, since
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.paths import portable
 
@@ -32,7 +33,7 @@ UNRUN = (INTERRUPTED, NO_PART)  # problems of rows of which nothing is known
 _REASON = 300  # characters of a reason
 _TAIL = 12  # lines of a log that say why pytest gave up
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
-_EVENTS = ("all", "collected", "uncollected", "began", "result", "finished")  # of `row_plugin`
+_EVENTS = ("all", "collected", "uncollected", "began", "result", "opened", "finished")  # of `row_plugin`
 GAVE_UP = (3, 4, 5)  # pytest's exit codes for an internal error, for wrong usage, and if no test was collected
 
 T = TypeVar("T")
@@ -69,6 +70,10 @@ class Cell:
         cause: why its output differs, one of `CAUSES`; empty if unknown.
         why: the cause in a sentence.
         rules: names in `reference.Rules` of the rules that explain the difference.
+        known_changes: names of the known changes of transformers that fit; see `reference.known_changes`.
+        since: the release since which it differs, in words; empty if unknown.
+        command: the command that finds the release; empty if no release may be the reason.
+        remedy: what brings the recorded output back; empty if nothing does.
     """
 
     state: State
@@ -80,6 +85,10 @@ class Cell:
     cause: str = ""
     why: str = ""
     rules: tuple[str, ...] = ()
+    known_changes: tuple[str, ...] = ()
+    since: str = ""
+    command: str = ""
+    remedy: str = ""
 
     @property
     def explained(self) -> bool:
@@ -198,6 +207,12 @@ def pending_of(results: Iterable[TestResult]) -> tuple[Pending, ...]:
     return tuple(sorted(found, key=lambda pending: pending.snapshot))
 
 
+def opened_of(run: PytestRun) -> list[tuple[str, int, int]]:
+    """Return the files outside the project that a row's tests opened, each with its time and size."""
+    found = {tuple(one) for files in _events(run.events)["opened"] for one in files}
+    return sorted((str(name), int(changed), int(size)) for name, changed, size in found)
+
+
 def _blamed(unfinished: Sequence[str], run: PytestRun, problem: str | None) -> dict[str, Cell]:
     """Return the cell of the test that began last, when the process died or its time was over."""
     state = State.TIMEOUT if run.timed_out else State.CRASHED
@@ -256,7 +271,15 @@ def _cause(result: TestResult) -> dict[str, Any]:
     if found is None or found.explanation is None or found.explanation.cause is None:
         return {}
     explanation = found.explanation
-    return {"cause": explanation.cause, "why": _short(explanation.sentence), "rules": explanation.rules}
+    return {
+        "cause": explanation.cause,
+        "why": _short(explanation.sentence),
+        "rules": explanation.rules,
+        "known_changes": explanation.known,
+        "since": since(found),
+        "command": next(iter(explanation.suggests), ""),
+        "remedy": _short(remedy(found)),
+    }
 
 
 def _told(result: TestResult) -> str:

@@ -15,12 +15,12 @@ import signal
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from pytest_hfmodels.foundation.errors import VersionsError
-from pytest_hfmodels.foundation.files import write_atomically
+from pytest_hfmodels.foundation.files import stamp, write_atomically
 from pytest_hfmodels.foundation.rootdir import configured_root, project_root
 from pytest_hfmodels.results.model import ReportError, encode
 from pytest_hfmodels.versions.results import RowResult, read_json
@@ -28,7 +28,7 @@ from pytest_hfmodels.versions.rows import requirement_path
 from pytest_hfmodels.versions.running import added_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_hfmodels.versions.installed import Installed
 
@@ -108,7 +108,12 @@ def _begin(folder: Path, fingerprint: str, *, restart: bool) -> str:
 
 
 def fingerprint(
-    arguments: Sequence[str], installed: Installed, requirements: Sequence[str] = (), outputs: Sequence[Path] = ()
+    arguments: Sequence[str],
+    installed: Installed,
+    requirements: Sequence[str] = (),
+    outputs: Sequence[Path] = (),
+    *,
+    of: Callable[[Path], tuple[Any, ...]] | None = None,
 ) -> str:
     """Return a digest that changes if tests could come out differently: of the project's files and what is installed.
 
@@ -117,14 +122,17 @@ def fingerprint(
         installed: the current environment; the files of its editable installs count.
         requirements: of the rows; the trees and files that they name count.
         outputs: files that the command itself writes; they do not count.
+        of: returns plain data of a file; by default its name, time and size.
     """
     trees = [path for line in (*installed.wanted.values(), *requirements) if (path := requirement_path(line))]
-    found = {file.absolute() for path in (project_root(), *_named(arguments), *trees) for file in _source_files(path)}
+    found = {
+        file.absolute() for path in (project_root(), *named_paths(arguments), *trees) for file in source_files(path)
+    }
     files = sorted(found - {path.absolute() for path in outputs})
-    return _digest([[*map(_stamp, files)], sorted(installed.wanted.items()), sorted(installed.versions.items())])
+    return _digest([[*map(of or stamp, files)], sorted(installed.wanted.items()), sorted(installed.versions.items())])
 
 
-def _named(arguments: Sequence[str]) -> Iterator[Path]:
+def named_paths(arguments: Sequence[str]) -> Iterator[Path]:
     """Yield the files and folders that pytest's arguments name, and their projects."""
     for argument in (*arguments, *shlex.split(added_options())):
         path = Path(argument.rpartition("=")[2].partition("::")[0])
@@ -133,7 +141,7 @@ def _named(arguments: Sequence[str]) -> Iterator[Path]:
             yield configured_root(path.absolute()) or path
 
 
-def _source_files(path: Path) -> Iterator[Path]:
+def source_files(path: Path) -> Iterator[Path]:
     """Yield a file, or the files below a folder without hidden ones, caches, builds and environments."""
     if path.is_file():
         yield path
@@ -149,13 +157,6 @@ def _source_files(path: Path) -> Iterator[Path]:
 def _is_generated(folder: Path) -> bool:
     hidden = folder.name.startswith(".") or folder.name == "__pycache__" or folder.name.endswith(".egg-info")
     return hidden or (folder / "pyvenv.cfg").exists()
-
-
-def _stamp(file: Path) -> tuple[str, int, int]:
-    with suppress(OSError):
-        status = file.stat()
-        return str(file), status.st_mtime_ns, status.st_size
-    return str(file), 0, 0
 
 
 def _digest(data: object) -> str:

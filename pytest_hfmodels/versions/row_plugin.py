@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import tempfile
+from importlib.util import source_from_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.foundation.files import stamp
 from pytest_hfmodels.options import update_requested
 from pytest_hfmodels.results.gather import reason_of
 from pytest_hfmodels.results.model import encode
@@ -51,6 +55,62 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = Shard.parse(shard).choose(tests, durations)
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
     items[:] = [item for item in items if item.nodeid in chosen]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Write down which files outside the project were opened, on xdist's workers too."""
+    if os.environ.get(EVENTS_VARIABLE):
+        _write(Path(os.environ[EVENTS_VARIABLE]), "opened", json.dumps(_OPENED.elsewhere(config.rootpath)))
+
+
+class OpenedFiles:
+    """The files that this process has opened, by an audit hook: https://peps.python.org/pep-0578/.
+
+    Code that is not Python opens files unseen. Of a folder with a model, Python reads the configuration, so all files
+    of such a folder count.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._temporary = tempfile.gettempdir()
+        self._others = {one.name for one in Path(self._temporary).iterdir()}  # not made by this run
+        sys.addaudithook(self._listen)
+
+    def elsewhere(self, root: Path) -> list[tuple[str, int, int]]:
+        """Return files outside the project and the environment, with time and size; no temporary ones of this run."""
+        installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
+        names = {source for name in [*self._names] if (source := _source(name))}
+        names |= {str(file) for name in names if name.endswith("config.json") for file in Path(name).parent.glob("*")}
+        names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
+        found = (stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root)))
+        return [one for one in found if one[1]]
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a file is in a temporary folder of this run, or of any run of pytest."""
+        if not name.startswith(f"{self._temporary}/"):
+            return False
+        folder = name.removeprefix(f"{self._temporary}/").partition("/")[0]
+        return folder not in self._others or folder.startswith("pytest-of-")
+
+    def _listen(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            self._names.add(arguments[0])
+
+
+def _source(name: str) -> str:
+    """Return the absolute path of a file, for bytecode that of its source; empty for bytecode that pytest wrote."""
+    if not name.endswith(".pyc"):
+        return str(Path(name).absolute())
+    try:
+        return source_from_cache(name)
+    except ValueError:
+        return ""
+
+
+def _in_project(name: str, root: Path) -> bool:
+    """Return whether a file is one of the project, and not hidden; git's and pytest's own count as well."""
+    hidden = [part for part in Path(os.path.relpath(name, root)).parts if part.startswith(".")]
+    return ".." not in hidden and (not hidden or hidden[0] in (".git", ".pytest_cache"))
 
 
 class RowWriter:
@@ -100,6 +160,9 @@ class RowWriter:
 
     def _write(self, name: str, value: str) -> None:
         _write(self._file, name, value)
+
+
+_OPENED = OpenedFiles()
 
 
 def _write(file: Path, name: str, value: str) -> None:

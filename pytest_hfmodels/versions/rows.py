@@ -37,8 +37,8 @@ SETTINGS: Mapping[str, tuple[str, Mapping[str, Callable[[str], str]]]] = {
 _READABLE = {"cpu": "default, avx2 and avx512", "threads": "1, 2, …", "device": "cpu, cuda, mps, …"}
 _LIST = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?)==(?P<versions>[^=<>~!]+)")
 _EXAMPLES = (
-    "A row is name==1.0,2.0 (one row a release), python==3.12,3.13, cpu==default,avx2, threads==1,4, device==cuda, any "
-    "requirement that the installer takes, a path to a source tree, a requirements file, or current."
+    "A row is name==1.0,2.0 (one row per release), python==3.12,3.13, cpu==default,avx2, threads==1,4, device==cuda, "
+    "any requirement that the installer takes, a path to a source tree, a requirements file, or current."
 )
 
 
@@ -152,7 +152,7 @@ def _listed(name: str, value: str) -> Row:
         return Row(row, (_requirement(row),))
     valid, variables = SETTINGS[name]
     if not re.fullmatch(valid, value):
-        raise VersionsError(f"{row} is no row: {name} is one of {_READABLE[name]}.", hint=_EXAMPLES)
+        raise VersionsError(f"{row} is not a row: {name} is one of {_READABLE[name]}.", hint=_EXAMPLES)
     return Row(row, current=True, variables=tuple((variable, form(value)) for variable, form in variables.items()))
 
 

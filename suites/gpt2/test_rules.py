@@ -107,6 +107,15 @@ def test_many_eos_leave_few_beams_where_the_rules_say_so(flat_gpt2: HFModel) -> 
     assert difference(flat_gpt2, ids, mask, asked, returned, contrary) is not None
 
 
+def test_a_bad_word_as_long_as_the_text_is_found(flat_gpt2: HFModel) -> None:
+    ids, mask = [[5, 20, 11]], [[1, 1, 1]]
+    first = int(observed(flat_gpt2, ids, mask, Settings(max_new_tokens=1)).sequences[0][-1])
+
+    returned = observed(flat_gpt2, ids, mask, Settings(max_new_tokens=1, bad_words_ids=[[20, 11, first]]))
+
+    assert int(returned.sequences[0][-1]) != first
+
+
 LACKING = {
     "exponential_decay_length_penalty": (0, 2.0),
     "min_new_tokens": 6,

@@ -19,16 +19,16 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        pytest.param([99], "Label 99 is outside of the model's 8 classes", id="too-large"),
-        pytest.param([8], "Label 8 is outside of the model's 8 classes", id="one-too-large"),
-        pytest.param([-100], "Label -100 is outside of the model's 8 classes", id="the-ignored-one"),
-        pytest.param([0.5], "Label 0.5 is no class index", id="a-float"),
-        pytest.param([True], "Label True is no class index", id="a-truth-value"),
-        pytest.param(["work"], "Label 'work' is no class index", id="a-name"),
-        pytest.param([[1]], r"Label \[1\] is no class index", id="a-row"),
+        pytest.param([99], "Label 99 is outside the model's 8 classes", id="too-large"),
+        pytest.param([8], "Label 8 is outside the model's 8 classes", id="one-too-large"),
+        pytest.param([-100], "Label -100 is outside the model's 8 classes", id="the-ignored-one"),
+        pytest.param([0.5], "Label 0.5 is not a class index", id="a-float"),
+        pytest.param([True], "Label True is not a class index", id="a-truth-value"),
+        pytest.param(["work"], "Label 'work' is not a class index", id="a-name"),
+        pytest.param([[1]], r"Label \[1\] is not a class index", id="a-row"),
         pytest.param([1, 2], "There are 2 labels and 1 texts", id="too-many"),
         pytest.param([], "There are 0 labels and 1 texts", id="none"),
-        pytest.param(1, "labels=1 is no list of labels", id="no-list"),
+        pytest.param(1, "labels=1 is not a list with one label per text", id="no-list"),
     ],
 )
 def test_a_class_index_that_does_not_fit_is_named(hf_model: HFModel, labels: Any, said: str) -> None:

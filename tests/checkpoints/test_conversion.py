@@ -169,7 +169,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(
 def test_anything_but_named_tensors_is_refused(tmp_path: Path, state: object) -> None:
     message = refused(bin_folder(tmp_path / "bin", state))
 
-    assert "something else than named tensors" in message or "cannot be saved as safetensors" in message
+    assert "something other than named tensors" in message or "cannot be saved as safetensors" in message
     assert "safe_serialization=True" in message or "dense float weights" in message
 
 

@@ -181,7 +181,7 @@ def test_an_index_of_nothing(tmp_path: Path, weight_map: object) -> None:
 def test_an_index_and_shards_that_disagree(tmp_path: Path) -> None:
     message = refused(reindexed(tmp_path, {"absent": "model-00001-of-00003.safetensors"}))
 
-    assert "says that 'absent' is in model-00001-of-00003.safetensors, and it is not." in message
+    assert "says that 'absent' is in model-00001-of-00003.safetensors, but it is not." in message
 
 
 def test_a_tensor_in_two_shards(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_rejecting_leaves_snapshots_and_says_so(changed: Project, capsys: pytest
     assert main(["reject", "--cause", "search"]) == 0
 
     assert capsys.readouterr().out.splitlines() == [
-        f"dropped what {REPLY} observed; snapshots/test_it/test_reply.toml stays as it is",
+        f"dropped the new output of {REPLY}; snapshots/test_it/test_reply.toml stays as it is",
         "1 rejected: their tests fail until the cause is fixed",
     ]
     assert changed.snapshots == before
@@ -133,8 +133,8 @@ def test_a_selection_of_nothing_is_refused(changed: Project, capsys: pytest.Capt
     assert main([command, "--cause", "dtype"]) == 2
 
     said = capsys.readouterr().err
-    assert "Nothing that is pending has the cause 'dtype'." in said
-    assert "There is: search, undetermined" in said
+    assert "No pending change has the cause 'dtype'." in said
+    assert "The pending causes: search, undetermined" in said
     assert len(pending(changed)) == 2
 
 
@@ -161,10 +161,10 @@ def test_a_change_without_its_test_is_stale_and_not_accepted(
 
     said = capsys.readouterr().out.splitlines()
     assert (listed, accepted, again) == (1, 0, 1)
-    stale = "stale: the test no longer exists; reject it"
+    stale = "stale: the test no longer exists"
     assert f"changed: {OTHER} (snapshots/test_it/test_other.toml) - {stale}" in said
     assert f"left out, because there is no such test any more: {OTHER}" in said
-    left_out = "2 left out (hfmodels reject drops what it names)"
+    left_out = "2 left out (hfmodels reject TEST drops one)"
     assert f"1 accepted, {left_out}; review them: git add -N snapshots && git diff" in said
     assert said[-1] == f"0 accepted, {left_out}"
     assert moved_away.snapshots.items() - before.items() == {
@@ -212,7 +212,7 @@ def test_what_is_accepted_and_stays_listed_is_said(
     said = capsys.readouterr()
     assert "2 accepted" in said.out
     assert "2 of them are listed as pending all the same, because " in said.err
-    assert "hfmodels-pending cannot be written. Let it be written to, and run the tests again." in said.err
+    assert "hfmodels-pending cannot be written. Make it writable, and run the tests again." in said.err
     assert changed.snapshots != before
 
 

@@ -108,12 +108,18 @@ def bomb() -> bytes:
         (b"", "holds no pending changes"),
         (b"<p>Hello</p>", "holds no pending changes"),
         (b'<data id="pending" value="AAAA">', "cannot be read"),
+        (b"<title>hfmodels: x</title><p>cut", "is damaged: its end is missing"),
         (b'{"format": 4, "run": {}, "tests": []}', "format 4"),
-        (b"PK\x03\x04 not a zip", "holds no pending changes"),
+        (b'{"format": 6, "run": {', "cannot be read"),
+        (b"PK\x03\x04 not a zip", "is damaged: it is not a whole zip"),
         (page_with([{"test": 1}]), "cannot be read"),
         (page_with([of_a_stranger(snapshot="../out.toml", compared="../out.toml")]), "would write"),
         (page_with([of_a_stranger(snapshot="test_it.py", compared="test_it.py")]), "would write"),
+        (page_with([of_a_stranger(test="test_it.py::test_other")]), "it belongs to another test"),
         (page_with([of_a_stranger()]), "cannot be accepted"),
+        (page_with([of_a_stranger(test="test_it.py::test_rep")]), "it belongs to another test"),
+        (page_with([of_a_stranger(test="test_it.py::TestA::test_reply[a]")]), "it belongs to another test"),
+        (page_with([of_a_stranger(test="test_other.py::test_reply")]), "it belongs to another test"),
         (bomb, "more than 1 MB"),
     ],
 )
@@ -153,6 +159,20 @@ def test_a_zip_is_not_unpacked_and_a_bomb_ends_early(
     assert not [*home.path.parent.rglob("escaped*")]
 
 
+@pytest.mark.parametrize("name", ["ci/report.json", "ci/report.html"])
+def test_a_report_that_is_cut_off_is_damaged_wherever_it_lies(
+    home: Project, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (home.path / name).read_bytes()
+    shutil.rmtree(home.path / "ci")
+    (home.path / "ci").mkdir()
+    (home.path / name).write_bytes(whole[: len(whole) // 2])
+
+    assert main(["pending", "--from", "ci"]) == 2
+    assert main(["pending", "--from", name]) == 2
+    assert "holds no pending changes" not in capsys.readouterr().err
+
+
 def test_a_conftest_outside_of_the_project_does_not_run(
     home: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -170,7 +190,9 @@ def test_without_a_terminal_a_review_says_what_to_type(home: Project, capsys: py
     del home
 
     assert main(["review", "--from", "ci/report.html"]) == 2
-    assert "no terminal" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "not a terminal" in error
+    assert "reject" not in error  # it drops a change of this machine
 
 
 def test_a_test_with_two_changed_snapshots_is_accepted_whole(home: Project) -> None:

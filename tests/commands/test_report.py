@@ -42,6 +42,25 @@ def test_a_run_that_did_not_end_says_so(capsys: pytest.CaptureFixture[str], chan
     assert capsys.readouterr().out.strip().endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"format": 3, "run": {}, "tests": []}', "format 3; this release reads"),
+        ('{"rows": []}', "Show it: hfmodels merge report.json"),
+        ("{", ""),
+    ],
+)
+def test_what_is_no_report_of_this_release_is_a_sentence(
+    text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("report.json").write_text(text, encoding="utf-8")
+
+    assert main(["report", "report.json"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hfmodels: report.json ")
+    assert said in error
+
+
 def test_a_page_is_opened_as_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 

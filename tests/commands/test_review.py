@@ -157,7 +157,7 @@ def test_without_a_terminal_it_asks_nothing_and_names_the_other_commands(
     assert main(["review"]) == 2
 
     said = capsys.readouterr().err
-    assert "hfmodels review asks questions, and its standard input is no terminal." in said
+    assert "hfmodels review asks questions, but standard input is not a terminal." in said
     assert "hfmodels accept and hfmodels reject" in said
     assert len(pending(changed)) == 2
 

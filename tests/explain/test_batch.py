@@ -58,7 +58,7 @@ def test_a_new_batch_that_differs_from_its_prompts_alone_contradicts_itself(mode
         said = kind.contradiction(batch(model), Tolerance(1e-4))
 
     assert said is not None
-    assert said.startswith("row 1: in the batch the model does otherwise than for this prompt alone")
+    assert said.startswith("row 1: in the batch the model works differently than for this prompt alone")
 
 
 @searches

@@ -48,7 +48,7 @@ def test_another_word_is_read_where_exactly_those_texts_moved() -> None:
     sentence, evidence = pooled(1.0, 6.0)
 
     assert "in 4.45.0 the one before the first padding (4.32 to 4.48)" in sentence
-    assert evidence.what.startswith("only the texts moved in which the two words differ (1)")
+    assert evidence.what.startswith("only texts in which the two words differ have moved (1)")
     assert "reading the earlier word gives the recorded logits for 1 of them" in evidence.what
 
 
@@ -61,7 +61,7 @@ def test_it_is_no_other_word_where_others_moved_or_it_says_something_else() -> N
 def test_what_a_padding_word_says_is_not_held_against_the_recorded() -> None:
     _, evidence = pooled(1.7, 6.0, mask=[[0, 1, 1], [1, 1, 1]])
 
-    assert evidence.what.endswith("in which the two words differ (1); for 1 the earlier word is padding")
+    assert evidence.what.endswith("have moved (1); for 1 the earlier word is padding")
 
 
 def test_a_model_without_hidden_states_cannot_be_read() -> None:
@@ -76,8 +76,10 @@ def alone(after: float) -> str:
 
 
 def test_the_text_that_moved_most_is_asked_alone() -> None:
-    assert alone(6.0) == "text 2 moved most, by 1; alone in its batch it is as recorded, 0 away"
-    assert alone(6.9) == "text 2 moved most, by 1; alone in its batch it is no nearer to it, 0.9 away"
+    assert alone(6.0) == "text 2 moved most, by 1; run on its own it is as recorded, within 0"
+    assert (
+        alone(6.9) == "text 2 moved most, by 1; run on its own it still differs by 0.9, so batching is not the reason"
+    )
 
 
 def test_a_single_text_is_alone_already() -> None:

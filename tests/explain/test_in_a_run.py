@@ -155,7 +155,7 @@ def test_under_xdist_the_controller_shows_the_causes(bare_project: Project) -> N
     result.stdout.fnmatch_lines(
         [
             "E*assert drift: checkpoint:weights: the same output, but numbers moved beyond tolerance*",
-            "checkpoint:weights: the checkpoint's weights differ from the recorded ones (another digest)",
+            "checkpoint:weights: the checkpoint's weights differ from the recorded ones (different digest)",
             "  3 tests, numbers moved by at most 0.25",
         ]
     )

@@ -8,22 +8,32 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels.explain.known import known_changes_of
+from pytest_hfmodels.explain.known import fitting_changes, sentences
 from pytest_hfmodels.kinds.explanation import Explanation
 
 from ..example_records import EFFECTIVE, generation, provenance
 
 
 def known(
-    before: str, after: str, cause: str | None, *, beams: int = 3, rules: tuple[str, ...] = (), model: str = "llama"
+    before: str,
+    after: str,
+    cause: str | None,
+    *,
+    beams: int = 3,
+    rules: tuple[str, ...] = (),
+    model: str = "llama",
+    loaded: tuple[dict[str, str], dict[str, str]] = ({}, {}),
 ) -> list[str]:
-    sides = [replace(provenance(), versions={"transformers": release}) for release in (before, after)]
+    sides = [
+        replace(provenance(), versions={"transformers": release}, **own)
+        for release, own in zip((before, after), loaded, strict=True)
+    ]
     record = generation(effective={**EFFECTIVE, "num_beams": beams})
     config = SimpleNamespace(to_dict=lambda: {"model_type": model})
     origin = SimpleNamespace(loaded=SimpleNamespace(model=SimpleNamespace(config=config)))
     case: Any = SimpleNamespace(recorded=record, then=sides[0], now=sides[1], origin=origin)
     found = Explanation("changed", cause, "said", rules=rules)
-    return [evidence.what for evidence in known_changes_of(case, found)]
+    return [evidence.what for evidence in sentences(case, found, fitting_changes(case, found))]
 
 
 def test_it_is_named_with_the_side_that_has_it_and_its_reference() -> None:
@@ -46,3 +56,28 @@ def test_it_is_named_with_the_side_that_has_it_and_its_reference() -> None:
 )
 def test_it_is_not_named_without_the_evidence(changed: dict[str, Any]) -> None:
     assert known(**{"before": "4.49.0", "after": "4.57.6", "cause": "search", **changed}) == []
+
+
+HALF, FULL = {"dtype": "float16"}, {"dtype": "float32"}
+SDPA, EAGER = {"attention": "sdpa"}, {"attention": "eager"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "releases", "loaded", "said"),
+    [
+        ("dtype", ("4.57.6", "5.0.0"), (FULL, HALF), "Weights keep the checkpoint's dtype"),
+        ("dtype", ("5.0.0", "4.57.6"), (HALF, FULL), "Weights keep the checkpoint's dtype"),
+        ("dtype", ("4.57.6", "5.0.0"), (HALF, FULL), None),
+        ("dtype", ("5.0.0", "5.23.0"), (FULL, HALF), None),
+        ("forward", ("4.57.6", "5.0.0"), (FULL, HALF), None),
+        ("attention", ("4.40.2", "4.44.2"), (EAGER, SDPA), "default attention is eager"),
+        ("attention", ("4.40.2", "4.44.2"), (SDPA, EAGER), None),
+    ],
+)
+def test_a_new_default_is_named_where_the_model_is_loaded_so(
+    cause: str, releases: tuple[str, str], loaded: tuple[dict[str, str], dict[str, str]], said: str | None
+) -> None:
+    found = known(*releases, cause, model="gpt2", loaded=loaded)
+
+    assert len(found) == (said is not None)
+    assert all(str(said) in one for one in found)

@@ -90,7 +90,7 @@ def test_a_fault_that_turns_the_same_tie_is_none(tied: HFModel, block: float, he
     if block == 1e-4:  # up to the first token the numbers have hardly moved; what follows shows the fault
         assert compare(recorded, observed, Tolerance(1e-4)).verdict is Verdict.NEAR_TIE
     else:
-        assert "it is no near-tie" in all_said(found)
+        assert "it is not a near-tie" in all_said(found)
 
 
 def test_another_token_than_the_two_that_were_tied_is_no_near_tie(

@@ -66,7 +66,7 @@ def test_a_setting_that_the_reference_does_not_state_leaves_the_search_open(mode
     found = after(second_best, model, **UNSTATED)
 
     assert found.cause is None
-    assert "the reference does not state encoder_repetition_penalty" in found.sentence
+    assert "the reference does not cover encoder_repetition_penalty" in found.sentence
 
 
 def test_a_search_that_is_left_open_beside_other_weights_is_theirs(
@@ -88,10 +88,14 @@ def test_a_search_that_is_left_open_beside_other_weights_is_theirs(
         (
             {"num_beams": 1},
             "search",
-            "the logits processors do otherwise than recorded; the reference, by the rules of",
+            "the logits processors work differently than at recording; the reference, with the rules of",
         ),
-        ({"num_beams": 2}, "search", "the library chooses otherwise"),  # the scores of the beams say it already
-        ({"encoder_repetition_penalty": 1.01}, None, "the reference does not state encoder_repetition_penalty"),
+        (
+            {"num_beams": 2},
+            "search",
+            "the library does not follow the rules of",
+        ),  # the scores of the beams say it already
+        ({"encoder_repetition_penalty": 1.01}, None, "the reference does not cover encoder_repetition_penalty"),
     ],
     ids=["greedy", "beams", "unstated"],
 )
@@ -218,7 +222,7 @@ def test_a_model_that_cannot_be_listened_to_leaves_the_search_open(model: HFMode
     found = after(change, model, **BEAMS)
 
     assert found.cause is None
-    assert "cannot be listened to" in found.sentence
+    assert "cannot be captured" in found.sentence
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["greedy", "beams"])
@@ -286,14 +290,20 @@ TODAY = ("observed", "now", True)
 @pytest.mark.parametrize(
     ("objections", "about", "cause", "tie", "said"),
     [
-        ((NOW,), {}, "search", False, "follows another rule: in 4.30.2"),  # before a decision is called close
+        ((NOW,), {}, "search", False, "follows a different rule: in 4.30.2"),  # before a decision is called close
         ((NOW, THEN), {}, None, True, "a decision is too close to call"),
-        ((NOW, NOW_CLOSE, THEN), {}, "search", False, "follows another rule"),
+        ((NOW, NOW_CLOSE, THEN), {}, "search", False, "follows a different rule"),
         ((), {"release": "4.57.6"}, None, True, "the same search can give either"),
         ((), {"release": "4.57.6", "alike": True}, None, False, "the search picks the same tokens"),
-        ((NOW, NOW_CLOSE, THEN, THEN_CLOSE), {}, None, False, "the recording release's rules do not give its output"),
+        (
+            (NOW, NOW_CLOSE, THEN, THEN_CLOSE),
+            {},
+            None,
+            False,
+            "the recording release do not give the recorded",
+        ),
         ((TODAY,), {}, "search", False, "on the same scores, gives the recorded output"),
-        ((TODAY, NOW_CLOSE), {}, "search", False, "on the same scores, gives another"),
+        ((TODAY, NOW_CLOSE), {}, "search", False, "on the same scores, gives a different one"),
         ((TODAY,), {"engine": "tensorflow"}, "search", False, "tensorflow's search is not torch's"),
     ],
 )
@@ -306,4 +316,4 @@ def test_whose_output_the_reference_gives(
 
     assert (found.cause, found.tie) == (cause, tie)
     assert said in found.sentence
-    assert ("ended_beams_first" in found.rules) is ("another rule" in said)
+    assert ("ended_beams_first" in found.rules) is ("different rule" in said)

@@ -36,7 +36,7 @@ def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
 
     assert (found.cause, found.suggests) == ("checkpoint:config", ())
     assert "config.json or generation_config.json differs from the recorded one" in found.sentence
-    said = "on in this run, but not by the test's own request, so not in a snapshot: suppress_tokens"
+    said = "active now although the test did not ask for it, so no snapshot has it: suppress_tokens"
     assert (said in all_said(found)) is (changed == "added")
 
 
@@ -83,7 +83,7 @@ def test_a_logits_processor_that_the_reference_does_not_know_proves_nothing(
     found = ask(stored(record), generate(model))
 
     assert found.cause is None
-    assert "the reference does not state Flip" in found.sentence
+    assert "the reference does not cover Flip" in found.sentence
 
 
 def test_a_library_that_breaks_its_rules_beside_another_configuration_is_not_convicted(

@@ -39,7 +39,7 @@ ROWS = classification().inputs
             generation((STEPS[0], replace(STEPS[1], text=" AND"), STEPS[2])),
             "changed",
             "decoding",
-            "token 2 (id 13) was spelt ' and', and is ' AND'",
+            "token 2 (id 13) was spelt ' and', and is now ' AND'",
         ),
         (
             generation(),
@@ -60,7 +60,7 @@ ROWS = classification().inputs
             generation(moved(0, by=1.0), checkpoint=replace(CHECKPOINT, weights="sha256:other")),
             "drift",
             "checkpoint:weights",
-            "another digest",
+            "different digest",
         ),
         (
             generation(),
@@ -75,7 +75,7 @@ ROWS = classification().inputs
             classification(inputs=(replace(ROWS[0], logits=(*ROWS[0].logits, 0.0)), ROWS[1])),
             "changed",
             "forward",
-            "another number of logits than recorded",
+            "a different number of logits",
         ),
     ],
     ids=["prompt", "text", "files", "token", "config", "near-tie", "weights", "no model", "kind", "logits"],

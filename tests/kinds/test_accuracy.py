@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import tomllib
+import wave
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from packaging.version import Version
 
 from pytest_hfmodels.foundation.errors import EngineError
+from pytest_hfmodels.snapshots import Tolerance, compare
+from pytest_hfmodels.snapshots.format import dump, load
 from tests.tiny_gpt2 import LABELS, tiny_weights, write_weights
 
 if TYPE_CHECKING:
     from pytest_hfmodels import ModelCache
     from tests.project import Project
 
+PROJECTS = Path(__file__).parents[1] / "projects"
 TEXTS = [f"{word} {number}" for number in range(5) for word in ("Hello", "No", "Why?", "Yes")]
 TEST = """
 import pytest
@@ -78,10 +86,25 @@ def test_an_edited_file_is_refused(triage: Project, before: str, after: str) -> 
 def test_a_fall_says_which_rows_flipped(triage: Project) -> None:
     turn(triage)
 
-    result = triage.run("--hfmodels-engines=torch", "-vv")
+    result = triage.run("--hfmodels-engines=torch", "--hfmodels-json=results.json")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*accuracy*0.95*", "*row *"])
+    result.stdout.fnmatch_lines(["*recorded*0.95*", "*now*", "*of 20 rows flipped: 1, 2, *"])
+    result.stdout.no_fnmatch_line("*moved by at most*")
+    (test,) = json.loads((triage.path / "results.json").read_text(encoding="utf-8"))["tests"]
+    assert test["comparisons"][0]["explanation"]["cause"] == "checkpoint:weights"
+
+
+def test_a_snapshot_of_an_earlier_version_passes(triage: Project) -> None:
+    file = triage.snapshot("test_it/test_triage.toml")
+    lines = file.read_text(encoding="utf-8").partition("[forward]")[0].splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith("tokens =")]
+    lines += ["[forward]\n", 'columns = ["block", "mean", "rms", "probe"]\n', "blocks = []\n"]
+    file.write_text("".join(lines), encoding="utf-8")
+
+    triage.run("--hfmodels-engines=torch").assert_outcomes(passed=1)
+    turn(triage)
+    triage.run("--hfmodels-engines=torch").assert_outcomes(failed=1)
 
 
 def test_a_fall_that_is_allowed_passes_and_leaves_the_file(triage: Project) -> None:
@@ -120,6 +143,56 @@ def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
 
     assert record.value == 0.5
     assert [row.number for row in record.wrong] == [2, 4]
+
+
+def test_images_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="install pillow (the extra `tests`)")
+    vision = models.load(PROJECTS / "vision_classifier" / "model")
+    shades = np.broadcast_to((10 * np.arange(24)).astype(np.uint8)[:, None, None], (24, 24, 3))
+    image.fromarray(shades).save(tmp_path / "shades.png")
+    (label,) = vision.classify(shades).labels
+    wrong = next(name for name in ("cat", "dog") if name != label)
+
+    record = vision.accuracy(
+        [
+            {"image": str(tmp_path / "shades.png"), "label": label},
+            {"image": shades, "label": label},
+            {"image": shades, "label": wrong},
+        ]
+    )
+
+    assert record.value == pytest.approx(2 / 3)
+    assert record.wrong[0].text.startswith("image 24 x 24 x 3 uint8 sha256:")
+    assert record.processed
+    assert record.blocks
+    again = load(dump(record), tmp_path / "a.toml")
+    assert compare(again, record, Tolerance(1e-6)).verdict == "same"
+    with pytest.raises(EngineError, match=r"none\.png cannot be read"):
+        vision.accuracy([{"image": "none.png", "label": label}])
+    with pytest.raises(EngineError, match="Row 1 of The list of rows has no image 'image' or no answer 'label'"):
+        vision.accuracy([{"text": "cat", "label": label}])
+
+
+@pytest.mark.skipif(Version(version("transformers")) < Version("4.38"), reason="Whisper's drawn checkpoint needs 4.38")
+def test_sounds_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
+    speech = models.load(PROJECTS / "transcription" / "model")
+    sound, rate = np.sin(np.arange(1600) / 9).astype(np.float32), 16000
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    said = speech.generate(audio=sound, sampling_rate=rate, max_new_tokens=4)
+    text = " ".join(speech.tokenizer.decode(list(said.ids), skip_special_tokens=True).split())
+
+    record = speech.accuracy(
+        [
+            {"audio": str(tmp_path / "a.wav"), "label": text or "x"},
+            {"audio": {"array": sound, "sampling_rate": rate}, "label": f"not {text}"},
+        ],
+        max_new_tokens=4,
+    )
+
+    assert [row.number for row in record.wrong] == [2]
+    assert record.wrong[0].text.startswith("audio 1600 float32 sha256:")
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_swapped_numbers_move_the_projection() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("shape = [2, 3]", "shape = [2, 4]", "arrays.0.values: there are 6 numbers, and the shape has 8"),
+        ("shape = [2, 3]", "shape = [2, 4]", "arrays.0.values: there are 6 numbers, but the shape has 8"),
         ("shape = [2, 3]", "shape = [2, -3]", "arrays.0.shape.1: expected `int` >= 0"),
         ('dtype = "int64"', 'dtype = "int32x"', "arrays.0.dtype: no snapshot holds the dtype 'int32x'"),
         ('dtype = "int64"', 'dtype = "bool"', "arrays.0.values: they are not all of the dtype bool"),

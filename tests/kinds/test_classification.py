@@ -72,8 +72,8 @@ def test_a_batch_needs_a_pad_token(models: ModelCache) -> None:
     unpadded = models.load("./model", task="text-classification")
 
     assert len(unpadded.classify("abc").inputs) == 1
-    for texts in (TEXTS, ["abc", "xyz"]):
-        with pytest.raises(EngineError, match="the model has no pad token") as raised:
+    for texts, said in ((TEXTS, "Several texts need padding, and"), (["abc", "xyz"], "even of texts of one length:")):
+        with pytest.raises(EngineError, match=f"{said} the model has no pad token") as raised:
             unpadded.classify(texts)
         assert "pad_token_id=" in raised.value.hint
 

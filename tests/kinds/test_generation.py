@@ -50,6 +50,28 @@ def test_a_step_s_figures_are_those_of_a_separate_forward_pass(bot: HFModel) -> 
         assert told[step.runner_up] == second
 
 
+def test_a_long_prompt_s_logits_are_not_kept(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    floats, vocabulary = type(bot.loaded).floats, bot.config.vocab_size
+
+    def seen(self: Any, tensor: Any) -> Any:
+        sizes.append(tensor.numel() // vocabulary if tensor.shape[-1] == vocabulary else 0)
+        return floats(self, tensor)
+
+    monkeypatch.setattr(type(bot.loaded), "floats", seen)
+
+    record = bot.generate("Hello " * 15, max_new_tokens=2, num_beams=1)
+
+    assert max(sizes) <= 3
+    assert [step.log_probability for step in record.steps] == pytest.approx(
+        [
+            bot.log_probabilities([[*record.prompt.ids, *record.ids[:position]]])[0, -1, step.id]
+            for position, step in enumerate(record.steps)
+        ],
+        abs=1e-5,
+    )
+
+
 def test_blocking_shows_in_processed_figures_alone(bot: HFModel) -> None:
     record = bot.generate("Hi", max_new_tokens=8, no_repeat_ngram_size=1)
 
@@ -128,8 +150,8 @@ def test_numbers_that_nothing_can_compare_are_refused(
 ) -> None:
     original = getattr(type(bot.loaded), side)
 
-    def broken(self: object, *arguments: object) -> object:
-        result = original(self, *arguments)
+    def broken(self: object, *arguments: object, **keywords: object) -> object:
+        result = original(self, *arguments, **keywords)
         (result.logits if side == "forward" else result.scores)[place] = number
         return result
 

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.kinds.inputs import ModelInput, model_inputs
+from pytest_hfmodels.kinds.inputs import ModelInput, describe_media, model_inputs
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..explain.asking import ask, stored
@@ -118,6 +118,12 @@ def test_an_image_is_known_by_its_digest_and_what_the_processor_made(vision: HFM
     assert compare(stored(record), record, Tolerance(1e-6)).verdict is Verdict.SAME
     found = ask(stored(record), vision.classify([IMAGE, IMAGE[:11]]))
     assert (found.verdict, found.cause) == ("changed", "test")
+
+
+def test_the_order_of_bytes_in_memory_is_not_recorded() -> None:
+    sound = np.arange(8, dtype="<f4")
+
+    assert describe_media(sound, "audio") == describe_media(sound.astype(">f4"), "audio")
 
 
 def test_a_pil_image_is_classified_as_its_array(vision: HFModel) -> None:

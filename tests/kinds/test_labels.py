@@ -21,25 +21,26 @@ def classifier(models: ModelCache) -> HFModel:
 @pytest.mark.parametrize(
     ("labels", "problem_type", "said", "hint"),
     [
-        ([0], None, "There are 1 labels and 2 texts.", "one label a text"),
-        ([], None, "There are 0 labels and 2 texts.", "one label a text"),
-        (1, None, "labels=1 is no list of labels", "labels=[0]"),
-        ("ab", None, "labels='ab' is no list of labels", "labels=[0]"),
-        ({0, 1}, None, "labels={0, 1} is no list of labels", "labels=[0]"),
-        ([0, 3], None, "Label 3 is outside of the model's 3 classes.", "A class index is 0 to 2"),
-        ([0, -1], None, "Label -1 is outside of the model's 3 classes.", "A class index is 0 to 2"),
-        ([-100, -100], None, "Label -100 is outside of the model's 3 classes.", "leave a text without a label out"),
-        (["calm", "cross"], None, "Label 'calm' is no class index.", "a whole number from 0 to 2"),
-        ([0, None], None, "Label None is no class index.", "a whole number from 0 to 2"),
-        ([0, True], None, "Label True is no class index.", "a whole number from 0 to 2"),
-        ([0, 1.0], None, "Label 1.0 is no class index.", "rows of 3 floats"),
+        ([0], None, "There are 1 labels and 2 texts.", "one label per text"),
+        ([], None, "There are 0 labels and 2 texts.", "one label per text"),
+        (1, None, "labels=1 is not a list with one label per text", "labels=[0]"),
+        ("ab", None, "labels='ab' is not a list with one label per text", "labels=[0]"),
+        ({0, 1}, None, "labels={0, 1} is not a list with one label per text", "labels=[0]"),
+        ([0, 3], None, "Label 3 is outside the model's 3 classes.", "A class index is 0 to 2"),
+        ([0, -1], None, "Label -1 is outside the model's 3 classes.", "A class index is 0 to 2"),
+        ([-100, -100], None, "Label -100 is outside the model's 3 classes.", "leave a text without a label out"),
+        (["calm", "bug"], None, "The model has no label 'bug'.", "Its labels are calm, curious, cross"),
+        ([["calm", "bug"], ["calm"]], None, "The model has no label 'bug'.", "Its labels are calm, curious, cross"),
+        ([0, None], None, "Label None is not a class index.", "a whole number from 0 to 2"),
+        ([0, True], None, "Label True is not a class index.", "a whole number from 0 to 2"),
+        ([0, 1.0], None, "Label 1.0 is not a class index.", "rows of 3 floats"),
         ([[1.0, 0.0, 1.0], [1.0]], None, "Label [1.0] is not a row of 3 floats", "[[1.0, 0.0, 0.0], …]"),
         ([[1.0, 0.0, 1.0], 2], None, "Label 2 is not a row of 3 floats", "[[1.0, 0.0, 0.0], …]"),
         ([[1, 0, 1], [0, 0, 1]], None, "Label [1, 0, 1] is not a row of 3 floats", "[[1.0, 0.0, 0.0], …]"),
         ([[1, 0, 1], [0, 0, 1]], MULTI, "Label [1, 0, 1] is not a row of 3 floats", "[[1.0, 0.0, 0.0], …]"),
         ([0, 1], MULTI, "Label 0 is not a row of 3 floats", "[[1.0, 0.0, 0.0], …]"),
         ([[1.0, 0.0, float("nan")]] * 2, None, "Label [1.0, 0.0, nan] is not a row", "[[1.0, 0.0, 0.0], …]"),
-        ([[1.0, 0.0, 0.0]] * 2, SINGLE, "Label [1.0, 0.0, 0.0] is no class index.", "a whole number from 0 to 2"),
+        ([[1.0, 0.0, 0.0]] * 2, SINGLE, "Label [1.0, 0.0, 0.0] is not a class index.", "a whole number from 0 to 2"),
         ([0, 1], "multi", "Unknown problem_type 'multi'.", SINGLE),
         (None, "multi", "Unknown problem_type 'multi'.", SINGLE),
     ],
@@ -61,6 +62,19 @@ def test_class_indices_come_as_any_sequence(classifier: HFModel, labels: Any) ->
     assert loss == classifier.classify(TEXTS, labels=[0, 2]).loss
     assert loss is not None
     assert loss.labels == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("named", "numbers"),
+    [
+        (["cross", "calm"], [2, 0]),
+        (["cross", 0], [2, 0]),
+        ([["calm", "cross"], ["curious"]], [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
+    ],
+)
+def test_labels_have_names(classifier: HFModel, named: Any, numbers: Any) -> None:
+    assert classifier.classify(TEXTS, labels=named).loss == classifier.classify(TEXTS, labels=numbers).loss
+    assert classifier.classify(TEXTS[0], labels=named[:1]).loss is not None
 
 
 def test_rows_come_as_an_array(classifier: HFModel) -> None:
@@ -89,5 +103,5 @@ def test_a_regression_on_one_number_is_the_squared_error(
 def test_tensorflow_takes_no_rows_of_labels(models: ModelCache) -> None:
     handle = models.load("./model", task="text-classification", engine="tensorflow", pad_token_id=256)
 
-    with pytest.raises(EngineError, match="take one class index a text"):
+    with pytest.raises(EngineError, match="take one class index per text"):
         handle.classify(TEXTS, labels=[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])

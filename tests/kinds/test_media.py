@@ -12,6 +12,7 @@ import pytest
 
 from pytest_hfmodels import EngineError, ModelCache
 from pytest_hfmodels.engines import upstream
+from pytest_hfmodels.kinds.generation.media import Media
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
@@ -137,6 +138,64 @@ def test_a_sound_beyond_the_window_gives_a_row_a_window(whisper: HFModel) -> Non
     moved = stored(record, transformers="4.50.0")
     rows = tuple(replace(row, steps=(replace(row.steps[0], margin=9.0), *row.steps[1:])) for row in moved.rows)
     assert ask(replace(moved, rows=rows), record).verdict == "drift"
+
+
+@pytest.mark.parametrize("settings", [{"condition_on_prev_tokens": True}, {"num_beams": 2}], ids=str)
+def test_windows_that_no_batch_holds_are_refused(whisper: HFModel, settings: dict[str, Any]) -> None:
+    if not upstream.release_at_least("4.41"):
+        pytest.skip("install transformers>=4.41: earlier, every window starts alike")
+    long = np.concatenate([SOUND, 0.5 * SOUND[::-1], SOUND, SOUND[:3000]])
+
+    with pytest.raises(EngineError, match="with windows that do not depend on earlier ones") as raised:
+        transcribe(whisper, long, return_timestamps=True, **settings)
+
+    assert "or cut the sound into windows" in raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["whisper", "llava"])
+def test_a_neighbour_that_changes_a_row_is_named(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if not upstream.release_at_least("4.38"):
+        pytest.skip("install transformers>=4.38: earlier, Whisper generates language and task itself")
+    model: HFModel = request.getfixturevalue(name)
+    sounds, images = [SOUND, SOUND[::-1].copy()], [IMAGE, OTHER_IMAGE]
+    heard = name == "whisper"
+
+    def both() -> Any:
+        return transcribe(model, sounds) if heard else caption(model, [PROMPT, PROMPT], images)
+
+    recorded = stored(both())
+    tower = (
+        model.model.model.encoder
+        if heard
+        else next(one for one in model.model.modules() if type(one).__name__ == "CLIPVisionModel")
+    )
+    forward = type(tower).forward
+
+    def mixed(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        name = "input_features" if heard else "pixel_values"
+        given = arguments[0] if arguments else keywords.pop(name)
+        return forward(self, 0.5 * given + 0.5 * given.roll(1, 0), *arguments[1:], **keywords)
+
+    monkeypatch.setattr(type(tower), "forward", mixed)
+    found = ask(recorded, both())
+
+    assert found.cause == "forward"
+    assert "the other rows of the batch change this one: on its own it gives the recorded output" in found.sentence
+
+
+def test_which_images_are_a_row_s_is_known_or_not() -> None:
+    arrays = {"pixel_values": np.zeros((2, 3, 4, 4))}
+    two = Media(("one", "two"), arrays)
+
+    own = two.row(1, [(9, 5), (9, 6)], 9)
+    assert own is not None
+    assert (own.given, len(own.arrays["pixel_values"])) == (("two",), 1)
+    assert two.row(1, [(9, 9), (5, 6)], 9) is None  # both images are the first row's
+    assert two.row(1, [(5,), (6,)], None) is not None
+    assert Media(("one", "two"), {"pixel_values": np.zeros((8, 4))}).row(0, [(9,), (9,)], 9) is None
+    assert Media(("one", "two", "three"), arrays).row(0, [(9,), (9,)], 9) is None
 
 
 def test_features_of_the_test_s_own_are_its_own(whisper: HFModel) -> None:

@@ -129,9 +129,9 @@ def test_large_numbers_are_compared_by_their_size(pairs: HFModel) -> None:
     [
         ({"words": IDS}, "refuses its inputs (words 1 x 4)"),
         ({"input_ids": [2, 6]}, "refuses its inputs (input_ids 2)"),
-        ({"input_ids": [[2, 6], [3]]}, "input_ids= is no array of numbers, but list."),
-        ({"input_ids": [["a"]]}, "input_ids= is no array of numbers, but list."),
-        ({"input_ids": None}, "input_ids= is no array of numbers, but NoneType."),
+        ({"input_ids": [[2, 6], [3]]}, "input_ids= is not an array of numbers, but list."),
+        ({"input_ids": [["a"]]}, "input_ids= is not an array of numbers, but list."),
+        ({"input_ids": None}, "input_ids= is not an array of numbers, but NoneType."),
         ({"input_ids": IDS, "gradients": True}, "returns no loss to take gradients of"),
         ({"text": 3}, "text= is text, not an int."),
     ],

@@ -162,11 +162,14 @@ def test_the_first_difference_is_named_with_its_path(
         ({"learning_rate": 5e-5}, {"learning_rate": 5.1e-5}, "same"),
         ({"zero": 0.0}, {"zero": 1e-7}, "same"),
         ([{"score": 0.9}, {"score": 5e-5}], [{"score": 0.9}, {"score": 1e-4}], "same"),  # of one distribution
+        ({0: 1000.0, 1: 5e-5}, {0: 1000.0, 1: 1e-4}, "drift"),  # keys of a dict are no distribution
+        ({"a[0]": 1000.0, "a[1]": 5e-5}, {"a[0]": 1000.0, "a[1]": 1e-4}, "drift"),
+        ([{1: (0.9, 5e-5)}], [{1: (0.9, 1e-4)}], "same"),
         (np.full(100, 1e-4), np.full(100, 5e-5), "drift"),
         (np.append(np.full(100, 1e-4), 1.0), np.append(np.full(100, 5e-5), 1.0), "same"),
         (np.array([1e-4, np.inf]), np.array([5e-5, np.inf]), "drift"),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_tiny_numbers_may_move_by_less(before: Any, now: Any, verdict: str) -> None:
     usual = tolerance_for("float32", same_engine=True)

@@ -22,13 +22,13 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
 @pytest.mark.parametrize(
     ("arguments", "said", "hint"),
     [
-        ({"torch_dtype": "float16"}, "torch_dtype= is no field of a model's configuration", 'Use dtype="float32"'),
-        ({"attn_implementation": "sdpa"}, "attn_implementation= is no field", 'Use attention="sdpa"'),
-        ({"config": {}}, "config= is no field", "num_labels=3"),
+        ({"torch_dtype": "float16"}, "torch_dtype= is not a field of a model's configuration", 'Use dtype="float32"'),
+        ({"attn_implementation": "sdpa"}, "attn_implementation= is not a field", 'Use attention="sdpa"'),
+        ({"config": {}}, "config= is not a field", "num_labels=3"),
         ({"cache_dir": "x"}, "has no field cache_dir.", "hf_models.adopt"),
         ({"weights_only": False}, "has no field weights_only.", "hf_models.adopt"),
-        ({"trust_remote_code": True}, "trust_remote_code= is no field", "hf_models.adopt(model, tokenizer)"),
-        ({"subfolder": "x"}, "subfolder= is no field", "Name the folder itself"),
+        ({"trust_remote_code": True}, "trust_remote_code= is not a field", "hf_models.adopt(model, tokenizer)"),
+        ({"subfolder": "x"}, "subfolder= is not a field", "Name the folder itself"),
         (
             {"max_new_tokens": 5},
             "max_new_tokens= is a setting of generate(), not",
@@ -43,9 +43,9 @@ def cache(models: ModelCache, tiny_gpt2: Path, tmp_path: Path) -> ModelCache:
         ({"pin": "no"}, "pin='no' is neither True nor False.", "dtype="),
         ({"dtype": "float"}, "Unknown dtype 'float'.", "float32, float64"),
         ({"dtype": 32}, "Unknown dtype 32.", "as text"),
-        ({"attention": True}, "attention=True is no text.", '"eager"'),
-        ({"revision": 5}, "revision=5 is no text.", "40 hexadecimal digits"),
-        ({"digest": b"x"}, "digest=b'x' is no text.", "sha256:"),
+        ({"attention": True}, "attention=True is not text.", '"eager"'),
+        ({"revision": 5}, "revision=5 is not text.", "40 hexadecimal digits"),
+        ({"digest": b"x"}, "digest=b'x' is not text.", "sha256:"),
         ({"engine": "jax"}, "Unknown engine 'jax'.", "torch and tensorflow"),
         ({"head": "old"}, "Unknown head 'old'.", "fixed"),
         ({"task": ""}, "Unknown task ''.", "text-generation, text-classification"),
@@ -83,7 +83,7 @@ def test_invalid_architectures_are_quoted(cache: ModelCache, tmp_path: Path, arc
     file = tmp_path / "model" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": architectures}))
 
-    with pytest.raises(HFModelsError, match=r"architectures in its config\.json is no list of class names") as raised:
+    with pytest.raises(HFModelsError, match=r"architectures in its config\.json is not a list of class") as raised:
         cache.load("./model")
 
     assert 'task="text-generation"' in raised.value.hint
@@ -147,8 +147,8 @@ def test_an_invalid_model_is_not_adopted(cache: ModelCache) -> None:
         ((model, "gpt2"), {}, "adopt() takes the model's tokenizer or processor, or None, not str."),
         ((meta, tokenizer), {}, "GPT2LMHeadModel has some on torch's meta device"),
         ((model, tokenizer), {"task": "sumarization"}, "Unknown task 'sumarization'."),
-        ((model, tokenizer), {"name": ""}, "name='' is no name."),
-        ((model, tokenizer), {"name": 5}, "name=5 is no name."),
+        ((model, tokenizer), {"name": ""}, "name='' is not a name."),
+        ((model, tokenizer), {"name": 5}, "name=5 is not a name."),
         ((SimpleNamespace(), tokenizer), {}, "not SimpleNamespace"),
     ):
         with pytest.raises(HFModelsError) as raised:

@@ -107,18 +107,18 @@ def generation_config(**fields: Any) -> Any:
         ({"custom_generate": "org/repo"}, "custom_generate= makes generate run code", "Leave custom_generate out"),
         ({"trust_remote_code": True}, "trust_remote_code= makes generate run code", "hf_model.model.generate"),
         ({"do_sample": True}, "do_sample=True draws tokens at random", "seed=0"),
-        ({"do_sample": True, "seed": "x"}, "seed='x' is no whole number", "seed=0"),
+        ({"do_sample": True, "seed": "x"}, "seed='x' is not a whole number", "seed=0"),
         ({"seed": 1}, "seed= has an effect only where tokens are drawn", "do_sample=True"),
-        ({"max_new_tokens": float("nan")}, "max_new_tokens= is nan, which is no whole number", "max_new_tokens=4"),
-        ({"max_new_tokens": "3"}, "max_new_tokens= is '3', which is no whole number", "max_new_tokens=4"),
-        ({"num_beams": 2.0}, "num_beams= is 2.0, which is no whole number", "num_beams=4"),
+        ({"max_new_tokens": float("nan")}, "max_new_tokens= is nan, which is not a whole number", "max_new_tokens=4"),
+        ({"max_new_tokens": "3"}, "max_new_tokens= is '3', which is not a whole number", "max_new_tokens=4"),
+        ({"num_beams": 2.0}, "num_beams= is 2.0, which is not a whole number", "num_beams=4"),
         ({"repetition_penalty": float("nan")}, "repetition_penalty= is not a number", "leave it out"),
         ({"stop_strings": 5}, "stop_strings= is 5, which is neither a text nor a list of texts", "stop_strings=["),
         ({"stop_strings": []}, "stop_strings= is [], which is neither", "stop_strings=["),
         ({"stop_strings": [""]}, "stop_strings= is [''], which is neither", "stop_strings=["),
         ({"skip_special_tokens": "x"}, "skip_special_tokens= is 'x', which is neither True nor False", "Give True"),
-        ({"eos_token_id": []}, "eos_token_id is [], which is no token id.", "generation_config.json"),
-        ({"eos_token_id": "x"}, "eos_token_id is 'x', which is no token id.", "generation_config.json"),
+        ({"eos_token_id": []}, "eos_token_id is [], which is not a token id.", "generation_config.json"),
+        ({"eos_token_id": "x"}, "eos_token_id is 'x', which is not a token id.", "generation_config.json"),
     ],
 )
 def test_a_setting_that_no_record_can_hold_is_refused(
@@ -244,7 +244,7 @@ def test_an_end_of_text_that_is_none_is_named(models: ModelCache, tiny_gpt2: Pat
     handle = ModelCache(tiny_gpt2.parent).load("./model")
     handle.model.generation_config.eos_token_id = eos
 
-    with pytest.raises(EngineError, match="which is no token id"):
+    with pytest.raises(EngineError, match="which is not a token id"):
         handle.generate("Hi", max_new_tokens=1)
 
 

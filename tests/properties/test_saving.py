@@ -59,7 +59,7 @@ def test_another_number_is_found(bot: HFModel, reload: Callable[[], Any]) -> Non
     with torch.no_grad():
         reloaded.transformer.ln_f.bias[0] += 1e-7
 
-    assert said(bot, reloaded) == "the reloaded model's weights: transformer.ln_f.bias has other numbers"
+    assert said(bot, reloaded) == "the reloaded model's weights: transformer.ln_f.bias has different numbers"
 
 
 def test_another_dtype_is_found(bot: HFModel, reload: Callable[[], Any]) -> None:
@@ -73,7 +73,7 @@ def test_a_head_that_is_no_longer_tied_is_found_by_its_numbers(bot: HFModel, rel
     reloaded = reload()
     reloaded.lm_head.weight = torch.nn.Parameter(reloaded.lm_head.weight.detach() + 1)
 
-    assert said(bot, reloaded) == "the reloaded model's weights: lm_head.weight has other numbers"
+    assert said(bot, reloaded) == "the reloaded model's weights: lm_head.weight has different numbers"
 
 
 def test_another_setting_is_found(bot: HFModel, reload: Callable[[], Any]) -> None:

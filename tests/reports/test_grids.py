@@ -15,14 +15,16 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.reports import grid_pages, grid_terminal
 from pytest_hfmodels.reports.grid_progress import GridProgress, counted
 from pytest_hfmodels.reports.grid_view import SIGNS
 from pytest_hfmodels.snapshots.ledger import parse_ledger
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import RowResult, State
+from pytest_hfmodels.versions.results import RowResult, State, cells_of
 
+from . import example_results as examples
 from . import grids
 
 if TYPE_CHECKING:
@@ -203,3 +205,21 @@ def test_half_a_line_a_missing_file_and_a_test_that_began_twice_do_not_confuse_t
     lines = [{"collected": ["a", "b"]}, {"began": "a"}, {"began": "a"}]
     events.write_text("\n".join(map(json.dumps, lines)) + '\n{"beg')
     assert counted(events) == (1, 2)
+
+
+def test_every_report_of_a_grid_gives_each_cause_once_with_its_remedy() -> None:
+    drift = replace(examples.changed(explanation=examples.WHY), verdict=Verdict.DRIFT)
+    compared = {"test_a": examples.changed(explanation=examples.WHY), "test_b": drift}
+    cells = cells_of(examples.result(one, name=name, failed_in="call") for name, one in compared.items())
+    same = dict.fromkeys(cells, grids.SAME)
+    grid = Grid((grids.row("4.57.6", same), grids.row("5.0.0", cells), grids.row("5.1.0", cells)))
+
+    command, remedy = examples.WHY.suggests[0], "install transformers==4.57.6"
+    page = Page(grid_pages.as_html(grid)).text
+    for text in (grid_pages.as_summary(grid), grid_pages.as_markdown(grid), page, shown(grid, 200)):
+        sides = text.lower().split("forward: the forward pass differs, starting at block 2")
+        assert len(sides) == 2
+        assert " (transformers 4.57.6 → 5.0.0)" in sides[1]
+        assert (text.count(command), text.count(remedy)) == (1, 1)
+    assert "5.0.0, 5.1.0" in grid_pages.as_summary(grid)
+    assert f"     find the release: {command}" in shown(grid, 60).splitlines()  # on one line, to be copied

@@ -30,11 +30,16 @@ def test_the_summary_tells_by_cause_the_gravest_first_and_nothing_of_what_is_the
 
 
 def test_a_new_test_has_no_cause_and_lines_that_both_sides_share_stand_once() -> None:
-    text = render(examples.one_of_each())
+    two = examples.told(generation(text="My dog\nshared"), generation(text="My cat\nshared"))
+    text = render(examples.results(*examples.one_of_each().tests, examples.result(two)))
 
     assert "not known" not in text
-    assert text.count("logits 1.5, -0.5, 0.25") == 1
-    assert "\n- Bad dog.: ⟦cross⟧" in text
+    assert text.count("shared") == 1
+    assert "\n- My ⟦dog⟧\n+ My ⟦cat⟧\n  shared\n" in text
+
+
+def test_labels_that_differ_are_a_table() -> None:
+    assert "\n| label of 'Bad dog.' | `'cross'` | `'calm'` |\n" in render(examples.one_of_each())
 
 
 def test_what_the_ci_names_is_linked_and_its_commands_take_the_page() -> None:

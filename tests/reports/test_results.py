@@ -129,7 +129,7 @@ def test_a_classifier_is_told_by_its_inputs() -> None:
     found = examples.told(classification(), classification())
 
     assert found.shows == "labels"
-    assert "Good dog.: calm" in found.observed.text.text
+    assert "calm: Good dog." in found.observed.text.text
     assert found.course is not None
     assert (found.course.unit, found.course.drift) == ("input", (0.0, 0.0))
 

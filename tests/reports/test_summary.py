@@ -8,9 +8,9 @@ import pytest
 
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import Explanation
-from pytest_hfmodels.reports.causes import remedy
 from pytest_hfmodels.reports.summary import Summary, overview
 from pytest_hfmodels.reports.summary_lines import summary_lines
+from pytest_hfmodels.results.remedies import remedy
 
 from . import example_results as examples
 
@@ -38,9 +38,9 @@ def summary(*comparisons: Compared) -> Summary:
     ("comparisons", "figures"),
     [
         ([NO_DRIFT], "1 test, 2 tokens changed"),
-        ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers moved by at most 3e-07"),
+        ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers up to the change moved by at most 3e-07"),
         ([one(3), replace(one(1), drift=math.nan)], "2 tests, numbers moved by at most nan"),
-        ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers moved by at most 1e-07"),
+        ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers up to the change moved by at most 1e-07"),
     ],
 )
 def test_a_cause_s_figures(comparisons: list[Compared], figures: str) -> None:

@@ -163,7 +163,7 @@ def test_where_nothing_has_moved_no_release_is_at_fault() -> None:
 
     def accused(recorded: Record, cause: str) -> bool:
         told = lines(recorded, generation(), explanation=replace(WHY, cause=cause))
-        return not any("no release, file or machine has moved" in line for line in told)
+        return not any("no release, file or machine has changed" in line for line in told)
 
     assert [accused(edited, "forward"), accused(elsewhere, "forward"), accused(edited, "dtype")] == [False, True, True]
 

@@ -24,6 +24,10 @@ def roles(before: str, now: str) -> list[list[tuple[str, str]]]:
         ("a b c d e", "v w c x y", [["a b c d e"], ["v w c x y"]]),  # one word alone is chance
         ("我喜欢猫", "我喜欢狗", [["猫"], ["狗"]]),
         ("", "x", [[], ["x"]]),
+        ("Hi.<|im_end|>", "Hi.<|eot_id|>", [["<|im_end|>"], ["<|eot_id|>"]]),
+        ("a <s> b", "a </s> b", [["<s>"], ["</s>"]]),
+        ("x [PAD][SEP]", "x [PAD][CLS]", [["[SEP]"], ["[CLS]"]]),
+        ("if a < b:", "if a <= b:", [["<"], ["<="]]),
     ],
 )
 def test_words_that_differ(before: str, now: str, different: list[list[str]]) -> None:

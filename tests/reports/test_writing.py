@@ -216,7 +216,7 @@ def test_an_interrupted_run_reports_what_it_knows(failing: Project) -> None:
 
     results = decode((failing.path / "report.json").read_text(encoding="utf-8"), Results)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    assert results.run.stopped == "interrupted"
+    assert results.run.stopped == "interrupted during test_z.py::test_z"
     assert results.run.exit_status == 2
     assert "test_changed" in named(results)
     assert "stopped early: interrupted" in (failing.path / "report.html").read_text(encoding="utf-8")

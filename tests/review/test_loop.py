@@ -143,9 +143,9 @@ def test_the_old_output_is_kept_for_the_releases_that_are_typed(changed: Project
     ("typed", "said"),
     [
         (["", "r"], "Nothing was written"),
-        (["../x", "pytest<8", "", "-", "r"], "is no name"),
-        (["x", "pytest>=8", "", "-", "r"], "the old output would not be the one"),
-        (["x", "nonsense!", "-", "r"], "is no range of releases"),
+        (["../x", "pytest<8", "", "-", "r"], "is not a name"),
+        (["x", "pytest>=8", "", "-", "r"], "the old output would not be expected in its own releases"),
+        (["x", "nonsense!", "-", "r"], "is not a range of releases"),
     ],
 )
 def test_a_variant_that_does_not_fit_is_asked_about_again(changed: Project, typed: list[str], said: str) -> None:
@@ -207,7 +207,7 @@ def test_what_was_decided_elsewhere_meanwhile_is_not_decided_again(changed: Proj
 
     left = walk(terminal)
 
-    assert f"decided elsewhere meanwhile: {OTHER}" in terminal.lines
+    assert f"decided elsewhere in the meantime: {OTHER}" in terminal.lines
     assert left == 1
     assert set(pending(changed)) == {"test_reply"}
     assert touched(changed) == (["snapshots/test_it/test_other.toml"] if deed == "accept" else [])
@@ -222,7 +222,7 @@ def test_what_was_recorded_anew_meanwhile_is_shown_again(changed: Project) -> No
 
     walk(terminal)
 
-    assert f"recorded anew meanwhile: {OTHER}" in terminal.lines
+    assert f"recorded again in the meantime: {OTHER}" in terminal.lines
     assert terminal.text.count("[1 of 2] changed") == 2
     assert '" but"' in changed.snapshots["test_it/test_other.toml"]
 
@@ -314,7 +314,7 @@ def test_a_change_without_its_test_can_only_be_dropped(changed: Project) -> None
 
     walk(terminal)
 
-    assert "stale: the test no longer exists; reject it" in terminal.lines
+    assert "stale: the test no longer exists" in terminal.lines
     assert "One of r, s, d, q, ?." in terminal.lines
     assert "rejected; snapshots/test_it/test_other.toml stays as it is" in terminal.lines
 
@@ -354,8 +354,8 @@ def test_a_group_goes_without_what_is_stale_or_was_decided_elsewhere(bare_projec
 
     left = walk(terminal)
 
-    assert "decided elsewhere meanwhile: test_it.py::test_many[1]" in terminal.lines
-    assert "not taken along: test_it.py::test_many[2] (stale: the file was deleted" in terminal.text
+    assert "decided elsewhere in the meantime: test_it.py::test_many[1]" in terminal.lines
+    assert "left out: test_it.py::test_many[2] (stale: the file was deleted" in terminal.text
     assert (left, set(pending(bare_project))) == (1, {"test_many[2]"})
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,3 +50,19 @@ def test_a_key_needs_no_enter_and_an_arrow_is_none(monkeypatch: pytest.MonkeyPat
     os.close(theirs)
 
     assert found == ["A", "", ""]
+
+
+def test_an_arrow_that_comes_in_parts_is_no_key_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = os.openpty()
+    with open(ours) as keyboard:  # noqa: PTH123
+        monkeypatch.setattr("sys.stdin", keyboard)
+        os.write(theirs, b"\x1b")
+        late = threading.Timer(0.2, os.write, (theirs, b"[A"))
+        late.start()
+        found = [Terminal().key("> ")]
+        late.join()
+        os.write(theirs, b"s")
+        found.append(Terminal().key("> "))
+    os.close(theirs)
+
+    assert found == ["", "s"]

@@ -120,15 +120,15 @@ def test_an_entry_is_added_below_those_there_are(changed: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--keep-old-as", "x", "--when", NEW], "the old output would not be the one expected in its own releases."),
-        (["--as-variant", "x", "--when", OLD], "the new output would not be the one expected in its own releases."),
+        (["--keep-old-as", "x", "--when", NEW], "the old output would not be expected in its own releases."),
+        (["--as-variant", "x", "--when", OLD], "the new output would not be expected in its own releases."),
         # The records are made by hand, by transformers 4.57.6 as they say: that counts, not what is installed.
         (["--as-variant", "x", "--when", "transformers<4.57"], "These outputs are of transformers 4.57.6"),
-        (["--keep-old-as", "x", "--when", "pytest"], "--when: 'pytest' is no range of releases."),
+        (["--keep-old-as", "x", "--when", "pytest"], "--when: 'pytest' is not a range of releases."),
         (["--keep-old-as", "x", "--when", "pytst<8"], "pytst is not installed here"),
         (["--keep-old-as", "x"], 'Add --when "transformers<5".'),
         (["--when", OLD], "--when, --what and --reference belong to a variant."),
-        (["--keep-old-as", "../x", "--when", OLD], "is no name"),
+        (["--keep-old-as", "../x", "--when", OLD], "is not a name"),
         (["--keep-old-as", "", "--when", OLD], "The variant has no name."),
         (["--keep-old-as", "taken", "--when", OLD], "the ledger has an entry taken already"),
         (["--keep-old-as", "full", "--when", OLD], "full already has a variant of snapshots/test_it/test_other.toml."),

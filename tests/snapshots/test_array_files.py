@@ -62,6 +62,9 @@ def test_both_are_recorded_and_compared(recorded: Project) -> None:
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*drift: *first the x?0, 0?*", "*119 of 120 numbers differ by more than the*x?2, 39?"])
+    result.stdout.fnmatch_lines(
+        ["*1 test, numbers moved by at most 1.2e+02", "*test_reply  1    119  1.2e+02   x?2, 39?"]
+    )
 
 
 def test_both_are_pending_and_accepted(recorded: Project) -> None:
@@ -170,11 +173,11 @@ def test_a_change_whose_arrays_are_lost_is_refused(recorded: Project, capsys: py
     before = recorded.snapshot().read_bytes(), beside(recorded).read_bytes()
 
     new.write_bytes(beside(recorded).read_bytes())
-    assert main(["accept"]) == 2
+    assert main(["accept"]) == 1
     new.unlink()
-    assert main(["accept"]) == 2
+    assert main(["accept"]) == 1
 
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "test_reply left pending is not the one that the test left" in said
     assert "test_reply left pending cannot be read" in said
     assert (recorded.snapshot().read_bytes(), beside(recorded).read_bytes()) == before
@@ -240,3 +243,42 @@ def test_files_that_were_replaced_get_their_content_back(
         write_together({old: "new", new: "new", tmp_path / "b.toml": "new"})
 
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.safetensors": "old", "b.toml": "old"}
+
+
+BOTH = (
+    TESTS
+    + """
+def test_text(hf_snapshot):
+    assert {text!r} == hf_snapshot
+"""
+)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(2 << 20, ["test_reply", "test_text"]), (100, ["test_text"])])
+def test_a_report_carries_array_files_that_fit_and_the_rest_is_accepted_without(
+    recorded: Project,
+    room: int,
+    kept: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pytest_hfmodels.session._ARRAYS", room)
+    monkeypatch.setenv("GITHUB_SHA", "abc")
+    recorded.write(BOTH.replace("{x}", ONES).replace("{text!r}", "'a'"))
+    run(recorded, "--snapshot-update")
+    recorded.write(BOTH.replace("{x}", MOVED).replace("{text!r}", "'b'"))
+    run(recorded, "--hfmodels-html=ci/report.html", "--hfmodels-json=ci/report.json")
+    page = (recorded.path / "ci" / "report.html").read_text(encoding="utf-8")
+    local = [one.test for one in find_project().pending.read()]
+
+    assert main(["accept", "--from", "ci/report.json"]) == 0
+
+    said = capsys.readouterr().out
+    assert [
+        name for name in ("test_reply", "test_text") if f"hfmodels accept --from report.html test_it.py::{name}" in page
+    ] == kept
+    assert ("left out, because The array file of" in said) == (len(kept) == 1)
+    assert "reject" not in said
+    assert [one.test for one in find_project().pending.read()] == local  # of this machine
+    run(recorded).assert_outcomes(passed=len(kept), failed=2 - len(kept))
+    assert main(["accept", "--from", "ci/report.html"]) == 1

@@ -204,6 +204,46 @@ def test_all(hf_snapshot):
     }
 
 
+IN_A_CONTAINER = """
+def test_all(hf_snapshot):
+    one, other = [1], [VALUE]
+    assert {"a": one, "b": other, "c": END} == {
+        "a": hf_snapshot(name="one"), "b": hf_snapshot(name="other"), "c": 2
+    }
+
+def test_numbered(hf_snapshot):
+    assert [[3], END] == [hf_snapshot, 2]
+"""
+
+
+def test_snapshots_in_a_container_are_compared_once(bare_project: Project) -> None:
+    bare_project.write(IN_A_CONTAINER.replace("VALUE", "5").replace("END", "1"))
+    bare_project.run("--snapshot-update", "-vv").assert_outcomes(failed=2)  # the last part differs
+    files = {"test_it/test_all[one].toml", "test_it/test_all[other].toml", "test_it/test_numbered.toml"}
+    assert {*bare_project.snapshots} == files
+    bare_project.write(IN_A_CONTAINER.replace("VALUE", "5").replace("END", "2"))
+    bare_project.run().assert_outcomes(passed=2)
+    bare_project.write(IN_A_CONTAINER.replace("VALUE", "6").replace("END", "2"))
+
+    result = bare_project.run("-vv")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*Differing items:*", "*{'b': ?6?}*"])
+    result.stdout.no_fnmatch_line("*{'a': *} != *")
+    assert {*bare_project.snapshots} == files
+
+
+@pytest.mark.parametrize("name", ['""', '" "', "None", "3"])
+def test_a_name_is_a_text(bare_project: Project, name: str) -> None:
+    bare_project.write(f"def test_one(hf_snapshot):\n    assert [1] == hf_snapshot(name={name})\n")
+
+    result = bare_project.run("--snapshot-update")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*test_it.py::test_one names a snapshot {name.replace(chr(34), chr(39))}.*"])
+    assert not bare_project.snapshots
+
+
 def test_a_snapshot_that_differs_is_not_equal_either_way_round(recorded: Project) -> None:
     recorded.write("""
 import pytest
@@ -239,7 +279,7 @@ def test_text(hf_snapshot):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (b"format = 1", b"format = 2", "*test_reply.toml:2: format: the file has format 2, and this version reads 1.*"),
+        (b"format = 1", b"format = 2", "*test_reply.toml:2: format: the file has format 2, but this version reads 1.*"),
         (b"# ", b"\xff\xfe\x00", "*test_reply.toml cannot be read: *"),
         (b"# ", b"# caf\xe9 ", "*test_reply.toml cannot be read: *"),
     ],

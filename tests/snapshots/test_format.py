@@ -229,7 +229,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "line", "key"),
     [
-        ("format = 1", "format = 2", "format = 2", "format: the file has format 2, and this version reads 1"),
+        ("format = 1", "format = 2", "format = 2", "format: the file has format 2, but this version reads 1"),
         ("format = 1", 'format = "1"', "format = ", "format: "),
         ("format = 1\n", "", None, "format: "),
         ('kind = "generation"', 'kind = "poem"', "kind = ", "kind: the kind 'poem' is not registered"),

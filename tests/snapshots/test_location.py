@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.model_request import REQUEST, ModelRequest
-from pytest_hfmodels.snapshots.location import snapshot_file, test_name
+from pytest_hfmodels.snapshots.location import may_own, snapshot_file, test_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,3 +109,24 @@ def test_a_test_outside_the_root_is_refused(items: dict[str, pytest.Item], tmp_p
 
     with pytest.raises(OptionError, match=r"lies outside the project's root[^$]*--rootdir"):
         snapshot_file(outside, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "snapshot", "owns"),
+    [
+        ("tests/test_a.py::test_x", "tests/test_a/test_x.toml", True),
+        ("tests/test_a.py::test_x[torch]", "tests/test_a/test_x.toml", True),
+        ("tests/test_a.py::test_x[torch-a::b]", "tests/test_a/test_x[a__b].toml", True),
+        ("tests/test_a.py::TestA::test_x", "tests/test_a/TestA.test_x.2.toml", True),
+        ("tests/test_a.py::TestA::test_x", "tests/test_a/TestA.test_x[a name].toml", True),
+        ("hfmodels/org/bot::test_beams", "hfmodels/org/bot/test_beams.toml", True),
+        ("tests/test_a.py::test_x", "tests/test_a/test_xy.toml", False),
+        ("tests/test_a.py::test_x", "tests/test_b/test_x.toml", False),
+        ("tests/test_a.py::test_x", "tests/test_a/test_x.toml/x.toml", False),
+        ("tests/test_a.py::test_x[torch]", "tests/test_a/test_y.toml", False),
+        ("../test_a.py::test_x", "tests/test_a/test_x.toml", False),
+        ("", "tests/test_a/test_x.toml", False),
+    ],
+)
+def test_a_test_s_id_says_which_snapshots_it_may_write(nodeid: str, snapshot: str, owns: bool) -> None:
+    assert may_own(nodeid, f"snapshots/{snapshot}", "snapshots") == owns

@@ -68,11 +68,11 @@ WHOLE |= {"entry": None, "digest": None}
     [
         (json.dumps({"format": FORMAT + 1, "everything": "else"}), f"is a pending change of format {FORMAT + 1}"),
         ('{"format": 1, "test": "t", "verdict": "drift"}', "is a pending change of format 1"),
-        ("[]", "is no pending change"),
-        ("{", "is no pending change"),
-        (json.dumps({"format": FORMAT, "why": []}), "is no pending change"),
-        (json.dumps({**WHOLE, "why": [3]}), "is no pending change"),
-        (json.dumps({**WHOLE, "gone": "yes"}), "is no pending change"),
+        ("[]", "is not a pending change"),
+        ("{", "is not a pending change"),
+        (json.dumps({"format": FORMAT, "why": []}), "is not a pending change"),
+        (json.dumps({**WHOLE, "why": [3]}), "is not a pending change"),
+        (json.dumps({**WHOLE, "gone": "yes"}), "is not a pending change"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_hides_nothing(folder: PendingFolder, content: str, said: str) -> None:

@@ -83,7 +83,7 @@ def test_without_a_window_each_word_sees_all_before() -> None:
 def test_mems_of_a_deeper_model_are_refused() -> None:
     mems = language_model(n_layer=3)(text(2, 3)).mems
 
-    with pytest.raises(CheckpointError, match="expected 2 tensors, one a layer, found 3"):
+    with pytest.raises(CheckpointError, match="expected 2 tensors, one per layer, found 3"):
         language_model()(text(2, 3), mems=mems)
 
 

@@ -128,7 +128,7 @@ def test_no_vocabulary_is_refused() -> None:
 
 
 def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IndexError, match="99 is no word of this vocabulary of 24 words"):
+    with pytest.raises(IndexError, match="99 is not the id of a word in this vocabulary of 24 words"):
         tokenizer(tmp_path).decode([99])
 
 

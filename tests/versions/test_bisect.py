@@ -56,6 +56,7 @@ class World:
     heard: WrittenProgress = field(default_factory=WrittenProgress)
     ran: list[str] = field(default_factory=list)
     helpers: dict[str, str] = field(default_factory=dict)  # the version of helper that each release had to keep
+    forbidden: set[tuple[str, str]] = field(default_factory=set)  # what a release cannot be installed with
 
     def does(self, version: str, outcome: Mapping[str, Cell] | RowResult | Exception) -> None:
         self.outcomes[version] = outcome if isinstance(outcome, RowResult | Exception) else row(version, outcome)
@@ -101,7 +102,12 @@ def world(lib_project: LibProject, monkeypatch: pytest.MonkeyPatch) -> World:
         world.ran.append(version)
         return outcome
 
+    def conflict(_runner: RowRunner, row: Row) -> str | None:
+        version = row.name.rpartition("==")[2]
+        return "no" if any((version, line) in world.forbidden for line in row.requirements) else None
+
     monkeypatch.setattr(RowRunner, "run", run)
+    monkeypatch.setattr(RowRunner, "conflict", conflict)
     monkeypatch.setattr(room, "candidates", lambda _name, good, bad, **_: RELEASES if good < bad else RELEASES[::-1])
     return world
 
@@ -257,12 +263,68 @@ def test_a_package_that_changed_too_is_named_with_commands_that_separate_the_two
     assert "  hfmodels bisect helper --good 1 --bad 2 --with lib==1.2 -- test_lib.py -k 'a b'" in said
 
 
+OLD, NEW = ("1.3", "helper==1"), ("1.2", "helper==2")
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "commands"),
+    [
+        ({OLD}, ["lib --good 1.2 --bad 1.3 --with helper==2", "helper --good 1 --bad 2 --with lib==1.2"]),
+        ({NEW}, ["lib --good 1.2 --bad 1.3 --with helper==1"]),
+        ({OLD, NEW}, []),
+    ],
+)
+def test_only_what_can_be_installed_is_suggested(
+    world: World, forbidden: set[tuple[str, str]], commands: list[str]
+) -> None:
+    for version in RELEASES:
+        cells = {TEST: SAME if version < "1.3" else CHANGED}
+        world.does(version, row(version, cells, helper="1" if version < "1.3" else "2"))
+    world.forbidden = forbidden
+
+    answer = world.bisect()
+
+    assert list(answer.separating) == [f"hfmodels bisect {words}" for words in commands]
+    assert list(answer.inseparable) == ([] if commands else ["helper"])
+    told = "No environment has helper at one version with both releases of lib, so the two cannot be separated."
+    assert (told in list(answer_lines(answer))) == (not commands)
+
+
+def test_of_several_packages_those_are_kept_that_can_be(world: World) -> None:
+    for version in RELEASES:
+        number, cells = ("1", {TEST: SAME}) if version < "1.3" else ("2", {TEST: CHANGED})
+        world.does(version, row(version, cells, helper=number, other=number))
+    world.forbidden = {OLD, NEW}
+
+    answer = world.bisect()
+
+    assert list(answer.separating) == ["hfmodels bisect lib --good 1.2 --bad 1.3 --with other==1"]
+    assert list(answer.inseparable) == ["helper"]
+
+
+@pytest.mark.parametrize("first", ["4.50.0", "4.51.0"])
+def test_a_known_change_is_tried_first_and_named_only_where_it_lies_in_between(
+    first: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "candidates", lambda *_, **__: UPSTREAM)
+    changed = replace(CHANGED, cause="search", known_changes=("beams-finished-first",))
+    for version in UPSTREAM:
+        result = row(version, {TEST: SAME if version < first else changed})
+        world.outcomes[version] = replace(result, name=f"transformers=={version}")
+
+    answer = bisect(Question("transformers", "4.46.0", "5.0.0"), world.heard)
+
+    assert [name.rpartition("=")[2] for name in world.ran[:3]] == ["4.46.0", "5.0.0", "4.50.0"]
+    assert [change.name for change in answer.known] == (["beams-finished-first"] if first == "4.50.0" else [])
+    assert any("huggingface/transformers#35802" in line for line in answer_lines(answer)) == (first == "4.50.0")
+
+
 @pytest.mark.parametrize(
     ("other", "bad", "reason"),
     [
         ("ValueError in call", "TypeError in call", "ValueError in call, not TypeError in call"),
-        ("OSError in setup", "", "OSError in setup, not another output"),
-        ("", "TypeError in call", "another output, not TypeError in call"),
+        ("OSError in setup", "", "OSError in setup, not a different output"),
+        ("", "TypeError in call", "a different output, not TypeError in call"),
     ],
 )
 def test_a_release_that_fails_for_another_reason_is_neither(world: World, other: str, bad: str, reason: str) -> None:
@@ -391,6 +453,13 @@ def test_a_project_without_our_fixtures_finds_the_first_bad_release(
     answer = json.loads((shop.project.path / "answer.json").read_text())
     assert (answer["last_good"], answer["first_bad"], answer["exact"]) == ("1.2", "1.3", True)
     assert answer["moved"] == [{"name": "helper", "before": "1.0", "after": "2.0"}]
+    assert answer["separating"] == [  # 1.3 needs helper 2
+        f"hfmodels bisect {words} -- test_lib.py"
+        for words in (
+            "voice --good 1.2 --bad 1.3 --with helper==2.0",
+            "helper --good 1.0 --bad 2.0 --with voice==1.2",
+        )
+    ]
     assert sorted(path.name for path in shop.project.path.iterdir()) == sorted(
         [*before, ".pytest_cache", "answer.json"]
     )

@@ -130,8 +130,8 @@ def test_parts_that_are_not_of_one_run_are_refused_in_a_sentence(given: list[Gri
     ("text", "message"),
     [
         (None, "The part part.json cannot be read: No such file"),
-        ("", "part.json is no JSON"),
-        ("[" * 100_000, "part.json is no JSON"),
+        ("", "part.json is not JSON"),
+        ("[" * 100_000, "part.json is not JSON"),
         ("[1]", "part.json holds no grid"),
         ('{"format": 2, "rows": []}', "part.json has format 2; this release reads format 3"),
         ('{"format": 3, "rows": [{"name": 1}]}', r"part.json cannot be read: .*rows\[0\]"),
@@ -257,3 +257,27 @@ def test_a_plan_is_the_matrix_of_a_ci(capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main([*typed, "--plan", "gitlab"]) == 0
     (only,) = json.loads(capsys.readouterr().out)
     assert only == {"ROW": ["lib==1.0", "lib==2.0", "current"], "SHARD": ["1/2", "2/2"]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("matrix current --plan github --json grid.json", "--plan runs nothing, so --json would do nothing."),
+        ("matrix current --plan gitlab --row current", "--plan runs nothing, so --row would do nothing."),
+        ("matrix lib==1,2,3 --plan github --shards 100", "300 jobs, and this CI takes 256. --shards 85"),
+        ("matrix current --plan gitlab --shards 99999999", "99999999 jobs, and this CI takes 200. --shards 200"),
+        ("matrix current --shards 3", "--shards is for --plan. Run one with --shard 1/3."),
+        ("merge part.json --patch-row current", "--patch-row is for --patch."),
+        ("init --rows current", "--rows is for --ci. Add --ci github"),
+        ("init --bot renovate", "--bot is for --ci."),
+        ("init ./model --ci github", "--ci writes no test file, so './model' would do nothing."),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    typed: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(typed.split()) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not [*tmp_path.iterdir()]

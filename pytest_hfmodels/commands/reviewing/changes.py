@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.foundation.verdicts import severity
-from pytest_hfmodels.reports.causes import counted, shared_sentence
+from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.results.remedies import shared_sentence
 from pytest_hfmodels.snapshots.accepting import Variation
 from pytest_hfmodels.snapshots.format import parse
 

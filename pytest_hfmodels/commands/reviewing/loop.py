@@ -16,7 +16,7 @@ from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.commands.reviewing.undo import Decision
 from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
 from pytest_hfmodels.reports.diff import diff_lines
-from pytest_hfmodels.snapshots.accepting import Variation, accept, reject, still_listed
+from pytest_hfmodels.snapshots.accepting import Variation, accept, left_out, reject, still_listed
 from pytest_hfmodels.snapshots.ledger import parse_when
 from pytest_hfmodels.snapshots.pending import problem
 
@@ -53,7 +53,7 @@ def alone(folder: Path | None) -> Iterator[None]:
     except OSError as error:
         raise SnapshotError(
             f"Decisions cannot be kept in {folder}: {error.strerror or error}.",
-            hint="Let it be written to; or take everything in as a patch: hfmodels pending --patch FILE.",
+            hint="Make it writable, or write all changes as a patch: hfmodels pending --patch FILE.",
         ) from error
     try:
         yield
@@ -215,10 +215,11 @@ class Walk:
             if self._now(change) != change:
                 continue
             trouble = problem(change, self._root)
-            if trouble is None:
-                same.append(change)
+            why = left_out(self._project, change) if trouble is None else trouble.what
+            if why:
+                self._terminal.say(f"left out: {change.test} ({why})")
             else:
-                self._terminal.say(f"not taken along: {change.test} ({trouble.what})")
+                same.append(change)
         return same
 
     def _undo(self) -> None:
@@ -269,9 +270,9 @@ class Walk:
         now = self._project.pending.current(change.snapshot)
         if now is None:
             self._decided.add(change.snapshot)
-            self._terminal.say("", f"decided elsewhere meanwhile: {change.test}")
+            self._terminal.say("", f"decided elsewhere in the meantime: {change.test}")
         elif replace(now, gone=change.gone) != change:
-            self._terminal.say("", f"recorded anew meanwhile: {change.test}")
+            self._terminal.say("", f"recorded again in the meantime: {change.test}")
         return now
 
     def _left(self, group: Sequence[Pending]) -> list[Pending]:

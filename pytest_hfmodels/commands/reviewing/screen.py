@@ -16,15 +16,16 @@ from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.registry import kind_of
 from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
-from pytest_hfmodels.reports.causes import since_words
 from pytest_hfmodels.reports.diff import hunks
+from pytest_hfmodels.reports.summary import relabelled
 from pytest_hfmodels.reports.words import around, same_start, sides
 from pytest_hfmodels.results.describe import describe, place
+from pytest_hfmodels.results.remedies import since_words
 from pytest_hfmodels.snapshots.format import load, parse, read_arrays
 from pytest_hfmodels.snapshots.pending import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 _BEFORE, _AFTER = 60, 240  # characters of each text, around the first difference
 _WHY = 300  # characters of a reason
-_NUMBERS = 5  # rows of a table
+_ROWS = 5  # of a table
 _CHANGED = 6  # lines of a diff, where neither texts nor numbers differ
 _STYLES = {"prompt": "dim", "same": ""}
 
@@ -84,6 +85,8 @@ def _sides(change: Pending, root: Path, arrays: Arrays) -> Iterator[RenderableTy
     before, now = sides(found)
     if found.recorded is None or before is None:
         yield _labelled("now", _shown(now, found.observed.text))
+    elif rows := relabelled(found):
+        yield _table(("", "was", "now"), rows)
     elif found.recorded.text != found.observed.text:
         if found.shows != "text":
             yield f"{found.shows}:"
@@ -116,15 +119,19 @@ def _compared(change: Pending, root: Path, earlier: str | None, arrays: bytes | 
 
 def _numbers(found: Compared) -> Table:
     """Return a table of the numbers that differ: the one that moved most, then the first of each name."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("", "was", "now", "moved by"):
-        table.add_column(title, justify="right" if title else "left", overflow="fold")
     numbers = [one for one in found.differences if one.stage == "numbers"]
     most = found.largest
     assert most is not None
     rest = [one for one in numbers if (one.what, one.position) != (most.what, most.position)]
-    for one in [most, *rest][:_NUMBERS]:
-        table.add_row(*map(_text, _row(one)))
+    return _table(("", "was", "now", "moved by"), map(_row, [most, *rest]))
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right" if title else "left", overflow="fold")
+    for row in islice(rows, _ROWS):
+        table.add_row(*map(_text, row))
     return table
 
 

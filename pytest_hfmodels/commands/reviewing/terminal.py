@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -15,13 +16,18 @@ from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.shell import is_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rich.console import RenderableType
 
 
-def _pressed(question: str) -> str | None:
-    """Return the next key that is pressed, or None if stdin is no POSIX terminal."""
+_LATE = 1.0  # seconds in which the rest of a key's sequence comes, over a slow connection too
+_LONGEST = 16  # bytes of a sequence
+
+
+@contextmanager
+def single_keys() -> Iterator[int | None]:
+    """Let stdin give each key at once, and yield its file descriptor; None if stdin is no POSIX terminal."""
     try:
         import termios
         import tty
@@ -29,19 +35,36 @@ def _pressed(question: str) -> str | None:
         file = sys.stdin.fileno()
         before = termios.tcgetattr(file)
     except (ImportError, OSError, ValueError, AttributeError, termios.error):
-        return None
-    sys.stdout.write(question)
-    sys.stdout.flush()
+        yield None
+        return
     try:
         tty.setcbreak(file, termios.TCSADRAIN)  # what was typed ahead counts; Ctrl-C still interrupts
-        read = os.read(file, 1)
-        while read[:1] == b"\x1b" and select.select([file], [], [], 0.05)[0] and len(read) < 16:  # an arrow key
-            read += os.read(file, 1)
+        yield file
     finally:
         termios.tcsetattr(file, termios.TCSADRAIN, before)
+
+
+def _pressed(question: str) -> str | None:
+    """Return the next key that is pressed, or None if stdin is no POSIX terminal."""
+    with single_keys() as file:
+        if file is None:
+            return None
+        sys.stdout.write(question)
+        sys.stdout.flush()
+        read = os.read(file, 1)
+        # An arrow key: what came late of it would be keys of ours, and its last letter accepts a whole group.
+        while read[:1] == b"\x1b" and not _is_whole(read) and select.select([file], [], [], _LATE)[0]:
+            read += os.read(file, 1)
     if read in (b"", b"\x04", b"\0"):  # Ctrl-D, which is a NUL if it was typed ahead
         raise EOFError
     return read.decode(errors="replace")
+
+
+def _is_whole(sequence: bytes) -> bool:
+    """Return whether an escape sequence (ECMA-48: CSI, SS3, or Esc with a letter) has ended."""
+    if sequence[:2] in (b"\x1b", b"\x1b[", b"\x1bO") and len(sequence) < 3:
+        return False
+    return len(sequence) >= _LONGEST or 0x40 <= sequence[-1] <= 0x7E
 
 
 def _count(text: str, width: int) -> int:

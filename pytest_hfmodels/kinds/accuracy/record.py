@@ -5,29 +5,47 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.foundation.files import read_bytes
 from pytest_hfmodels.kinds.base import Record
+from pytest_hfmodels.kinds.inputs import describe_media
+from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_hfmodels.kinds.evidence import ModelRef
+    from pytest_hfmodels.kinds.inputs import ModelInput
+
 _LARGEST = 64 << 20  # bytes of a file of rows
+_FILES = {"image": "cat.png", "audio": "hello.wav"}  # for an example
 _SHOWN = 200  # characters of a text or an answer that a snapshot keeps
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what the model is given, the right answer, and the answers to choose from, if there are any."""
+    """One row: what the model is given, the right answer, and the answers to choose from, if there are any.
+
+    `media` is the image or the sound, of which `text` has the digest.
+    """
 
     text: str
     label: str
     choices: tuple[str, ...] = ()
+    media: Any = field(default=None, repr=False, compare=False)  # `text` says what it is, with its digest
+
+
+@dataclass(frozen=True)
+class LiveAnswers:
+    """What is not stored: the record of the first rows, and the model that made it."""
+
+    first: Record
+    made_by: ModelRef | None
 
 
 @dataclass(frozen=True)
@@ -55,12 +73,17 @@ class AccuracyRecord(Record):
         count: of the rows.
         digest: of the rows, without the model's answers.
         wrong: the rows that the model answered wrongly, in order.
+        tokens: a digest of the token ids of all rows; empty in files of earlier versions.
+        processed: what the processor made of the images or sounds of the first rows. `blocks` are of these rows, too.
     """
 
     kind: ClassVar[str] = "accuracy"
     count: int
     digest: str
     wrong: tuple[WrongRow, ...]
+    tokens: str = ""
+    processed: tuple[ModelInput, ...] = ()
+    live: LiveAnswers | None = field(default=None, compare=False, repr=False)
 
     @property
     def value(self) -> float:
@@ -69,23 +92,28 @@ class AccuracyRecord(Record):
 
     @classmethod
     def of(
-        cls, first: Record, rows: Sequence[Row], answers: Iterable[tuple[str, bool]], may_fall: float
+        cls, seen: Sequence[Record], rows: Sequence[Row], answers: Iterable[tuple[str, bool]], may_fall: float
     ) -> AccuracyRecord:
         """Return the record of a run.
 
         Args:
-            first: a record of this run, for its provenance and checkpoint.
+            seen: the records of this run; of the first one the provenance, the checkpoint and the evidence are kept.
             rows: all rows.
             answers: the model's answer to each, and whether it is right.
             may_fall: by how much the accuracy may fall.
         """
+        first, ids = seen[0], [[ids for _, ids in kind_of(one).inputs(one)] for one in seen]
         judged = enumerate(zip(rows, answers, strict=True), start=1)
         return cls(
             provenance=first.provenance,
             checkpoint=first.checkpoint,
             effective={"may_fall": may_fall},
+            blocks=first.blocks,
+            tokens=_digest(ids),
+            processed=getattr(first, "processed", ()),
+            live=LiveAnswers(first, getattr(first.live, "made_by", None)),
             count=len(rows),
-            digest=f"sha256:{sha256(repr(rows).encode()).hexdigest()}",
+            digest=_digest(rows),
             wrong=tuple(
                 WrongRow(number, row.text[:_SHOWN], row.label, answer[:_SHOWN])
                 for number, (row, (answer, right)) in judged
@@ -97,18 +125,24 @@ class AccuracyRecord(Record):
         return f"<AccuracyRecord {self.checkpoint.name} on {self.provenance.engine}: {self.value:.3g}>"
 
 
-def read_rows(rows: Any, root: Path, text: str, label: str) -> list[Row]:
+def _digest(value: Any) -> str:
+    return f"sha256:{sha256(repr(value).encode()).hexdigest()}"
+
+
+def read_rows(rows: Any, root: Path, text: str | None, label: str, media: str = "") -> list[Row]:
     """Return rows from a JSONL file or from dicts.
 
     Args:
         rows: a file, relative to `root`, or dicts.
         root: of the project.
-        text: the key of what the model is given.
+        text: the key of what the model is given; None for `text`, or for `image` or `audio`.
         label: the key of the right answer.
+        media: `image` or `audio` for a model that reads these: a row has an array, or a file relative to `root`.
 
     Raises:
-        EngineError: the file cannot be read, or a row does not have the two.
+        EngineError: a file cannot be read, or a row does not have the two.
     """
+    text = text or media or "text"
     if isinstance(rows, str | os.PathLike):
         source, found = os.fspath(rows), _lines(root / rows)
     elif not isinstance(rows, Iterable) or isinstance(rows, Mapping | bytes):
@@ -119,7 +153,10 @@ def read_rows(rows: Any, root: Path, text: str, label: str) -> list[Row]:
         source, found = "The list of rows", list(rows)
     if not found:
         raise EngineError(f"{source} has no rows, so there is no accuracy.", hint="Give at least one.")
-    return [_row(row, f"Row {number} of {source}", text, label) for number, row in enumerate(found, start=1)]
+    named = ((row, f"Row {number} of {source}") for number, row in enumerate(found, start=1))
+    if media:
+        return [_media_row(row, what, root, text, label, media) for row, what in named]
+    return [_row(row, what, text, label) for row, what in named]
 
 
 def _lines(path: Path) -> list[Any]:
@@ -139,11 +176,26 @@ def _parsed(line: str, name: str, number: int) -> Any:
         ) from error
 
 
+def _media_row(row: Any, what: str, root: Path, key: str, label: str, media: str) -> Row:
+    """Return a row with an image or a sound; the file of one is read."""
+    given, right = (row.get(name) if isinstance(row, dict) else None for name in (key, label))
+    if given is None or not isinstance(right, str | int) or (isinstance(right, str) and not right.strip()):
+        raise EngineError(
+            f"{what} has no {media} {key!r} or no answer {label!r}.",
+            hint=f'Write it like this: {{"{media}": "data/{_FILES[media]}", "label": "cat"}}.',
+        )
+    if isinstance(given, str | os.PathLike):
+        from pytest_hfmodels.kinds.media_files import read_image, read_wav  # imports NumPy
+
+        given = (read_image if media == "image" else read_wav)(root / given)
+    return Row(describe_media(given, media), str(right), (), given)
+
+
 def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
     if not isinstance(row, dict) or not isinstance(row.get(text), str) or not isinstance(row.get(label), str | int):
         raise EngineError(
             f"{what} has no text {text!r} or no answer {label!r}.",
-            hint='It reads like this: {"text": "It crashed.", "label": "bug"}; other keys: text="prompt", '
+            hint='Write it like this: {"text": "It crashed.", "label": "bug"}; other keys: text="prompt", '
             'label="answer".',
         )
     choices = row.get("choices", ())

@@ -18,6 +18,7 @@ from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation.explain import EXPLAINER as GENERATION
 from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating
 from pytest_hfmodels.kinds.generation.kind import KIND
+from pytest_hfmodels.kinds.generation.media import placeholder_of
 from pytest_hfmodels.kinds.generation.observe import observe_generation
 from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, media_of, scores_moved, teacher_forced
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds.comparison import Difference
     from pytest_hfmodels.kinds.explanation import Explanation
+    from pytest_hfmodels.kinds.generation.media import Media
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 
     BatchCase = Case[BatchRecord]
@@ -45,7 +47,9 @@ class _Batch(Explainer[BatchRecord]):
         found = _Row(case, number).output(row)
         if case.passes is not None and row.comparison.differences[0].stage != "text":
             start = row.observed.start
-            found = _beside_its_neighbours(row, found, len(start) if start else case.observed.length)
+            media = _media_of(case, number)
+            if media is not None:
+                found = _beside_its_neighbours(row, found, len(start) if start else case.observed.length, media)
         others = [str(other + 1) for other in cases if other != number]
         more = [Evidence(f"rows {', '.join(others)} differ, too")] if others else []
         verdict = Verdict.CHANGED if found.verdict == Verdict.CHANGED else case.comparison.verdict
@@ -119,17 +123,24 @@ def _first(case: BatchCase, cases: dict[int, RowCase]) -> int:
     return max(cases, key=lambda number: largest(passes[number].moved(case.recorded.rows[number])))
 
 
-def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int) -> Explanation:
+def _media_of(case: BatchCase, number: int) -> Media | None:
+    """Return the images and sounds of a row; None if it is not known which they are."""
+    assert case.passes is not None
+    rows = case.observed.rows
+    whole, ids = media_of(rows[0]), [row.prompt.ids for row in rows]
+    return whole.row(number, ids, placeholder_of(case.passes.origin.loaded.model.config) if whole else None)
+
+
+def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int, media: Media) -> Explanation:
     """Run the prompt of a row on its own, and name the other rows as the reason if they are."""
-    observed = case.observed  # of images and sounds it is not known which are a row's
-    if found.cause not in (None, "search", "forward") or observed.effective.get("do_sample") or observed.media:
+    if found.cause not in (None, "search", "forward") or case.observed.effective.get("do_sample"):
         return found
-    alone, floor = _alone(case, longest), 2 * case.floor
+    alone, floor = _alone(case, longest, media), 2 * case.floor
     moved = _moved(alone, case.observed)
     if moved <= floor:
         said = "on its own this prompt gives the same tokens and scores, so the other rows are not the reason"
         return replace(found, evidence=(*found.evidence, Evidence(said, {"drift": moved})))
-    what = "other tokens" if math.isinf(moved) else "other scores"
+    what = "different tokens" if math.isinf(moved) else "different scores"
     said = f"on its own this prompt gives {what} than in the batch"
     evidence = (Evidence(said, {"drift": moved, "noise_floor": case.floor}), *found.evidence)
     if _moved(case.recorded, alone) <= floor:
@@ -154,7 +165,7 @@ def _by_the_neighbours(case: RowCase, evidence: Sequence[Evidence]) -> Explanati
     return case.because("search", f"{said}; its scores are as recorded", evidence, rules=rules)
 
 
-def _alone(case: RowCase, longest: int) -> GenerationRecord:
+def _alone(case: RowCase, longest: int, media: Media) -> GenerationRecord:
     """Generate from the prompt of a row on its own, with room for as many new tokens as in the batch."""
     observed, passes = case.observed, case.passes
     assert passes is not None
@@ -168,6 +179,7 @@ def _alone(case: RowCase, longest: int) -> GenerationRecord:
         [observed.prompt],
         {**{name: value for name, value in passes.settings.items() if name not in _LENGTHS}, **lengths},
         skip_special_tokens=bool(observed.effective["skip_special_tokens"]),
+        media=media,
     )[0]
 
 

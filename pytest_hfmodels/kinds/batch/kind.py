@@ -114,7 +114,7 @@ class _Kind(Kind[BatchRecord]):
         for number, row in enumerate(record.rows):
             found = GENERATION.contradiction(row, tolerance)
             if found is not None:
-                return f"row {number + 1}: in the batch the model does otherwise than for this prompt alone; {found}"
+                return f"row {number + 1}: in the batch the model works differently than for this prompt alone; {found}"
         return None
 
     def course(self, recorded: BatchRecord | None, observed: BatchRecord) -> Course | None:

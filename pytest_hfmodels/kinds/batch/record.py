@@ -18,7 +18,7 @@ class BatchRecord(Record):
     """What `HFModel.generate` observed of a list of prompts; compare it with `hf_snapshot`. See also `Record`.
 
     Args:
-        rows: one record a prompt, in order. Each has the settings and the fingerprints of the whole batch.
+        rows: one record per prompt, in order. Each has the settings and the fingerprints of the whole batch.
     """
 
     kind: ClassVar[str] = "batch"

@@ -37,7 +37,7 @@ def _rendering(case: Case[Any]) -> Explanation:
     said = "the same messages and chat template render to a different text"
     found = case.because("chat-template", said, evidence, package="transformers")
     if recorded.template != observed.template:
-        said = "the checkpoint's chat template differs from the recorded one (another digest)"
+        said = "the checkpoint's chat template differs from the recorded one (different digest)"
         found = case.because("checkpoint:chat-template", said, evidence)
     elif recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         said = "the chat template is the recorded one, but the checkpoint's tokenizer files, with the special tokens "

@@ -19,7 +19,7 @@ class ChatRecord(GenerationRecord):
     The fields that are not listed are those of `GenerationRecord`.
 
     Args:
-        messages: as the test gave them, with digests in place of what is no text.
+        messages: as the test gave them, with digests in place of images and sounds.
         tools: likewise; a function by its name.
         variables: of the template, as the test gave them.
         template: digest of the template's own text; evidence.

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 # Which word each release's classifier reads, for a reader.
 _POOLING = {
-    "count": "the one at the number of words that are no padding (before 4.32)",
+    "count": "the one found by counting the words that are not padding (before 4.32)",
     "first-padding": "the one before the first padding (4.32 to 4.48)",
-    "right-most": "the right-most that is no padding (from 4.49 on)",
+    "right-most": "the right-most that is not padding (from 4.49 on)",
 }
 
 
@@ -132,7 +132,7 @@ def _pooling(case: ClassificationCase) -> tuple[str, Evidence] | None:
 
 def _read(count: int, after: list[float]) -> Evidence:
     """Return for how many texts the earlier word gives the recorded logits; for the others it is padding."""
-    said = f"only the texts moved in which the two words differ ({count})"
+    said = f"only texts in which the two words differ have moved ({count})"
     if after:
         said += (
             f"; reading the earlier word gives the recorded logits for {len(after)} of them, within {max(after):.2g}"

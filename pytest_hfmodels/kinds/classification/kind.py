@@ -10,7 +10,7 @@ import msgspec
 from pytest_hfmodels.kinds.base import Course, Kind
 from pytest_hfmodels.kinds.classification.record import ClassificationRecord, ClassifiedInput, Loss
 from pytest_hfmodels.kinds.comparison import Difference, first_divergence, largest_movement
-from pytest_hfmodels.kinds.inputs import ModelInput, as_text, inputs_differ, inputs_table
+from pytest_hfmodels.kinds.inputs import ModelInput, as_text, inputs_differ, inputs_table, short_name
 from pytest_hfmodels.kinds.layout import as_table, rounded, settings_table
 from pytest_hfmodels.kinds.tolerance import Tie, all_proven, floor_of_tie
 
@@ -73,12 +73,16 @@ class _Classification(Kind[ClassificationRecord]):
             yield "loss", 0, recorded.loss.value, observed.loss.value
 
     def texts(self, record: ClassificationRecord) -> dict[str, str]:
-        labels = [
-            f"{as_text(row)}: {row.label} ({', '.join(row.labels) or 'none'} above one half)" for row in record.inputs
+        labels = [f"{row.label}: {as_text(row)}" for row in record.inputs]
+        rows = list(enumerate(record.inputs, 1))
+        above = [
+            f"text {number}, above one half: {', '.join(row.labels) or 'none'}"
+            for number, row in rows
+            if row.labels != (row.label,)
         ]
-        logits = [f"logits {', '.join(f'{value:.5g}' for value in row.logits)}" for row in record.inputs]
-        loss = [] if record.loss is None else [f"loss {record.loss.value:.6g}"]
-        return {"labels": "\n".join([*labels, *logits, *loss])}
+        logits = [f"text {number}, logits: {', '.join(f'{value:.5g}' for value in row.logits)}" for number, row in rows]
+        loss = [] if record.loss is None else [f"loss: {record.loss.value:.6g}"]
+        return {"labels": "\n".join([*labels, *above, *logits, *loss])}
 
     def inputs(self, record: ClassificationRecord) -> list[tuple[str, tuple[int, ...]]]:
         return [(as_text(row), row.ids) for row in record.inputs]
@@ -113,11 +117,18 @@ def _differences(position: int, before: ClassifiedInput, now: ClassifiedInput) -
         "number of logits": (len(before.logits), len(now.logits)),
         "label": (before.label, now.label),
         # A single number ranks, or is the value of a regression: the label follows from its sign, which says nothing.
-        "labels": (before.labels, now.labels) if len(now.logits) > 1 or _same_signs(before, now) else ((), ()),
+        "labels above one half": _apart(before, now) if len(now.logits) > 1 or _same_signs(before, now) else ((), ()),
     }
     for what, (value, value_now) in sides.items():
         if value != value_now:
-            yield Difference("labels", f"{what} of {now.text!r}", value, value_now, position)
+            yield Difference("labels", f"{what} of {short_name(as_text(now))!r}", value, value_now, position)
+
+
+def _apart(before: ClassifiedInput, now: ClassifiedInput) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that only one of both has, or all if they have the same in another order."""
+    lost = tuple(label for label in before.labels if label not in now.labels)
+    new = tuple(label for label in now.labels if label not in before.labels)
+    return (lost, new) if lost or new else (before.labels, now.labels)
 
 
 def _same_signs(before: ClassifiedInput, now: ClassifiedInput) -> bool:

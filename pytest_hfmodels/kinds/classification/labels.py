@@ -29,13 +29,13 @@ def require_problem_type(problem_type: object) -> None:
         )
 
 
-def checked_labels(labels: object, texts: int, classes: int, problem_type: str | None) -> IntArray | FloatArray:
+def checked_labels(labels: object, texts: int, names: Sequence[str], problem_type: str | None) -> IntArray | FloatArray:
     """Return labels as the array that upstream's loss takes.
 
     Args:
-        labels: what the test gave.
+        labels: what the test gave: indices, numbers, or names of the model's labels.
         texts: how many texts it gave.
-        classes: how many labels the model has.
+        names: of the model's labels.
         problem_type: as the call or the configuration says, or None to infer it from the labels as upstream does.
 
     Returns:
@@ -49,12 +49,13 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
     values = listed(labels)
     if not _is_row(values):
         raise EngineError(
-            f"labels={values!r:.40} is no list of labels, one a text.", hint="For one text, write labels=[0]."
+            f"labels={values!r:.40} is not a list with one label per text.", hint="For one text, write labels=[0]."
         )
-    rows = [listed(value) for value in values]
+    classes = len(names)
+    rows = [listed(value) if classes == 1 else _indexed(listed(value), names) for value in values]
     if len(rows) != texts:
         raise EngineError(
-            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label a text, in the texts' order."
+            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label per text, in the same order."
         )
     problem = problem_type or _inferred(rows, classes)
     if problem == "single_label_classification":
@@ -62,6 +63,25 @@ def checked_labels(labels: object, texts: int, classes: int, problem_type: str |
             _require_class(row, classes)
         return np.asarray(rows, dtype=np.int64)
     return np.asarray([_numbers(row, classes, problem) for row in rows], dtype=np.float64)
+
+
+def _indexed(label: Any, names: Sequence[str]) -> Any:
+    """Return a label's index for its name, and 1.0 for each name of a list of them; anything else as it is.
+
+    Raises:
+        EngineError: the model has no such label, or several.
+    """
+    if isinstance(label, str):
+        if names.count(label) != 1:
+            many = "several labels" if label in names else "no label"
+            raise EngineError(
+                f"The model has {many} {label!r:.40}.", hint=f"Its labels are {', '.join(names)}; or give an index."
+            )
+        return names.index(label)
+    if _is_row(label) and label and all(isinstance(one, str) for one in label):
+        own = {_indexed(one, names) for one in label}
+        return [float(index in own) for index in range(len(names))]
+    return label
 
 
 def _inferred(rows: Sequence[Any], classes: int) -> str:
@@ -74,13 +94,13 @@ def _inferred(rows: Sequence[Any], classes: int) -> str:
 def _require_class(label: Any, classes: int) -> None:
     if not isinstance(label, Integral) or isinstance(label, bool):
         raise EngineError(
-            f"Label {label!r:.40} is no class index.",
+            f"Label {label!r:.40} is not a class index.",
             hint=f"A single label is a whole number from 0 to {classes - 1}; "
             f"for several labels a text, give rows of {classes} floats.",
         )
     if not 0 <= int(label) < classes:
         raise EngineError(
-            f"Label {label} is outside of the model's {classes} classes.",
+            f"Label {label} is outside the model's {classes} classes.",
             hint=f"A class index is 0 to {classes - 1}; leave a text without a label out of the batch.",
         )
 

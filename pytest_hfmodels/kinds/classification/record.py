@@ -45,7 +45,7 @@ class ClassifiedInput:
     Args:
         text: the input; for an image or a sound its shape, dtype and digest.
         ids: the token ids of a text, without padding.
-        logits: one a label.
+        logits: one per label.
         label: name of the label with the largest logit (the single-label reading).
         margin: the largest logit less the second largest.
         labels: names of the labels with sigmoid(logit) > 0.5 (the multi-label reading).
@@ -99,7 +99,7 @@ class ClassificationRecord(Record):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The single-label reading, one name a text."""
+        """The single-label reading, one name per text."""
         return tuple(row.label for row in self.inputs)
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ def observe_classification(
         loaded: the classifier.
         processor: upstream's tokenizer, or for images and sounds its processor.
         given: one text, pair, image or sound, or a list of them; texts are padded on the tokenizer's side.
-        labels: class indices, one a text; or rows of floats, one a label (multi-label).
+        labels: class indices or names, one per text; or rows of names or of floats, one per label (multi-label).
         problem_type: as in the configuration, or None for what upstream infers from the labels.
         media: `image` or `audio`; empty for texts.
         rate: samples a second of the sounds.
@@ -149,8 +149,9 @@ def observe_classification(
         settings = dict[str, Any]()
     else:
         encoded, inputs, settings = _of_texts(processor, loaded, rows)
-    wanted = None if labels is None else checked_labels(labels, len(rows), getattr(config, "num_labels", 1), problem)
-    with _padding_refused():
+    known = label_names(config, getattr(config, "num_labels", 1))
+    wanted = None if labels is None else checked_labels(labels, len(rows), known, problem)
+    with _padding_refused(loaded.model, encoded):
         seen = loaded.classify_inputs(inputs, wanted, problem_type)
     require_finite(np.append(seen.logits, [] if seen.loss is None else seen.loss), checkpoint.name, loaded.engine)
     names = label_names(config, seen.logits.shape[-1])
@@ -187,14 +188,18 @@ def _nothing() -> EngineError:
 
 
 @contextmanager
-def _padding_refused() -> Iterator[None]:
+def _padding_refused(model: Any, rows: Sequence[Encoded]) -> Iterator[None]:
     """Say what to do where upstream's class takes no batch without a pad token, even if nothing is padded."""
     try:
         yield
     except (ValueError, AssertionError) as error:
         if "padding token" not in str(error):
             raise
-        raise no_pad_token() from error
+        found = no_pad_token()
+        if len({len(row.ids) for row in rows}) == 1:
+            one = f"{type(model).__name__} takes no batch, even of texts of one length: the model has no pad token."
+            found = EngineError(one, hint=found.hint)
+        raise found from error
 
 
 def _classified(row: Encoded, logits: FloatArray, names: Sequence[str]) -> ClassifiedInput:

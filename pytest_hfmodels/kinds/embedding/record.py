@@ -78,7 +78,7 @@ class EmbeddingRecord(Record):
 
     Args:
         inputs: the texts, images or sounds, in order.
-        cosines: of each two rows: (1, 2), (1, 3) … (2, 3) …; empty if there are more than a few.
+        cosines: of each pair of rows: (1, 2), (1, 3) … (2, 3) …; empty if there are more than a few.
         processed: what the processor made of images or sounds.
     """
 
@@ -90,7 +90,7 @@ class EmbeddingRecord(Record):
 
     @property
     def vectors(self) -> NDArray[Any]:
-        """One vector a row, (B, D)."""
+        """One vector per row, (B, D)."""
         return self.arrays[VECTORS].values
 
     def cosine(self, one: int, other: int) -> float:

@@ -43,9 +43,9 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
 def _other_spelling(recorded: GenerationRecord, observed: GenerationRecord) -> Evidence:
     for position, (before, now) in enumerate(zip(recorded.steps, observed.steps, strict=False)):
         if before.text != now.text:
-            said = f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is {now.text!r}"
+            said = f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is now {now.text!r}"
             return Evidence(said, {"position": position, "id": before.id})
-    return Evidence("each token alone is spelt as recorded: they are put together otherwise")
+    return Evidence("each token alone is spelt as recorded: they are put together differently")
 
 
 def _setting(case: Case[GenerationRecord], tokenizer: Any) -> tuple[str, bool] | None:

@@ -258,7 +258,7 @@ def token_tie(recorded: GenerationRecord, observed: GenerationRecord) -> Tie | N
         drift=largest_movement([step.log_probability for step in steps], now),
         floor=floor_of_tie(recorded, observed),
         margin=steps[split].margin,
-        gap=float(scores[observed.ids[split]] - scores[recorded.ids[split]]),
+        gap=float(scores[observed.ids[split]]) - float(scores[recorded.ids[split]]),
     )
 
 

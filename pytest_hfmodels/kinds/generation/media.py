@@ -28,6 +28,7 @@ _NAMES = {"images": "image", "audio": "audio"}
 _MAIN = {"pixel_values": "images", "input_features": "audio", "input_values": "audio"}
 _AS_IN = {"images": "generate(images=image)", "audio": "generate(audio=sound, sampling_rate=16000)"}
 _OF_A_TOKENIZER = ("input_ids", "attention_mask", "token_type_ids", "offset_mapping", "special_tokens_mask")
+_PLACEHOLDERS = ("image_token_id", "image_token_index", "audio_token_id", "audio_token_index")
 _OURS = ("input_ids", "decoder_input_ids", "attention_mask")
 
 
@@ -75,6 +76,32 @@ class Media:
                 filled[number, start : start + len(row)] = row
             found[name] = filled
         return found
+
+    def row(self, number: int, prompts: Sequence[Sequence[int]], placeholder: int | None) -> Media | None:
+        """Return what one row of a batch gets; None if it is not known which images and sounds are that row's.
+
+        Args:
+            number: of the row.
+            prompts: the ids of all rows.
+            placeholder: the id that stands for an image or a sound in a prompt; None if prompts have none.
+        """
+        rows = len(prompts)
+        one_each = len(self.given) in (0, rows) and all(len(array) == rows for array in self.arrays.values())
+        if not one_each or (placeholder is not None and not all(placeholder in ids for ids in prompts)):
+            return None  # two images may be one row's
+        own = slice(number, number + 1)
+        return Media(
+            self.given[own],
+            {name: array[own] for name, array in self.arrays.items()},
+            {name: array[own] for name, array in self.per_token.items()},
+            self.direct,
+        )
+
+
+def placeholder_of(config: Any) -> int | None:
+    """Return the id that stands for an image or a sound in a prompt; None for a model without one."""
+    found = (getattr(config, name, None) for name in _PLACEHOLDERS)
+    return next((one for one in found if isinstance(one, int)), None)
 
 
 def read_media(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import ForwardPass, Generation, LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, IntArray
     from pytest_hfmodels.kinds.evidence import LiveModel
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
@@ -73,7 +73,7 @@ def observe_generation(
     pad = _pad(loaded.model, prompts, settings)
     given = media.of([len(row) for row in rows], left=not loaded.has_encoder)
     ids, mask = padded(rows, pad, left=not loaded.has_encoder) if longest else (None, None)
-    generation = _without_forced(loaded.generate(ids, mask, settings, given))
+    generation = _without_forced(loaded.generate(ids, mask, settings, given, as_computed=True))
     if generation.windows is not None:
         media = replace(media, arrays={loaded.model.main_input_name: generation.windows})
         prompts = [Prompt(f"window {number} of {prompts[0].text}", ()) for number in _numbers(generation.windows)]
@@ -82,7 +82,7 @@ def observe_generation(
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
     teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
-    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media)
+    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media, teacher.last, as_computed=True)
     call = _Call(prompts, start, generation, returned, forward, teacher, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
@@ -136,17 +136,18 @@ class _Call:
         """Return the ids before the first generated one."""
         return self.start or self.prompts[number].ids
 
-    def logits(self, number: int) -> FloatArray:
+    def logits(self, number: int) -> AnyFloats:
         """Return the logits of the forward pass that the tokens of one prompt are looked up in, (S, V)."""
         return self.teacher.continued(self.forward, number, len(self.prefix(number)), len(self.ids(number)))
 
-    def scores(self, number: int) -> FloatArray:
+    def scores(self, number: int) -> AnyFloats:
         """Return the processed scores that the tokens of the first sequence were chosen from, (S, V)."""
         import numpy as np
 
         scores, indices, length = self.generation.scores, self.generation.beam_indices, len(self.ids(number))
-        rows: Any = number if indices is None else np.maximum(indices[self.own(number)[0], :length], 0)
-        found: FloatArray = scores[np.arange(length), rows]
+        if indices is None:
+            return scores[:length, number]  # a view: a copy of each row would double the memory
+        found: AnyFloats = scores[np.arange(length), np.maximum(indices[self.own(number)[0], :length], 0)]
         return found
 
     def text(self, number: int, ids: Sequence[int]) -> str:
@@ -245,7 +246,7 @@ def _stopped(ids: tuple[int, ...], words: Sequence[str], tokenizer: Any) -> tupl
     return ids
 
 
-def _steps(ids: Sequence[int], logits: FloatArray, scores: FloatArray, tokenizer: Any) -> tuple[Step, ...]:
+def _steps(ids: Sequence[int], logits: AnyFloats, scores: AnyFloats, tokenizer: Any) -> tuple[Step, ...]:
     raw, processed = log_probabilities(logits, ids), log_probabilities(scores, ids)
     steps = []
     for position, chosen in enumerate(ids):
@@ -286,7 +287,7 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
     return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 
-def cutoff_margins(scores: FloatArray, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
+def cutoff_margins(scores: AnyFloats, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
     """Return, for every step of a beam search, by how much the last kept candidate beat the first dropped one.
 
     Follows the running hypotheses from the processed scores alone: at each step the `num_beams` best continuations

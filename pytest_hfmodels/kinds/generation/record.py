@@ -14,7 +14,7 @@ from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.engines.base import FloatArray
+    from pytest_hfmodels.engines.base import AnyFloats, FloatArray
     from pytest_hfmodels.kinds.evidence import ModelRef
     from pytest_hfmodels.kinds.inputs import ModelInput
 
@@ -36,7 +36,7 @@ class Step:
         text: the token alone, decoded.
         log_probability: of the token in the model's own distribution.
         processed: of the token in the distribution after the logits processors.
-        margin: its processed score less the best other token's; negative if a beam took another way.
+        margin: its processed score minus that of the best other token; negative if a beam continued differently.
         runner_up: the best other token.
         runner_up_text: decoded.
     """
@@ -67,7 +67,7 @@ class Beam:
 
 @dataclass(frozen=True)
 class LiveLogits:
-    """What is not stored: what the model says now, to look recorded tokens up.
+    """What is not stored: what the model says now, to look recorded tokens up; in the precision that it computed in.
 
     Args:
         logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
@@ -79,8 +79,8 @@ class LiveLogits:
         media: what the model gets beside ids.
     """
 
-    logits: FloatArray
-    scores: FloatArray
+    logits: AnyFloats
+    scores: AnyFloats
     made_by: ModelRef | None = None
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None

@@ -46,21 +46,24 @@ _HARMLESS = frozenset(
 _DECAY = ("exponential_decay_length_penalty",)
 RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "length_penalty_counts_prompt": ("the length penalty counts the prompt (before 4.36)", ()),
-    "ended_beams_first": ("at the length limit, ended beams come before better unended ones (before 4.50)", ()),
-    "only_ended_beams": ("at the length limit, beams that have not ended count only if none has (TensorFlow)", ()),
-    "first_eos_stands_for_all": ("whichever eos ended a beam, the first one is returned (before 4.50)", ("eos",)),
-    "rows_stop_together": ("a batch's prompts stop only together (4.50 to 4.53)", ()),
-    "spare_beams_for_one_eos": ("a step looks at two candidates a beam for any number of eos (before 4.32)", ("eos",)),
+    "ended_beams_first": ("at the length limit, a finished beam beats a better unfinished one (before 4.50)", ()),
+    "only_ended_beams": ("at the length limit, unfinished beams count only if none has finished (TensorFlow)", ()),
+    "first_eos_stands_for_all": (
+        "a beam is returned with the first eos, whichever eos ended it (before 4.50)",
+        ("eos",),
+    ),
+    "rows_stop_together": ("all prompts of a batch stop together (4.50 to 4.53)", ()),
+    "spare_beams_for_one_eos": ("a step has two candidates per beam for any number of eos (before 4.32)", ("eos",)),
     "decay_multiplies": ("the decaying length penalty multiplies the score of eos (before 4.34)", _DECAY),
     "decay_frees_the_banned": ("the decaying length penalty makes a banned eos NaN (4.34 to 5.18)", _DECAY),
     "minus_infinity_stays": ("remove_invalid_values leaves -inf as it is (before 4.36)", ("remove_invalid_values",)),
     "sequences_need_their_length": (
-        "a bias or bad word of n tokens waits until n tokens are there (4.31 to 5.17)",
+        "a bias or bad word of n tokens has no effect before n tokens are there (4.31 to 5.17)",
         ("sequence_bias", "bad_words_ids"),
     ),
-    "eos_is_a_bad_word": ("a bad word that is an eos alone is banned like any other (TensorFlow)", ()),
-    "minima_take_one_eos": ("min_length beside several eos is refused (TensorFlow)", ()),
-    "lacking": ("there are settings that do nothing yet (sequence_bias before 4.31)", ("sequence_bias",)),
+    "eos_is_a_bad_word": ("a bad word that is only an eos is banned like any other (TensorFlow)", ()),
+    "minima_take_one_eos": ("min_length with several eos is refused (TensorFlow)", ()),
+    "lacking": ("some settings do nothing yet (sequence_bias before 4.31)", ("sequence_bias",)),
 }
 
 
@@ -103,17 +106,18 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     assert passes is not None
     floor = max(case.floor, noise_floor(case.now.dtype, same_engine=True))  # of two runs today
     if observed.effective.get("do_sample"):
-        return SearchFinding(None, "the model's numbers are as recorded, so the tokens were drawn otherwise")
+        return SearchFinding(None, "the model's numbers are as recorded, so the tokens were drawn differently")
     if observed.live is None or observed.live.processors is None:
-        said = "the search cannot be checked: this model does not tell which logits processors are on"
+        said = "the search cannot be checked: this model does not show which logits processors are on"
         return SearchFinding(None, said)
     settings, unstated = reference_settings({**observed.effective, **observed.live.processors})
     if unstated:
-        said = f"the reference does not state {', '.join(unstated)}, so that the search cannot be checked"
+        said = f"the reference does not cover {', '.join(unstated)}, so the search cannot be checked"
         return SearchFinding(None, said)
     captured = _captured(observed, passes, settings, floor)
     if not captured:
-        return SearchFinding(None, "this model's generate cannot be listened to, so that the search cannot be checked")
+        said = "the scores of this model's generate cannot be captured, so the search cannot be checked"
+        return SearchFinding(None, said)
     moved = _while_generating(captured, recorded, teacher)
     alike = moved <= 2 * floor
     if not alike and generating > 2 * floor:
@@ -122,7 +126,7 @@ def check_search(case: Case[GenerationRecord], teacher: TeacherForcedPass, gener
     if alike:  # else this model has always been another with its cache, as Transformer-XL is in a beam search
         for position, known in enumerate(teacher.logits):  # where the library went another way, the recorded one
             ids = (*recorded.prefix, *recorded.ids[:position])
-            captured.setdefault(ids, log_softmax(known) if beams else known)
+            captured.setdefault(ids, log_softmax(known) if beams else known.astype(np.float64))
     scores = _Scores(captured, passes if alike else None, observed)
     found = _judged(_Sides(recorded, observed, settings, scores, floor))
     if found.cause is None and generating > 2 * floor:
@@ -245,7 +249,7 @@ class _Scores:
         encoder = passes.origin.loaded.has_encoder
         given = inputs([observed.prompt.ids], observed.start, outputs, media_of(observed), encoder=encoder)
         try:
-            logits = passes.forward(given.ids, None, given.mask, given.decoder, given.media).logits[:, -1]
+            logits = passes.forward(given.ids, None, given.mask, given.decoder, given.media, given.last).logits[:, -1]
         except OutOfPassesError:
             raise _NotCapturedError(missing[0]) from None
         self._captured.update(zip(missing, log_softmax(logits) if self._observed.beams else logits, strict=True))
@@ -265,12 +269,12 @@ def _judged(sides: _Sides) -> SearchFinding:
         said = "the search picks the same tokens; only the model's numbers moved"
         return SearchFinding(None, said, alike=True)
     if of_recorded is None:
-        close = f"the reference gives both outputs on today's scores, by decisions closer than {2 * sides.floor:.2g}"
+        close = f"the reference can give either output: deciding scores are closer than {2 * sides.floor:.2g}"
         said = "the same search can give either: a decision is too close to call"
         return SearchFinding(None, said, (Evidence(close),), tie=True)
     if before != here and sides.objection(sides.recorded, before) is None:
         return _another_rule(sides, before, here)
-    said = "the search is right for today's scores, and the recording release's rules do not give its output either"
+    said = "the search follows its release's rules, and those of the recording release do not give the recorded output"
     return SearchFinding(None, said, (Evidence(f"against the recorded output: {of_recorded:.200}"),))
 
 
@@ -287,11 +291,11 @@ def _another_rule(sides: _Sides, before: Rules, here: Rules) -> SearchFinding:
         for one in rules
     )
     evidence = (
-        Evidence(f"on today's scores the reference gives the recorded output by the rules of {then}"),
-        Evidence(f"by the rules of {now} it gives today's"),
+        Evidence(f"decoding today's scores with the rules of {then} gives the recorded output"),
+        Evidence(f"decoding them with the rules of {now} gives today's output"),
     )
     return SearchFinding(
-        "search", f"the search of {now} follows another rule: {'; '.join(words)}", evidence, rules=tuple(rules)
+        "search", f"the search of {now} follows a different rule: {'; '.join(words)}", evidence, rules=tuple(rules)
     )
 
 
@@ -307,8 +311,8 @@ def _not_by_the_rules(sides: _Sides, of_observed: str, of_recorded: str | None) 
     if engine != "torch" and sides.recorded.provenance.engine == "torch":
         evidence = Evidence(f"on {engine}'s scores the reference says: {of_observed:.200}")
         return SearchFinding("search", f"{engine}'s search is not torch's, which recorded the output", (evidence,))
-    what = "gives the recorded output" if of_recorded is None else "gives another"
-    rules = f"the library chooses otherwise than by the rules of {release_of(sides.observed)}"
+    what = "gives the recorded output" if of_recorded is None else "gives a different one"
+    rules = f"the library does not follow the rules of {release_of(sides.observed)}"
     evidence = Evidence(f"against today's output: {of_observed:.200}")
     return SearchFinding("search", f"{rules}: the reference, on the same scores, {what}", (evidence,))
 
@@ -334,7 +338,8 @@ def _of_the_test(observed: GenerationRecord, settings: Settings, floor: float) -
     if live is None or not len(live.logits):
         return {}
     captured: StepScores = {}
-    for position, (logits, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
+    for position, (computed, scores) in enumerate(zip(live.logits, live.scores, strict=True)):
+        logits = computed.astype(np.float64)
         ids = (*observed.prefix, *observed.ids[:position])
         made = _processed(logits, ids, settings, observed, rules_of(observed))
         if not np.allclose(log_softmax(made), log_softmax(scores), rtol=0, atol=2 * floor):
@@ -368,9 +373,9 @@ def _while_generating(captured: StepScores, recorded: GenerationRecord, teacher:
 
 
 def _cache(moved: float, floor: float) -> SearchFinding:
-    said = "while it generates, with its cache, the model says something else than in one pass without"
-    told = f"with the cache log-probabilities are up to {moved:.2g} from those without (noise floor {floor:.2g}), "
-    evidence = Evidence(f"{told}and those without are as recorded", {"drift": moved, "noise_floor": floor})
+    said = "with its cache the model gives different scores than in one pass without it"
+    told = f"with the cache, log-probabilities move by up to {moved:.2g} (noise floor {floor:.2g}); "
+    evidence = Evidence(f"{told}those without it are as recorded", {"drift": moved, "noise_floor": floor})
     return SearchFinding("forward", said, (evidence,))
 
 
@@ -381,8 +386,8 @@ def _processors(
     for record in (case.observed, case.recorded):
         moved = max(_processed_diffs(case.recorded, teacher, settings, rules_of(record)), default=0.0)
         if moved <= 2 * floor:
-            said = "the logits processors do otherwise than recorded; the reference, by the rules of "
-            far = f"from the recorded processed scores it is at most {moved:.2g} away"
+            said = "the logits processors work differently than at recording; the reference, with the rules of "
+            far = f"it differs from the recorded processed scores by at most {moved:.2g}"
             sentence = f"{said}{release_of(record)}, gives the recorded scores"
             return SearchFinding("search", sentence, (Evidence(far, {"drift": moved}),))
     if not found.alike:
@@ -398,6 +403,6 @@ def _processed_diffs(
     found = []
     for position, step in enumerate(recorded.steps):
         ids = (*recorded.prefix, *recorded.ids[:position])
-        scores = _processed(teacher.logits[position], ids, settings, recorded, rules)
+        scores = _processed(teacher.logits[position].astype(np.float64), ids, settings, recorded, rules)
         found.append(float(abs(log_softmax(scores)[step.id] - step.processed)))
     return found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import ForwardPass, LoadedModel
-    from pytest_hfmodels.engines.base import FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, IntArray
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
@@ -28,8 +28,9 @@ class ForwardInputs:
     mask: IntArray | None = None
     decoder: IntArray | None = None
     media: Mapping[str, Any] = field(default_factory=dict)
+    last: int | None = None
 
-    def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> FloatArray:
+    def continued(self, seen: ForwardPass, row: int, prefix: int, length: int) -> AnyFloats:
         """Return the logits of one row from its last given token on, (S, V).
 
         Some models put images before the text, or into it: the places of tokens count from the end.
@@ -48,7 +49,7 @@ class TeacherForcedPass:
         blocks: fingerprints, comparable with the recorded ones.
     """
 
-    logits: FloatArray
+    logits: AnyFloats
     blocks: tuple[Block, ...]
 
     def moved(self, recorded: GenerationRecord) -> list[float]:
@@ -71,7 +72,7 @@ def teacher_forced(
         media,
         encoder=passes.origin.loaded.has_encoder,
     )
-    seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media)
+    seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media, given.last)
     blocks = blocks_of(seen, given.mask)
     return [
         TeacherForcedPass(given.continued(seen, number, len(row.prefix), len(row.ids)), blocks)
@@ -106,9 +107,14 @@ def inputs(
     if encoder:
         ids, mask = padded(prompts) if any(prompts) else (None, None)
         decoder = padded([(*start, *output) for output in outputs])[0]
-        return ForwardInputs(ids, mask, decoder, media.of([len(prompt) for prompt in prompts], copies=copies))
+        arrays = media.of([len(prompt) for prompt in prompts], copies=copies)
+        return ForwardInputs(ids, mask, decoder, arrays, decoder.shape[1] - len(start) + 1)
     rows = [(*(start or prompt), *output) for prompt, output in zip(prompts, outputs, strict=True)]
-    return ForwardInputs(*padded(rows), None, media.of([len(row) for row in rows], copies=copies))
+    ids, mask = padded(rows)
+    before = min(len(start or prompt) for prompt in prompts)  # no logits but those that an output is chosen from
+    return ForwardInputs(
+        ids, mask, None, media.of([len(row) for row in rows], copies=copies), ids.shape[1] - before + 1
+    )
 
 
 def blocks_of(seen: ForwardPass, mask: IntArray | None) -> tuple[Block, ...]:
@@ -144,6 +150,6 @@ def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: 
         if max(step.id, step.runner_up) >= table.shape[1]:
             found.append(math.inf)
             continue
-        margin = float(live.scores[position, step.id] - live.scores[position, step.runner_up])
+        margin = float(live.scores[position, step.id]) - float(live.scores[position, step.runner_up])
         found.append(max(abs_diff(step.processed, float(table[position, step.id])), abs_diff(step.margin, margin)))
     return found

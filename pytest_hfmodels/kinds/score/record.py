@@ -56,8 +56,8 @@ class ScoredText:
     """One text of a batch.
 
     Args:
-        prompt: what the text continues; not scored; empty for a text alone.
-        text: what is scored.
+        prompt: the text before it, which is not scored; empty for a text alone.
+        text: the scored text.
         context: the token ids before the first scored one: the prompt's, or the first token of a text without one.
         tokens: the scored ones.
     """

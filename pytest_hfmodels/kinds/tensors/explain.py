@@ -43,7 +43,7 @@ class _Tensors(ForwardPassExplainer[TensorsRecord]):
     def decided(self, case: TensorsCase, drift: float, evidence: list[Evidence]) -> Explanation:
         beyond = first_beyond(case.comparison, 2 * case.floor)
         if beyond is not None and beyond.what.startswith("gradient"):
-            said = f"the outputs are as recorded, and the {beyond.what} has another norm: {beyond.recorded:.6g} "
+            said = f"the outputs are as recorded, and the {beyond.what} has a different norm: {beyond.recorded:.6g} "
             said += f"-> {beyond.observed:.6g}; the plugin cannot find the reason in a backward pass"
             return case.because(None, said, evidence)
         return super().decided(case, drift, evidence)

@@ -71,7 +71,7 @@ class _Tensors(Kind[TensorsRecord]):
             for rank, (norm, here) in enumerate(zip(sorted(before.values()), sorted(now.values()), strict=True)):
                 yield "gradient, in the order of size", rank, norm, here
 
-    def scale(self, what: str) -> str:
+    def scale(self, what: str, record: TensorsRecord) -> str:  # noqa: ARG002 - each has its own
         return what
 
     def texts(self, record: TensorsRecord) -> dict[str, str]:

@@ -128,7 +128,7 @@ def _array(loaded: LoadedModel, name: str, value: Any) -> Any:
         found = None
     if found is None or found.dtype.kind not in "biuf":
         raise EngineError(
-            f"{name}= is no array of numbers, but {type(value).__name__}.", hint="Give an array, a tensor or lists."
+            f"{name}= is not an array of numbers, but {type(value).__name__}.", hint="Give an array, a tensor or lists."
         )
     return found
 

@@ -34,8 +34,8 @@ class TaggedToken:
     Args:
         index: of the token in the text's ids.
         text: as it stands in the text; the tokenizer's own spelling if that is unknown.
-        start: of its first character in the text; -1 with a slow tokenizer, which does not say it.
-        end: behind its last character; likewise.
+        start: of its first character in the text; -1 with a slow tokenizer, which does not report it.
+        end: after its last character; likewise.
         label: the one with the largest logit.
         score: its probability, after a softmax over the labels.
         margin: its logit less the second largest; infinite for a model of one label.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -75,8 +74,8 @@ class _PlainValues(Kind[ValuesRecord]):
             if row.type == "float" and row.path in now and now[row.path].type == "float":
                 yield named(row.path), None, float(row.value), float(now[row.path].value)
 
-    def scale(self, what: str) -> str:
-        return re.sub(r"\[\d+\]", "[]", what)  # the scores of a list belong together
+    def scale(self, what: str, record: ValuesRecord) -> str:
+        return record.scales.get(what, what)
 
     def texts(self, record: ValuesRecord) -> dict[str, str]:
         return {"values": "\n".join(_lines(record))}

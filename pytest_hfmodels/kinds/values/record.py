@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = "value"  # the name of an array that is the whole value
 NUMBERS = "list of numbers"
+_LISTS = ("list", "tuple", "set", "frozenset")
 _DEEPEST = 100
 _MOST = 10_000
 _FEW = 8  # numbers of a list that have a row each
@@ -52,6 +54,26 @@ class ValuesRecord(Record):
 
     kind: ClassVar[str] = "values"
     rows: tuple[Row, ...]
+
+    @cached_property
+    def scales(self) -> dict[str, str]:
+        """The path of each value with `[]` for the numbers of lists: the scores of a list belong together.
+
+        The keys of a dict do not, although `[0]` may be one.
+        """
+        found: dict[str, str] = {}
+        above: list[Row] = []
+        for row in self.rows:
+            while above and not row.path.startswith((f"{above[-1].path}.", f"{above[-1].path}[")) and above[-1].path:
+                above.pop()
+            before = above[-1] if above else None
+            if before is None:
+                found[row.path] = row.path
+            else:
+                own = "[]" if before.type in _LISTS else row.path.removeprefix(before.path)
+                found[row.path] = found[before.path] + own
+            above.append(row)
+        return {named(path): scale for path, scale in found.items()}
 
     def __repr__(self) -> str:
         return f"<ValuesRecord of a {self.rows[0].type}>"

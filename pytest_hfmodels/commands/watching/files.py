@@ -1,0 +1,108 @@
+"""The files whose changes start a run, and those whose changes start the watching process again."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_hfmodels.foundation.files import stamp
+from pytest_hfmodels.foundation.rootdir import project_root
+from pytest_hfmodels.versions.resume import named_paths, source_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_SETTLES = 0.1  # seconds without a write, after which a change is complete
+_SHARE = 20  # looking takes at most this part of the time
+
+
+class WatchedFiles:
+    """The files of the project, of pytest's arguments, and of the models that the last run used.
+
+    Their times are compared, because a library that is told of changes starts a thread, and this process forks.
+
+    Args:
+        arguments: for pytest.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._paths = {project_root(), *named_paths(arguments)}
+        self._own: set[str] = set()  # files that the tests write
+        self._written: set[str] = set()  # files that changed during the last run
+        self._seen = self._look()
+        self.interval = 0.3  # seconds between looks
+
+    def add(self, folders: Sequence[str]) -> None:
+        """Watch the folders of models, which may lie outside the project."""
+        self._paths |= {Path(folder) for folder in folders}
+
+    def changed(self) -> list[str]:
+        """Return the files that changed since the last look, once nobody writes them any more."""
+        begin = time.monotonic()
+        now = self._look()
+        self.interval = max(0.3, _SHARE * (time.monotonic() - begin))
+        found = _differing(self._seen, now)
+        while found:
+            time.sleep(_SETTLES)
+            before, now = now, self._look()
+            if before == now:
+                break
+        self._seen = now
+        return sorted(found)
+
+    def during(self, run: Callable[[], object]) -> list[str]:
+        """Run the tests; return the files that somebody else changed meanwhile.
+
+        What two runs in a row change is the tests' own output.
+        """
+        before = self._seen
+        run()
+        self._seen = self._look()
+        written = _differing(before, self._seen)
+        self._own |= written & self._written
+        self._written = written
+        return sorted(written - self._own)
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        files = {str(file.absolute()) for path in self._paths for file in source_files(path)}
+        stamps = (stamp(Path(file)) for file in files if not file.endswith("~"))  # an editor's copy
+        return {name: (changed, size) for name, changed, size in stamps}
+
+
+class ImportedCode:
+    """The files that this process has imported and that somebody may edit: those of editable installations."""
+
+    def __init__(self) -> None:
+        self._installed = _installed()
+        self._stamps: dict[str, tuple[str, int, int]] = {}
+        self.include()
+
+    @property
+    def files(self) -> list[str]:
+        """The files."""
+        return [*self._stamps]
+
+    def include(self) -> None:
+        """Note what has been imported since."""
+        installed = tuple({*sysconfig.get_paths().values(), sys.base_prefix})
+        names = {file for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
+        self._stamps |= {name: stamp(Path(name)) for name in names - {*self._stamps} if not name.startswith(installed)}
+
+    def change(self) -> str | None:
+        """Return what has changed, so that a copy of this process would run old code; None if nothing has."""
+        if _installed() != self._installed:
+            return "packages were installed or removed"
+        edited = [name for name, found in self._stamps.items() if stamp(Path(name)) != found]
+        return f"{edited[0]} changed, and it is imported already" if edited else None
+
+
+def _installed() -> list[tuple[str, int, int]]:
+    """Return stamps of the folders of installed packages, which change with each installation."""
+    return [stamp(Path(sysconfig.get_path(name))) for name in ("purelib", "platlib")]
+
+
+def _differing(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) -> set[str]:
+    return {file for file in before.keys() | now.keys() if before.get(file) != now.get(file)}

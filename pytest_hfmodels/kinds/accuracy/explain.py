@@ -1,0 +1,72 @@
+"""Why the accuracy fell: other token ids, another preprocessor, or a forward pass that differs on the first rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.explain import stages
+from pytest_hfmodels.explain.ablation import Measured
+from pytest_hfmodels.explain.explainer import Explainer, of_checkpoint
+from pytest_hfmodels.explain.forward_pass import largest
+from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
+from pytest_hfmodels.kinds.comparison import largest_movement
+from pytest_hfmodels.kinds.explanation import Evidence
+from pytest_hfmodels.kinds.inputs import ROUNDING
+from pytest_hfmodels.kinds.registry import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_hfmodels.engines import LoadedModel
+    from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.kinds.evidence import Block
+    from pytest_hfmodels.kinds.explanation import Explanation
+
+    AccuracyCase = Case[AccuracyRecord]
+
+
+class _Accuracy(Explainer[AccuracyRecord]):
+    decisions = "answers"
+
+    def output(self, case: AccuracyCase) -> Explanation:
+        recorded, observed = case.recorded, case.observed
+        if recorded.value == observed.value:  # the file was edited
+            return case.because(None, "the file says something else of a row than the row does: the file was edited")
+        if recorded.tokens and recorded.tokens != observed.tokens:
+            return stages.inputs(case, "tokenizer")
+        pairs = list(zip(recorded.processed, observed.processed, strict=False))
+        if len(recorded.processed) != len(observed.processed) or any(a.moved(b) > ROUNDING for a, b in pairs):
+            return stages.inputs(case, "preprocessor")
+        if case.part is not None:
+            return of_checkpoint(case, case.part)
+        if not recorded.blocks or len(recorded.blocks) != len(observed.blocks):
+            said = "the same checkpoint and rows give other answers; the snapshot has no fingerprints of this model"
+            return case.because(None, said)
+        drift = _moved(recorded.blocks, observed.blocks)
+        said = f"over the first rows the outputs of the blocks moved by at most {drift:.2g} of their size"
+        evidence = [Evidence(said, {"relative": drift})]
+        if drift <= case.floor:
+            said = "the blocks give what was recorded on the first rows; the reason is in other rows, or in what is "
+            return case.because(None, f"{said}made of their output", evidence)
+        if case.passes is None:
+            return self.without_model(case, evidence)
+        return self.beyond_the_floor(case, drift, observed.blocks, evidence)
+
+    def measure(self, case: AccuracyCase, loaded: LoadedModel | None) -> Measured:
+        live = case.observed.live
+        assert live is not None
+        both: dict[str, Any] = {"recorded": live.first, "observed": live.first}
+        explainer: Any = kind_of(live.first).explainer()
+        blocks = explainer.measure(replace(case, **both), loaded).blocks
+        return Measured(_moved(case.recorded.blocks, blocks), blocks)
+
+
+def _moved(recorded: Sequence[Block], observed: Sequence[Block]) -> float:
+    """Return how far the normalized figures of the blocks moved at most."""
+    return largest(
+        [largest_movement(before.normalized, now.normalized) for before, now in zip(recorded, observed, strict=True)]
+    )
+
+
+EXPLAINER = _Accuracy()

@@ -1,0 +1,120 @@
+"""What finished rows of `hfmodels matrix` saved, so that `--reuse` takes a row in which nothing can have changed.
+
+A row is taken only if everything that its tests could read is as it was: the environment, the files of the project, the
+files that the tests opened elsewhere (models in the Hub's cache), the variables and the processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_hfmodels.foundation.files import stamp, write_atomically
+from pytest_hfmodels.results.model import ReportError, encode
+from pytest_hfmodels.versions.results import RowResult, State, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_hfmodels.versions.environments import Environment
+    from pytest_hfmodels.versions.rows import Row
+
+_READ_WHOLE = 16_000_000  # bytes; the contents of larger files are represented by their times and sizes
+# Outcomes that may be of the machine, the network or the moment.
+_DOUBTFUL = (State.BROKEN, State.NOT_RUN, State.BUILD_FAILED, State.CRASHED, State.TIMEOUT)
+# Variables of a shell or a terminal, which differ between two calls and change no test; rows do without pytest's.
+_OF_A_SHELL = ("_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL", "TERM", "WINDOWID")
+_CPU = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class SavedRow:
+    """A finished row, and what it depends on.
+
+    Args:
+        depends: a digest of the environment, the project, the variables and the processor.
+        opened: files elsewhere that the tests opened, each with its time and size.
+        when: it finished, in UTC.
+        result: of the row.
+    """
+
+    depends: str
+    opened: tuple[tuple[str, int, int], ...]
+    when: str
+    result: RowResult
+
+
+@dataclass(frozen=True)
+class FinishedRows:
+    """The finished rows of a project. Threads may save different rows at once.
+
+    Args:
+        folder: where they are saved.
+        identity: plain data of the command that rows share: pytest's arguments, the shard, the current folder.
+        project: returns a digest of the project's files and of what is installed, as they are now.
+    """
+
+    folder: Path
+    identity: Sequence[object]
+    project: Callable[[], str]
+
+    def depends(self, environment: Environment) -> str:
+        """Return a digest of what the tests of a row depend on, except for the files that they open elsewhere."""
+        variables = sorted((name, value) for name, value in os.environ.items() if name not in _OF_A_SHELL)
+        machine = [*platform.uname()[:4], _processor(), os.cpu_count()]
+        return _digest([environment.digest, self.project(), variables, machine, _hub_models()])
+
+    def find(self, row: Row, depends: str) -> RowResult | None:
+        """Return the saved result of a row, which says so in its note; None if anything may have changed."""
+        with suppress(OSError, ReportError):
+            saved = read_json(self._file(row), SavedRow)
+            if saved.depends == depends and all(stamp(Path(one[0])) == one for one in saved.opened):
+                said = f"not run again: nothing has changed since {saved.when}"
+                return replace(saved.result, note="; ".join(filter(None, (saved.result.note, said))))
+        return None
+
+    def save(self, row: Row, depends: str, result: RowResult, opened: Sequence[tuple[str, int, int]]) -> None:
+        """Save a row, or delete what is saved of it if it is not certain that it would come out the same again."""
+        cells = result.cells.values()
+        doubtful = any(cell.state in _DOUBTFUL and cell.known is None for cell in cells)
+        if not result.complete or result.problem is not None or doubtful:
+            self._file(row).unlink(missing_ok=True)
+            return
+        when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        write_atomically(self._file(row), encode(SavedRow(depends, tuple(opened), when, result)))
+
+    def _file(self, row: Row) -> Path:
+        return self.folder / f"{_digest([astuple(row), *self.identity])[:24]}.json"
+
+
+def content(file: Path) -> tuple[Any, ...]:
+    """Return a file with the digest of what it holds; a large one with its time and size."""
+    with suppress(OSError):
+        if file.stat().st_size <= _READ_WHOLE:
+            return str(file), hashlib.sha256(file.read_bytes()).hexdigest()
+    return stamp(file)
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        lines = _CPU.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    return platform.processor()
+
+
+def _hub_models() -> list[str]:
+    """Return the downloaded models: a test of another one is skipped, until it is there."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    return sorted(str(path) for path in cache.glob("models--*/snapshots/*"))
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data).encode(errors="surrogateescape")).hexdigest()

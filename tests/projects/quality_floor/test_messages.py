@@ -1,0 +1,8 @@
+"""A number that may not fall: how many messages of a file the model sorts rightly."""
+
+import pytest
+
+
+@pytest.mark.hf_model("./model")
+def test_accuracy(hf_model, hf_snapshot):
+    assert hf_model.accuracy("data/messages.jsonl", may_fall=0.05) == hf_snapshot
