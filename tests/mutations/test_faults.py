@@ -42,6 +42,8 @@ def transformers() -> Iterator[ModuleType]:
 SHOWN = {name: fault for name, fault in faults().items() if fault.shown_by is not None}
 
 
+# Some modules warn at import.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("fault", SHOWN.values(), ids=SHOWN)
 def test_a_fault_changes_a_result_and_leaves_nothing_behind(fault: Fault, transformers: ModuleType) -> None:
     assert fault.shown_by is not None

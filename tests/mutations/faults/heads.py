@@ -120,7 +120,7 @@ FAULTS = (
         "gpt-neo-window-one-too-short",
         "GPT-Neo's local attention sees one token too few.",
         reference="huggingface/transformers#10848",
-        shown_by=lambda: observe.outputs("gpt_neo"),
+        shown_by=lambda: observe.generated("gpt_neo"),
         patch=lambda: edited(
             f"{MODELS}.gpt_neo.modeling_gpt_neo:GPTNeoSelfAttention.__init__",
             ("-config.window_size", "1 - config.window_size"),
@@ -153,7 +153,7 @@ FAULTS = (
         "modernbert-global-everywhere",
         "ModernBERT's local blocks see all words.",
         reference="huggingface/transformers#35158",
-        shown_by=lambda: observe.outputs("modernbert"),
+        shown_by=lambda: observe.outputs("modernbert", padded=True),
         patch=lambda: edited(
             f"{MODELS}.modernbert.modeling_modernbert:eager_attention_forward",
             ("if local_attention != (-1, -1):", "if False:"),
