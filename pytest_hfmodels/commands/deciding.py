@@ -243,17 +243,19 @@ def accept(options: argparse.Namespace) -> int:
         print(f"wrote {visible_line(relpath(path))}")
     for change, why in left_out.items():
         print(f"left out, because {visible_line(why)}: {visible_line(change.test)}")
-    said = f"{len(rest)} accepted"
-    if left_out:
-        drop = " (hfmodels reject TEST drops one)" if project.pending.is_local else ""
-        said += f", {len(left_out)} left out{drop}"
-    if rest:
-        new = variation is not None or any(change.digest is None for change in rest)
-        said += f"; review them: {_git_diff(project, new=new)}"
-    print(said)
+    new = variation is not None or any(change.digest is None for change in rest)
+    print(_accepted(project, len(rest), len(left_out), new=new))
     if listed := accepting.still_listed(project, rest):
         _complain(visible_line(listed))
     return 0 if rest else 1
+
+
+def _accepted(project: Project, accepted: int, left_out: int, *, new: bool) -> str:
+    """Return how many changes were accepted, and the commands for these and the others."""
+    drop = " (hfmodels reject TEST drops one)" if project.pending.is_local else ""
+    rest = f", {left_out} left out{drop}" if left_out else ""
+    then = f"; review them: {_git_diff(project, new=new)}" if accepted else ""
+    return f"{accepted} accepted{rest}{then}"
 
 
 def _git_diff(project: Project, *, new: bool) -> str:

@@ -195,22 +195,31 @@ def _of_grid(grid: _Grid) -> tuple[Pending, ...]:
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file that may hold changes, within limits; links are not followed."""
-    left = _MOST
     if source.is_dir():
-        named = (Path(folder, name) for folder, _, names in os.walk(source) for name in sorted(names))
-        paths = [path for path in named if path.suffix in _READ and not path.is_symlink()]
-        _require_few(source, len(paths))
-        for path in paths:
-            content = read_bytes(path, largest=left)
-            left -= len(content)
-            yield path.name, content
+        yield from _in_folder(source)
         return
     content = read_bytes(source, largest=_MOST)
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        if source.suffix == ".zip" or content.startswith(b"PK\x03\x04"):
-            raise SnapshotError(f"{source} is damaged: it is not a whole zip.", hint="Download it again.")
-        yield source.name if source.suffix in _READ else f"{source.name}.html", content
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        yield from _in_zip(source, content)
         return
+    if source.suffix == ".zip" or content.startswith(b"PK\x03\x04"):
+        raise SnapshotError(f"{source} is damaged: it is not a whole zip.", hint="Download it again.")
+    yield source.name if source.suffix in _READ else f"{source.name}.html", content
+
+
+def _in_folder(source: Path) -> Iterator[tuple[str, bytes]]:
+    named = (Path(folder, name) for folder, _, names in os.walk(source) for name in sorted(names))
+    paths = [path for path in named if path.suffix in _READ and not path.is_symlink()]
+    _require_few(source, len(paths))
+    left = _MOST
+    for path in paths:
+        content = read_bytes(path, largest=left)
+        left -= len(content)
+        yield path.name, content
+
+
+def _in_zip(source: Path, content: bytes) -> Iterator[tuple[str, bytes]]:
+    left = _MOST
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = [entry for entry in archive.infolist() if PurePosixPath(entry.filename).suffix in _READ]
         _require_few(source, len(entries))
