@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds import BatchRecord, GenerationRecord
+from pytest_hfmodels.kinds import BatchRecord
 from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
         )
     found = list(ask(model, rows, settings))
     seen = list({id(record): record for record, _, _ in found}.values())  # a batch has several answers
-    seen = [*_over_the_right_answer(model, rows[0], seen[0]), *seen]
+    seen = [*_over_the_right_answer(model, rows[0]), *seen]
     return AccuracyRecord.of(seen, rows, [(answer, right) for _, answer, right in found], float(may_fall))
 
 
-def _over_the_right_answer(model: HFModel, row: Row, first: Record) -> Iterator[Record]:
+def _over_the_right_answer(model: HFModel, row: Row) -> Iterator[Record]:
     """Yield a forward pass whose input does not depend on what the model answers, for a first row that generates."""
-    if isinstance(first, GenerationRecord) and model.task in _OF_TEXT:
+    if model.task in _OF_TEXT and not row.choices:
         with suppress(EngineError):  # both may be too long for the model
             yield model.score([(row.text, row.label)])
 
