@@ -74,6 +74,7 @@ def pythons(session: nox.Session) -> None:
     """Run the suites on each Python that is found, torch only; a missing one is skipped.
 
     torch takes several GB here, so `tests` runs only tests without an engine on each Python (`tests/test_release.py`).
+    pyenv hides its interpreters unless they are chosen: `PYENV_VERSION=3.12.1:3.13.0 nox -s pythons`.
     """
     packages = ("torch==2.13.0", "transformers==5.23.0")  # the newest release, which has wheels for all of them
     session.install("hatchling", "editables", *packages)

@@ -82,7 +82,7 @@ def test_the_cause_comes_first_and_the_causes_at_the_end(failing: Project) -> No
             "E*why: the forward pass differs, starting at block 1",
             "E*accept it: *",
             "forward: the forward pass differs, starting at block 1",
-            f"  2 tests, * tokens changed, numbers moved by at most {most:.2g}",
+            f"  2 tests, * tokens changed, numbers up to the change moved by at most {most:.2g}",
         ]
     )
     result.stdout.no_fnmatch_line("*Full output truncated*")
