@@ -24,7 +24,7 @@ _MOST = 160_000  # pairs of words to compare; beyond, everything between the fir
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text: of the prompt, `same` on both sides, or `different`."""
+    """A part of a text: of the prompt, `same` on both sides, or `different`; empty where only the other side has more."""
 
     text: str
     role: Literal["prompt", "same", "different"]
@@ -69,6 +69,10 @@ def _pieces(text: Sequence[str], start: int, blocks: Sequence[tuple[int, int]]) 
     for begin, size in blocks:
         found += [Piece("".join(text[place:begin]), "different"), Piece("".join(text[begin : begin + size]), "same")]
         place = begin + size
+    if not any(piece.text for piece in found if piece.role == "different"):
+        # An empty piece says where the other side has more.
+        rest = Piece("".join(text[start:]), "same")
+        return [*_joined(found[:1]), Piece("", "different"), *_joined([rest])]
     return list(_joined(found))
 
 

@@ -33,7 +33,7 @@ def roles(before: str, now: str) -> list[list[tuple[str, str]]]:
 def test_words_that_differ(before: str, now: str, different: list[list[str]]) -> None:
     found = roles(before, now)
 
-    assert [[text for role, text in side if role == "different"] for side in found] == different
+    assert [[text for role, text in side if role == "different" and text] for side in found] == different
     assert ["".join(text for _, text in side) for side in found] == [before, now]
 
 
@@ -62,6 +62,12 @@ def test_a_cut_has_a_sign() -> None:
     (pieces, _) = words("x " * 100 + "one" + " y" * 100, "x " * 100 + "two" + " y" * 100)
 
     assert "".join(piece.text for piece in around(pieces, 4, 7)) == "…x x one y y…"
+
+
+def test_the_side_that_lost_a_word_is_cut_at_the_same_place() -> None:
+    _, now = words("I am not sad." + " x" * 100, "I am sad." + " x" * 100)
+
+    assert "".join(piece.text for piece in around(now, 5, 4)) == "I am sad.…"
 
 
 def test_long_texts_with_nothing_in_common_take_no_time() -> None:
