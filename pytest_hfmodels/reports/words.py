@@ -24,7 +24,7 @@ _MOST = 160_000  # pairs of words to compare; beyond, everything between the fir
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text: of the prompt, `same` on both sides, or `different`; empty where only the other side has more."""
+    """A part of a text: of the prompt, `same` on both sides, or `different`; empty if only the other side has more."""
 
     text: str
     role: Literal["prompt", "same", "different"]
