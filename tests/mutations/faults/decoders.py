@@ -23,7 +23,7 @@ FAULTS = (
     Fault(
         "rotary-scaling-ignored",
         "Linear scaling of rotary positions has no effect.",
-        reference="huggingface/transformers#32330",
+        reference="huggingface/transformers#24653",
         shown_by=lambda: observe.outputs("llama", rope_scaling={"rope_type": "linear", "factor": 4.0}),
         patch=lambda: edited(
             "transformers.modeling_rope_utils:_compute_linear_scaling_rope_parameters",
@@ -33,7 +33,7 @@ FAULTS = (
     Fault(
         "rotary-halves-turned-back",
         "Llama turns the halves of a head the other way round.",
-        reference="huggingface/transformers#32330",
+        reference="huggingface/transformers#25199",
         shown_by=lambda: observe.outputs("llama"),
         patch=lambda: edited(
             "transformers.models.llama.modeling_llama:rotate_half",
@@ -69,7 +69,7 @@ FAULTS = (
     Fault(
         "window-one-token-too-wide",
         "A sliding window lets a token see one token too many.",
-        reference="huggingface/transformers#26792",
+        reference="huggingface/transformers#29623",
         shown_by=lambda: observe.generated("mistral", settings={"use_cache": False}),
         patch=lambda: edited(
             "transformers.masking_utils:sliding_window_overlay",
@@ -89,7 +89,7 @@ FAULTS = (
     Fault(
         "window-cache-keeps-the-first-words",
         "The cache of a sliding window keeps the first values instead of the last.",
-        reference="huggingface/transformers#29623",
+        reference="huggingface/transformers#27548",
         shown_by=lambda: observe.generated("mistral"),
         patch=lambda: edited(
             "transformers.cache_utils:DynamicSlidingWindowLayer.update",
@@ -102,7 +102,7 @@ FAULTS = (
     Fault(
         "routing-not-normalised",
         "Mixtral's weights of the chosen experts do not add up to 1.",
-        reference="huggingface/transformers#28021",
+        reference="huggingface/transformers#27942",
         shown_by=lambda: observe.outputs("mixtral"),
         patch=lambda: edited(
             "transformers.models.mixtral.modeling_mixtral:MixtralSparseMoeBlock.forward",
@@ -112,7 +112,7 @@ FAULTS = (
     Fault(
         "one-expert-too-few",
         "Mixtral asks one expert instead of two.",
-        reference="huggingface/transformers#43154",
+        reference="huggingface/transformers#27942",
         shown_by=lambda: observe.outputs("mixtral"),
         patch=lambda: edited(
             "transformers.models.mixtral.modeling_mixtral:MixtralSparseMoeBlock.forward",
@@ -122,7 +122,7 @@ FAULTS = (
     Fault(
         "experts-swapped",
         "Mixtral weighs the first expert with the second one's weight.",
-        reference="huggingface/transformers#28021",
+        reference="huggingface/transformers#43154",
         shown_by=lambda: observe.outputs("mixtral"),
         patch=lambda: edited(
             "transformers.models.mixtral.modeling_mixtral:MixtralSparseMoeBlock.forward",
@@ -142,7 +142,7 @@ FAULTS = (
     Fault(
         "soft-cap-of-logits-lost",
         "Gemma 2 leaves out the soft cap of its logits.",
-        reference="huggingface/transformers#31887",
+        reference="vllm-project/vllm#52173",
         shown_by=lambda: observe.outputs("gemma2", final_logit_softcapping=2.0),
         patch=lambda: edited(
             "transformers.models.gemma2.modeling_gemma2:Gemma2ForCausalLM.forward",
@@ -182,7 +182,7 @@ FAULTS = (
     Fault(
         "falcon-alibi-lost",
         "Falcon leaves out ALiBi.",
-        reference="huggingface/transformers#30123",
+        reference="huggingface/transformers#29067",
         shown_by=lambda: observe.outputs("falcon", alibi=True),
         patch=lambda: edited(
             "transformers.models.falcon.modeling_falcon:build_alibi_tensor",
@@ -192,7 +192,7 @@ FAULTS = (
     Fault(
         "mamba-state-not-kept",
         "Mamba forgets its state after each step.",
-        reference="huggingface/transformers#29730",
+        reference="huggingface/transformers#31116",
         shown_by=lambda: observe.generated("mamba"),
         patch=lambda: edited(
             "transformers.models.mamba.modeling_mamba:MambaMixer.slow_forward",
@@ -202,7 +202,7 @@ FAULTS = (
     Fault(
         "mamba-convolution-not-shifted",
         "Mamba does not shift the words that its convolution sees.",
-        reference="huggingface/transformers#29730",
+        reference="huggingface/transformers#31247",
         shown_by=lambda: observe.generated("mamba"),
         patch=lambda: edited(
             "transformers.models.mamba.modeling_mamba:MambaCache.update_conv_state",
@@ -212,7 +212,7 @@ FAULTS = (
     Fault(
         "rwkv-state-not-decayed",
         "RWKV's state does not decay.",
-        reference="huggingface/transformers#46612",
+        reference="huggingface/transformers#22797",
         shown_by=lambda: observe.generated("rwkv"),
         patch=lambda: edited(
             "transformers.models.rwkv.modeling_rwkv:rwkv_linear_attention_cpu",

@@ -30,7 +30,7 @@ FAULTS = (
     Fault(
         "t5-gate-lost",
         "T5's gated feed-forward leaves out its gate.",
-        reference="huggingface/transformers#8518",
+        reference="huggingface/transformers#17420",
         shown_by=lambda: observe.outputs("t5"),
         patch=lambda: edited(
             "transformers.models.t5.modeling_t5:T5DenseGatedActDense.forward",
@@ -53,7 +53,7 @@ FAULTS = (
     Fault(
         "bert-token-types-lost",
         "BERT leaves out the vectors of token types.",
-        reference="huggingface/transformers#5664",
+        reference="huggingface/transformers#263",
         shown_by=lambda: observe.outputs("bert"),
         patch=lambda: edited(
             "transformers.models.bert.modeling_bert:BertEmbeddings.forward",
@@ -63,7 +63,7 @@ FAULTS = (
     Fault(
         "bert-pools-the-last-word",
         "BERT's pooler reads the last word instead of the first.",
-        reference="huggingface/transformers#24650",
+        reference="huggingface/transformers#415",
         shown_by=lambda: observe.outputs("bert"),
         patch=lambda: edited(
             "transformers.models.bert.modeling_bert:BertPooler.forward",
@@ -73,7 +73,7 @@ FAULTS = (
     Fault(
         "distilbert-pools-the-last-word",
         "DistilBERT's classifier reads the last word.",
-        reference="huggingface/transformers#24650",
+        reference="huggingface/transformers#2768",
         shown_by=lambda: observe.outputs("distilbert"),
         patch=lambda: edited(
             "transformers.models.distilbert.modeling_distilbert:DistilBertForSequenceClassification.forward",
@@ -83,7 +83,7 @@ FAULTS = (
     Fault(
         "mpnet-directions-swapped",
         "MPNet takes words before for words behind.",
-        reference="huggingface/transformers#8518",
+        reference="huggingface/transformers#8971",
         shown_by=lambda: observe.outputs("mpnet"),
         patch=lambda: edited(
             "transformers.models.mpnet.modeling_mpnet:MPNetEncoder.relative_position_bucket",
@@ -93,7 +93,7 @@ FAULTS = (
     Fault(
         "bart-positions-not-offset",
         "BART's positions start one too early.",
-        reference="huggingface/transformers#10736",
+        reference="huggingface/transformers#22359",
         shown_by=lambda: observe.outputs("bart"),
         patch=lambda: edited(
             "transformers.models.bart.modeling_bart:BartLearnedPositionalEmbedding.forward",
@@ -116,7 +116,7 @@ FAULTS = (
     Fault(
         "clip-vectors-not-normalised",
         "CLIP compares texts that are not normalised.",
-        reference="huggingface/transformers#24777",
+        reference="huggingface/transformers#18639",
         shown_by=lambda: observe.outputs("clip"),
         patch=lambda: edited(
             "transformers.models.clip.modeling_clip:CLIPModel.forward",
@@ -126,7 +126,7 @@ FAULTS = (
     Fault(
         "llava-layer-off-by-one",
         "LLaVA takes the vision model's last layer.",
-        reference="huggingface/transformers#33976",
+        reference="vllm-project/vllm#13514",
         shown_by=lambda: observe.image_outputs("llava"),
         patch=lambda: edited(
             "transformers.models.llava.modeling_llava:LlavaModel.get_image_features",
@@ -136,7 +136,7 @@ FAULTS = (
     Fault(
         "llava-class-token-kept",
         "LLaVA drops the last patch instead of the class token.",
-        reference="huggingface/transformers#36002",
+        reference="huggingface/transformers#35052",
         shown_by=lambda: observe.image_outputs("llava"),
         patch=lambda: edited(
             "transformers.models.llava.modeling_llava:LlavaModel.get_image_features",
@@ -149,7 +149,7 @@ FAULTS = (
     Fault(
         "vit-pools-the-last-patch",
         "ViT's classifier reads the last patch.",
-        reference="huggingface/transformers#24650",
+        reference="huggingface/transformers#10950",
         shown_by=lambda: observe.outputs("vit"),
         patch=lambda: edited(
             "transformers.models.vit.modeling_vit:ViTForImageClassification.forward",

@@ -130,7 +130,7 @@ FAULTS = (
     Fault(
         "marian-encoder-not-scaled",
         "Marian's encoder ignores scale_embedding.",
-        reference="huggingface/transformers#6340",
+        reference="huggingface/transformers#31835",
         shown_by=lambda: observe.outputs("marian", scale_embedding=True),
         patch=lambda: edited(
             f"{MODELS}.marian.modeling_marian:MarianEncoder.forward",
@@ -174,7 +174,7 @@ FAULTS = (
     Fault(
         "gpt-neox-residual-not-parallel",
         "GPT-NeoX's blocks are sequential where they are parallel.",
-        reference="huggingface/transformers#16659",
+        reference="huggingface/transformers#18695",
         shown_by=lambda: observe.outputs("gpt_neox"),
         patch=lambda: edited(
             f"{MODELS}.gpt_neox.modeling_gpt_neox:GPTNeoXLayer.forward",
