@@ -13,7 +13,7 @@ from pytest_hfmodels.reports.causes import Cause, causes, counted
 from pytest_hfmodels.results.describe import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_hfmodels.results.model import Compared, Run, TestResult
 
@@ -86,11 +86,8 @@ class Summary:
     def versions(self) -> str:
         """The package that changed, `transformers 4.49.0 → 5.23.0`; or the release of transformers if none did."""
         pairs = self._pairs_of_versions()
-        for name, both in pairs.items():
-            changed = [pair for pair in both if pair[0] != pair[1]]
-            if changed:
-                sides = (sorted({pair[side] for pair in changed}) for side in (0, 1))
-                return f"{name} {' → '.join(', '.join(side) for side in sides)}"
+        if changed := changed_package(pairs):
+            return changed
         here = self.run.versions.get("transformers") if self.run is not None else None
         here = here or next((now for _, now in pairs["transformers"]), None)
         return f"transformers {here}" if here else ""
@@ -105,26 +102,47 @@ class Summary:
         found = [one for _, one in self.differing if one.recorded is not None]
         found = found or [one for test in self.tests for one in test.comparisons if one.recorded is not None]
         seen = [_versions(one) for one in found]
-        names = dict.fromkeys(["transformers", *sorted({name for one in seen for name in one})])
-        return {name: list(dict.fromkeys(one[name] for one in seen if name in one)) for name in names}
+        return pairs_of_versions(seen)
 
     def _counts(self) -> Iterator[str]:
-        counts = Counter(test.verdict for test in self.tests if _counts(test))
+        counts = Counter(str(test.verdict) for test in self.tests if _counts(test))
         changed = [one for _, one in self.differing if one.verdict == Verdict.CHANGED]
         texts = all(one.differences and one.differences[0].stage in _TEXTS for one in changed)
-        if counts[Verdict.CHANGED]:
-            yield f"{counted(counts[Verdict.CHANGED], 'text' if texts else 'output')} changed"
-        if self.broken:
-            yield f"{len(self.broken):,} broken"
-        if counts[Verdict.NEAR_TIE]:
-            yield counted(counts[Verdict.NEAR_TIE], "near-tie")
-        if counts[Verdict.DRIFT]:
-            yield f"{counts[Verdict.DRIFT]:,} drifted"
-        if counts[Verdict.MISSING]:
-            yield f"{counts[Verdict.MISSING]:,} new"
+        counts[Verdict.BROKEN] = len(self.broken)
+        yield from verdicts_in_words(counts, "text" if texts else "output")
 
     def _of(self, *verdicts: Verdict) -> list[tuple[TestResult, Compared]]:
         return [pair for pair in self.differing if pair[1].verdict in verdicts]
+
+
+def verdicts_in_words(counts: Mapping[str, int], changed: str) -> Iterator[str]:
+    """Yield how many there are of each verdict, those without any left out; `changed` is what has changed."""
+    if counts.get(Verdict.CHANGED):
+        yield f"{counted(counts[Verdict.CHANGED], changed)} changed"
+    if counts.get(Verdict.BROKEN):
+        yield f"{counts[Verdict.BROKEN]:,} broken"
+    if counts.get(Verdict.NEAR_TIE):
+        yield counted(counts[Verdict.NEAR_TIE], "near-tie")
+    if counts.get(Verdict.DRIFT):
+        yield f"{counts[Verdict.DRIFT]:,} drifted"
+    if counts.get(Verdict.MISSING):
+        yield f"{counts[Verdict.MISSING]:,} new"
+
+
+def pairs_of_versions(seen: Sequence[Mapping[str, tuple[str, str]]]) -> dict[str, list[tuple[str, str]]]:
+    """Return the distinct pairs of recorded and present versions of each package, transformers first."""
+    names = dict.fromkeys(["transformers", *sorted({name for one in seen for name in one})])
+    return {name: list(dict.fromkeys(one[name] for one in seen if name in one)) for name in names}
+
+
+def changed_package(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """Return the first package whose version changed, `transformers 4.49.0 → 5.23.0`; empty if none did."""
+    for name, both in pairs.items():
+        changed = [pair for pair in both if pair[0] != pair[1]]
+        if changed:
+            sides = (sorted({pair[side] for pair in changed}) for side in (0, 1))
+            return f"{name} {' → '.join(', '.join(side) for side in sides)}"
+    return ""
 
 
 def moved(found: Compared) -> Moved | None:

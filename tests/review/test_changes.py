@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.commands.reviewing.changes import groups, old_releases, title, usual_variation
+from pytest_hfmodels.commands.reviewing.changes import groups, headline, old_releases, title, usual_variation
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.format import dump
 
@@ -99,3 +99,23 @@ def test_the_range_that_a_cause_names_is_offered_before_the_one_of_the_versions(
         ("before-5.0.0", "transformers<5.0.0"),
         ("before-4.50", "transformers<4.50"),
     ]
+
+
+def test_the_headline_counts_a_test_once_and_names_both_releases(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(made_with(transformers="4.49.0"))
+    now = made_with(transformers="5.0.0")
+    found = [
+        replace(change(name, cause, verdict, why), snapshot=snapshot, compared=snapshot, text=now)
+        for name, cause, verdict, why, snapshot in (
+            ("a", "search", "changed", "a rule", "s.toml"),
+            ("a", "search", "drift", "a rule", "a.1.toml"),
+            ("b", "forward", "drift", "block 1", "b.toml"),
+            ("c", None, "drift", "not known", "c.toml"),
+            ("d", None, "missing", "", "d.toml"),
+        )
+    ]
+    damaged = replace(found[2], test="e", text="[")
+
+    said = headline([*found, damaged], tmp_path)
+
+    assert said == "transformers 4.49.0 → 5.0.0: 1 output changed, 3 drifted, 1 new; 2 causes"

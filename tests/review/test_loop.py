@@ -53,6 +53,16 @@ def touched(project: Project) -> list[str]:
     return [line[3:] for line in git(project, "status", "--short", "-uall").splitlines()]
 
 
+def test_the_headline_is_that_of_the_run(changed: Project) -> None:
+    said = run(changed).stdout.str()
+    terminal = Scripted("q")
+
+    walk(terminal)
+
+    assert terminal.lines[0] == "transformers 4.57.6: 2 outputs changed"
+    assert terminal.lines[0].replace("outputs", "texts") in said
+
+
 def test_accepting_writes_at_once_and_the_next_one_follows(changed: Project) -> None:
     terminal = Scripted("a", lambda: "q" if touched(changed) else "a")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
+from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.reports.summary import changed_package, pairs_of_versions, verdicts_in_words
 from pytest_hfmodels.results.remedies import shared_sentence
 from pytest_hfmodels.snapshots.accepting import Variation
 from pytest_hfmodels.snapshots.format import parse
@@ -28,6 +31,22 @@ def groups(changes: Iterable[Pending]) -> list[list[Pending]]:
     """Return the groups: the most serious verdict first, then by cause and reason, unknown causes last."""
     ordered = sorted(changes, key=lambda change: (*_key(change), change.test, change.snapshot))
     return [list(found) for _, found in groupby(ordered, _key)]
+
+
+def headline(changes: Sequence[Pending], root: Path) -> str:
+    """Return `transformers 4.49.0 → 5.23.0: 2 outputs changed, 10 drifted; 2 causes`: what the end of the run said.
+
+    A test counts once, with its most serious verdict.
+    """
+    verdicts: dict[str, str] = {}
+    for change in changes:
+        verdicts[change.test] = min(verdicts.get(change.test, change.verdict), change.verdict, key=severity)
+    said = ", ".join(verdicts_in_words(Counter(verdicts.values()), "output"))
+    known = len({_key(change)[3:] for change in changes if change.cause})
+    pairs = pairs_of_versions([_both_versions(change, root) for change in changes])
+    package = changed_package(pairs) or "".join(f"transformers {now}" for _, now in pairs["transformers"][:1])
+    causes = f"; {counted(known, 'cause')}" if known else ""
+    return ": ".join(filter(None, (package, f"{said}{causes}")))
 
 
 def title(group: Sequence[Pending]) -> str:
@@ -55,13 +74,11 @@ def old_releases(change: Pending, root: Path) -> str:
     The package is the first whose version differs; the boundary is the release that observed the new output, which is
     as near as one can say without a bisection.
     """
-    earlier = change.earlier(root)
-    then = {} if earlier is None else _versions(earlier, root / change.compared)
-    now = _versions(change.text, Path(change.snapshot))
-    moved = [package for package in _PACKAGES if package in now and then.get(package) not in (None, now[package])]
+    both = _both_versions(change, root)
+    moved = [package for package in _PACKAGES if package in both and both[package][0] != both[package][1]]
     with suppress(InvalidVersion):
         for package in moved[:1]:
-            before, here = Version(then[package]), Version(now[package])
+            before, here = map(Version, both[package])
             return f"{package}{'>' if before > here else '<'}{here.base_version}"
     return ""
 
@@ -74,6 +91,16 @@ def has_releases(change: Pending) -> bool:
     """
     of_release = change.cause is None or (change.cause != "test" and not change.cause.startswith("checkpoint:"))
     return change.digest is not None and change.entry is None and of_release
+
+
+def _both_versions(change: Pending, root: Path) -> dict[str, tuple[str, str]]:
+    """Return the recorded and the present version of each package that both sides name; none of a damaged side."""
+    with suppress(SnapshotError):
+        earlier = change.earlier(root)
+        then = {} if earlier is None else _versions(earlier, root / change.compared)
+        now = _versions(change.text, Path(change.snapshot))
+        return {name: (then[name], now[name]) for name in then if name in now}
+    return {}
 
 
 def _versions(text: str, path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from rich.columns import Columns
 
-from pytest_hfmodels.commands.reviewing.changes import groups, has_releases, title, usual_variation
+from pytest_hfmodels.commands.reviewing.changes import groups, has_releases, headline, title, usual_variation
 from pytest_hfmodels.commands.reviewing.screen import change_lines
 from pytest_hfmodels.commands.reviewing.undo import Decision
 from pytest_hfmodels.foundation.errors import HFModelsError, SnapshotError
@@ -99,6 +99,7 @@ class Walk:
             KeyboardInterrupt: somebody left by that; what was decided is told all the same.
         """
         titled: Sequence[Pending] | None = None
+        self._terminal.say(headline([change for change, _ in self._order], self._root))
         try:
             while (place := self._place()) < len(self._order) or self._wants_undo():
                 if place == len(self._order):  # and a decision was undone
