@@ -23,13 +23,13 @@ RELEASES = (
     *("4.51.3", "4.52.4", "4.53.3", "4.57.6", "5.0.0", "5.10.4", "5.23.0"),
 )
 MARKS = {"change": "≠", "break": "!", "removal": "removed"}
-HEAD = """# Architectures by releases
+HEAD = """# Architectures by release
 
 Written by `python docs/write_upstream.py` from `suites/architectures`, [the ledger](../snapshots/upstream.toml) and the
 known changes. Tests fail where a cell is wrong: each entry must hold in all its releases.
 
-✓: all tests give what 4.57.6 gave. ≠: some outputs differ, for a known reason. !: some tests fail as known. –: the
-release does not have the class, or does not read its files yet. The columns are releases of transformers.
+✓: all tests give what 4.57.6 gave. ≠: some outputs differ, for a known reason. !: some tests fail, for a known reason.
+–: the release does not have the class, or does not read its files yet. The columns are releases of transformers.
 """
 
 

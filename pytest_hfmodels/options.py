@@ -91,7 +91,7 @@ OPTIONS = (
     ),
     Option(
         "device",
-        "where torch runs models: `cpu`, `cuda`, `cuda:1`; tests run once on each of several; see "
+        "where torch runs models: `cpu`, `cuda`, `cuda:1`; with several, tests run once on each; see "
         "[devices](engines.md#devices)",
         "NAMES",
         "args",
@@ -160,7 +160,7 @@ class Options(NamedTuple):
         snapshots: the snapshot folder, relative to the root.
         same_engine: absolute tolerance for numbers from one engine, or None for the dtype's default.
         cross_engine: the same for numbers from two engines.
-        device: where torch puts models, by torch's names; empty for where it loads them.
+        device: where torch runs models, by torch's names; empty for where it loads them.
         near_tie: whether a near-tie fails a test or warns.
         on_mutation: whether a test that changes a cached model is warned about or fails.
         transfo_xl: whose Transformer-XL runs: `auto` takes upstream's if its forward pass works, else ours.
@@ -344,19 +344,19 @@ def _devices(config: pytest.Config) -> tuple[str, ...]:
 
 
 def read_devices(value: object, source: str) -> tuple[str, ...]:
-    """Return devices, each once.
+    """Return the devices of an option or a marker, each once.
 
     Args:
         value: a name, or a list of names; None for none.
         source: what names them, for messages.
 
     Raises:
-        OptionError: one of them is no name of a device.
+        OptionError: one of them is not the name of a device.
     """
     names = [] if value is None else [value] if isinstance(value, str) else value
     listed = isinstance(names, list | tuple) and (names or value is None)
     if not listed or not all(isinstance(name, str) and _DEVICE.fullmatch(name) for name in names):  # type: ignore[attr-defined]
-        raise _refusal(f"{source} has the device {value!r:.60}.", hint='Write "cuda", "cuda:1", or ["cpu", "cuda"].')
+        raise _refusal(f"{source} names no device: {value!r:.60}.", hint='Write "cuda", "cuda:1", or ["cpu", "cuda"].')
     return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
 
 

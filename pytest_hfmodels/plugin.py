@@ -152,7 +152,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_assertrepr_compare(
     config: pytest.Config, op: str, left: object, right: object
 ) -> Generator[None, list[list[str] | None], list[list[str] | None]]:
-    """Explain `record == hf_snapshot`, before others do; what they compare again for that is recorded nowhere."""
+    """Explain `record == hf_snapshot` before other plugins do; what these compare again is not recorded."""
     hooks = _hooks()
     if hooks is None:
         return (yield)

@@ -47,7 +47,7 @@ class Session:
         compared: the snapshots that something was compared with since the last test ended, in order.
         written: the files that this run wrote, with their writers: a repeated test must not overwrite its first record.
         began: when it was made, in seconds since the epoch.
-        left: the snapshots of which this process has left a change pending, with the node id of the test.
+        left: the snapshots for which this process left a change pending, each with its test's node id.
         room: bytes of array files that the results may still carry.
         refused: why nothing may run, on a worker of xdist.
         changed: the models of which it is not known which test changed them, in words.

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None, frozenset[str]]:
-    """Return the model type, the configuration and the features of what somebody typed.
+    """Return the model type, the configuration and the features of the model that somebody typed.
 
     Raises:
         OptionError: it is neither a checkpoint's folder nor a model type.
@@ -108,7 +108,7 @@ def _lines(
         yield "The suites check no model of this type, so only changes that affect all models are listed."
     others = [words for name, words in FEATURES.items() if name not in features]
     if others:
-        yield f"Not listed, because nothing in the folder uses them: changes of {', '.join(others)}."
+        yield f"Not listed, because nothing in the folder uses them: changes to {', '.join(others)}."
     for begins, title in ((True, f"In {options.after}"), (False, f"No longer in {options.after}")):
         of_kind = [one.change for one in found if one.begins == begins]
         if of_kind:
@@ -120,7 +120,7 @@ def _lines(
 
 
 def _proof(test: str) -> str:
-    """Return a test's name, and whose it is, without the file, which a user does not have."""
+    """Return a test's name with its class or suite, but without its file, which users do not have."""
     file, *names = test.split("::")
     suite = file.split("/")[1]
     return f"{names[-1]} ({names[0] if len(names) > 1 else suite})"

@@ -229,7 +229,7 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def accept(options: argparse.Namespace) -> int:
-    """Return 0 where something was accepted, 1 where nothing was pending or nothing of it can be accepted."""
+    """Return 0 if something was accepted, 1 if nothing was pending or nothing could be accepted."""
     from pytest_hfmodels.snapshots import accepting
 
     variation = _variation(options)
@@ -251,7 +251,7 @@ def accept(options: argparse.Namespace) -> int:
 
 
 def _accepted(project: Project, accepted: int, left_out: int, *, new: bool) -> str:
-    """Return how many changes were accepted, and the commands for these and the others."""
+    """Return how many changes were accepted and left out, and what to type for either."""
     drop = " (hfmodels reject TEST drops one)" if project.pending.is_local else ""
     rest = f", {left_out} left out{drop}" if left_out else ""
     then = f"; review them: {_git_diff(project, new=new)}" if accepted else ""

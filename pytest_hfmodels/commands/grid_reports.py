@@ -45,7 +45,7 @@ def files(options: argparse.Namespace) -> dict[str, str]:
     """
     found = {name: file for name in REPORTS if (file := getattr(options, name))}
     if options.patch_row and not options.patch:
-        raise OptionError("--patch-row is for --patch.", hint="Add --patch hfmodels.patch.")
+        raise OptionError("--patch-row needs --patch.", hint="Add --patch hfmodels.patch.")
     for file in found.values():
         require_writable(file)
     return found

@@ -27,7 +27,7 @@ class Test{name}(ModelChecks):
     checkpoint = {checkpoint}
     {load}
     {inputs}
-    # rows = "data/rows.jsonl"  # for test_accuracy, a row a line: {{"text": "It crashed.", "label": "bug"}}
+    # rows = "data/rows.jsonl"  # for test_accuracy, one row per line: {{"text": "It crashed.", "label": "bug"}}
     # without = ["test_beams"]  # checks to leave out
 
     # Tests of your own go here; hf_model is this model:

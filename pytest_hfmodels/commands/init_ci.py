@@ -47,7 +47,7 @@ def require_fitting(options: argparse.Namespace) -> None:
     """Refuse options that would do nothing.
 
     Raises:
-        OptionError: there are some.
+        OptionError: one of them was given.
     """
     if options.ci and options.model is not None:
         raise OptionError(
@@ -55,7 +55,7 @@ def require_fitting(options: argparse.Namespace) -> None:
         )
     for name in ("bot", "rows"):
         if not options.ci and getattr(options, name):
-            raise OptionError(f"--{name} is for --ci.", hint=f"Add --ci github, or leave --{name} out.")
+            raise OptionError(f"--{name} needs --ci.", hint=f"Add --ci github, or leave --{name} out.")
 
 
 def write_workflow(options: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ class _Place:
 
     @property
     def uses_lfs(self) -> bool:
-        """Whether Git LFS keeps files of the repository."""
+        """Whether the repository has files in Git LFS."""
         listed = ["git", "-C", str(self.repository), "ls-files", "-z", "--", ".gitattributes", "**/.gitattributes"]
         asked = subprocess.run(listed, capture_output=True, text=True, check=False)
         named = (self.repository / name for name in asked.stdout.split("\0") if name)

@@ -18,8 +18,8 @@ def add(commands: Commands) -> None:
         "merge",
         help="merge the parts of a run on several machines",
         description="Merge the parts of a run on several machines: the files of `hfmodels matrix --row ROW --json "
-        "FILE` and of `pytest --hfmodels-json FILE`. The grid is the one that a single machine would have given. A row "
-        "without a part is a column that says so.",
+        "FILE` and of `pytest --hfmodels-json FILE`. The grid is the one that a single machine would give. If a row "
+        "has no part, its column says so.",
     )
     parser.add_argument(
         "parts", nargs="+", metavar="PART", help="a file, a folder of them, or NAME=FILE for a row of this name"

@@ -142,10 +142,10 @@ def matrix(options: argparse.Namespace) -> int:
 
 
 def _require_fitting(options: argparse.Namespace, rows: int) -> None:
-    """Refuse options that would do nothing, and a plan that no CI runs."""
+    """Refuse options that would do nothing, and a plan of more jobs than the CI takes."""
     if options.plan is None:
         if options.shards > 1:
-            raise OptionError("--shards is for --plan.", hint=f"Run one with --shard 1/{options.shards}.")
+            raise OptionError("--shards needs --plan.", hint=f"Run one with --shard 1/{options.shards}.")
         return
     useless = [name for name in _OF_A_RUN if getattr(options, name)] + (["jobs"] if options.jobs > 1 else [])
     if useless:
@@ -155,9 +155,11 @@ def _require_fitting(options: argparse.Namespace, rows: int) -> None:
         )
     jobs, most = rows * options.shards, _JOBS[options.plan]
     if jobs > most:
+        from pytest_hfmodels.reports.causes import counted
+
         raise OptionError(
-            f"{options.shards} shards of {rows} rows are {jobs} jobs, and this CI takes {most}.",
-            hint=f"--shards {most // rows}" if most >= rows else "Take fewer rows.",
+            f"{counted(rows, 'row')} in {counted(options.shards, 'shard')} are {jobs} jobs, but this CI takes {most}.",
+            hint=f"--shards {most // rows}" if most >= rows else "Use fewer rows.",
         )
 
 

@@ -1,4 +1,4 @@
-"""`hfmodels watch`: the arguments, and what they start."""
+"""`hfmodels watch`: its arguments and its function."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "watch",
         help="run the tests again whenever a test, model or snapshot file changes",
-        description="Run the tests whenever a file of the project changes, or you press Enter, and accept or reject "
-        "the changed outputs with a key. torch and transformers are imported once: later runs are forked from a "
-        "process that has them. Where forking is not safe, each run is a process of its own.",
+        description="Run the tests whenever a project file changes or you press Enter, and accept or reject the "
+        "changed outputs with a key. torch and transformers are imported once: later runs are forks of a process "
+        "that has them. Where forking is not safe, each run is a new process.",
         usage="hfmodels watch [-- pytest arguments]",
     )
     parser.set_defaults(run=watch)
 
 
 def watch(options: argparse.Namespace) -> int:
-    """Return 0 when somebody leaves."""
+    """Return 0 when the user quits."""
     from pytest_hfmodels.commands.watching.loop import Loop
 
     return Loop(options.passed_on).run()

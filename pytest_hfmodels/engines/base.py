@@ -42,7 +42,7 @@ class LoadOptions:
         overrides: configuration fields set at load, such as `num_labels` or `pad_token_id`.
         implementation: whose code runs an architecture that is registered; `auto` leaves it to the architecture.
         adapter: the folder of an adapter to apply to the loaded model.
-        device: where the model runs, by the engine's name; None for where it is loaded.
+        device: where the model runs, as the engine names it; None for where the engine loads it.
     """
 
     dtype: str | None = "float32"

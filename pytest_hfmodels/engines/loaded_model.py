@@ -168,8 +168,8 @@ class LoadedModel(ABC):
     ) -> ForwardPass:
         """Run the model once over `ids` (B, L) int64. To an encoder-decoder's encoder go `ids`; `decoder` is (B, D).
 
-        `inputs` are further arrays by the names of its arguments; with them `ids` may be None. `last` asks for the
-        logits of so many positions at the end alone: those of a long prompt take memory and time. With `as_computed`
+        `inputs` are further arrays by the names of its arguments; with them `ids` may be None. `last` limits
+        the logits to that many positions at the end: those of a long prompt take memory and time. With `as_computed`
         the logits stay in the model's precision.
         """
         given = {} if decoder is None else {"decoder_input_ids": self.tensor(decoder.astype(self.ids))}
@@ -255,7 +255,7 @@ class LoadedModel(ABC):
         """Return a tensor as float64."""
 
     def computed(self, tensor: Any) -> AnyFloats:
-        """Return a tensor as float32 if that is its precision, not copied where that is possible; others as float64."""
+        """Return a float32 tensor as float32, without a copy if possible; any other as float64."""
         return self.floats(tensor)
 
     @abstractmethod

@@ -136,8 +136,8 @@ def without_advice(settings: Mapping[str, Any]) -> Iterator[None]:
     """Hide upstream's advice about settings that the plugin chose; advice about the test's own settings is shown.
 
     Upstream warns if no length is given, and if the checkpoint sets fields that only sampling or beam search reads,
-    because the plugin switches sampling off. Whisper's `generate` of some releases separates the scores that the plugin
-    asks for from what returns them. The caller holds `base.PROCESS_LOCK`.
+    because the plugin switches sampling off. In some releases Whisper's `generate` warns about the scores that the
+    plugin asks for, because it handles `return_dict_in_generate` separately. The caller holds `base.PROCESS_LOCK`.
     """
     own = "|".join(map(re.escape, given_settings(settings))) or "(?!)"
     with warnings.catch_warnings():

@@ -40,7 +40,7 @@ def load(folder: Path, task: Task, options: LoadOptions) -> TensorFlowModel:
         )
     if options.device not in (None, "cpu"):
         raise EngineError(
-            f"The tensorflow engine runs on the CPU, and {folder} was asked for on {options.device}.",
+            f"The tensorflow engine runs only on the CPU, but {folder} was requested on {options.device}.",
             hint='Use engines=["torch"] for other devices.',
         )
     if options.adapter is not None or architectures.quantization(folder):

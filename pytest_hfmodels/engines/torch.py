@@ -249,7 +249,7 @@ def inference_mode(model: torch.nn.Module, *, gradients: bool = False) -> Iterat
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Multiply float32 matrices in float32: TF32 and bfloat16, which a project may allow, have 10 and 7 bits."""
+    """Multiply float32 matrices in float32: TF32 and bfloat16, which a project may allow, keep 10 and 7 bits."""
     before, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     if before != "highest":
         torch.set_float32_matmul_precision("highest")

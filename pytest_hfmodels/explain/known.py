@@ -21,7 +21,7 @@ PACKAGE = "transformers"
 
 
 def fitting_changes(case: Case[Any], found: Explanation) -> Sequence[KnownChange]:
-    """Return the known changes with the found cause that hold on one side only and reach the model."""
+    """Return the known changes with the found cause that hold on one side only and affect the model."""
     before, after = _releases(case)
     if before is None or after is None:
         return ()
@@ -31,7 +31,7 @@ def fitting_changes(case: Case[Any], found: Explanation) -> Sequence[KnownChange
 
 
 def sentences(case: Case[Any], found: Explanation, known: Sequence[KnownChange]) -> Iterator[Evidence]:
-    """Yield a sentence for each known change; a rule that was found is such a change, and says more."""
+    """Yield a sentence for each known change; none if a rule was found, because its sentence says more."""
     before, after = _releases(case)
     if before is None or after is None or found.rules:
         return
@@ -71,9 +71,9 @@ def _used(case: Case[Any]) -> Iterator[str]:
 
 
 def _is_new_default(case: Case[Any]) -> bool:
-    """Return whether a model is loaded as the newer release does by default, and as the older one did before.
+    """Return whether the dtype or the attention changed as the defaults did from the older to the newer release.
 
-    A dtype or an attention that moved the other way was asked for.
+    If it changed the other way, the test asked for it.
     """
     releases = _releases(case)
     if None in releases:

@@ -142,7 +142,7 @@ def _is_running(process: int) -> bool:
 
 
 def stamp(file: Path) -> tuple[str, int, int]:
-    """Return a file with its time and size, which change if somebody writes it; zeros without a file."""
+    """Return a file with its time and size, which change if somebody writes it; zeros if it does not exist."""
     with suppress(OSError):
         status = file.stat()
         return str(file), status.st_mtime_ns, status.st_size

@@ -36,8 +36,8 @@ class ModelRequest:
         engines_in_session: the engines that this test runs on in this session.
         checkpoint: what `hf_model` hands out, as `ModelCache.load` takes it; empty if nothing names one.
         keywords: the other arguments of `ModelCache.load`.
-        devices: those that this test runs on with this engine; the first writes the snapshots.
-        device: the one of this request; None where nothing names one.
+        devices: the devices that this test runs on with this engine; the first writes the snapshots.
+        device: the device of this request; None if nothing names one.
     """
 
     engine: EngineName
@@ -49,7 +49,7 @@ class ModelRequest:
 
     @property
     def engine_id(self) -> str:
-        """What stands in the id for the engine: `torch`, or `torch@cuda` on one of several devices."""
+        """The engine in a test's id: `torch`, or `torch@cuda` if the test runs on several devices."""
         return f"{self.engine}{ON}{self.device}" if len(self.devices) > 1 else self.engine
 
 

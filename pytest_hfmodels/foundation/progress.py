@@ -1,4 +1,4 @@
-"""Says what takes long while it happens: downloads, reading weights. Nothing is shown unless a run has a terminal."""
+"""Shows long work while it runs: downloads, reading weights. Nothing is shown without a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Show(Protocol):
     """Shows a piece of work while a block runs."""
 
     def __call__(self, what: str, size: int | None) -> AbstractContextManager[Callable[[int], object]]:
-        """Show `what`, of `size` bytes; yield a function that is told how many bytes more are done."""
+        """Show `what`, of `size` bytes; yield a function to call with the bytes done since its last call."""
 
 
 _SHOW: ContextVar[Show | None] = ContextVar("show", default=None)
@@ -28,14 +28,14 @@ def show_with(show: Show) -> None:
 
 @contextmanager
 def long_work(what: str, size: int | None = None) -> Iterator[Callable[[int], object]]:
-    """Show what the block does, if somebody looks.
+    """Show what the block does, if `show_with` was called.
 
     Args:
         what: in words: `reading the weights of ./models/bot`.
         size: bytes; None if unknown.
 
     Yields:
-        A function to call with the number of bytes that are done since the last call.
+        A function to call with the number of bytes done since the last call.
     """
     show = _SHOW.get()
     if show is None:

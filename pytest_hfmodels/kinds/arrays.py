@@ -250,7 +250,7 @@ def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tup
 
 
 def largest(recorded: Mapping[str, Array], observed: Mapping[str, Array]) -> Difference | None:
-    """Return the number that moved most, of arrays that both sides have in one shape; None if there is none."""
+    """Return the number that moved most, in arrays of the same shape on both sides; None if there is none."""
     found: list[tuple[float, Difference]] = []
     for name, before in recorded.items():
         now = observed.get(name)
@@ -264,7 +264,7 @@ def largest(recorded: Mapping[str, Array], observed: Mapping[str, Array]) -> Dif
 
 
 def _furthest(then: NDArray[Any], here: NDArray[Any]) -> tuple[float, int]:
-    """Return how far the number that moved most did, NaN before any other, and its place."""
+    """Return the largest movement, where NaN counts as the largest, and its place."""
     most, place = 0.0, 0
     for start in range(0, then.size, _CHUNK):
         moved = _movement(then[start : start + _CHUNK], here[start : start + _CHUNK])
@@ -302,7 +302,7 @@ def _moved(then: NDArray[Any], here: NDArray[Any], tolerance: Tolerance) -> tupl
 
 
 def _movement(then: NDArray[Any], here: NDArray[Any]) -> NDArray[Any]:
-    """Return how far each number moved; equal infinities have not."""
+    """Return how far each number moved: equal infinities by 0."""
     import numpy as np
 
     before, now = then.astype(np.float64), here.astype(np.float64)

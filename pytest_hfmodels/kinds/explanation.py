@@ -60,7 +60,7 @@ class Explanation:
         package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
         suggests: commands that would find out more, ready to paste.
         releases: the releases that give the recorded output, if the cause names them: `transformers<4.50`.
-        known: names of the known changes of transformers (`reference.known_changes`) that the evidence fits.
+        known: names of the known changes of transformers (`reference.known_changes`) that fit the evidence.
     """
 
     verdict: str

@@ -137,7 +137,7 @@ class ForwardPassExplainer(Explainer[R]):
         (after,) = rows_moved([recorded[worst]], [own])
         said = f"{self.row} {worst + 1} moved most, by {moved[worst]:.2g}; run on its own it "
         if after <= moved[worst] / 4:
-            said += f"is as recorded, within {after:.2g}"
+            said += f"matches the recorded numbers within {after:.2g}"
         else:
             said += f"still differs by {after:.2g}, so batching is not the reason"
         return [Evidence(said, {"input": worst, "before": moved[worst], "after": after})]

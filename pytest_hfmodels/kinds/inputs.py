@@ -317,7 +317,7 @@ def as_text(row: Any) -> str:
 
 
 def short_name(text: str) -> str:
-    """Return a text of at most a line's half, to name it."""
+    """Return a text cut to about half a line, as its name."""
     return text if len(text) <= _NAMED else f"{text[: _NAMED - 1]}…"
 
 

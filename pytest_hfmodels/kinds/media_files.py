@@ -10,11 +10,11 @@ from pytest_hfmodels.foundation.errors import EngineError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_WIDTHS = {2: "<i2", 4: "<i4"}  # bytes a sample
+_WIDTHS = {2: "<i2", 4: "<i4"}  # bytes per sample
 
 
 def read_image(file: Path) -> Any:
-    """Return an image file as a PIL image of the mode RGB.
+    """Return an image file as an RGB image of PIL.
 
     Raises:
         EngineError: it cannot be read.
@@ -30,7 +30,7 @@ def read_image(file: Path) -> Any:
 
 
 def read_wav(file: Path) -> dict[str, Any]:
-    """Return the samples of a WAV file as one channel in -1 to 1, and how many there are a second.
+    """Return the samples of a WAV file as one channel in -1 to 1, and their sampling rate.
 
     Raises:
         EngineError: it cannot be read, or is compressed.
@@ -43,8 +43,8 @@ def read_wav(file: Path) -> dict[str, Any]:
             raw = sound.readframes(sound.getnframes())
     except (OSError, EOFError, wave.Error) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
-        raise EngineError(f"{file} cannot be read: {said}.", hint="Give a WAV file of plain samples (PCM).") from error
+        raise EngineError(f"{file} cannot be read: {said}.", hint="Give an uncompressed WAV file (PCM).") from error
     if width not in _WIDTHS:
-        raise EngineError(f"{file} has samples of {width} bytes.", hint="Give a WAV file of 16 or 32 bits a sample.")
+        raise EngineError(f"{file} has {8 * width}-bit samples.", hint="Give a WAV file of 16 or 32 bits per sample.")
     samples = np.frombuffer(raw, _WIDTHS[width]).reshape(-1, channels).mean(axis=1) / 2.0 ** (8 * width - 1)
     return {"array": samples.astype(np.float32), "sampling_rate": rate}

@@ -73,7 +73,7 @@ class Provenance:
 
 @cache
 def _version(package: str) -> str | None:
-    """Return an installed version; it does not change in a process, and each record asks for several."""
+    """Return an installed version, cached: it does not change in a process, and each record asks for several."""
     return installed(package)
 
 

@@ -31,7 +31,7 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
         settings: of `generate`, for rows without choices, or of `classify`.
 
     Raises:
-        EngineError: the model is of another kind, a label is none of the model's, or `may_fall` is no such number.
+        EngineError: the model is of another kind, the model lacks a label, or `may_fall` is not valid.
     """
     if isinstance(may_fall, bool) or not isinstance(may_fall, int | float) or not 0 <= may_fall <= 1:
         raise EngineError(f"may_fall is {may_fall!r:.40}.", hint="It is a part of the rows, 0 to 1: may_fall=0.01.")
@@ -48,9 +48,9 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
 
 
 def _over_the_right_answer(model: HFModel, row: Row) -> Iterator[Record]:
-    """Yield a forward pass whose input does not depend on what the model answers, for a first row that generates."""
+    """Yield a forward pass over a row and its right answer if the model generates; what it answers does not matter."""
     if model.task in _OF_TEXT and not row.choices:
-        with suppress(EngineError):  # both may be too long for the model
+        with suppress(EngineError):  # the two may be too long for the model
             yield model.score([(row.text, row.label)])
 
 
@@ -59,7 +59,7 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
     for row in rows:
         if row.label not in names and row.label not in names.values():
             raise EngineError(
-                f"The label {row.label!r:.40} is none of {model.checkpoint.name}'s.",
+                f"{model.checkpoint.name} has no label {row.label!r:.40}.",
                 hint=f"It has {', '.join(names.values())}.",
             )
     media = model.task in MEDIA

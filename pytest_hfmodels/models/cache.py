@@ -42,7 +42,7 @@ class ModelCache:
         may_fetch: whether hub checkpoints may be downloaded.
         with_tensorflow: whether TensorFlow is used in this run at all (see `engines.upstream.transformers`).
         implementation: whose code runs an architecture that is registered (see `architecture`).
-        device: where torch puts models for which `load` names none.
+        device: where torch runs models for which `load` names no device.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class ModelCache:
         """Adopt a model that was loaded in another way (PEFT, custom code) and return a handle on it.
 
         Args:
-            model: a torch or Keras model, or a SentenceTransformer, of which its transformer and its pooling are
+            model: a torch or Keras model, or a SentenceTransformer, whose transformer and pooling are
                 adopted. Without upstream's interface a model can only be observed.
             tokenizer: its tokenizer or its processor; None if it has none.
             name: what snapshots call it; the class name by default.

@@ -46,9 +46,9 @@ def generated(
     Args:
         entry: the model.
         given: `prompt`, `images` and `audio` as the test gives them.
-        rate: samples a second of the sounds.
+        rate: the sampling rate of the sounds.
         special: `skip_special_tokens` and `add_special_tokens`.
-        settings: of the library's `generate`, with arrays for the model among them.
+        settings: of the library's `generate`, arrays for the model included.
 
     Raises:
         EngineError: see `HFModel.generate`.

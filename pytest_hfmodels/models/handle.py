@@ -330,7 +330,7 @@ class HFModel:
         """Return the log-probability of each token of given texts, without a search.
 
         Args:
-            texts: a text; a (prompt, continuation), of which the continuation is scored; or a list of either. You may
+            texts: a text; a (prompt, continuation) pair, whose continuation is scored; or a list of either. You may
                 give token ids instead of a text. The first token of a text has nothing before it and is not scored. An
                 encoder-decoder takes pairs.
 
@@ -351,7 +351,7 @@ class HFModel:
         label: str = "label",
         **settings: Unpack[GenerateSettings],
     ) -> AccuracyRecord:
-        """Return the part of the rows that the model answers rightly; it may rise, and fall by at most `may_fall`.
+        """Return the share of rows that the model answers correctly; it may rise, and fall by at most `may_fall`.
 
         Args:
             rows: a JSONL file, relative to pytest's root, or dicts: `{"text": "It crashed.", "label": "bug"}`. A

@@ -27,7 +27,7 @@ FEATURES = {
     "beams": "beam search",
     "caches": "caches",
     "classifier": "classifiers",
-    "conversion": "files of TensorFlow",
+    "conversion": "TensorFlow files",
     "float64": "float64",
     "generation": "generation",
     "loading": "loading and saving",

@@ -156,7 +156,7 @@ def moved(found: Compared) -> Moved | None:
 
 
 def relabelled(found: Compared) -> list[tuple[str, str, str]]:
-    """Return the labels that differ, for a table: of what, was, now. Nothing for an output that is a text."""
+    """Return (what differs, was, now) for each label that differs; nothing if the output is a text."""
     if not found.differences or found.differences[0].stage != "labels":
         return []
     rows = [one for one in found.differences if one.stage == "labels"]

@@ -84,7 +84,8 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
     if since:
         yield f"since recording: {'; '.join(since)}"
     elif found.cause in _LIBRARY_S and _machine(recorded) == _machine(found.observed):
-        yield "since recording: no release, file or machine has changed; it was edited, or a test patches something"
+        nothing = "no release, file or machine has changed"
+        yield f"since recording: {nothing}; the snapshot was edited, or a test patches something"
     if why is not None:
         yield from (f"- {evidence.what}" for evidence in why.evidence[: None if verbose else 1])
     if found.drift is not None or {"kind", "prompt"} & {one.stage for one in found.differences}:

@@ -165,7 +165,7 @@ def _patch_line(file: str, pending: list[Pending], root: Path) -> str:
 
 
 def _stopped(session: pytest.Session, unfinished: Sequence[str]) -> str | None:
-    """Return why a run ended early, with the tests that it ended in; None if it did not."""
+    """Return why a run ended early, and in which tests; None if it did not."""
     reason = _reason(session)
     if not unfinished:
         return reason

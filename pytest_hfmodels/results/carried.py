@@ -29,11 +29,11 @@ def pending_of(results: Results) -> Iterator[Pending]:
 
 
 def pack(results: Results, *, arrays: bool = True) -> str:
-    """Return the pending changes of a run as one word of base64; an empty one if there are none.
+    """Return the pending changes of a run as one string of base64; an empty one if there are none.
 
     Args:
         results: of the run.
-        arrays: whether array files come along.
+        arrays: whether to include array files.
     """
     import msgspec
 

@@ -247,7 +247,7 @@ def read_results(text: str | bytes, where: str) -> Results:
     """Return the results of a JSON report; `where` names it, for messages.
 
     Raises:
-        ReportError: it is no report, or one of another format.
+        ReportError: it is not a report, or has another format.
     """
     data = decode(text, dict[str, Any], where)
     if "rows" in data:

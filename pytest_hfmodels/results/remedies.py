@@ -1,4 +1,4 @@
-"""What tests share of a cause, since which release they differ, and what brings the recorded output back."""
+"""What tests of one cause share: its sentence, the release since which they differ, and the remedy."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NAMED = 4  # settings in a remedy
 
 
 def shared_sentence(sentence: str) -> str:
-    """Return what tests of one cause share of its sentence."""
+    """Return the part of a cause's sentence that its tests share."""
     return _OWN.sub("", sentence)
 
 
 def since(found: Compared) -> str:
-    """Return since which release a comparison differs, or the packages that moved where they may be the reason."""
+    """Return the release since which a comparison differs, or the changed packages if they may be the reason."""
     why = found.explanation
     if why is None:
         return ""
@@ -57,7 +57,7 @@ def moved_packages(found: Compared) -> Iterator[tuple[str, str, str]]:
 
 
 def remedy(found: Compared) -> str:
-    """Return what to do for the recorded output, or an empty string if there is nothing to say."""
+    """Return how to get the recorded output back, or an empty string if that is unknown."""
     if found.recorded is None or found.explanation is None or found.cause is None:
         return ""
     then, now, cause = found.recorded.provenance, found.observed.provenance, found.cause

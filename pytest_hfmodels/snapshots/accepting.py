@@ -99,9 +99,9 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
 
 
 def left_out(project: Project, pending: Pending) -> str:
-    """Return why a change cannot be accepted while others can: it needs something that is not there; or nothing."""
+    """Return why a change is left out while others are accepted, or an empty string."""
     if pending.is_gone(project.root):
-        return "there is no such test any more"
+        return "the test no longer exists"
     if invalid_reason(pending) is not None:  # accepting says so, and accepts nothing
         return ""
     try:
@@ -132,7 +132,7 @@ def _is_listed(project: Project, pending: Pending) -> bool:
 def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotError | None:
     """Return an error if the change would write a file that is not a snapshot, or that of another test; else None.
 
-    A pending file may come from elsewhere and is not trusted. Whose file it is, is asked of those that surely do.
+    A pending file may come from elsewhere and is not trusted. If it surely does, its test must own the snapshot.
     """
     base, compared = project.root / pending.snapshot, project.root / pending.compared
     own = PurePath(relpath(project.snapshots, project.root)).as_posix()
@@ -150,7 +150,7 @@ def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotEr
             hint = f"Inspect its file in {project.pending.path}, and delete it unless you know why it is there."
             return SnapshotError(
                 f"The pending change of {pending.test} would write {relpath(path, project.root)}: {reason}.",
-                hint=hint if is_local else "Do not trust where it comes from.",
+                hint=hint if is_local else "Do not trust its source.",
             )
     return None
 
@@ -272,7 +272,7 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
     if applies == (variation.keeps == "old"):
         raise LedgerError(
             f"These outputs are of {when.name} {version}, which {variation.when!r} "
-            f"{'includes' if applies else 'excludes'}: "
+            f"{'includes' if applies else 'excludes'}, so "
             f"the {variation.keeps} output would not be expected in its own releases.",
             hint=f"Give --when the releases of the {variation.keeps} output.",
         )

@@ -110,15 +110,15 @@ class HFSnapshot:
         )
 
     def __call__(self, *, name: str) -> HFSnapshot:
-        """Return this test's snapshot of a name, which has a file of its own: `hf_snapshot(name="german")`.
+        """Return this test's snapshot called `name`, which has its own file: `hf_snapshot(name="german")`.
 
         Raises:
-            SnapshotError: the name is no text, or an empty one.
+            SnapshotError: the name is not text, or is empty.
         """
         given: object = name
         if not isinstance(given, str) or not given.strip():
             raise SnapshotError(
-                f"{self.item.nodeid} names a snapshot {name!r:.40}.", hint='Give a text: hf_snapshot(name="german").'
+                f"{self.item.nodeid} names a snapshot {name!r:.40}.", hint='Give it a name: hf_snapshot(name="german").'
             )
         named = copy(self)  # several may stand in one container; all of them count as this test's
         named._name = name
@@ -132,7 +132,7 @@ class HFSnapshot:
         """
         session = Session.of(self.item.config)
         if session.explains_assert:
-            return self._answers.get(id(observed), True)  # what no assert has compared is not said to differ
+            return self._answers.get(id(observed), True)  # what no assert has compared does not count as different
         session.compared.append(self)
         try:
             with Timed("compare"):
@@ -410,7 +410,7 @@ class HFSnapshot:
         )
 
     def _carried(self, arrays: bytes | None) -> str:
-        """Return an array file for the report as base64, as long as there is room for it."""
+        """Return an array file for the report as base64; empty if there is no room for it."""
         session = Session.of(self.item.config)
         if arrays is None or len(arrays) > session.room:
             return ""
@@ -418,7 +418,7 @@ class HFSnapshot:
         return base64.b64encode(arrays).decode()
 
     def _is_left_by_a_repetition(self, folder: PendingFolder, snapshot: str) -> bool:
-        """Return whether this run left the change in another repetition of the test: with pytest-repeat all count.
+        """Return whether another repetition of the test left the change in this run: with pytest-repeat all count.
 
         A plugin that reruns a failed test runs the same item again, and then the last run counts.
         """

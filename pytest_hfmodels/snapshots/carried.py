@@ -60,7 +60,7 @@ class CarriedChanges(PendingFolder):
         return False
 
     def leave_out(self, pending: Pending) -> str:
-        """Return what to do without a change: `hfmodels reject` drops one of this machine."""
+        """Return how to leave a change out; `hfmodels reject` drops only those of this machine."""
         del pending
         return f"Name the tests to accept from {self.path}"
 
@@ -74,7 +74,7 @@ class CarriedChanges(PendingFolder):
         """Return what the array file of a pending change would hold, or None if there would be none.
 
         Raises:
-            SnapshotError: it did not come along: a report holds few of them, and small ones.
+            SnapshotError: the report does not hold it: there is room for few and small ones.
         """
         wanted = array_digest(parse(pending.text, Path(pending.snapshot)))
         if wanted is None:
@@ -132,10 +132,10 @@ def carried_changes(source: Path, local: Path | None = None) -> CarriedChanges:
 
 
 def _add(found: CarriedChanges, changes: Sequence[Pending]) -> None:
-    """Add the changes of one file; of repetitions of a test the last counts, as on the machine where they ran.
+    """Add the changes of one file; the last repetition of a test counts, as on the machine where it ran.
 
     Raises:
-        SnapshotError: another file says something else of a snapshot.
+        SnapshotError: another file holds a different output for the same snapshot.
     """
     last = {pending.snapshot: pending for pending in changes}
     for snapshot, pending in last.items():
@@ -203,7 +203,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         yield from _in_zip(source, content)
         return
     if source.suffix == ".zip" or content.startswith(b"PK\x03\x04"):
-        raise SnapshotError(f"{source} is damaged: it is not a whole zip.", hint="Download it again.")
+        raise SnapshotError(f"{source} is damaged: the zip is incomplete.", hint="Download it again.")
     yield source.name if source.suffix in _READ else f"{source.name}.html", content
 
 

@@ -50,7 +50,7 @@ def snapshot_file(item: pytest.Item, index: int | str) -> Path:
 
 
 def may_own(nodeid: str, snapshot: str, snapshots: str) -> bool:
-    """Return whether a test may write a snapshot, judged by its id alone: for what comes from elsewhere.
+    """Return whether a test may write a snapshot, judged by its id alone; for changes from elsewhere.
 
     Args:
         nodeid: of the test.

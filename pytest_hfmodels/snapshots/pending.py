@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pytest
 
 FORMAT = 2
-_MEND = "Run the tests again; they make their changes pending again. If the file is still there then, delete it."
+_RUN_AGAIN = "Run the tests again; they make their changes pending again. If the file is still there then, delete it."
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PendingFolder:
         return True
 
     def leave_out(self, pending: Pending) -> str:
-        """Return what to type to be rid of a change that cannot be accepted."""
+        """Return what to type to drop a change that cannot be accepted."""
         return f"Reject it: {command('hfmodels', 'reject', operand(pending.test))}"
 
     def arrays(self, pending: Pending) -> bytes | None:
@@ -247,7 +247,7 @@ def select(
             if name not in there:
                 raise SnapshotError(
                     f"No pending change{' there' if narrowed else ''} has the {what} {name!r}.",
-                    hint=f"The pending {what}s: {', '.join(there)}." if there else "`hfmodels pending` lists what is.",
+                    hint=f"The pending {what}s: {', '.join(there)}." if there else "`hfmodels pending` lists all.",
                 )
         chosen = [pending for pending in chosen if not names or own(pending) in names]
         narrowed = narrowed or bool(names)
@@ -318,12 +318,12 @@ def _read(path: Path) -> Pending | None:
         found = decode(text, dict[str, Any]).get("format")
         if found != FORMAT:
             raise SnapshotError(
-                f"{path} is a pending change of format {found!r}, and this release reads {FORMAT}.", hint=_MEND
+                f"{path} is a pending change of format {found!r}, and this release reads {FORMAT}.", hint=_RUN_AGAIN
             )
         pending = decode(text, Pending)
         if b"\0" in os.fsencode(pending.snapshot + pending.compared):  # which refuses half of a surrogate pair
             raise ValueError("a file's name has a NUL")
     except (ReportError, ValueError) as error:
         what = error.message if isinstance(error, ReportError) else str(error)
-        raise SnapshotError(f"{path} is not a pending change: {what}", hint=_MEND) from error
+        raise SnapshotError(f"{path} is not a pending change: {what}", hint=_RUN_AGAIN) from error
     return pending

@@ -66,8 +66,8 @@ class BisectAnswer:
     question: Question
     found: Bracket
     results: Mapping[str, RowResult] = field(default_factory=dict)  # by release, if it has an environment
-    separating: tuple[str, ...] = ()  # commands that find out which package is the reason; see `_Separation`
-    inseparable: tuple[str, ...] = ()  # other packages that no environment has at one version with both releases
+    separating: tuple[str, ...] = ()  # commands that find out which package is the reason
+    inseparable: tuple[str, ...] = ()  # packages with no version that fits both releases
 
     @property
     def moved(self) -> tuple[ChangedPackage, ...]:
@@ -191,7 +191,7 @@ class _Trials:
         return next((release for release in chain(found, others) if release), None)
 
     def conflicts(self, version: str, fixed: Sequence[str]) -> bool:
-        """Return whether no environment has a release together with other packages at these versions."""
+        """Return whether a release cannot be installed together with other packages at these versions."""
         question = replace(self.question, with_=(*self.question.with_, *fixed))
         return self._runner.conflict(question.row(version)) is not None
 
@@ -262,7 +262,7 @@ def _release_of_rule(rule: str, releases: Sequence[str]) -> str | None:
 
 
 def _release_of_change(name: str, releases: Sequence[str]) -> str | None:
-    """Return the first release on the other side of a known change than the one before it."""
+    """Return the first release that a known change separates from the release before it."""
     from pytest_hfmodels.reference.known_changes import known_changes
 
     change = next((one for one in known_changes().change if one.name == name), None)
@@ -280,7 +280,7 @@ def _moved(good: RowResult, bad: RowResult, package: str) -> tuple[ChangedPackag
 
 
 def _separated(answer: BisectAnswer, conflicts: Callable[[str, Sequence[str]], bool]) -> BisectAnswer:
-    """Return the answer with the commands that find out which package is the reason, of those that can be installed.
+    """Return the answer with those commands that find out which package is the reason and can be installed.
 
     Args:
         answer: both releases, between which other packages changed version.

@@ -1,4 +1,4 @@
-"""Prints what is installed, as JSON into a file: rows run this file in their environments. Imports nothing of ours."""
+"""Writes what is installed to a JSON file; rows run this file in their environments. Imports nothing of ours."""
 
 from __future__ import annotations
 

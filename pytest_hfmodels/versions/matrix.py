@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.shards import Shard
 
 
-_PREPARED = 8  # rows at once whose environments are resolved, to see whether anything has changed
+_PREPARED = 8  # rows whose environments are resolved at once, to see whether anything has changed
 
 
 class Progress(Protocol):
@@ -158,7 +158,7 @@ class RowRunner:
         return {**found, "shard": str(self.shard or "")}
 
     def conflict(self, row: Row) -> str | None:
-        """Return why there is no environment for a row; None if there is one, or if nobody can tell now."""
+        """Return why there is no environment for a row; None if there is one, or if it cannot be determined now."""
         try:
             return conflict(row, self.installed, self.saved.row_folder(row.name) / "resolved", self.processes)
         except EnvironmentsBlocked:

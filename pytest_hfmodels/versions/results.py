@@ -72,7 +72,7 @@ class Cell:
         rules: names in `reference.Rules` of the rules that explain the difference.
         known_changes: names of the known changes of transformers that fit; see `reference.known_changes`.
         since: the release since which it differs, in words; empty if unknown.
-        command: the command that finds the release; empty if no release may be the reason.
+        command: the command that finds the release; empty if no release can be the reason.
         remedy: what brings the recorded output back; empty if nothing does.
     """
 

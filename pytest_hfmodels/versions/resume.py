@@ -122,7 +122,7 @@ def fingerprint(
         installed: the current environment; the files of its editable installs count.
         requirements: of the rows; the trees and files that they name count.
         outputs: files that the command itself writes; they do not count.
-        of: returns plain data of a file; by default its name, time and size.
+        of: returns plain data about a file; by default its name, time and size.
     """
     trees = [path for line in (*installed.wanted.values(), *requirements) if (path := requirement_path(line))]
     found = {

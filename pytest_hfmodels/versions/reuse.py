@@ -1,4 +1,4 @@
-"""What finished rows of `hfmodels matrix` saved, so that `--reuse` takes a row in which nothing can have changed.
+"""Saves finished rows of `hfmodels matrix`, so that `--reuse` can take a row in which nothing can have changed.
 
 A row is taken only if everything that its tests could read is as it was: the environment, the files of the project, the
 files that the tests opened elsewhere (models in the Hub's cache), the variables and the processor.
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.versions.rows import Row
 
 _READ_WHOLE = 16_000_000  # bytes; the contents of larger files are represented by their times and sizes
-# Outcomes that may be of the machine, the network or the moment.
+# Outcomes that may come from the machine, the network or the moment.
 _DOUBTFUL = (State.BROKEN, State.NOT_RUN, State.BUILD_FAILED, State.CRASHED, State.TIMEOUT)
-# Variables of a shell or a terminal, which differ between two calls and change no test; rows do without pytest's.
+# Variables of a shell or a terminal, which differ between two calls and change no test.
 _OF_A_SHELL = ("_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL", "TERM", "WINDOWID")
 _CPU = Path("/proc/cpuinfo")
 
@@ -41,7 +41,7 @@ class SavedRow:
     Args:
         depends: a digest of the environment, the project, the variables and the processor.
         opened: files elsewhere that the tests opened, each with its time and size.
-        when: it finished, in UTC.
+        when: the time at which it finished, in UTC.
         result: of the row.
     """
 
@@ -81,7 +81,7 @@ class FinishedRows:
         return None
 
     def save(self, row: Row, depends: str, result: RowResult, opened: Sequence[tuple[str, int, int]]) -> None:
-        """Save a row, or delete what is saved of it if it is not certain that it would come out the same again."""
+        """Save a row, or delete its saved result if the next run may give another one."""
         cells = result.cells.values()
         doubtful = any(cell.state in _DOUBTFUL and cell.known is None for cell in cells)
         if not result.complete or result.problem is not None or doubtful:
@@ -95,7 +95,7 @@ class FinishedRows:
 
 
 def content(file: Path) -> tuple[Any, ...]:
-    """Return a file with the digest of what it holds; a large one with its time and size."""
+    """Return a file with the digest of its content; a large one with its time and size."""
     with suppress(OSError):
         if file.stat().st_size <= _READ_WHOLE:
             return str(file), hashlib.sha256(file.read_bytes()).hexdigest()
@@ -110,7 +110,7 @@ def _processor() -> str:
 
 
 def _hub_models() -> list[str]:
-    """Return the downloaded models: a test of another one is skipped, until it is there."""
+    """Return the downloaded models: tests of other models are skipped until these are downloaded."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     return sorted(str(path) for path in cache.glob("models--*/snapshots/*"))

@@ -66,8 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 class OpenedFiles:
     """The files that this process has opened, by an audit hook: https://peps.python.org/pep-0578/.
 
-    Code that is not Python opens files unseen. Of a folder with a model, Python reads the configuration, so all files
-    of such a folder count.
+    Code that is not Python opens files unseen. Python reads a model's configuration, so all files beside a
+    `config.json` count.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class OpenedFiles:
         sys.addaudithook(self._listen)
 
     def elsewhere(self, root: Path) -> list[tuple[str, int, int]]:
-        """Return files outside the project and the environment, with time and size; no temporary ones of this run."""
+        """Return files outside the project and the environment, with time and size; not this run's temporary ones."""
         installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
         names = {source for name in [*self._names] if (source := _source(name))}
         names |= {str(file) for name in names if name.endswith("config.json") for file in Path(name).parent.glob("*")}
@@ -108,7 +108,7 @@ def _source(name: str) -> str:
 
 
 def _in_project(name: str, root: Path) -> bool:
-    """Return whether a file is one of the project, and not hidden; git's and pytest's own count as well."""
+    """Return whether a file is in the project and not hidden; those of git and pytest's cache count as well."""
     hidden = [part for part in Path(os.path.relpath(name, root)).parts if part.startswith(".")]
     return ".." not in hidden and (not hidden or hidden[0] in (".git", ".pytest_cache"))
 

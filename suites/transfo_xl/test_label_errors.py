@@ -24,10 +24,10 @@ SINGLE, MULTI = "single_label_classification", "multi_label_classification"
         pytest.param([-100], "Label -100 is outside the model's 8 classes", id="the-ignored-one"),
         pytest.param([0.5], "Label 0.5 is not a class index", id="a-float"),
         pytest.param([True], "Label True is not a class index", id="a-truth-value"),
-        pytest.param(["work"], "Label 'work' is not a class index", id="a-name"),
+        pytest.param(["bug"], "The model has no label 'bug'", id="an-unknown-name"),
         pytest.param([[1]], r"Label \[1\] is not a class index", id="a-row"),
-        pytest.param([1, 2], "There are 2 labels and 1 texts", id="too-many"),
-        pytest.param([], "There are 0 labels and 1 texts", id="none"),
+        pytest.param([1, 2], "Number of labels: 2; number of texts: 1", id="too-many"),
+        pytest.param([], "Number of labels: 0; number of texts: 1", id="none"),
         pytest.param(1, "labels=1 is not a list with one label per text", id="no-list"),
     ],
 )
@@ -44,7 +44,7 @@ def test_a_class_index_that_does_not_fit_is_named(hf_model: HFModel, labels: Any
         pytest.param([[1, 0, 0, 1, 0, 0, 0, 0]], "is not a row of 8 floats", id="whole-numbers"),
         pytest.param([[float("nan")] + [0.0] * 7], "is not a row of 8 floats", id="nan"),
         pytest.param([1], "Label 1 is not a row of 8 floats", id="a-class-index"),
-        pytest.param([[0.0] * 8] * 2, "There are 2 labels and 1 texts", id="too-many-rows"),
+        pytest.param([[0.0] * 8] * 2, "Number of labels: 2; number of texts: 1", id="too-many-rows"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named(hf_model: HFModel, labels: Any, said: str) -> None:

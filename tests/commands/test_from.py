@@ -111,7 +111,7 @@ def bomb() -> bytes:
         (b"<title>hfmodels: x</title><p>cut", "is damaged: its end is missing"),
         (b'{"format": 4, "run": {}, "tests": []}', "format 4"),
         (b'{"format": 6, "run": {', "cannot be read"),
-        (b"PK\x03\x04 not a zip", "is damaged: it is not a whole zip"),
+        (b"PK\x03\x04 not a zip", "is damaged: the zip is incomplete"),
         (page_with([{"test": 1}]), "cannot be read"),
         (page_with([of_a_stranger(snapshot="../out.toml", compared="../out.toml")]), "would write"),
         (page_with([of_a_stranger(snapshot="test_it.py", compared="test_it.py")]), "would write"),
@@ -160,7 +160,7 @@ def test_a_zip_is_not_unpacked_and_a_bomb_ends_early(
 
 
 @pytest.mark.parametrize("name", ["ci/report.json", "ci/report.html"])
-def test_a_report_that_is_cut_off_is_damaged_wherever_it_lies(
+def test_a_truncated_report_is_damaged_wherever_it_is(
     home: Project, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = (home.path / name).read_bytes()

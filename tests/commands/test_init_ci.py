@@ -216,7 +216,7 @@ def test_the_gitlab_jobs_run_the_rows_and_merge_them(repository: Path, tmp_path:
 
 
 class GitLab:
-    """A stand-in for GitLab's API on the loopback address, with a note of somebody else that has our marker."""
+    """A stand-in for GitLab's API on the loopback address, with somebody else's note that has our marker."""
 
     def __init__(self) -> None:
         self.notes = [{"id": 10, "body": f"{MARKER} mine", "author": {"id": 1}}]

@@ -50,7 +50,7 @@ def test_a_run_that_did_not_end_says_so(capsys: pytest.CaptureFixture[str], chan
         ("{", ""),
     ],
 )
-def test_what_is_no_report_of_this_release_is_a_sentence(
+def test_a_file_that_is_not_a_report_of_this_release_is_refused(
     text: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("report.json").write_text(text, encoding="utf-8")

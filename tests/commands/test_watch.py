@@ -50,7 +50,7 @@ def test_a_changed_file_starts_a_run_and_a_key_accepts_what_differs(bare_project
         terminal.close()
 
 
-def test_what_two_runs_in_a_row_write_is_their_own(bare_project: Project) -> None:
+def test_files_that_two_consecutive_runs_write_are_ignored(bare_project: Project) -> None:
     files = WatchedFiles([])
     bare_project.write("1", "report.json")
     bare_project.write("2", "test_it.py~")  # an editor's copy
@@ -64,7 +64,7 @@ def test_what_two_runs_in_a_row_write_is_their_own(bare_project: Project) -> Non
     assert len(files.changed()) == 1
 
 
-def test_code_that_is_imported_and_edited_starts_the_process_over(
+def test_the_process_starts_over_if_imported_code_is_edited(
     bare_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = ModuleType("edited")
@@ -83,7 +83,7 @@ def test_code_that_is_imported_and_edited_starts_the_process_over(
     ("platform", "threads", "reason"),
     [("darwin", 1, "Linux only"), ("linux", 3, "2 threads"), ("linux", 1, "accelerator"), ("linux", 1, None)],
 )
-def test_it_does_not_fork_where_that_is_not_safe(
+def test_it_does_not_fork_where_forking_is_not_safe(
     platform: str, threads: int, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(threads):

@@ -48,11 +48,11 @@ def test_the_command_line_names_devices_for_tests_that_name_none(project: Projec
     project.run("--hfmodels-device", "cpu,cpu:0").assert_outcomes(passed=2)
     refused = project.run("--hfmodels-device", "Tesla T4")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines(["*--hfmodels-device has the device*"])
+    refused.stderr.fnmatch_lines(["*--hfmodels-device names no device*"])
 
 
 @NO_CUDA
-def test_a_device_that_is_not_there_fails_alone_and_is_skipped_among_several(project: Project) -> None:
+def test_a_missing_device_fails_alone_and_is_skipped_among_several(project: Project) -> None:
     project.write(GENERATING)
     project.run("--snapshot-update").assert_outcomes(passed=1)
 
@@ -75,7 +75,7 @@ def test_matrices_are_multiplied_in_full_precision_whatever_the_project_allows(t
 
 
 @CUDA
-def test_what_the_cpu_recorded_holds_on_cuda(project: Project) -> None:
+def test_snapshots_of_the_cpu_hold_on_cuda(project: Project) -> None:
     project.write(generating("cpu", "cuda"))
 
     project.run("--snapshot-update").assert_outcomes(passed=2)

@@ -76,7 +76,7 @@ def alone(after: float) -> str:
 
 
 def test_the_text_that_moved_most_is_asked_alone() -> None:
-    assert alone(6.0) == "text 2 moved most, by 1; run on its own it is as recorded, within 0"
+    assert alone(6.0) == "text 2 moved most, by 1; run on its own it matches the recorded numbers within 0"
     assert (
         alone(6.9) == "text 2 moved most, by 1; run on its own it still differs by 0.9, so batching is not the reason"
     )

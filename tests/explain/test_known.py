@@ -74,7 +74,7 @@ SDPA, EAGER = {"attention": "sdpa"}, {"attention": "eager"}
         ("attention", ("4.40.2", "4.44.2"), (SDPA, EAGER), None),
     ],
 )
-def test_a_new_default_is_named_where_the_model_is_loaded_so(
+def test_a_new_default_is_named_if_the_model_was_loaded_with_it(
     cause: str, releases: tuple[str, str], loaded: tuple[dict[str, str], dict[str, str]], said: str | None
 ) -> None:
     found = known(*releases, cause, model="gpt2", loaded=loaded)

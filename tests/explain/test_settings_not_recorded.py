@@ -36,7 +36,7 @@ def test_a_setting_of_the_checkpoint_that_a_snapshot_does_not_keep(
 
     assert (found.cause, found.suggests) == ("checkpoint:config", ())
     assert "config.json or generation_config.json differs from the recorded one" in found.sentence
-    said = "active now although the test did not ask for it, so no snapshot has it: suppress_tokens"
+    said = "active now although the test did not ask for it, so it is in no snapshot: suppress_tokens"
     assert (said in all_said(found)) is (changed == "added")
 
 

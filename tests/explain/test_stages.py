@@ -26,7 +26,7 @@ ROWS = classification().inputs
     ("recorded", "observed", "verdict", "cause", "said"),
     [
         (generation(prompt=replace(PROMPT, ids=(5, 6))), generation(), "changed", "tokenizer", "2 tokens -> 3"),
-        (generation(), generation(text="other"), "changed", "decoding", "each token alone is spelt as recorded"),
+        (generation(), generation(text="other"), "changed", "decoding", "each token on its own is spelt as recorded"),
         (
             generation(),
             generation(text="other", checkpoint=OTHER_FILES),

@@ -147,7 +147,7 @@ def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
 
 
 @pytest.mark.parametrize("picks", [False, True], ids=["outputs", "choices"])
-def test_a_fault_of_the_forward_pass_is_named_by_the_first_row(models: ModelCache, picks: bool) -> None:
+def test_a_fault_of_the_forward_pass_is_found_on_the_first_row(models: ModelCache, picks: bool) -> None:
     model = models.load("./model")
     said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids), skip_special_tokens=True).strip()
     rows: list[dict[str, Any]] = [{"text": "Hi", "label": said}]
@@ -178,10 +178,10 @@ def test_a_fault_of_the_search_is_not_blamed_on_the_forward_pass(
     found = ask(recorded, model.accuracy(rows, max_new_tokens=4))
 
     assert (found.verdict, found.cause) == ("changed", None)
-    assert "the blocks give what was recorded on the first rows" in found.sentence
+    assert "the blocks are as recorded on the first rows" in found.sentence
 
 
-def test_images_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
+def test_rows_may_be_images(models: ModelCache, tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image", reason="install pillow (the extra `tests`)")
     vision = models.load(PROJECTS / "vision_classifier" / "model")
     shades = np.broadcast_to((10 * np.arange(24)).astype(np.uint8)[:, None, None], (24, 24, 3))
@@ -205,12 +205,12 @@ def test_images_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
     assert compare(again, record, Tolerance(1e-6)).verdict == "same"
     with pytest.raises(EngineError, match=r"none\.png cannot be read"):
         vision.accuracy([{"image": "none.png", "label": label}])
-    with pytest.raises(EngineError, match="Row 1 of The list of rows has no image 'image' or no answer 'label'"):
+    with pytest.raises(EngineError, match="Row 1 of the list has no image 'image' or no answer 'label'"):
         vision.accuracy([{"text": "cat", "label": label}])
 
 
 @pytest.mark.skipif(Version(version("transformers")) < Version("4.38"), reason="Whisper's drawn checkpoint needs 4.38")
-def test_sounds_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
+def test_rows_may_be_sounds(models: ModelCache, tmp_path: Path) -> None:
     speech = models.load(PROJECTS / "transcription" / "model")
     sound, rate = np.sin(np.arange(1600) / 9).astype(np.float32), 16000
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
@@ -234,9 +234,9 @@ def test_sounds_are_rows_too(models: ModelCache, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "settings", "said"),
     [
-        ([], {}, "has no rows"),
-        ([{"text": "Hi"}], {}, "Row 1 of The list of rows has no text 'text' or no answer 'label'."),
-        ([{"text": "Hi", "label": "other"}], {}, "The label 'other' is none of ./model's."),
+        ([], {}, "There are no rows in the list"),
+        ([{"text": "Hi"}], {}, "Row 1 of the list has no text 'text' or no answer 'label'."),
+        ([{"text": "Hi", "label": "other"}], {}, "./model has no label 'other'."),
         ([{"text": "Hi", "label": "a", "choices": "ab"}], {}, "has choices that are not a list of texts."),
         ([{"text": "Hi", "label": "c", "choices": ["a", "b"]}], {}, "the answer 'c', but its choices do not include"),
         ([{"text": "Hi", "label": "a", "choices": ["a"]}], {}, "needs two or more different choices."),

@@ -72,7 +72,7 @@ def test_a_batch_needs_a_pad_token(models: ModelCache) -> None:
     unpadded = models.load("./model", task="text-classification")
 
     assert len(unpadded.classify("abc").inputs) == 1
-    for texts, said in ((TEXTS, "Several texts need padding, and"), (["abc", "xyz"], "even of texts of one length:")):
+    for texts, said in ((TEXTS, "Several texts need padding, and"), (["abc", "xyz"], "even of equally long texts:")):
         with pytest.raises(EngineError, match=f"{said} the model has no pad token") as raised:
             unpadded.classify(texts)
         assert "pad_token_id=" in raised.value.hint

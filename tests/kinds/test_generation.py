@@ -50,7 +50,7 @@ def test_a_step_s_figures_are_those_of_a_separate_forward_pass(bot: HFModel) -> 
         assert told[step.runner_up] == second
 
 
-def test_a_long_prompt_s_logits_are_not_kept(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_logits_of_a_long_prompt_are_not_kept(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     floats, vocabulary = type(bot.loaded).floats, bot.config.vocab_size
 

@@ -21,8 +21,8 @@ def classifier(models: ModelCache) -> HFModel:
 @pytest.mark.parametrize(
     ("labels", "problem_type", "said", "hint"),
     [
-        ([0], None, "There are 1 labels and 2 texts.", "one label per text"),
-        ([], None, "There are 0 labels and 2 texts.", "one label per text"),
+        ([0], None, "Number of labels: 1; number of texts: 2.", "one label per text"),
+        ([], None, "Number of labels: 0; number of texts: 2.", "one label per text"),
         (1, None, "labels=1 is not a list with one label per text", "labels=[0]"),
         ("ab", None, "labels='ab' is not a list with one label per text", "labels=[0]"),
         ({0, 1}, None, "labels={0, 1} is not a list with one label per text", "labels=[0]"),
@@ -72,7 +72,7 @@ def test_class_indices_come_as_any_sequence(classifier: HFModel, labels: Any) ->
         ([["calm", "cross"], ["curious"]], [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
     ],
 )
-def test_labels_have_names(classifier: HFModel, named: Any, numbers: Any) -> None:
+def test_labels_may_be_names(classifier: HFModel, named: Any, numbers: Any) -> None:
     assert classifier.classify(TEXTS, labels=named).loss == classifier.classify(TEXTS, labels=numbers).loss
     assert classifier.classify(TEXTS[0], labels=named[:1]).loss is not None
 

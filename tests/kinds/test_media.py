@@ -141,7 +141,7 @@ def test_a_sound_beyond_the_window_gives_a_row_a_window(whisper: HFModel) -> Non
 
 
 @pytest.mark.parametrize("settings", [{"condition_on_prev_tokens": True}, {"num_beams": 2}], ids=str)
-def test_windows_that_no_batch_holds_are_refused(whisper: HFModel, settings: dict[str, Any]) -> None:
+def test_windows_that_cannot_be_a_batch_are_refused(whisper: HFModel, settings: dict[str, Any]) -> None:
     if not upstream.release_at_least("4.41"):
         pytest.skip("install transformers>=4.41: earlier, every window starts alike")
     long = np.concatenate([SOUND, 0.5 * SOUND[::-1], SOUND, SOUND[:3000]])
@@ -185,7 +185,7 @@ def test_a_neighbour_that_changes_a_row_is_named(
     assert "the other rows of the batch change this one: on its own it gives the recorded output" in found.sentence
 
 
-def test_which_images_are_a_row_s_is_known_or_not() -> None:
+def test_the_images_of_a_row_are_known_if_each_row_has_one() -> None:
     arrays = {"pixel_values": np.zeros((2, 3, 4, 4))}
     two = Media(("one", "two"), arrays)
 

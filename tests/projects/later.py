@@ -105,7 +105,7 @@ FAULTS = (
         "reranker",
         ProjectFault(
             "special-tokens-of-the-file-lost",
-            "A fast tokenizer replaces the post-processor of tokenizer.json by one without special tokens.",
+            "A fast tokenizer replaces the post-processor of tokenizer.json with one without special tokens.",
             reference="huggingface/transformers#46722",
             patch=lambda: edited(
                 "transformers.tokenization_utils_fast:PreTrainedTokenizerFast.__init__",

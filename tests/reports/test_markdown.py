@@ -38,7 +38,7 @@ def test_a_new_test_has_no_cause_and_lines_that_both_sides_share_stand_once() ->
     assert "\n- My ⟦dog⟧\n+ My ⟦cat⟧\n  shared\n" in text
 
 
-def test_labels_that_differ_are_a_table() -> None:
+def test_labels_that_differ_are_shown_as_a_table() -> None:
     assert "\n| label of 'Bad dog.' | `'cross'` | `'calm'` |\n" in render(examples.one_of_each())
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_reading_large_weights_is_shown_on_a_terminal_alone(
+def test_reading_large_weights_is_shown_only_on_a_terminal(
     terminal: bool, tmp_path: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = io.StringIO()

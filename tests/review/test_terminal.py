@@ -52,7 +52,7 @@ def test_a_key_needs_no_enter_and_an_arrow_is_none(monkeypatch: pytest.MonkeyPat
     assert found == ["A", "", ""]
 
 
-def test_an_arrow_that_comes_in_parts_is_no_key_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arrow_key_that_arrives_in_parts_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs, ours = os.openpty()
     with open(ours) as keyboard:  # noqa: PTH123
         monkeypatch.setattr("sys.stdin", keyboard)

@@ -255,7 +255,7 @@ def test_text(hf_snapshot):
 
 
 @pytest.mark.parametrize(("room", "kept"), [(2 << 20, ["test_reply", "test_text"]), (100, ["test_text"])])
-def test_a_report_carries_array_files_that_fit_and_the_rest_is_accepted_without(
+def test_a_report_carries_array_files_that_fit_and_accepting_leaves_out_the_rest(
     recorded: Project,
     room: int,
     kept: list[str],

@@ -234,7 +234,7 @@ def test_snapshots_in_a_container_are_compared_once(bare_project: Project) -> No
 
 
 @pytest.mark.parametrize("name", ['""', '" "', "None", "3"])
-def test_a_name_is_a_text(bare_project: Project, name: str) -> None:
+def test_a_name_that_is_not_text_or_empty_is_refused(bare_project: Project, name: str) -> None:
     bare_project.write(f"def test_one(hf_snapshot):\n    assert [1] == hf_snapshot(name={name})\n")
 
     result = bare_project.run("--snapshot-update")

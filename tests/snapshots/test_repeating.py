@@ -96,7 +96,7 @@ def test_a_ledger_entry_holds_for_every_repetition(bare_project: Project) -> Non
     bare_project.run("--count", "2").assert_outcomes(xfailed=4)
 
 
-def test_the_change_of_one_repetition_stays_pending_if_another_passes(bare_project: Project) -> None:
+def test_a_change_in_one_repetition_stays_pending_if_another_passes(bare_project: Project) -> None:
     source = REPEATED.replace("[3, 4]", "[3]").replace("len(tries) >", "len(tries) ==")
     bare_project.write(source.format(by=0.0, after=1))
     run(bare_project, "--snapshot-update")

@@ -66,7 +66,7 @@ def test_a_run_that_collects_the_whole_file_marks_what_has_lost_its_test(
     said = capsys.readouterr().out
     assert stale(renamed) == {"test_other"}
     assert f"{OTHER} (snapshots/test_it/test_other.toml) - stale: the test no longer exists" in said
-    assert f"left out, because there is no such test any more: {OTHER}" in said
+    assert f"left out, because the test no longer exists: {OTHER}" in said
     assert {name for name in before if renamed.snapshots[name] != before[name]} == {"test_it/test_reply.toml"}
 
 

@@ -286,11 +286,11 @@ def test_only_what_can_be_installed_is_suggested(
 
     assert list(answer.separating) == [f"hfmodels bisect {words}" for words in commands]
     assert list(answer.inseparable) == ([] if commands else ["helper"])
-    told = "No environment has helper at one version with both releases of lib, so the two cannot be separated."
+    told = "No version of helper can be installed with both releases of lib, so the two cannot be separated."
     assert (told in list(answer_lines(answer))) == (not commands)
 
 
-def test_of_several_packages_those_are_kept_that_can_be(world: World) -> None:
+def test_of_several_packages_every_one_that_fits_is_kept(world: World) -> None:
     for version in RELEASES:
         number, cells = ("1", {TEST: SAME}) if version < "1.3" else ("2", {TEST: CHANGED})
         world.does(version, row(version, cells, helper=number, other=number))
@@ -303,7 +303,7 @@ def test_of_several_packages_those_are_kept_that_can_be(world: World) -> None:
 
 
 @pytest.mark.parametrize("first", ["4.50.0", "4.51.0"])
-def test_a_known_change_is_tried_first_and_named_only_where_it_lies_in_between(
+def test_a_known_change_is_tried_first_and_named_only_if_it_is_in_between(
     first: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "candidates", lambda *_, **__: UPSTREAM)

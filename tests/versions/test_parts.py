@@ -264,12 +264,12 @@ def test_a_plan_is_the_matrix_of_a_ci(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ("matrix current --plan github --json grid.json", "--plan runs nothing, so --json would do nothing."),
         ("matrix current --plan gitlab --row current", "--plan runs nothing, so --row would do nothing."),
-        ("matrix lib==1,2,3 --plan github --shards 100", "300 jobs, and this CI takes 256. --shards 85"),
-        ("matrix current --plan gitlab --shards 99999999", "99999999 jobs, and this CI takes 200. --shards 200"),
-        ("matrix current --shards 3", "--shards is for --plan. Run one with --shard 1/3."),
-        ("merge part.json --patch-row current", "--patch-row is for --patch."),
-        ("init --rows current", "--rows is for --ci. Add --ci github"),
-        ("init --bot renovate", "--bot is for --ci."),
+        ("matrix lib==1,2,3 --plan github --shards 100", "300 jobs, but this CI takes 256. --shards 85"),
+        ("matrix current --plan gitlab --shards 99999999", "99999999 jobs, but this CI takes 200. --shards 200"),
+        ("matrix current --shards 3", "--shards needs --plan. Run one with --shard 1/3."),
+        ("merge part.json --patch-row current", "--patch-row needs --patch."),
+        ("init --rows current", "--rows needs --ci. Add --ci github"),
+        ("init --bot renovate", "--bot needs --ci."),
         ("init ./model --ci github", "--ci writes no test file, so './model' would do nothing."),
     ],
 )

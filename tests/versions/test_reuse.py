@@ -1,4 +1,4 @@
-"""What `hfmodels matrix --reuse` takes, and above all what it does not."""
+"""Which rows `hfmodels matrix --reuse` takes, and above all which it does not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinishedRows:
     return found
 
 
-def test_a_row_is_taken_if_nothing_changed_also_if_a_file_was_checked_out_again(rows: FinishedRows) -> None:
+def test_a_row_is_taken_if_nothing_changed_even_if_a_file_was_checked_out_again(rows: FinishedRows) -> None:
     os.utime("test_lib.py", (1, 1))
 
     taken = rows.find(ROW, rows.depends(HERE))
@@ -61,7 +61,7 @@ def test_a_row_is_not_taken_if_a_file_changed(changed: str, rows: FinishedRows, 
     assert rows.find(ROW, rows.depends(HERE)) is None
 
 
-def test_a_row_is_not_taken_in_other_surroundings(
+def test_a_row_is_not_taken_in_a_different_environment(
     rows: FinishedRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert rows.find(ROW, rows.depends(replace(HERE, digest="installed anew"))) is None
@@ -89,7 +89,7 @@ def test_a_row_is_not_taken_in_other_surroundings(
         replace(GOOD, cells={"test_lib.py::test_a": Cell(State.CRASHED)}),
     ],
 )
-def test_a_row_that_may_come_out_otherwise_the_next_time_is_not_saved(result: RowResult, rows: FinishedRows) -> None:
+def test_a_row_that_may_differ_next_time_is_not_saved(result: RowResult, rows: FinishedRows) -> None:
     rows.save(ROW, rows.depends(HERE), result, [])
 
     assert rows.find(ROW, rows.depends(HERE)) is None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-_LATE = 1.0  # seconds in which the rest of a key's sequence comes, over a slow connection too
+_LATE = 1.0  # seconds to wait for the rest of a key's sequence, also over a slow connection
 _LONGEST = 16  # bytes of a sequence
 
 
@@ -52,7 +52,7 @@ def _pressed(question: str) -> str | None:
         sys.stdout.write(question)
         sys.stdout.flush()
         read = os.read(file, 1)
-        # An arrow key: what came late of it would be keys of ours, and its last letter accepts a whole group.
+        # An arrow key is a sequence: bytes left of it would be read as keys, and its last letter accepts a whole group.
         while read[:1] == b"\x1b" and not _is_whole(read) and select.select([file], [], [], _LATE)[0]:
             read += os.read(file, 1)
     if read in (b"", b"\x04", b"\0"):  # Ctrl-D, which is a NUL if it was typed ahead

@@ -1,4 +1,4 @@
-"""The files whose changes start a run, and those whose changes start the watching process again."""
+"""The files whose changes start a run, and those whose changes restart the watching process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _SETTLES = 0.1  # seconds without a write, after which a change is complete
-_SHARE = 20  # looking takes at most this part of the time
+_SHARE = 20  # looking takes at most one part in this many of the time
 
 
 class WatchedFiles:
     """The files of the project, of pytest's arguments, and of the models that the last run used.
 
-    Their times are compared, because a library that is told of changes starts a thread, and this process forks.
+    It compares times, because libraries that watch files start a thread, and this process forks.
 
     Args:
         arguments: for pytest.
@@ -56,7 +56,7 @@ class WatchedFiles:
     def during(self, run: Callable[[], object]) -> list[str]:
         """Run the tests; return the files that somebody else changed meanwhile.
 
-        What two runs in a row change is the tests' own output.
+        Files that two consecutive runs change are the tests' own output.
         """
         before = self._seen
         run()
@@ -86,17 +86,17 @@ class ImportedCode:
         return [*self._stamps]
 
     def include(self) -> None:
-        """Note what has been imported since."""
+        """Add the files imported since the last call."""
         installed = tuple({*sysconfig.get_paths().values(), sys.base_prefix})
         names = {file for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
         self._stamps |= {name: stamp(Path(name)) for name in names - {*self._stamps} if not name.startswith(installed)}
 
     def change(self) -> str | None:
-        """Return what has changed, so that a copy of this process would run old code; None if nothing has."""
+        """Return the change that would make a copy of this process run old code; None if there is none."""
         if _installed() != self._installed:
             return "packages were installed or removed"
         edited = [name for name, found in self._stamps.items() if stamp(Path(name)) != found]
-        return f"{edited[0]} changed, and it is imported already" if edited else None
+        return f"{edited[0]} changed after it was imported" if edited else None
 
 
 def _installed() -> list[tuple[str, int, int]]:

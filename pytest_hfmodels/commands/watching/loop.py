@@ -29,7 +29,7 @@ _NAMED = 3  # changed files
 
 
 class Loop:
-    """Watching.
+    """A session of `hfmodels watch`.
 
     Args:
         arguments: for pytest.
@@ -41,29 +41,29 @@ class Loop:
     def __init__(self, arguments: Sequence[str]) -> None:
         if sys.stdin is None:
             raise OptionError(
-                "hfmodels watch reads keys, and its standard input is closed.", hint="Start it in a terminal."
+                "hfmodels watch reads keys, but its standard input is closed.", hint="Start it in a terminal."
             )
         self._arguments = list(arguments)
         self._files = WatchedFiles(self._arguments)
         self._code = ImportedCode()
         self._left: Left = NOTHING
         self._changed: list[str] = []
-        self._why_not: str | None = None  # fork
+        self._why_not: str | None = None  # why forking is not safe
 
     def run(self) -> int:
-        """Run and ask until somebody leaves; return 0."""
+        """Run and ask until the user quits; return 0."""
         with suppress(KeyboardInterrupt):
             changed: list[str] | None = []
             while changed is not None:
                 changed = self._files.during(self._test) or self._next()
                 if changed is not None:
                     self._start_over_if_needed()
-                    _say(f"{_named(changed)} changed" if changed else "again")
+                    _say(f"{_named(changed)} changed" if changed else "running again")
         return 0
 
     def _test(self) -> None:
         """Run the tests, and import here what they imported, so that the next run need not."""
-        descriptor, name = tempfile.mkstemp(prefix="hfmodels-")  # a TemporaryDirectory would end with the first fork
+        descriptor, name = tempfile.mkstemp(prefix="hfmodels-")  # a fork that ends would delete a TemporaryDirectory
         with open(descriptor, encoding="utf-8") as file, upstream.environment({VARIABLE: name}):  # noqa: PTH123
             self._start("pytest", [*_PLUGIN, *self._arguments])
             self._left = json.loads(file.read() or "null") or NOTHING
@@ -77,12 +77,12 @@ class Loop:
     def _start(self, module: str, arguments: Sequence[str]) -> None:
         if self._why_not is None and (why := process.why_not_fork()) is not None:
             self._why_not = why
-            _say(f"every run is a process of its own, because forking is not safe: {why}")
+            _say(f"each run is a new process, because forking is not safe: {why}")
         run = process.fork if self._why_not is None else process.start
         run(module, arguments)
 
     def _start_over_if_needed(self) -> None:
-        """Replace this process where a copy of it would run old code."""
+        """Replace this process if a copy of it would run old code."""
         why = self._code.change()
         if self._left["with_tensorflow"] and "transformers" in sys.modules and "tensorflow" not in sys.modules:
             why = "the tests use TensorFlow now"
@@ -92,7 +92,7 @@ class Loop:
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
     def _next(self) -> list[str] | None:
-        """Wait for a changed file or Enter; return the changed files, or None to leave."""
+        """Wait for a changed file or Enter; return the changed files, or None to quit."""
         while (key := self._key()) not in ("q", None):
             if key in _DEEDS:
                 self._decide(_DEEDS[key])

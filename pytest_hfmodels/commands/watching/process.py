@@ -1,4 +1,4 @@
-"""Runs pytest and our own commands in processes that end with them: forked from this one, or started anew."""
+"""Runs pytest and our own commands in processes that end with them: forks of this one, or new ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TASKS = Path("/proc/self/task")
 
 def start(module: str, arguments: Sequence[str]) -> int:
     """Run a module in a process of its own, and return its exit code."""
-    with _interrupted_there():
+    with _interrupts_left_to_child():
         return subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False).returncode
 
 
@@ -43,7 +43,7 @@ def fork(module: str, arguments: Sequence[str]) -> int:
     child = os.fork()
     if child == 0:
         _become(module, arguments)
-    with _interrupted_there():
+    with _interrupts_left_to_child():
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -52,19 +52,19 @@ def why_not_fork() -> str | None:
     if not sys.platform.startswith("linux"):
         return "forking is safe on Linux only"
     if (threads := len([*TASKS.iterdir()])) > 1:
-        return f"the imports started {threads - 1} threads"
+        return f"the imports started {threads - 1} thread{'s' if threads > 2 else ''}"
     if "torch" in sys.modules and has_accelerator():
-        return "an accelerator's driver does not survive it"
+        return "an accelerator's driver does not survive a fork"
     return None
 
 
 def missing(names: Sequence[str]) -> list[str]:
-    """Return the slow ones of some modules that are not imported here."""
+    """Return the modules of `names` that are slow to import and not imported here."""
     return [name for name in names if name.partition(".")[0] in _SLOW and name not in sys.modules]
 
 
 def import_slow(names: Sequence[str]) -> None:
-    """Import the slow ones of some modules. OpenBLAS would start threads, so it is held to one."""
+    """Import the slow modules of `names`, with OpenBLAS limited to one thread: it would start more."""
     slow = missing(names)
     with upstream.environment({"OPENBLAS_NUM_THREADS": "1", **sleeping()}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,10 +97,10 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 @cache
 def has_accelerator() -> bool:
-    """Ask torch in a copy of this process: asking may start the driver, which then could not be forked."""
+    """Return what torch says in a copy of this process: asking may start the driver, which cannot be forked then."""
     child = os.fork()
     if child == 0:
-        status = 1  # as if there were one, if torch cannot tell
+        status = 1  # assume there is one if torch cannot tell
         try:
             torch = sys.modules["torch"]
             status = int(any(found.is_available() for name in ("cuda", "xpu") if (found := getattr(torch, name, None))))
@@ -110,8 +110,8 @@ def has_accelerator() -> bool:
 
 
 @contextmanager
-def _interrupted_there() -> Iterator[None]:
-    """Leave Ctrl-C to the child, which the terminal tells as well."""
+def _interrupts_left_to_child() -> Iterator[None]:
+    """Leave Ctrl-C to the child, to which the terminal sends it as well."""
     before = signal.signal(signal.SIGINT, lambda *_: None)  # ignored signals would stay ignored in a new process
     try:
         yield

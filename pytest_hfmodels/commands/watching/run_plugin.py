@@ -21,7 +21,7 @@ class Left(TypedDict):
 
     Args:
         pending: the tests whose outputs can be accepted or rejected.
-        folders: those of the models that it loaded, without temporary ones.
+        folders: the folders of the models that it loaded, except temporary ones.
         imported: the names of all imported modules, in the order of their imports.
         with_tensorflow: whether its tests use TensorFlow.
     """
@@ -41,7 +41,7 @@ def _lasts(folder: str) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Write it; xdist's workers do not."""
+    """Write what the run left; not on xdist's workers."""
     file = os.environ.get(VARIABLE)
     if not file or hasattr(config, "workerinput"):
         return

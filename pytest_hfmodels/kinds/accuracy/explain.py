@@ -1,4 +1,4 @@
-"""Why the accuracy fell: other token ids, another preprocessor, or a forward pass that differs on the first rows."""
+"""Why the accuracy fell: token ids, preprocessor or forward pass differ, the last two on the first rows."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class _Accuracy(Explainer[AccuracyRecord]):
 
     def output(self, case: AccuracyCase) -> Explanation:
         recorded, observed = case.recorded, case.observed
-        if recorded.value == observed.value:  # the file was edited
-            return case.because(None, "the file says something else of a row than the row does: the file was edited")
+        if recorded.value == observed.value:
+            return case.because(None, "the accuracy is as recorded, but the file contradicts the rows: it was edited")
         if recorded.tokens and recorded.tokens != observed.tokens:
             return stages.inputs(case, "tokenizer")
         pairs = list(zip(recorded.processed, observed.processed, strict=False))
@@ -41,14 +41,14 @@ class _Accuracy(Explainer[AccuracyRecord]):
         if case.part is not None:
             return of_checkpoint(case, case.part)
         if not recorded.blocks or len(recorded.blocks) != len(observed.blocks):
-            said = "the same checkpoint and rows give other answers; the snapshot has no fingerprints of this model"
+            said = "the same checkpoint and rows give different answers; the snapshot has no fingerprints of this model"
             return case.because(None, said)
         drift = _moved(recorded.blocks, observed.blocks)
-        said = f"over the first rows the outputs of the blocks moved by at most {drift:.2g} of their size"
+        said = f"on the first rows the outputs of the blocks moved by at most {drift:.2g} of their size"
         evidence = [Evidence(said, {"relative": drift})]
         if drift <= case.floor:
-            said = "the blocks give what was recorded on the first rows; the reason is in other rows, or in what is "
-            return case.because(None, f"{said}made of their output", evidence)
+            said = "the blocks are as recorded on the first rows: the reason is in other rows or after the blocks"
+            return case.because(None, said, evidence)
         if case.passes is None:
             return self.without_model(case, evidence)
         return self.beyond_the_floor(case, drift, observed.blocks, evidence)
@@ -63,7 +63,7 @@ class _Accuracy(Explainer[AccuracyRecord]):
 
 
 def _moved(recorded: Sequence[Block], observed: Sequence[Block]) -> float:
-    """Return how far the normalized figures of the blocks moved at most."""
+    """Return the largest movement of the blocks' normalized figures."""
     return largest(
         [largest_movement(before.normalized, now.normalized) for before, now in zip(recorded, observed, strict=True)]
     )

@@ -32,13 +32,13 @@ _SHOWN = 200  # characters of a text or an answer that a snapshot keeps
 class Row:
     """One row: what the model is given, the right answer, and the answers to choose from, if there are any.
 
-    `media` is the image or the sound, of which `text` has the digest.
+    `media` is the image or the sound, whose digest is in `text`.
     """
 
     text: str
     label: str
     choices: tuple[str, ...] = ()
-    media: Any = field(default=None, repr=False, compare=False)  # `text` says what it is, with its digest
+    media: Any = field(default=None, repr=False, compare=False)  # `text` describes it, with its digest
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class AccuracyRecord(Record):
         """Return the record of a run.
 
         Args:
-            seen: the records of this run; of the first one the provenance, the checkpoint and the evidence are kept.
+            seen: the records of this run; the first one gives the provenance, the checkpoint and the evidence.
             rows: all rows.
             answers: the model's answer to each, and whether it is right.
             may_fall: by how much the accuracy may fall.
@@ -141,7 +141,7 @@ def read_rows(rows: Any, root: Path, text: str | None, label: str, media: str = 
         media: `image` or `audio` for a model that reads these: a row has an array, or a file relative to `root`.
 
     Raises:
-        EngineError: a file cannot be read, or a row does not have the two.
+        EngineError: a file cannot be read, or a row lacks one of the two keys.
     """
     text = text or media or "text"
     if isinstance(rows, str | os.PathLike):
@@ -151,9 +151,9 @@ def read_rows(rows: Any, root: Path, text: str | None, label: str, media: str = 
             f"rows are a JSONL file or a list of dicts, not {rows!r:.60}.", hint='Write accuracy("data/rows.jsonl").'
         )
     else:
-        source, found = "The list of rows", list(rows)
+        source, found = "the list", list(rows)
     if not found:
-        raise EngineError(f"{source} has no rows, so there is no accuracy.", hint="Give at least one.")
+        raise EngineError(f"There are no rows in {source}, so there is no accuracy.", hint="Give at least one.")
     named = ((row, f"Row {number} of {source}") for number, row in enumerate(found, start=1))
     if media:
         return [_media_row(row, what, root, text, label, media) for row, what in named]
@@ -173,12 +173,12 @@ def _parsed(line: str, name: str, number: int) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise EngineError(
-            f"Line {number} of {name} is not JSON: {error}.", hint="Write one object a line: JSONL."
+            f"Line {number} of {name} is not JSON: {error}.", hint="Write one object per line: JSONL."
         ) from error
 
 
 def _media_row(row: Any, what: str, root: Path, key: str, label: str, media: str) -> Row:
-    """Return a row with an image or a sound; the file of one is read."""
+    """Return a row with an image or a sound, read from its file if the row names one."""
     given, right = (row.get(name) if isinstance(row, dict) else None for name in (key, label))
     if given is None or not isinstance(right, str | int) or (isinstance(right, str) and not right.strip()):
         raise EngineError(

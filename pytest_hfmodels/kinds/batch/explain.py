@@ -124,7 +124,7 @@ def _first(case: BatchCase, cases: dict[int, RowCase]) -> int:
 
 
 def _media_of(case: BatchCase, number: int) -> Media | None:
-    """Return the images and sounds of a row; None if it is not known which they are."""
+    """Return the images and sounds of a row; None if it is unknown which belong to it."""
     assert case.passes is not None
     rows = case.observed.rows
     whole, ids = media_of(rows[0]), [row.prompt.ids for row in rows]

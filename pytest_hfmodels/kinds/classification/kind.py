@@ -125,7 +125,7 @@ def _differences(position: int, before: ClassifiedInput, now: ClassifiedInput) -
 
 
 def _apart(before: ClassifiedInput, now: ClassifiedInput) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels that only one of both has, or all if they have the same in another order."""
+    """Return the labels that only one side has, or all of them if only the order differs."""
     lost = tuple(label for label in before.labels if label not in now.labels)
     new = tuple(label for label in now.labels if label not in before.labels)
     return (lost, new) if lost or new else (before.labels, now.labels)

@@ -55,7 +55,8 @@ def checked_labels(labels: object, texts: int, names: Sequence[str], problem_typ
     rows = [listed(value) if classes == 1 else _indexed(listed(value), names) for value in values]
     if len(rows) != texts:
         raise EngineError(
-            f"There are {len(rows)} labels and {texts} texts.", hint="Give one label per text, in the same order."
+            f"Number of labels: {len(rows)}; number of texts: {texts}.",
+            hint="Give one label per text, in the same order.",
         )
     problem = problem_type or _inferred(rows, classes)
     if problem == "single_label_classification":
@@ -66,14 +67,14 @@ def checked_labels(labels: object, texts: int, names: Sequence[str], problem_typ
 
 
 def _indexed(label: Any, names: Sequence[str]) -> Any:
-    """Return a label's index for its name, and 1.0 for each name of a list of them; anything else as it is.
+    """Return the index of a named label, zeros and ones for a list of names, and anything else unchanged.
 
     Raises:
-        EngineError: the model has no such label, or several.
+        EngineError: the model has no label of that name, or several.
     """
     if isinstance(label, str):
         if names.count(label) != 1:
-            many = "several labels" if label in names else "no label"
+            many = "several labels named" if label in names else "no label"
             raise EngineError(
                 f"The model has {many} {label!r:.40}.", hint=f"Its labels are {', '.join(names)}; or give an index."
             )
@@ -96,7 +97,7 @@ def _require_class(label: Any, classes: int) -> None:
         raise EngineError(
             f"Label {label!r:.40} is not a class index.",
             hint=f"A single label is a whole number from 0 to {classes - 1}; "
-            f"for several labels a text, give rows of {classes} floats.",
+            f"for several labels per text, give rows of {classes} floats.",
         )
     if not 0 <= int(label) < classes:
         raise EngineError(

@@ -189,7 +189,7 @@ def _nothing() -> EngineError:
 
 @contextmanager
 def _padding_refused(model: Any, rows: Sequence[Encoded]) -> Iterator[None]:
-    """Say what to do where upstream's class takes no batch without a pad token, even if nothing is padded."""
+    """Say what to do if upstream's class takes no batch without a pad token, even if nothing is padded."""
     try:
         yield
     except (ValueError, AssertionError) as error:
@@ -197,7 +197,7 @@ def _padding_refused(model: Any, rows: Sequence[Encoded]) -> Iterator[None]:
             raise
         found = no_pad_token()
         if len({len(row.ids) for row in rows}) == 1:
-            one = f"{type(model).__name__} takes no batch, even of texts of one length: the model has no pad token."
+            one = f"{type(model).__name__} takes no batch, even of equally long texts: the model has no pad token."
             found = EngineError(one, hint=found.hint)
         raise found from error
 

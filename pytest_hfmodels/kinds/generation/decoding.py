@@ -45,7 +45,7 @@ def _other_spelling(recorded: GenerationRecord, observed: GenerationRecord) -> E
         if before.text != now.text:
             said = f"token {position + 1} (id {before.id}) was spelt {before.text!r}, and is now {now.text!r}"
             return Evidence(said, {"position": position, "id": before.id})
-    return Evidence("each token alone is spelt as recorded: they are put together differently")
+    return Evidence("each token on its own is spelt as recorded, but they are joined differently")
 
 
 def _setting(case: Case[GenerationRecord], tokenizer: Any) -> tuple[str, bool] | None:

@@ -242,7 +242,7 @@ def _unrecorded(observed: GenerationRecord) -> Iterator[Evidence]:
     processors = None if observed.live is None else observed.live.processors
     names = [name for name in processors or () if name not in observed.effective]
     if names:
-        yield Evidence(f"active now although the test did not ask for it, so no snapshot has it: {', '.join(names)}")
+        yield Evidence(f"active now although the test did not ask for it, so it is in no snapshot: {', '.join(names)}")
 
 
 def _beside_the_scores(case: GenerationCase, found: Explanation) -> Explanation:

@@ -78,7 +78,7 @@ class Media:
         return found
 
     def row(self, number: int, prompts: Sequence[Sequence[int]], placeholder: int | None) -> Media | None:
-        """Return what one row of a batch gets; None if it is not known which images and sounds are that row's.
+        """Return the images and sounds of one row of a batch; None if it is unknown which belong to it.
 
         Args:
             number: of the row.
@@ -88,7 +88,7 @@ class Media:
         rows = len(prompts)
         one_each = len(self.given) in (0, rows) and all(len(array) == rows for array in self.arrays.values())
         if not one_each or (placeholder is not None and not all(placeholder in ids for ids in prompts)):
-            return None  # two images may be one row's
+            return None  # two images may belong to one row
         own = slice(number, number + 1)
         return Media(
             self.given[own],

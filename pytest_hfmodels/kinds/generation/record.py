@@ -67,7 +67,7 @@ class Beam:
 
 @dataclass(frozen=True)
 class LiveLogits:
-    """What is not stored: what the model says now, to look recorded tokens up; in the precision that it computed in.
+    """What is not stored: the model's present scores, to look recorded tokens up, in the precision it computes in.
 
     Args:
         logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).

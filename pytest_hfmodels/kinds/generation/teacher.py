@@ -111,7 +111,7 @@ def inputs(
         return ForwardInputs(ids, mask, decoder, arrays, decoder.shape[1] - len(start) + 1)
     rows = [(*(start or prompt), *output) for prompt, output in zip(prompts, outputs, strict=True)]
     ids, mask = padded(rows)
-    before = min(len(start or prompt) for prompt in prompts)  # no logits but those that an output is chosen from
+    before = min(len(start or prompt) for prompt in prompts)  # only the logits that an output is chosen from
     return ForwardInputs(
         ids, mask, None, media.of([len(row) for row in rows], copies=copies), ids.shape[1] - before + 1
     )

@@ -57,9 +57,9 @@ class ValuesRecord(Record):
 
     @cached_property
     def scales(self) -> dict[str, str]:
-        """The path of each value with `[]` for the numbers of lists: the scores of a list belong together.
+        """The path of each value, with `[]` for an index: the numbers of a list share a scale.
 
-        The keys of a dict do not, although `[0]` may be one.
+        The values of a dict do not, even if a key is `[0]`.
         """
         found: dict[str, str] = {}
         above: list[Row] = []

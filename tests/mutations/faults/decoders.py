@@ -32,7 +32,7 @@ FAULTS = (
     ),
     Fault(
         "rotary-halves-turned-back",
-        "Llama turns the halves of a head the other way round.",
+        "Llama rotates the halves of a head the wrong way.",
         reference="huggingface/transformers#25199",
         shown_by=lambda: observe.outputs("llama"),
         patch=lambda: edited(
@@ -151,7 +151,7 @@ FAULTS = (
     ),
     Fault(
         "gemma-norm-not-around-one",
-        "Gemma's norm multiplies by the weight instead of 1 and the weight.",
+        "Gemma's norm multiplies by the weight instead of 1 plus the weight.",
         reference="huggingface/transformers#29402",
         shown_by=lambda: observe.outputs("gemma"),
         patch=lambda: edited(

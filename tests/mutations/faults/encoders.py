@@ -19,7 +19,7 @@ FAULTS = (
     ),
     Fault(
         "t5-encoder-looks-one-way",
-        "T5's encoder does not tell words before from words behind.",
+        "T5's encoder does not distinguish words before from words after.",
         reference="huggingface/transformers#8518",
         shown_by=lambda: observe.outputs("t5"),
         patch=lambda: edited(
@@ -82,7 +82,7 @@ FAULTS = (
     ),
     Fault(
         "mpnet-directions-swapped",
-        "MPNet takes words before for words behind.",
+        "MPNet swaps words before and words after.",
         reference="huggingface/transformers#8971",
         shown_by=lambda: observe.outputs("mpnet"),
         patch=lambda: edited(

@@ -34,7 +34,7 @@ FAULTS = (
     ),
     Fault(
         "yolos-reads-the-first-tokens",
-        "YOLOS takes the first tokens for those of detection.",
+        "YOLOS takes the first tokens as the detection tokens.",
         reference="huggingface/transformers#16848",
         shown_by=lambda: observe.outputs("yolos"),
         patch=lambda: edited(
@@ -110,7 +110,7 @@ FAULTS = (
     ),
     Fault(
         "gptj-pairs-turned-back",
-        "GPT-J turns its pairs the other way round.",
+        "GPT-J rotates its pairs the wrong way.",
         reference="huggingface/transformers#13022",
         shown_by=lambda: observe.outputs("gptj"),
         patch=lambda: edited(f"{MODELS}.gptj.modeling_gptj:rotate_every_two", ("(-x2, x1)", "(x2, -x1)")),
@@ -173,7 +173,7 @@ FAULTS = (
     ),
     Fault(
         "gpt-neox-residual-not-parallel",
-        "GPT-NeoX's blocks are sequential where they are parallel.",
+        "GPT-NeoX's parallel blocks run sequentially.",
         reference="huggingface/transformers#18695",
         shown_by=lambda: observe.outputs("gpt_neox"),
         patch=lambda: edited(

@@ -1,4 +1,4 @@
-"""The faults of tests/projects: those of each project's `faults.py`, and the ones that were written apart."""
+"""The faults of tests/projects: those of each project's `faults.py`, and those written separately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults that let the accuracy of a classifier fall."""
+"""Faults that lower a classifier's accuracy."""
 
 from tests.mutations.patches import edited
 from tests.projects.fault import ProjectFault
@@ -6,7 +6,7 @@ from tests.projects.fault import ProjectFault
 FAULTS = (
     ProjectFault(
         "special-tokens-lost",
-        "A fast tokenizer replaces the post-processor of tokenizer.json by one without special tokens.",
+        "A fast tokenizer replaces the post-processor of tokenizer.json with one without special tokens.",
         reference="huggingface/transformers#46722",
         patch=lambda: edited(
             "transformers.tokenization_utils_fast:PreTrainedTokenizerFast.__init__",

@@ -1,4 +1,4 @@
-"""A BERT of two blocks that sorts messages, and rows of which it answers all but three as they are labelled."""
+"""A BERT of two blocks that sorts messages, and rows, of which it answers all but three correctly."""
 
 import json
 from itertools import islice, permutations
@@ -15,7 +15,7 @@ OTHER = {"bug": "question", "question": "praise", "praise": "bug"}
 
 
 def rows(model: HFModel) -> str:
-    """Return the rows, with the labels that a model gives them, but for three; those close to call are left out."""
+    """Return rows with the labels that a model gives them, three of them changed; close calls are left out."""
     found: list[dict[str, str | None]] = []
     for number, words in enumerate(islice(permutations(WORDS[4:16:2], 4), 0, 320, 8)):
         text = " ".join(words[: 2 + number % 3]) + (" ?" if number % 2 else " .")

@@ -1,4 +1,4 @@
-"""A number that may not fall: how many messages of a file the model sorts rightly."""
+"""A number that may not fall: how many messages of a file the model sorts correctly."""
 
 import pytest
 
