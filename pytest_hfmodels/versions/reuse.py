@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.foundation.files import stamp, write_atomically
+from pytest_hfmodels.foundation.files import read_bytes, stamp, write_atomically
 from pytest_hfmodels.results.model import ReportError, encode
 from pytest_hfmodels.versions.results import RowResult, State, read_json
 
@@ -68,12 +68,12 @@ class FinishedRows:
     def depends(self, environment: Environment) -> str:
         """Return a digest of what the tests of a row depend on, except for the files that they open elsewhere."""
         variables = sorted((name, value) for name, value in os.environ.items() if name not in _OF_A_SHELL)
-        machine = [*platform.uname()[:4], _processor(), os.cpu_count()]
+        machine = [*platform.uname()[:4], _processor(), os.cpu_count(), _gpus()]
         return _digest([environment.digest, self.project(), variables, machine, _hub_models()])
 
     def find(self, row: Row, depends: str) -> RowResult | None:
         """Return the saved result of a row, which says so in its note; None if anything may have changed."""
-        with suppress(OSError, ReportError):
+        with suppress(OSError, ReportError, ValueError):  # a damaged name of a file
             saved = read_json(self._file(row), SavedRow)
             if saved.depends == depends and all(stamp(Path(one[0])) == one for one in saved.opened):
                 said = f"not run again: nothing has changed since {saved.when}"
@@ -95,10 +95,9 @@ class FinishedRows:
 
 
 def content(file: Path) -> tuple[Any, ...]:
-    """Return a file with the digest of its content; a large one with its time and size."""
+    """Return a file with the digest of what it holds; a large one, or a pipe, with its time and size."""
     with suppress(OSError):
-        if file.stat().st_size <= _READ_WHOLE:
-            return str(file), hashlib.sha256(file.read_bytes()).hexdigest()
+        return str(file), hashlib.sha256(read_bytes(file, largest=_READ_WHOLE)).hexdigest()
     return stamp(file)
 
 
@@ -109,11 +108,21 @@ def _processor() -> str:
     return platform.processor()
 
 
+def _gpus() -> list[str]:
+    """Return NVIDIA's driver and GPUs: a test on a device that is not there is skipped, until it is."""
+    driver, found = Path("/proc/driver/nvidia"), list[str]()
+    with suppress(OSError):
+        found = [(driver / "version").read_text(encoding="utf-8", errors="replace")]
+    return [*found, *sorted(str(path) for path in driver.glob("gpus/*"))]
+
+
 def _hub_models() -> list[str]:
-    """Return the downloaded models: tests of other models are skipped until these are downloaded."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    return sorted(str(path) for path in cache.glob("models--*/snapshots/*"))
+    """Return the downloaded models: a test of another one is skipped, until it is there."""
+    variables = os.environ.get
+    home = variables("HF_HOME") or f"{variables('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    named = [variables(name) for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")]
+    caches = [Path(os.path.expandvars(name)).expanduser() for name in (f"{home}/hub", *named) if name]
+    return sorted(str(path) for cache in caches for path in cache.glob("models--*/snapshots/*"))
 
 
 def _digest(data: object) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.util import source_from_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 EVENTS_VARIABLE = "PYTEST_HFMODELS_ROW_EVENTS"
 SHARD_VARIABLE = "PYTEST_HFMODELS_ROW_SHARD"
 DURATIONS_VARIABLE = "PYTEST_HFMODELS_ROW_DURATIONS"  # a JSON file: seconds by test
+_OPENINGS = ("open", "sqlite3.connect")  # https://docs.python.org/3/library/audit_events.html
+_LISTINGS = ("os.listdir", "os.scandir")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,35 +75,45 @@ class OpenedFiles:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
+        self._folders: set[str] = set()
         self._temporary = tempfile.gettempdir()
         self._others = {one.name for one in Path(self._temporary).iterdir()}  # not made by this run
-        sys.addaudithook(self._listen)
+        sys.addaudithook(self.hear)
 
     def elsewhere(self, root: Path) -> list[tuple[str, int, int]]:
-        """Return files outside the project and the environment, with time and size; not this run's temporary ones."""
-        installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
+        """Return files outside the project and the environment, with time and size; no temporary ones of this run.
+
+        A file that a test looked for in vain is one of them, with zeros: the test may differ once it is there. So is a
+        folder whose content counts: one that a test listed, or one with a model, which may get another file.
+        """
         names = {source for name in [*self._names] if (source := _source(name))}
-        names |= {str(file) for name in names if name.endswith("config.json") for file in Path(name).parent.glob("*")}
+        names = {name for name in names if not Path(name).is_dir()}  # a folder's time changes with everything in it
+        models = {Path(name).parent for name in names if name.endswith("config.json") and Path(name).is_file()}
+        names |= {*self._folders, *map(str, models), *(str(file) for one in models for file in one.glob("*"))}
+        installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
         names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
-        found = (stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root)))
-        return [one for one in found if Path(one[0]).is_file()]  # a folder's time changes with everything in it
+        return [stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root))]
+
+    def hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        """Note what is opened or listed. The names are of now: a test may change the current folder."""
+        if event in _LISTINGS or event in _OPENINGS:
+            name = arguments[0] if arguments[0] is not None else "."
+            if isinstance(name, str | bytes):
+                with suppress(OSError):  # the current folder was removed
+                    (self._folders if event in _LISTINGS else self._names).add(os.path.abspath(os.fsdecode(name)))  # noqa: PTH100
 
     def _is_ours(self, name: str) -> bool:
         """Return whether a file is in a temporary folder of this run, or of any run of pytest."""
         if not name.startswith(f"{self._temporary}/"):
-            return False
+            return name == self._temporary
         folder = name.removeprefix(f"{self._temporary}/").partition("/")[0]
         return folder not in self._others or folder.startswith("pytest-of-")
 
-    def _listen(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and isinstance(arguments[0], str):
-            self._names.add(arguments[0])
-
 
 def _source(name: str) -> str:
-    """Return the absolute path of a file, for bytecode that of its source; empty for bytecode that pytest wrote."""
+    """Return a file, for bytecode its source; empty for bytecode that pytest wrote."""
     if not name.endswith(".pyc"):
-        return str(Path(name).absolute())
+        return name
     try:
         return source_from_cache(name)
     except ValueError:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from dataclasses import replace
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_hfmodels.foundation.files import stamp
-from pytest_hfmodels.versions import reuse
+from pytest_hfmodels.versions import distributions, reuse
 from pytest_hfmodels.versions.environments import Environment
 from pytest_hfmodels.versions.installed import Installed
 from pytest_hfmodels.versions.results import Cell, RowResult, State
 from pytest_hfmodels.versions.resume import fingerprint
 from pytest_hfmodels.versions.reuse import FinishedRows, content
+from pytest_hfmodels.versions.row_plugin import OpenedFiles
 from pytest_hfmodels.versions.rows import Row
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .conftest import LibProject
 
 ROW = Row("lib==1.0", ("lib==1.0",))
@@ -78,6 +81,80 @@ def test_a_row_is_not_taken_in_a_different_environment(
     empty = rows.depends(HERE)
     (tmp_path / "hub" / "models--a--b" / "snapshots" / "1").mkdir(parents=True)
     assert len({before, empty, rows.depends(HERE)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "cache"),
+    [
+        ({"XDG_CACHE_HOME": "{}"}, "huggingface/hub"),
+        ({"HF_HOME": "{}", "XDG_CACHE_HOME": "/nowhere"}, "hub"),
+        ({"HUGGINGFACE_HUB_CACHE": "{}"}, "."),
+        ({"TRANSFORMERS_CACHE": "$OWN_CACHE", "OWN_CACHE": "{}"}, "."),
+    ],
+)
+def test_a_model_that_was_downloaded_since_is_seen_in_every_cache_that_upstream_takes(
+    variables: dict[str, str], cache: str, rows: FinishedRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(tmp_path))
+    before = rows.depends(HERE)
+
+    (tmp_path / cache / "models--a--b" / "snapshots" / "1").mkdir(parents=True)
+
+    assert rows.depends(HERE) != before
+
+
+def test_a_pipe_among_the_files_of_a_project_is_not_read(rows: FinishedRows) -> None:
+    os.mkfifo("pipe")
+
+    assert rows.depends(HERE) == rows.depends(HERE)
+
+
+def test_an_installed_file_that_somebody_edited_is_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "lib-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: lib\nVersion: 1.0\n")
+    (about / "RECORD").write_text("lib.py,sha256=x,5\nlib-1.0.dist-info/RECORD,,\n")
+    (tmp_path / "lib.py").write_text("a = 1")
+    os.utime(tmp_path / "lib.py", (1, 1))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert distribution("lib").version == "1.0"
+    before = distributions.listing()
+
+    (tmp_path / "lib.py").write_text("a = 2")
+    os.utime(tmp_path / "lib.py", (4e9, 4e9))
+
+    assert distributions.listing()["digest"] != before["digest"]
+    assert distributions.listing() == distributions.listing()
+
+
+def test_what_the_tests_of_a_row_looked_for_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may be relative, or of bytes; a file may be missing then, and a folder may get another one."""
+    monkeypatch.setattr(sys, "addaudithook", lambda _: None)  # nobody can remove one
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    for name in ("temporary", "project", "data", "model"):
+        (tmp_path / name).mkdir()
+    for name in ("data/a.txt", "data/b.txt", "model/config.json", "model/model.safetensors"):
+        (tmp_path / name).write_text("1")
+    opened = OpenedFiles()
+    monkeypatch.chdir(tmp_path / "data")
+    opened.hear("open", ("a.txt", "r", 0))
+    opened.hear("open", (os.fsencode(tmp_path / "data" / "b.txt"), "r", 0))
+    opened.hear("open", (str(tmp_path / "missing.txt"), "r", 0))
+    opened.hear("open", (3, "r", 0))
+    opened.hear("os.listdir", (str(tmp_path / "data"),))
+    opened.hear("open", (str(tmp_path / "model" / "config.json"), "r", 0))
+    monkeypatch.chdir(tmp_path / "project")
+
+    found = opened.elsewhere(tmp_path / "project")
+
+    assert json.loads(json.dumps(found)) == [[*stamp(Path(name))] for name, _, _ in found]
+    names = ["data", "data/a.txt", "data/b.txt", "missing.txt", "model", "model/config.json", "model/model.safetensors"]
+    assert [os.path.relpath(name, tmp_path) for name, _, _ in found] == names
 
 
 @pytest.mark.parametrize(
