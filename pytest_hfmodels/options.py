@@ -147,7 +147,7 @@ OPTIONS = (
     Option("tolerance", "tolerances: `same_engine=1e-4`, `cross_engine=2e-4`", "", "args", "by dtype"),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
-_DEVICE = re.compile(r"[a-z]+(:\d+)?")
+_DEVICE = re.compile(r"(?!meta\b)[a-z]+(:\d+)?")  # torch's device `meta` holds no numbers
 
 
 class Options(NamedTuple):

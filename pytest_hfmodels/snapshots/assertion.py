@@ -369,12 +369,16 @@ class HFSnapshot:
             return "not updated: an earlier run of this test in this session recorded a different output"
         if may_write or not update_requested(self.item.config):
             return None
+        request = request_of(self.item)
+        device = None if request is None else next(iter(request.devices), None)
         if observation.recorded is None:
-            return "torch must record this file first: run the test on torch"
+            return f"{device or 'torch'} must record this file first: run the test on {device or 'torch'}"
         made, now = observation.recorded.provenance, observation.record.provenance
         if made.implementation != now.implementation:
             whose = f"{made.implementation}'s model recorded this file, and {now.implementation}'s must agree"
             return f"not updated: {whose}"
+        if device is not None:
+            return f"not updated: the test on {device} writes this file, and every device must match it"
         return f"not updated: {made.engine} recorded this file, and every engine must match it"
 
     def _keep_pending(self, found: Compared, observation: Observation, base: Path) -> Compared:

@@ -303,17 +303,18 @@ def _problem(run: PytestRun, *, finished: bool, complete: bool, failed: bool) ->
         return f"timed out after {run.timeout:g} s"
     if not finished:
         last = _last_words(run.log, errors_only=True)
-        return f"crashed with {_exit(run.exit_code)}{f': {last}' if last else ''}"
+        return f"crashed with {exit_name(run.exit_code)}{f': {last}' if last else ''}"
     if run.exit_code == 5:
         return "no test was collected"
     if not complete:
         return f"pytest gave up (exit code {run.exit_code}): {_last_words(run.log)}"
     if run.exit_code not in (0, 2) and not failed:  # pytest that ends early with 2 leaves tests that did not run
-        return f"pytest ended with {_exit(run.exit_code)} though no test failed"
+        return f"pytest ended with {exit_name(run.exit_code)} though no test failed"
     return None
 
 
-def _exit(code: int) -> str:
+def exit_name(code: int) -> str:
+    """Return an exit code in words; a negative one is of a signal, whose name is returned."""
     if code >= 0:
         return f"exit code {code}"
     try:

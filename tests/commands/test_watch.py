@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pytest_hfmodels.commands.watching import process
 from pytest_hfmodels.commands.watching.files import ImportedCode, WatchedFiles
+from pytest_hfmodels.commands.watching.loop import Loop
 
 from ..pending_project import change, record
 from .test_review import InTerminal
@@ -77,6 +79,26 @@ def test_the_process_starts_over_if_imported_code_is_edited(
     bare_project.write("now = 1", "edited.py")
 
     assert f"{module.__file__} changed" in str(code.change())
+
+
+@pytest.mark.parametrize("leaves", ["", "\x04", "\0"])  # closed, Ctrl-D, and Ctrl-D that was typed during the run
+@pytest.mark.usefixtures("bare_project")
+def test_a_run_that_dies_is_named_and_the_end_of_the_input_leaves(
+    leaves: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads, writes = os.pipe()
+    os.write(writes, leaves.encode())
+    os.close(writes)
+    monkeypatch.setattr(process, "why_not_fork", lambda: None)
+    monkeypatch.setattr(process, "fork", lambda *_: -11)
+    with open(reads, encoding="utf-8") as keys:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdin", keys)
+        assert Loop([]).run() == 0
+
+    said = capsys.readouterr().out
+    assert "SIGSEGV" in said
+    assert said.count("Enter run again") == 1
+    assert "changed" not in said  # the files that the first run imported are watched from then on, and are as they were
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ def test_one_file_serves_all_devices_and_the_first_writes_it(project: Project) -
 
     project.change_model()
     project.run("-p", "cacheprovider").assert_outcomes(failed=2)
+    second = project.run("--snapshot-update", "-k", "cpu:0")
+    second.assert_outcomes(failed=1, deselected=1)
+    second.stdout.fnmatch_lines(["*not updated: the test on cpu writes this file, and every device must match it"])
     (pending,) = (project.path / ".pytest_cache/d/hfmodels-pending").glob("*.json")
     assert '"test_it.py::test_reply[torch@cpu]"' in pending.read_text()
 
@@ -46,9 +49,10 @@ def test_the_command_line_names_devices_for_tests_that_name_none(project: Projec
     project.run("--snapshot-update").assert_outcomes(passed=1)
 
     project.run("--hfmodels-device", "cpu,cpu:0").assert_outcomes(passed=2)
-    refused = project.run("--hfmodels-device", "Tesla T4")
-    assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines(["*--hfmodels-device names no device*"])
+    for name in ("Tesla T4", "meta"):
+        refused = project.run("--hfmodels-device", name)
+        assert refused.ret == pytest.ExitCode.USAGE_ERROR
+        refused.stderr.fnmatch_lines(["*--hfmodels-device has the device*"])
 
 
 @NO_CUDA
@@ -60,6 +64,11 @@ def test_a_missing_device_fails_alone_and_is_skipped_among_several(project: Proj
     alone.assert_outcomes(errors=1)
     alone.stdout.fnmatch_lines(["*cannot be moved to the device cuda*"])
     project.run("--hfmodels-device", "cpu,cuda").assert_outcomes(passed=1, skipped=1)
+
+    project.snapshot().unlink()
+    second = project.run("--hfmodels-device", "cuda,cpu", "--snapshot-update")
+    second.assert_outcomes(failed=1, skipped=1)
+    second.stdout.fnmatch_lines(["*cuda must record this file first: run the test on cuda*test_reply[[]torch@cuda]*"])
 
 
 def test_matrices_are_multiplied_in_full_precision_whatever_the_project_allows(tmp_path: Path) -> None:

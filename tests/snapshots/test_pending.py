@@ -127,9 +127,9 @@ def test_changes_are_chosen_by_cause_and_verdict(
 def test_choosing_what_is_not_there_says_what_is(tmp_path: Path) -> None:
     found = [a_change("a", cause="forward"), a_change("b", verdict="drift")]
 
-    with pytest.raises(SnapshotError, match=r"has the cause 'forwad'[^$]*There: forward, undetermined"):
+    with pytest.raises(SnapshotError, match=r"has the cause 'forwad'[^$]*causes: forward, undetermined"):
         select(found, [], tmp_path, causes=["forwad"])
-    with pytest.raises(SnapshotError, match=r"change there has the verdict 'drift'[^$]*There: changed"):
+    with pytest.raises(SnapshotError, match=r"change there has the verdict 'drift'[^$]*verdicts: changed"):
         select(found, [], tmp_path, causes=["forward"], verdicts=["drift"])
 
 

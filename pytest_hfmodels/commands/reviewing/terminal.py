@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+END_KEYS = ("\x04", "\0")  # Ctrl-D, which is a NUL if it was typed ahead
 _LATE = 1.0  # seconds to wait for the rest of a key's sequence, also over a slow connection
 _LONGEST = 16  # bytes of a sequence
 
@@ -55,9 +56,10 @@ def _pressed(question: str) -> str | None:
         # An arrow key is a sequence: bytes left of it would be read as keys, and its last letter accepts a whole group.
         while read[:1] == b"\x1b" and not _is_whole(read) and select.select([file], [], [], _LATE)[0]:
             read += os.read(file, 1)
-    if read in (b"", b"\x04", b"\0"):  # Ctrl-D, which is a NUL if it was typed ahead
+    key = read.decode(errors="replace")
+    if key in ("", *END_KEYS):
         raise EOFError
-    return read.decode(errors="replace")
+    return key
 
 
 def _is_whole(sequence: bytes) -> bool:

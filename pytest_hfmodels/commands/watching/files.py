@@ -13,7 +13,7 @@ from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.versions.resume import named_paths, source_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _SETTLES = 0.1  # seconds without a write, after which a change is complete
 _SHARE = 20  # looking takes at most one part in this many of the time
@@ -36,8 +36,10 @@ class WatchedFiles:
         self.interval = 0.3  # seconds between looks
 
     def add(self, folders: Sequence[str]) -> None:
-        """Watch the folders of models, which may lie outside the project."""
-        self._paths |= {Path(folder) for folder in folders}
+        """Watch files and folders of models, which may lie outside the project, from now on."""
+        new = {Path(folder) for folder in folders} - self._paths
+        self._paths |= new
+        self._seen = {**_stamps(new), **self._seen}
 
     def changed(self) -> list[str]:
         """Return the files that changed since the last look, once nobody writes them any more."""
@@ -58,18 +60,16 @@ class WatchedFiles:
 
         Files that two consecutive runs change are the tests' own output.
         """
-        before = self._seen
         run()
-        self._seen = self._look()
-        written = _differing(before, self._seen)
+        now = self._look()
+        written = _differing(self._seen, now)
+        self._seen = now
         self._own |= written & self._written
         self._written = written
         return sorted(written - self._own)
 
     def _look(self) -> dict[str, tuple[int, int]]:
-        files = {str(file.absolute()) for path in self._paths for file in source_files(path)}
-        stamps = (stamp(Path(file)) for file in files if not file.endswith("~"))  # an editor's copy
-        return {name: (changed, size) for name, changed, size in stamps}
+        return _stamps(self._paths)
 
 
 class ImportedCode:
@@ -102,6 +102,12 @@ class ImportedCode:
 def _installed() -> list[tuple[str, int, int]]:
     """Return stamps of the folders of installed packages, which change with each installation."""
     return [stamp(Path(sysconfig.get_path(name))) for name in ("purelib", "platlib")]
+
+
+def _stamps(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    files = {str(file.absolute()) for path in paths for file in source_files(path)}
+    found = (stamp(Path(file)) for file in files if not file.endswith("~"))  # an editor's copy
+    return {name: (changed, size) for name, changed, size in found}
 
 
 def _differing(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) -> set[str]:

@@ -12,13 +12,14 @@ from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.commands.reviewing.terminal import single_keys
+from pytest_hfmodels.commands.reviewing.terminal import END_KEYS, single_keys
 from pytest_hfmodels.commands.watching import process
 from pytest_hfmodels.commands.watching.files import ImportedCode, WatchedFiles
 from pytest_hfmodels.commands.watching.run_plugin import NOTHING, VARIABLE, Left
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.versions.results import exit_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +66,11 @@ class Loop:
         """Run the tests, and import here what they imported, so that the next run need not."""
         descriptor, name = tempfile.mkstemp(prefix="hfmodels-")  # a fork that ends would delete a TemporaryDirectory
         with open(descriptor, encoding="utf-8") as file, upstream.environment({VARIABLE: name}):  # noqa: PTH123
-            self._start("pytest", [*_PLUGIN, *self._arguments])
-            self._left = json.loads(file.read() or "null") or NOTHING
+            code = self._start("pytest", [*_PLUGIN, *self._arguments])
+            left = json.loads(file.read() or "null")
+        if left is None:
+            _say(f"pytest ended early, with {exit_name(code)}")
+        self._left = left or NOTHING
         Path(name).unlink()
         if self._why_not is None and process.missing(self._left["imported"]):
             _say("importing the same packages for the next runs …")
@@ -74,12 +78,12 @@ class Loop:
         self._code.include()
         self._files.add([*self._left["folders"], *self._code.files])
 
-    def _start(self, module: str, arguments: Sequence[str]) -> None:
+    def _start(self, module: str, arguments: Sequence[str]) -> int:
         if self._why_not is None and (why := process.why_not_fork()) is not None:
             self._why_not = why
             _say(f"each run is a new process, because forking is not safe: {why}")
         run = process.fork if self._why_not is None else process.start
-        run(module, arguments)
+        return run(module, arguments)
 
     def _start_over_if_needed(self) -> None:
         """Replace this process if a copy of it would run old code."""
@@ -113,7 +117,7 @@ class Loop:
                     return ""
             typed = os.read(keyboard, 1024).decode(errors="replace")  # without a terminal a line
         print(typed.strip() if typed.isprintable() else "")
-        return None if typed[:1] in ("", "\x04") else typed[0]
+        return None if typed[:1] in ("", *END_KEYS) else typed[0]
 
     def _question(self) -> str:
         pending = len(self._left["pending"])
