@@ -52,7 +52,7 @@ def test_the_command_line_names_devices_for_tests_that_name_none(project: Projec
     for name in ("Tesla T4", "meta"):
         refused = project.run("--hfmodels-device", name)
         assert refused.ret == pytest.ExitCode.USAGE_ERROR
-        refused.stderr.fnmatch_lines(["*--hfmodels-device has the device*"])
+        refused.stderr.fnmatch_lines(["*--hfmodels-device names no device*"])
 
 
 @NO_CUDA
