@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.checkpoints import folders, weights
 from pytest_hfmodels.foundation.errors import CheckpointError
+from pytest_hfmodels.foundation.files import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +105,7 @@ def _read_gguf(file: Path, building: Path) -> None:
 def cache_folder() -> Path:
     """Return the plugin's own cache: `PYTEST_HFMODELS_CACHE`, else the user's cache folder."""
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     from platformdirs import user_cache_path
 
     return user_cache_path("pytest-hfmodels", appauthor=False)

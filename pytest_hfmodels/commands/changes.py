@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import OptionError
+from pytest_hfmodels.foundation.files import expanded
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.reference.known_changes import KnownChanges, Transition
 
 PACKAGE = "transformers"
-_GENERATES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel")
+_GENERATES = (
+    *("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "MTModel"),
+    *("DoubleHeadsModel", "EncoderDecoderModel"),
+)
+_OF_A_TOKENIZER = ("*token*", "vocab*", "*.model", "*.spm")
 
 
 def add(commands: Commands) -> None:
@@ -64,7 +69,7 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
     from pytest_hfmodels.checkpoints.folders import read_configuration
     from pytest_hfmodels.reference.known_changes import FEATURES
 
-    folder = Path(typed).expanduser()
+    folder = expanded(typed)
     if folder.is_dir():
         config = read_configuration(folder)
         return str(config.get("model_type", "")), config, frozenset(FEATURES) - {*_unused(folder, config)}
@@ -88,7 +93,7 @@ def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
         yield from ("tensorflow", "conversion")
     if "float64" not in (config.get("dtype"), config.get("torch_dtype")):
         yield "float64"
-    if not any(folder.glob("*token*")) and not any(folder.glob("vocab*")):
+    if not any(file for pattern in _OF_A_TOKENIZER for file in folder.glob(pattern)):
         yield "tokenizer"
 
 

@@ -25,6 +25,8 @@ def fitting_changes(case: Case[Any], found: Explanation) -> Sequence[KnownChange
     before, after = _releases(case)
     if before is None or after is None:
         return ()
+    if found.cause == "generation-defaults" and not found.rules:  # the known change is the length's, which is a rule
+        return ()
     config = _configuration(case)
     model_type = config.get("model_type")
     return fitting(before, after, cause=found.cause, model_type=model_type, config=config, used={*_used(case)})

@@ -141,6 +141,11 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def expanded(typed: str) -> Path:
+    """Return a path as somebody typed it, with `~` spelt out; an unknown user is no error, but a name like others."""
+    return Path(os.path.expanduser(typed))  # noqa: PTH111 - pathlib's raises
+
+
 def stamp(file: Path) -> tuple[str, int, int]:
     """Return a file with its time and size, which change if somebody writes it; zeros if it does not exist."""
     with suppress(OSError):

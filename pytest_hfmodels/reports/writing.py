@@ -17,7 +17,7 @@ import pytest
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.control_chars import visible
 from pytest_hfmodels.foundation.errors import OptionError, SnapshotError
-from pytest_hfmodels.foundation.files import write_report
+from pytest_hfmodels.foundation.files import expanded, write_report
 from pytest_hfmodels.reports import html, markdown
 from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.ci import workflow_commands
@@ -146,7 +146,7 @@ class ReportWriter:
             self._said.append(f"the CI's step summary could not be written: {error.strerror or error}")
 
     def _path(self, file: str) -> Path:
-        return Path(self._config.invocation_params.dir, Path(os.path.expandvars(file)).expanduser())
+        return Path(self._config.invocation_params.dir, expanded(os.path.expandvars(file)))
 
 
 def _pending(results: Results) -> list[Pending]:

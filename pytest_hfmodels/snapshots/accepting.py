@@ -16,7 +16,7 @@ from pytest_hfmodels.foundation.errors import LedgerError, SnapshotError
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.results.pending import digest_of
 from pytest_hfmodels.session import LEDGER
-from pytest_hfmodels.snapshots.format import Files, parse, read_arrays
+from pytest_hfmodels.snapshots.format import Files, load, parse, read_arrays
 from pytest_hfmodels.snapshots.ledger import MACHINE, Change, holds, parse_ledger, parse_when
 from pytest_hfmodels.snapshots.location import beside, may_own, why_not_written
 from pytest_hfmodels.snapshots.pending import invalid_reason
@@ -156,7 +156,17 @@ def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotEr
 
 
 def _new(project: Project, pending: Pending) -> Files:
-    return Files(pending.content(project.root), project.pending.arrays(pending))
+    """Return the files of the new output; the arrays must be those that the snapshot lists, whoever sent both."""
+    arrays = project.pending.arrays(pending)
+    try:
+        if arrays is not None:
+            _ = [array.values for array in load(pending.text, Path(pending.compared), arrays).arrays.values()]
+    except SnapshotError as error:
+        raise SnapshotError(
+            f"The pending change of {pending.test} cannot be accepted: {error.message}",
+            hint=f"{project.pending.leave_out(pending)}; then run the test again.",
+        ) from error
+    return Files(pending.content(project.root), arrays)
 
 
 def _is_written(path: Path, files: Files) -> bool:

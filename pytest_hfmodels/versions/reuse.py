@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.foundation.files import read_bytes, stamp, write_atomically
+from pytest_hfmodels.foundation.files import expanded, read_bytes, stamp, write_atomically
 from pytest_hfmodels.results.model import ReportError, encode
 from pytest_hfmodels.versions.results import RowResult, State, read_json
 
@@ -121,7 +121,7 @@ def _hub_models() -> list[str]:
     variables = os.environ.get
     home = variables("HF_HOME") or f"{variables('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
     named = [variables(name) for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")]
-    caches = [Path(os.path.expandvars(name)).expanduser() for name in (f"{home}/hub", *named) if name]
+    caches = [expanded(os.path.expandvars(name)) for name in (f"{home}/hub", *named) if name]
     return sorted(str(path) for cache in caches for path in cache.glob("models--*/snapshots/*"))
 
 

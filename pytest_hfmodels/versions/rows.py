@@ -21,6 +21,7 @@ from packaging.utils import (
 
 from pytest_hfmodels.engines.threads import DEVICE_VARIABLE
 from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.files import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -201,7 +202,7 @@ def _requirement(text: str, *, folder: Path = Path()) -> str:
     except InvalidRequirement as error:
         detail = str(error).splitlines()[0].rstrip(".")
         raise VersionsError(f"{text!r} is not a requirement: {detail}.", hint=_EXAMPLES) from None
-    path = _existing(folder / Path(bare).expanduser())
+    path = _existing(folder / expanded(bare))
     return f"-e {path}" if path.is_dir() else f"{_file_name(path)} @ {path.as_uri()}"
 
 

@@ -41,8 +41,13 @@ def listed(folder: Path, capsys: pytest.CaptureFixture[str], before: str = "4.38
 def test_changes_that_a_folder_cannot_use_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = listed(tmp_path, capsys, model_type="bert", architectures=["BertForMaskedLM"])
     decoder = listed(tmp_path, capsys, model_type="opt", architectures=["OPTForCausalLM"])
+    heads = listed(tmp_path, capsys, model_type="gpt2", architectures=["GPT2DoubleHeadsModel"])
 
     assert "ended beams come before" in decoder
+    assert "ended beams come before" in heads
+    assert "tokenizers" in heads.partition("Not listed")[2].partition("In 5")[0]
+    (tmp_path / "spiece.model").touch()
+    assert "tokenizers" not in listed(tmp_path, capsys, model_type="t5", architectures=["T5Model"]).partition("In 5")[0]
     assert "ended beams come before" not in encoder
     assert "changes to beam search, caches" in encoder
     for out in (encoder, decoder):
@@ -74,9 +79,10 @@ def test_a_type_that_no_suite_checks_gets_what_reaches_all(tmp_path: Path, capsy
     [
         (["transformers", "4.49.1", "5.23.0"], "The nearest is 4.49.0."),
         (["transformers", "4.49.0", "5.23.0", "--model", "lama"], "The nearest model type is llama."),
+        (["transformers", "4.49.0", "5.23.0", "--model", "~nobody-of-that-name/bot"], "neither a folder nor"),
         (["torch", "2.0", "2.1"], "hfmodels bisect"),
     ],
-    ids=["release", "model-type", "package"],
+    ids=["release", "model-type", "user", "package"],
 )
 def test_bad_input_says_what_to_type(typed: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["changes", *typed]) == 2

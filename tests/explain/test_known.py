@@ -51,8 +51,9 @@ def test_it_is_named_with_the_side_that_has_it_and_its_reference() -> None:
         {"cause": "forward"},
         {"after": "4.44.2"},
         {"rules": ("ended_beams_first",)},
+        {"before": "4.44.2", "cause": "generation-defaults"},
     ],
-    ids=["no-beams", "no-cause", "other-cause", "both-have-it", "rule-found"],
+    ids=["no-beams", "no-cause", "other-cause", "both-have-it", "rule-found", "default-of-another-setting"],
 )
 def test_it_is_not_named_without_the_evidence(changed: dict[str, Any]) -> None:
     assert known(**{"before": "4.49.0", "after": "4.57.6", "cause": "search", **changed}) == []

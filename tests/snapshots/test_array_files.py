@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,3 +285,23 @@ def test_a_report_carries_array_files_that_fit_and_accepting_leaves_out_the_rest
     assert [one.test for one in find_project().pending.read()] == local  # of this machine
     run(recorded).assert_outcomes(passed=len(kept), failed=2 - len(kept))
     assert main(["accept", "--from", "ci/report.html"]) == 1
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", (1 << 60).to_bytes(8, "little") + b"{}"], ids=["none", "junk", "huge"])
+def test_an_array_file_that_does_not_hold_what_its_snapshot_lists_is_not_accepted(
+    recorded: Project, junk: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.write(TESTS.replace("{x}", MOVED))
+    run(recorded, "--hfmodels-json=report.json")
+    report = json.loads((recorded.path / "report.json").read_text(encoding="utf-8"))
+    pending = report["tests"][0]["comparisons"][0]["pending"]
+    raw = base64.b64decode(pending["arrays"])
+    pending["arrays"] = base64.b64encode(junk).decode()
+    pending["text"] = pending["text"].replace(sha256(raw).hexdigest(), sha256(junk).hexdigest())
+    (recorded.path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    before = [path.read_bytes() for path in sorted((recorded.path / "snapshots").rglob("*.*"))]
+
+    assert main(["accept", "--from", "report.json"]) == 2
+
+    assert "does not hold the arrays" in capsys.readouterr().err
+    assert [path.read_bytes() for path in sorted((recorded.path / "snapshots").rglob("*.*"))] == before
