@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
-from os.path import relpath
+from os.path import realpath, relpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ def write_workflow(options: argparse.Namespace) -> int:
     """Write the files that do not exist yet; return 0 if one was written."""
     place = _Place.find(project_root())
     named = {**_FILES[options.ci], **dict([_BOTS[options.bot or _USUAL_BOT[options.ci]]])}
+    for name in named.values():
+        _require_inside(place.repository / name, place.repository)
     written = 0
     for template, name in named.items():
         text = _filled((files(__package__) / "workflows" / template).read_text(encoding="utf-8"), place, options)
@@ -93,11 +95,9 @@ class _Place:
         if asked.returncode:
             raise OptionError(f"{root} is not in a git repository.", hint="Create one: git init")
         found = cls(root.resolve(), Path(asked.stdout.strip()).resolve())
-        if re.fullmatch(r"[\w./-]+", found.folder) is None:  # it stands in YAML and in shell commands
-            raise OptionError(
-                f"The project's folder {found.folder!r} has characters that a workflow cannot quote safely.",
-                hint="Rename it to letters, digits, dots, hyphens and underscores.",
-            )
+        _require_quotable("project's folder", found.folder)
+        for name in found.requirements:
+            _require_quotable("requirements file", name)
         return found
 
     @property
@@ -130,6 +130,22 @@ class _Place:
         return " ".join(words)
 
 
+def _require_quotable(what: str, name: str) -> None:
+    if re.fullmatch(r"[\w./-]+", name) is None:  # it stands in YAML and in shell commands
+        raise OptionError(
+            f"The {what} {name!r} has characters that a workflow cannot quote safely.",
+            hint="Rename it to letters, digits, dots, hyphens and underscores.",
+        )
+
+
+def _require_inside(file: Path, repository: Path) -> None:
+    real = Path(realpath(file))  # `resolve` fails on a looping link
+    if not real.is_relative_to(repository):
+        raise OptionError(
+            f"{relpath(file)} leads out of the repository, to {real}.", hint="Remove the link, and try again."
+        )
+
+
 def _filled(text: str, place: _Place, options: argparse.Namespace) -> str:
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
     from pytest_hfmodels.versions.rows import parse_rows
@@ -137,6 +153,7 @@ def _filled(text: str, place: _Place, options: argparse.Namespace) -> str:
     rows = options.rows or "current"
     names = [row.name for row in parse_rows(rows.split())]
     snapshots = relpath(find_project().snapshots.resolve(), place.repository)
+    _require_quotable("snapshots folder", snapshots)
     values = {
         "ROWS": json.dumps(rows),
         "TESTS": json.dumps("tests" if (place.root / "tests").is_dir() else "."),

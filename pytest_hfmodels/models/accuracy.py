@@ -57,7 +57,7 @@ def _over_the_right_answer(model: HFModel, row: Row) -> Iterator[Record]:
 def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
     names = {str(index): str(name) for index, name in model.config.id2label.items()}
     for row in rows:
-        if row.label not in names and row.label not in names.values():
+        if _expected(row, names) is None:
             raise EngineError(
                 f"{model.checkpoint.name} has no label {row.label!r:.40}.",
                 hint=f"It has {', '.join(names.values())}.",
@@ -68,7 +68,12 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
         batch = rows[start : start + size]
         record = model.classify([row.media if media else row.text for row in batch], **settings)
         for row, answer in zip(batch, record.labels, strict=True):
-            yield record, answer, answer in (row.label, names.get(row.label))
+            yield record, answer, answer == _expected(row, names)
+
+
+def _expected(row: Row, names: Mapping[str, str]) -> str | None:
+    """Return the name of a row's label: a number is an index, a text a name or else an index; None for none."""
+    return row.label if row.label in names.values() and not row.is_index else names.get(row.label)
 
 
 def _continued(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:

@@ -312,6 +312,27 @@ def test_a_folder_that_a_workflow_cannot_quote_is_refused(
     assert not (repository / ".gitlab").exists()
 
 
+@pytest.mark.parametrize("what", ["requirements", "snapshots", "link"])
+def test_names_that_cannot_be_quoted_and_links_out_of_the_repository_are_refused(
+    repository: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    outside = repository.parent / "outside"
+    outside.mkdir()
+    if what == "requirements":
+        (repository / "requirements$(touch pwn).txt").touch()
+    elif what == "snapshots":
+        (repository / "pytest.ini").write_text("[pytest]\nhfmodels_snapshots = my $(touch pwn)\n")
+    else:
+        (repository / ".github").symlink_to(outside)
+
+    assert cli.main(["init", "--ci", "github"]) == 2
+
+    said = "leads out of the repository" if what == "link" else "cannot quote safely"
+    assert said in capsys.readouterr().err
+    assert not [*outside.iterdir()]
+    assert what == "link" or not (repository / ".github").exists()
+
+
 def test_a_project_without_requirements_gets_a_workflow_that_can_be_read(repository: Path) -> None:
     (repository / "requirements.txt").unlink()
     init("gitlab")

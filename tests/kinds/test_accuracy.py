@@ -129,6 +129,18 @@ def test_other_rows_are_another_test(triage: Project) -> None:
     result.stdout.fnmatch_lines(["*changed: the test itself: rows differs*"])
 
 
+def test_a_name_that_is_a_number_is_not_taken_for_an_index(models: ModelCache) -> None:
+    """A number is an index, a text is a name first; no row has two right answers."""
+    model = models.load("./model", task="text-classification", id2label={0: "1", 1: "2", 2: "0"})
+    (answer,) = model.classify("Hello").labels
+
+    def right(label: str | int) -> bool:
+        return model.accuracy([{"text": "Hello", "label": label}]).value == 1
+
+    assert [name for name in ("0", "1", "2") if right(name)] == [answer]
+    assert [("1", "2", "0")[index] for index in range(3) if right(index)] == [answer]
+
+
 def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
     model = models.load("./model")
     said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids))

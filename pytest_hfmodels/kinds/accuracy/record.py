@@ -32,13 +32,14 @@ _SHOWN = 200  # characters of a text or an answer that a snapshot keeps
 class Row:
     """One row: what the model is given, the right answer, and the answers to choose from, if there are any.
 
-    `media` is the image or the sound, whose digest is in `text`.
+    `media` is the image or the sound, whose digest is in `text`. `is_index` says that the label was a number.
     """
 
     text: str
     label: str
     choices: tuple[str, ...] = ()
     media: Any = field(default=None, repr=False, compare=False)  # `text` describes it, with its digest
+    is_index: bool = field(default=False, repr=False, compare=False)  # not in the digest of earlier versions
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _media_row(row: Any, what: str, root: Path, key: str, label: str, media: str
         from pytest_hfmodels.kinds.media_files import read_image, read_wav  # imports NumPy
 
         given = (read_image if media == "image" else read_wav)(root / given)
-    return Row(describe_media(given, media), str(right), (), given)
+    return Row(describe_media(given, media), str(right), (), given, is_index=type(right) is int)
 
 
 def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
@@ -215,4 +216,4 @@ def _row(row: Mapping[str, Any], what: str, text: str, label: str) -> Row:
         raise EngineError(
             f"{what} has an empty answer {right!r}, with which every output begins.", hint="Write the right answer."
         )
-    return Row(row[text], str(right), tuple(choices))
+    return Row(row[text], str(right), tuple(choices), is_index=type(right) is int)
