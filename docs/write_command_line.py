@@ -32,8 +32,9 @@ def page() -> str:
 
 
 def _command(name: str, parser: argparse.ArgumentParser) -> str:
-    lines = [f"## hfmodels {name}", "", f"{parser.description}", "", "| argument | meaning |", "|---|---|"]
+    lines = [f"## hfmodels {name}", "", f"{parser.description}"]
     given = [action for action in parser._actions if action.dest != "help"]
+    lines += ["", "| argument | meaning |", "|---|---|"] if given else []
     lines += [f"| `{_typed(action)}` | {_escaped(action.help or '')} |" for action in given]
     epilog = EPILOGS.get(name)
     if epilog is not None:

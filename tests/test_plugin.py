@@ -46,6 +46,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
         "--hfmodels-require",
         "--hfmodels-checkpoints",
         "--hfmodels-near-tie",
+        "--hfmodels-device",
         "--hfmodels-on-mutation",
         "--hfmodels-transfo-xl",
         "--hfmodels-allow-update",
@@ -62,7 +63,7 @@ def test_options_and_ini_keys_are_explained(bare_project: Project) -> None:
     assert keys == {
         *("hfmodels_engines", "hfmodels_require", "hfmodels_checkpoints", "hfmodels_near_tie", "hfmodels_on_mutation"),
         "hfmodels_transfo_xl",
-        *("hfmodels_snapshots", "hfmodels_tolerance"),
+        *("hfmodels_device", "hfmodels_snapshots", "hfmodels_tolerance"),
     }
 
 

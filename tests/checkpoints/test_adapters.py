@@ -128,7 +128,7 @@ def test_digests_tell_which_part_has_changed(cache: ModelCache, tmp_path: Path) 
         ({"base_model_name_or_path": "/no/such/base"}, "base '/no/such/base' cannot be found", "base_model_name"),
         ({"base_model_name_or_path": "org/base"}, "nothing pins its revision", '"revision"'),
         ({"base_model_name_or_path": ""}, "names no base model", "base_model_name_or_path"),
-        ({"peft_type": "XLORA"}, "of the kind 'XLORA'", "hf_models.adopt"),
+        ({"peft_type": "XLORA"}, "an adapter of kind 'XLORA'", "hf_models.adopt"),
         ({"base_model_name_or_path": "./bot"}, "another adapter", "beneath both"),
     ],
 )

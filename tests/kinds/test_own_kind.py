@@ -70,7 +70,7 @@ def test_a_change_is_explained_reviewed_and_shown(example: Project) -> None:
     terminal = Scripted("a")
     project = find_project()
     assert Walk(project, project.pending.read(), terminal).run() == 0
-    assert "counts" in terminal.text
+    assert "count of 'a'" in terminal.text
     page = (example.path / "report.html").read_text(encoding="utf-8")
     assert "count of" in page
     run(example).assert_outcomes(passed=1)
