@@ -82,6 +82,16 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
 
 def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the features that a folder cannot use: it has no such head, file or dtype."""
+    yield from _of_other_heads(folder, config)
+    if not (folder / "tf_model.h5").is_file():
+        yield from ("tensorflow", "conversion")
+    if "float64" not in (config.get("dtype"), config.get("torch_dtype")):
+        yield "float64"
+    if not any(file for pattern in _OF_A_TOKENIZER for file in folder.glob(pattern)):
+        yield "tokenizer"
+
+
+def _of_other_heads(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
     names = config.get("architectures") or []
     heads = [str(name) for name in names] if isinstance(names, list) else []
     if heads and not any(head.endswith("ForSequenceClassification") for head in heads):
@@ -89,12 +99,6 @@ def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
     generates = any(head.endswith(_GENERATES) for head in heads) or (folder / "generation_config.json").is_file()
     if heads and not generates:
         yield from ("generation", "beams", "caches")
-    if not (folder / "tf_model.h5").is_file():
-        yield from ("tensorflow", "conversion")
-    if "float64" not in (config.get("dtype"), config.get("torch_dtype")):
-        yield "float64"
-    if not any(file for pattern in _OF_A_TOKENIZER for file in folder.glob(pattern)):
-        yield "tokenizer"
 
 
 def _lines(

@@ -86,13 +86,16 @@ class OpenedFiles:
         A file that a test looked for in vain is one of them, with zeros: the test may differ once it is there. So is a
         folder whose content counts: one that a test listed, or one with a model, which may get another file.
         """
-        names = {source for name in [*self._names] if (source := _source(name))}
-        names = {name for name in names if not Path(name).is_dir()}  # a folder's time changes with everything in it
-        models = {Path(name).parent for name in names if name.endswith("config.json") and Path(name).is_file()}
-        names |= {*self._folders, *map(str, models), *(str(file) for one in models for file in one.glob("*"))}
+        names = self._read()
         installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
         names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
         return [stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root))]
+
+    def _read(self) -> set[str]:
+        names = {source for name in [*self._names] if (source := _source(name))}
+        names = {name for name in names if not Path(name).is_dir()}  # a folder's time changes with everything in it
+        models = {Path(name).parent for name in names if name.endswith("config.json") and Path(name).is_file()}
+        return names | {*self._folders, *map(str, models), *(str(file) for one in models for file in one.glob("*"))}
 
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
         """Note what is opened or listed. The names are of now: a test may change the current folder."""
