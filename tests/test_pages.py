@@ -125,7 +125,7 @@ def test_the_first_page_works_as_it_says(bare_project: Project, models: ModelCac
     assert there["steps"]["columns"] == recorded["steps"]["columns"]
     for one, other in zip(there["steps"]["rows"], recorded["steps"]["rows"], strict=False):
         assert one == [pytest.approx(cell, abs=1e-4) if isinstance(cell, float) else cell for cell in other]
-    assert decided == [1, 1, 0]  # pending and diff say that there is a change
+    assert decided == [1, 1, 0]  # a change is pending for `pending` and `diff`, and `accept` takes it
     assert run(bare_project, TORCH).ret == 0
 
 

@@ -134,7 +134,7 @@ def _chosen(options: argparse.Namespace) -> tuple[Project, list[Pending]]:
 
 
 def _with_carried(project: Project, source: Path) -> Project:
-    """Return the project with the pending changes of a report, without those that are already accepted."""
+    """Return the project with the changes of a report that nobody has accepted yet."""
     from pytest_hfmodels.snapshots.accepting import refusal
     from pytest_hfmodels.snapshots.carried import carried_changes
 

@@ -22,7 +22,9 @@ def add(commands: Commands) -> None:
         description="Print the entries of the ledger (upstream.toml beside the snapshots) that apply to the installed "
         "versions.",
     )
-    parser.add_argument("--all", action="store_true", help="print all entries; * marks those that apply here")
+    parser.add_argument(
+        "--all", action="store_true", help="print every entry, with a * before each one that applies here"
+    )
     parser.add_argument(
         "--check", action="store_true", help="also collect the tests, and list entries that match none of them"
     )

@@ -55,13 +55,7 @@ def _configuration(case: Case[Any]) -> dict[str, Any]:
 
 def _used(case: Case[Any]) -> Iterator[str]:
     """Yield the features that both sides are known to use."""
-    settings = getattr(case.recorded, "effective", None)
-    if settings is not None:
-        yield "generation"
-        if dict(settings).get("num_beams", 1) > 1:
-            yield "beams"
-    if kind_of(case.recorded).name == "classification":
-        yield "classifier"
+    yield from kind_of(case.recorded).features(case.recorded)
     if case.then.dtype == case.now.dtype == "float64":
         yield "float64"
     if case.then.attention == case.now.attention == "sdpa":

@@ -250,7 +250,7 @@ def _compared(name: str, before: Array, now: Array, tolerance: Tolerance) -> tup
 
 
 def largest(recorded: Mapping[str, Array], observed: Mapping[str, Array]) -> Difference | None:
-    """Return the number that moved most, in arrays of the same shape on both sides; None if there is none."""
+    """Return the number that moved most, of arrays whose shape is unchanged; None if no number moved."""
     found: list[tuple[float, Difference]] = []
     for name, before in recorded.items():
         now = observed.get(name)

@@ -153,6 +153,10 @@ class Kind(ABC, Generic[R]):
         """Return each text that the model was given, with its token ids."""
         return []
 
+    def features(self, record: R) -> Iterable[str]:
+        """Return what of transformers made the record, by names of `reference.known_changes.FEATURES`."""
+        return ()
+
     def is_near_tie(self, recorded: R, observed: R, differences: Sequence[Difference]) -> bool:
         """Return whether close decisions explain every difference."""
         return False

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import EngineError
-from pytest_hfmodels.kinds import BatchRecord
 from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
+from pytest_hfmodels.kinds.batch.record import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ def _continued(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any])
 def _transcribed(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]) -> Iterator[Answer]:
     for row in rows:
         record = model.generate(audio=row.media, **settings)
-        windows = record.rows if isinstance(record, BatchRecord) else (record,)
+        windows = rows_of(record)
         decoded = (model.tokenizer.decode(list(one.ids), skip_special_tokens=True) for one in windows)
         answer = " ".join("".join(decoded).split())
         yield record, answer, answer.startswith(row.label.strip())

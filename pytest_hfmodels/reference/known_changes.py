@@ -130,7 +130,7 @@ class KnownChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             after: where to; it may be the older one.
             model_type: of the configuration; None for every model.
             config: the configuration's fields; None for any.
-            features: those that the model may use; changes of others are left out.
+            features: what the model may use; a change to anything else is left out.
         """
         return tuple(
             Transition(change, change.holds(after))

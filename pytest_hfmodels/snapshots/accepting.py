@@ -156,7 +156,7 @@ def refusal(project: Project, pending: Pending, *, is_local: bool) -> SnapshotEr
 
 
 def _new(project: Project, pending: Pending) -> Files:
-    """Return the files of the new output; the arrays must be those that the snapshot lists, whoever sent both."""
+    """Return the files to write, after checking that the array file is the one that the snapshot lists."""
     arrays = project.pending.arrays(pending)
     try:
         if arrays is not None:

@@ -34,7 +34,7 @@ def read_parts(typed: Sequence[str]) -> dict[str, Grid]:
         typed: files, folders (every JSON file below), or `NAME=FILE` for a row of another name.
 
     Raises:
-        VersionsError: there is none, one cannot be read, or a file has two names.
+        VersionsError: no part was found, a part cannot be read, or a file was given two names.
     """
     named: dict[str, str] = {}
     for file, name in _files(typed):

@@ -37,7 +37,7 @@ def tokenizer(folder: Path, name: str, **settings: Any) -> Any:
     """Load a class of upstream's, or skip the test if the release lacks it."""
     package = upstream.transformers(with_tensorflow=False)
     if not hasattr(package, name):
-        pytest.skip(f"not yet: {name} is not in transformers {package.__version__}")
+        pytest.skip(f"transformers {package.__version__} has no {name}: install a newer release, such as 4.57.6")
     with quiet():
         return getattr(package, name).from_pretrained(str(folder), **settings)
 

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_hfmodels.explain.known import fitting_changes, sentences
 from pytest_hfmodels.kinds.explanation import Explanation
+from pytest_hfmodels.kinds.registry import kind_named
 
 from ..example_records import EFFECTIVE, generation, provenance
 
@@ -82,3 +83,14 @@ def test_a_new_default_is_named_if_the_model_was_loaded_with_it(
 
     assert len(found) == (said is not None)
     assert all(str(said) in one for one in found)
+
+
+@pytest.mark.parametrize("name", ["embedding", "tokens", "tensors", "score", "accuracy"])
+def test_settings_alone_make_no_generation(name: str) -> None:
+    record: Any = SimpleNamespace(effective={"num_beams": 3})
+    kind, batch = kind_named(name), kind_named("batch")
+    assert kind is not None
+    assert batch is not None
+
+    assert [*kind.features(record)] == []
+    assert [*batch.features(record)] == ["generation", "beams"]

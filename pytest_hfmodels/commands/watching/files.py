@@ -92,7 +92,7 @@ class ImportedCode:
         self._stamps |= {name: stamp(Path(name)) for name in names - {*self._stamps} if not name.startswith(installed)}
 
     def change(self) -> str | None:
-        """Return the change that would make a copy of this process run old code; None if there is none."""
+        """Return what has changed since it was imported, so that a fork would run old code; None if nothing has."""
         if _installed() != self._installed:
             return "packages were installed or removed"
         edited = [name for name, found in self._stamps.items() if stamp(Path(name)) != found]

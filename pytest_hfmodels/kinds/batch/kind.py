@@ -16,6 +16,7 @@ from pytest_hfmodels.kinds.generation.kind import (
     StepRow,
     StoredBeam,
     StoredMedia,
+    features_of,
     media_differ,
     media_tables,
     media_texts,
@@ -98,6 +99,9 @@ class _Kind(Kind[BatchRecord]):
 
     def texts(self, record: BatchRecord) -> dict[str, str]:
         return {f"row {number}": row.text for number, row in enumerate(record.rows, 1)}
+
+    def features(self, record: BatchRecord) -> tuple[str, ...]:
+        return features_of(record.effective)
 
     def inputs(self, record: BatchRecord) -> list[tuple[str, tuple[int, ...]]]:
         return [*((row.prompt.text, row.prompt.ids) for row in record.rows), *media_texts(record.rows[0])]

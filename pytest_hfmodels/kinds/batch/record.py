@@ -43,3 +43,8 @@ class BatchRecord(Record):
 
     def __repr__(self) -> str:
         return f"<BatchRecord {self.checkpoint.name} on {self.provenance.engine}: {len(self.rows)} rows>"
+
+
+def rows_of(record: GenerationRecord | BatchRecord) -> tuple[GenerationRecord, ...]:
+    """Return the rows of what `generate` returned: those of a batch, or the one record."""
+    return record.rows if isinstance(record, BatchRecord) else (record,)

@@ -84,6 +84,9 @@ class _Classification(Kind[ClassificationRecord]):
         loss = [] if record.loss is None else [f"loss: {record.loss.value:.6g}"]
         return {"labels": "\n".join([*labels, *above, *logits, *loss])}
 
+    def features(self, record: ClassificationRecord) -> tuple[str, ...]:  # noqa: ARG002 - each one is a classifier's
+        return ("classifier",)
+
     def inputs(self, record: ClassificationRecord) -> list[tuple[str, tuple[int, ...]]]:
         return [(as_text(row), row.ids) for row in record.inputs]
 

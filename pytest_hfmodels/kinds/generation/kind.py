@@ -174,6 +174,9 @@ class GenerationKind(Kind[G]):
         beams = {f"returned beam {number}": beam.text for number, beam in enumerate(record.beams, 1)}
         return {"text": record.text, **beams}
 
+    def features(self, record: G) -> tuple[str, ...]:
+        return features_of(record.effective)
+
     def inputs(self, record: G) -> list[tuple[str, tuple[int, ...]]]:
         return [(record.prompt.text, record.prompt.ids), *media_texts(record)]
 
@@ -207,6 +210,11 @@ class GenerationKind(Kind[G]):
         from pytest_hfmodels.kinds.generation.explain import EXPLAINER  # computes with NumPy
 
         return EXPLAINER
+
+
+def features_of(effective: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what an output of `generate` used, by its effective settings; see `Kind.features`."""
+    return ("generation", "beams") if effective.get("num_beams", 1) > 1 else ("generation",)
 
 
 class _Generation(GenerationKind[GenerationRecord]):
