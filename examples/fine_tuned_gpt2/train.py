@@ -22,9 +22,8 @@ def train(folder: Path, *, steps: int = 20) -> None:
         steps: each sees all sentences.
     """
     import torch
-    from transformers import AutoTokenizer, GPT2LMHeadModel, logging
+    from transformers import AutoTokenizer, GPT2LMHeadModel
 
-    logging.set_verbosity_error()  # the bundled model has a classifier's head, too, which is not used here
     base = str(files("pytest_hfmodels") / "checkpoints" / "bundled" / "tiny-gpt2")
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = GPT2LMHeadModel.from_pretrained(base).double()  # the same numbers on every machine, up to rounding
