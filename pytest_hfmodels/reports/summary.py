@@ -107,18 +107,23 @@ class Summary:
     def _counts(self) -> Iterator[str]:
         counts = Counter(str(test.verdict) for test in self.tests if _counts(test))
         changed = [one for _, one in self.differing if one.verdict == Verdict.CHANGED]
-        texts = all(one.differences and one.differences[0].stage in _TEXTS for one in changed)
         counts[Verdict.BROKEN] = len(self.broken)
-        yield from verdicts_in_words(counts, "text" if texts else "output")
+        yield from verdicts_in_words(counts, [one.differences[0].stage if one.differences else "" for one in changed])
 
     def _of(self, *verdicts: Verdict) -> list[tuple[TestResult, Compared]]:
         return [pair for pair in self.differing if pair[1].verdict in verdicts]
 
 
-def verdicts_in_words(counts: Mapping[str, int], changed: str) -> Iterator[str]:
-    """Yield how many there are of each verdict, those without any left out; `changed` is what has changed."""
+def verdicts_in_words(counts: Mapping[str, int], changed: Iterable[str]) -> Iterator[str]:
+    """Yield how many there are of each verdict, those without any left out.
+
+    Args:
+        counts: tests by verdict.
+        changed: the first stage that differs, of each output that changed.
+    """
     if counts.get(Verdict.CHANGED):
-        yield f"{counted(counts[Verdict.CHANGED], changed)} changed"
+        what = "text" if all(stage in _TEXTS for stage in changed) else "output"
+        yield f"{counted(counts[Verdict.CHANGED], what)} changed"
     if counts.get(Verdict.BROKEN):
         yield f"{counts[Verdict.BROKEN]:,} broken"
     if counts.get(Verdict.NEAR_TIE):

@@ -34,6 +34,7 @@ class Pending:
     releases: str = ""
     tolerance: float | None = None
     arrays: str = ""
+    stage: str = ""
 
     @property
     def has_array_file(self) -> bool:

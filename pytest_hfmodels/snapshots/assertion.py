@@ -408,6 +408,7 @@ class HFSnapshot:
             releases="" if found.explanation is None else found.explanation.releases,
             tolerance=found.tolerance,
             arrays=self._carried(observation.files.arrays),
+            stage=found.differences[0].stage if found.differences else "",
         )
         return replace(
             found, pending=pending, saved=folder is not None and folder.save(pending, observation.files.arrays)

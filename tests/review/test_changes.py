@@ -119,3 +119,13 @@ def test_the_headline_counts_a_test_once_and_names_both_releases(tmp_path: Path)
     said = headline([*found, damaged], tmp_path)
 
     assert said == "transformers 4.49.0 → 5.0.0: 1 output changed, 3 drifted, 1 new; 2 causes"
+
+
+@pytest.mark.parametrize(
+    ("stages", "what"),
+    [(["ids", "text"], "2 texts"), (["ids", "labels"], "2 outputs"), (["ids", ""], "2 outputs")],
+)
+def test_the_headline_speaks_of_texts_where_only_texts_changed(tmp_path: Path, stages: list[str], what: str) -> None:
+    found = [replace(change(f"{at}.toml", None, "changed"), stage=stage) for at, stage in enumerate(stages)]
+
+    assert headline(found, tmp_path) == f"{what} changed"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from pytest_hfmodels.foundation.errors import SnapshotError
-from pytest_hfmodels.foundation.verdicts import severity
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.summary import changed_package, pairs_of_versions, verdicts_in_words
 from pytest_hfmodels.results.remedies import shared_sentence
@@ -34,14 +34,15 @@ def groups(changes: Iterable[Pending]) -> list[list[Pending]]:
 
 
 def headline(changes: Sequence[Pending], root: Path) -> str:
-    """Return `transformers 4.49.0 → 5.23.0: 2 outputs changed, 10 drifted; 2 causes`: what the end of the run said.
+    """Return `transformers 4.49.0 → 5.23.0: 2 texts changed, 10 drifted; 2 causes`: what the end of the run said.
 
     A test counts once, with its most serious verdict.
     """
     verdicts: dict[str, str] = {}
     for change in changes:
         verdicts[change.test] = min(verdicts.get(change.test, change.verdict), change.verdict, key=severity)
-    said = ", ".join(verdicts_in_words(Counter(verdicts.values()), "output"))
+    changed = [change.stage for change in changes if change.verdict == Verdict.CHANGED]
+    said = ", ".join(verdicts_in_words(Counter(verdicts.values()), changed))
     known = len({_key(change)[3:] for change in changes if change.cause})
     pairs = pairs_of_versions([_both_versions(change, root) for change in changes])
     package = changed_package(pairs) or "".join(f"transformers {now}" for _, now in pairs["transformers"][:1])
