@@ -125,6 +125,14 @@ def test_orphans_lists_only_files_of_ours_that_no_test_uses(left_behind: Project
     assert left_behind.snapshots == before
 
 
+def test_orphans_says_nothing_of_syrupys_own_snapshots(left_behind: Project) -> None:
+    left_behind.write("# serializer version: 1\n# name: test_gone\n  1\n# ---\n", "__snapshots__/test_it.ambr")
+
+    result = left_behind.run_python(*COMMAND, "orphans")
+
+    assert result.outlines[:1] == ["snapshots/test_it/test_leaving.toml"]
+
+
 def test_orphans_deletes_only_orphans_and_only_on_request(left_behind: Project) -> None:
     before = left_behind.snapshots
 
