@@ -18,7 +18,7 @@ def test_it_lists_what_begins_and_what_ends(capsys: pytest.CaptureFixture[str]) 
 
     begins, ends = capsys.readouterr().out.split("No longer in 5.23.0:")
     assert "checkpoint's dtype" in begins
-    assert "ended beams come before" in ends
+    assert "a finished beam beats" in ends
     assert "huggingface/transformers#35802" in ends
     assert "proof: our test test_early_stopping_at_the_length_limit (gpt2)" in ends
 
@@ -43,12 +43,12 @@ def test_changes_that_a_folder_cannot_use_are_left_out(tmp_path: Path, capsys: p
     decoder = listed(tmp_path, capsys, model_type="opt", architectures=["OPTForCausalLM"])
     heads = listed(tmp_path, capsys, model_type="gpt2", architectures=["GPT2DoubleHeadsModel"])
 
-    assert "ended beams come before" in decoder
-    assert "ended beams come before" in heads
+    assert "a finished beam beats" in decoder
+    assert "a finished beam beats" in heads
     assert "tokenizers" in heads.partition("Not listed")[2].partition("In 5")[0]
     (tmp_path / "spiece.model").touch()
     assert "tokenizers" not in listed(tmp_path, capsys, model_type="t5", architectures=["T5Model"]).partition("In 5")[0]
-    assert "ended beams come before" not in encoder
+    assert "a finished beam beats" not in encoder
     assert "changes to beam search, caches" in encoder
     for out in (encoder, decoder):
         assert "safetensors file that TensorFlow saved" not in out
@@ -71,7 +71,7 @@ def test_a_type_that_no_suite_checks_gets_what_reaches_all(tmp_path: Path, capsy
     assert main(["changes", "transformers", "4.49.0", "5.23.0", "--model", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "no model of this type" in out
-    assert "ended beams come before" in out
+    assert "a finished beam beats" in out
 
 
 @pytest.mark.parametrize(
