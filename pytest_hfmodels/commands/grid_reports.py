@@ -96,15 +96,14 @@ def _patch(grid: Grid, name: str | None) -> str:
     from pytest_hfmodels.reports.causes import counted
     from pytest_hfmodels.reports.diff import patch_of
     from pytest_hfmodels.snapshots.project import find_project  # starts pytest
-    from pytest_hfmodels.versions.rows import CURRENT
 
-    ran = [row for row in grid.rows if row.built and name in (None, row.name)]
-    if not ran:
+    row = grid.decided if name is None else grid.row(name)
+    if row is None or not row.built:
         raise VersionsError(
             f"The row {name!r} of --patch-row did not run." if name else "No row ran, so there is no patch to write.",
             hint=f"The rows are {', '.join(row.name for row in grid.rows)}.",
         )
-    row, project = next((row for row in ran if row.name == CURRENT), ran[-1]), find_project()
+    project = find_project()
     refused = {one: _left_out(one, project) for one in row.pending}
     for one, why in refused.items():
         if why is not None:

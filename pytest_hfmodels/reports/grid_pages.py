@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_hfmodels.reports import grid_view, pages
+from pytest_hfmodels.reports import grid_view, markdown, pages
+from pytest_hfmodels.reports.html import outputs
+from pytest_hfmodels.reports.summary import Summary
 from pytest_hfmodels.versions.paths import portable
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ SUMMARY = 60_000  # bytes: GitHub cuts a comment at 65,536 characters
 
 def as_html(grid: Grid) -> str:
     """Return an HTML file's text. Whatever a test is called or says is shown as text."""
-    return str(pages.render("grid.html", grid=grid, view=grid_view))
+    row = grid_view.shown_row(grid)
+    shown = outputs(Summary(() if row is None else row.differing))
+    return str(pages.render("grid.html", grid=grid, view=grid_view, row=row, **shown))
 
 
 def grid_section(grid: Grid, made: str) -> Markup:
@@ -32,14 +36,23 @@ def grid_section(grid: Grid, made: str) -> Markup:
 
 
 def as_summary(grid: Grid, *, most: int = SUMMARY) -> str:
-    """Return a Markdown page of at most `most` bytes, for a comment: the reasons, and the tests that need a look.
+    """Return a Markdown page of at most `most` bytes, for a comment.
+
+    It has the reasons, the outputs of the row whose changes are accepted, and the tests that need a look.
 
     What there is no room for is counted.
     """
     sections = {title: items for title, items in _sections(grid, ()).items() if title != "Changes first in"}
     items = [(title, item) for title, found in sections.items() for item in found]
     lines = list(grid_view.changed_lines(grid))
-    about = {"grid": grid, "view": grid_view, "labels": [portable(label) for label in grid.labels.values()]}
+    row = grid_view.shown_row(grid)
+    about = {
+        "grid": grid,
+        "view": grid_view,
+        "labels": [portable(label) for label in grid.labels.values()],
+        "row": row,
+        "outputs": "" if row is None else markdown.outputs(Summary(row.differing), "the HTML page has more."),
+    }
     shown = min(len(items), _SHOWN), min(len(lines), _SHOWN)
     while True:
         kept: dict[str, list[grid_view.Item]] = {}

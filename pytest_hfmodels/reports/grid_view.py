@@ -7,11 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.reports.causes import counted
+from pytest_hfmodels.reports.summary import Summary, verdicts_in_words
 from pytest_hfmodels.results.remedies import shared_sentence
 from pytest_hfmodels.versions.grid import note_key
 from pytest_hfmodels.versions.results import INTERRUPTED, State
+from pytest_hfmodels.versions.rows import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -125,6 +128,24 @@ def headline(grid: Grid) -> str:
         unrun and f"{counted(unrun, 'row')} did not run",
     )
     return "; ".join(str(part) for part in parts if part)
+
+
+def shown_row(grid: Grid) -> RowResult | None:
+    """Return the row whose outputs a report shows: the one whose changes are accepted, or the last that differs."""
+    differing = [row for row in grid.rows if row.differing]
+    return grid.decided if grid.decided in differing else next(reversed(differing), None)
+
+
+def row_headline(row: RowResult) -> str:
+    """Return `current: transformers 4.49.0 → 5.23.0: 2 texts changed, 10 drifted; 2 causes`."""
+    found = [cell for cell in row.cells.values() if not cell.explained]
+    changed = [one for test in row.differing for one in test.comparisons if one.verdict is Verdict.CHANGED]
+    stages = [one.differences[0].stage if one.differences else "" for one in changed]
+    said = ", ".join(verdicts_in_words(Counter(str(cell.state) for cell in found), stages))
+    known = len({(cell.cause, shared_sentence(cell.why)) for cell in found if cell.cause})
+    versions = Summary(row.differing).versions
+    name = row.name if row.name == CURRENT or not versions else ""
+    return ": ".join(filter(None, (name, versions, f"{said}; {counted(known, 'cause')}" if known else said)))
 
 
 def moves(row: RowResult) -> str:

@@ -26,7 +26,7 @@ from pytest_hfmodels.results.deciding import accept_command, review_command
 from pytest_hfmodels.results.remedies import moved_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_hfmodels.kinds.base import Course
     from pytest_hfmodels.reports.words import Piece
@@ -76,16 +76,9 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         source=run.source,
         versions=_moved_versions(results),
         signs=SIGNS,
-        anchor=anchor,
-        made_with=made_with,
-        summary=summary,
         causes_open=_CAUSES,
         review=review_command((one for _, one in summary.differing), run),
-        changed=[
-            (*pair, _around(pair[1]), relabelled(pair[1]), accept_command(pair[1], run))
-            for pair in summary.changed[:_TEXTS]
-        ],
-        drifted=[(test, most) for test, found in summary.drifted[:_ROWS] if (most := moved(found)) is not None],
+        **outputs(summary, accept=lambda one: accept_command(one, run), anchor=anchor),
         new=summary.new[:_NAMED],
         broken=summary.broken[:_NAMED],
         overview=overview(tests),
@@ -100,6 +93,24 @@ def render(results: Results, *, grid: Markup | None = None, patch: str = "") -> 
         changes_left_out=not fit,
     )
     return str(page)
+
+
+def outputs(
+    summary: Summary,
+    *,
+    accept: Callable[[Compared], str] = lambda _: "",
+    anchor: Callable[[TestResult], str] | None = None,
+) -> dict[str, Any]:
+    """Return what `outputs.html` shows: the outputs that changed, and those that drifted.
+
+    Args:
+        summary: of the tests.
+        accept: returns the command that accepts one, or nothing.
+        anchor: returns the part of the page's address that leads to a test; None if the page has no tests.
+    """
+    changed = [(*pair, _around(pair[1]), relabelled(pair[1]), accept(pair[1])) for pair in summary.changed[:_TEXTS]]
+    drifted = [(test, most) for test, found in summary.drifted[:_ROWS] if (most := moved(found)) is not None]
+    return {"summary": summary, "changed": changed, "drifted": drifted, "anchor": anchor, "made_with": made_with}
 
 
 def anchor(test: TestResult) -> str:

@@ -22,9 +22,9 @@ from pytest_hfmodels.results.deciding import accept_command, review_command
 from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pytest_hfmodels.results.model import Compared, Results, Run, TestResult
+    from pytest_hfmodels.results.model import Compared, Results, TestResult
 
 MOST = 60_000  # bytes
 SHOWN = 50  # texts
@@ -55,14 +55,30 @@ def render(results: Results) -> str:
         link=_link,
         tests=counted(len(results.tests), "test"),
         causes=summary.causes[:_CAUSES],
-        changed=_section((_text(*pair, run) for pair in _mixed(summary.changed)), len(summary.changed), _TEXTS),
-        drifted=_section(map(_row, summary.drifted), len(summary.drifted), _ROWS),
-        new=_section(map(_new, summary.new), len(summary.new), _NAMES),
+        outputs=outputs(summary, _elsewhere(results), accept=lambda one: accept_command(one, run)),
         broken=_section(map(_broken, summary.broken), len(summary.broken), _ERRORS),
         elsewhere=_elsewhere(results),
         decide=review_command((one for _, one in summary.differing), run),
     )
     return str(page)
+
+
+def outputs(summary: Summary, elsewhere: str, *, accept: Callable[[Compared], str] = lambda _: "") -> Markup:
+    """Return the outputs that changed, drifted and are new, as many as fit.
+
+    Args:
+        summary: of the tests.
+        elsewhere: where the rest is.
+        accept: returns the command that accepts one, or nothing.
+    """
+    texts = (_text(test, found, accept(found)) for test, found in _mixed(summary.changed))
+    return pages.render(
+        "outputs.md",
+        changed=_section(texts, len(summary.changed), _TEXTS),
+        drifted=_section(map(_row, summary.drifted), len(summary.drifted), _ROWS),
+        new=_section(map(_new, summary.new), len(summary.new), _NAMES),
+        elsewhere=elsewhere,
+    )
 
 
 def _section(parts: Iterable[str], count: int, room: int) -> _Section:
@@ -83,12 +99,12 @@ def _mixed(found: Sequence[tuple[TestResult, Compared]]) -> list[tuple[TestResul
     return [pair for _, pair in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _text(test: TestResult, found: Compared, run: Run) -> str:
+def _text(test: TestResult, found: Compared, accept: str) -> str:
     before, now = sides(found)
     lines = ""
     if before is not None and found.recorded is not None and found.recorded.text != found.observed.text:
         lines = "\n".join(_diff(*(marked(around(side, _BEFORE, _FROM)).splitlines() for side in (before, now))))
-    shown = {"label": cut(test.id, _NAME), "found": found, "lines": lines, "accept": accept_command(found, run)}
+    shown = {"label": cut(test.id, _NAME), "found": found, "lines": lines, "accept": accept}
     return pages.render("report_changed.md", **shown, rows=relabelled(found))
 
 

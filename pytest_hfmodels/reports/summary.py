@@ -47,7 +47,7 @@ class Summary:
     def differing(self) -> list[tuple[TestResult, Compared]]:
         """The comparisons to decide about, the gravest first; a test may have several."""
         found = [(test, one) for test in self.tests if _counts(test) for one in test.comparisons if one.waits]
-        return sorted(found, key=lambda pair: (severity(pair[1].verdict), *in_files(pair[0])))
+        return sorted(found, key=lambda pair: (severity(pair[1].verdict), *pair[0].place))
 
     @cached_property
     def causes(self) -> tuple[Cause, ...]:
@@ -166,11 +166,6 @@ def relabelled(found: Compared) -> list[tuple[str, str, str]]:
         return []
     rows = [one for one in found.differences if one.stage == "labels"]
     return [(one.what, str(one.recorded), str(one.observed)) for one in rows]
-
-
-def in_files(test: TestResult) -> tuple[str, int, str]:
-    """Return what tests are sorted by: their place in the files."""
-    return test.file, test.line or 0, test.id
 
 
 def by_severity(tests: Iterable[TestResult]) -> list[TestResult]:

@@ -36,16 +36,21 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield from _cause(cause)
     if len(summary.causes) > _CAUSES:
         yield f"{counted(len(summary.causes) - _CAUSES, 'more cause')}: {_MORE}"
-    for test, found in summary.changed[:_TEXTS]:
-        yield visible_line(f"{found.verdict}: {test.id}")
-        yield from _text(found)
-    if len(summary.changed) > _TEXTS:
-        yield f"{len(summary.changed) - _TEXTS:,} more changed: {_MORE}"
-    yield from _drifts(summary.drifted)
+    yield from output_lines(summary)
     for test, _ in summary.new[:_TEXTS]:
         yield visible_line(f"new: {test.id}")
     if len(summary.new) > _TEXTS:
         yield f"{len(summary.new) - _TEXTS:,} more new: {_MORE}"
+
+
+def output_lines(summary: Summary, more: str = _MORE) -> Iterator[str]:
+    """Yield the outputs that changed and those that drifted; `more` says where the rest is."""
+    for test, found in summary.changed[:_TEXTS]:
+        yield visible_line(f"{found.verdict}: {test.id}")
+        yield from _text(found, more)
+    if len(summary.changed) > _TEXTS:
+        yield f"{len(summary.changed) - _TEXTS:,} more changed: {more}"
+    yield from _drifts(summary.drifted, more)
 
 
 def _cause(cause: Cause) -> Iterator[str]:
@@ -58,11 +63,11 @@ def _cause(cause: Cause) -> Iterator[str]:
         yield visible_line(f"  for the old output: {cut(cause.remedy, _WHY)}")
 
 
-def _text(found: Compared) -> Iterator[str]:
+def _text(found: Compared, more: str) -> Iterator[str]:
     if rows := relabelled(found):
         yield from (f"  {line}" for line in _table([("differs", "was", "now"), *rows[:_LABELS]]))
         if len(rows) > _LABELS or found.hidden:
-            yield f"  {counted(len(rows) + found.hidden - _LABELS, 'more difference')}: {_MORE}"
+            yield f"  {counted(len(rows) + found.hidden - _LABELS, 'more difference')}: {more}"
         return
     before, now = sides(found)
     if before is None or found.recorded is None or found.recorded.text == found.observed.text:
@@ -88,7 +93,7 @@ def marked(pieces: Sequence[Piece]) -> str:
     return "".join(f"⟦{piece.text}⟧" if piece.role == "different" else piece.text for piece in pieces)
 
 
-def _drifts(drifted: Sequence[tuple[TestResult, Compared]]) -> Iterator[str]:
+def _drifts(drifted: Sequence[tuple[TestResult, Compared]], more: str) -> Iterator[str]:
     """Yield a table of the numbers that moved most."""
     rows = [("drift", "was", "now", "moved by", "at")]
     for test, found in drifted[:_ROWS]:
@@ -99,4 +104,4 @@ def _drifts(drifted: Sequence[tuple[TestResult, Compared]]) -> Iterator[str]:
     if len(rows) > 1:
         yield from _table(rows)
     if len(drifted) > _ROWS:
-        yield f"{len(drifted) - _ROWS:,} more drifted: {_MORE}"
+        yield f"{len(drifted) - _ROWS:,} more drifted: {more}"

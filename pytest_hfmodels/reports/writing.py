@@ -23,7 +23,6 @@ from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.ci import workflow_commands
 from pytest_hfmodels.reports.diff import apply_command, patch_of
 from pytest_hfmodels.reports.grid_pages import grid_section
-from pytest_hfmodels.reports.summary import in_files
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
 from pytest_hfmodels.results.source import source_of
@@ -92,7 +91,7 @@ class ReportWriter:
                 terminalreporter.write_line(line)
 
     def _gather(self, session: pytest.Session) -> Results:
-        tests = tuple(sorted(self._gatherer.results(), key=in_files))
+        tests = tuple(sorted(self._gatherer.results(), key=lambda test: test.place))
         run = Run(
             started=datetime.fromtimestamp(self._began, UTC).isoformat(timespec="seconds"),
             seconds=round(time.time() - self._began, 2),

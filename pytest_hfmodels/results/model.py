@@ -159,6 +159,11 @@ class TestResult:
         return self.outcome in ("failed", "error")
 
     @property
+    def place(self) -> tuple[str, int, str]:
+        """Its place in the files, to sort by."""
+        return self.file, self.line or 0, self.id
+
+    @property
     def base(self) -> Verdict | None:
         """The most serious verdict against a base for which a variant stood, or None."""
         found = [compared.base for compared in self.comparisons if compared.base is not None]

@@ -84,10 +84,13 @@ class Grid:
         return {file: tuple(sorted(lines.values(), key=lambda line: line.folded)) for file, lines in files.items()}
 
     def since(self, test: str) -> str | None:
-        """Return the first row where a test does something new, or None. Rows where it did not run do not count."""
+        """Return the first row where a test does something new, or None.
+
+        Rows where it did not run do not count, nor does a current environment that differs: its release may be any.
+        """
         before: tuple[State, str | None] | None = None
         for row, cell in zip(self.rows, self.cells[test], strict=True):
-            if cell.state not in _SILENT:
+            if cell.state not in _SILENT and (row.name != CURRENT or cell.state is State.SAME):
                 now = (cell.state, cell.known)
                 if before not in (None, now):
                     return row.name
@@ -162,6 +165,12 @@ class Grid:
         if not any(row.built for row in self.rows):
             return 2
         return 1 if self.unexplained or any(row.problem for row in self.rows) else 0
+
+    @property
+    def decided(self) -> RowResult | None:
+        """The row whose changes are accepted: the current environment, or else the last row that ran."""
+        ran = [row for row in self.rows if row.built]
+        return next((row for row in ran if row.name == CURRENT), ran[-1] if ran else None)
 
     def row(self, name: str) -> RowResult | None:
         """Return the row of this name, or None."""

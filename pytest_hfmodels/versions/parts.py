@@ -15,7 +15,16 @@ from pytest_hfmodels.results.model import FORMAT as RESULTS_FORMAT
 from pytest_hfmodels.results.model import Results, Source
 from pytest_hfmodels.versions import grid_file
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import GAVE_UP, NO_PART, Cell, RowResult, State, cells_of, pending_of
+from pytest_hfmodels.versions.results import (
+    GAVE_UP,
+    NO_PART,
+    Cell,
+    RowResult,
+    State,
+    cells_of,
+    differing_of,
+    pending_of,
+)
 from pytest_hfmodels.versions.rows import CURRENT
 from pytest_hfmodels.versions.shards import Shard
 
@@ -157,6 +166,7 @@ def _of_results(results: Results, name: str) -> Grid:
         exit_code=run.exit_status,
         complete=problem is None,
         pending=pending_of(results.tests),
+        differing=differing_of(results.tests),
     )
     source = run.source or Source()
     return Grid((row,), commit=source.commit, run=source.run)
@@ -227,6 +237,7 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
         exit_code=max((row.exit_code for row in rows if row.exit_code is not None), key=abs, default=None),
         complete=not missing and all(row.complete for row in rows),
         pending=tuple(sorted(chain.from_iterable(row.pending for row in rows), key=lambda one: one.snapshot)),
+        differing=differing_of(chain.from_iterable(row.differing for row in rows)),
     )
 
 

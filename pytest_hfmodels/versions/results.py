@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.files import read_bytes
-from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.results.model import TestResult, decode
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.results.remedies import remedy, since
@@ -31,6 +31,7 @@ INTERRUPTED = "the run was interrupted before this row was done"
 NO_PART = "no part of this row was given: its job failed or wrote no part"
 UNRUN = (INTERRUPTED, NO_PART)  # problems of rows of which nothing is known
 _REASON = 300  # characters of a reason
+_SHOWN = 20  # tests of a row
 _TAIL = 12  # lines of a log that say why pytest gave up
 _LARGEST = 64_000_000  # bytes of a saved file; thousands of tests take a few million
 _EVENTS = ("all", "collected", "uncollected", "began", "result", "opened", "finished")  # of `row_plugin`
@@ -115,6 +116,7 @@ class RowResult:
         shard: the share of the tests that ran, such as `2/3`; empty for all.
         collected: the node ids of all shards, in the order of collection; empty without shards.
         pending: what accepting its outputs would write.
+        differing: the tests to decide about, for reports that show what was and what is; see `differing_of`.
     """
 
     name: str
@@ -130,6 +132,7 @@ class RowResult:
     shard: str = ""
     collected: tuple[str, ...] = ()
     pending: tuple[Pending, ...] = ()
+    differing: tuple[TestResult, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -192,7 +195,8 @@ def read_run(name: str, run: PytestRun, **more: Any) -> RowResult:
     not_run = Cell(State.NOT_RUN, f"did not run: {problem or 'pytest stopped before it'}")
     collected = dict.fromkeys(chain.from_iterable(said["collected"]), not_run)
     about = {"seconds": run.seconds, "exit_code": run.exit_code, "log": str(run.log), **more}
-    about |= {"pending": pending_of(results.values()), "collected": tuple(chain.from_iterable(said["all"]))}
+    about |= {"pending": pending_of(results.values()), "differing": differing_of(results.values())}
+    about |= {"collected": tuple(chain.from_iterable(said["all"]))}
     return RowResult(name, cells=collected | cells, problem=problem, complete=complete, **about)
 
 
@@ -205,6 +209,25 @@ def pending_of(results: Iterable[TestResult]) -> tuple[Pending, ...]:
     """Return what accepting the outputs of tests would write."""
     found = (one.pending for result in results for one in result.comparisons if one.pending is not None)
     return tuple(sorted(found, key=lambda pending: pending.snapshot))
+
+
+def differing_of(results: Iterable[TestResult]) -> tuple[TestResult, ...]:
+    """Return the tests to decide about, the gravest first, as many as a report shows.
+
+    What a cell or `pending` holds as well is left out, and so are times and the numbers of each token.
+    """
+    found = [
+        result
+        for result in results
+        if not _cell(result).explained and any(compared.waits for compared in result.comparisons)
+    ]
+    found.sort(key=lambda result: (severity(result.verdict or Verdict.SAME), *result.place))
+    return tuple(map(_bare, found[:_SHOWN]))
+
+
+def _bare(result: TestResult) -> TestResult:
+    comparisons = tuple(replace(compared, pending=None, course=None) for compared in result.comparisons)
+    return replace(result, details="", comparisons=comparisons, seconds=0.0, durations={})
 
 
 def opened_of(run: PytestRun) -> list[tuple[str, int, int]]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State
+from pytest_hfmodels.versions.results import INTERRUPTED, Cell, RowResult, State, cells_of, differing_of
+
+from ..example_records import generation, moved
+from . import example_results as examples
 
 SAME = Cell(State.SAME)
 OLD = ("4.30.2", "4.36.2", "4.37.2")
@@ -62,6 +67,23 @@ def fourteen_rows() -> Grid:
         tuple(
             row(version, {test: of(State.CHANGED, "token 7 differs") if version in OLD else SAME for test in tests})
             for version in (*OLD, *NEW)
+        )
+    )
+
+
+def with_texts() -> Grid:
+    """A bump: a text changed, and a number drifted; beside it a release on which a third test changed as well."""
+    now = generation(moved(1, by=0.25), provenance=examples.newer())
+    drift = examples.told(generation(), now, explanation=examples.WHY)
+    compared = {"test_a": examples.changed(explanation=examples.WHY), "test_b": drift, "test_c": examples.changed()}
+    results = [examples.result(one, name=name, failed_in="call") for name, one in compared.items()]
+    same = dict.fromkeys((result.id for result in results), SAME)
+    now, old = results[:2], results
+    return Grid(
+        (
+            replace(row("5.0.0", same | cells_of(now), differing=differing_of(now)), name="current"),
+            row("4.57.6", same),
+            row("4.38.2", cells_of(old), differing=differing_of(old)),
         )
     )
 

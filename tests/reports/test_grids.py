@@ -22,7 +22,7 @@ from pytest_hfmodels.reports.grid_view import SIGNS
 from pytest_hfmodels.snapshots.ledger import parse_ledger
 from pytest_hfmodels.versions.environments import ChangedPackage
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import RowResult, State, cells_of
+from pytest_hfmodels.versions.results import RowResult, State, cells_of, differing_of
 
 from . import example_results as examples
 from . import grids
@@ -205,6 +205,27 @@ def test_half_a_line_a_missing_file_and_a_test_that_began_twice_do_not_confuse_t
     lines = [{"collected": ["a", "b"]}, {"began": "a"}, {"began": "a"}]
     events.write_text("\n".join(map(json.dumps, lines)) + '\n{"beg')
     assert counted(events) == (1, 2)
+
+
+def test_every_report_of_a_grid_shows_the_texts_of_the_row_whose_changes_are_accepted() -> None:
+    grid = grids.with_texts()
+
+    page = Page(grid_pages.as_html(grid)).text
+    summary, terminal = grid_pages.as_summary(grid), shown(grid, 100)
+
+    for text in (page, summary, terminal):
+        assert "current: transformers 4.57.6 → 5.0.0: 1 text changed, 1 drifted; 1 cause" in text
+        assert text.count("' and' had 60.7 %, ' but' 13.5 %") == 1
+    assert "- My name is Ada ⟦and⟧ I" in summary
+    assert "  now My name is Ada" in terminal
+
+
+def test_a_text_of_a_grid_is_shown_and_never_run() -> None:
+    told = [replace(test, failed_in="call", outcome="failed") for test in examples.hostile().tests]
+    grid = Grid((grids.row("5.0.0", cells_of(told), differing=differing_of(told)),))
+
+    assert grid.rows[0].differing
+    assert "<img" not in grid_pages.as_html(grid)
 
 
 def test_every_report_of_a_grid_gives_each_cause_once_with_its_remedy() -> None:

@@ -39,6 +39,13 @@ def test_a_test_changes_first_in_the_row_that_differs_from_the_one_before(cells:
     assert grid_of(*cells).since(A) == since
 
 
+@pytest.mark.parametrize(("current", "since"), [(SAME, "lib==0"), (DRIFT, "lib==1")])
+def test_a_current_environment_that_differs_is_not_the_release_before(current: Cell, since: str) -> None:
+    grid = Grid((row("current", {A: current}), *grid_of(DRIFT, SAME).rows))
+
+    assert grid.since(A) == since
+
+
 def test_tests_of_one_file_stay_together_whatever_row_they_are_in() -> None:
     other = "test_other.py::test_x"
     grid = Grid((row("1", {A: SAME, other: SAME}), row("2", {B: SAME, other: SAME})))

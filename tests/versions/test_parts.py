@@ -13,13 +13,15 @@ import pytest
 
 from pytest_hfmodels.commands import cli
 from pytest_hfmodels.foundation.errors import VersionsError
+from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.reports import grid_junit, grid_pages
 from pytest_hfmodels.results.model import FORMAT, Results, Run, dump
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.carried import carried_changes
 from pytest_hfmodels.versions import grid_file, parts
 from pytest_hfmodels.versions.grid import Grid
-from pytest_hfmodels.versions.results import NO_PART, Cell, RowResult, State
+from pytest_hfmodels.versions.results import NO_PART, Cell, RowResult, State, differing_of
+from tests.reports import example_results as examples
 from tests.reports import grids
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ def reports(grid: Grid) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("grid", [grids.one_of_each(), grids.fourteen_rows(), grids.mostly_the_same(), grids.hostile()])
+@pytest.mark.parametrize(
+    "grid", [grids.one_of_each(), grids.with_texts(), grids.fourteen_rows(), grids.mostly_the_same(), grids.hostile()]
+)
 def test_merged_parts_are_what_one_machine_would_have_given(grid: Grid) -> None:
     pending = Pending("t", "changed", "snapshots/t.toml", "snapshots/t.toml", None, None, "text = 1\n")
     rows = (replace(grid.rows[0], pending=(pending,)), *grid.rows[1:])
@@ -95,6 +99,21 @@ def test_shards_merge_in_the_order_of_collection() -> None:
     (lost,) = parts.merge({**shard(1, {A: SAME}), **second}).rows
     assert "in no shard" in lost.cells[B].reason
     assert Grid((lost,)).exit_code == 1
+
+
+def test_shards_merge_what_differs_the_gravest_first() -> None:
+    drift = replace(examples.changed(), verdict=Verdict.DRIFT)
+    compared = {f"test_{number:02}": drift if number % 2 else examples.changed() for number in range(24)}
+    results = [examples.result(one, name=name, failed_in="call") for name, one in compared.items()]
+    shards = {
+        **shard(1, {}, differing=differing_of(results[::3])),
+        **shard(2, {}, differing=differing_of([*results[1::3], *results[2::3]])),
+    }
+
+    (merged,) = parts.merge(shards).rows
+
+    assert merged.differing == differing_of(results)
+    assert [result.verdict for result in merged.differing] == [Verdict.CHANGED] * 12 + [Verdict.DRIFT] * 8
 
 
 ONE, TWO = row("1", {A: SAME}), row("2", {A: SAME})
