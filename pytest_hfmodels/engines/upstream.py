@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.engines import threads
 from pytest_hfmodels.engines.availability import installed
 from pytest_hfmodels.foundation.errors import EngineError, OptionError
 
@@ -34,6 +35,7 @@ def transformers(*, with_tensorflow: bool) -> ModuleType:
     if "transformers" not in sys.modules:
         with environment({"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}):
             variables = {} if with_tensorflow and _tensorflow_imports() else {"USE_TF": "0"}
+            variables |= threads.sleeping()  # it imports torch, unless somebody has
             with environment(variables), _collector_paused(), warnings.catch_warnings():
                 # An older release meets newer dependencies that deprecate what it uses: no test can fix that.
                 warnings.simplefilter("ignore")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +46,23 @@ def test_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.Monke
     assert threads.sleeping() == {"OMP_WAIT_POLICY": "passive"}
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert threads.sleeping() == {}
+
+
+def test_threads_sleep_whoever_imports_the_library_first(tmp_path: Path) -> None:
+    library = "import os\nprint(os.environ.get('OMP_WAIT_POLICY'))\nAutoModelForCausalLM = AutoTokenizer = None\n"
+    (tmp_path / "transformers.py").write_text(library)
+    code = "from pytest_hfmodels.engines import upstream\nupstream.transformers(with_tensorflow=False)"
+    surroundings = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**surroundings, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert found.stdout == "passive\n"
 
 
 def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:

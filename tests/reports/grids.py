@@ -78,10 +78,10 @@ def with_texts() -> Grid:
     compared = {"test_a": examples.changed(explanation=examples.WHY), "test_b": drift, "test_c": examples.changed()}
     results = [examples.result(one, name=name, failed_in="call") for name, one in compared.items()]
     same = dict.fromkeys((result.id for result in results), SAME)
-    now, old = results[:2], results
+    late, old = results[:2], results
     return Grid(
         (
-            replace(row("5.0.0", same | cells_of(now), differing=differing_of(now)), name="current"),
+            replace(row("5.0.0", same | cells_of(late), differing=differing_of(late)), name="current"),
             row("4.57.6", same),
             row("4.38.2", cells_of(old), differing=differing_of(old)),
         )
