@@ -33,7 +33,7 @@ PROMPTS = tuple(f"My name is Hasnain and I am a software engineer{' and a father
 # What a part is called, and the function that it is spent in.
 _PARTS = {
     "forward pass": "pytest_hfmodels.engines.loaded_model:LoadedModel.forward",
-    "fingerprints": "pytest_hfmodels.kinds.generation.observe:blocks_of",
+    "fingerprints": "pytest_hfmodels.kinds.generation.model_logits:blocks_of",
     "scores as float64": "pytest_hfmodels.engines.torch:TorchModel.floats",
     "tokens and margins": "pytest_hfmodels.kinds.generation.observe:_record",
     "checks": "pytest_hfmodels.kinds.generation.observe:_require_numbers",

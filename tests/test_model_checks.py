@@ -7,11 +7,12 @@ import shutil
 import tomllib
 import wave
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from pytest_hfmodels import HFModel
 from pytest_hfmodels.engines import upstream
 from pytest_hfmodels.fixtures.model_checks import ModelChecks
 from pytest_hfmodels.foundation.errors import EngineError, OptionError
@@ -453,3 +454,18 @@ def pytest_unconfigure():
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "reload")
 
     result.stdout.fnmatch_lines(["*Saved and loaded again, the model has different outputs: logits differs by *"])
+
+
+def test_checks_share_the_runs_of_equal_calls(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    original = HFModel.generate
+
+    def generate(self: HFModel, *arguments: Any, **settings: Any) -> Any:
+        calls.append(settings)
+        return original(self, *arguments, **settings)
+
+    monkeypatch.setattr(HFModel, "generate", generate)
+
+    project.run("--hfmodels-model=./model", TORCH, "--snapshot-update").assert_outcomes(passed=10, skipped=2)
+
+    assert len(calls) == 6, calls  # both prompts, beams, the batch, and both searches without a cache

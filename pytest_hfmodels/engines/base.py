@@ -6,11 +6,12 @@ Shapes: B rows of a batch, L tokens, V vocabulary entries, N returned sequences,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = NDArray[np.int64]
     FloatArray: TypeAlias = NDArray[np.float64]
     AnyFloats: TypeAlias = NDArray[np.floating[Any]]  # in the precision in which they were computed
+    Steps: TypeAlias = Sequence[AnyFloats] | AnyFloats  # an array for each step of a `generate`
 
 
 EngineName: TypeAlias = str
@@ -61,12 +63,16 @@ class Generation:
 
     Args:
         sequences: prompt and continuation, padded at the end, (N, L).
-        scores: processed scores of every step before beam scores are added, (S, B * beams, V); float64, or as computed.
-        beam_indices: the row of `scores` that each returned token was chosen from, -1 past the end, (N, S);
+        steps: processed scores of every step before beam scores are added, (B * beams, V) each, as computed. Upstream's
+            own memory: a copy would double it.
+        beam_indices: the row of `steps` that each returned token was chosen from, -1 past the end, (N, S);
             None for greedy.
         sequence_scores: the returned beams' scores, (N,); None for greedy.
         effective: the settings as the library resolved them, by the library's names.
-        plain_scores: whether `scores` equal those of one forward pass, see `Resolved`; False if unknown.
+        plain_scores: whether `steps` equal those of one forward pass, see `Resolved`; False if unknown.
+        logits: the scores of every step before the logits processors, as `steps`: logits, or log-probabilities of a
+            beam search. None if unknown (also of one prompt with processors), or if they are not those of one forward
+            pass.
         processors: the logits processors that were on, see `capture.active_processors`; None if unknown.
         prefix: how many ids of a sequence come before the first generated one.
         windows: of a sound that was read in several windows, what the encoder got, (N, …); a sequence is then one
@@ -74,14 +80,23 @@ class Generation:
     """
 
     sequences: IntArray
-    scores: AnyFloats
+    steps: Sequence[AnyFloats]
     beam_indices: IntArray | None
     sequence_scores: FloatArray | None
     effective: Mapping[str, Any]
     plain_scores: bool = False
+    logits: Sequence[AnyFloats] | None = None
     processors: Mapping[str, Any] | None = None
     prefix: int = 1
     windows: FloatArray | None = None
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """`steps` as one array of float64, (S, B * beams, V)."""
+        import numpy as np
+
+        found: FloatArray = np.array(self.steps, np.float64)
+        return found
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import numpy as np
 from pytest_hfmodels.engines.settings import SETTINGS, plain_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 StepScores = dict[tuple[int, ...], "NDArray[Any]"]
 
+_SINGLE = 4  # bytes of a float32
 _METHOD, _GENERATE = "_get_logits_processor", "generate"
 _CLASSES = {
     "transformers.generation.utils": "GenerationMixin",
@@ -36,12 +37,15 @@ class Resolved:
             is on, nothing is drawn, and it keeps the whole past (Transformer-XL and XLNet keep `mem_len` tokens).
         processors: see `active_processors`; None if unknown.
         prefix: how many ids come before the first generated one; None if unknown.
+        heard: of a batch whose scores are not plain: every step's scores before the logits processors, with the number
+            of ids so far; empty where they are not those of one forward pass.
     """
 
     config: Any
     plain_scores: bool
     processors: Mapping[str, Any] | None = None
     prefix: int | None = None
+    heard: Sequence[tuple[int, Any]] = ()
 
 
 @dataclass
@@ -60,23 +64,34 @@ class Call:
 
 
 @contextmanager
-def heard_calls() -> Iterator[list[Call]]:
+def heard_calls(*, batch: bool = False) -> Iterator[list[Call]]:
     """Capture each `generate` of upstream's in the block, without those of an assistant that run within one.
 
     A model's own `generate` (Whisper's, BLIP's) calls upstream's, and returns something else in each release. Releases
     also resolve lengths and special tokens at different moments. Every one from 4.30 to 5.23, in both engines, hands
-    the result to the method that makes the logits processors.
+    the result to the method that makes the logits processors. If there are some, a `batch` also captures what comes
+    before them: a processor may overwrite the logits, so upstream's `output_logits` is not always the model's own.
     """
     calls: list[Call] = []
     running: list[Call] = []
 
     def hear(model: Any, processors: Any, config: Any, prefix: Any) -> None:
         if hasattr(config, "to_diff_dict"):  # some releases pass something else; then nothing was captured
-            off = isinstance(processors, list) and not processors and getattr(config, "dola_layers", None) is None
-            whole = not getattr(getattr(model, "config", None), "mem_len", None)
-            whole = whole and not getattr(config, "do_sample", False)  # before 4.45 its processors are elsewhere
+            known = isinstance(processors, list) and getattr(config, "dola_layers", None) is None
+            whole = known and not getattr(getattr(model, "config", None), "mem_len", None)
+            drawn = getattr(config, "do_sample", False)  # before 4.45 its processors are elsewhere
             before = None if prefix is None else int(prefix)
-            found = Resolved(config, off and whole, active_processors(processors, config), before)
+            plain = whole and not processors and not drawn
+            active = active_processors(processors, config)
+            heard: list[tuple[int, Any]] = []
+            if batch and whole and not plain and len(running) < 2:
+
+                def keep(ids: Any, scores: Any) -> None:
+                    copy = scores.clone() if hasattr(scores, "clone") else scores  # TensorFlow's never change
+                    heard.append((int(ids.shape[1]), copy))
+
+                processors.insert(0, _listener(model, keep))
+            found = Resolved(config, plain, active, before, heard)
             if not running:
                 calls.append(Call(resolved=found))
             elif running[-1].resolved is None:
@@ -108,35 +123,43 @@ def captured_scores() -> Iterator[StepScores]:
     """
     steps: StepScores = {}
 
+    def keep(ids: Any, scores: Any) -> None:
+        if hasattr(scores, "cpu"):
+            seen = scores.detach().cpu()
+            scores = seen.float() if seen.element_size() < _SINGLE else seen  # NumPy has no bfloat16
+            ids = ids.cpu()
+        for own, row in zip(ids.numpy().tolist(), scores.numpy(), strict=True):
+            steps.setdefault(tuple(own), np.array(row))  # a beam search starts with the prompt several times
+
     def hear(model: Any, processors: Any, *_: Any) -> None:
-        tensorflow = any(base.__name__ == "TFGenerationMixin" for base in type(model).__mro__)
-        processors.insert(0, _TensorFlowListener(steps) if tensorflow else _TorchListener(steps))
+        processors.insert(0, _listener(model, keep))
 
     with _listening(hear):
         yield steps
 
 
+def _listener(model: Any, keep: Callable[[Any, Any], None]) -> _TorchListener:
+    """Return a logits processor that hands the ids so far and their scores to `keep`."""
+    tensorflow = any(base.__name__ == "TFGenerationMixin" for base in type(model).__mro__)
+    return _TensorFlowListener(keep) if tensorflow else _TorchListener(keep)
+
+
 class _TorchListener:
     """A logits processor that changes nothing; upstream reads from its signature what it takes."""
 
-    def __init__(self, steps: StepScores) -> None:
-        self._steps = steps
+    def __init__(self, keep: Callable[[Any, Any], None]) -> None:
+        self._keep = keep
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        seen = scores.detach().cpu()
-        self.keep(input_ids.tolist(), (seen.float() if seen.element_size() < 4 else seen).numpy())  # bfloat16
+        self._keep(input_ids, scores)
         return scores
-
-    def keep(self, rows: list[list[int]], scores: NDArray[Any]) -> None:
-        for ids, row in zip(rows, scores, strict=True):
-            self._steps.setdefault(tuple(ids), np.array(row))  # a beam search starts with the prompt several times
 
 
 class _TensorFlowListener(_TorchListener):
     """The same, with the number of ids that count."""
 
     def __call__(self, input_ids: Any, scores: Any, cur_len: Any) -> Any:  # type: ignore[override]
-        self.keep(input_ids.numpy()[:, : int(cur_len)].tolist(), scores.numpy())
+        self._keep(input_ids.numpy()[:, : int(cur_len)], scores)
         return scores
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pytest_hfmodels.engines.availability import described
 from pytest_hfmodels.engines.base import PROCESS_LOCK, Classification, ForwardPass, Generation, Observation
-from pytest_hfmodels.engines.capture import Call, heard_calls
+from pytest_hfmodels.engines.capture import Call, Resolved, heard_calls
 from pytest_hfmodels.engines.generation_config import inherited_named
 from pytest_hfmodels.engines.observation import observation
 from pytest_hfmodels.engines.settings import effective_settings, requested_settings, without_advice
@@ -61,13 +61,10 @@ class LoadedModel(ABC):
         mask: IntArray | None,
         settings: Mapping[str, Any],
         inputs: Mapping[str, Any] | None = None,
-        *,
-        as_computed: bool = False,
     ) -> Generation:
         """Run the library's `generate` once on `ids` (B, L) int64 and `mask` (B, L) of 0 and 1; a `seed` is ours.
 
         `inputs` are further arrays by the names of its arguments, such as `pixel_values`; with them `ids` may be None.
-        With `as_computed` the scores stay in the model's precision: those of a large vocabulary take much memory.
 
         Raises:
             EngineError: the model cannot generate with this engine, or a setting of its checkpoint may be the reason
@@ -81,7 +78,7 @@ class LoadedModel(ABC):
             self.running(),
             inherited_named(self.model.generation_config, settings),
             without_advice(settings),
-            heard_calls() as calls,
+            heard_calls(batch=ids is not None and len(ids) > 1) as calls,
             self.seeded(settings.get("seed")) as seed,
         ):
             output = self.model.generate(
@@ -94,7 +91,7 @@ class LoadedModel(ABC):
         length = 1 if ids is None or self.has_encoder else ids.shape[1]
         if len(heard) > 1 and not all("float" in str(getattr(call.given, "dtype", "")) for call in heard):
             heard = [own]  # a model that generates in several stages
-        parts = [self._generation(call, settings, length, as_computed) for call in heard]
+        parts = [self._generation(call, settings, length) for call in heard]
         return parts[0] if len(parts) == 1 else self._windows(parts, heard)
 
     def _arguments(
@@ -110,21 +107,33 @@ class LoadedModel(ABC):
             return [], {"input_ids": text, **masks, **named}
         return [text], masks
 
-    def _generation(self, call: Call, settings: Mapping[str, Any], length: int, as_computed: bool) -> Generation:
+    def _generation(self, call: Call, settings: Mapping[str, Any], length: int) -> Generation:
         output, resolved = call.output, call.resolved
         prefix = length if resolved is None or resolved.prefix is None else resolved.prefix
         config = requested_settings(self.model, settings, prefix) if resolved is None else resolved.config
         sequence_scores = getattr(output, "sequences_scores", None)
+        steps = [self.computed(step) for step in output.scores]
         return Generation(
             sequences=self.integers(output.sequences),
-            scores=self._stacked(output.scores, as_computed),
+            steps=steps,
             beam_indices=self.beam_indices(output),
             sequence_scores=None if sequence_scores is None else self.floats(sequence_scores),
             effective=effective_settings(config, settings, prefix),
             plain_scores=resolved is not None and resolved.plain_scores,
+            logits=None if resolved is None else self._logits(resolved, steps, prefix),
             processors=None if resolved is None else resolved.processors,
             prefix=prefix,
         )
+
+    def _logits(self, resolved: Resolved, steps: list[AnyFloats], prefix: int) -> list[AnyFloats] | None:
+        """Return `Generation.logits`."""
+        if resolved.plain_scores:
+            return steps
+        lengths = [length for length, _ in resolved.heard]
+        if lengths != [*range(prefix, prefix + len(steps))]:  # a search that tries several continuations in a step
+            return None
+        found = [self.computed(scores) for _, scores in resolved.heard]
+        return found if all(one.shape == step.shape for one, step in zip(found, steps, strict=True)) else None
 
     def _windows(self, parts: Sequence[Generation], calls: Sequence[Call]) -> Generation:
         """Return the windows of a long sound as the rows of a batch.
@@ -141,13 +150,15 @@ class LoadedModel(ABC):
                 "that do not depend on earlier ones.",
                 hint="Leave out num_beams, condition_on_prev_tokens and prompt_ids, or cut the sound into windows.",
             )
-        steps = max(len(one.scores) for one in parts)
+        steps = max(len(one.steps) for one in parts)
+        each = [_lengthened(np.stack(one.steps), steps, 0, 0.0) for one in parts]
         pad = first.effective.get("pad_token_id") or 0
         return replace(
             first,
             sequences=np.concatenate([_lengthened(one.sequences, first.prefix + steps, 1, pad) for one in parts]),
-            scores=np.concatenate([_lengthened(one.scores, steps, 0, 0.0) for one in parts], axis=1),
+            steps=[*np.concatenate(each, axis=1)],
             plain_scores=all(one.plain_scores for one in parts),
+            logits=None,
             windows=np.concatenate([self.floats(call.given) for call in calls]),
         )
 
@@ -355,15 +366,6 @@ class LoadedModel(ABC):
 
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(getattr(self.model, self.call)).parameters
-
-    def _stacked(self, steps: Sequence[Any], as_computed: bool) -> AnyFloats:
-        """Return the scores of every step as one array; a copy of each would double the memory."""
-        convert = self.computed if as_computed else self.floats
-        first = convert(steps[0])
-        found = np.empty((len(steps), *first.shape), first.dtype)
-        for number, step in enumerate(steps):
-            found[number] = convert(step)
-        return found
 
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
         names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")

@@ -34,6 +34,7 @@ _HEADS = re.compile(
     r"(\w+_)?classifier|classification_head|multiple_choice_head|sequence_summary|qa_outputs|answer_class|"
     r"(start|end)_logits|(\w+_)?predictions|generator_lm_head|vocab_(transform|layer_norm|projector))\.|(.*\.)?pooler\."
 )
+_SETS_VALUES = ("normal_", "uniform_", "zero_", "fill_", "tril", "triu")  # and keeps the shape
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _EPSILON = re.compile(r"\w*(eps|epsilon)")
 _COUNTS_ROWS = ("num_labels", "vocab_size", "attention_types")  # GPT-Neo's attention_types contains repetition counts
@@ -68,11 +69,11 @@ class Skeleton:
         from torch.overrides import TorchFunctionMode
 
         class NoValues(TorchFunctionMode):
-            """Skip drawing: a tensor on the meta device has no values, and drawing none takes half of a load."""
+            """Skip what only sets values, which a tensor on the meta device has not: it takes half of a load."""
 
             def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                if getattr(function, "__name__", "") in ("normal_", "uniform_"):
-                    return args[0] if args else kwargs["tensor"]
+                if getattr(function, "__name__", "") in _SETS_VALUES:
+                    return args[0] if args else (kwargs.get("tensor") if "tensor" in kwargs else kwargs["input"])
                 return function(*args, **(kwargs or {}))
 
         with torch.device("meta"), NoValues():

@@ -102,6 +102,7 @@ class Case(Generic[R]):
         observed: from the test.
         asked: the settings that the test gave; None if unknown.
         passes: the model; None if it is no longer in memory.
+        noise: how far two right ways to the same numbers are apart in this run, as far as it is known.
     """
 
     comparison: Comparison
@@ -109,6 +110,7 @@ class Case(Generic[R]):
     observed: R
     asked: Mapping[str, Any] | None = None
     passes: Passes | None = None
+    noise: float = 0.0
 
     @classmethod
     def of(cls, comparison: Comparison, recorded: R, observed: R) -> Case[R]:
@@ -137,7 +139,7 @@ class Case(Generic[R]):
     @property
     def floor(self) -> float:
         """The noise floor."""
-        return floor_of(self.recorded, self.observed)
+        return max(floor_of(self.recorded, self.observed), 2 * self.noise)
 
     @property
     def part(self) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
-    from pytest_hfmodels.engines.base import AnyFloats, FloatArray, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, FloatArray, IntArray, Steps
 
 
 _DIRECTIONS = 4  # a single direction could be orthogonal to a fault
@@ -140,22 +140,24 @@ class LivePass:
         return replace(self, inputs=own, first=self.first + row)
 
 
-def log_softmax(values: AnyFloats) -> FloatArray:
+def log_softmax(values: Steps) -> FloatArray:
     """Return log-probabilities over the last axis of logits; entries of -inf stay so, and a row of them gives NaN."""
     import numpy as np
 
     values = np.asarray(values, np.float64)
+    if not values.size:
+        return values if values.ndim > 1 else values.reshape(0, 0)
     with np.errstate(invalid="ignore"):  # such a row has no distribution; see `broken_numbers` for other NaN
         shifted = values - values.max(axis=-1, keepdims=True)
         result: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
 
 
-def log_probabilities(values: AnyFloats, ids: Sequence[int]) -> FloatArray:
+def log_probabilities(values: Steps, ids: Sequence[int]) -> FloatArray:
     """Return the log-probability of one id a row of logits (S, V), as `log_softmax` has it but without the others."""
     import numpy as np
 
-    result, shifted = np.empty(len(ids)), np.empty(values.shape[-1])
+    result, shifted = np.empty(len(ids)), np.empty(len(values[0]) if len(values) else 0)
     with np.errstate(invalid="ignore"):
         for position, (row, chosen) in enumerate(zip(values, ids, strict=True)):  # one row stays in the CPU's cache
             np.subtract(row, row.max(), out=shifted, dtype=np.float64)

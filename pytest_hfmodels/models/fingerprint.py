@@ -72,14 +72,24 @@ class Fingerprint:
 
 
 def checksum(tensors: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> int:
-    """Return a checksum of tensors, for a comparison within this process; several times faster than a digest.
+    """Return a checksum of tensors, for a comparison within this process; some three times faster than a CRC.
+
+    The bytes of a tensor are read as rows of integers and added up by row and by column, modulo 2**64. One changed
+    number always shows, and so do two that trade places. What keeps all sums does not; nobody writes that by accident.
 
     Args:
         tensors: name, dtype, shape, and the values as raw bytes.
     """
+    import numpy as np
+
     value = 0
     for name, dtype, shape, raw in tensors:
-        value = zlib.crc32(raw, zlib.crc32(f"{name} {dtype} {shape}\n".encode(), value))
+        value = zlib.crc32(f"{name} {dtype} {shape}\n".encode(), value)
+        size = len(raw) // (8 * _COLUMNS) * 8 * _COLUMNS
+        if size:
+            rows = np.frombuffer(raw, np.uint64, size // 8).reshape(-1, _COLUMNS)
+            value = zlib.crc32(np.add.reduce(rows, axis=1), zlib.crc32(np.add.reduce(rows, axis=0), value))
+        value = zlib.crc32(memoryview(raw)[size:], value)
     return value
 
 
@@ -88,6 +98,7 @@ def tokenizer_of(processor: Any) -> Any | None:
     return processor if hasattr(processor, "get_vocab") else getattr(processor, "tokenizer", None)
 
 
+_COLUMNS = 1021
 _ABSENT = "(absent)"
 _BACKEND = "tokenizer's backend"
 

@@ -188,7 +188,7 @@ def _trimmed(generation: Generation, width: int, bare: Sequence[int], asked: Set
     return replace(
         generation,
         sequences=generation.sequences[mine, width - len(bare) : width + longest],
-        scores=generation.scores[:0],  # other rows have steps too
+        steps=generation.steps[:0],  # other rows have steps too
         beam_indices=None,
         sequence_scores=None if scores is None else scores[mine],
     )

@@ -72,6 +72,21 @@ def test_a_fault_of_the_forward_pass_is_found_in_its_block(model: HFModel, setti
     assert "on its own this prompt gives the same tokens and scores" in all_said(found)
 
 
+@searches
+def test_so_it_is_by_the_fingerprints_of_all_rows(
+    model: HFModel, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(model.loaded), "_logits", lambda *_: None)
+        record = batch(model, **settings)
+    assert record.fingerprinted is None
+
+    with blocks_shifted(model.model, 1, 0.1):
+        found = ask(stored(record), batch(model, **settings))
+
+    assert (found.cause, found.block) == ("forward", "block 2")
+
+
 def test_other_weights_and_other_settings_are_named(
     model: HFModel, models: ModelCache, other: Callable[..., Path]
 ) -> None:

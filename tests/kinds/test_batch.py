@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_hfmodels import EngineError, HFModel, ModelCache
+from pytest_hfmodels import EngineError, HFModel, ModelCache, SnapshotError
 from pytest_hfmodels.kinds import BatchRecord, GenerationRecord
 from pytest_hfmodels.kinds.generation.prompts import RepeatedStartWarning
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
 
+from ..explain.test_consistency import cache_broken
 from ..other_checkpoints import edit_json, save_model
 from ..surroundings import needs_both_engines
 
@@ -40,6 +41,67 @@ def test_each_row_is_as_the_prompt_alone(bot: HFModel, settings: dict[str, Any])
             assert step.runner_up == own.runner_up
             assert step.processed == pytest.approx(own.processed, abs=1e-5)
             assert step.log_probability == pytest.approx(own.log_probability, abs=1e-5)
+
+
+@pytest.fixture
+def passes(bot: HFModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each forward pass of a record has."""
+    rows: list[int] = []
+    original = type(bot.loaded).forward
+
+    def counted(self: Any, ids: Any, *arguments: Any, **keywords: Any) -> Any:
+        rows.append(len(ids))
+        return original(self, ids, *arguments, **keywords)
+
+    monkeypatch.setattr(type(bot.loaded), "forward", counted)
+    return rows
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, BEAM, {"no_repeat_ngram_size": 2}, {**BEAM, "repetition_penalty": 1.3}, {"do_sample": True, "seed": 1}],
+    ids=["greedy", "beams", "n-grams", "beams with a penalty", "drawn"],
+)
+def test_only_the_row_with_most_padding_is_read_again(
+    bot: HFModel, passes: list[int], settings: dict[str, Any]
+) -> None:
+    batch = bot.generate(PROMPTS, max_new_tokens=6, **settings)
+
+    assert (passes, batch.fingerprinted) == ([1], 1)
+    for row in batch.rows:
+        whole = bot.log_probabilities([[*row.prompt.ids, *row.ids]])[0, len(row.prompt.ids) - 1 :]
+        own = [float(numbers[one]) for numbers, one in zip(whole, row.ids, strict=False)]
+        assert [step.log_probability for step in row.steps] == pytest.approx(own, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, BEAM, {"no_repeat_ngram_size": 2}], ids=["greedy", "beams", "n-grams"])
+def test_all_rows_are_read_again_if_the_cache_changes_the_numbers(
+    bot: HFModel, passes: list[int], settings: dict[str, Any]
+) -> None:
+    with cache_broken(bot.model):
+        batch = bot.generate(PROMPTS, max_new_tokens=6, **settings)
+
+    assert (passes, batch.fingerprinted) == ([1, 3], None)
+    row = batch.rows[2]
+    own = bot.log_probabilities([[*row.prompt.ids, *row.ids]])[0, len(row.prompt.ids) - 1 :]
+    assert [step.log_probability for step in row.steps] == pytest.approx(
+        [float(numbers[one]) for numbers, one in zip(own, row.ids, strict=False)], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(("row", "said"), [("1", ""), ("3", "there are only 3 rows"), ("-1", ">= 0")])
+def test_the_fingerprinted_row_is_in_the_file(bot: HFModel, row: str, said: str) -> None:
+    text = dump(bot.generate(PROMPTS, max_new_tokens=2)).replace("fingerprinted = 1", f"fingerprinted = {row}")
+    read: Any
+
+    if said:
+        with pytest.raises(SnapshotError, match=said):
+            load(text, Path("a.toml"))
+    else:
+        read = load(text, Path("a.toml"))
+        assert read.fingerprinted == 1
+        earlier: Any = load(text.replace("fingerprinted = 1\n", ""), Path("a.toml"))
+        assert earlier.fingerprinted is None
 
 
 @needs_both_engines
@@ -123,7 +185,7 @@ def tied(record: BatchRecord, number: int) -> BatchRecord:
     first = row.steps[0]
     assert row.live is not None
     now = float(row.live.log_probabilities[0, first.runner_up])
-    row.live.scores[0, first.runner_up] = row.live.scores[0, first.id] - 1e-6
+    row.live.scores[0][first.runner_up] = row.live.scores[0][first.id] - 1e-6
     step = replace(
         first, id=first.runner_up, text=first.runner_up_text, log_probability=now, processed=now, margin=1e-6
     )

@@ -158,7 +158,7 @@ def test_a_near_tie_of_the_decoder_is_one(model: HFModel) -> None:
     first = record.steps[0]
     assert record.live is not None
     now = float(record.live.log_probabilities[0, first.runner_up])
-    record.live.scores[0, first.runner_up] = record.live.scores[0, first.id] - 1e-6
+    record.live.scores[0][first.runner_up] = record.live.scores[0][first.id] - 1e-6
     tied = replace(
         first, id=first.runner_up, text=first.runner_up_text, log_probability=now, processed=now, margin=1e-6
     )

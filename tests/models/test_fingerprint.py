@@ -4,10 +4,11 @@ from copy import deepcopy
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from pytest_hfmodels import ModelCache
-from pytest_hfmodels.models.fingerprint import Fingerprint
+from pytest_hfmodels.models.fingerprint import Fingerprint, checksum
 
 from ..surroundings import needs_both_engines
 
@@ -31,6 +32,34 @@ def test_a_model_that_was_only_used_has_not_changed(models: ModelCache, engine: 
     handle.forward([[1, 2, 3]])
 
     assert before.changes(look(handle)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.__setitem__((700, 3), np.nextafter(table[700, 3], np.float32(9))),
+        lambda table: table.__setitem__((-1, -1), 0),
+        lambda table: table.__setitem__([0, 8], table[[8, 0]]),
+        lambda table: table.__setitem__(slice(None), table[::-1].copy()),
+        lambda table: table.__setitem__((slice(None), slice(None, 2)), table[:, 1::-1].copy()),
+        lambda table: table.__imul__(-1),
+        lambda table: table.__setitem__(slice(None), np.roll(table, 1, axis=0)),
+    ],
+    ids=["one bit", "the last number", "two rows", "all rows", "two columns", "signs", "rolled"],
+)
+@pytest.mark.parametrize("width", [64, 768, 1021, 2042])
+def test_the_checksum_of_weights_shows_what_is_written_in_place(change: Callable[[Any], Any], width: int) -> None:
+    table = np.random.Generator(np.random.PCG64(0)).normal(size=(1000, width)).astype(np.float32)
+
+    def taken() -> int:
+        return checksum([("wte", "F32", table.shape, table.reshape(-1).view(np.uint8).data)])
+
+    before = taken()
+    assert taken() == before
+
+    change(table)
+
+    assert taken() != before
 
 
 def test_changes_are_described() -> None:

@@ -230,7 +230,7 @@ def test_the_tolerance_is_used(bot: HFModel, monkeypatch: pytest.MonkeyPatch) ->
 
     def nudged(self: LoadedModel, ids: Any, mask: Any, asked: Any) -> Generation:
         found = generate(self, ids, mask, asked)
-        return replace(found, scores=found.scores + 0.001)
+        return replace(found, steps=[step + 0.001 for step in found.steps])
 
     monkeypatch.setattr(type(bot.loaded), "generate", nudged)
 

@@ -139,7 +139,7 @@ def test_the_rule_that_beams_stop_only_together_is_named(bot: HFModel, monkeypat
             return found
         beams = beam_search(own_logits(bot, ids.shape[1]), ids, mask, asked, rules)
         return replace(
-            found, sequences=beams.ids, sequence_scores=beams.scores, scores=found.scores[:0], beam_indices=None
+            found, sequences=beams.ids, sequence_scores=beams.scores, steps=found.steps[:0], beam_indices=None
         )
 
     monkeypatch.setattr(type(bot.loaded), "generate", together)

@@ -79,18 +79,19 @@ class _Batch(Explainer[BatchRecord]):
 
 
 class _Row(GenerationExplainer):
-    """A row of a batch: its recorded fingerprints are those of all rows, so the model runs over all of them."""
+    """A row of a batch: the model also runs over the row that the recorded fingerprints are of, or over all rows."""
 
     def __init__(self, case: BatchCase, number: int) -> None:
         self._batch, self._number = case, number
 
     def teacher(self, case: RowCase, loaded: LoadedModel | None = None) -> TeacherForcedPass:
-        batch = self._batch
-        same = all(before.ids == now.ids for before, now in zip(batch.recorded.rows, batch.observed.rows, strict=True))
-        if loaded is None and same:
-            return super().teacher(case)
+        batch, number, media = self._batch.recorded, self._number, media_of(case.observed)
         assert case.passes is not None
-        return teacher_forced(case.passes, batch.recorded.rows, media_of(case.observed), loaded)[self._number]
+        if batch.fingerprinted is None or media:  # nobody knows which images belong to one row
+            return teacher_forced(case.passes, batch.rows, media, loaded, batch.fingerprinted)[number]
+        # The fingerprinted row comes last: it may be the one to explain.
+        own = [batch.rows[number], batch.rows[batch.fingerprinted]]
+        return teacher_forced(case.passes, own, media, loaded, 1)[0]
 
 
 def _row_cases(case: BatchCase) -> dict[int, RowCase]:
@@ -111,7 +112,8 @@ def _row_case(
     elif verdict is Verdict.CHANGED and KIND.is_near_tie(recorded, observed, differences):
         verdict = Verdict.NEAR_TIE
     comparison = replace(case.comparison, verdict=verdict, differences=tuple(differences))
-    return Case(comparison, recorded, observed, case.asked, case.passes)
+    noise = 0.0 if observed.live is None else observed.live.noise
+    return Case(comparison, recorded, observed, case.asked, case.passes, noise)
 
 
 def _first(case: BatchCase, cases: dict[int, RowCase]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -47,6 +47,7 @@ class _Batch(msgspec.Struct):
     padding_side: str
     columns: list[str]
     decoder_start: tuple[TokenId, ...] = ()
+    fingerprinted: Annotated[int, msgspec.Meta(ge=0)] | None = None  # files of earlier versions have none
 
 
 class _Stored(StoredMedia, kw_only=True):
@@ -62,7 +63,7 @@ class _Kind(Kind[BatchRecord]):
     def tables(self, record: BatchRecord) -> dict[str, Any]:
         return {
             "effective": settings_table(record.effective),
-            "batch": _batch_table(record.rows[0].start),
+            "batch": {**_batch_table(record.rows[0].start), **_fingerprinted_table(record)},
             **media_tables(record.rows[0]),
             "rows": [_table(row, record.length) for row in record.rows],
         }
@@ -76,7 +77,10 @@ class _Kind(Kind[BatchRecord]):
         side = _batch_table(stored.batch.decoder_start)["padding_side"]
         if stored.batch.padding_side != side:
             raise file.error(f"it must be {side!r}: generate pads this model there", "batch", "padding_side")
-        found = BatchRecord(rows=tuple(_row(row, stored, shared) for row in stored.rows), **shared)
+        if (stored.batch.fingerprinted or 0) >= len(stored.rows):
+            raise file.error(f"there are only {len(stored.rows)} rows, counted from 0", "batch", "fingerprinted")
+        rows = tuple(_row(row, stored, shared) for row in stored.rows)
+        found = BatchRecord(rows=rows, fingerprinted=stored.batch.fingerprinted, **shared)
         for number, row in enumerate(stored.rows):
             if row.padding != found.length - len(row.ids):
                 raise file.error("it is not what the longest prompt leaves", "rows", str(number), "padding")
@@ -177,6 +181,10 @@ def _table(row: GenerationRecord, longest: int) -> dict[str, Any]:
 def _batch_table(start: tuple[int, ...]) -> dict[str, Any]:
     side = {"padding_side": "right", "decoder_start": list(start)} if start else {"padding_side": "left"}
     return {**side, "columns": STEPS}
+
+
+def _fingerprinted_table(record: BatchRecord) -> dict[str, Any]:
+    return {} if record.fingerprinted is None else {"fingerprinted": record.fingerprinted}
 
 
 def _row(row: _Row, stored: _Stored, shared: Mapping[str, Any]) -> GenerationRecord:

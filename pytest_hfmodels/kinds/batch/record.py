@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_hfmodels.kinds.base import Record
@@ -18,17 +18,20 @@ class BatchRecord(Record):
     """What `HFModel.generate` observed of a list of prompts; compare it with `hf_snapshot`. See also `Record`.
 
     Args:
-        rows: one record per prompt, in order. Each has the settings and the fingerprints of the whole batch.
+        rows: one record per prompt, in order. Each has the settings and the fingerprints of the batch.
+        fingerprinted: the row that the fingerprints are of; None if they are of all rows.
     """
 
     kind: ClassVar[str] = "batch"
     rows: tuple[GenerationRecord, ...]
+    fingerprinted: int | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, rows: Sequence[GenerationRecord]) -> BatchRecord:
         """Return the record of rows that one `generate` made."""
         first = rows[0]
         shared: dict[str, Any] = {"provenance": first.provenance, "checkpoint": first.checkpoint}
+        shared["fingerprinted"] = None if first.live is None else first.live.fingerprinted
         return cls(rows=tuple(rows), effective=first.effective, blocks=first.blocks, live=first.live, **shared)
 
     @property

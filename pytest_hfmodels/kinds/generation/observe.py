@@ -1,4 +1,4 @@
-"""One `generate` over one or more prompts, and one forward pass over what it returned."""
+"""One `generate` over one or more prompts, and one forward pass over what it returned, or over a row of it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pytest_hfmodels.foundation.durations import Timed
 from pytest_hfmodels.foundation.errors import EngineError
 from pytest_hfmodels.kinds.evidence import NOT_COMPARABLE, ModelRef, broken_numbers, log_probabilities
 from pytest_hfmodels.kinds.generation.media import Media
+from pytest_hfmodels.kinds.generation.model_logits import model_logits
 from pytest_hfmodels.kinds.generation.prompts import decode
 from pytest_hfmodels.kinds.generation.record import Beam, GenerationRecord, LiveLogits, Prompt, Step
-from pytest_hfmodels.kinds.generation.teacher import ForwardInputs, blocks_of, inputs, padded
+from pytest_hfmodels.kinds.generation.teacher import padded
 from pytest_hfmodels.kinds.prompt import require_length, require_room
 from pytest_hfmodels.kinds.provenance import Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_hfmodels.engines import ForwardPass, Generation, LoadedModel
-    from pytest_hfmodels.engines.base import AnyFloats, IntArray
+    from pytest_hfmodels.engines import Generation, LoadedModel
+    from pytest_hfmodels.engines.base import AnyFloats, IntArray, Steps
     from pytest_hfmodels.kinds.evidence import LiveModel
+    from pytest_hfmodels.kinds.generation.model_logits import ModelLogits
     from pytest_hfmodels.kinds.provenance import CheckpointSeen
 
 
@@ -43,8 +45,8 @@ def observe_generation(
 ) -> tuple[GenerationRecord, ...]:
     """Generate once from a batch, padded on the left, and look once more with a forward pass.
 
-    The forward pass has its padding on the right, where no causal model looks: its numbers are those of each prompt on
-    its own.
+    The forward pass has no padding, or has it on the right, where no causal model looks: its numbers are those of each
+    prompt on its own. For a batch see `model_logits`.
 
     Args:
         checkpoint: what `loaded` was loaded from.
@@ -73,7 +75,7 @@ def observe_generation(
     pad = _pad(loaded.model, prompts, settings)
     given = media.of([len(row) for row in rows], left=not loaded.has_encoder)
     ids, mask = padded(rows, pad, left=not loaded.has_encoder) if longest else (None, None)
-    generation = _without_forced(loaded.generate(ids, mask, settings, given, as_computed=True))
+    generation = _without_forced(loaded.generate(ids, mask, settings, given))
     if generation.windows is not None:
         media = replace(media, arrays={loaded.model.main_input_name: generation.windows})
         prompts = [Prompt(f"window {number} of {prompts[0].text}", ()) for number in _numbers(generation.windows)]
@@ -81,9 +83,11 @@ def observe_generation(
     returned = _returned(generation, tokenizer, one=len(prompts) == 1)
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
-    teacher = inputs(rows, start, firsts, media, encoder=loaded.has_encoder)
-    forward = loaded.forward(teacher.ids, teacher.mask, teacher.decoder, teacher.media, teacher.last, as_computed=True)
-    call = _Call(prompts, start, generation, returned, forward, teacher, tokenizer, skip_special_tokens, media)
+    scores = searched = _of_the_first(generation.steps, generation.beam_indices, firsts)
+    if generation.logits is not generation.steps:
+        searched = _of_the_first(generation.logits or (), generation.beam_indices, firsts)
+    seen = model_logits(loaded, rows, start, firsts, media, None if generation.logits is None else searched)
+    call = _Call(prompts, start, generation, returned, scores, seen, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
     asked = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
@@ -91,7 +95,7 @@ def observe_generation(
         "provenance": Provenance.of(loaded),
         "checkpoint": checkpoint,
         "effective": {**generation.effective, "skip_special_tokens": skip_special_tokens, **asked},
-        "blocks": blocks_of(forward, teacher.mask),
+        "blocks": seen.blocks,
         "media": media.given,
         "processed": media.processed,
     }
@@ -117,8 +121,8 @@ class _Call:
     start: tuple[int, ...]  # of a decoder that does not start with the prompt
     generation: Generation
     returned: Sequence[tuple[int, ...]]  # generated ids of every returned sequence
-    forward: ForwardPass
-    teacher: ForwardInputs
+    scores: Sequence[Steps]  # processed ones that each prompt's first sequence was chosen from
+    seen: ModelLogits
     tokenizer: Any
     skip: bool
     media: Media
@@ -136,20 +140,6 @@ class _Call:
         """Return the ids before the first generated one."""
         return self.start or self.prompts[number].ids
 
-    def logits(self, number: int) -> AnyFloats:
-        """Return the logits of the forward pass that the tokens of one prompt are looked up in, (S, V)."""
-        return self.teacher.continued(self.forward, number, len(self.prefix(number)), len(self.ids(number)))
-
-    def scores(self, number: int) -> AnyFloats:
-        """Return the processed scores that the tokens of the first sequence were chosen from, (S, V)."""
-        import numpy as np
-
-        scores, indices, length = self.generation.scores, self.generation.beam_indices, len(self.ids(number))
-        if indices is None:
-            return scores[:length, number]  # a view: a copy of each row would double the memory
-        found: AnyFloats = scores[np.arange(length), np.maximum(indices[self.own(number)[0], :length], 0)]
-        return found
-
     def text(self, number: int, ids: Sequence[int]) -> str:
         """Return a sequence as text, with its prompt, if that is text alone, or its decoder's start."""
         before = () if self.media and not self.start else self.prefix(number)
@@ -159,11 +149,13 @@ class _Call:
 def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[str, Any]) -> GenerationRecord:
     generation = call.generation
     known = generation.plain_scores, generation.processors
-    live = LiveLogits(call.logits(number), call.scores(number), made_by, *known, media=call.media)
+    seen = call.seen
+    own: dict[str, Any] = {"media": call.media, "noise": seen.noise, "fingerprinted": seen.fingerprinted}
+    live = LiveLogits(seen.rows[number], call.scores[number], made_by, *known, **own)
     return GenerationRecord(
         prompt=call.prompts[number],
         start=call.start,
-        steps=_steps(call.ids(number), live.logits, live.scores, call.tokenizer),
+        steps=_steps(call.ids(number), live, call.tokenizer),
         beams=_beams(call, number),
         beam_cutoff_margin=_cutoff_margins(call),
         text=call.text(number, call.ids(number)),
@@ -173,11 +165,11 @@ def _record(call: _Call, number: int, made_by: ModelRef | None, shared: Mapping[
 
 
 def _require_numbers(call: _Call, number: int, model: str) -> None:
-    import numpy as np
-
-    logits, beams = call.logits(number), call.generation.scores.shape[1] // len(call.prompts)
-    broken = broken_numbers(logits) or broken_numbers(call.generation.scores[:, number * beams : (number + 1) * beams])
-    if broken is None and np.isneginf(logits).all(axis=-1).any():
+    logits, steps = call.seen.rows[number], call.generation.steps
+    beams = len(steps[0]) // len(call.prompts)
+    computed = (*logits, *(step[number * beams : (number + 1) * beams] for step in steps))
+    broken = next(filter(None, map(broken_numbers, computed)), None)
+    if broken is None and any(float(row.max()) == -float("inf") for row in logits):
         broken = "-infinity for every token"
     if broken is not None:
         raise EngineError(f"{model} returned {broken} after {call.prompts[number].text!r}.", hint=NOT_COMPARABLE)
@@ -193,13 +185,14 @@ def _without_forced(generation: Generation) -> Generation:
 
     if "ForceTokensLogitsProcessor" not in (generation.processors or {}):
         return generation
-    free = np.isfinite(generation.scores[:, 0]).sum(axis=-1) > 1
-    count = int(free.argmax()) if free.any() else len(free)
-    indices = generation.beam_indices
+    free = [int(np.isfinite(step[0]).sum()) > 1 for step in generation.steps]
+    count = free.index(True) if any(free) else len(free)
+    indices, logits = generation.beam_indices, generation.logits
     return replace(
         generation,
         prefix=generation.prefix + count,
-        scores=generation.scores[count:],
+        steps=generation.steps[count:],
+        logits=None if logits is None else logits[count:],
         beam_indices=None if indices is None else indices[:, count:],
     )
 
@@ -246,8 +239,26 @@ def _stopped(ids: tuple[int, ...], words: Sequence[str], tokenizer: Any) -> tupl
     return ids
 
 
-def _steps(ids: Sequence[int], logits: AnyFloats, scores: AnyFloats, tokenizer: Any) -> tuple[Step, ...]:
-    raw, processed = log_probabilities(logits, ids), log_probabilities(scores, ids)
+def _of_the_first(
+    steps: Sequence[AnyFloats], indices: IntArray | None, firsts: Sequence[tuple[int, ...]]
+) -> Sequence[Steps]:
+    """Return for each prompt the numbers that its first sequence was chosen from, (V,) a step.
+
+    Those of greedy search are views. A beam's are copies, so that the other beams can be freed.
+    """
+    if indices is None:
+        return [[step[row] for step in steps[: len(ids)]] for row, ids in enumerate(firsts)]
+    own = indices[:: len(indices) // len(firsts)]
+    return [
+        [step[max(int(row), 0)].copy() for step, row in zip(steps[: len(ids)], rows, strict=False)]
+        for ids, rows in zip(firsts, own, strict=True)
+    ]
+
+
+def _steps(ids: Sequence[int], live: LiveLogits, tokenizer: Any) -> tuple[Step, ...]:
+    scores = live.scores
+    processed = log_probabilities(scores, ids)
+    raw = processed if live.logits is scores else log_probabilities(live.logits, ids)
     steps = []
     for position, chosen in enumerate(ids):
         others = scores[position].copy()
@@ -259,7 +270,7 @@ def _steps(ids: Sequence[int], logits: AnyFloats, scores: AnyFloats, tokenizer: 
                 text=decode(tokenizer, (chosen,), skip_special_tokens=False),
                 log_probability=float(raw[position]),
                 processed=float(processed[position]),
-                margin=float(scores[position, chosen]) - float(others[runner_up]),  # NaN if every token is suppressed
+                margin=float(scores[position][chosen]) - float(others[runner_up]),  # NaN if every token is suppressed
                 runner_up=runner_up,
                 runner_up_text=decode(tokenizer, (runner_up,), skip_special_tokens=False),
             )
@@ -283,18 +294,19 @@ def _cutoff_margins(call: _Call) -> tuple[float, ...]:
         return ()
     effective = generation.effective
     beams = int(effective["num_beams"])  # Whisper runs a search of its own for each returned sequence
-    found = cutoff_margins(generation.scores[:, :beams], beams, effective["eos_token_id"])
+    own = (step[:beams] for step in generation.steps)
+    found = cutoff_margins(own, beams, effective["eos_token_id"])
     return tuple(round(margin, _DECIMALS) for margin in found)  # evidence: the noise floor is twenty times as large
 
 
-def cutoff_margins(scores: AnyFloats, num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
+def cutoff_margins(scores: Iterable[AnyFloats], num_beams: int, eos_token_ids: Sequence[int]) -> tuple[float, ...]:
     """Return, for every step of a beam search, by how much the last kept candidate beat the first dropped one.
 
     Follows the running hypotheses from the processed scores alone: at each step the `num_beams` best continuations
     that do not end in eos run on (Sutskever et al. 2014, §3.2, with finished hypotheses set aside).
 
     Args:
-        scores: processed log-probabilities of every step, (S, num_beams, V), rows in order of rank.
+        scores: processed log-probabilities of every step, (num_beams, V) each, rows in order of rank.
         num_beams: hypotheses kept.
         eos_token_ids: ids that finish a hypothesis.
 

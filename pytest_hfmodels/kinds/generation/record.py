@@ -14,7 +14,7 @@ from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_hfmodels.engines.base import AnyFloats, FloatArray
+    from pytest_hfmodels.engines.base import FloatArray, Steps
     from pytest_hfmodels.kinds.evidence import ModelRef
     from pytest_hfmodels.kinds.inputs import ModelInput
 
@@ -70,21 +70,26 @@ class LiveLogits:
     """What is not stored: the model's present scores, to look recorded tokens up, in the precision it computes in.
 
     Args:
-        logits: of the whole vocabulary at every generated position of the first sequence, without a cache, (S, V).
-        scores: processed scores there, from the search itself, (S, V); banned tokens are -inf.
+        logits: of the whole vocabulary at every generated position of the first sequence, (V,) each. They come from a
+            pass without a cache; in a batch from the search itself, if such a pass over one row agrees with it.
+        scores: processed scores there, from the search itself, (V,) each; banned tokens are -inf.
         made_by: the model, and what the test gave it; None for records that no model made.
         plain_scores: whether one forward pass should give the same scores; False if unknown.
         processors: the logits processors that were on, with their settings; None if unknown. A snapshot keeps only
             the test's own.
         media: what the model gets beside ids.
+        noise: how far log-probabilities of the search are from those without a cache, if `logits` are of the search.
+        fingerprinted: the row of a batch that the fingerprints are of; None if they are of all rows.
     """
 
-    logits: AnyFloats
-    scores: AnyFloats
+    logits: Steps
+    scores: Steps
     made_by: ModelRef | None = None
     plain_scores: bool = False
     processors: Mapping[str, Any] | None = None
     media: Media = field(default_factory=Media)
+    noise: float = 0.0
+    fingerprinted: int | None = None
 
     @cached_property
     def log_probabilities(self) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.kinds.comparison import abs_diff
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_hfmodels.engines import ForwardPass, LoadedModel
-    from pytest_hfmodels.engines.base import AnyFloats, IntArray
+    from pytest_hfmodels.engines.base import AnyFloats, IntArray, Steps
     from pytest_hfmodels.explain.case import Passes
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
@@ -49,7 +49,7 @@ class TeacherForcedPass:
         blocks: fingerprints, comparable with the recorded ones.
     """
 
-    logits: AnyFloats
+    logits: Steps
     blocks: tuple[Block, ...]
 
     def moved(self, recorded: GenerationRecord) -> list[float]:
@@ -62,9 +62,16 @@ class TeacherForcedPass:
 
 
 def teacher_forced(
-    passes: Passes, recorded: Sequence[GenerationRecord], media: Media, loaded: LoadedModel | None = None
+    passes: Passes,
+    recorded: Sequence[GenerationRecord],
+    media: Media,
+    loaded: LoadedModel | None = None,
+    fingerprinted: int | None = None,
 ) -> list[TeacherForcedPass]:
-    """Run the model over the recorded tokens of a batch, without a cache; the blocks are those of the whole batch."""
+    """Run the model over the recorded tokens of a batch, without a cache.
+
+    The blocks are those of the whole batch, or of the `fingerprinted` row.
+    """
     given = inputs(
         [row.prompt.ids for row in recorded],
         recorded[0].start,
@@ -73,11 +80,24 @@ def teacher_forced(
         encoder=passes.origin.loaded.has_encoder,
     )
     seen = passes.forward(given.ids, loaded, given.mask, given.decoder, given.media, given.last)
-    blocks = blocks_of(seen, given.mask)
+    if fingerprinted is None:
+        blocks = blocks_of(seen, given.mask)
+    else:
+        blocks = blocks_of(_row_of(seen, recorded[fingerprinted], fingerprinted), None)
     return [
         TeacherForcedPass(given.continued(seen, number, len(row.prefix), len(row.ids)), blocks)
         for number, row in enumerate(recorded)
     ]
+
+
+def _row_of(seen: ForwardPass, record: GenerationRecord, number: int) -> ForwardPass:
+    """Return one row of a forward pass, without its padding."""
+    text = len(record.prefix) + len(record.ids)
+    lengths = [len(record.prompt.ids)] * seen.encoder + [text] * (len(seen.hidden_states) - seen.encoder)
+    states = tuple(
+        state[number : number + 1, :length] for state, length in zip(seen.hidden_states, lengths, strict=True)
+    )
+    return replace(seen, hidden_states=states)
 
 
 def media_of(observed: GenerationRecord) -> Media:
@@ -150,6 +170,6 @@ def scores_moved(recorded: GenerationRecord, observed: GenerationRecord, count: 
         if max(step.id, step.runner_up) >= table.shape[1]:
             found.append(math.inf)
             continue
-        margin = float(live.scores[position, step.id]) - float(live.scores[position, step.runner_up])
+        margin = float(live.scores[position][step.id]) - float(live.scores[position][step.runner_up])
         found.append(max(abs_diff(step.processed, float(table[position, step.id])), abs_diff(step.margin, margin)))
     return found
