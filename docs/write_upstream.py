@@ -47,11 +47,11 @@ def page() -> str:
 
 def architectures_checked() -> Iterator[Any]:
     """Yield the class of checks in each file of `suites/architectures`, by model type."""
-    found = {}
+    found: dict[str, Any] = {}
     for module in pkgutil.iter_modules(architectures.__path__, f"{architectures.__name__}."):
         for name, value in vars(importlib.import_module(module.name)).items():
             if name.startswith("Test") and getattr(value, "model_type", None):
-                found[value.model_type] = value
+                found.setdefault(value.model_type, value)
     yield from (found[name] for name in sorted(found))
 
 

@@ -30,25 +30,19 @@ class TestLlava(Other):
     without = (*Other.without, "test_switch")  # its inputs are texts alone
     weights = """
     36x16: language_model.lm_head.weight language_model.model.embed_tokens.weight
-    16: language_model.model.layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight
-    16: language_model.model.norm.weight multi_modal_projector.{linear_1,linear_2}.bias
-    16: vision_tower.vision_model.embeddings.class_embedding
-    16: vision_tower.vision_model.encoder.layers.{0,1}.{layer_norm1,layer_norm2}.{bias,weight}
-    16: vision_tower.vision_model.encoder.layers.{0,1}.mlp.fc2.bias
-    16: vision_tower.vision_model.encoder.layers.{0,1}.self_attn.{k_proj,out_proj,q_proj,v_proj}.bias
-    16: vision_tower.vision_model.{post_layernorm,pre_layrnorm}.{bias,weight}
-    16x24: language_model.model.layers.{0,1}.mlp.down_proj.weight
-    16x24: vision_tower.vision_model.encoder.layers.{0,1}.mlp.fc2.weight
-    24x16: language_model.model.layers.{0,1}.mlp.{gate_proj,up_proj}.weight
-    24x16: vision_tower.vision_model.encoder.layers.{0,1}.mlp.fc1.weight
-    8x16: language_model.model.layers.{0,1}.self_attn.{k_proj,v_proj}.weight
-    16x16: language_model.model.layers.{0,1}.self_attn.{o_proj,q_proj}.weight
-    16x16: multi_modal_projector.{linear_1,linear_2}.weight
-    16x16: vision_tower.vision_model.encoder.layers.{0,1}.self_attn.{k_proj,out_proj,q_proj,v_proj}.weight
-    16x3x8x8: vision_tower.vision_model.embeddings.patch_embedding.weight
-    5x16: vision_tower.vision_model.embeddings.position_embedding.weight
-    24: vision_tower.vision_model.encoder.layers.{0,1}.mlp.fc1.bias
-    """
+    16: @layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight @norm.weight
+    16: multi_modal_projector.{linear_1,linear_2}.bias ^embeddings.class_embedding
+    16: ^encoder.layers.{0,1}.{layer_norm1,layer_norm2}.{bias,weight} ^{post_layernorm,pre_layrnorm}.{bias,weight}
+    16: ^encoder.layers.{0,1}.mlp.fc2.bias ^encoder.layers.{0,1}.self_attn.{k_proj,out_proj,q_proj,v_proj}.bias
+    16x24: @layers.{0,1}.mlp.down_proj.weight ^encoder.layers.{0,1}.mlp.fc2.weight
+    24x16: @layers.{0,1}.mlp.{gate_proj,up_proj}.weight ^encoder.layers.{0,1}.mlp.fc1.weight
+    8x16: @layers.{0,1}.self_attn.{k_proj,v_proj}.weight
+    16x16: @layers.{0,1}.self_attn.{o_proj,q_proj}.weight multi_modal_projector.{linear_1,linear_2}.weight
+    16x16: ^encoder.layers.{0,1}.self_attn.{k_proj,out_proj,q_proj,v_proj}.weight
+    16x3x8x8: ^embeddings.patch_embedding.weight
+    5x16: ^embeddings.position_embedding.weight
+    24: ^encoder.layers.{0,1}.mlp.fc1.bias
+    """.replace("@", "language_model.model.").replace("^", "vision_tower.vision_model.")
 
     def test_image(self, hf_model: HFModel, load_again: Callable[..., HFModel], hf_snapshot: HFSnapshot) -> None:
         """An image in a text gives the recorded logits; another layer of the vision model gives others."""

@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 IDS = np.array([[4, 30, 18, 10, 4, 29, 19, 9, 35, 5], [6, 8, 9, 31, 22, 7, 16, 12, 0, 0]])
 MASK = (IDS != 0).astype(np.int64)
 DECODED = np.array([[0, 7, 22, 13], [0, 31, 4, 17]])
-CLASSES = (
-    *((module, Llama) for module in (test_llama.TestLlama, test_mistral.TestMistral)),
-    *((module, Llama) for module in (test_qwen2.TestQwen2, test_qwen3.TestQwen3)),
-    (test_bert.TestBert, Bert),
-    (test_t5.TestT5, T5),
-)
+LLAMAS = (test_llama.TestLlama, test_mistral.TestMistral, test_qwen2.TestQwen2, test_qwen3.TestQwen3)
+CLASSES = (*((checks, Llama) for checks in LLAMAS), (test_bert.TestBert, Bert), (test_t5.TestT5, T5))
 
 
 @pytest.mark.hf_model(engines=["torch"])

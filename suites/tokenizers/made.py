@@ -26,6 +26,11 @@ CHARACTERS = "aZé中\u0301'slL129²٣Ⅷ!?(-…😀 \t\n\r\u00a0\u3000"
 # Merges that would join characters of two pieces, if a pattern cut texts elsewhere.
 _JOINED = ("a Z", "1 2", "12 9", "' s", "Ġ a", "Ġ 1", "Ġ !", "! ?", "! Ċ", "Ċ Ċ", "Ġ Ġ", "Ġ Ċ", "ĉ ĉ", "a 1", "1 a")
 
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "unigram": {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1},
+    "albert": {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1, "control_symbols": ["[CLS]", "[SEP]", "[MASK]"]},
+}
+
 
 def letters() -> list[str]:
     """Return the character that stands for each byte, as GPT-2 chose them."""
@@ -68,7 +73,7 @@ def write_words(folder: Path) -> Path:
 
 
 def write_pieces(folder: Path, kind: str, name: str) -> Path:
-    """Write a SentencePiece model, `unigram` or `bpe`, of a few sentences."""
+    """Write a SentencePiece model of a few sentences: `unigram` as T5 has it, `albert` likewise, or `bpe`."""
     import sentencepiece
 
     from tests.projects.drawn import WORDS
@@ -79,14 +84,14 @@ def write_pieces(folder: Path, kind: str, name: str) -> Path:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=file,
-            model_type=kind,
+            model_type="bpe" if kind == "bpe" else "unigram",
             vocab_size=330 if kind == "bpe" else 60,
             byte_fallback=kind == "bpe",
             hard_vocab_limit=False,
             normalization_rule_name="identity" if kind == "bpe" else "nmt_nfkc",  # as published ones have it
             remove_extra_whitespaces=kind != "bpe",
             minloglevel=2,
-            **({"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if kind == "unigram" else {}),
+            **_SPECIAL.get(kind, {}),
         )
     return folder
 
