@@ -37,6 +37,14 @@ def with_labels(batch: PaddedTexts) -> st.SearchStrategy[tuple[PaddedTexts, IntA
     return st.tuples(st.just(batch), next_token_labels(batch))
 
 
+@pytest.fixture(scope="session", params=["float16", "bfloat16"])
+def half_gpt2(
+    hf_model: HFModel, hf_models: ModelCache, drawn_checkpoints: dict[str, Path], request: pytest.FixtureRequest
+) -> HFModel:
+    """The drawn GPT-2 in half precision: its logits are rounded, its loss must not be."""
+    return hf_models.load(drawn_checkpoints["gpt2"], engine=hf_model.engine, dtype=request.param)
+
+
 examples_drawn = padded_texts(WORDS, PAD, lengths=(2, 8)).flatmap(with_labels)
 examples_bundled = padded_texts(EOS + 1, EOS, lengths=(2, 20), batch=4).flatmap(with_labels)
 
@@ -61,6 +69,19 @@ def test_the_loss_of_the_trained_model_is_the_mean_over_the_counted_labels(
     batch, labels = example
 
     violation = check_language_model_loss(gpt2, batch.ids, labels, mask=batch.mask)
+
+    assert violation is None, str(violation)
+
+
+@pytest.mark.hf_model("tiny-gpt2", engines=["torch"])
+@examples(15)
+@given(example=examples_drawn)
+def test_the_loss_of_half_precision_is_computed_in_float32(
+    half_gpt2: HFModel, example: tuple[PaddedTexts, IntArray]
+) -> None:
+    batch, labels = example
+
+    violation = check_language_model_loss(half_gpt2, batch.ids, labels, mask=batch.mask)
 
     assert violation is None, str(violation)
 

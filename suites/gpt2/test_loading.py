@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,6 +238,19 @@ def test_a_model_without_a_head_finds_its_weights(original: LoadedModel, tmp_pat
     for name, tensor in body.named_parameters():
         np.testing.assert_array_equal(as_array(tensor), as_array(weights[name]))
     assert not body.training
+
+
+@torch_only
+@pytest.mark.usefixtures("hf_model")
+def test_a_tied_head_is_the_embedding_although_the_file_has_another(untied: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(untied, tmp_path / "tied")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}), encoding="utf-8")
+
+    reloaded = load_class(folder)
+
+    head, embedding = (as_array(part.weight) for part in (reloaded.lm_head, reloaded.transformer.wte))
+    assert (head == embedding).all(), "the head is the one in the file"
 
 
 @torch_only
