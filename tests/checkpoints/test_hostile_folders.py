@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,23 @@ def test_a_setting_that_cannot_run_is_refused(cache: ModelCache, tmp_path: Path,
         cache.load("./bot").generate("Hi", max_new_tokens=2)
 
 
+@pytest.fixture
+def uncompiled_quanto(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces what optimum-quanto compiles at its first packed number, which takes a C++ compiler a minute."""
+    del models
+    try:
+        cpp = import_module("optimum.quanto.library.extensions.cpp")
+    except ImportError:  # then no release packs numbers
+        return
+    import torch
+
+    def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:
+        return torch.cat([packed >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)])
+
+    monkeypatch.setattr(cpp.ext, "_lib", SimpleNamespace(unpack=unpack))
+
+
+@pytest.mark.usefixtures("uncompiled_quanto")
 @pytest.mark.parametrize(
     "fields",
     [
