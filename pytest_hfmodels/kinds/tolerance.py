@@ -52,11 +52,8 @@ NOISE_FLOOR = {"same_engine": 2e-5, "cross_engine": 4e-5}
 _BY_DTYPE = {"float64": (1e-9, 1e-6), "float32": (1e-4, 2e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
 _SMALL = 0.1  # numbers below this may move by less than the tolerance
 _LEAST = 0.05  # of the tolerance, which rounding reaches in a small number that larger ones cancel out to
-# Of a measured floor: a margin is the difference of two numbers, and other machines moved numbers by up to 1.3 floors
-# (benchmarks/measured_floors.py).
-_OF_MEASURED = 2.5
-# Of the dtype's own floor: no measured one is larger. The largest of real rounding was 25.
-_MOST = 50
+_OF_MEASURED = 2.5  # of a measured floor: a margin is the difference of two numbers, which move by a floor each
+_MOST = 20  # of the dtype's own floor: what large weights and half precision reach; a file states no more
 
 
 def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
@@ -80,23 +77,24 @@ def noise_floor(*dtypes: str, same_engine: bool) -> float:
 
 
 def largest_floor(dtype: str) -> float:
-    """Return the largest noise floor that a file may state: more is a fault, or an edit, and not rounding."""
-    return _MOST * noise_floor(dtype, same_engine=True)
+    """Return the largest noise floor that a file may state: with a larger one it would compare nothing."""
+    return _rounded_up(_MOST * noise_floor(dtype, same_engine=True))
 
 
 def stated_floor(moved: Sequence[float], dtype: str) -> float | None:
     """Return the noise floor that a file states, from how far equally right computations moved numbers.
 
-    It has one digit, rounded up, and is at least the dtype's own: few numbers may by chance move little. What is no
-    rounding is left out.
+    It has one digit, rounded up, and is at least the dtype's own: few numbers may by chance move little. It is at most
+    `largest_floor`. What is no rounding is left out.
 
     Returns:
         None if nothing was measured.
     """
-    found = sorted(one for one in moved if one <= largest_floor(dtype))  # NaN is not
+    found = sorted(filter(math.isfinite, moved))
     while is_doubtful(found, dtype):
         found.pop()
-    return _rounded_up(max(found[-1], noise_floor(dtype, same_engine=True))) if found else None
+    least, most = noise_floor(dtype, same_engine=True), largest_floor(dtype)
+    return min(most, _rounded_up(max(least, found[-1]))) if found else None
 
 
 def is_doubtful(moved: Sequence[float], dtype: str) -> bool:
@@ -104,8 +102,8 @@ def is_doubtful(moved: Sequence[float], dtype: str) -> bool:
 
     It moves numbers further than the dtype's tolerance, and ten times further than each other one.
     """
-    *others, most = [0.0, *sorted(moved)]
-    return most > max(tolerance_for(dtype, same_engine=True).absolute, 10 * max(others, default=0.0))
+    *others, most = sorted((0.0, 0.0, *moved))
+    return most > max(tolerance_for(dtype, same_engine=True).absolute, 10 * max(others))
 
 
 def _rounded_up(value: float) -> float:

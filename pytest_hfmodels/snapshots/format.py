@@ -279,7 +279,7 @@ def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
     found = file.convert(Provenance, {**tables.recorded_with, **measured}, *trail)
     most = largest_floor(found.dtype)
     if found.noise_floor is not None and not 0 < found.noise_floor <= most:
-        what = f"it is {found.noise_floor:g}, and rounding in {found.dtype} moves numbers by at most {most:g}"
+        what = f"it is {found.noise_floor:g}, and in {found.dtype} it is above 0 and at most {most:g}"
         raise file.error(what, "provenance", "noise_floor")
     if found.engine not in (*ENGINES.names(), NO_ENGINE):
         what = f"the engine {found.engine!r} is not one of {', '.join(ENGINES.names())}"

@@ -77,6 +77,7 @@ def test_the_finer_dtype_s_noise_floor_counts(coarse: str) -> None:
         ([0.0, 2e-4, 3e-4], 3e-4),
         ([2e-3, 1e-6], 2e-5),  # no rounding: another attention kernel that is wrong
         ([5e-4, 1e-5], 2e-5),  # the same, less plainly
+        ([5e-3, 6e-3], 4e-4),  # large weights: no file may state more
     ],
 )
 def test_a_stated_floor_has_one_digit_and_leaves_out_what_is_no_rounding(
