@@ -315,6 +315,14 @@ class LoadedModel(ABC):
         """Set up what a call of upstream's model needs."""
         return nullcontext()
 
+    def on_other_threads(self) -> AbstractContextManager[None]:
+        """Run on another number of threads, as other machines do.
+
+        Raises:
+            EngineError: this engine's number cannot be changed any more.
+        """
+        raise EngineError(f"The number of threads of {self.engine} is fixed.", hint="Measure with torch.")
+
     def seeded(self, seed: int | None) -> AbstractContextManager[Mapping[str, Any]]:
         """Draw random numbers from a seed, and go on as before after it; return what `generate` takes for it.
 

@@ -142,6 +142,15 @@ class TorchModel(LoadedModel):
         return inference_mode(self.model)
 
     @contextmanager
+    def on_other_threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if before > 1 else 2)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    @contextmanager
     def seeded(self, seed: int | None) -> Iterator[Mapping[str, Any]]:
         if seed is None:
             yield {}

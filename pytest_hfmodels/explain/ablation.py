@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.explain import mutations
 from pytest_hfmodels.explain.case import overrides, release_of, rules_of
 from pytest_hfmodels.kinds.explanation import Ablation, Evidence
-from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +27,7 @@ ALIKE = 1e-8  # nats; a snapshot keeps nine digits
 _SETTLES = 4  # an ablation that explains a movement leaves less than a quarter of it
 _ROUNDING = 10  # noise floors: how far two correct computations on different machines may differ
 _WORTH_SAYING = 0.05  # the smallest share of a movement that the first sentence mentions
-_OTHER_KERNEL = {"eager": "sdpa", "sdpa": "eager"}
+OTHER_KERNEL = {"eager": "sdpa", "sdpa": "eager"}
 _USUAL_SCALING = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # of GPT-2
 
 
@@ -237,7 +236,7 @@ class DriftProbe:
         if self._differs("dtype") or self._differs("attention"):
             both = f"{what}, {then.dtype} and {then.attention} attention"
             ways[both] = {"dtype": then.dtype, "attention": then.attention}
-        fields, floor = overrides(self.case.recorded), noise_floor(then.dtype, same_engine=True)
+        fields, floor = overrides(self.case.recorded), self.case.floor_then
         trials = []
         for way, more in ways.items():
             proof = f"{said}; loading with {way} reproduces the recorded numbers"
@@ -266,9 +265,9 @@ class DriftProbe:
         if self._differs("dtype"):
             said = f"loaded in {now.dtype}, recorded in {then.dtype}; "
             said += f"loading in {then.dtype} reproduces the recorded numbers"
-            what, floor = f"{then.dtype} instead of {now.dtype}", noise_floor(then.dtype, same_engine=True)
+            what, floor = f"{then.dtype} instead of {now.dtype}", self.case.floor_then
             yield Trial(what, {"dtype": then.dtype}, "dtype", said, floor, keeps="dtype")
-        attention = then.attention if self._differs("attention") else _OTHER_KERNEL.get(now.attention)
+        attention = then.attention if self._differs("attention") else OTHER_KERNEL.get(now.attention)
         if attention is not None:
             yield self._of_attention(attention)
         if not self.shares and now.dtype != "float64" and self.before > self.case.floor:

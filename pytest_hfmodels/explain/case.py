@@ -142,6 +142,11 @@ class Case(Generic[R]):
         return max(floor_of(self.recorded, self.observed), 2 * self.noise)
 
     @property
+    def floor_then(self) -> float:
+        """The noise floor of the recorded side: how far a load with its dtype may be from it."""
+        return floor_of(self.recorded, self.recorded)
+
+    @property
     def part(self) -> str | None:
         """The changed part of the checkpoint that numbers depend on, or None."""
         return next((part for part in ("weights", "config") if self.same(part) is False), None)

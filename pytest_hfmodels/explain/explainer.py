@@ -14,10 +14,9 @@ from pytest_hfmodels.explain.forward_pass import from_there_on, where
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.kinds.tolerance import floor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
@@ -48,6 +47,17 @@ class Explainer(Generic[R]):
     def measure(self, case: Case[R], loaded: LoadedModel | None) -> Measured:
         """Run the model, or another load of it, over the recorded input."""
         raise NotImplementedError
+
+    def rounding(self, case: Case[R], loaded: LoadedModel) -> float:
+        """Return how far the record's numbers are from those that the model, or another load of it, gives now.
+
+        Asked when a record is written, to measure its noise floor: both sides of the case are that record.
+        """
+        return self.measure(case, loaded).moved
+
+    def other_ways(self, case: Case[R]) -> Iterable[Callable[[], float]]:
+        """Return further computations of the record's numbers, such as a row on its own; each says as `rounding`."""
+        return ()
 
     def output_ids(self, record: R) -> Iterable[Sequence[int]]:
         """Return token ids that the model must have, besides those of the prompt."""
@@ -125,7 +135,7 @@ class Explainer(Generic[R]):
             blocks if base is None else base.blocks,
             model.model,
             lambda: probe.measure(model),
-            floor_of(case.recorded, case.recorded),
+            case.floor_then,
         )
         if proven is None and base is None and case.then.dtype != case.now.dtype:
             said = "the block that differs is unknown: in another dtype every block rounds differently"

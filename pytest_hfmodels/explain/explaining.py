@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hfmodels.engines import upstream
-from pytest_hfmodels.engines.base import PROCESS_LOCK
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.case import Case
 from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_checkpoint
 from pytest_hfmodels.explain.known import fitting_changes, sentences
+from pytest_hfmodels.explain.silence import in_silence
 from pytest_hfmodels.foundation.shell import operand
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pytest_hfmodels.kinds.base import Record
     from pytest_hfmodels.kinds.comparison import Comparison
@@ -51,7 +47,7 @@ def explain(
     """
     case: Case[Any] = Case.of(comparison, recorded, observed)
     try:
-        with _in_silence():
+        with in_silence():
             found = _explained(case)
             known = fitting_changes(case, found)
             evidence = (*found.evidence, *sentences(case, found, known))
@@ -95,12 +91,3 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     if broken is not None:  # it was not finite and is now: nothing can be measured with it
         return case.because(None, differs_sentence(broken))
     return explainer.output(case)
-
-
-@contextmanager
-def _in_silence() -> Iterator[None]:
-    """Keep upstream's output and warnings during the explanation out of the test's own."""
-    with PROCESS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with upstream.quiet() if "transformers" in sys.modules else nullcontext():
-            yield

@@ -113,7 +113,8 @@ def from_there_on(block: str | None) -> str:
 
 def moved_evidence(case: Case[Any], what: str, moved: float, **figures: float) -> Evidence:
     """Return how far numbers moved: against the test's tolerance, which decides the verdict, and the noise floor."""
-    most = {"tolerance": case.comparison.tolerance.absolute, "noise floor": case.floor}
-    sides = [f"{'within' if moved <= limit else 'beyond'} the {name} of {limit:.2g}" for name, limit in most.items()]
-    limits = {"noise_floor": case.floor, "tolerance": most["tolerance"]}
+    floor = "the noise floor" if case.then.noise_floor is None else "this model's noise floor"
+    most = {"the tolerance": case.comparison.tolerance.absolute, floor: case.floor}
+    sides = [f"{'within' if moved <= limit else 'beyond'} {name} of {limit:.2g}" for name, limit in most.items()]
+    limits = {"noise_floor": case.floor, "tolerance": most["the tolerance"]}
     return Evidence(f"{what}: {' and '.join(sides)}", {"drift": float(moved), **figures, **limits})

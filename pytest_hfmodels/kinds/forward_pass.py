@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,9 +18,10 @@ from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.inputs import ROUNDING
+from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -120,6 +122,30 @@ class ForwardPassExplainer(Explainer[R]):
         moved = rows_moved(self.rows(case.recorded), self.read(case.recorded, seen, live))
         encoder = getattr(seen, "encoder", 0)  # as its record does it
         return Measured(largest(moved), fingerprint(seen.hidden_states, None if encoder else live.mask, encoder))
+
+    def rounding(self, case: Case[R], loaded: LoadedModel) -> float:
+        """Return how far the numbers moved that another load gives now."""
+        live: LivePass = case.observed.live
+        return self.scaled(case.observed, self.read(case.observed, self.run(case, live, loaded), live))
+
+    def other_ways(self, case: Case[R]) -> list[Callable[[], float]]:
+        """Return the first row of several on its own."""
+        return [partial(self._alone, case)] if len(self.rows(case.observed)) > 1 else []
+
+    def scaled(self, record: R, now: Rows) -> float:
+        """Return how far numbers of the first rows moved, in what the tolerance allows: large ones may move further."""
+        relative = kind_of(record).relative
+        pairs = list(zip(self.rows(record), now, strict=False))
+        sizes = [1 + relative * np.abs(np.asarray(row, np.float64)) for row, _ in pairs]
+        sides = zip(
+            *([np.asarray(one) / size for one in pair] for pair, size in zip(pairs, sizes, strict=True)), strict=True
+        )
+        return largest(rows_moved(*sides))
+
+    def _alone(self, case: Case[R]) -> float:
+        """Return how far the numbers of the first row are from those of that row on its own, without padding."""
+        live = case.observed.live.alone(0)
+        return self.scaled(case.observed, self.read(case.observed, self.run(case, live, None), live)[:1])
 
     def is_given(self, case: Case[R], difference: Difference) -> bool:
         """Return whether the test asks for it, also for settings of its own that no model resolves."""

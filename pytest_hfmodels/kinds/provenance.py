@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.engines.availability import ENGINES, described, installed
 from pytest_hfmodels.engines.base import EngineName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_hfmodels.checkpoints import Checkpoint
     from pytest_hfmodels.engines import LoadedModel
 
@@ -33,6 +35,8 @@ class Provenance:
         device: such as `cpu`.
         cpu: the CPU capability that the engine used, such as `AVX512`.
         versions: of the packages that numbers depend on.
+        noise_floor: how far rounding moves the numbers of the record, measured when its file was written; None if it
+            was not measured.
     """
 
     engine: EngineName
@@ -42,6 +46,7 @@ class Provenance:
     device: str
     cpu: str
     versions: dict[str, str]
+    noise_floor: float | None = None
 
     def computed_alike(self, other: Provenance) -> bool:
         """Return whether engine, implementation, dtype, attention and device are the same."""
@@ -66,9 +71,8 @@ class Provenance:
         """Describe the engine and versions that run `loaded`."""
         packages = (*PACKAGES, described(loaded.engine).package, *loaded.libraries)
         versions = {package: found for package in packages if (found := _version(package)) is not None}
-        return cls(
-            engine=loaded.engine, implementation=loaded.implementation, versions=versions, **loaded.environment()
-        )
+        where: Mapping[str, Any] = loaded.environment()
+        return cls(engine=loaded.engine, implementation=loaded.implementation, versions=versions, **where)
 
 
 @cache

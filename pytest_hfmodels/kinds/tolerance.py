@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_hfmodels.kinds.base import Record
+    from pytest_hfmodels.kinds.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,16 @@ class Tolerance:
 
 
 # Measured by benchmarks/noise_floor.py: the largest drift of log-probabilities between equally right computations
-# (thread counts, cache on and off, batch of one and many, eager and sdpa; engines), rounded up. nats.
+# (thread counts, cache on and off, batch of one and many, eager and sdpa; engines), rounded up. nats. It holds for
+# records whose own floor was not measured, and is the least that a measured one may be.
 NOISE_FLOOR = {"same_engine": 2e-5, "cross_engine": 4e-5}
 
 # An order of magnitude above the floor, so that another CPU's rounding passes, and two below any change worth a look.
 _BY_DTYPE = {"float64": (1e-9, 1e-6), "float32": (1e-4, 2e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
 _SMALL = 0.1  # numbers below this may move by less than the tolerance
 _LEAST = 0.05  # of the tolerance, which rounding reaches in a small number that larger ones cancel out to
+_OF_MEASURED = 2.5  # of a measured floor: a margin is the difference of two numbers, which move by a floor each
+_MOST = 20  # of the dtype's own floor: what large weights and half precision reach; a file states no more
 
 
 def tolerance_for(dtype: str, *, same_engine: bool) -> Tolerance:
@@ -72,10 +76,60 @@ def noise_floor(*dtypes: str, same_engine: bool) -> float:
     return measured * scale / tolerance_for("float32", same_engine=same_engine).absolute
 
 
+def largest_floor(dtype: str) -> float:
+    """Return the largest noise floor that a file may state: with a larger one it would compare nothing."""
+    return _rounded_up(_MOST * noise_floor(dtype, same_engine=True))
+
+
+def stated_floor(moved: Sequence[float], dtype: str) -> float | None:
+    """Return the noise floor that a file states, from how far equally right computations moved numbers.
+
+    It has one digit, rounded up, and is at least the dtype's own: few numbers may by chance move little. It is at most
+    `largest_floor`. What is no rounding is left out.
+
+    Returns:
+        None if nothing was measured.
+    """
+    found = sorted(filter(math.isfinite, moved))
+    while is_doubtful(found, dtype):
+        found.pop()
+    least, most = noise_floor(dtype, same_engine=True), largest_floor(dtype)
+    return min(most, _rounded_up(max(least, found[-1]))) if found else None
+
+
+def is_doubtful(moved: Sequence[float], dtype: str) -> bool:
+    """Return whether one computation may be wrong.
+
+    It moves numbers further than the dtype's tolerance, and ten times further than each other one.
+    """
+    *others, most = sorted((0.0, 0.0, *moved))
+    return most > max(tolerance_for(dtype, same_engine=True).absolute, 10 * max(others))
+
+
+def _rounded_up(value: float) -> float:
+    """Return a number with one digit, rounded up."""
+    exponent = math.floor(math.log10(value))
+    return float(f"{math.ceil(round(value / 10**exponent, 6))}e{exponent}")
+
+
+def tolerance_of(recorded: Provenance, observed: Provenance, *, same_engine: bool) -> Tolerance:
+    """Return the default tolerance for a pair: by the recorded side's measured floor, or else by dtype.
+
+    If the dtypes differ, the tighter tolerance counts.
+    """
+    found = tolerance_for(recorded.dtype, same_engine=same_engine)
+    if recorded.noise_floor is not None:
+        found = replace(found, absolute=_OF_MEASURED * _floor(recorded, same_engine=same_engine))
+    if observed.dtype != recorded.dtype:
+        other = tolerance_for(observed.dtype, same_engine=same_engine)
+        found = min(found, other, key=lambda one: one.absolute)
+    return found
+
+
 def floor_of(recorded: Record, observed: Record) -> float:
     """Return the noise floor for this pair."""
     then, now = recorded.provenance, observed.provenance
-    return noise_floor(then.dtype, now.dtype, same_engine=then.engine == now.engine)
+    return _pair_floor(then, now, same_engine=then.engine == now.engine)
 
 
 def floor_of_tie(recorded: Record, observed: Record) -> float:
@@ -85,7 +139,23 @@ def floor_of_tie(recorded: Record, observed: Record) -> float:
     """
     then, now = recorded.provenance, observed.provenance
     same_engine = now.engine == "torch" or then.engine == now.engine
-    return min(noise_floor(dtype, same_engine=same_engine) for dtype in (then.dtype, now.dtype))
+    return _pair_floor(then, now, same_engine=same_engine)
+
+
+def _pair_floor(recorded: Provenance, observed: Provenance, *, same_engine: bool) -> float:
+    """Return the floor of a pair; of two dtypes the finer one counts."""
+    found = _floor(recorded, same_engine=same_engine)
+    if observed.dtype == recorded.dtype:
+        return found
+    return min(found, noise_floor(recorded.dtype, observed.dtype, same_engine=same_engine))
+
+
+def _floor(side: Provenance, *, same_engine: bool) -> float:
+    """Return the measured floor of a record, or its dtype's; between engines numbers move further."""
+    own = noise_floor(side.dtype, same_engine=same_engine)
+    if side.noise_floor is None:
+        return own
+    return side.noise_floor * own / noise_floor(side.dtype, same_engine=True)
 
 
 @dataclass(frozen=True)

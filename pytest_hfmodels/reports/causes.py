@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
+from pytest_hfmodels.results.describe import in_floors
 from pytest_hfmodels.results.remedies import moved_packages, remedy, shared_sentence, since_words
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:
     tokens = sum(one.changed for one in members)
     if tokens:
         yield f"{counted(tokens, 'token')} changed"
-    moved = [one.drift for one in members if one.drift is not None]
+    moved = [(one.drift, one) for one in members if one.drift is not None]
     if moved:
-        largest = math.nan if any(map(math.isnan, moved)) else max(moved)
+        largest, most = max(moved, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
         numbers = "numbers up to the change" if tokens else "numbers"  # an explanation may count those after it, too
         yield (
-            f"{numbers} moved by at most {largest:.2g}"
+            f"{numbers} moved by at most {largest:.2g}{in_floors(largest, most.recorded)}"
             if largest
             else f"no {numbers.replace('numbers', 'number')} moved"
         )

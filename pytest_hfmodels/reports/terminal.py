@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.rootdir import other_root
 from pytest_hfmodels.foundation.shell import command, operand
-from pytest_hfmodels.results.describe import place
+from pytest_hfmodels.results.describe import in_floors, place
 from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def mismatch(found: Compared, *, root: Path, here: Path, verbose: bool, options:
         other = other_root(root, PurePath(path), PurePath(found.snapshot))
         reasons = [] if other is None else [_elsewhere(root, other)]
     else:
-        first = [f"{found.verdict}: {found.reason} ({file})", *_difference(found.differences[0], verbose=verbose)]
+        difference = _difference(found.differences[0], found.recorded, verbose=verbose)
+        first = [f"{found.verdict}: {found.reason} ({file})", *difference]
         last = found.refusal or f"accept it: {update}"
         reasons = list(_reasons(found, found.recorded, verbose=verbose))
     lines, reasons = [*map(visible_line, first)], [*map(visible_line, reasons)]
@@ -92,7 +93,7 @@ def _reasons(found: Compared, recorded: Side, *, verbose: bool) -> Iterator[str]
         yield _movement(found)
     if verbose:
         for difference in found.differences[1:]:
-            yield from _difference(difference, verbose=True)
+            yield from _difference(difference, recorded, verbose=True)
         if found.hidden:
             yield f"{found.hidden} more differences"
         yield f"recorded with {_made_by(recorded)}"
@@ -127,7 +128,8 @@ def _movement(found: Compared) -> str:
         return "no numbers before it to compare"
     where = "up to there" if "ids" in stages else "in all"
     moved = math.nan if found.before is None else found.before
-    return f"numbers {where} moved by at most {moved:.2g} (tolerance {found.tolerance:.2g})"
+    floors = in_floors(moved, found.recorded)
+    return f"numbers {where} moved by at most {moved:.2g}{floors} (tolerance {found.tolerance:.2g})"
 
 
 def _moved(recorded: Side, observed: Side) -> Iterator[str]:
@@ -142,7 +144,7 @@ def _machine(side: Side) -> tuple[str, ...]:
     return made.engine, made.implementation, made.device, made.cpu
 
 
-def _difference(found: Difference, *, verbose: bool) -> Iterator[str]:
+def _difference(found: Difference, made: Side | None, *, verbose: bool) -> Iterator[str]:
     what, then, now, detail = cut(found.what, _WHAT), found.recorded, found.observed, found.detail
     if detail is not None:
         if detail.title:
@@ -153,7 +155,8 @@ def _difference(found: Difference, *, verbose: bool) -> Iterator[str]:
     elif found.stage == "numbers":
         sides = [f"{value:.9g}" if isinstance(value, float) else value for value in (then, now)]
         moved = abs(float(then) - float(now))
-        yield f"{what}{place(found)}: recorded {sides[0]}, now {sides[1]} (moved by {moved:.2g})"
+        floors = in_floors(moved, made)
+        yield f"{what}{place(found)}: recorded {sides[0]}, now {sides[1]} (moved by {moved:.2g}{floors})"
     else:
         where = "" if found.stage != "prompt" or found.position is None else f" (first at {found.position + 1})"
         yield f"{what}{where}: recorded {then}, now {now}"

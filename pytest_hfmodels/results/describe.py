@@ -28,6 +28,7 @@ _VALUE = 160  # characters of a value that differs
 _AROUND = 200  # characters of a passage that differs, and on each side of it
 _NAME = 80  # characters of what differs: a classified text may be in it
 _SEVERAL = "prompt ids", "ids of ", "labels above ", "labels given"  # names of what is plural
+_PLAIN = 1000  # floors: a movement of more is plainly no rounding
 
 
 def describe(
@@ -168,6 +169,17 @@ def _shortened(detail: Detail) -> Detail:
         for side in (detail.recorded, detail.observed)
     )
     return Detail(recorded, observed, detail.title, plain(detail.figures))
+
+
+def in_floors(moved: float, recorded: Side | None) -> str:
+    """Return a movement as a multiple of the noise floor that was measured when recording.
+
+    Nothing without one, or if the movement is plainly no rounding.
+    """
+    floor = None if recorded is None else recorded.provenance.noise_floor
+    if floor is None or not floor < moved < _PLAIN * floor:
+        return ""
+    return f", {round(moved / floor, moved < 10 * floor):g} times this model's noise floor"
 
 
 def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:

@@ -24,7 +24,7 @@ from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.kinds.guard import require_readable
 from pytest_hfmodels.kinds.provenance import NO_ENGINE
 from pytest_hfmodels.kinds.registry import is_ours, is_record, kind_of
-from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_of
 from pytest_hfmodels.kinds.values.record import observe_values
 from pytest_hfmodels.options import tolerance_value, update_requested
 from pytest_hfmodels.results.describe import describe
@@ -156,7 +156,8 @@ class HFSnapshot:
         repeated = self._written.get(path, self) is not self and update_requested(self.item.config)
         may_write = not repeated and self._may_write(observed, stored)
         tolerance = self._tolerance(observed, observed if stored is None else stored.record)
-        observation = Observation(observed, path, stored, tolerance, self._accepted())
+        measure = _measured_floor if may_write else None
+        observation = Observation(observed, path, stored, tolerance, self._accepted(), measure)
         equal = self._assert(observation, name, may_write=may_write)
         found = self._described(observation, variant, equal=equal, repeated=repeated, may_write=may_write)
         self.compared.append(found)  # before anything can fail: the test's report has it
@@ -263,8 +264,9 @@ class HFSnapshot:
 
     def _require_consistent(self, observation: Observation) -> None:
         """Warn if a record contradicts itself when it is recorded or would have been."""
-        record = observation.record
-        found = kind_of(record).contradiction(record, self._tolerance(record, record))
+        record, floor = observation.record, observation.noise_floor
+        measured = replace(record, provenance=replace(record.provenance, noise_floor=floor))
+        found = kind_of(record).contradiction(record, self._tolerance(record, measured))
         if found is not None:
             text = f"{self.item.nodeid} recorded an output that contradicts itself: {found}"
             warnings.warn(text, InconsistentRecordWarning, stacklevel=4)
@@ -443,7 +445,7 @@ class HFSnapshot:
         return nodeid.replace(f"[{request.engine_id}", f"[{first.engine_id}", 1)
 
     def _tolerance(self, observed: Record, recorded: Record) -> Tolerance:
-        """Return what numbers may move by: what the test or the project says, or else the finer dtype's default.
+        """Return what numbers may move by: what the test or the project says, or else what the noise floor allows.
 
         If the dtype changed, the finer one counts. A file must not widen its tolerance by naming another engine: torch
         writes the files, so numbers from torch are always compared with the tolerance within an engine.
@@ -457,12 +459,21 @@ class HFSnapshot:
         value = given["same_engine" if same else "cross_engine"]
         if value is not None:
             return Tolerance(value)
-        sides = (recorded.provenance.dtype, observed.provenance.dtype)
-        return min((tolerance_for(dtype, same_engine=same) for dtype in sides), key=lambda found: found.absolute)
+        return tolerance_of(recorded.provenance, observed.provenance, same_engine=same)
 
     def _accepted(self) -> frozenset[Verdict]:
         lenient = Session.of(self.item.config).options.near_tie == "warn"
         return frozenset({Verdict.SAME, Verdict.NEAR_TIE} if lenient else {Verdict.SAME})
+
+
+@Timed("evidence")
+def _measured_floor(record: Record) -> float | None:
+    """Return the noise floor of a record that is to be written; None without a model in memory."""
+    if getattr(record.live, "made_by", None) is None:
+        return None
+    from pytest_hfmodels.kinds.rounding import measured_floor  # computes with NumPy
+
+    return measured_floor(record)
 
 
 def _why(explained: Explanation) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pytest_hfmodels.kinds.evidence import Block
 from pytest_hfmodels.kinds.layout import rounded
 from pytest_hfmodels.kinds.provenance import COMPUTED_BY, NO_CHECKPOINT, NO_ENGINE, CheckpointSeen, Provenance
 from pytest_hfmodels.kinds.registry import KINDS, kind_named, kind_of
+from pytest_hfmodels.kinds.tolerance import largest_floor
 from pytest_hfmodels.results.pending import LARGEST
 from pytest_hfmodels.snapshots.location import beside
 from pytest_hfmodels.snapshots.toml_reader import TomlFile, parse_toml, read_toml, restore_command, snapshot_hint
@@ -52,6 +53,7 @@ class Snapshot:
 class _Provenance(msgspec.Struct):
     recorded_with: dict[str, Any]
     versions: dict[str, Any]
+    noise_floor: float | None = None  # not measured, as in files of earlier versions
 
 
 class _Forward(msgspec.Struct):
@@ -205,11 +207,15 @@ def files(record: Record, *, earlier: Mapping[str, Any] | None = None, keep: Any
     import tomlkit  # only a run that writes, or shows a file that is not there yet, pays for it
 
     kind, own, arrays = kind_of(record), asdict(record.provenance), array_file(record.arrays)
-    versions = own.pop("versions")
+    versions, floor = own.pop("versions"), own.pop("noise_floor")
     tables = {
         "format": FORMAT,
         "kind": record.kind,
-        "provenance": {"recorded_with": own, "versions": dict(versions)},
+        "provenance": {
+            "recorded_with": own,
+            "versions": dict(versions),
+            **({} if floor is None else {"noise_floor": floor}),
+        },
         "checkpoint": {name: value for name, value in asdict(record.checkpoint).items() if value not in (None, "")},
         **kind.tables(record),
         **({} if arrays is None else {"array_file": {"sha256": sha256(arrays).hexdigest()}}),
@@ -269,7 +275,12 @@ def _computed_alike(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 def _load_provenance(file: TomlFile, tables: _Provenance) -> Provenance:
     trail = ("provenance", "recorded_with")
-    found = file.convert(Provenance, {**tables.recorded_with, "versions": tables.versions}, *trail)
+    measured = {"versions": tables.versions, "noise_floor": tables.noise_floor}
+    found = file.convert(Provenance, {**tables.recorded_with, **measured}, *trail)
+    most = largest_floor(found.dtype)
+    if found.noise_floor is not None and not 0 < found.noise_floor <= most:
+        what = f"it is {found.noise_floor:g}, and in {found.dtype} it is above 0 and at most {most:g}"
+        raise file.error(what, "provenance", "noise_floor")
     if found.engine not in (*ENGINES.names(), NO_ENGINE):
         what = f"the engine {found.engine!r} is not one of {', '.join(ENGINES.names())}"
         raise file.error(what, *trail, "engine")

@@ -24,6 +24,8 @@ from pytest_hfmodels.snapshots.format import Files, files, parse_snapshot
 from pytest_hfmodels.snapshots.location import beside, file_in_force
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syrupy.data import SnapshotCollection
     from syrupy.location import PyTestLocation
     from syrupy.types import SerializableData, SerializedData, SnapshotIndex
@@ -36,13 +38,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Observation:
-    """A record, and the file that it is compared with; `stored` is None if there is no file."""
+    """A record, and the file that it is compared with; `stored` is None if there is no file.
+
+    `measure` returns the noise floor of the record, for a file that may be written; None where none may.
+    """
 
     record: Record
     path: Path
     stored: Snapshot | None
     tolerance: Tolerance
     accepted: frozenset[Verdict]
+    measure: Callable[[Record], float | None] | None = None
 
     @property
     def recorded(self) -> Record | None:
@@ -57,9 +63,10 @@ class Observation:
     @cached_property
     def files(self) -> Files:
         """What an update writes: numbers within the tolerance keep their digits."""
+        record = replace(self.record, provenance=replace(self.record.provenance, noise_floor=self.noise_floor))
         if self.stored is None:
-            return files(self.record)
-        record, then, tolerance = self.record, self.stored.record, self.tolerance
+            return files(record)
+        then, tolerance = self.stored.record, self.tolerance
         if then.arrays and then.provenance.computed_alike(record.provenance):
             record = replace(record, arrays=settled(then.arrays, record.arrays, tolerance))
 
@@ -67,6 +74,22 @@ class Observation:
             return (tolerance.at(abs(before)) if kind_of(record).relative else tolerance).accepts(before, now)
 
         return files(record, earlier=self.stored.file.values, keep=keep)
+
+    @cached_property
+    def noise_floor(self) -> float | None:
+        """What an update writes: the recorded one for the same model, so that no update writes another machine's."""
+        now, then = self.record, self.recorded
+        if then is not None and (
+            self.is_accepted
+            or (then.provenance.computed_alike(now.provenance) and then.checkpoint.weights == now.checkpoint.weights)
+        ):
+            return then.provenance.noise_floor
+        return None if self.measure is None else self.measure(now)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the comparison passes, so that no file is written."""
+        return self.comparison is not None and self.comparison.verdict in self.accepted
 
     @property
     def text(self) -> str:
@@ -110,7 +133,7 @@ class TomlSnapshotExtension(SingleFileSnapshotExtension):
         seen = self.observation
         if seen.stored is None:  # syrupy 5 may not have written an earlier run of the test in this session
             seen.stored = parse_snapshot(str(snapshot_data), seen.path, getattr(snapshot_data, "arrays", None))
-        return seen.comparison is not None and seen.comparison.verdict in seen.accepted
+        return seen.is_accepted
 
     @classmethod
     def get_snapshot_name(cls, *, test_location: PyTestLocation, index: SnapshotIndex = 0) -> str:

@@ -10,7 +10,7 @@ from pytest_hfmodels.foundation.errors import SnapshotError
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.array_storage import MADE_BY
 from pytest_hfmodels.kinds.comparison import compare
-from pytest_hfmodels.kinds.tolerance import tolerance_for
+from pytest_hfmodels.kinds.tolerance import tolerance_of
 from pytest_hfmodels.snapshots.collected import collect_project
 from pytest_hfmodels.snapshots.format import array_digest, read_snapshot
 from pytest_hfmodels.snapshots.ledger import Break, Change, Removal, matches_test
@@ -124,6 +124,6 @@ def _is_same(base: Path, variant: Path) -> bool:
     before, now = read_snapshot(base), read_snapshot(variant)
     if before is None or now is None:
         return False
-    engines = {side.record.provenance.engine for side in (before, now)}
-    tolerance = tolerance_for(now.record.provenance.dtype, same_engine=len(engines) == 1)
+    then, here = before.record.provenance, now.record.provenance
+    tolerance = tolerance_of(then, here, same_engine=then.engine == here.engine)
     return compare(before.record, now.record, tolerance).verdict is Verdict.SAME

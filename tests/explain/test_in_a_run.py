@@ -99,7 +99,7 @@ def test_the_cause_comes_first_and_the_causes_at_the_end(failing: Project) -> No
 def test_all_stages_are_shown_if_more_is_asked_for(failing: Project) -> None:
     failing.run("-vv").stdout.fnmatch_lines(
         [
-            "E*- the recorded tokens' log-probabilities moved by *: beyond the tolerance of 0.0001 and beyond *",
+            "E*- the recorded tokens' log-probabilities moved by *: beyond the tolerance of 5e-05 and beyond *",
             "E*- the first block whose output differs is block 1, by *",
             "E*- with float64 instead of float32 the movement stays at *",
             "E*recorded with *",

@@ -23,7 +23,7 @@ def known(
     beams: int = 3,
     rules: tuple[str, ...] = (),
     model: str = "llama",
-    loaded: tuple[dict[str, str], dict[str, str]] = ({}, {}),
+    loaded: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
 ) -> list[str]:
     sides = [
         replace(provenance(), versions={"transformers": release}, **own)
@@ -77,7 +77,7 @@ SDPA, EAGER = {"attention": "sdpa"}, {"attention": "eager"}
     ],
 )
 def test_a_new_default_is_named_if_the_model_was_loaded_with_it(
-    cause: str, releases: tuple[str, str], loaded: tuple[dict[str, str], dict[str, str]], said: str | None
+    cause: str, releases: tuple[str, str], loaded: tuple[dict[str, Any], dict[str, Any]], said: str | None
 ) -> None:
     found = known(*releases, cause, model="gpt2", loaded=loaded)
 

@@ -253,7 +253,7 @@ def test_a_text_that_a_changed_tokenizer_spells_otherwise(
 def test_without_another_kernel_the_arithmetic_is_not_blamed_either(
     model: HFModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_hfmodels.explain.ablation._OTHER_KERNEL", {})
+    monkeypatch.setattr("pytest_hfmodels.explain.ablation.OTHER_KERNEL", {})
 
     assert after(unseen_epsilon, model).cause == "test"
 

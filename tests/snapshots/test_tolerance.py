@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from pytest_hfmodels.kinds.tolerance import noise_floor
+from pytest_hfmodels.kinds.tolerance import floor_of, floor_of_tie, noise_floor, stated_floor, tolerance_of
 from pytest_hfmodels.snapshots import NOISE_FLOOR, Tolerance, tolerance_for
+
+from ..example_records import generation, provenance
 
 INFINITE, NAN = math.inf, math.nan
 
@@ -59,3 +62,47 @@ def test_the_finer_dtype_s_noise_floor_counts(coarse: str) -> None:
 
     assert noise_floor("float32", coarse, same_engine=True) == noise_floor(coarse, "float32", same_engine=True) == fine
     assert noise_floor(coarse, same_engine=True) > fine
+
+
+@pytest.mark.parametrize(
+    ("moved", "stated"),
+    [
+        ([], None),
+        ([NAN, INFINITE], None),
+        ([0.0, 0.0], 2e-5),
+        ([1e-6, 3e-6], 2e-5),
+        ([2.1e-5, 1e-6], 3e-5),
+        ([3e-5], 3e-5),
+        ([9.1e-5, 0.0], 1e-4),
+        ([0.0, 2e-4, 3e-4], 3e-4),
+        ([2e-3, 1e-6], 2e-5),  # no rounding: another attention kernel that is wrong
+        ([5e-4, 1e-5], 2e-5),  # the same, less plainly
+        ([5e-3, 6e-3], 4e-4),  # large weights: no file may state more
+    ],
+)
+def test_a_stated_floor_has_one_digit_and_leaves_out_what_is_no_rounding(
+    moved: list[float], stated: float | None
+) -> None:
+    assert stated_floor(moved, "float32") == stated
+
+
+def test_the_tolerance_follows_a_measured_floor() -> None:
+    then, now = provenance(dtype="bfloat16"), provenance(dtype="bfloat16")
+    measured = replace(then, noise_floor=0.3)
+
+    assert tolerance_of(then, now, same_engine=True) == tolerance_for("bfloat16", same_engine=True)
+    assert 0.3 < tolerance_of(measured, now, same_engine=True).absolute < 3 * 0.3
+    fine = provenance(dtype="float32")
+    assert tolerance_of(measured, fine, same_engine=True) == tolerance_for("float32", same_engine=True)
+
+
+def test_near_ties_follow_a_measured_floor() -> None:
+    then, now = generation(), generation()
+    measured = replace(then, provenance=replace(then.provenance, noise_floor=3e-4))
+
+    assert floor_of(then, now) == floor_of_tie(then, now) == NOISE_FLOOR["same_engine"]
+    assert floor_of(measured, now) == floor_of_tie(measured, now) == 3e-4
+    other = generation(engine="tensorflow")
+    assert floor_of(measured, other) == 6e-4
+    coarse = replace(now, provenance=replace(now.provenance, dtype="bfloat16"))
+    assert floor_of(measured, coarse) == NOISE_FLOOR["same_engine"]

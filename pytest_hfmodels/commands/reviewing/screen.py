@@ -15,7 +15,7 @@ from pytest_hfmodels.foundation.shell import is_command
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison, compare
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_for
+from pytest_hfmodels.kinds.tolerance import Tolerance, tolerance_of
 from pytest_hfmodels.reports.diff import hunks
 from pytest_hfmodels.reports.summary import relabelled
 from pytest_hfmodels.reports.words import around, same_start, sides
@@ -107,7 +107,7 @@ def _compared(change: Pending, root: Path, earlier: str | None, arrays: bytes | 
     """Return what the run said of a change, from both files."""
     now, path = load(change.text, Path(change.snapshot), arrays), root / change.compared
     before = None if earlier is None else load(earlier, path, read_arrays(parse(earlier, path), path))
-    tolerance = tolerance_for(now.provenance.dtype, same_engine=True)
+    tolerance = tolerance_of((before or now).provenance, now.provenance, same_engine=True)
     if change.tolerance is not None:
         tolerance = Tolerance(change.tolerance)
     found = Comparison(Verdict.MISSING, (), 0.0, tolerance) if before is None else compare(before, now, tolerance)

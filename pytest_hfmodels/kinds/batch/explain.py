@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,17 @@ from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, genera
 from pytest_hfmodels.kinds.generation.kind import KIND
 from pytest_hfmodels.kinds.generation.media import placeholder_of
 from pytest_hfmodels.kinds.generation.observe import observe_generation
-from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, media_of, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.generation.teacher import (
+    TeacherForcedPass,
+    media_of,
+    rounding,
+    rounding_of_the_cache,
+    scores_moved,
+    teacher_forced,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.kinds.comparison import Difference
@@ -58,6 +66,13 @@ class _Batch(Explainer[BatchRecord]):
 
     def inputs(self, case: BatchCase) -> Explanation:
         return stages.inputs(case, "preprocessor", case.observed.rows[0].processed)
+
+    def rounding(self, case: BatchCase, loaded: LoadedModel) -> float:
+        assert case.passes is not None
+        return rounding(case.passes, case.observed.rows, loaded)
+
+    def other_ways(self, case: BatchCase) -> list[Callable[[], float]]:
+        return [partial(rounding_of_the_cache, case.observed.rows)]
 
     def output_ids(self, record: BatchRecord) -> Iterator[Sequence[int]]:
         return chain.from_iterable(GENERATION.output_ids(row) for row in record.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,19 @@ from pytest_hfmodels.kinds.generation.consistency import contradiction, contradi
 from pytest_hfmodels.kinds.generation.decoding import decoding
 from pytest_hfmodels.kinds.generation.kind import DECODER_START, token_tie
 from pytest_hfmodels.kinds.generation.record import GenerationRecord
-from pytest_hfmodels.kinds.generation.teacher import TeacherForcedPass, media_of, scores_moved, teacher_forced
+from pytest_hfmodels.kinds.generation.teacher import (
+    TeacherForcedPass,
+    media_of,
+    rounding,
+    rounding_of_the_cache,
+    scores_moved,
+    teacher_forced,
+)
 from pytest_hfmodels.kinds.inputs import ROUNDING
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
@@ -74,6 +82,13 @@ class GenerationExplainer(Explainer[GenerationRecord]):
     def measure(self, case: GenerationCase, loaded: LoadedModel | None) -> Measured:
         teacher = self.teacher(case, loaded)
         return Measured(largest(teacher.moved(case.recorded)), teacher.blocks)
+
+    def rounding(self, case: GenerationCase, loaded: LoadedModel) -> float:
+        assert case.passes is not None
+        return rounding(case.passes, [case.observed], loaded)
+
+    def other_ways(self, case: GenerationCase) -> list[Callable[[], float]]:
+        return [partial(rounding_of_the_cache, [case.observed])]
 
     def output_ids(self, record: GenerationRecord) -> Iterator[Sequence[int]]:
         yield record.ids

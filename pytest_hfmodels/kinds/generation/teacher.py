@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
 
 
+_LIKELIEST = 5  # the recorded tokens alone are too few: by chance they moved a quarter as far as on another machine
+
+
 @dataclass(frozen=True)
 class ForwardInputs:
     """What `LoadedModel.forward` takes."""
@@ -98,6 +101,38 @@ def _row_of(seen: ForwardPass, record: GenerationRecord, number: int) -> Forward
         state[number : number + 1, :length] for state, length in zip(seen.hidden_states, lengths, strict=True)
     )
     return replace(seen, hidden_states=states)
+
+
+def rounding(passes: Passes, rows: Sequence[GenerationRecord], loaded: LoadedModel) -> float:
+    """Return how far the log-probabilities of a batch's likeliest tokens are from those that a load gives now."""
+    seen = teacher_forced(passes, rows, media_of(rows[0]), loaded)
+    pairs = zip(rows, seen, strict=True)
+    return max(likeliest_moved(row.live.logits, one.logits) for row, one in pairs if row.live is not None)
+
+
+def rounding_of_the_cache(rows: Sequence[GenerationRecord]) -> float:
+    """Return how far they are from those that `generate` computed, token by token with its cache.
+
+    Raises:
+        LookupError: a logits processor has changed them.
+    """
+    live = [row.live for row in rows if row.live is not None and row.live.plain_scores]
+    if len(live) < len(rows):
+        raise LookupError("the scores of generating are not those of the model")
+    return max(likeliest_moved(one.logits, one.scores) for one in live)
+
+
+def likeliest_moved(before: AnyFloats, now: AnyFloats) -> float:
+    """Return how far the log-probabilities of each position's likeliest tokens moved at most, given logits (S, V).
+
+    The unlikely ones move further: a bfloat16 logit of 50 has steps of a quarter.
+    """
+    import numpy as np
+
+    then, here = log_softmax(before), log_softmax(now)
+    likeliest = np.argsort(then, axis=-1)[:, -_LIKELIEST:]
+    pairs = (np.take_along_axis(one, likeliest, axis=-1) for one in (then, here))
+    return float(np.abs(np.subtract(*pairs)).max(initial=0.0))
 
 
 def media_of(observed: GenerationRecord) -> Media:

@@ -9,11 +9,13 @@ import numpy as np
 from pytest_hfmodels.explain import stages
 from pytest_hfmodels.explain.explainer import first_beyond
 from pytest_hfmodels.kinds.forward_pass import ForwardPassExplainer
+from pytest_hfmodels.kinds.tensors.kind import KIND
 from pytest_hfmodels.kinds.tensors.record import TensorsRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.evidence import LivePass
     from pytest_hfmodels.kinds.explanation import Evidence, Explanation
@@ -32,6 +34,15 @@ class _Tensors(ForwardPassExplainer[TensorsRecord]):
 
     def read(self, record: TensorsRecord, seen: Any, live: LivePass) -> list[Any]:  # noqa: ARG002
         return [_flat(record, {path: seen.outputs[path] for path in record.arrays if path in seen.outputs})]
+
+    def rounding(self, case: TensorsCase, loaded: LoadedModel) -> float:
+        """Return how far the outputs moved in what the tolerance allows, which goes by the size of each number."""
+        seen, found = self.run(case, case.observed.live, loaded), [0.0]  # type: ignore[arg-type]
+        for path, array in case.observed.arrays.items():
+            if not array.is_exact:
+                moved = np.abs(array.values - seen.outputs[path].reshape(array.shape))
+                found.append(float((moved / (1 + KIND.relative * np.abs(array.values))).max(initial=0.0)))
+        return max(found)
 
     def processed(self, record: TensorsRecord) -> Sequence[ModelInput]:
         return record.inputs
