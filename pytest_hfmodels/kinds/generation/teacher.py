@@ -122,17 +122,18 @@ def rounding_of_the_cache(rows: Sequence[GenerationRecord]) -> float:
     return max(likeliest_moved(one.logits, one.scores) for one in live)
 
 
-def likeliest_moved(before: AnyFloats, now: AnyFloats) -> float:
-    """Return how far the log-probabilities of each position's likeliest tokens moved at most, given logits (S, V).
+def likeliest_moved(before: Steps, now: Steps) -> float:
+    """Return how far the log-probabilities of each position's likeliest tokens moved at most, given logits (V,) each.
 
     The unlikely ones move further: a bfloat16 logit of 50 has steps of a quarter.
     """
     import numpy as np
 
-    then, here = log_softmax(before), log_softmax(now)
-    likeliest = np.argsort(then, axis=-1)[:, -_LIKELIEST:]
-    pairs = (np.take_along_axis(one, likeliest, axis=-1) for one in (then, here))
-    return float(np.abs(np.subtract(*pairs)).max(initial=0.0))
+    largest = 0.0
+    for then, here in zip(map(log_softmax, before), map(log_softmax, now), strict=True):
+        likeliest = np.argsort(then)[-_LIKELIEST:]
+        largest = max(largest, float(np.abs(then[likeliest] - here[likeliest]).max()))
+    return largest
 
 
 def media_of(observed: GenerationRecord) -> Media:
