@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.4.15"
@@ -12,6 +16,19 @@ nox.options.error_on_missing_interpreters = False  # of `pythons`, also where CI
 # The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
 PINS = ("-c", "constraints.txt")
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # Material prints an advertisement at every build
+WITHOUT_ARCHITECTURES = "--ignore=suites/architectures"  # `upstream` runs those: `tests` has 40 minutes
+
+
+def show_pyenv() -> None:
+    """Let nox find every Python of pyenv, which hides those that nobody chose. The chosen one stays the first."""
+    folder = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = sorted(version.name for version in folder.glob("3.*"))
+    first = platform.python_version() if platform.python_version() in found else "system"
+    if found:
+        os.environ.setdefault("PYENV_VERSION", ":".join(dict.fromkeys([first, *found])))
+
+
+show_pyenv()
 
 
 def install(session: nox.Session, *packages: str, extras: str = "all,suites") -> None:
@@ -41,6 +58,8 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "tests", "suites", *required, *workers, *slowest, *session.posargs)
     session.notify("parity", posargs=())
     session.notify("rows", posargs=())
+    for version in ("3.12", "3.13"):  # this session's is checked
+        session.notify(f"pythons-{version}", posargs=(WITHOUT_ARCHITECTURES, "--quiet"))
 
 
 def check_text(session: nox.Session) -> None:
@@ -73,8 +92,7 @@ def docs(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """Run the suites on each Python that is found, torch only; a missing one is skipped.
 
-    torch takes several GB here, so `tests` runs only tests without an engine on each Python (`tests/test_release.py`).
-    pyenv hides its interpreters unless they are chosen: `PYENV_VERSION=3.12.1:3.13.0 nox -s pythons`.
+    Where pip finds no wheel of torch for CPUs, each takes 5 GB of disk.
     """
     packages = ("torch==2.13.0", "transformers==5.23.0")  # the newest release, which has wheels for all of them
     session.install("hatchling", "editables", *packages)
@@ -120,7 +138,7 @@ def rows(session: nox.Session) -> None:
     install(session)
     session.run(
         *("hfmodels", "matrix", "rows/4.37.2.txt", "transformers==5.23.0", "-j", "2", *session.posargs),
-        *("--", "suites", "--ignore=suites/architectures"),  # `upstream` runs those: `tests` has 40 minutes
+        *("--", "suites", WITHOUT_ARCHITECTURES),
     )
 
 
