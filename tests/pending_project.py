@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.snapshots.project import find_project
+from pytest_hfmodels.snapshots.pending import PendingFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,19 +65,22 @@ def change(project: Project, tests: str = TESTS, **now: str) -> pytest.RunResult
 
 
 def pending(project: Project) -> dict[str, Pending]:
-    """What is pending, by the test's name. The current folder is the project's."""
-    del project
-    return {found.test.partition("::")[2]: found for found in find_project().pending.read()}
+    """What is pending, by the test's name."""
+    return {found.test.partition("::")[2]: found for found in pending_folder(project).read()}
 
 
 def explained(project: Project, test: str, **changes: Any) -> Pending:
     """Give a pending change a cause and reasons, as the run that left it might have done."""
-    folder, found = find_project().pending, pending(project)[test]
-    changed = replace(found, **changes)
-    folder.save(changed)
+    changed = replace(pending(project)[test], **changes)
+    pending_folder(project).save(changed)
     return changed
 
 
 def pending_files(project: Project) -> list[dict[str, Any]]:
-    folder = project.path / ".pytest_cache" / "d" / "hfmodels-pending"
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    files = sorted(pending_folder(project).path.glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in files]
+
+
+def pending_folder(project: Project) -> PendingFolder:
+    """Where pytest keeps it by default; `find_project` asks pytest, which takes a tenth of a second."""
+    return PendingFolder(project.path / ".pytest_cache" / "d" / "hfmodels-pending")

@@ -110,6 +110,8 @@ class _Imports:
 
     def pytest_unconfigure(self) -> None:
         for name, module in list(sys.modules.items()):
+            if self._imported.get(name) is module:  # thousands of them, at every run
+                continue
             file = getattr(module, "__file__", None)
             if file and Path(file).is_absolute() and not file.startswith(self._path) and name != "conftest":
                 self._imported[name] = module
