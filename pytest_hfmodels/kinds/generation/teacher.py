@@ -122,7 +122,7 @@ def rounding_of_the_cache(rows: Sequence[GenerationRecord]) -> float:
     return max(likeliest_moved(one.logits, one.scores) for one in live)
 
 
-def likeliest_moved(before: AnyFloats, now: AnyFloats) -> float:
+def likeliest_moved(before: Steps, now: Steps) -> float:
     """Return how far the log-probabilities of each position's likeliest tokens moved at most, given logits (S, V).
 
     The unlikely ones move further: a bfloat16 logit of 50 has steps of a quarter.
