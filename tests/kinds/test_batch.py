@@ -10,6 +10,7 @@ import pytest
 from pytest_hfmodels import EngineError, HFModel, ModelCache, SnapshotError
 from pytest_hfmodels.kinds import BatchRecord, GenerationRecord
 from pytest_hfmodels.kinds.generation.prompts import RepeatedStartWarning
+from pytest_hfmodels.kinds.generation.teacher import rounding_of_the_cache
 from pytest_hfmodels.results.describe import describe
 from pytest_hfmodels.snapshots import Tolerance, compare
 from pytest_hfmodels.snapshots.format import dump, load
@@ -68,6 +69,7 @@ def test_only_the_row_with_most_padding_is_read_again(
     batch = bot.generate(PROMPTS, max_new_tokens=6, **settings)
 
     assert (passes, batch.fingerprinted) == ([1], 1)
+    assert 0 < rounding_of_the_cache(batch.rows) < 1e-5
     for row in batch.rows:
         whole = bot.log_probabilities([[*row.prompt.ids, *row.ids]])[0, len(row.prompt.ids) - 1 :]
         own = [float(numbers[one]) for numbers, one in zip(whole, row.ids, strict=False)]

@@ -116,8 +116,11 @@ def rounding_of_the_cache(rows: Sequence[GenerationRecord]) -> float:
     Raises:
         LookupError: a logits processor has changed them.
     """
-    live = [row.live for row in rows if row.live is not None and row.live.plain_scores]
-    if len(live) < len(rows):
+    live = [row.live for row in rows if row.live is not None]
+    searched = [one for one in live if one.fingerprinted is not None]  # a batch's logits are those of generating
+    if searched:
+        return max(one.noise for one in searched)
+    if len(live) < len(rows) or not all(one.plain_scores for one in live):
         raise LookupError("the scores of generating are not those of the model")
     return max(likeliest_moved(one.logits, one.scores) for one in live)
 
