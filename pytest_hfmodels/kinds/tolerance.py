@@ -81,29 +81,34 @@ def largest_floor(dtype: str) -> float:
     return _rounded_up(_MOST * noise_floor(dtype, same_engine=True))
 
 
-def stated_floor(moved: Sequence[float], dtype: str) -> float | None:
-    """Return the noise floor that a file states, from how far equally right computations moved numbers.
+def stated_floor(moved: Sequence[float], dtype: str, exact: Sequence[float] = ()) -> float | None:
+    """Return the noise floor that a file states, with one digit, rounded up.
 
-    It has one digit, rounded up, and is at least the dtype's own: few numbers may by chance move little. It is at most
-    `largest_floor`. What is no rounding is left out.
+    It is at least the dtype's own, because few numbers may by chance move little, and at most `largest_floor`.
+
+    Args:
+        moved: how far other computations moved numbers. What is no rounding is left out.
+        dtype: of the numbers.
+        exact: how far float64 moved them, if it was tried; that is rounding for sure.
 
     Returns:
-        None if nothing was measured.
+        None if nothing was measured: no computation moved a number.
     """
-    found = sorted(filter(math.isfinite, moved))
-    while is_doubtful(found, dtype):
+    found, exact = sorted(filter(math.isfinite, moved)), [*filter(math.isfinite, exact)]
+    while is_doubtful(found, dtype, exact):
         found.pop()
+    largest = max((*found, *exact), default=0.0)
     least, most = noise_floor(dtype, same_engine=True), largest_floor(dtype)
-    return min(most, _rounded_up(max(least, found[-1]))) if found else None
+    return min(most, _rounded_up(max(least, largest))) if largest else None
 
 
-def is_doubtful(moved: Sequence[float], dtype: str) -> bool:
+def is_doubtful(moved: Sequence[float], dtype: str, exact: Sequence[float] = ()) -> bool:
     """Return whether one computation may be wrong.
 
-    It moves numbers further than the dtype's tolerance, and ten times further than each other one.
+    It moves numbers further than the dtype's tolerance, and ten times further than each other one and than float64.
     """
     *others, most = sorted((0.0, 0.0, *moved))
-    return most > max(tolerance_for(dtype, same_engine=True).absolute, 10 * max(others))
+    return most > max(tolerance_for(dtype, same_engine=True).absolute, 10 * max((*others, *exact)))
 
 
 def _rounded_up(value: float) -> float:

@@ -69,7 +69,8 @@ def test_the_finer_dtype_s_noise_floor_counts(coarse: str) -> None:
     [
         ([], None),
         ([NAN, INFINITE], None),
-        ([0.0, 0.0], 2e-5),
+        ([0.0, 0.0], None),
+        ([0.0, 1e-9], 2e-5),
         ([1e-6, 3e-6], 2e-5),
         ([2.1e-5, 1e-6], 3e-5),
         ([3e-5], 3e-5),
@@ -84,6 +85,13 @@ def test_a_stated_floor_has_one_digit_and_leaves_out_what_is_no_rounding(
     moved: list[float], stated: float | None
 ) -> None:
     assert stated_floor(moved, "float32") == stated
+
+
+@pytest.mark.parametrize(
+    ("moved", "exact", "stated"), [(2e-4, 1e-6, 2e-5), (2e-4, 3e-5, 2e-4), (0.0, 2e-4, 2e-4), (0.0, NAN, None)]
+)
+def test_float64_confirms_a_movement_that_stands_alone(moved: float, exact: float, stated: float | None) -> None:
+    assert stated_floor([moved], "float32", [exact]) == stated
 
 
 def test_the_tolerance_follows_a_measured_floor() -> None:
