@@ -47,6 +47,20 @@ def test_a_record_is_compared_as_a_record_and_not_as_text(tmp_path: Path, steps:
     assert extension.matches(serialized_data=text, snapshot_data=dump(generation())) is same
 
 
+def test_the_text_of_a_record_that_matches_is_not_written(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare_project.write(ONE)
+    bare_project.run("--snapshot-update")
+    before = bare_project.snapshots
+
+    monkeypatch.setattr("pytest_hfmodels.snapshots.storage.files", pytest.fail)
+
+    bare_project.run().assert_outcomes(passed=1)
+    bare_project.run("--snapshot-update").assert_outcomes(passed=1)
+    assert bare_project.snapshots == before
+
+
 def test_what_is_written_keeps_the_digits_that_still_hold(tmp_path: Path) -> None:
     steps = moved(0, by=5e-5, steps=moved(1, by=0.25))
 
