@@ -39,8 +39,8 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "pending", pending, "list the snapshot changes to review"),
-        "List the pending changes of snapshots, which failing tests have saved. `hfmodels review` shows them one by "
-        "one; `hfmodels accept` and `hfmodels reject` decide without asking.",
+        "List the pending changes: outputs of failing tests that differ from their snapshots. `hfmodels review` shows "
+        "them one by one; `hfmodels accept` and `hfmodels reject` decide without asking.",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print them as JSON")
@@ -49,8 +49,8 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "diff", diff, "print what accepting would change in the snapshots"),
-        "Print what accepting would change in the snapshots. For readers, invisible characters are named, and long "
-        "lines are cut. `hfmodels pending --patch FILE` writes the changes for `git apply`.",
+        "Print what accepting would change in the snapshots. Invisible characters are named, and long lines are cut. "
+        "`hfmodels pending --patch FILE` writes the changes for `git apply`.",
     )
     parser.add_argument("--full", action="store_true", help="print long lines whole")
     parser = _add(

@@ -73,9 +73,9 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=matrix)
     parser = commands.add_parser(
         "bisect",
-        help="find the first release of a package with which tests fail or outputs differ",
-        description="Find the first release of a package with which tests fail, or model outputs differ from the good "
-        "release's outputs. Each release gets its own environment, in which other packages keep their versions.",
+        help="find the first release of a package that breaks tests or changes outputs",
+        description="Find the first release of a package that makes tests fail or changes model outputs. Each release "
+        "gets its own environment, in which other packages keep their versions.",
         usage="hfmodels bisect PACKAGE --good VERSION --bad VERSION [options] [-- pytest arguments]",
     )
     parser.add_argument("package", help="the package whose releases to test; extras may follow in brackets")
@@ -92,10 +92,19 @@ def add(commands: Commands) -> None:
 def _add_row_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options for every environment."""
     parser.add_argument(
-        "--with", action="append", default=[], dest="added", metavar="REQ", help="add this to every environment"
+        "--with",
+        action="append",
+        default=[],
+        dest="added",
+        metavar="REQ",
+        help="add this requirement to every environment",
     )
     parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", help="remove this from every environment: tensorflow"
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="remove this package from every environment, such as tensorflow",
     )
     parser.add_argument(
         "--timeout",
