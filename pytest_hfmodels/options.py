@@ -23,7 +23,8 @@ MARKERS = (
     "and devices that the test runs on",
     "hf_tolerance(same_engine=None, cross_engine=None): how far numbers in the test's snapshots may "
     "move (absolute values)",
-    "hf_engine_xfail(engine, *, reason, raises=None): the test must fail on this engine, which cannot do what it tests",
+    "hf_engine_xfail(engine, *, reason, raises=None): the test must fail on this engine, because the "
+    "engine cannot do what the test checks",
 )
 
 # The profiles of properties.profiles and its variable; importing that module would slow down every start.
@@ -72,10 +73,15 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option("engines", "engines to run on: `torch`, `tensorflow`", "NAMES", "args", "those installed"),
-    Option("require", "engines that must be installed: a missing one is an error instead of a skip", "NAMES", "args"),
+    Option(
+        "require",
+        "engines that must be installed: if one is missing, the run fails instead of skipping tests",
+        "NAMES",
+        "args",
+    ),
     Option(
         "checkpoints",
-        "where models come from: `bundled` (only files on this machine) or `hub` (downloads, too, at pinned revisions)",
+        "where models come from: `bundled` (only files on this machine) or `hub` (may download pinned revisions)",
         "SOURCE",
         "string",
         "`bundled`",
@@ -122,7 +128,7 @@ OPTIONS = (
     ),
     Option(
         "model",
-        "check a model without writing a test, and run nothing else unless tests are named; may be repeated; see "
+        "check a model without writing a test; other tests run only if you name them; may be repeated; see "
         "[any model](any-model.md)",
         "FOLDER",
         repeated=True,

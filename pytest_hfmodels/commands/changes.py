@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
         "changes",
         help="list what is known to change between two releases, for a model",
         description="List what is known to change between two releases of transformers, for a model or for all: what "
-        "differs, the upstream change, and the test that shows it. It needs no model and no network.",
+        "differs, the upstream change, and the test that shows it. The command loads no model and needs no network.",
     )
     parser.add_argument("package", help="transformers; no other package is covered")
     parser.add_argument("before", help="the release that you use, such as 4.49.0")

@@ -18,7 +18,7 @@ from pytest_hfmodels.foundation.errors import HFModelsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_EPILOG = "`hfmodels COMMAND --help` has the arguments, examples and exit codes of a command."
+_EPILOG = "`hfmodels COMMAND --help` shows the arguments, examples and exit codes of a command."
 COMMANDS = (init, watch, deciding, report, ledger, changes, rows, merging)
 # Commands that hand all behind `--` on to pytest, as `passed_on`; argparse would take it for more of their own.
 HANDING_ON = ("matrix", "bisect", "watch")

@@ -35,12 +35,12 @@ def add(commands: Commands) -> None:
     _add(
         *(commands, "review", review, "review the pending changes one by one"),
         "Show the pending changes one by one, grouped by cause, and accept, reject or skip each. A decision takes "
-        "effect at once; skipped changes stay pending, and so do the others if you quit.",
+        "effect at once. Skipped changes stay pending. If you quit, all remaining changes stay pending.",
     )
     parser = _add(
         *(commands, "pending", pending, "list the snapshot changes to review"),
-        "List the snapshot changes that failing tests left behind. `hfmodels review` walks through them; `hfmodels "
-        "accept` and `hfmodels reject` decide without asking.",
+        "List the pending changes: outputs of failing tests that differ from their snapshots. `hfmodels review` shows "
+        "them one by one; `hfmodels accept` and `hfmodels reject` decide without asking.",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print them as JSON")
@@ -49,18 +49,20 @@ def add(commands: Commands) -> None:
     )
     parser = _add(
         *(commands, "diff", diff, "print what accepting would change in the snapshots"),
-        "Print what accepting would change in the snapshots, for reading: invisible characters are named, and long "
-        "lines are cut. `hfmodels pending --patch FILE` writes it for `git apply`.",
+        "Print what accepting would change in the snapshots. Invisible characters are named, and long lines are cut. "
+        "`hfmodels pending --patch FILE` writes the changes for `git apply`.",
     )
-    parser.add_argument("--full", action="store_true", help="cut no lines")
+    parser.add_argument("--full", action="store_true", help="print long lines whole")
     parser = _add(
         *(commands, "accept", accept, "write pending outputs into the snapshots"),
-        "Write the outputs of failing tests into their snapshots. With --keep-old-as the old snapshots stay as a "
-        "variant for the releases of --when, with an entry in the ledger. `git checkout` undoes it.",
+        "Write the outputs of failing tests into their snapshots. --keep-old-as keeps the old snapshots as a variant "
+        "for the releases of --when, and writes an entry into the ledger. `git checkout` undoes both.",
     )
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--keep-old-as", metavar="NAME", help="keep the old snapshots as this variant")
-    side.add_argument("--as-variant", metavar="NAME", help="leave the old snapshots, and keep the new as this variant")
+    side.add_argument(
+        "--as-variant", metavar="NAME", help="keep the old snapshots, and write the new outputs as this variant"
+    )
     parser.add_argument("--when", metavar="RANGE", help='the releases of the variant, like "transformers<5"')
     parser.add_argument("--what", default="", help="what changed, for the ledger")
     parser.add_argument("--reference", default="", help="an upstream issue or pull request, for the ledger")
@@ -98,7 +100,7 @@ def _add(
             dest="source",
             type=Path,
             metavar="REPORT",
-            help="take the changes from another machine's run: its page or JSON report, or a folder or zip with one",
+            help="take the changes of another machine's run: its HTML page or JSON report, or a folder or zip with it",
         )
     parser.add_argument("tests", nargs="*", help="test files, folders or node ids (default: everything pending)")
     parser.set_defaults(run=run, source=None)

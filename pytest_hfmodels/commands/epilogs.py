@@ -114,6 +114,6 @@ EPILOGS = {
         {
             "hfmodels bisect transformers --good 4.49.0 --bad 5.23.0 -- tests": "find the first bad release",
         },
-        {0: "the first bad release was found", 1: "only a range was found, or another package changed with it"},
+        {0: "the first bad release was found", 1: "only a range was found, or another package changed version, too"},
     ),
 }

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from pytest_hfmodels.snapshots.project import Project
     from pytest_hfmodels.versions.grid import Grid
 
-_REPORTS = ("json", "html", "markdown", "junit", "summary")
-REPORTS = (*_REPORTS, "patch")
-_WORDS = {"summary": "short Markdown, for a comment on a pull request"}
+_WORDS = {
+    "json": "JSON",
+    "html": "an HTML page",
+    "markdown": "Markdown",
+    "junit": "JUnit XML",
+    "summary": "short Markdown, for a comment on a pull request",
+}
+REPORTS = (*_WORDS, "patch")
 
 
 def add_reports(parser: argparse.ArgumentParser) -> None:
     """Declare the options for what is shown and written."""
     parser.add_argument("-v", "--verbose", action="store_true", help="one line per test, even if nothing differs")
-    for name in _REPORTS:
-        words = _WORDS.get(name, name)
+    for name, words in _WORDS.items():
         parser.add_argument(f"--{name}", metavar="FILE", help=f"write the grid as {words}; - prints it instead")
     parser.add_argument(
         "--patch", metavar="FILE", help="write what accepting the outputs of one row would change, for git apply"

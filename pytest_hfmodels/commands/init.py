@@ -60,7 +60,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "init",
         help="write a test file that checks a model",
-        description="Write a test file that checks a model, to read and edit. An existing file is never overwritten.",
+        description="Write a test file that checks a model. Read and edit it. An existing file is never overwritten.",
     )
     parser.add_argument("model", nargs="?", help="a folder, or a repo of the Hub with its full commit: org/name@COMMIT")
     parser.add_argument("file", nargs="?", help="the test file (default: test_<model>.py, in tests/ if there is one)")

@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--bot", choices=tuple(_BOTS), help="for --ci: the bot to configure (default: the usual one for this CI)"
     )
     parser.add_argument(
-        "--rows", metavar="ROWS", help='for --ci: the rows (default: "current"), as hfmodels matrix takes them'
+        "--rows", metavar="ROWS", help='for --ci: the rows to run, typed as for hfmodels matrix (default: "current")'
     )
 
 

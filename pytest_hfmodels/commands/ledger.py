@@ -32,11 +32,11 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "orphans",
         help="list snapshot files that belong to no test",
-        description="List snapshot files that belong to no test. pytest never deletes one: an engine may be missing, "
-        "or a test deselected.",
+        description="List snapshot files that belong to no test. pytest never deletes them, because an engine may be "
+        "missing, or a test deselected.",
     )
     parser.add_argument("--delete", action="store_true", help="delete them")
-    parser.add_argument("tests", nargs="*", help="what to collect, as pytest takes it (default: the whole project)")
+    parser.add_argument("tests", nargs="*", help="test files, folders or node ids to collect (default: the project)")
     parser.set_defaults(run=orphans)
 
 

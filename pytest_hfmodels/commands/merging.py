@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         "has no part, its column says so.",
     )
     parser.add_argument(
-        "parts", nargs="+", metavar="PART", help="a file, a folder of them, or NAME=FILE for a row of this name"
+        "parts", nargs="+", metavar="PART", help="a file, a folder of files, or NAME=FILE to name the row"
     )
     grid_reports.add_reports(parser)
     parser.set_defaults(run=merge)

@@ -28,13 +28,13 @@ rows:
   transformers==4.57.6,5.23.0   one row per release
   python==3.12,3.13             one row per release of Python
   cpu==default,avx2             CPU instruction sets; also threads==1,4 and device==cuda
-  'transformers>=5'             any one requirement that the installer takes, such as a URL
+  'transformers>=5'             any single requirement that uv can install, such as a URL
   ./transformers                a source tree, wheel or sdist
   rows/old.txt                  a requirements file
   current                       the environment that you are in
 
-many machines: --plan prints the rows for the jobs of a CI; each job runs one with --row, and hfmodels merge puts
-their --json files together
+many machines: --plan prints the rows as jobs of a CI. Each job runs one row with --row and writes a --json file.
+`hfmodels merge` merges these files.
 """
 
 
@@ -43,12 +43,12 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "matrix",
         help="run tests in several environments, and show what differs and since when",
-        description="Run tests in several environments, one per row, and show what differs and since when. Rows keep "
-        "the versions of the current environment wherever they fit, and only read snapshots.",
+        description="Run tests in several environments, one per row, and show what differs and since when. A row has "
+        "the packages of the current environment, at the same versions if possible. Rows never write snapshots.",
         epilog=_EPILOG,
         usage="%(prog)s ROW [ROW ...] [options] [-- pytest arguments]",
     )
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="see below")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="an environment to run in; see below")
     parser.add_argument(
         "--plan", choices=("github", "gitlab"), help="print the rows as a job matrix for this CI, and run nothing"
     )
@@ -58,22 +58,24 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--durations",
         metavar="FILE",
-        help="an earlier --json file, to balance shards by time; the same for each",
+        help="an earlier --json file, to balance the shards by time; give every shard the same file",
     )
     parser.add_argument(
         "--reuse",
         action="store_true",
         help="do not run a row again if nothing that its tests could read has changed since it finished",
     )
-    parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="rows at once (default: 1)")
+    parser.add_argument(
+        "-j", "--jobs", type=_count, default=1, metavar="N", help="how many rows run at once (default: 1)"
+    )
     _add_row_options(parser)
     grid_reports.add_reports(parser)
     parser.set_defaults(run=matrix)
     parser = commands.add_parser(
         "bisect",
-        help="find the first release of a package with which tests fail or outputs differ",
-        description="Find the first release of a package with which tests fail, or model outputs differ from those of "
-        "the good release. Every release gets an environment of its own; other packages keep their versions.",
+        help="find the first release of a package that breaks tests or changes outputs",
+        description="Find the first release of a package that makes tests fail or changes model outputs. Each release "
+        "gets its own environment, in which other packages keep their versions.",
         usage="hfmodels bisect PACKAGE --good VERSION --bad VERSION [options] [-- pytest arguments]",
     )
     parser.add_argument("package", help="the package whose releases to test; extras may follow in brackets")
@@ -90,10 +92,19 @@ def add(commands: Commands) -> None:
 def _add_row_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options for every environment."""
     parser.add_argument(
-        "--with", action="append", default=[], dest="added", metavar="REQ", help="add to every environment"
+        "--with",
+        action="append",
+        default=[],
+        dest="added",
+        metavar="REQ",
+        help="add this requirement to every environment",
     )
     parser.add_argument(
-        "--without", action="append", default=[], metavar="NAME", help="leave out of every environment, e.g. tensorflow"
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="remove this package from every environment, such as tensorflow",
     )
     parser.add_argument(
         "--timeout",

@@ -16,8 +16,8 @@ def add(commands: Commands) -> None:
         "watch",
         help="run the tests again whenever a test, model or snapshot file changes",
         description="Run the tests whenever a project file changes or you press Enter, and accept or reject the "
-        "changed outputs with a key. torch and transformers are imported once: later runs are forks of a process "
-        "that has them. Where forking is not safe, each run is a new process.",
+        "changed outputs with a key. torch and transformers are imported only once, because later runs are forks of "
+        "the process that imported them. If forking is not safe, each run is a new process.",
         usage="hfmodels watch [-- pytest arguments]",
     )
     parser.set_defaults(run=watch)
