@@ -126,7 +126,7 @@ def rows(session: nox.Session) -> None:
 
 @nox.session
 def upstream(session: nox.Session) -> None:
-    """Run the suites on every release of our rows; write docs/upstream-grid.md and docs/upstream-architectures.md."""
+    """Run the suites on every release of our rows; write the grid and the pages of architectures."""
     install(session)
     later = "4.38.2,4.44.2,4.49.0,4.50.3,4.51.3,4.52.4,4.53.3,4.57.6,5.0.0,5.10.4,5.23.0"
     old = ("rows/4.30.2.txt", "rows/4.36.2.txt", "rows/4.37.2.txt")

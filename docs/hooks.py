@@ -1,4 +1,4 @@
-"""A hook of MkDocs: links from a page to files that are not on the site go to the repository."""
+"""Hooks of MkDocs: a page for each architecture in the navigation, and links to files that are not on the site."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)\s]+)\)")
+ARCHITECTURES = "What upstream changed"
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page's text with such links; without an address their words remain."""
+def on_config(config: Any, **_: Any) -> Any:
+    """Append the pages that docs/write_upstream.py writes to their section."""
+    written = sorted(file.relative_to(ROOT / "docs").as_posix() for file in (ROOT / "docs/architectures").glob("*.md"))
+    section = next(entry[ARCHITECTURES] for entry in config["nav"] if ARCHITECTURES in entry)
+    section.append({"Each architecture": written})
+    return config
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Return a page's text with links to the repository where they leave docs; without an address words remain."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     repository = project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
-    return OUTSIDE.sub(rf"[\1]({repository}/blob/HEAD/\2)" if repository else r"\1", markdown)
+    up = re.escape("../" * (page.file.src_uri.count("/") + 1))
+    outside = re.compile(rf"\[([^]]+)\]\({up}([^)\s]+)\)")
+    return outside.sub(rf"[\1]({repository}/blob/HEAD/\2)" if repository else r"\1", markdown)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("*.md", "docs/*.md", "examples/**/*.md", "benchmarks/*.md", "training/*.md", "tests/**/*.md")
+PAGES = ("*.md", "docs/**/*.md", "examples/**/*.md", "benchmarks/*.md", "training/*.md", "tests/**/*.md")
 # The ledger's sentences are on the page of the grid; the changelog is history.
 LEFT_OUT = {"docs/upstream-grid.md", "CHANGELOG.md"}
 # What stands there -> what to write.

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.engines.availability import need_tensorflow
+from pytest_hfmodels.engines.availability import installed, need_tensorflow
 from pytest_hfmodels.fixtures.collection import engines_in_use
+from suites.architectures.checks import RECORDED_ON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from pytest_hfmodels.models import ModelCache
@@ -43,3 +44,20 @@ def written(drawn_root: Path) -> Callable[..., str]:
         return f"./{folder.name}"
 
     return name
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped on the recording release without being in `lacks`, and the other way round."""
+    report = yield
+    lacks = getattr(item.cls, "lacks", None)
+    if call.when != "call" or lacks is None or installed("transformers") != RECORDED_ON:
+        return report
+    skipped, name = report.skipped and not hasattr(report, "wasxfail"), item.originalname
+    if skipped != (name in lacks):
+        report.outcome = "failed"
+        says = "is skipped: name it in `lacks`" if skipped else "runs: take it out of `lacks`"
+        report.longrepr = f"{item.nodeid} {says} of {item.cls.__name__}"
+    return report

@@ -1,12 +1,11 @@
 """CLIP: texts and images in one space (arXiv:2103.00020)."""
 
-from suites.architectures.checks import SMALL, VISION, Other
+from suites.architectures.checks import SMALL, VISION, Pairs
 
 
-class TestClip(Other):
+class TestClip(Pairs):
     model_class = "CLIPModel"
     model_type = "clip"
-    tokenizer = True
     fields = {
         "text_config": {**SMALL, "num_attention_heads": 2, "eos_token_id": 2, "projection_dim": 8},
         "vision_config": {**VISION, "projection_dim": 8},

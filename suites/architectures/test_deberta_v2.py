@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, Encoder
 class TestDebertaV2(Encoder):
     model_class = "DebertaV2ForSequenceClassification"
     model_type = "deberta-v2"
+    lacks = ("test_attention",)
     fields = {
         **SMALL,
         "num_attention_heads": 2,

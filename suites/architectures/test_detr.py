@@ -6,6 +6,7 @@ from suites.architectures.checks import Other
 class TestDetr(Other):
     model_class = "DetrForObjectDetection"
     model_type = "detr"
+    lacks = ("test_attention",)
     fields = {
         "use_timm_backbone": False,
         "backbone": None,

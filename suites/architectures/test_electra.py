@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, Encoder
 class TestElectra(Encoder):
     model_class = "ElectraForTokenClassification"
     model_type = "electra"
+    lacks = ("test_attention",)
     fields = {**SMALL, "num_attention_heads": 2, "embedding_size": 8, "num_labels": 3, "type_vocab_size": 2}
     switch = {"hidden_act": "relu"}
     weights = """

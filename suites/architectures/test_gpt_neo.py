@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, Decoder
 class TestGptNeo(Decoder):
     model_class = "GPTNeoForCausalLM"
     model_type = "gpt_neo"
+    lacks = ("test_attention", "test_static_cache")
     seed = 4
     fields = {
         **SMALL,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suites.architectures.checkpoint import numbers
-from suites.architectures.checks import SMALL, VISION, Other
+from suites.architectures.checks import GENERATES, SMALL, VISION, Other
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ class TestLlava(Other):
         "image_seq_length": 4,
     }
     switch = {"vision_feature_layer": -1}
-    without = (*Other.without, "test_switch")  # its inputs are texts alone
+    without = (*GENERATES, "test_switch", "test_outputs")  # its inputs are texts alone
     weights = """
     36x16: language_model.lm_head.weight language_model.model.embed_tokens.weight
     16: @layers.{0,1}.{input_layernorm,post_attention_layernorm}.weight @norm.weight

@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, Encoder
 class TestMpnet(Encoder):
     model_class = "MPNetModel"
     model_type = "mpnet"
+    lacks = ("test_attention",)
     fields = {**SMALL, "num_attention_heads": 2, "relative_attention_num_buckets": 32}
     switch = {"layer_norm_eps": 0.1}
     weights = """

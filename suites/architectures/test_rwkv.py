@@ -6,6 +6,7 @@ from suites.architectures.checks import SMALL, Decoder
 class TestRwkv(Decoder):
     model_class = "RwkvForCausalLM"
     model_type = "rwkv"
+    lacks = ("test_attention", "test_static_cache")
     seed = 4
     gain = 3.5
     fields = {**SMALL, "tie_word_embeddings": False, "attention_hidden_size": 16, "context_length": 64}

@@ -1,17 +1,16 @@
 """SigLIP: as CLIP, each pair on its own; attention pools the image (arXiv:2303.15343)."""
 
-from suites.architectures.checks import SMALL, VISION, Other
+from suites.architectures.checks import SMALL, VISION, Pairs
 
 
-class TestSiglip(Other):
+class TestSiglip(Pairs):
     model_class = "SiglipModel"
     model_type = "siglip"
     sentencepiece = True
     since = "4.37"
-    tokenizer = True
     fields = {"text_config": {**SMALL, "num_attention_heads": 2, "eos_token_id": 3}, "vision_config": {**VISION}}
     switch = {"vision_config": {**VISION, "hidden_act": "relu"}}
-    without = (*Other.without, "test_padding")  # its text model takes no mask
+    without = (*Pairs.without, "test_padding")  # its text model takes no mask
     weights = """
     1: {logit_bias,logit_scale}
     64x16: text_model.embeddings.position_embedding.weight

@@ -17,7 +17,7 @@ OF_FORWARD = test_whisper.TestWhisper
 class TestWhisperGeneration(Media):
     model_class = OF_FORWARD.model_class
     model_type = "whisper"
-    needs = ("4.38", "a start of language and task, which the decoder generated itself before,")
+    needs = ("4.38", "prompts of language and task in place of generated ones")
     name = "drawn-whisper-30-seconds"
     tokenizer = False
     files = WHISPER_FILES
