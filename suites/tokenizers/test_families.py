@@ -104,6 +104,15 @@ def test_slow_and_fast_agree(both: tuple[Any, Any], words: str, parts: list[str]
     assert fast(text)["input_ids"] == slow(text)["input_ids"]
 
 
+@pytest.mark.usefixtures("hf_models")  # so that the ledger's entry about it applies
+def test_a_space_at_the_end_is_no_token_for_albert(tmp_path: Path) -> None:
+    for package in ("sentencepiece", "google.protobuf"):
+        pytest.importorskip(package, reason="needs packages: python -m pip install sentencepiece protobuf")
+    fast = tokenizer(made.write_pieces(tmp_path, "albert", "spiece.model"), "AlbertTokenizerFast")
+
+    assert fast.tokenize("the cat ") == fast.tokenize("the cat")
+
+
 @examples(10)
 @given(parts=TEXTS)
 def test_reloaded_tokenizers_agree(both: tuple[Any, Any], again: list[Any], parts: list[str]) -> None:
