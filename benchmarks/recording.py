@@ -34,7 +34,6 @@ PROMPTS = tuple(f"My name is Hasnain and I am a software engineer{' and a father
 _PARTS = {
     "forward pass": "pytest_hfmodels.engines.loaded_model:LoadedModel.forward",
     "fingerprints": "pytest_hfmodels.kinds.generation.model_logits:blocks_of",
-    "scores as float64": "pytest_hfmodels.engines.torch:TorchModel.floats",
     "tokens and margins": "pytest_hfmodels.kinds.generation.observe:_record",
     "checks": "pytest_hfmodels.kinds.generation.observe:_require_numbers",
 }
@@ -109,7 +108,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 @contextmanager
 def _timed(spent: defaultdict[str, float]) -> Iterator[None]:
-    """Add the CPU seconds of each part; what the forward pass spends on float64 counts there."""
+    """Add the CPU seconds of each part; of one within another they count for the outer one."""
     inside: list[str] = []
 
     def counted(part: str, original: Any) -> Any:

@@ -83,10 +83,8 @@ def observe_generation(
     returned = _returned(generation, tokenizer, one=len(prompts) == 1)
     firsts = returned[:: len(returned) // len(prompts)]
     start = _start(loaded, rows, generation)
-    scores = searched = _of_the_first(generation.steps, generation.beam_indices, firsts)
-    if generation.logits is not generation.steps:
-        searched = _of_the_first(generation.logits or (), generation.beam_indices, firsts)
-    seen = model_logits(loaded, rows, start, firsts, media, None if generation.logits is None else searched)
+    scores = _of_the_first(generation.steps, generation.beam_indices, firsts)
+    seen = model_logits(loaded, rows, start, firsts, media, _searched(generation, scores, firsts))
     call = _Call(prompts, start, generation, returned, scores, seen, tokenizer, skip_special_tokens, media)
     for number in range(len(prompts)):
         _require_numbers(call, number, f"{checkpoint.name} on {loaded.engine}")
@@ -253,6 +251,15 @@ def _of_the_first(
         [step[max(int(row), 0)].copy() for step, row in zip(steps[: len(ids)], rows, strict=False)]
         for ids, rows in zip(firsts, own, strict=True)
     ]
+
+
+def _searched(
+    generation: Generation, scores: Sequence[Steps], firsts: Sequence[tuple[int, ...]]
+) -> Sequence[Steps] | None:
+    """Return the logits of the search as `_of_the_first` does; None if they are unknown."""
+    if generation.logits is generation.steps:  # the same objects, so that nothing is computed twice
+        return scores
+    return None if generation.logits is None else _of_the_first(generation.logits, generation.beam_indices, firsts)
 
 
 def _steps(ids: Sequence[int], live: LiveLogits, tokenizer: Any) -> tuple[Step, ...]:
