@@ -56,11 +56,13 @@ class Call:
         given: its first argument: ids, or what the encoder reads.
         resolved: None if unknown.
         output: what it returned; None if it failed, or if the model has a `generate` of its own.
+        sequences: of the output, as they were then: before 4.48 Whisper's `generate` cuts their start off.
     """
 
     given: Any = None
     resolved: Resolved | None = None
     output: Any = None
+    sequences: Any = None
 
 
 @contextmanager
@@ -103,6 +105,7 @@ def heard_calls(*, batch: bool = False) -> Iterator[list[Call]]:
             running.append(Call(arguments[0] if arguments else None))
             try:
                 running[-1].output = original(model, *arguments, **keywords)
+                running[-1].sequences = getattr(running[-1].output, "sequences", None)
             finally:
                 call = running.pop()
                 if not running:

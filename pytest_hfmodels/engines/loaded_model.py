@@ -141,6 +141,9 @@ class LoadedModel(ABC):
         Raises:
             EngineError: the windows start with other ids, or were searched with beams.
         """
+        parts = [
+            replace(part, sequences=self.integers(call.sequences)) for part, call in zip(parts, calls, strict=True)
+        ]
         first = parts[0]
         if any(one.beam_indices is not None or one.sequences.shape[0] != 1 for one in parts) or any(
             one.sequences[0, : one.prefix].tolist() != first.sequences[0, : first.prefix].tolist() for one in parts

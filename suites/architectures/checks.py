@@ -302,7 +302,11 @@ class Media(Generator):
         require_none(f"With {dict(self.switch)}, the cache changes the output", uncached)
         assert found == hf_snapshot
 
-    @pytest.mark.parametrize("how", [{"dtype": "float64"}, {"attention": "eager"}, {"attention": "sdpa"}, {}], ids=str)
+    @pytest.mark.parametrize(
+        "how",
+        [{"dtype": "float64"}, {"attention": "eager"}, {"attention": "sdpa"}, {}],
+        ids=["float64", "eager", "sdpa", "saved"],
+    )
     def test_generates_again(
         self, hf_model: HFModel, load_again: Callable[..., HFModel], given: Inputs, how: Inputs, tmp_path: Path
     ) -> None:
