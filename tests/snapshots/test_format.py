@@ -312,9 +312,9 @@ def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
 
     took = []
     for record in (few, many):
-        start = time.perf_counter()
+        start = time.process_time()
         assert load(dump(record), FILE) == replace(record, live=None)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
 
     assert took[1] < 80 * took[0]  # 20 times as long, and 400 times where each line counts those before it
 
