@@ -56,8 +56,8 @@ def tests(session: nox.Session) -> None:
     slowest = ("--durations", "30", "--durations-min", "2")  # so that a new test's cost is seen
     required = ("--hfmodels-require", "torch,tensorflow")
     session.run("pytest", "tests", "suites", *required, *workers, *slowest, *session.posargs)
-    session.notify("parity", posargs=())
-    session.notify("rows", posargs=())
+    run_parity(session)
+    run_rows(session)
     for version in ("3.12", "3.13"):  # this session's is checked
         session.notify(f"pythons-{version}", posargs=(WITHOUT_ARCHITECTURES, "--quiet"))
 
@@ -102,15 +102,15 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Compare our Transformer-XL with upstream's, on the last release on which upstream's works; torch only.
+    """Compare our Transformer-XL with upstream's, on the last release on which upstream's works; torch only."""
+    install(session)
+    run_parity(session, *session.posargs)
 
-    `rows` runs the suites there, in both engines.
-    """
-    pins = ("-c", "constraints-4.37.2.txt")
-    session.install(*pins, "hatchling", "editables")
-    session.install(*pins, "--no-build-isolation", "-e", ".[torch,transfo-xl,properties]")
+
+def run_parity(session: nox.Session, *arguments: str) -> None:
+    """Run the tests of our Transformer-XL on 4.37.2; `run_rows` runs the suites there, in both engines."""
     torch = ("--hfmodels-engines", "torch", "--hfmodels-require", "torch")
-    session.run("pytest", "tests/transfo_xl", *torch, *session.posargs)
+    session.run("hfmodels", "matrix", "rows/4.37.2.txt", "--", "tests/transfo_xl", *torch, *arguments)
 
 
 @nox.session
@@ -136,10 +136,13 @@ def mutations(session: nox.Session) -> None:
 def rows(session: nox.Session) -> None:
     """Run the suites on the last release with upstream's Transformer-XL, and on the newest one."""
     install(session)
-    session.run(
-        *("hfmodels", "matrix", "rows/4.37.2.txt", "transformers==5.23.0", "-j", "2", *session.posargs),
-        *("--", "suites", WITHOUT_ARCHITECTURES),
-    )
+    run_rows(session, *session.posargs)
+
+
+def run_rows(session: nox.Session, *options: str) -> None:
+    """Run the suites in two rows at once; `options` are those of `hfmodels matrix`."""
+    rows = ("rows/4.37.2.txt", "transformers==5.23.0", "-j", "2", *options)
+    session.run("hfmodels", "matrix", *rows, "--", "suites", WITHOUT_ARCHITECTURES)
 
 
 @nox.session

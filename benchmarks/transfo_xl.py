@@ -217,7 +217,7 @@ def prepare(threads: int) -> None:
     if found.name != "transformers":
         raise SystemExit(
             f"Nothing to compare with: {found.reason}. Run this where transformers is 4.37.2 "
-            "(constraints-4.37.2.txt; `nox -s parity` makes such an environment)."
+            "(pip install -c constraints-4.37.2.txt -e .[torch,transfo-xl,properties])."
         )
 
 

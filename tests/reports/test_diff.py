@@ -37,8 +37,8 @@ def test_a_quarter_of_a_million_lines_are_compared_in_seconds() -> None:
     before = [f"row {number}\n" for number in range(250_000)]
     after = [line if number % 2 else f"now {line}" for number, line in enumerate(before)]
 
-    begin = time.monotonic()
+    begin = time.process_time()
     found = list(hunks("".join(before), "".join(after)))
 
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10
     assert sum(line.startswith("+now") for line in found) == 125_000

@@ -71,8 +71,8 @@ def test_the_side_that_lost_a_word_is_cut_at_the_same_place() -> None:
 
 
 def test_long_texts_with_nothing_in_common_take_no_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
 
     words(" ".join(map(str, range(2000))), " ".join(map(str, range(2000, 0, -1))))
 
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

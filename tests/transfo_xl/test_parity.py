@@ -1,6 +1,6 @@
 """Ours and upstream's are the same model: both run on the same weights, where upstream's works.
 
-One environment has both: `nox -s parity` (constraints-4.37.2.txt).
+transformers 4.37.2 has both: `nox -s parity`.
 """
 
 from __future__ import annotations
