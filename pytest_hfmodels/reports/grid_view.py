@@ -136,6 +136,12 @@ def shown_row(grid: Grid) -> RowResult | None:
     return grid.decided if grid.decided in differing else next(reversed(differing), None)
 
 
+def summary_of(row: RowResult) -> Summary:
+    """Return the summary of a row, which holds the outputs of some of the tests that differ."""
+    states = Counter(str(cell.state) for cell in row.cells.values() if not cell.explained)
+    return Summary(row.differing, others=states - Counter(str(test.verdict) for test in row.differing))
+
+
 def row_headline(row: RowResult) -> str:
     """Return `current: transformers 4.49.0 → 5.23.0: 2 texts changed, 10 drifted; 2 causes`."""
     found = [cell for cell in row.cells.values() if not cell.explained]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,12 @@ class Summary:
     Args:
         tests: all tests of the run.
         run: the run; None if it is not over.
+        others: how many more tests differ, by verdict: a grid holds the outputs of some.
     """
 
     tests: tuple[TestResult, ...]
     run: Run | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def differing(self) -> list[tuple[TestResult, Compared]]:
@@ -68,6 +70,21 @@ class Summary:
     def new(self) -> list[tuple[TestResult, Compared]]:
         """Outputs that no snapshot is there for yet."""
         return self._of(Verdict.MISSING)
+
+    @property
+    def count_changed(self) -> int:
+        """How many outputs differ, with those that `tests` does not hold."""
+        return len(self.changed) + self._others(Verdict.CHANGED, Verdict.NEAR_TIE)
+
+    @property
+    def count_drifted(self) -> int:
+        """How many outputs drifted, with those that `tests` does not hold."""
+        return len(self.drifted) + self._others(Verdict.DRIFT)
+
+    @property
+    def count_new(self) -> int:
+        """How many outputs are new, with those that `tests` does not hold."""
+        return len(self.new) + self._others(Verdict.MISSING)
 
     @cached_property
     def broken(self) -> list[TestResult]:
@@ -109,6 +126,9 @@ class Summary:
         changed = [one for _, one in self.differing if one.verdict == Verdict.CHANGED]
         counts[Verdict.BROKEN] = len(self.broken)
         yield from verdicts_in_words(counts, [one.differences[0].stage if one.differences else "" for one in changed])
+
+    def _others(self, *verdicts: Verdict) -> int:
+        return sum(self.others.get(verdict, 0) for verdict in verdicts)
 
     def _of(self, *verdicts: Verdict) -> list[tuple[TestResult, Compared]]:
         return [pair for pair in self.differing if pair[1].verdict in verdicts]
