@@ -171,13 +171,17 @@ def changed_package(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> str:
 
 
 def moved(found: Compared) -> Moved | None:
-    """Return the number that moved most, for a table; None if no number differs."""
+    """Return the number that moved most, for a table; None if no number differs, or a report has something else."""
     most = found.largest
     if most is None:
         return None
-    values = [value if isinstance(value, str) else f"{value:.6g}" for value in (most.recorded, most.observed)]
-    by = abs(float(most.recorded) - float(most.observed))
-    return Moved(most.what, place(most).removeprefix(" of ").strip(), values[0], values[1], f"{by:.2g}")
+    sides = [math.nan if value is None else value for value in (most.recorded, most.observed)]  # null in a report
+    try:
+        by = abs(float(sides[0]) - float(sides[1]))
+        was, now = (value if isinstance(value, str) else f"{value:.6g}" for value in sides)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return Moved(most.what, place(most).removeprefix(" of ").strip(), was, now, f"{by:.2g}")
 
 
 def relabelled(found: Compared) -> list[tuple[str, str, str]]:
