@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.reports.causes import Cause, causes, counted
 from pytest_hfmodels.results.describe import place
+from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared, Run, TestResult
 
 _TEXTS = ("ids", "beams", "text")  # stages in which a text differs
+_VERSIONS = 200  # characters; a report of somebody else may hold any text as a version
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ class Summary:
         """The package that changed, `transformers 4.49.0 → 5.23.0`; or the release of transformers if none did."""
         pairs = self._pairs_of_versions()
         if changed := changed_package(pairs):
-            return changed
+            return cut(changed, _VERSIONS)
         here = self.run.versions.get("transformers") if self.run is not None else None
         here = here or next((now for _, now in pairs["transformers"]), None)
-        return f"transformers {here}" if here else ""
+        return cut(f"transformers {here}", _VERSIONS) if here else ""
 
     @property
     def is_of_another_release(self) -> bool:

@@ -95,6 +95,17 @@ def test_a_part_may_have_anything_for_the_number_that_moved(recorded: object, sa
     grid_terminal.show(grid, Console(file=io.StringIO()))
 
 
+def test_a_summary_is_short_whatever_a_part_holds() -> None:
+    data = json.loads(grid_file.dump(grids.with_texts()))
+    for test in data["rows"][0]["differing"]:
+        test["comparisons"][0]["observed"]["provenance"]["versions"]["transformers"] = "5" * 100_000
+
+    summary = grid_pages.as_summary(grid_file.parse(json.dumps(data), "part.json"))
+
+    assert "1 text changed, 1 drifted" in summary.splitlines()[0]
+    assert len(summary.encode()) <= grid_pages.SUMMARY
+
+
 def test_a_missing_part_is_a_column_with_its_reason_and_turns_the_run_red() -> None:
     in_parts = split(Grid((row("1", {A: SAME}), row("2", {A: SAME}), row("3", {A: SAME}))))
     del in_parts["part-1.json"]
