@@ -220,6 +220,19 @@ def test_every_report_of_a_grid_shows_the_texts_of_the_row_whose_changes_are_acc
     assert "  now My name is Ada" in terminal
 
 
+def test_no_report_of_a_grid_begins_with_another_row_if_the_current_one_is_broken() -> None:
+    old = grids.with_texts().rows[2]
+    broken = dict.fromkeys(old.cells, grids.of(State.BROKEN, "TypeError"))
+    grid = Grid((replace(grids.row("5.0.0", broken), name="current"), old))
+
+    page, summary, terminal = Page(grid_pages.as_html(grid)).text, grid_pages.as_summary(grid), shown(grid, 100)
+
+    assert summary.startswith("## current: 3 broken\n")
+    for text in (page, terminal):
+        assert "current: 3 broken" in text
+    assert "texts changed" not in page + summary + terminal
+
+
 def test_every_report_of_a_grid_counts_outputs_that_it_does_not_hold() -> None:
     drift = replace(examples.changed(), verdict=Verdict.DRIFT)
     compared = [examples.changed(), *[drift] * 3] * 30
