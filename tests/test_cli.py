@@ -133,6 +133,15 @@ def test_orphans_says_nothing_of_syrupys_own_snapshots(left_behind: Project) -> 
     assert result.outlines[:1] == ["snapshots/test_it/test_leaving.toml"]
 
 
+@pytest.mark.parametrize("options", ["-p no:syrupy", "--snapshot-warn-unused"])
+def test_orphans_works_with_the_project_s_own_options_for_syrupy(left_behind: Project, options: str) -> None:
+    left_behind.ini(f"addopts = {options}")
+
+    result = left_behind.run_python(*COMMAND, "orphans")
+
+    assert result.outlines[:1] == ["snapshots/test_it/test_leaving.toml"]
+
+
 def test_orphans_deletes_only_orphans_and_only_on_request(left_behind: Project) -> None:
     before = left_behind.snapshots
 

@@ -26,7 +26,7 @@ SUMMARY = 60_000  # bytes: GitHub cuts a comment at 65,536 characters
 def as_html(grid: Grid) -> str:
     """Return an HTML file's text. Whatever a test is called or says is shown as text."""
     row = grid_view.shown_row(grid)
-    shown = outputs(Summary(() if row is None else row.differing))
+    shown = outputs(Summary(()) if row is None else grid_view.summary_of(row))
     return str(pages.render("grid.html", grid=grid, view=grid_view, row=row, **shown))
 
 
@@ -51,7 +51,7 @@ def as_summary(grid: Grid, *, most: int = SUMMARY) -> str:
         "view": grid_view,
         "labels": [portable(label) for label in grid.labels.values()],
         "row": row,
-        "outputs": "" if row is None else markdown.outputs(Summary(row.differing), "the HTML page has more."),
+        "outputs": "" if row is None else markdown.outputs(grid_view.summary_of(row), "the HTML page has more."),
     }
     shown = min(len(items), _SHOWN), min(len(lines), _SHOWN)
     while True:

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.reports import grid_view
-from pytest_hfmodels.reports.summary import Summary
 from pytest_hfmodels.reports.summary_lines import output_lines
 from pytest_hfmodels.versions.results import State
 
@@ -68,7 +67,7 @@ def show(grid: Grid, to: Console, *, fold: bool = True) -> None:
     _show_sections(grid, to)
     if row := grid_view.shown_row(grid):
         to.print(_text(grid_view.row_headline(row), "bold"))
-        for line in output_lines(Summary(row.differing), "--html FILE shows more"):
+        for line in output_lines(grid_view.summary_of(row), "--html FILE shows more"):
             to.print(Text(f"  {line}"), soft_wrap=True)
         to.print()
     to.print(Text(grid_view.headline(grid), style="bold"))

@@ -131,9 +131,24 @@ def headline(grid: Grid) -> str:
 
 
 def shown_row(grid: Grid) -> RowResult | None:
-    """Return the row whose outputs a report shows: the one whose changes are accepted, or the last that differs."""
-    differing = [row for row in grid.rows if row.differing]
-    return grid.decided if grid.decided in differing else next(reversed(differing), None)
+    """Return the row that a report begins with: the one whose changes are accepted, or the last that differs.
+
+    If a test broke in the first of these, no other row's texts may stand above that.
+    """
+    decided = grid.decided
+    if decided is not None and (decided.differing or _is_broken(decided)):
+        return decided
+    return next((row for row in reversed(grid.rows) if row.differing), None)
+
+
+def _is_broken(row: RowResult) -> bool:
+    return any(cell.state is State.BROKEN and not cell.explained for cell in row.cells.values())
+
+
+def summary_of(row: RowResult) -> Summary:
+    """Return the summary of a row, which holds the outputs of some of the tests that differ."""
+    states = Counter(str(cell.state) for cell in row.cells.values() if not cell.explained)
+    return Summary(row.differing, others=states - Counter(str(test.verdict) for test in row.differing))
 
 
 def row_headline(row: RowResult) -> str:

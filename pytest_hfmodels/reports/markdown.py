@@ -74,9 +74,9 @@ def outputs(summary: Summary, elsewhere: str, *, accept: Callable[[Compared], st
     texts = (_text(test, found, accept(found)) for test, found in _mixed(summary.changed))
     return pages.render(
         "outputs.md",
-        changed=_section(texts, len(summary.changed), _TEXTS),
-        drifted=_section(map(_row, summary.drifted), len(summary.drifted), _ROWS),
-        new=_section(map(_new, summary.new), len(summary.new), _NAMES),
+        changed=_section(texts, summary.count_changed, _TEXTS),
+        drifted=_section(map(_row, summary.drifted), summary.count_drifted, _ROWS),
+        new=_section(map(_new, summary.new), summary.count_new, _NAMES),
         elsewhere=elsewhere,
     )
 

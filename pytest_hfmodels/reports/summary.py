@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.verdicts import Verdict, severity
 from pytest_hfmodels.reports.causes import Cause, causes, counted
 from pytest_hfmodels.results.describe import place
+from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared, Run, TestResult
 
 _TEXTS = ("ids", "beams", "text")  # stages in which a text differs
+_VERSIONS = 200  # characters; a report of somebody else may hold any text as a version
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class Summary:
     Args:
         tests: all tests of the run.
         run: the run; None if it is not over.
+        others: how many more tests differ, by verdict: a grid holds the outputs of some.
     """
 
     tests: tuple[TestResult, ...]
     run: Run | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def differing(self) -> list[tuple[TestResult, Compared]]:
@@ -69,6 +73,21 @@ class Summary:
         """Outputs that no snapshot is there for yet."""
         return self._of(Verdict.MISSING)
 
+    @property
+    def count_changed(self) -> int:
+        """How many outputs differ, with those that `tests` does not hold."""
+        return len(self.changed) + self._others(Verdict.CHANGED, Verdict.NEAR_TIE)
+
+    @property
+    def count_drifted(self) -> int:
+        """How many outputs drifted, with those that `tests` does not hold."""
+        return len(self.drifted) + self._others(Verdict.DRIFT)
+
+    @property
+    def count_new(self) -> int:
+        """How many outputs are new, with those that `tests` does not hold."""
+        return len(self.new) + self._others(Verdict.MISSING)
+
     @cached_property
     def broken(self) -> list[TestResult]:
         """Tests that failed for another reason than a comparison."""
@@ -87,10 +106,10 @@ class Summary:
         """The package that changed, `transformers 4.49.0 → 5.23.0`; or the release of transformers if none did."""
         pairs = self._pairs_of_versions()
         if changed := changed_package(pairs):
-            return changed
+            return cut(changed, _VERSIONS)
         here = self.run.versions.get("transformers") if self.run is not None else None
         here = here or next((now for _, now in pairs["transformers"]), None)
-        return f"transformers {here}" if here else ""
+        return cut(f"transformers {here}", _VERSIONS) if here else ""
 
     @property
     def is_of_another_release(self) -> bool:
@@ -109,6 +128,9 @@ class Summary:
         changed = [one for _, one in self.differing if one.verdict == Verdict.CHANGED]
         counts[Verdict.BROKEN] = len(self.broken)
         yield from verdicts_in_words(counts, [one.differences[0].stage if one.differences else "" for one in changed])
+
+    def _others(self, *verdicts: Verdict) -> int:
+        return sum(self.others.get(verdict, 0) for verdict in verdicts)
 
     def _of(self, *verdicts: Verdict) -> list[tuple[TestResult, Compared]]:
         return [pair for pair in self.differing if pair[1].verdict in verdicts]
@@ -151,13 +173,17 @@ def changed_package(pairs: Mapping[str, Sequence[tuple[str, str]]]) -> str:
 
 
 def moved(found: Compared) -> Moved | None:
-    """Return the number that moved most, for a table; None if no number differs."""
+    """Return the number that moved most, for a table; None if no number differs, or a report has something else."""
     most = found.largest
     if most is None:
         return None
-    values = [value if isinstance(value, str) else f"{value:.6g}" for value in (most.recorded, most.observed)]
-    by = abs(float(most.recorded) - float(most.observed))
-    return Moved(most.what, place(most).removeprefix(" of ").strip(), values[0], values[1], f"{by:.2g}")
+    sides = [math.nan if value is None else value for value in (most.recorded, most.observed)]  # null in a report
+    try:
+        by = abs(float(sides[0]) - float(sides[1]))
+        was, now = (value if isinstance(value, str) else f"{value:.6g}" for value in sides)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return Moved(most.what, place(most).removeprefix(" of ").strip(), was, now, f"{by:.2g}")
 
 
 def relabelled(found: Compared) -> list[tuple[str, str, str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.reports.causes import Cause
     from pytest_hfmodels.reports.summary import Summary
     from pytest_hfmodels.reports.words import Piece
-    from pytest_hfmodels.results.model import Compared, TestResult
+    from pytest_hfmodels.results.model import Compared
 
 _CAUSES, _TEXTS, _ROWS = 10, 5, 10
 _WHY = 200  # characters of a cause
@@ -48,9 +48,9 @@ def output_lines(summary: Summary, more: str = _MORE) -> Iterator[str]:
     for test, found in summary.changed[:_TEXTS]:
         yield visible_line(f"{found.verdict}: {test.id}")
         yield from _text(found, more)
-    if len(summary.changed) > _TEXTS:
-        yield f"{len(summary.changed) - _TEXTS:,} more changed: {more}"
-    yield from _drifts(summary.drifted, more)
+    if rest := summary.count_changed - len(summary.changed[:_TEXTS]):
+        yield f"{rest:,} more changed: {more}"
+    yield from _drifts(summary, more)
 
 
 def _cause(cause: Cause) -> Iterator[str]:
@@ -93,15 +93,15 @@ def marked(pieces: Sequence[Piece]) -> str:
     return "".join(f"⟦{piece.text}⟧" if piece.role == "different" else piece.text for piece in pieces)
 
 
-def _drifts(drifted: Sequence[tuple[TestResult, Compared]], more: str) -> Iterator[str]:
+def _drifts(summary: Summary, more: str) -> Iterator[str]:
     """Yield a table of the numbers that moved most."""
     rows = [("drift", "was", "now", "moved by", "at")]
-    for test, found in drifted[:_ROWS]:
+    for test, found in summary.drifted[:_ROWS]:
         most = moved(found)
         if most is not None:
             where = f"{most.what}, {most.where}" if most.where else most.what
             rows.append((test.id, most.was, most.now, most.by, where))
     if len(rows) > 1:
         yield from _table(rows)
-    if len(drifted) > _ROWS:
-        yield f"{len(drifted) - _ROWS:,} more drifted: {more}"
+    if rest := summary.count_drifted - len(summary.drifted[:_ROWS]):
+        yield f"{rest:,} more drifted: {more}"

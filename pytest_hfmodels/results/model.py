@@ -276,7 +276,7 @@ def dump(results: Results) -> str:
 def _line(part: Run | TestResult) -> str:
     import msgspec
 
-    return clean(json.dumps(_finite(msgspec.to_builtins(part)), ensure_ascii=False, allow_nan=False))
+    return clean(json.dumps(finite(msgspec.to_builtins(part)), ensure_ascii=False, allow_nan=False))
 
 
 def clean(text: str) -> str:
@@ -284,9 +284,10 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return plain data for strict JSON: a figure that is not finite is None."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -45,6 +45,17 @@ def collect_project(root: Path, arguments: Sequence[str] = ()) -> Collected:
     return collected
 
 
+class _SparesUnused:
+    """A pytest plugin under which syrupy only warns of unused snapshots.
+
+    Where no test runs, syrupy takes all of its own for unused, and would end with an error. Its option on the command
+    line would stop pytest in a project that does not load syrupy.
+    """
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.warn_unused_snapshots = True
+
+
 def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
     """Run pytest with a plugin; return its exit code and what it printed.
 
@@ -53,11 +64,10 @@ def run_quietly(plugin: object, *arguments: str) -> tuple[int, str]:
     """
     output = io.StringIO()
     # Our package is imported already, which pytest warns about where it rewrites assertions; nothing is asserted here.
-    # syrupy takes its own snapshots for unused where no test runs, and would end with an error.
-    words = ["-q", "--assert=plain", "--snapshot-warn-unused", *arguments]
+    words = ["-q", "--assert=plain", *arguments]
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            return int(pytest.main(words, plugins=[plugin])), output.getvalue()
+            return int(pytest.main(words, plugins=[plugin, _SparesUnused()])), output.getvalue()
     except UnicodeDecodeError as error:  # pytest lets it through, without the file's name
         raise SnapshotError(
             f"pytest does not start here: a file that it reads is not UTF-8 ({error.reason}).",

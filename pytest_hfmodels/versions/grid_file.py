@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.foundation.files import read_bytes
-from pytest_hfmodels.results.model import clean
+from pytest_hfmodels.results.model import clean, finite
 from pytest_hfmodels.versions.grid import Grid
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ LARGEST = 256_000_000  # bytes; ten thousand tests take a few million a row
 
 
 def dump(grid: Grid) -> str:
-    """Return the file's text: a line a test in each row. Fields that are empty are left out."""
+    """Return the file's text: a line a test in each row. Fields that are empty are left out.
+
+    A figure that is not finite is null: `NaN` is no JSON, and other programs refuse the file.
+    """
     about = {
         "format": FORMAT,
         "command": grid.command,
@@ -113,4 +116,4 @@ def _cell(cell: dict[str, Any]) -> dict[str, Any]:
 def _plain(row: RowResult) -> dict[str, Any]:
     import msgspec  # a heavy import
 
-    return {name: value for name, value in msgspec.to_builtins(row).items() if value or name in _WHOLE}
+    return {name: value for name, value in finite(msgspec.to_builtins(row)).items() if value or name in _WHOLE}

@@ -220,6 +220,38 @@ def test_every_report_of_a_grid_shows_the_texts_of_the_row_whose_changes_are_acc
     assert "  now My name is Ada" in terminal
 
 
+def test_no_report_of_a_grid_begins_with_another_row_if_the_current_one_is_broken() -> None:
+    old = grids.with_texts().rows[2]
+    broken = dict.fromkeys(old.cells, grids.of(State.BROKEN, "TypeError"))
+    grid = Grid((replace(grids.row("5.0.0", broken), name="current"), old))
+
+    page, summary, terminal = Page(grid_pages.as_html(grid)).text, grid_pages.as_summary(grid), shown(grid, 100)
+
+    assert summary.startswith("## current: 3 broken\n")
+    for text in (page, terminal):
+        assert "current: 3 broken" in text
+    assert "texts changed" not in page + summary + terminal
+
+
+def test_every_report_of_a_grid_counts_outputs_that_it_does_not_hold() -> None:
+    drift = replace(examples.changed(), verdict=Verdict.DRIFT)
+    compared = [examples.changed(), *[drift] * 3] * 30
+    told = [
+        examples.result(one, name=f"test_{number}", failed_in="call", outcome="failed")
+        for number, one in enumerate(compared)
+    ]
+    grid = Grid((grids.row("5.0.0", cells_of(told), differing=differing_of(told)),))
+
+    assert len(grid.rows[0].differing) == 20
+    page, summary, terminal = Page(grid_pages.as_html(grid)).text, grid_pages.as_summary(grid), shown(grid, 100)
+
+    assert [re.findall(r"(\d+) more (?:changed|drifted)", text) for text in (page, summary, terminal)] == [
+        ["10", "90"],
+        ["10", "90"],
+        ["25", "90"],
+    ]
+
+
 def test_a_text_of_a_grid_is_shown_and_never_run() -> None:
     told = [replace(test, failed_in="call", outcome="failed") for test in examples.hostile().tests]
     grid = Grid((grids.row("5.0.0", cells_of(told), differing=differing_of(told)),))

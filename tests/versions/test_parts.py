@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from pytest_hfmodels.commands import cli
 from pytest_hfmodels.foundation.errors import VersionsError
 from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.reports import grid_junit, grid_pages
+from pytest_hfmodels.reports import grid_junit, grid_pages, grid_terminal
 from pytest_hfmodels.results.model import FORMAT, Results, Run, dump
 from pytest_hfmodels.results.pending import Pending
 from pytest_hfmodels.snapshots.carried import carried_changes
@@ -65,6 +67,43 @@ def test_merged_parts_are_what_one_machine_would_have_given(grid: Grid) -> None:
 
     assert reports(parts.merge(dict(reversed(in_parts.items())))) == reports(whole)
     assert parts.merge(in_parts).row(rows[0].name).pending == (pending,)  # type: ignore[union-attr]
+
+
+def test_a_grid_is_strict_json_also_if_a_figure_is_not_finite() -> None:
+    grid = grids.with_texts()
+    figures = [test.comparisons[0].explanation for test in grid.rows[0].differing]
+
+    data = json.loads(grid_file.dump(grid), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+    assert "nan" in str(figures)
+    assert data["rows"][0]["differing"][0]["comparisons"][0]["explanation"]["evidence"][0]["figures"]["noise"] is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    [(None, "nan"), (0.25, "0.25"), ("inf", "inf"), ([], ""), ("<b>", ""), (10**400, ""), ({}, "")],
+    ids=["null", "a number", "words", "a list", "markup", "beyond float", "a table"],
+)
+def test_a_part_may_have_anything_for_the_number_that_moved(recorded: object, said: str) -> None:
+    data = json.loads(grid_file.dump(grids.with_texts()))
+    data["rows"][0]["differing"][1]["comparisons"][0]["largest"]["recorded"] = recorded
+
+    grid = grid_file.parse(json.dumps(data), "part.json")
+
+    assert said in grid_pages.as_summary(grid)
+    assert (f'<td class="n" data-label="was">{said}</td>' in grid_pages.as_html(grid)) == bool(said)
+    grid_terminal.show(grid, Console(file=io.StringIO()))
+
+
+def test_a_summary_is_short_whatever_a_part_holds() -> None:
+    data = json.loads(grid_file.dump(grids.with_texts()))
+    for test in data["rows"][0]["differing"]:
+        test["comparisons"][0]["observed"]["provenance"]["versions"]["transformers"] = "5" * 100_000
+
+    summary = grid_pages.as_summary(grid_file.parse(json.dumps(data), "part.json"))
+
+    assert "1 text changed, 1 drifted" in summary.splitlines()[0]
+    assert len(summary.encode()) <= grid_pages.SUMMARY
 
 
 def test_a_missing_part_is_a_column_with_its_reason_and_turns_the_run_red() -> None:
