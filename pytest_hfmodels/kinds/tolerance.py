@@ -160,7 +160,7 @@ def _floor(side: Provenance, *, same_engine: bool) -> float:
     own = noise_floor(side.dtype, same_engine=same_engine)
     if side.noise_floor is None:
         return own
-    return side.noise_floor * own / noise_floor(side.dtype, same_engine=True)
+    return side.noise_floor * (own / noise_floor(side.dtype, same_engine=True))  # a tiny one times `own` would be 0
 
 
 @dataclass(frozen=True)

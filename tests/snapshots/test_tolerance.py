@@ -112,5 +112,7 @@ def test_near_ties_follow_a_measured_floor() -> None:
     assert floor_of(measured, now) == floor_of_tie(measured, now) == 3e-4
     other = generation(engine="tensorflow")
     assert floor_of(measured, other) == 6e-4
+    smallest = replace(then, provenance=replace(then.provenance, noise_floor=5e-324))
+    assert floor_of(smallest, now) == 5e-324  # not 0, which nothing can be divided by
     coarse = replace(now, provenance=replace(now.provenance, dtype="bfloat16"))
     assert floor_of(measured, coarse) == NOISE_FLOOR["same_engine"]
