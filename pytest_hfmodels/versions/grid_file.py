@@ -104,13 +104,18 @@ def _row(row: RowResult) -> str:
     cells = ",".join(
         f"\n {json.dumps(test)}: {json.dumps(_cell(cell))}" for test, cell in data.pop("cells", {}).items()
     )
-    data["seconds"] = round(row.seconds, 3)
+    data["seconds"] = _seconds(data)
     return f'{json.dumps(data)[:-1]}, "cells": {{{cells}}}}}'
 
 
 def _cell(cell: dict[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in cell.items() if value}
-    return {**found, "seconds": round(cell["seconds"], 3)}
+    return {**found, "seconds": _seconds(cell)}
+
+
+def _seconds(data: dict[str, Any]) -> float:
+    """Return the seconds of plain data; 0 if a part from elsewhere has none, or a number that is not finite."""
+    return round(data.get("seconds") or 0.0, 3)
 
 
 def _plain(row: RowResult) -> dict[str, Any]:

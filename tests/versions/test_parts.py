@@ -95,6 +95,16 @@ def test_a_part_may_have_anything_for_the_number_that_moved(recorded: object, sa
     grid_terminal.show(grid, Console(file=io.StringIO()))
 
 
+@pytest.mark.parametrize("seconds", ["", '"seconds": NaN, ', '"seconds": -Infinity, '])
+def test_a_part_without_a_time_is_written_again(seconds: str) -> None:
+    line = f'{{{seconds}"name": "1", "cells": {{"{A}": {{{seconds}"state": "same"}}}}}}'
+    text = f'{{"format": {grid_file.FORMAT}, "rows": [{line}]}}'
+
+    (written,) = json.loads(grid_file.dump(grid_file.parse(text, "part.json")))["rows"]
+
+    assert (written["seconds"], written["cells"][A]) == (0, {"state": "same", "seconds": 0})
+
+
 def test_a_summary_is_short_whatever_a_part_holds() -> None:
     data = json.loads(grid_file.dump(grids.with_texts()))
     for test in data["rows"][0]["differing"]:
