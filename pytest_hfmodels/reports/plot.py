@@ -51,11 +51,12 @@ def plot(course: Course, tolerance: float) -> Plot | None:
         ]
         for name, values in series.items()
     }
+    split = -1 if course.divergence is None else course.divergence - course.start
     powers = range(high, low - 1, -max(1, math.ceil((high - low) / _TICKS)))
     return Plot(
         lines=tuple((name, path) for name, found in points.items() if (path := "".join(_paths(found)))),
         ticks=tuple((height(10.0**power), f"1e{power}") for power in powers),
-        divergence=None if course.divergence is None else place(course.divergence - course.start),
+        divergence=place(split) if 0 <= split <= count else None,  # a report from elsewhere may name any token
         tolerance=height(tolerance) if tolerance > 0 else None,
         first=course.start + 1,
         last=course.start + count,

@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_hfmodels.kinds.base import Course, Part
 from pytest_hfmodels.reports.html import render
 from pytest_hfmodels.reports.plot import plot
@@ -15,8 +17,6 @@ from . import example_results as examples
 from .test_grids import Page
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_hfmodels.results.model import Results
 
 
@@ -182,6 +182,17 @@ class TestPlot:
             int(point) for point in re.findall(r" (\d+)\b", dict(drawn.lines)["drift"].partition("L")[2])[::2]
         )
         assert larger < zero == 132
+
+    @pytest.mark.parametrize(
+        ("divergence", "is_drawn"),
+        [(12, True), (2, False), (10**400, False), (None, False)],
+        ids=["in", "before", "far", "none"],
+    )
+    def test_a_divergence_is_drawn_if_its_token_is(self, divergence: int | None, is_drawn: bool) -> None:
+        drawn = plot(replace(self.STEPS, divergence=divergence), 1e-4)
+
+        assert drawn is not None
+        assert (drawn.divergence is not None) == is_drawn
 
     def test_there_is_no_drawing_of_nothing(self) -> None:
         assert plot(Course("token", None, (), (), ()), 1e-4) is None
