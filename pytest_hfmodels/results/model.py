@@ -1,6 +1,6 @@
 """The result of a test, of its comparisons and of a run: plain data that every report is a view of.
 
-docs/reports.md describes each field. Whoever changes one raises FORMAT.
+docs/reports.md describes each field. Whoever adds, removes or changes one raises FORMAT.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_hfmodels.results.pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = 6
+FORMAT = 7
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 T = TypeVar("T")

@@ -110,7 +110,7 @@ def bomb() -> bytes:
         (b'<data id="pending" value="AAAA">', "cannot be read"),
         (b"<title>hfmodels: x</title><p>cut", "is damaged: its end is missing"),
         (b'{"format": 4, "run": {}, "tests": []}', "format 4"),
-        (b'{"format": 6, "run": {', "cannot be read"),
+        (b'{"format": 7, "run": {', "cannot be read"),
         (b"PK\x03\x04 not a zip", "is damaged: the zip is incomplete"),
         (page_with([{"test": 1}]), "cannot be read"),
         (page_with([of_a_stranger(snapshot="../out.toml", compared="../out.toml")]), "would write"),
