@@ -103,17 +103,19 @@ def test_slow_and_fast_agree(both: tuple[Any, Any], words: str, parts: list[str]
     slow, fast = both
     byte_level = "GPT2" in type(slow).__name__ or "Qwen2" in type(slow).__name__
     text = " ".join(parts) if byte_level else words
-    if "Albert" in type(slow).__name__:  # its fast tokenizer keeps a space at the end
-        text = text.rstrip()
+    if "Albert" in type(slow).__name__ or ("T5" in type(slow).__name__ and not release_at_least("4.37")):
+        text = text.rstrip()  # the fast tokenizer makes a token of a space there: see the next test
 
     assert fast(text, **PLAIN)["input_ids"] == slow(text, **PLAIN)["input_ids"]
     assert fast(text)["input_ids"] == slow(text)["input_ids"]
 
 
 @pytest.mark.usefixtures("hf_models")  # so that the ledger's entry about it applies
-def test_a_space_at_the_end_is_no_token_for_albert(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["albert", "t5"])
+def test_a_space_at_the_end_is_no_token(tmp_path: Path, family: str) -> None:
     require_sentencepiece()
-    fast = tokenizer(made.write_pieces(tmp_path, "albert", "spiece.model"), "AlbertTokenizerFast")
+    name, write = FAMILIES[family]
+    fast = tokenizer(write(tmp_path), f"{name}Fast", **({"legacy": False} if family == "t5" else {}))
 
     assert fast.tokenize("the cat ") == fast.tokenize("the cat")
 
