@@ -20,7 +20,7 @@ WITHOUT_ARCHITECTURES = "--ignore=suites/architectures"  # `upstream` runs those
 
 
 def show_pyenv() -> None:
-    """Let nox find every Python of pyenv, which hides those that nobody chose. The chosen one stays the first."""
+    """Let nox find every Python that pyenv has installed: pyenv shows only the chosen one, which stays the first."""
     folder = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     found = sorted(version.name for version in folder.glob("3.*"))
     first = platform.python_version() if platform.python_version() in found else "system"

@@ -49,14 +49,14 @@ class Explainer(Generic[R]):
         raise NotImplementedError
 
     def rounding(self, case: Case[R], loaded: LoadedModel) -> float:
-        """Return how far the record's numbers are from those that the model, or another load of it, gives now.
+        """Compute the record's numbers again with this load, and return how far they moved at most.
 
-        Asked when a record is written, to measure its noise floor: both sides of the case are that record.
+        This measures the noise floor when a record is written: both sides of the case are that record.
         """
         return self.measure(case, loaded).moved
 
     def other_ways(self, case: Case[R]) -> Iterable[Callable[[], float]]:
-        """Return further computations of the record's numbers, such as a row on its own; each says as `rounding`."""
+        """Return other ways to compute the record's numbers, such as one row alone; each returns how far they move."""
         return ()
 
     def output_ids(self, record: R) -> Iterable[Sequence[int]]:

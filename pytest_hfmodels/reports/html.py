@@ -101,7 +101,7 @@ def outputs(
     accept: Callable[[Compared], str] = lambda _: "",
     anchor: Callable[[TestResult], str] | None = None,
 ) -> dict[str, Any]:
-    """Return what `outputs.html` shows: the outputs that changed, and those that drifted.
+    """Return the values for `outputs.html`, which shows changed and drifted outputs.
 
     Args:
         summary: of the tests.

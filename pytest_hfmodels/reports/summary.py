@@ -75,17 +75,17 @@ class Summary:
 
     @property
     def count_changed(self) -> int:
-        """How many outputs differ, with those that `tests` does not hold."""
+        """How many outputs changed, including those in `others`."""
         return len(self.changed) + self._others(Verdict.CHANGED, Verdict.NEAR_TIE)
 
     @property
     def count_drifted(self) -> int:
-        """How many outputs drifted, with those that `tests` does not hold."""
+        """How many outputs drifted, including those in `others`."""
         return len(self.drifted) + self._others(Verdict.DRIFT)
 
     @property
     def count_new(self) -> int:
-        """How many outputs are new, with those that `tests` does not hold."""
+        """How many outputs are new, including those in `others`."""
         return len(self.new) + self._others(Verdict.MISSING)
 
     @cached_property

@@ -44,7 +44,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
 
 
 def output_lines(summary: Summary, more: str = _MORE) -> Iterator[str]:
-    """Yield the outputs that changed and those that drifted; `more` says where the rest is."""
+    """Yield lines about changed and drifted outputs; `more` tells the reader where the rest is."""
     for test, found in summary.changed[:_TEXTS]:
         yield visible_line(f"{found.verdict}: {test.id}")
         yield from _text(found, more)

@@ -314,7 +314,7 @@ class Media(Generator):
         from pytest_hfmodels.fixtures.model_checks.statements import other_output, require_none, saved
 
         if how.get("attention") == "sdpa" and not getattr(type(hf_model.model), "_supports_sdpa", False):
-            pytest.skip(f"{self.model_class} has no sdpa attention in the installed transformers")
+            pytest.skip(f"{self.model_class} has no sdpa attention in this transformers; another release may have it")
         again = load_again(**how) if how else load_again(saved(hf_model, tmp_path))
         problem = other_output(hf_model.generate(**given), again.generate(**given))
         require_none(f"With {how or 'the saved model'}, the output differs", problem)

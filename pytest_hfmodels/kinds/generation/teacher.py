@@ -104,14 +104,14 @@ def _row_of(seen: ForwardPass, record: GenerationRecord, number: int) -> Forward
 
 
 def rounding(passes: Passes, rows: Sequence[GenerationRecord], loaded: LoadedModel) -> float:
-    """Return how far the log-probabilities of a batch's likeliest tokens are from those that a load gives now."""
+    """Run these rows again with a load; return how far the log-probabilities of the likeliest tokens moved at most."""
     seen = teacher_forced(passes, rows, media_of(rows[0]), loaded)
     pairs = zip(rows, seen, strict=True)
     return max(likeliest_moved(row.live.logits, one.logits) for row, one in pairs if row.live is not None)
 
 
 def rounding_of_the_cache(rows: Sequence[GenerationRecord]) -> float:
-    """Return how far they are from those that `generate` computed, token by token with its cache.
+    """Return how far the log-probabilities of `generate`, which uses a cache, are from those of a forward pass.
 
     Raises:
         LookupError: a logits processor has changed them.
