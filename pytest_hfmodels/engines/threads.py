@@ -1,4 +1,4 @@
-"""What a process computes with: its threads (the machine's, divided between xdist's workers), and its device.
+"""What a process computes with: its device, and its threads: the machine's, divided between all that run at once.
 
 For `engines`, which asks once a process. The number is the same for every model. Another
 number changes the last digits of results, by less than the noise floor.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEVICE_VARIABLE = "PYTEST_HFMODELS_DEVICE"  # `cuda`: where torch puts the models that it loads
+ROWS_VARIABLE = "PYTEST_HFMODELS_ROWS"  # how many rows of a matrix run at once
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of use and of time, or "max"
 
 
@@ -39,4 +41,5 @@ def share(available: int, *, quota: Path = _QUOTA) -> int:
     with suppress(OSError, ValueError):
         used, whole = map(int, quota.read_text(encoding="ascii").split())
         available = min(available, -(-used // whole))
-    return max(1, available // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1))
+    processes = [int(os.environ.get(name) or 1) for name in ("PYTEST_XDIST_WORKER_COUNT", ROWS_VARIABLE)]
+    return max(1, available // prod(processes))

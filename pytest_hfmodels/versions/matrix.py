@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_hfmodels.engines.threads import ROWS_VARIABLE
 from pytest_hfmodels.foundation.errors import HFModelsError
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.results.model import Source
@@ -81,7 +82,8 @@ class RowRunner:
     durations: Mapping[str, float] = field(default_factory=dict)
     finished: FinishedRows | None = None  # where rows are saved beyond this command
     reuse: bool = False
-    slots: Semaphore = field(default_factory=lambda: Semaphore(1))  # for rows that test at once
+    jobs: int = 1  # rows that test at once
+    slots: Semaphore = field(default_factory=lambda: Semaphore(1))  # for as many rows
 
     @classmethod
     @contextmanager
@@ -150,7 +152,7 @@ class RowRunner:
                 folder,
                 timeout=self.timeout,
                 processes=self.processes,
-                variables={**dict(row.variables), **self._shard_variables(folder)},
+                variables={ROWS_VARIABLE: str(self.jobs), **dict(row.variables), **self._shard_variables(folder)},
             )
 
     def _about(self, environment: Environment) -> dict[str, Any]:
@@ -207,6 +209,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
             durations=matrix.durations,
             finished=FinishedRows(runner.saved.folder.parent / "finished", _shared(matrix), project),
             reuse=matrix.reuse,
+            jobs=matrix.jobs,
             slots=Semaphore(matrix.jobs),
         )
         results, interrupted = _run_rows(matrix, runner)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         ({}, None, 8),
         ({"PYTEST_XDIST_WORKER_COUNT": "3"}, None, 2),
         ({"PYTEST_XDIST_WORKER_COUNT": "64"}, None, 1),
+        ({"PYTEST_HFMODELS_ROWS": "2"}, None, 4),
+        ({"PYTEST_HFMODELS_ROWS": "2", "PYTEST_XDIST_WORKER_COUNT": "4"}, None, 1),
         ({"OMP_NUM_THREADS": "8", "PYTEST_XDIST_WORKER_COUNT": "4"}, None, 8),
         ({}, "max 100000", 8),
         ({}, "250000 100000", 3),
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
         ({}, "nonsense", 8),
     ],
 )
-def test_the_processors_are_shared_between_workers(
+def test_the_processors_are_shared_between_workers_and_rows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], quota: str | None, expected: int
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

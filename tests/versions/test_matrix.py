@@ -75,6 +75,12 @@ def test_the_same_tests_run_in_every_row_side_by_side(lib_project: LibProject) -
     assert grid.exit_code == 1
 
 
+def test_rows_at_once_share_the_processors(lib_project: LibProject) -> None:
+    lib_project.write("import os\n\ndef test_a():\n    assert os.environ['PYTEST_HFMODELS_ROWS'] == '2'\n")
+
+    assert states(lib_project.matrix("lib==1.0", "lib==1.1", jobs=2)) == {"test_a": ["same", "same"]}
+
+
 def test_a_row_that_cannot_be_built_crashes_or_runs_out_of_time_ends_no_other(lib_project: LibProject) -> None:
     lib_project.write(DYING)
     grid = lib_project.matrix("lib==1.0", "lib==9.9", "lib==1.1", "lib==2.0", timeout=8.0, jobs=2)
