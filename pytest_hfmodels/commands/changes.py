@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
@@ -81,9 +82,10 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
 
 
 def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the features that a folder cannot use: it has no such head, file or dtype."""
+    """Yield the features that a folder cannot use: it has no such head, file or dtype, and here is no such engine."""
     yield from _of_other_heads(folder, config)
-    if not (folder / "tf_model.h5").is_file():
+    # Where it is installed, TensorFlow may also read the weights of torch.
+    if not (folder / "tf_model.h5").is_file() and find_spec("tensorflow") is None:
         yield from ("tensorflow", "conversion")
     if "float64" not in (config.get("dtype"), config.get("torch_dtype")):
         yield "float64"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hfmodels.commands import changes
 from pytest_hfmodels.commands.cli import main
 
 if TYPE_CHECKING:
@@ -38,7 +39,26 @@ def listed(folder: Path, capsys: pytest.CaptureFixture[str], before: str = "4.38
     return capsys.readouterr().out
 
 
-def test_changes_that_a_folder_cannot_use_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tensorflows_changes_count_where_it_is_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*, installed: bool) -> str:
+        monkeypatch.setattr(changes, "find_spec", lambda _name: True if installed else None)
+        return listed(tmp_path, capsys, model_type="gpt2", architectures=["GPT2LMHeadModel"])
+
+    with_it, without = told(installed=True), told(installed=False)
+
+    assert "cannot read a safetensors file that torch saved" in with_it
+    assert "TensorFlow" in without.partition("Not listed")[2].partition("In 5")[0]
+    assert "cannot read a safetensors file that torch saved" not in without
+    (tmp_path / "tf_model.h5").touch()
+    assert "cannot read a safetensors file that torch saved" in told(installed=False)
+
+
+def test_changes_that_a_folder_cannot_use_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "find_spec", lambda _name: None)
     encoder = listed(tmp_path, capsys, model_type="bert", architectures=["BertForMaskedLM"])
     decoder = listed(tmp_path, capsys, model_type="opt", architectures=["OPTForCausalLM"])
     heads = listed(tmp_path, capsys, model_type="gpt2", architectures=["GPT2DoubleHeadsModel"])
