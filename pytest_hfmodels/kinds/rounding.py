@@ -5,6 +5,7 @@ For what writes a snapshot. What a kind measures, it says in its explainer.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,8 @@ class _Measured:
 
     def ways(self) -> Iterator[Callable[[], float]]:
         """Yield other ways in which this model computes the numbers; each returns how far they then move."""
-        yield from self.explainer.other_ways(self.case)
+        with suppress(Exception):  # of a kind from elsewhere: its snapshot is written all the same
+            yield from self.explainer.other_ways(self.case)
         yield self.on_other_threads
 
     def kernels(self) -> Iterator[Callable[[], float]]:

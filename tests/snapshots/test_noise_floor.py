@@ -223,6 +223,22 @@ def test_every_kind_is_computed_in_other_ways(
     assert 0 < max(found) < 2e-5
 
 
+def test_a_record_is_measured_even_if_its_kind_cannot_name_other_ways(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_hfmodels.kinds import rounding
+    from pytest_hfmodels.kinds.registry import kind_of
+
+    record = observed(models, "observe")
+
+    def fail(*_: object) -> None:
+        raise ValueError("no ways")
+
+    monkeypatch.setattr(type(kind_of(record).explainer()), "other_ways", fail)
+
+    assert rounding.measured_floor(record) == 2e-5
+
+
 def test_a_kernel_that_is_wrong_is_no_rounding(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytest_hfmodels.kinds import rounding
 
