@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from importlib.util import source_from_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ SHARD_VARIABLE = "PYTEST_HFMODELS_ROW_SHARD"
 DURATIONS_VARIABLE = "PYTEST_HFMODELS_ROW_DURATIONS"  # a JSON file: seconds by test
 _OPENINGS = ("open", "sqlite3.connect")  # https://docs.python.org/3/library/audit_events.html
 _LISTINGS = ("os.listdir", "os.scandir")
+_FOR_WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,6 +78,8 @@ class OpenedFiles:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._folders: set[str] = set()
+        self._written: set[str] = set()
+        self._begun = time.time_ns()
         self._temporary = tempfile.gettempdir()
         self._others = {one.name for one in Path(self._temporary).iterdir()}  # not made by this run
         sys.addaudithook(self.hear)
@@ -84,12 +88,18 @@ class OpenedFiles:
         """Return files outside the project and the environment, with time and size; no temporary ones of this run.
 
         A file that a test looked for in vain is one of them, with zeros: the test may differ once it is there. So is a
-        folder whose content counts: one that a test listed, or one with a model, which may get another file.
+        folder whose content counts: one that a test listed, or one with a model, which may get another file. A file
+        that somebody else has written since this object was made gets a time that none has: who knows what tests read.
         """
         names = self._read()
         installed = (sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith("-packages")))
         names = {name for name in names if not name.startswith((*installed, "/proc/", "/sys/", "/dev/"))}
-        return [stamp(Path(name)) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root))]
+        return [self._stamp(name) for name in sorted(names) if not (self._is_ours(name) or _in_project(name, root))]
+
+    def _stamp(self, name: str) -> tuple[str, int, int]:
+        found = stamp(Path(name))
+        edited = found[1] >= self._begun and name not in self._written and not Path(name).is_dir()
+        return (name, -1, -1) if edited else found
 
     def _read(self) -> set[str]:
         names = {source for name in [*self._names] if (source := _source(name))}
@@ -99,11 +109,15 @@ class OpenedFiles:
 
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
         """Note what is opened or listed. The names are of now: a test may change the current folder."""
-        if event in _LISTINGS or event in _OPENINGS:
-            name = arguments[0] if arguments[0] is not None else "."
-            if isinstance(name, str | bytes):
-                with suppress(OSError):  # the current folder was removed
-                    (self._folders if event in _LISTINGS else self._names).add(os.path.abspath(os.fsdecode(name)))  # noqa: PTH100
+        if event == "os.rename":
+            self._written |= _absolute(arguments[1])
+        elif event in _LISTINGS:
+            self._folders |= _absolute("." if arguments[0] is None else arguments[0])
+        elif event in _OPENINGS:
+            names = _absolute(arguments[0])
+            self._names |= names
+            if event != "open" or (isinstance(arguments[2], int) and arguments[2] & _FOR_WRITING):
+                self._written |= names
 
     def _is_ours(self, name: str) -> bool:
         """Return whether a file is in a temporary folder of this run, or of any run of pytest."""
@@ -111,6 +125,13 @@ class OpenedFiles:
             return name == self._temporary
         folder = name.removeprefix(f"{self._temporary}/").partition("/")[0]
         return folder not in self._others or folder.startswith("pytest-of-")
+
+
+def _absolute(name: object) -> set[str]:
+    """Return the name of a file; none for a file descriptor, or if the current folder was removed."""
+    with suppress(OSError):
+        return {os.path.abspath(os.fsdecode(name))} if isinstance(name, str | bytes | os.PathLike) else set()  # noqa: PTH100
+    return set()
 
 
 def _source(name: str) -> str:

@@ -157,6 +157,32 @@ def test_what_the_tests_of_a_row_looked_for_elsewhere(tmp_path: Path, monkeypatc
     assert [os.path.relpath(name, tmp_path) for name, _, _ in found] == names
 
 
+def test_a_file_that_somebody_edits_while_a_row_runs_is_never_as_the_tests_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "addaudithook", lambda _: None)  # nobody can remove one
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    for name in ("temporary", "project"):
+        (tmp_path / name).mkdir()
+    names = ("edited", "renamed", "untouched", "written")
+    edited, renamed, untouched, written = files = [tmp_path / name for name in names]
+    for file in files:
+        file.write_text("1")
+        os.utime(file, (1e9, 1e9))
+    opened = OpenedFiles()
+    for file in (edited, renamed, untouched):
+        opened.hear("open", (str(file), "r", os.O_RDONLY | os.O_CLOEXEC))
+    opened.hear("open", (str(written), "w", os.O_WRONLY | os.O_CREAT))
+    opened.hear("os.rename", (str(tmp_path / "new"), renamed, -1, -1))
+
+    for file in (edited, renamed, written):
+        file.write_text("2")
+    found = opened.elsewhere(tmp_path / "project")
+
+    assert [Path(name).name for name, changed, _ in found if changed == -1] == ["edited"]
+    assert [stamp(file) in found for file in files] == [False, True, True, True]
+
+
 @pytest.mark.parametrize(
     "result",
     [
