@@ -15,6 +15,9 @@ from suites.gpt2 import PROMPT
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
 
+# 4.44 announces that a default will change (huggingface/transformers#31884) to each tokenizer whose files leave it open.
+pytestmark = pytest.mark.filterwarnings("ignore:`clean_up_tokenization_spaces` was not set:FutureWarning")
+
 EOS = 50256
 PROMPT_IDS = [3666, 1438, 318, 7875, 77, 391, 290, 314, 716, 257, 3788, 11949, 13]
 TEXTS = [
