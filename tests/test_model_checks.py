@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import tomllib
@@ -469,3 +470,25 @@ def test_checks_share_the_runs_of_equal_calls(project: Project, monkeypatch: pyt
     project.run("--hfmodels-model=./model", TORCH, "--snapshot-update").assert_outcomes(passed=10, skipped=2)
 
     assert len(calls) == 6, calls  # both prompts, beams, the batch, and both searches without a cache
+
+
+COUNTING = """
+import gc
+
+def pytest_sessionfinish(session):
+    (session.config.rootpath / "frozen").write_text(str(gc.get_freeze_count()))
+"""
+
+
+@pytest.mark.parametrize(("arguments", "frozen"), [((), True), (("test_it.py",), False)])
+def test_imports_are_frozen_while_no_test_of_the_project_runs(
+    project: Project, arguments: tuple[str, ...], frozen: bool
+) -> None:
+    project.write(COUNTING, "conftest.py")
+    project.write("def test_own(): pass")
+
+    project.run("--hfmodels-model=./model", TORCH, "-k", "own or alone", *arguments)
+
+    count = int((project.path / "frozen").read_text())
+    assert (count > 10_000) is frozen
+    assert gc.get_freeze_count() == 0
