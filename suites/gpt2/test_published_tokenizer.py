@@ -15,7 +15,7 @@ from suites.gpt2 import PROMPT
 if TYPE_CHECKING:
     from pytest_hfmodels import HFModel
 
-# 4.44 announces that a default will change (huggingface/transformers#31884) to each tokenizer whose files leave it open.
+# 4.44 warns of a new default (huggingface/transformers#31884) for each tokenizer whose files leave it open.
 pytestmark = pytest.mark.filterwarnings("ignore:`clean_up_tokenization_spaces` was not set:FutureWarning")
 
 EOS = 50256
