@@ -31,7 +31,8 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
         settings: of `generate`, for rows without choices, or of `classify`.
 
     Raises:
-        EngineError: the model is of another kind, the model lacks a label, or `may_fall` is not valid.
+        EngineError: the model is of another kind, the model lacks a label or has several of one name, or
+            `may_fall` is not valid.
     """
     if isinstance(may_fall, bool) or not isinstance(may_fall, int | float) or not 0 <= may_fall <= 1:
         raise EngineError(f"may_fall is {may_fall!r:.40}.", hint="It is a part of the rows, 0 to 1: may_fall=0.01.")
@@ -62,6 +63,7 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
                 f"{model.checkpoint.name} has no label {row.label!r:.40}.",
                 hint=f"It has {', '.join(names.values())}.",
             )
+        _require_one_index(model, row, names)
     media = model.task in MEDIA
     size = _BATCH if media or getattr(model.config, "pad_token_id", None) is not None else 1
     for start in range(0, len(rows), size):
@@ -69,6 +71,17 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
         record = model.classify([row.media if media else row.text for row in batch], **settings)
         for row, answer in zip(batch, record.labels, strict=True):
             yield record, answer, answer == _expected(row, names)
+
+
+def _require_one_index(model: HFModel, row: Row, names: Mapping[str, str]) -> None:
+    """Refuse a row whose right answer is the name of several labels: an answer is a name, too."""
+    name = _expected(row, names)
+    several = [index for index, other in names.items() if other == name]
+    if len(several) > 1:
+        raise EngineError(
+            f"{model.checkpoint.name} calls {len(several)} labels {name!r:.40}: {', '.join(several)}.",
+            hint="accuracy() needs one name per label: change id2label in the checkpoint's config.json.",
+        )
 
 
 def _expected(row: Row, names: Mapping[str, str]) -> str | None:

@@ -141,6 +141,13 @@ def test_a_name_that_is_a_number_is_not_taken_for_an_index(models: ModelCache) -
     assert [("1", "2", "0")[index] for index in range(3) if right(index)] == [answer]
 
 
+def test_labels_of_one_name_cannot_be_told_apart(models: ModelCache) -> None:
+    model = models.load("./model", task="text-classification", id2label={0: "cat", 1: "dog", 2: "cat"})
+
+    with pytest.raises(EngineError, match=r"./model calls 2 labels 'cat': 0, 2\."):
+        model.accuracy([{"text": "Hello", "label": 2}])
+
+
 def test_a_language_model_answers_or_picks(models: ModelCache) -> None:
     model = models.load("./model")
     said = model.tokenizer.decode(list(model.generate("Hi", max_new_tokens=4).ids))
