@@ -285,9 +285,11 @@ class HFModel:
 
         Args:
             given: a text, or for a model of images a PIL image or an array (H, W, C), for one of sounds an array
-                (samples,); or a list of these. An encoder-decoder gives its encoder's states.
+                (samples,); or a list of these. An encoder-decoder gives its encoder's states. A model that compares
+                texts with images or sounds gives the vectors of the part that reads what is given.
             pooling: `mean` (weighted by the mask), `cls`, `last`, `max`, or `pooler`, the model's own pooled output.
-                None follows the checkpoint's `modules.json`; without one it is `mean`, and for images `pooler`.
+                None follows the checkpoint's `modules.json`; without one it is `mean`, and for images and sounds
+                `pooler` if the model has it.
             normalize: whether each vector gets the norm 1; None follows `modules.json`, without one it does not.
             sampling_rate: samples a second of the sounds.
 

@@ -302,6 +302,61 @@ def test_images_have_vectors(models: ModelCache, tmp_path: Path, kind: str) -> N
         assert np.allclose(record.vectors[0], theirs / np.linalg.norm(theirs), atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["pooler", "mean"])
+def test_a_text_has_the_vector_of_the_part_that_reads_texts(models: ModelCache, tmp_path: Path, pooling: str) -> None:
+    import torch
+
+    del models
+    save_model(tmp_path / "model", "CLIPModel")
+    model = ModelCache(tmp_path).load("./model", task="feature-extraction", engine="torch")
+
+    (vector,) = model.embed("Hello", pooling=pooling).vectors
+
+    ids = torch.tensor([model.tokenizer("Hello")["input_ids"]])
+    with torch.no_grad():
+        states = model.model.text_model(ids).last_hidden_state
+        features = model.model.get_text_features(ids)
+    features = getattr(features, "pooler_output", features)
+    theirs = states.mean(1) if pooling == "mean" else features / features.norm()
+    assert np.allclose(vector, theirs[0].numpy(), atol=1e-5)
+
+
+CLAP_SOUND = {"num_mel_bins": 8, "spec_size": 32, "window_size": 4, "patch_embeds_hidden_size": 8, "depths": [2, 1]}
+CLAP_SOUND |= {"num_attention_heads": [2, 2], "hidden_size": 16, "projection_dim": 8}
+CLAP_TEXT = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+CLAP_TEXT |= {"intermediate_size": 24, "max_position_embeddings": 64, "projection_dim": 8}
+
+
+@pytest.mark.parametrize("fusion", [False, True])
+def test_texts_and_sounds_of_one_model_have_vectors_of_their_own_part(
+    models: ModelCache, tmp_path: Path, fusion: bool
+) -> None:
+    import torch
+    from transformers import ClapFeatureExtractor
+
+    del models
+    parts = {"text_config": CLAP_TEXT, "audio_config": {**CLAP_SOUND, "enable_fusion": fusion}, "projection_dim": 8}
+    folder = save_model(tmp_path / "model", "ClapModel", **parts)
+    cut = "fusion" if fusion else "rand_trunc"
+    ClapFeatureExtractor(feature_size=8, sampling_rate=16000, max_length_s=1, truncation=cut).save_pretrained(folder)
+    edit_json(folder / "config.json", vocab_size=300)
+    edit_json(folder / "tokenizer_config.json", pad_token="<|endoftext|>")
+    model = ModelCache(tmp_path).load("./model", task="feature-extraction", engine="torch")
+    sound = np.sin(np.arange(4000) / 9).astype(np.float32)
+
+    text = model.embed("Hello", pooling="pooler").vectors[0]
+    heard = model.embed(sound, sampling_rate=16000)
+
+    ids = torch.tensor([model.tokenizer("Hello")["input_ids"]])
+    inputs = model.processor.feature_extractor([sound], sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        found = [model.model.get_text_features(ids), model.model.get_audio_features(**inputs)]
+    theirs = [getattr(features, "pooler_output", features)[0].numpy() for features in found]
+    assert heard.effective["pooling"] == "pooler"
+    assert np.allclose(text, theirs[0] / np.linalg.norm(theirs[0]), atol=1e-5)
+    assert np.allclose(heard.vectors[0], theirs[1] / np.linalg.norm(theirs[1]), atol=1e-5)
+
+
 def pooling_config(**fields: Any) -> Callable[[Path], object]:
     return lambda folder: edit_json(folder / "1_Pooling" / "config.json", **fields)
 

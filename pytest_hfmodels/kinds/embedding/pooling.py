@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import FloatArray, IntArray, Observation
 
 POOLINGS = ("mean", "cls", "last", "max", "pooler")
-_POOLED = ("pooler_output", "image_embeds", "text_embeds")
+# The outputs of the part that reads an input; a model that compares texts with images or sounds has two parts.
+_POOLED = {name: ("pooler_output", f"{name}_embeds") for name in ("text", "image", "audio")}
+_STATES = {
+    name: ("encoder_last_hidden_state", "last_hidden_state", f"{part}_model_output.last_hidden_state")
+    for name, part in (("text", "text"), ("image", "vision"), ("audio", "audio"))
+}
 _NAMES = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max", "lasttoken": "last"}
 _ACTIVATIONS = ("Identity", "Tanh")
 _NOT_COMPUTED = "which this plugin does not compute"
@@ -61,6 +66,7 @@ class Recipe:
         longest: tokens that a text is cut to; None if a longer text is an error.
         lower: whether a text is written in lower case.
         prompt: what goes before each text.
+        reads: `text`, `image` or `audio`; the vectors are those of the part of the model that reads it.
     """
 
     pooling: str = ""
@@ -69,6 +75,7 @@ class Recipe:
     longest: int | None = None
     lower: bool = False
     prompt: str = ""
+    reads: str = "text"
 
     @property
     def dense_digest(self) -> str | None:
@@ -92,20 +99,20 @@ class Recipe:
         Raises:
             EngineError: the model returns nothing to pool.
         """
-        found = pooled(seen, mask, self.pooling)
+        found = pooled(seen, mask, self.pooling, self.reads)
         for layer in self.dense:
             found = layer.of(found)
         return normalized(found) if self.normalize else found
 
 
-def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray:
+def pooled(seen: Observation, mask: IntArray | None, pooling: str, reads: str) -> FloatArray:
     """Return the output of a model reduced to one vector a row; see `Recipe.vectors`."""
     import numpy as np
 
-    own = next((seen.outputs[name] for name in _POOLED if name in seen.outputs), None)
+    own = next((seen.outputs[name] for name in _POOLED[reads] if name in seen.outputs), None)
     if pooling == "pooler" and own is not None:
         return np.asarray(own, np.float64).reshape(len(own), -1)
-    states = _states(seen, pooling)
+    states = _states(seen, pooling, reads)
     real = np.ones(states.shape[:2]) if mask is None or mask.shape != states.shape[:2] else np.asarray(mask, np.float64)
     rows = np.arange(len(states))
     vectors: FloatArray = (states * real[..., None]).sum(axis=1) / real.sum(axis=1, keepdims=True)
@@ -118,11 +125,11 @@ def pooled(seen: Observation, mask: IntArray | None, pooling: str) -> FloatArray
     return vectors
 
 
-def _states(seen: Observation, pooling: str) -> FloatArray:
+def _states(seen: Observation, pooling: str, reads: str) -> FloatArray:
     """Return the last hidden states, (B, L, C)."""
     import numpy as np
 
-    states = seen.outputs.get("encoder_last_hidden_state", seen.outputs.get("last_hidden_state"))
+    states = next((seen.outputs[name] for name in _STATES[reads] if name in seen.outputs), None)
     if states is None and seen.hidden_states:
         states = seen.hidden_states[-1]
     if states is None or pooling == "pooler" or states.ndim < 3:

@@ -147,8 +147,8 @@ def observe_embedding(
             lengths without a pad token, or a number that is not finite.
         CheckpointError: sentence-transformers' files in the checkpoint ask for what is not computed here.
     """
-    recipe = _recipe(checkpoint, recipe, pooling, normalize)
     media = "" if _is_text(given) else "audio" if hears(processor) else "image"
+    recipe = replace(_recipe(checkpoint, recipe, pooling, normalize), reads=media or "text")
     rows = batch_of(given, media)
     if not rows:
         raise EngineError("There is nothing to embed.", hint="Give at least one text, image or sound.")
@@ -161,7 +161,7 @@ def observe_embedding(
     whole = {**inputs, **_other_half(loaded.model, inputs, len(rows))}
     seen = _seen(loaded, whole, inputs)
     if not recipe.pooling:
-        recipe = replace(recipe, pooling="pooler" if media == "image" and _has_pooled(seen.outputs) else "mean")
+        recipe = replace(recipe, pooling="pooler" if media and _has_pooled(seen.outputs, media) else "mean")
     live = LiveEmbedding(whole, ModelRef(origin, {}), recipe=recipe)
     vectors = live.vectors(seen, loaded)
     require_finite(vectors, checkpoint.name, loaded.engine)
@@ -233,8 +233,8 @@ def _of_texts(
 def _other_half(model: Any, inputs: dict[str, Any], rows: int) -> dict[str, Any]:
     """Return what a model also takes, and what its vectors do not depend on.
 
-    A model of texts and images gets zeros for the other half, and an encoder-decoder the token that its decoder starts
-    with: its vectors are the encoder's.
+    A model of texts and of images or sounds gets zeros for the other half, and an encoder-decoder the token that its
+    decoder starts with: its vectors are the encoder's.
     """
     import numpy as np
 
@@ -242,17 +242,34 @@ def _other_half(model: Any, inputs: dict[str, Any], rows: int) -> dict[str, Any]
     if getattr(config, "is_encoder_decoder", False) and takes_argument(model, DECODER):
         start = getattr(config, "decoder_start_token_id", None)
         return {DECODER: np.full((rows, 1), start or 0, np.int64)}
-    vision, text = getattr(config, "vision_config", None), getattr(config, "text_config", None)
-    if vision is None or text is None or {"pixel_values", "input_ids"} <= inputs.keys():
+    vision, audio = getattr(config, "vision_config", None), getattr(config, "audio_config", None)
+    if getattr(config, "text_config", None) is None or (vision is None and not hasattr(audio, "spec_size")):
         return {}
-    if "input_ids" in inputs:
-        size = vision.image_size
-        return {"pixel_values": np.zeros((rows, getattr(vision, "num_channels", 3), size, size), np.float32)}
-    return {"input_ids": np.zeros((rows, 2), np.int64)}
+    if "input_ids" not in inputs:
+        return {"input_ids": np.zeros((rows, 2), np.int64)}
+    if {"pixel_values", "input_features"} & inputs.keys():
+        return {}
+    return _no_sound(audio, rows) if vision is None else _no_image(vision, rows)
 
 
-def _has_pooled(outputs: Any) -> bool:
-    return any(name in outputs for name in ("pooler_output", "image_embeds"))
+def _no_image(vision: Any, rows: int) -> dict[str, Any]:
+    import numpy as np
+
+    size = vision.image_size
+    return {"pixel_values": np.zeros((rows, getattr(vision, "num_channels", 3), size, size), np.float32)}
+
+
+def _no_sound(audio: Any, rows: int) -> dict[str, Any]:
+    """Return a silent spectrogram as CLAP takes it: one of the whole sound, or with fusion three of its parts, too."""
+    import numpy as np
+
+    moments = audio.spec_size * (audio.spec_size // audio.num_mel_bins)
+    shape = rows, 4 if audio.enable_fusion else 1, moments, audio.num_mel_bins
+    return {"input_features": np.zeros(shape, np.float32), "is_longer": np.zeros((rows, 1), bool)}
+
+
+def _has_pooled(outputs: Any, media: str) -> bool:
+    return f"{media}_embeds" in outputs or (media == "image" and "pooler_output" in outputs)
 
 
 def _cosines(vectors: FloatArray) -> tuple[float, ...]:
