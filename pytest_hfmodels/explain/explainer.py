@@ -129,14 +129,7 @@ class Explainer(Generic[R]):
         case = probe.case
         proven = probe.ablate() or probe.not_separated()
         base = probe.base if proven is None else None
-        model = probe.origin.loaded if base is None else base.model
-        block, found = where(
-            case.recorded.blocks,
-            blocks if base is None else base.blocks,
-            model.model,
-            lambda: probe.measure(model),
-            case.floor_then,
-        )
+        block, found = where(case.recorded.blocks, blocks if base is None else base.blocks, case.floor_then)
         if proven is None and base is None and case.then.dtype != case.now.dtype:
             said = "the block that differs is unknown: in another dtype every block rounds differently"
             block, found = None, [Evidence(said)]

@@ -6,12 +6,11 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_hfmodels.explain.final_norm import FINAL_NORM, block_diff, separate_final_norm
 from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.explanation import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds import Block
@@ -28,6 +27,12 @@ _SHORTLY = "at or shortly before "
 def largest(values: Sequence[float]) -> float:
     """Return the largest movement; NaN counts as infinite."""
     return math.inf if any(map(math.isnan, values)) else max(values, default=0.0)
+
+
+def block_diff(before: Block, now: Block) -> float:
+    """Return the difference of a block's output as a part of its size; infinite if it is not a number."""
+    moved = max(abs(before.mean - now.mean), abs(before.rms - now.rms), abs(before.projection - now.projection) / 4)
+    return math.inf if math.isnan(moved) else moved / max(before.rms, 1e-12)
 
 
 class FirstDifference(NamedTuple):
@@ -76,16 +81,10 @@ def _largest_finite(sizes: Sequence[float]) -> float:
     return max(filter(math.isfinite, sizes), default=0.0)
 
 
-def where(
-    recorded: Sequence[Block],
-    observed: Sequence[Block],
-    model: Any,
-    run: Callable[[], object],
-    floor: float,
-) -> tuple[str | None, list[Evidence]]:
+def where(recorded: Sequence[Block], observed: Sequence[Block], floor: float) -> tuple[str | None, list[Evidence]]:
     """Return the first part of the model whose output differs, with the evidence.
 
-    `run` runs upstream's `model` again as for `observed`; only if the last block is the first that differs.
+    Upstream takes its last hidden state after the final norm, so the last block stands for both.
     """
     if not recorded or not observed:
         return None, [Evidence("the block that differs is unknown: the model returns no hidden states")]
@@ -96,11 +95,9 @@ def where(
         return "head", [Evidence("the output of every block is as recorded; the difference comes after the last block")]
     block, doubt = part.name, "" if part.certain else "; one of the blocks shortly before it may be at fault instead"
     said = f"the first block whose output differs is {block}, by {part.size:.2g} of its size{doubt}"
-    evidence = [Evidence(said, {"relative": part.size})]
     if block == recorded[-1].name:
-        block, more = separate_final_norm(recorded[-1], observed[-1], model, run)
-        evidence += [] if more is None else [more]
-    return block if part.certain or block == FINAL_NORM else f"{_SHORTLY}{block}", evidence
+        block = f"{block} or final norm"
+    return block if part.certain else f"{_SHORTLY}{block}", [Evidence(said, {"relative": part.size})]
 
 
 def from_there_on(block: str | None) -> str:

@@ -54,8 +54,8 @@ class Explanation:
         sentence: the cause in words, or why there is none.
         evidence: the evidence, the strongest first.
         ablations: the ablations that were tried, in order.
-        block: the first part of the model whose output differs, or None: `embeddings`, `block 2`, `final norm`,
-            `block 2 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
+        block: the first part of the model whose output differs, or None: `embeddings`, `block 2`,
+            `block 3 or final norm`, `at or shortly before block 2`, `head`, `loss` or `pooling`.
         rules: names in `reference.Rules` of rules that differ in the recording release and explain the difference.
         package: the package to bisect first, because it is the likeliest reason; None if none is likelier.
         suggests: commands that would find out more, ready to paste.

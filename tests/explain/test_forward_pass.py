@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,6 +125,12 @@ def test_a_coarser_dtype_rounds_more() -> None:
         (BLOCKS, BLOCKS, "head", "the difference comes after the last block"),
         (
             blocks(0, 0),
+            blocks(0, 0.5),
+            "block 1 or final norm",
+            "the first block whose output differs is block 1, by 0.5 of its size",
+        ),
+        (
+            blocks(0, 0),
             blocks(0.5, 0),
             "block 0",
             "the first block whose output differs is block 0, by 0.5 of its size",
@@ -133,7 +138,7 @@ def test_a_coarser_dtype_rounds_more() -> None:
     ],
 )
 def test_where_outputs_part(recorded: Any, observed: Any, block: str | None, said: str) -> None:
-    found, evidence = forward_pass.where(recorded, observed, SimpleNamespace(), lambda: None, FLOOR)
+    found, evidence = forward_pass.where(recorded, observed, FLOOR)
 
     assert found == block
     assert said in evidence[0].what

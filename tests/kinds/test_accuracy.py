@@ -176,7 +176,7 @@ def test_a_fault_of_the_forward_pass_is_found_on_the_first_row(models: ModelCach
     with blocks_shifted(model.model, 1, 0.5):
         found = ask(recorded, model.accuracy(rows, max_new_tokens=4))
 
-    assert (found.verdict, found.cause, found.block) == ("changed", "forward", "block 2")
+    assert (found.verdict, found.cause, found.block) == ("changed", "forward", "block 2 or final norm")
 
 
 def test_a_fault_of_the_search_is_not_blamed_on_the_forward_pass(
