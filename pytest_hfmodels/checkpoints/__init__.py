@@ -8,7 +8,6 @@ from pytest_hfmodels.checkpoints.bundled_files import bundled_names
 from pytest_hfmodels.checkpoints.checkpoint import Checkpoint, Origin, file_stamp, is_gguf, is_known, resolve
 from pytest_hfmodels.checkpoints.digests import (
     Digests,
-    config_digest,
     ordered_weights_digest,
     overrides_text,
     same_content,
@@ -26,7 +25,6 @@ __all__ = [
     "adapter_task",
     "adapter_weights",
     "bundled_names",
-    "config_digest",
     "file_stamp",
     "fill_adapter_copy",
     "fill_private_copy",

@@ -94,8 +94,8 @@ def overrides_text(fields: Mapping[str, object]) -> str:
 def same_content(recorded: str, observed: str) -> bool | None:
     """Return whether two digests of a part have the same content; None if they have no source in common.
 
-    A digest of an adopted model names its source: `sha256:… of config.json, sha256:… of transformers
-    4.57.6`. Only digests with the same source are compared.
+    A digest of an adopted model names its source: `sha256:… of transformers 4.57.6` (files of earlier versions may name
+    two). Only digests with the same source are compared.
     """
     before, now = _by_source(recorded), _by_source(observed)
     common = before.keys() & now.keys()

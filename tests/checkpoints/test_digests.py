@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hfmodels.checkpoints import config_digest, digest_cache, ordered_weights_digest, tokenizer_digest
-from pytest_hfmodels.checkpoints.digests import folder_digests, is_digest
+from pytest_hfmodels.checkpoints import digest_cache, ordered_weights_digest, tokenizer_digest
+from pytest_hfmodels.checkpoints.digests import config_digest, folder_digests, is_digest
 from pytest_hfmodels.foundation.errors import CheckpointError
 
 from .tiny_checkpoint import CONFIG, TENSORS, checkpoint_files, safetensors_bytes, sharded_files, write_files
