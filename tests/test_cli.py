@@ -173,13 +173,6 @@ def test_orphans_lists_nothing_if_a_file_cannot_be_collected(left_behind: Projec
     assert "test_it/test_leaving.toml" in left_behind.snapshots
 
 
-def test_orphans_takes_files_and_no_single_tests(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    bare_project.write(TESTS)
-
-    assert main(["orphans", "test_it.py::test_kept"]) == 2
-    assert "takes test files and folders" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "source",
     [
@@ -226,7 +219,7 @@ def test_a_file_that_cannot_be_deleted_is_one_sentence(
     module = import_module(
         "pytest_hfmodels.snapshots.unused"
     )  # by name: pytester's runs may leave another on the package
-    monkeypatch.setattr(module, "find_orphans", lambda _: [Path("snapshots/a.toml")])
+    monkeypatch.setattr(module, "find_orphans", lambda: [Path("snapshots/a.toml")])
 
     assert main(["orphans", "--delete"]) == 2
 

@@ -121,7 +121,7 @@ def test_control_characters_in_a_ledger_are_named(bare_project: Project, capsys:
     assert "screen" in run.stderr.str()
     safe(run.stdout.str() + run.stderr.str())
     capsys.readouterr()
-    assert main(["ledger", "--all"]) == 2
+    assert main(["ledger"]) == 2
     told = capsys.readouterr()
     assert "screen" in told.err
     safe(told.out + told.err)

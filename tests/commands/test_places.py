@@ -121,15 +121,3 @@ def test_the_command_for_a_patch_works_in_a_subfolder(below: Project, capsys: py
 
     assert main(["pending"]) == 1  # a patch leaves the list as it is
     run(below).assert_outcomes(passed=1)
-
-
-@pytest.mark.usefixtures("below")
-def test_the_ledger_is_checked_for_the_whole_project(bare_project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    bare_project.write("def test_top(hf_snapshot): pass", "test_top.py")
-    bare_project.write(
-        '[[removal]]\nname = "a"\nwhen = "pytest>=1"\ntests = "test_top.py::test_top"\n'
-        'symbol = "pytest.nothing"\nwhat = "b"\nreference = "c"\n',
-        "snapshots/upstream.toml",
-    )
-
-    assert main(["ledger", "--check"]) == 0, capsys.readouterr().out
