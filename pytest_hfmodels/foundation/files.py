@@ -35,14 +35,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
     """Write files as `write_atomically` does, and none of them unless all can be written; None removes one.
 
-    All are complete on the disk before the first is replaced, in the order given. If replacing one fails, or is
-    interrupted, those before it get their content back; only a kill just then leaves some new and some old.
+    All are complete on the disk before the first is replaced, in the order given. git is the undo if replacing fails.
 
     Raises:
         OSError: see `write_atomically`.
     """
     written: dict[Path, Path] = {}
-    before: dict[Path, bytes | None] = {}
     try:
         for path, content in contents.items():
             if content is not None:
@@ -50,8 +48,6 @@ def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
                 written[temporary] = target
                 _fill(temporary, target, content)
         for temporary, target in written.items():
-            if len(written) > 1:
-                before[target] = target.read_bytes() if target.exists() else None
             os.replace(temporary, target)  # noqa: PTH105
         for path in (path for path, content in contents.items() if content is None):
             path.unlink(missing_ok=True)
@@ -59,17 +55,7 @@ def write_together(contents: Mapping[Path, str | bytes | None]) -> None:
         for temporary in written:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
-        _put_back(before)
         raise
-
-
-def _put_back(contents: Mapping[Path, bytes | None]) -> None:
-    for path, content in contents.items():
-        with suppress(OSError):
-            if content is None:
-                path.unlink(missing_ok=True)
-            elif path.read_bytes() != content:
-                path.write_bytes(content)
 
 
 def _temporary(path: Path) -> tuple[Path, Path]:

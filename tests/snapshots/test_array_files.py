@@ -226,28 +226,6 @@ def test_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "one"]
 
 
-@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_files_that_were_replaced_get_their_content_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
-) -> None:
-    old, new = tmp_path / "a.safetensors", tmp_path / "new.toml"
-    old.write_text("old")
-    (tmp_path / "b.toml").write_text("old")
-    replace = os.replace
-
-    def fails_at_the_last(source: str, target: Path) -> None:
-        if target.name == "b.toml":
-            raise error
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", fails_at_the_last)
-
-    with pytest.raises(error):
-        write_together({old: "new", new: "new", tmp_path / "b.toml": "new"})
-
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.safetensors": "old", "b.toml": "old"}
-
-
 BOTH = (
     TESTS
     + """
