@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
 from pytest_hfmodels.results.describe import in_floors
-from pytest_hfmodels.results.remedies import moved_packages, remedy, shared_sentence, since_words
+from pytest_hfmodels.results.remedies import remedy, shared_sentence, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -70,7 +70,7 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
     return Cause(
         name=first.cause,
         sentence=sentence if len(sentences) == 1 else "",
-        since=_since(members),
+        since=", ".join(dict.fromkeys(filter(None, map(since, members)))),
         figures=", ".join(_figures(len(tests), members)),
         command=next((command for one in explained for command in one.suggests), None),
         remedy="; ".join([one for one in dict.fromkeys(map(remedy, members)) if one][:_REMEDIES]),
@@ -93,16 +93,6 @@ def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:
             if largest
             else f"no {numbers.replace('numbers', 'number')} moved"
         )
-
-
-def _since(members: Sequence[Compared]) -> str:
-    releases = next((one.explanation.releases for one in members if one.explanation and one.explanation.releases), "")
-    if releases:
-        return since_words(releases)
-    if not any(one.explanation and one.explanation.suggests for one in members):
-        return ""
-    pairs = dict.fromkeys(pair for one in members for pair in moved_packages(one))
-    return ", ".join(f"{name} {then} → {now}" for name, then, now in pairs)
 
 
 def counted(number: int, what: str) -> str:

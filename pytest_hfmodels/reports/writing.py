@@ -23,6 +23,7 @@ from pytest_hfmodels.reports.causes import counted
 from pytest_hfmodels.reports.ci import workflow_commands
 from pytest_hfmodels.reports.diff import apply_command, patch_of
 from pytest_hfmodels.reports.grid_pages import grid_section
+from pytest_hfmodels.results.carried import pending_of
 from pytest_hfmodels.results.gather import first_line
 from pytest_hfmodels.results.model import FORMAT, Results, Run, clean, count_verdicts, dump
 from pytest_hfmodels.results.source import source_of
@@ -107,8 +108,8 @@ class ReportWriter:
 
     def _write(self, kind: str, file: str, results: Results) -> None:
         if kind == "patch":
-            write_report(self._path(file), patch_of(_pending(results), self._config.rootpath))
-            self._said.append(_patch_line(file, _pending(results), self._config.rootpath))
+            write_report(self._path(file), patch_of(pending_of(results), self._config.rootpath))
+            self._said.append(_patch_line(file, list(pending_of(results)), self._config.rootpath))
             return
         render: dict[str, Callable[[Results], str]] = {"json": dump, "html": self._page, "markdown": markdown.render}
         text = clean(render[kind](results))
@@ -128,7 +129,7 @@ class ReportWriter:
         found = last_grid(self._config.rootpath, lambda text: self._said.append(f"html: {text}"))
         grid = None if found is None else grid_section(found[0], f"hfmodels matrix, {found[1]:%Y-%m-%d %H:%M} UTC")
         try:
-            patch = patch_of(_pending(results), self._config.rootpath)
+            patch = patch_of(pending_of(results), self._config.rootpath)
         except (SnapshotError, OSError):  # --hfmodels-patch says what is wrong
             patch = ""
         return html.render(results, grid=grid, patch=patch)
@@ -146,11 +147,6 @@ class ReportWriter:
 
     def _path(self, file: str) -> Path:
         return Path(self._config.invocation_params.dir, expanded(os.path.expandvars(file)))
-
-
-def _pending(results: Results) -> list[Pending]:
-    found = (one.pending for test in results.tests for one in test.comparisons)
-    return [pending for pending in found if pending is not None]
 
 
 def _patch_line(file: str, pending: list[Pending], root: Path) -> str:

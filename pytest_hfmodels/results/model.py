@@ -110,11 +110,6 @@ class Compared:
         return figures[0] if figures else ""
 
     @property
-    def accept(self) -> str:
-        """The command that accepts what is pending."""
-        return command("hfmodels", "accept", operand(self.writer))
-
-    @property
     def waits(self) -> bool:
         """Whether somebody has to decide about it: it differs, and not only because a variant fits worse."""
         return self.verdict is not Verdict.SAME and self.base is not Verdict.SAME
