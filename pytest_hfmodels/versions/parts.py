@@ -218,10 +218,7 @@ def _row(name: str, found: Mapping[str, RowResult], runs: Mapping[str, str]) -> 
 
 def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
     """Return the row that its shards make, with the tests in the order of collection."""
-    if len({tuple(sorted(row.versions.items())) for row in rows}) > 1:
-        raise VersionsError(
-            f"The shards of {name} have different packages installed.", hint="Pin the versions, and run the row again."
-        )
+    _require_same_packages(name, rows)
     collected = dict.fromkeys(chain.from_iterable(row.collected for row in rows))
     given = {row.shard for row in rows}
     missing = [shard for number in range(1, count + 1) if (shard := f"{number}/{count}") not in given]
@@ -239,6 +236,13 @@ def _of_shards(name: str, rows: Sequence[RowResult], count: int) -> RowResult:
         pending=tuple(sorted(chain.from_iterable(row.pending for row in rows), key=lambda one: one.snapshot)),
         differing=differing_of(chain.from_iterable(row.differing for row in rows)),
     )
+
+
+def _require_same_packages(name: str, rows: Sequence[RowResult]) -> None:
+    if len({tuple(sorted(row.versions.items())) for row in rows}) > 1:
+        raise VersionsError(
+            f"The shards of {name} have different packages installed.", hint="Pin the versions, and run the row again."
+        )
 
 
 def _problem(rows: Sequence[RowResult], missing: Sequence[str]) -> str | None:
