@@ -316,7 +316,7 @@ def test_a_text_of_many_lines_is_written_in_time_that_grows_with_them() -> None:
         assert load(dump(record), FILE) == replace(record, live=None)
         took.append(time.process_time() - start)
 
-    assert took[1] < 80 * took[0]  # 20 times as long, and 400 times where each line counts those before it
+    assert took[1] < 150 * took[0]  # 20 times as long, and 400 times where each line counts those before it
 
 
 def rewritten(before: Record, now: Record) -> dict[str, Any]:
