@@ -326,10 +326,15 @@ def cutoff_margins(scores: Iterable[AnyFloats], num_beams: int, eos_token_ids: S
     running[0] = 0.0  # all beams start equal: only the first counts
     margins = []
     for step in scores:
-        candidates = running[:, None] + step
-        candidates[:, list(eos_token_ids)] = -np.inf
-        flat = candidates.reshape(-1)
-        best = np.sort(flat[np.argpartition(flat, -(num_beams + 1))[-(num_beams + 1) :]])[::-1]
+        free = np.array(step)
+        free[:, list(eos_token_ids)] = -np.inf
+        likeliest = []
+        # So many of each beam are enough, and to read a row once for each is ten times as fast as to sort all of them.
+        for _ in range(min(num_beams + 1, free.shape[1])):
+            places = np.arange(num_beams), free.argmax(axis=1)
+            likeliest.append(running + free[places])
+            free[places] = -np.inf
+        best = np.sort(np.concatenate(likeliest))[::-1]
         margins.append(float(best[num_beams - 1] - best[num_beams]) if np.isfinite(best[num_beams]) else float("inf"))
         running = best[:num_beams]
     return tuple(margins)
