@@ -81,6 +81,8 @@ def _of_the_search(
     alone = model_logits(loaded, prompts[number : number + 1], start, outputs[number : number + 1], media, None)
     sides = (log_probabilities(side, outputs[number]) for side in (alone.rows[0], searched[number]))
     noise = max((float(abs(own - other)) for own, other in zip(*sides, strict=True)), default=0.0)
+    # The dtype's own floor, not the one that a snapshot states: that one may be twenty times as large, so a file could
+    # hide a fault of the cache or of the padding. A bfloat16 model that rounds more runs all rows again.
     if not noise <= 2 * noise_floor(loaded.environment()["dtype"], same_engine=True):  # NaN is no agreement
         return None
     return ModelLogits(searched, alone.blocks, noise, number)
