@@ -92,7 +92,7 @@ class DriftProbe:
         self.evidence: list[Evidence] = []
         self.base: Load | None = None  # the load with all recorded settings that explain a part of the movement
         self.shares: dict[str, float] = {}  # the share that each of these settings explains: `dtype`, `attention`
-        self._control: Load | None = None
+        self._has_control = False
         self._afresh = 0.0  # the share that the control explains, if that is most of the movement
 
     def attempt(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> Load | None:
@@ -118,13 +118,16 @@ class DriftProbe:
 
     def first_proven(self, trials: Iterable[Trial]) -> Explanation | None:
         """Try one load after the other; return the explanation of the first that reproduces the recorded numbers."""
-        for trial in trials:
-            load = self.attempt(trial.what, partial(self.origin.again, **trial.changes), trial.floor)
-            if load is not None and load.returns:
-                return self.case.because(trial.cause, trial.sentence, rules=trial.rules)
-            if load is not None and trial.keeps:
-                self.shares[trial.keeps] = _share(self._rest() - load.moved, self.before)
-                self.base = load
+        return next(filter(None, map(self._proven, trials)), None)
+
+    def _proven(self, trial: Trial) -> Explanation | None:
+        """Try one load; a model that later steps do not need is free before the next one is loaded."""
+        load = self.attempt(trial.what, partial(self.origin.again, **trial.changes), trial.floor)
+        if load is not None and load.returns:
+            return self.case.because(trial.cause, trial.sentence, rules=trial.rules)
+        if load is not None and trial.keeps:
+            self.shares[trial.keeps] = _share(self._rest() - load.moved, self.before)
+            self.base = load
         return None
 
     def ablate(self, *, surroundings: bool = True) -> Explanation | None:
@@ -140,7 +143,7 @@ class DriftProbe:
             return proven
         if other_engine:
             return self._engine()
-        if self.case.now.engine != "torch" or self._control is None:  # one dtype and one attention only, or no control
+        if self.case.now.engine != "torch" or not self._has_control:  # one dtype and one attention only, or no control
             return self._machine()
         proven = self.first_proven(self._trials()) or self._machine()
         if proven is None or not self._afresh:
@@ -157,7 +160,8 @@ class DriftProbe:
         """Load the checkpoint again without a change. If that reproduces the numbers, the model was changed."""
         changes = mutations.of_the_model(self.origin)
         what = "the checkpoint loaded again instead of the model in memory"
-        fresh = self._control = self.attempt(what, self.origin.again)
+        fresh = self.attempt(what, self.origin.again)
+        self._has_control = fresh is not None
         if fresh is not None and fresh.returns:
             self.origin.distrust()
             return self.case.because("test", mutations.sentence(changes))

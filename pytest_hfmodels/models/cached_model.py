@@ -83,7 +83,8 @@ class CachedModel:
         if key in self._others:
             return self._others[key]
         size = sum(raw.nbytes for _, _, _, raw in self.loaded.weights())
-        if self.load is None or not has_room_again(size):
+        now = self.loaded.environment()["dtype"]
+        if self.load is None or not has_room_again(size, now, changes.get("dtype") or now):
             return None
         other = self.load(**changes)
         if other is not None and size <= _SMALL:

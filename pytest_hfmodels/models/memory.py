@@ -12,13 +12,17 @@ _CGROUPS = (  # limit, usage, statistics, and the field of the statistics for ca
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
+_WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}  # bytes of a number
 _UNMEASURED = 500_000_000  # bytes of weights that are loaded again where nobody knows what is free
 
 
-def has_room_again(size: int) -> bool:
-    """Return whether a model of `size` bytes can be loaded a second time, to explain a difference."""
-    free = free_memory()
-    return size <= _UNMEASURED if free is None else ROOM * size < free
+def has_room_again(size: int, dtype: str, wanted: str) -> bool:
+    """Return whether a model of `size` bytes in `dtype` can be loaded a second time as `wanted`, to explain something.
+
+    A bfloat16 model is four times as large in float64, and its files may be in memory beside it.
+    """
+    free, wider = free_memory(), _WIDTHS.get(wanted, 4) / _WIDTHS.get(dtype, 4)
+    return size * wider <= _UNMEASURED if free is None else size * max(ROOM, 1 + wider) < free
 
 
 def free_memory(*, meminfo: Path = _MEMINFO, cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:

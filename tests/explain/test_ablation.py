@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -87,6 +88,23 @@ def test_which_loads_are_tried_in_which_order(before: float, recorded: Any, obse
 
     assert probe.ablate() is None
     assert probe.asked == asked
+
+
+def test_at_most_one_further_model_is_in_memory() -> None:
+    loaded: list[ref[Any]] = []
+    in_memory: list[int] = []
+    probe = probed(1.0)
+
+    def again(**_: str) -> Any:
+        in_memory.append(sum(one() is not None for one in loaded))
+        model: set[Any] = set()  # anything that can be referred to weakly
+        loaded.append(ref(model))
+        return model
+
+    probe.origin.again = again
+
+    assert probe.ablate() is None
+    assert in_memory == [0, 0, 0]
 
 
 def test_an_infinite_movement_has_shares() -> None:

@@ -498,11 +498,31 @@ def test_free_memory_is_what_machine_and_container_leave(
     assert free_memory(meminfo=folder / "meminfo", cgroups=folder) == free
 
 
-@pytest.mark.parametrize(("free", "fits"), [(31, True), (30, False), (None, True)])
+@pytest.mark.parametrize(
+    ("free", "dtype", "wanted", "fits"),
+    [
+        (31, "float32", "float32", True),
+        (30, "float32", "float32", False),
+        (31, "float32", "float64", True),  # the file, and twice as much
+        (51, "bfloat16", "float64", True),
+        (50, "bfloat16", "float64", False),
+        (31, "float32", "bfloat16", True),
+        (None, "float32", "float32", True),
+    ],
+)
 def test_a_model_is_loaded_again_only_into_free_memory(
-    monkeypatch: pytest.MonkeyPatch, free: int | None, fits: bool
+    monkeypatch: pytest.MonkeyPatch, free: int | None, dtype: str, wanted: str, fits: bool
 ) -> None:
     monkeypatch.setattr("pytest_hfmodels.models.memory.free_memory", lambda: free)
 
-    assert has_room_again(10) == fits
-    assert not has_room_again(500_000_001)
+    assert has_room_again(10, dtype, wanted) == fits
+    assert not has_room_again(500_000_001, dtype, wanted)
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [("float32", True), ("float64", False)])
+def test_where_nobody_knows_what_is_free_the_size_in_the_other_dtype_counts(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, fits: bool
+) -> None:
+    monkeypatch.setattr("pytest_hfmodels.models.memory.free_memory", lambda: None)
+
+    assert has_room_again(300_000_000, "float32", wanted) == fits
