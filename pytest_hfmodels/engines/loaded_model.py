@@ -357,7 +357,7 @@ class LoadedModel(ABC):
     def _run(self, ids: IntArray | None, mask: IntArray | None, more: Mapping[str, Any]) -> Any:
         with PROCESS_LOCK, self.running():
             text = {} if ids is None else {"input_ids": self.tensor(ids.astype(self.ids)), **self._mask(mask)}
-            return self.run({**text, **more}, output_hidden_states=True)
+            return self.run({**text, **more}, **{**self._asked_quietly(), "output_hidden_states": True})
 
     def _mask(self, mask: IntArray | None) -> dict[str, Any]:
         # Some architectures (Transformer-XL) take no mask; one of ones is the same as none elsewhere.

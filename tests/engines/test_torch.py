@@ -53,6 +53,21 @@ def test_any_number_of_threads_gives_the_same_ids(models: ModelCache, wanted: di
     assert len({(record.ids, tuple(beam.ids for beam in record.beams)) for record in records}) == 1
 
 
+def test_a_forward_pass_does_not_use_the_cache(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers", "4.48")
+    loaded = models.load("./model").loaded
+    ids = np.array([[72, 105, 66, 121]])
+    before = loaded.forward(ids).logits
+    update = transformers.DynamicCache.update
+
+    def doubled(*arguments: Any, **keywords: Any) -> Any:
+        return tuple(2 * one for one in update(*arguments, **keywords))
+
+    monkeypatch.setattr(transformers.DynamicCache, "update", doubled)
+
+    np.testing.assert_array_equal(loaded.forward(ids).logits, before)
+
+
 def test_a_device_that_is_not_there_is_named(
     cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
