@@ -79,6 +79,7 @@ ALIASES: Mapping[str, Task] = {
     "text-to-speech": "text-to-audio",
     "conversational": "text-generation",
 }
+_DISCRIMINATOR = "ElectraForPreTraining"  # finds replaced words; other classes ForPreTraining fill in hidden ones
 _SOUND = ("num_mel_bins", "audio_config", "input_feat_per_channel", "feat_extract_norm")  # fields of models that hear
 
 
@@ -110,6 +111,8 @@ def infer(names: Iterable[str], config: Mapping[str, Any], tag: str = "") -> Tas
 def of_class(name: str, config: Mapping[str, Any]) -> Task | None:
     """Return the task that the name of a class says; None for a model without a head."""
     hears = not config.keys().isdisjoint(_SOUND)
+    if name == _DISCRIMINATOR:
+        return None
     if name.endswith("ForConditionalGeneration"):
         reads = "automatic-speech-recognition" if hears else "text2text-generation"
         return "image-text-to-text" if "vision_config" in config else reads
