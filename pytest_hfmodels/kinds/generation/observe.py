@@ -72,7 +72,7 @@ def observe_generation(
     length = 1 if loaded.has_encoder else longest  # of what comes before the first generated token
     require_length(loaded.model, longest, "The prompt")
     require_room(loaded.model, length, wanted_length(settings, length))
-    pad = _pad(loaded.model, prompts, settings)
+    pad = _pad(loaded.model, tokenizer, prompts, settings)
     given = media.of([len(row) for row in rows], left=not loaded.has_encoder)
     ids, mask = padded(rows, pad, left=not loaded.has_encoder) if longest else (None, None)
     generation = _without_forced(loaded.generate(ids, mask, settings, given))
@@ -210,12 +210,13 @@ def _start(loaded: LoadedModel, rows: Sequence[tuple[int, ...]], generation: Gen
     return begun[0]
 
 
-def _pad(model: Any, prompts: Sequence[Prompt], settings: Mapping[str, Any]) -> int:
-    """Return the id to pad a batch with."""
+def _pad(model: Any, tokenizer: Any, prompts: Sequence[Prompt], settings: Mapping[str, Any]) -> int:
+    """Return the id to pad a batch with: the model's, or else the tokenizer's, as upstream pads prompts."""
     pad = settings.get("pad_token_id", getattr(getattr(model, "generation_config", None), "pad_token_id", None))
+    pad = getattr(tokenizer, "pad_token_id", None) if pad is None else pad
     if pad is None and len({len(prompt.ids) for prompt in prompts}) > 1:
         raise EngineError(
-            "Prompts of different lengths need padding, and the model has no pad token and no end of text.",
+            "Prompts of different lengths need padding, but model and tokenizer have no pad token and no end of text.",
             hint="Name one: pad_token_id=….",
         )
     return 0 if pad is None else int(pad)
