@@ -336,6 +336,11 @@ class LoadedModel(ABC):
             raise EngineError(f"The engine {self.engine} does not sample with a seed.", hint="Sample with torch.")
         return nullcontext({})
 
+    def draws(self, inputs: Mapping[str, Any]) -> bool:
+        """Return whether a forward pass over named inputs draws random numbers, as far as this engine can tell."""
+        del inputs
+        return False
+
     def set_problem_type(self, problem_type: str | None) -> AbstractContextManager[None]:
         """Set the kind of loss for one call."""
         del problem_type

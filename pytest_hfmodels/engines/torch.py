@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_hfmodels.engines.base import AnyFloats, FloatArray, IntArray, LoadOptions, Task
     from pytest_hfmodels.engines.loaded_model import StoredTensors
 
+_SEED = 0  # of the numbers that a forward pass draws
+
 if (_share := threads.share(torch.get_num_threads())) < torch.get_num_threads():
     torch.set_num_threads(_share)
 
@@ -138,8 +140,18 @@ class TorchModel(LoadedModel):
         # Rows of floats have the model's dtype.
         return self.input(labels)
 
-    def running(self) -> Any:
-        return inference_mode(self.model)
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        # Some models draw numbers in their forward pass: ViTMAE, which patches it hides.
+        with inference_mode(self.model), self.seeded(_SEED):
+            yield
+
+    def draws(self, inputs: Mapping[str, Any]) -> bool:
+        given = {name: self.input(value) for name, value in inputs.items()}
+        with self.running():
+            before = torch.get_rng_state()
+            self.run(given)
+            return not torch.get_rng_state().equal(before)
 
     @contextmanager
     def on_other_threads(self) -> Iterator[None]:
