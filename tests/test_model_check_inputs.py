@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from pytest_hfmodels.fixtures.model_checks.inputs import example_inputs
 
 
@@ -18,6 +20,37 @@ class Compares:
     def get_text_features(self) -> None: ...
 
     def get_audio_features(self) -> None: ...
+
+
+class Sees:
+    """A model that reads an image with each text."""
+
+    main_input_name = "input_ids"
+
+    def forward(self, input_ids: Any, pixel_values: Any) -> None: ...
+
+
+class SeesBoxes(Sees):
+    """A model that also reads where each word stands."""
+
+    def forward(self, input_ids: Any, pixel_values: Any, boxes: Any) -> None: ...  # type: ignore[override]
+
+
+def sees(model: object) -> Any:
+    config = SimpleNamespace(vocab_size=30, pad_token_id=0, vision_config=SimpleNamespace(image_size=16))
+    parts = {"tokenizer": None, "processor": None, "task": "zero-shot-object-detection"}
+    return SimpleNamespace(model=model, config=config, checkpoint=SimpleNamespace(name="owl"), **parts)
+
+
+def test_a_model_that_needs_images_with_texts_gets_both() -> None:
+    given = example_inputs(sees(Sees()), ["a cat", "a dog barks"])
+
+    assert {name: value.shape for name, value in given.items()} == {"input_ids": (2, 5), "pixel_values": (2, 3, 16, 16)}
+
+
+def test_an_input_that_is_not_known_is_named() -> None:
+    with pytest.raises(pytest.skip.Exception, match="SeesBoxes, which also needs boxes"):
+        example_inputs(sees(SeesBoxes()), ["a cat"])
 
 
 def test_a_model_that_compares_texts_with_sounds_gets_both() -> None:

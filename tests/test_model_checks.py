@@ -391,6 +391,52 @@ def test_a_model_that_takes_images_gets_images(project: Project) -> None:
     assert tomllib.loads(snapshot)["kind"] == "tensors"
 
 
+OF_IMAGES = {"image_size": 16, "patch_size": 8}
+DECODER = {
+    f"decoder_{name}": 1 if name == "num_hidden_layers" else 2 if name == "num_attention_heads" else 16
+    for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+}
+PART = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+OWL = {
+    "text_config": {**PART, "vocab_size": 257, "max_position_embeddings": 32},
+    "vision_config": {**PART, **OF_IMAGES},
+    "projection_dim": 16,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "passed"),
+    [
+        pytest.param("ElectraForPreTraining", {"embedding_size": 16}, 5, id="discriminator"),
+        pytest.param("ViTMAEForPreTraining", {**OF_IMAGES, **DECODER}, 4, id="draws-random-numbers"),
+        pytest.param("OwlViTForObjectDetection", OWL, 4, id="needs-texts-and-images"),
+    ],
+)
+def test_a_model_of_an_unusual_kind_passes(project: Project, name: str, fields: dict[str, Any], passed: int) -> None:
+    from .other_checkpoints import save_model
+
+    save_model(project.path / "bot", name, **fields)
+
+    for update in (("--snapshot-update",), ("-k", "outputs"), ()):  # alone, it draws no other numbers
+        outcomes = project.run("--hfmodels-model=./bot", TORCH, "-rfE", *update).parseoutcomes()
+        assert not outcomes.keys() & {"failed", "errors"}
+    assert outcomes["passed"] >= passed
+
+
+def test_a_batch_is_padded_as_the_tokenizer_does_it(project: Project) -> None:
+    """Qwen3's configuration names neither a pad token nor an end by default."""
+    from .other_checkpoints import edit_json, save_model
+
+    folder = save_model(project.path / "llama", "LlamaForCausalLM")
+    edit_json(folder / "tokenizer_config.json", pad_token="<|endoftext|>")
+    for file in ("config.json", "generation_config.json"):
+        edit_json(folder / file, pad_token_id=None, eos_token_id=None, max_target_positions=None)
+
+    result = project.run("--hfmodels-model=./llama", TORCH, "--snapshot-update", "-k", "batch or padding")
+
+    result.assert_outcomes(passed=2, deselected=len(CHECKS) - 1)
+
+
 FAULTS = {
     # A row of a batch sees its neighbours.
     "test_alone": "hidden = hidden + (hidden.mean(0, keepdim=True) if len(hidden) > 1 else 0)",
@@ -428,6 +474,16 @@ def test_a_fault_fails_its_check(project: Project, check: str) -> None:
     result = project.run("--hfmodels-model=./model", TORCH, "-k", check)
 
     assert result.parseoutcomes().get("failed", 0) >= 1
+
+
+def test_a_model_that_cannot_run_in_half_precision_says_so(project: Project) -> None:
+    fault = "hidden = hidden @ torch.eye(hidden.shape[-1])  # in float32, as a part of DeBERTa computes"
+    project.write(BROKEN.format(fault=fault), "conftest.py")
+
+    result = project.run("--hfmodels-model=./model", TORCH, "-k", "dtype")
+
+    result.assert_outcomes(failed=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines(["*In bfloat16, outputs are far*: the model cannot run: RuntimeError: *"])
 
 
 def test_a_model_that_loses_weights_when_it_is_saved_fails(project: Project) -> None:
