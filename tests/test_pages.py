@@ -140,10 +140,12 @@ def write_models(project: Project) -> None:
         shutil.copytree(ROOT / "tests" / "projects" / source / "model", project.path / "models" / name)
     config = json.loads((BUNDLED / "tiny-gpt2" / "config.json").read_text(encoding="utf-8"))
     config |= {"architectures": ["GPT2ForSequenceClassification"], "pad_token_id": 1023}
-    config |= {"id2label": dict.fromkeys(config["id2label"], "bug"), "label2id": {"bug": 0}}
     for name in CLASSIFIERS:
+        # The tiny GPT-2's answers to the texts of the pages.
+        labels = {**config["id2label"], "2" if name == "triage-de" else "6": "bug"}
+        own = {**config, "id2label": labels, "label2id": {label: int(index) for index, label in labels.items()}}
         shutil.copytree(BUNDLED / "tiny-gpt2", project.path / "models" / name)
-        project.write(json.dumps(config), f"models/{name}/config.json")
+        project.write(json.dumps(own), f"models/{name}/config.json")
     project.write('{"text": "It crashed.", "label": "bug"}\n', "data/triage.jsonl")
     np.save(project.path / "order.npy", np.sin(np.arange(8000) / 9).astype(np.float32))
     PIL.Image.new("RGB", (24, 24), "orange").save(project.path / "cat.png")
