@@ -82,7 +82,7 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
 
 
 def _unused(folder: Path, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the features that a folder cannot use: it has no such head, file or dtype, and here is no such engine."""
+    """Yield the features that a folder cannot use: it lacks the head, file or dtype, or the engine is not installed."""
     yield from _of_other_heads(folder, config)
     # Where it is installed, TensorFlow may also read the weights of torch.
     if not (folder / "tf_model.h5").is_file() and find_spec("tensorflow") is None:

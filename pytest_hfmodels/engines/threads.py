@@ -1,4 +1,4 @@
-"""What a process computes with: its device, and its threads: the machine's, divided between all that run at once.
+"""The device and the threads of a process. Processes that run at once share the machine's threads.
 
 For `engines`, which asks once a process. The number is the same for every model. Another
 number changes the last digits of results, by less than the noise floor.

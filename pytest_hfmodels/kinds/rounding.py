@@ -67,7 +67,7 @@ class _Measured:
 
     def ways(self) -> Iterator[Callable[[], float]]:
         """Yield other ways in which this model computes the numbers; each returns how far they then move."""
-        with suppress(Exception):  # of a kind from elsewhere: its snapshot is written all the same
+        with suppress(Exception):  # a foreign kind may fail here; its snapshot is still written
             yield from self.explainer.other_ways(self.case)
         yield self.on_other_threads
 

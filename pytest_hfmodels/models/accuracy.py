@@ -74,7 +74,7 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
 
 
 def _require_one_index(model: HFModel, row: Row, names: Mapping[str, str]) -> None:
-    """Refuse a row whose right answer is the name of several labels: an answer is a name, too."""
+    """Refuse a row whose right answer is the name of several labels: answers are compared by name."""
     name = _expected(row, names)
     several = [index for index, other in names.items() if other == name]
     if len(several) > 1:

@@ -35,8 +35,7 @@ LARGEST_ARRAYS = 512 << 20  # bytes of the file beside a snapshot
 
 _HEADER = "Written by pytest-hfmodels: read it as code, rewrite it with `pytest --snapshot-update`."
 _BLOCKS = ["block", "mean", "rms", "probe"]
-# Of a deep model only the normalized numbers are stored, with fewer digits, so that a file stays small. The others only
-# serve to tell its last block from the final norm.
+# Of a deep model only the normalized numbers are stored, with fewer digits, so that a file stays small.
 _DEEP = 16
 _DEEP_DIGITS = 7
 _DEEP_BLOCKS = ["block", "direction 1", "direction 2", "direction 3", "direction 4", "size"]

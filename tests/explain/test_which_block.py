@@ -50,5 +50,5 @@ def test_each_block_is_named_behind_massive_activations(llama: HFModel) -> None:
         uncertain += bool(number[1])
 
     assert named[:-1] == [f"block {block}" for block in TRIED[:-1]]
-    assert named[-1] == f"block {BLOCKS} or final norm"  # a norm that is no layer norm is not recomputed
+    assert named[-1] == f"block {BLOCKS} or final norm"  # its output is taken after the norm
     assert uncertain, "no block was hard to name: draw larger activations"
