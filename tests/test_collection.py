@@ -349,8 +349,18 @@ def test_a(hf_model, hf_snapshot): pass
             "*gpt2 was parametrised with './model', but it is always tiny-gpt2.",
         ),
         ('@pytest.mark.hf_model(["./a", ""])', "hf_model", "*The hf_model marker of *test_a names no checkpoint."),
+        (
+            '@pytest.mark.hf_model("./a")\n@pytest.mark.hf_model("./b")',
+            "hf_model",
+            "*test_it.py::test_a has several hf_model markers, and only one counts.",
+        ),
+        (
+            '@pytest.mark.hf_model(dtype="bfloat16")\n@pytest.mark.hf_model("./b")',
+            "hf_model",
+            "*test_it.py::test_a has several hf_model markers, and only one counts.",
+        ),
     ],
-    ids=["indirect", "parameter", "both", "engines", "devices", "number", "bundled", "empty"],
+    ids=["indirect", "parameter", "both", "engines", "devices", "number", "bundled", "empty", "two", "dtype"],
 )
 def test_a_model_that_is_named_badly_fails_its_own_test(
     bare_project: Project, above: str, arguments: str, said: str
@@ -361,6 +371,28 @@ def test_a_model_that_is_named_badly_fails_its_own_test(
 
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines([said])
+
+
+def test_stacked_markers_of_a_unittest_test_are_refused(bare_project: Project) -> None:
+    bare_project.write("""
+import unittest
+
+import pytest
+
+class TestBot(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def own(self, hf_model):
+        self.bot = hf_model
+
+    @pytest.mark.hf_model("./a")
+    @pytest.mark.hf_model("./b")
+    def test_a(self): pass
+""")
+
+    result = bare_project.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*TestBot::test_a has several hf_model markers, and only one counts."])
 
 
 def test_a_unittest_test_takes_one_model(bare_project: Project) -> None:
