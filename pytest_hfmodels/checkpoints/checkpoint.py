@@ -158,7 +158,7 @@ def _find(name: str, rootdir: Path, revision: str | None, may_fetch: bool) -> Ch
     if _is_local(name):
         _refuse_revision(revision, "a local folder")
         if is_gguf(name):
-            file = folders.local_path(name, rootdir)
+            file = folders.local_file(name, rootdir)
             made, digest = gguf_folder(file)
             return Checkpoint(name, "local", made, None, Digests(digest, digest, digest, chat_template=digest))
         found = folders.local_folder(name, rootdir)

@@ -77,6 +77,17 @@ def local_folder(name: str, rootdir: Path) -> Path:
     return folder
 
 
+def local_file(name: str, rootdir: Path) -> Path:
+    """Return the file of a name such as `./models/bot.gguf`."""
+    file = local_path(name, rootdir)
+    if not file.is_file():
+        raise CheckpointError(
+            f"{file} {'is not a file' if file.exists() else 'does not exist'}.",
+            hint=f"A local checkpoint is looked up from pytest's root, {rootdir}.",
+        )
+    return file
+
+
 def local_path(name: str, rootdir: Path) -> Path:
     """Return the path that a name stands for, not resolved: what is reached through a link stays where it was put."""
     return rootdir / os.path.expanduser(name)  # noqa: PTH111 - an unknown user is no error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_hfmodels.checkpoints import adapter_task, is_known, model_card_tag, read_configuration
+from pytest_hfmodels.checkpoints import adapter_task, is_gguf, is_known, model_card_tag, read_configuration
 from pytest_hfmodels.engines import architectures, tasks
 from pytest_hfmodels.engines.availability import engine_of
 from pytest_hfmodels.foundation.errors import CheckpointError, EngineError, OptionError
@@ -41,7 +41,7 @@ _INSTEAD = {
 def checkpoint_name(checkpoint: object, root: Path, revision: object = None) -> str:
     """Return a checkpoint as `resolve` takes it; a path is a folder, also if it is relative.
 
-    Without a revision, a name that is that of a folder below `root` is the folder, as `--hfmodels-model` takes it; a
+    Without a revision, the name of a folder or a GGUF file below `root` is that, as `--hfmodels-model` takes it; a
     name of the plugin's own stays that.
 
     Raises:
@@ -56,7 +56,11 @@ def checkpoint_name(checkpoint: object, root: Path, revision: object = None) -> 
             hint="Write tiny-gpt2, ./models/bot, org/name, or a pathlib.Path of a folder.",
         )
     typed = checkpoint.startswith((".", "/", "~")) or revision is not None or is_known(checkpoint)
-    return checkpoint if typed or not (root / checkpoint).is_dir() else f"./{checkpoint}"
+    if typed:
+        return checkpoint
+    at = root / checkpoint
+    below = at.is_dir() or (is_gguf(f"./{checkpoint}") and at.is_file())
+    return f"./{checkpoint}" if below else checkpoint
 
 
 def require_known(**arguments: object) -> None:
