@@ -339,7 +339,7 @@ def _content(value: Any) -> Any:
 
 def _image(value: Any) -> Any:
     array = _content(value)
-    if array.dtype.kind not in "uif" or array.ndim not in (2, 3):
+    if array.dtype.kind not in "uif" or array.ndim not in (2, 3) or not array.size:
         raise EngineError(
             f"An image is a PIL image or an array of numbers (H, W) or (H, W, channels), not {_kind(value, array)}.",
             hint="Open a file: PIL.Image.open(path).",
@@ -350,10 +350,10 @@ def _image(value: Any) -> Any:
 def _sound(value: Any, rate: int | None, wanted: int | None) -> Any:
     """Return the samples of a sound."""
     array = _content(value)
-    if array.dtype.kind not in "if" or array.ndim != 1:
+    if array.dtype.kind not in "if" or array.ndim != 1 or not array.size:
         raise EngineError(
             f"A sound is an array of numbers (samples,), not {_kind(value, array)}.",
-            hint="Mix its channels: sound.mean(axis=-1).",
+            hint="Give the samples of a file, not its name; mix several channels: sound.mean(axis=-1).",
         )
     own = value.get("sampling_rate") if isinstance(value, dict) else rate
     if own != wanted:

@@ -169,6 +169,7 @@ def test_rounding_of_the_processor_is_not_blamed(vision: HFModel) -> None:
     [
         ("cat.png", "An image is a PIL image or an array of numbers"),
         (np.zeros(5), "not one of the shape (5,)"),
+        (np.zeros((0, 8, 3)), "not one of the shape (0, 8, 3)"),
         ([IMAGE, "cat"], "not str"),
     ],
 )
@@ -193,6 +194,7 @@ def test_a_sound_has_a_rate(hearing: HFModel) -> None:
         (SOUND, 8000, "A sound has 8000 samples a second; the model takes 16000."),
         (np.zeros((2, 800)), RATE, "A sound is an array of numbers (samples,), not one of the shape (2, 800)."),
         ("hello.wav", RATE, "not str"),
+        (SOUND[:0], RATE, "A sound is an array of numbers (samples,), not one of the shape (0,)."),
     ],
 )
 def test_what_is_no_sound_is_refused(hearing: HFModel, given: Any, rate: Any, said: str) -> None:

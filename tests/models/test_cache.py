@@ -89,7 +89,7 @@ def test_a_checkpoint_without_a_tokenizer_takes_no_text(cache: ModelCache, tmp_p
 
     assert (handle.tokenizer, handle.processor) == (None, None)
     assert handle.forward([[1, 2]]).logits.shape == (1, 2, 257)
-    for call in (handle.generate, cache.load("./model", task="text-classification").classify):
+    for call in (handle.generate, handle.embed, cache.load("./model", task="text-classification").classify):
         with pytest.raises(EngineError, match=r"./model has no tokenizer, so it takes no text.") as raised:
             call("Hi")
         assert "tokenizer.save_pretrained(folder)" in raised.value.hint

@@ -25,7 +25,7 @@ from pytest_hfmodels.kinds.inputs import (
     takes_argument,
 )
 from pytest_hfmodels.kinds.layout import TokenId  # noqa: TC001 - msgspec reads the annotations
-from pytest_hfmodels.kinds.prompt import require_text
+from pytest_hfmodels.kinds.prompt import require_text, require_tokenizer
 from pytest_hfmodels.kinds.provenance import CheckpointSeen, Provenance
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def observe_embedding(
         encoded = [Encoded(describe_media(row, media)) for row in rows]
         inputs = from_processor(processor, loaded, {_NAMES[media]: rows}, rate)
     else:
+        require_tokenizer(tokenizer, checkpoint.name)
         encoded, inputs, settings = _of_texts(tokenizer, loaded, rows, recipe)
     whole = {**inputs, **_other_half(loaded.model, inputs, len(rows))}
     seen = _seen(loaded, whole, inputs)
