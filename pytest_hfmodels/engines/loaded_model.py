@@ -86,11 +86,8 @@ class LoadedModel(ABC):
                 **named,
                 **{"do_sample": False, "return_dict_in_generate": True, "output_scores": True, **asked, **seed},
             )
-        own = Call(resolved=calls[-1].resolved if calls else None, output=output)
-        heard = [call for call in calls if hasattr(call.output, "sequences")] or [own]
         length = 1 if ids is None or self.has_encoder else ids.shape[1]
-        if len(heard) > 1 and not all("float" in str(getattr(call.given, "dtype", "")) for call in heard):
-            heard = [own]  # a model that generates in several stages
+        heard = _heard(calls, output)
         parts = [self._generation(call, settings, length) for call in heard]
         return parts[0] if len(parts) == 1 else self._windows(parts, heard)
 
@@ -401,3 +398,11 @@ def _lengthened(values: Any, length: int, axis: int, fill: float) -> Any:
     """Return an array filled up at the end of an axis."""
     widths = [(0, length - size if number == axis else 0) for number, size in enumerate(values.shape)]
     return np.pad(values, widths, constant_values=fill)
+
+
+def _heard(calls: Sequence[Call], output: Any) -> list[Call]:
+    """Return the calls inside one `generate`: its own, or one for each window of a long sound."""
+    own = Call(resolved=calls[-1].resolved if calls else None, output=output)
+    heard = [call for call in calls if hasattr(call.output, "sequences")] or [own]
+    windows = all("float" in str(getattr(call.given, "dtype", "")) for call in heard)
+    return heard if len(heard) == 1 or windows else [own]  # a model may generate in several stages

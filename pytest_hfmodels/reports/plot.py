@@ -45,16 +45,14 @@ def plot(course: Course, tolerance: float) -> Plot | None:
         power = min(max(math.log10(figure), low), high) if figure > 0 else low
         return round(_BOTTOM - (_BOTTOM - _TOP) * (power - low) / (high - low))
 
-    points = {
-        name: [
-            None if value is None or value < 0 else (place(step), height(value)) for step, value in enumerate(values)
-        ]
-        for name, values in series.items()
-    }
+    def points(values: Sequence[float | None]) -> list[tuple[int, int] | None]:
+        known = [None if value is None or value < 0 else value for value in values]
+        return [None if value is None else (place(step), height(value)) for step, value in enumerate(known)]
+
     split = -1 if course.divergence is None else course.divergence - course.start
     powers = range(high, low - 1, -max(1, math.ceil((high - low) / _TICKS)))
     return Plot(
-        lines=tuple((name, path) for name, found in points.items() if (path := "".join(_paths(found)))),
+        lines=tuple((name, path) for name, values in series.items() if (path := "".join(_paths(points(values))))),
         ticks=tuple((height(10.0**power), f"1e{power}") for power in powers),
         divergence=place(split) if 0 <= split <= count else None,  # a report from elsewhere may name any token
         tolerance=height(tolerance) if tolerance > 0 else None,
