@@ -1,7 +1,7 @@
 """The device and the threads of a process. Processes that run at once share the machine's threads.
 
-For `engines`, which asks once a process. The number is the same for every model. Another
-number changes the last digits of results, by less than the noise floor.
+For `engines`, which asks once a process. The number of threads is the same for every model. Another number changes the
+last digits of results, by less than the noise floor.
 """
 
 from __future__ import annotations
