@@ -44,7 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     pytest.register_assert_rewrite("pytest_hfmodels.fixtures.model_checks.checks")  # its methods are tests
     # A model can be named as a test is: hfmodels/models/bot::test_greedy.
-    if is_given(config) or any("hfmodels" in argument for argument in config.args):
+    typed = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else ()
+    if is_given(config) or any("hfmodels" in argument for argument in typed):
         _hooks(needed=True).configure(config)
     elif not hasattr(config, "workerinput"):
         config.pluginmanager.register(Session.of(config), "hfmodels-session")
@@ -73,7 +74,7 @@ def pytest_make_collect_report(
     report = yield
     found = sys.modules.get("pytest_hfmodels.fixtures.model_checks.collection")  # not imported: it names none
     if isinstance(collector, pytest.Session) and found is not None:
-        report.result += found.model_modules(collector)
+        report.result += found.model_folders(collector)
     return report
 
 

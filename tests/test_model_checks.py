@@ -528,6 +528,50 @@ def test_checks_share_the_runs_of_equal_calls(project: Project, monkeypatch: pyt
     assert len(calls) == 6, calls  # both prompts, beams, the batch, and both searches without a cache
 
 
+HOOKS = """
+import pytest
+
+def seen(config, what):
+    with (config.rootpath / "seen").open("a") as file:
+        file.write(what + "\\n")
+
+@pytest.fixture(autouse=True)
+def own(request):
+    seen(request.config, "fixture")
+
+def pytest_pycollect_makeitem(collector, name, obj):
+    if name == "test_alone":
+        seen(collector.config, "makeitem")
+
+def pytest_itemcollected(item):
+    seen(item.config, "itemcollected")
+
+def pytest_runtest_setup(item):
+    seen(item.config, "setup")
+
+def pytest_pyfunc_call(pyfuncitem):
+    seen(pyfuncitem.config, "call")
+
+def pytest_runtest_makereport(item, call):
+    seen(item.config, f"report of {call.when}")
+"""
+
+
+@pytest.mark.parametrize("folder", ["", "below"])
+def test_hooks_of_the_project_s_conftest_see_the_checks(
+    project: Project, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write(HOOKS, "conftest.py")
+    (project.path / "below").mkdir()
+    monkeypatch.chdir(project.path / folder)
+
+    project.run(f"--hfmodels-model={project.path / 'model'}", TORCH, "-k", "test_alone", "--rootdir", str(project.path))
+
+    seen = (project.path / "seen").read_text().splitlines()
+    reports = ["setup", "fixture", "report of setup", "call", "report of call", "report of teardown"]
+    assert seen == ["makeitem", *["itemcollected"] * (len(CHECKS) + 1), *reports]
+
+
 COUNTING = """
 import gc
 

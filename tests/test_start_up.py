@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .surroundings import needs_both_engines
 
 if TYPE_CHECKING:
+    import pytest
+
     from .project import Project
 
 HEAVY = (
@@ -42,6 +44,17 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_for_it(bare_proj
 
     assert imported(bare_project, *others, "-p", "no:hfmodels") == "imported:"
     assert imported(bare_project, *others) == " ".join(("imported:", *OURS))  # collects and runs the test
+
+
+def test_a_folder_whose_name_has_ours_in_it_costs_nothing(
+    bare_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare_project.write(f"HEAVY = {HEAVY!r}\n{LISTING}", "hfmodels-demo/conftest.py")
+    bare_project.write("def test_nothing(): pass", "hfmodels-demo/test_it.py")
+    monkeypatch.chdir(bare_project.path / "hfmodels-demo")
+    others = ["-p", "no:syrupy", "-p", "no:hypothesispytest", "-p", "no:xdist"]
+
+    assert imported(bare_project, *others) == " ".join(("imported:", *OURS))
 
 
 def test_importing_the_package_imports_nothing_heavy(bare_project: Project) -> None:
