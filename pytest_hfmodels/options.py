@@ -130,7 +130,7 @@ OPTIONS = (
         "model",
         "check a model without writing a test; other tests run only if you name them; may be repeated; see "
         "[any model](any-model.md)",
-        "FOLDER",
+        "MODEL",
         repeated=True,
     ),
     Option("durations", "print how long the tests with models spent in each stage", default="off"),

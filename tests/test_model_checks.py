@@ -119,7 +119,7 @@ def test_a_test_file_is_written_and_never_overwritten(
     assert (first, again, missing) == (0, 2, 2)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"hfmodels: {project.path / 'test_model.py'} exists already; it was not changed."
-    assert said[2] == f"hfmodels: There is no model './none': the folder {project.path / 'none'} does not exist."
+    assert said[2] == f"hfmodels: There is no model './none': {project.path / 'none'} does not exist."
     result = project.run(TORCH, "--snapshot-update", "-k", "greedy")
     result.assert_outcomes(passed=2, deselected=result.parseoutcomes()["deselected"])
 
@@ -134,7 +134,7 @@ def test_a_model_of_the_hub_is_named_with_its_commit(bare_project: Project) -> N
     unpinned.stdout.fnmatch_lines(["*nothing pins its revision*"])
 
 
-@pytest.mark.parametrize("typed", ["./none", ""])
+@pytest.mark.parametrize("typed", ["./none", "./none.gguf", "./tox.ini", ""])
 def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: str) -> None:
     result = bare_project.run(f"--hfmodels-model={typed}")
 
@@ -326,7 +326,7 @@ def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path
 
     assert {two.ret, same.ret} == {pytest.ExitCode.USAGE_ERROR}
     two.stderr.fnmatch_lines(["ERROR: Two models are called other: *"])
-    same.stderr.fnmatch_lines(["ERROR: *the project, which has a folder model of its own."])
+    same.stderr.fnmatch_lines(["ERROR: *the project, which has its own model."])
 
 
 def test_what_is_printed_for_a_model_outside_names_it_too(project: Project, tmp_path: Path) -> None:

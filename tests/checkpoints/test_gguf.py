@@ -13,6 +13,8 @@ from pytest_hfmodels.engines import upstream
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..project import Project
+
 pytest.importorskip("torch")
 WIDTH, LAYERS, HEADS, INNER = 32, 2, 2, 64
 MATRICES = {
@@ -94,3 +96,17 @@ def test_a_damaged_gguf_file_is_refused(cache: ModelCache, tmp_path: Path) -> No
 def test_a_missing_gguf_file_is_named(cache: ModelCache) -> None:
     with pytest.raises(CheckpointError, match=r"no\.gguf does not exist\."):
         cache.load("./no.gguf")
+
+
+@pytest.mark.parametrize("place", ["models", "../outside"])
+def test_a_gguf_file_is_checked_without_a_test(bare_project: Project, models: ModelCache, place: str) -> None:
+    del models
+    (bare_project.path / place).mkdir()
+    write_gguf(bare_project.path / place / "bot.gguf")
+    model = (f"--hfmodels-model={place}/bot.gguf", "--hfmodels-engines=torch", "-k", "greedy or alone or reload")
+
+    bare_project.run(*model, "--snapshot-update").assert_outcomes(passed=3, deselected=9)
+    bare_project.run(*model).assert_outcomes(passed=3, deselected=9)
+
+    shown = "models/bot.gguf" if place == "models" else "bot.gguf"
+    assert list(bare_project.snapshots) == [f"hfmodels/{shown}/test_greedy.toml"]
