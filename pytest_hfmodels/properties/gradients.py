@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.errors import EngineError
@@ -52,8 +53,9 @@ def check_gradients(
 ) -> GradientViolation | None:
     """Return a number of a parameter whose gradient is not the slope of the loss, or None.
 
-    Two numbers of every parameter are checked: the one with the largest gradient and a random one. The slope is the
-    central difference in float64. Gradients must be finite everywhere. The model and its configuration are restored.
+    Two numbers of every parameter are checked: the one with the largest gradient and a random one. Both move at once;
+    if the loss does not rise by the sum of their gradients, each moves alone. The slope is the central difference in
+    float64. Gradients must be finite everywhere. The model and its configuration are restored.
 
     Args:
         model: a torch model that was loaded with `dtype="float64"`.
@@ -89,14 +91,21 @@ def check_gradients(
 def _check(inner: Any, loss: Callable[[], Any], seed: int, step: float, tolerance: float) -> GradientViolation | None:
     import torch
 
+    close = partial(math.isclose, rel_tol=tolerance, abs_tol=tolerance)
     inner.zero_grad(set_to_none=True)
     loss().backward()
     for name, parameter in inner.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        for place in _places(gradient, seed):
-            found = float(gradient.reshape(-1)[place])
-            expected = _slope(parameter, place, loss, step)
-            if not math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance):
+        flat, places = gradient.reshape(-1), _places(gradient, seed)
+
+        def compare(moved: list[int], parameter: Any = parameter, flat: Any = flat) -> tuple[float, float]:
+            return float(flat[moved].sum()), _slope(parameter, moved, loss, step)
+
+        if close(*compare(places)):
+            continue
+        for place in places:
+            found, expected = compare([place])
+            if not close(found, expected):
                 index = tuple(int(axis) for axis in torch.unravel_index(torch.tensor(place), parameter.shape))
                 return GradientViolation(name, index, found, expected)
     return None
@@ -108,19 +117,19 @@ def _places(gradient: Any, seed: int) -> list[int]:
     return sorted({int(flat.argmax()), (seed * 7919 + 1) % flat.numel()})
 
 
-def _slope(parameter: Any, place: int, loss: Callable[[], Any], step: float) -> float:
+def _slope(parameter: Any, places: list[int], loss: Callable[[], Any], step: float) -> float:
     import torch
 
     with torch.no_grad():
         flat = parameter.data.view(-1)
-        before = flat[place].item()
+        before = flat[places]
         try:
-            flat[place] = before + step
+            flat[places] = before + step
             above = loss().item()
-            flat[place] = before - step
+            flat[places] = before - step
             below = loss().item()
         finally:
-            flat[place] = before
+            flat[places] = before
     return float((above - below) / (2 * step))
 
 
