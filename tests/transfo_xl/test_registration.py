@@ -1,11 +1,12 @@
-"""`register` changes the process, so that each test has one of its own."""
+"""`register` changes the process, so it is called in another one."""
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
@@ -14,73 +15,80 @@ from pytest_hfmodels.engines.upstream import release_at_least
 
 from .tiny_transfo_xl import WORDS, classifier, language_model, vocabulary_file
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 PROGRAM = """
-import sys, warnings
+import json, sys, warnings
 warnings.simplefilter("ignore")
 import transformers
 from pytest_hfmodels import transfo_xl
-print(transfo_xl.register(), transfo_xl.register())
-config = transformers.AutoConfig.from_pretrained(sys.argv[1])
-tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
-model = getattr(transformers, sys.argv[2]).from_pretrained(sys.argv[1])
-print(type(config).__module__.split(".")[0], type(model).__module__.split(".")[0], type(model).__name__)
-print(tokenizer("My name is Hasnain")["input_ids"])
-"""
 
+def package(of):
+    return type(of).__module__.split(".")[0]
 
-@pytest.mark.parametrize(
-    ("auto", "name"),
-    [
-        ("AutoModelForCausalLM", "TransfoXLLMHeadModel"),
-        ("AutoModelForSequenceClassification", "TransfoXLForSequenceClassification"),
-    ],
-)
-def test_the_auto_classes_find_what_works(auto: str, name: str, tmp_path: Path) -> None:
-    (classifier() if "Sequence" in auto else language_model()).save_pretrained(tmp_path)
-    transfo_xl.TransfoXLTokenizer(vocab_file=vocabulary_file(tmp_path)).save_pretrained(tmp_path)
+def load_model(auto, folder):
+    model = getattr(transformers, auto).from_pretrained(folder)
+    return package(transformers.AutoConfig.from_pretrained(folder)), package(model), type(model).__name__
 
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path, auto], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-
-    ours = transfo_xl.working_implementation().name == "pytest-hfmodels"
-    package = "pytest_hfmodels" if ours else "transformers"
-    assert done.stdout.splitlines() == [f"{ours} {ours}", f"{package} {package} {name}", "[9, 5, 6, 7]"]
-
-
-TOKENIZERS = """
-import sys, warnings
-warnings.simplefilter("ignore")
-import transformers
-from pytest_hfmodels import transfo_xl
-transfo_xl.register()
-for folder in sys.argv[1:]:
+def load_tokenizer(folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    print(type(tokenizer).__module__.split(".")[0], tokenizer("My name is Hasnain")["input_ids"])
+    return package(tokenizer), tokenizer("My name is Hasnain")["input_ids"]
+
+models, tokenizers = json.loads(sys.argv[1])
+print(json.dumps({
+    "registered": [transfo_xl.register(), transfo_xl.register()],
+    "models": {auto: load_model(auto, folder) for auto, folder in models.items()},
+    "tokenizers": {name: load_tokenizer(folder) for name, folder in tokenizers.items()},
+}))
 """
+MODELS = {
+    "AutoModelForCausalLM": "TransfoXLLMHeadModel",
+    "AutoModelForSequenceClassification": "TransfoXLForSequenceClassification",
+}
 
 
-def test_auto_tokenizer_finds_one_that_reads_the_words(tmp_path: Path) -> None:
-    named, unnamed, pickled = (tmp_path / name for name in ("named", "unnamed", "pickled"))
-    for folder in (named, unnamed, pickled):
-        language_model().config.save_pretrained(folder)
-    transfo_xl.TransfoXLTokenizer(vocab_file=vocabulary_file(unnamed)).save_pretrained(named)
-    ids = {word: index for index, word in enumerate(WORDS)}
-    (pickled / "vocab.pkl").write_bytes(pickle.dumps({"sym2idx": ids, "idx2sym": list(WORDS)}))
-    ours = transfo_xl.working_implementation().name == "pytest-hfmodels"
-    folders = [named, unnamed, *([pickled] if ours else [])]  # upstream's would ask to unpickle it
+@pytest.fixture(scope="module")
+def ours() -> bool:
+    """Whether this release needs our Transformer-XL."""
+    return transfo_xl.working_implementation().name == "pytest-hfmodels"
 
-    done = subprocess.run(
-        [sys.executable, "-c", TOKENIZERS, *folders], capture_output=True, text=True, check=True, cwd=tmp_path
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, ours: bool) -> dict[str, Any]:
+    """What the Auto classes find after `register`, in a process of its own."""
+    folder = tmp_path_factory.mktemp("registered")
+    models = {auto: folder / auto for auto in MODELS}
+    for auto, make in zip(MODELS, (language_model, classifier), strict=True):
+        make().save_pretrained(models[auto])
+    tokenizers = {name: folder / name for name in ("named", "unnamed", "pickled")}
+    for place in tokenizers.values():
+        language_model().config.save_pretrained(place)
+    transfo_xl.TransfoXLTokenizer(vocab_file=vocabulary_file(tokenizers["unnamed"])).save_pretrained(
+        tokenizers["named"]
     )
+    ids = {word: index for index, word in enumerate(WORDS)}
+    (tokenizers["pickled"] / "vocab.pkl").write_bytes(pickle.dumps({"sym2idx": ids, "idx2sym": list(WORDS)}))
+    if not ours:
+        del tokenizers["pickled"]  # upstream's would ask to unpickle it
+    asked = json.dumps([models, tokenizers], default=str)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, asked], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
 
+
+def test_the_auto_classes_find_what_works(found: dict[str, Any], ours: bool) -> None:
+    package = "pytest_hfmodels" if ours else "transformers"
+
+    assert found["registered"] == [ours, ours]
+    assert found["models"] == {auto: [package, package, name] for auto, name in MODELS.items()}
+
+
+def test_auto_tokenizer_finds_one_that_reads_the_words(found: dict[str, Any], ours: bool) -> None:
     # Through 4.57 upstream's tokenizer works, and a name in tokenizer_config.json comes first.
     first = "pytest_hfmodels" if release_at_least("5.0") else "transformers"
     rest = "pytest_hfmodels" if ours else "transformers"
-    assert done.stdout.splitlines() == [f"{package} [9, 5, 6, 7]" for package in [first, rest, rest][: len(folders)]]
+    packages = {"named": first, "unnamed": rest, **({"pickled": rest} if ours else {})}
+
+    assert found["tokenizers"] == {name: [package, [9, 5, 6, 7]] for name, package in packages.items()}
 
 
 def test_the_probe_reports_the_error() -> None:
