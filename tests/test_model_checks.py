@@ -594,13 +594,22 @@ def test_imports_are_frozen_while_no_test_of_the_project_runs(
     assert gc.get_freeze_count() == 0
 
 
+ENDING = """
+import pytest
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        raise {error}
+"""
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     # pytest treats its Exit as it treats Ctrl-C, which pytester would raise here too.
     [("pytest.exit.Exception", pytest.ExitCode.INTERRUPTED), ("ValueError", pytest.ExitCode.INTERNAL_ERROR)],
 )
 def test_imports_are_unfrozen_however_a_run_ends(project: Project, error: str, code: pytest.ExitCode) -> None:
-    project.write(f"{COUNTING}\nimport pytest\n\ndef pytest_runtest_logreport(report):\n    if report.when == 'call':\n        raise {error}", "conftest.py")
+    project.write(COUNTING + ENDING.format(error=error), "conftest.py")
 
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "alone")
 
