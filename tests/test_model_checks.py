@@ -402,6 +402,8 @@ OWL = {
     "vision_config": {**PART, **OF_IMAGES},
     "projection_dim": 16,
 }
+FRAMES = {"num_frames": 4, "tubelet_size": [2, 8, 8]}
+PEGASUS_X = {"num_global_tokens": 4, "block_size": 8}
 
 
 @pytest.mark.parametrize(
@@ -410,6 +412,9 @@ OWL = {
         pytest.param("ElectraForPreTraining", {"embedding_size": 16}, 5, id="discriminator"),
         pytest.param("ViTMAEForPreTraining", {**OF_IMAGES, **DECODER}, 4, id="draws-random-numbers"),
         pytest.param("OwlViTForObjectDetection", OWL, 4, id="needs-texts-and-images"),
+        pytest.param("ViltForQuestionAnswering", OF_IMAGES, 4, id="reads-an-image-with-each-text"),
+        pytest.param("VivitForVideoClassification", {**OF_IMAGES, **FRAMES}, 4, id="reads-videos"),
+        pytest.param("PegasusXForConditionalGeneration", PEGASUS_X, 4, id="two-states-in-a-block"),
     ],
 )
 def test_a_model_of_an_unusual_kind_passes(project: Project, name: str, fields: dict[str, Any], passed: int) -> None:
@@ -474,6 +479,41 @@ def test_a_fault_fails_its_check(project: Project, check: str) -> None:
     result = project.run("--hfmodels-model=./model", TORCH, "-k", check)
 
     assert result.parseoutcomes().get("failed", 0) >= 1
+
+
+def test_a_model_that_refuses_the_inputs_of_the_checks_says_so(project: Project) -> None:
+    project.write(BROKEN.format(fault="raise ValueError('boxes are missing')"), "conftest.py")
+
+    result = project.run("--hfmodels-model=./model", TORCH, "-k", "alone or padding or dtype or attention")
+
+    assert result.parseoutcomes()["failed"] >= 3
+    result.stdout.fnmatch_lines(["GPT2LMHeadModel refuses its inputs (input_ids 2 x *): ValueError: boxes are missing"])
+
+
+def test_attention_that_a_part_of_the_model_lacks_is_a_reason_to_skip(project: Project) -> None:
+    project.write(
+        """
+from transformers import GPT2Model
+
+make = GPT2Model.__init__
+
+def lacking(self, config):
+    if config._attn_implementation == "sdpa":
+        raise ValueError("ResNetBackbone does not support torch.nn.functional.scaled_dot_product_attention yet.")
+    make(self, config)
+
+GPT2Model.__init__ = lacking
+
+def pytest_unconfigure():
+    GPT2Model.__init__ = make
+""",
+        "conftest.py",
+    )
+
+    result = project.run("--hfmodels-model=./model", TORCH, "-k", "attention", "-rs")
+
+    result.assert_outcomes(skipped=1, deselected=len(CHECKS))
+    result.stdout.fnmatch_lines(["SKIPPED*a part of GPT2LMHeadModel has no sdpa attention*"])
 
 
 def test_a_model_that_cannot_run_in_half_precision_says_so(project: Project) -> None:

@@ -84,11 +84,17 @@ _ORDINARY = frozenset(
     | {"suppress_tokens", "task", "task_to_id"}
 )
 
+_DEFAULTS = {"use_cache": True}  # every other switch is off by default
+
 
 def _inherited(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     fields = config.to_diff_dict() if hasattr(config, "to_diff_dict") else {}
     usual = _ORDINARY | settings.keys()
-    return {n: value for n, value in fields.items() if not (n in usual or n.startswith("_") or value is None)}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (name in usual or name.startswith("_") or value is None or value is _DEFAULTS.get(name, False))
+    }
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

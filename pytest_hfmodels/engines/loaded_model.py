@@ -382,7 +382,9 @@ class LoadedModel(ABC):
 
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
         names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
-        return tuple(self.floats(state) for name in names for state in getattr(output, name, None) or ())
+        states = [state for name in names for state in getattr(output, name, None) or ()]
+        # PEGASUS-X has two for each block of its encoder: those of the tokens, and global ones.
+        return tuple(self.floats(state[0] if isinstance(state, tuple) else state) for state in states)
 
     def _require_generation(self) -> None:
         kind = str(getattr(getattr(self.model, "config", None), "model_type", ""))

@@ -62,8 +62,10 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or panic):
             raise
         said = f"The {name} of {checkpoint.name} cannot be loaded from {folder}"
-        hint = _INSTALL if isinstance(error, ImportError) else _hint_for_newer(checkpoint.folder) or _SAVE.format(name)
-        raise CheckpointError(f"{said}: {upstream.error_text(error)}", hint=hint) from error
+        why = upstream.error_text(error).replace(private_copy.name, "the checkpoint")
+        missing = upstream.lacks_library(error)
+        hint = _INSTALL if missing else _hint_for_newer(checkpoint.folder) or _SAVE.format(name)
+        raise CheckpointError(f"{said}: {why}", hint=hint) from error
     finalize(processor, private_copy.cleanup)
     for part in (processor, *vars(processor).values()):
         upstream.set_checkpoint_name(part, folder)

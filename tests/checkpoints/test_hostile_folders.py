@@ -264,6 +264,19 @@ def test_a_setting_that_this_release_cannot_run_is_named(
     assert "trust_remote_code" not in said
 
 
+def test_settings_that_are_off_by_default_are_no_reason() -> None:
+    fields = {"output_attentions": False, "use_cache": True, "remove_invalid_values": False, "repetition_penalty": 2.0}
+    config = SimpleNamespace(to_diff_dict=lambda: fields)
+
+    with pytest.raises(EngineError, match=r"did not ask for: repetition_penalty=2\.0\."), inherited_named(config, {}):
+        raise ValueError
+    with (
+        pytest.raises(EngineError, match=r"did not ask for: use_cache=False\."),
+        inherited_named(SimpleNamespace(to_diff_dict=lambda: {"use_cache": False}), {}),
+    ):
+        raise ValueError
+
+
 def test_an_error_without_a_message_names_the_settings_too() -> None:
     config = SimpleNamespace(to_diff_dict=lambda: {"penalty_alpha": 0.6, "max_length": 9})
 

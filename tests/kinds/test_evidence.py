@@ -65,6 +65,12 @@ def test_nothing_dropped_is_an_infinite_margin() -> None:
     assert cutoff_margins(np.zeros((0, 2, 4)), 2, []) == ()
 
 
+def test_an_end_beyond_the_vocabulary_ends_nothing() -> None:
+    step = np.array([[0.0, -1.0, -2.5, -4.0], [0.0, -1.0, -2.5, -4.0]])
+
+    assert cutoff_margins(step[None], 2, [151329]) == (1.5,)
+
+
 def test_cutoff_margins_leave_their_scores_alone() -> None:
     scores = log_softmax(RANDOM.standard_normal((3, 2, 6)))
     before = scores.copy()

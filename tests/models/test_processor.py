@@ -138,18 +138,19 @@ def test_a_class_that_is_not_a_processor_is_refused(cache: ModelCache, tmp_path:
     assert "processor.save_pretrained(folder)" in raised.value.hint
 
 
+@pytest.mark.parametrize("error", [ImportError, ValueError])
 def test_the_library_that_a_processor_lacks_is_named(
-    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     import transformers
 
-    def lacking(*_: Any, **__: Any) -> None:
-        raise ImportError("ViTImageProcessor requires the PIL library")
+    def lacking(folder: str, **_: Any) -> None:
+        raise error(f"{folder} requires the PIL library to be installed.")
 
     write(save_model(tmp_path / "vit", "ViTForImageClassification") / "preprocessor_config.json", IMAGES)
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", lacking)
 
-    with pytest.raises(CheckpointError, match="requires the PIL library") as raised:
+    with pytest.raises(CheckpointError, match="the checkpoint requires the PIL library") as raised:
         cache.load("./vit")
 
     assert raised.value.hint == "Install the library that it names."

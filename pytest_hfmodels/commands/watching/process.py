@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import runpy
@@ -73,6 +74,8 @@ def import_slow(names: Sequence[str]) -> None:
         for name in slow:
             with suppress(Exception):  # some exist only in the process that made them
                 importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the collections of each fork skip what stays imported, and leave its memory shared
 
 
 def _become(module: str, arguments: Sequence[str]) -> None:
