@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hfmodels.fixtures.model_checks.inputs import example_inputs
+from pytest_hfmodels.fixtures.model_checks.inputs import example_inputs, row_of
 
 
 class Compares:
@@ -36,6 +36,15 @@ class SeesBoxes(Sees):
     def forward(self, input_ids: Any, pixel_values: Any, boxes: Any) -> None: ...  # type: ignore[override]
 
 
+class Tokenizer:
+    """Numbers the letters."""
+
+    padding_side = "right"
+
+    def __call__(self, text: str) -> Any:
+        return {"input_ids": [ord(letter) - 96 for letter in text]}
+
+
 def sees(model: object) -> Any:
     config = SimpleNamespace(vocab_size=30, pad_token_id=0, vision_config=SimpleNamespace(image_size=16))
     parts = {"tokenizer": None, "processor": None, "task": "zero-shot-object-detection"}
@@ -46,6 +55,22 @@ def test_a_model_that_needs_images_with_texts_gets_both() -> None:
     given = example_inputs(sees(Sees()), ["a cat", "a dog barks"])
 
     assert {name: value.shape for name, value in given.items()} == {"input_ids": (2, 5), "pixel_values": (2, 3, 16, 16)}
+
+
+def test_padding_is_on_the_side_of_the_tokenizer() -> None:
+    class Reads(Sees):
+        def forward(self, input_ids: Any, attention_mask: Any) -> None: ...  # type: ignore[override]
+
+    def given(side: str) -> Any:
+        model = sees(Reads())
+        model.tokenizer = Tokenizer()
+        model.tokenizer.padding_side = side
+        return example_inputs(model, ["a", "abc"], padded=True)
+
+    assert given("left")["input_ids"].tolist() == [[0, 0, 1], [1, 2, 3]]
+    assert given("left")["attention_mask"].tolist() == [[0, 0, 1], [1, 1, 1]]
+    assert given("right")["input_ids"].tolist() == [[1, 0, 0], [1, 2, 3]]
+    assert row_of(given("left"), 0)["input_ids"].tolist() == [[1]]
 
 
 def test_an_input_that_is_not_known_is_named() -> None:

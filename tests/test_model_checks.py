@@ -442,6 +442,38 @@ def test_a_batch_is_padded_as_the_tokenizer_does_it(project: Project) -> None:
     result.assert_outcomes(passed=2, deselected=len(CHECKS) - 1)
 
 
+@pytest.mark.parametrize(("side", "outcome"), [("left", "passed"), ("right", "failed")])
+def test_outputs_are_padded_on_the_side_of_the_tokenizer(project: Project, side: str, outcome: str) -> None:
+    """The last place is read here, which is padding if it is on the right."""
+    from .other_checkpoints import edit_json, save_model
+
+    folder = save_model(project.path / "last", "LlamaModel")
+    edit_json(folder / "tokenizer_config.json", padding_side=side, pad_token="<|endoftext|>")
+    project.write(LAST, "conftest.py")
+
+    result = project.run("--hfmodels-model=./last", TORCH, "-k", "padding")
+
+    result.assert_outcomes(**{outcome: 1}, deselected=len(CHECKS))
+
+
+LAST = """
+from functools import wraps
+
+from transformers import LlamaModel
+
+forward = LlamaModel.forward
+
+@wraps(forward)
+def reading_the_last(self, *arguments, **keywords):
+    output = forward(self, *arguments, **keywords)
+    output.last_hidden_state = output.last_hidden_state[:, -1]
+    return output
+
+LlamaModel.forward = reading_the_last
+
+def pytest_unconfigure():
+    LlamaModel.forward = forward
+"""
 FAULTS = {
     # A row of a batch sees its neighbours.
     "test_alone": "hidden = hidden + (hidden.mean(0, keepdim=True) if len(hidden) > 1 else 0)",
