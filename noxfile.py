@@ -16,6 +16,7 @@ nox.options.error_on_missing_interpreters = False  # of `pythons`, also where CI
 # The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
 PINS = ("-c", "constraints.txt")
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # Material prints an advertisement at every build
+WORKERS = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
 WITHOUT_ARCHITECTURES = "--ignore=suites/architectures"  # `upstream` runs those: `tests` has 40 minutes
 
 
@@ -52,10 +53,9 @@ def tests(session: nox.Session) -> None:
     """Check everything: style, types, the plugin's own tests and the suites."""
     install(session, "ruff", "mypy", "nox", "pytest-repeat", "pytest-xdist", extras="all,suites,tests,docs")
     check_text(session)
-    workers = ("-n", "2", "--dist", "loadfile")  # each imports torch and TensorFlow: more would need too much memory
     slowest = ("--durations", "30", "--durations-min", "2")  # so that a new test's cost is seen
     required = ("--hfmodels-require", "torch,tensorflow")
-    session.run("pytest", "tests", "suites", *required, *workers, *slowest, *session.posargs)
+    session.run("pytest", "tests", "suites", *required, *WORKERS, *slowest, *session.posargs)
     run_parity(session)
     run_rows(session)
     for version in ("3.12", "3.13"):  # this session's is checked
@@ -95,9 +95,9 @@ def pythons(session: nox.Session) -> None:
     Where pip finds no wheel of torch for CPUs, each takes 5 GB of disk.
     """
     packages = ("torch==2.13.0", "transformers==5.23.0")  # the newest release, which has wheels for all of them
-    session.install("hatchling", "editables", *packages)
+    session.install("hatchling", "editables", "pytest-xdist", *packages)
     session.install("--no-build-isolation", "-e", ".[torch,transfo-xl,properties]", *packages)
-    session.run("pytest", "suites", "--hfmodels-engines", "torch", *session.posargs)
+    session.run("pytest", "suites", "--hfmodels-engines", "torch", *WORKERS, *session.posargs)
 
 
 @nox.session
