@@ -59,7 +59,7 @@ def test_a_model_that_needs_images_with_texts_gets_both() -> None:
 
 def test_padding_is_on_the_side_of_the_tokenizer() -> None:
     class Reads(Sees):
-        def forward(self, input_ids: Any, attention_mask: Any) -> None: ...  # type: ignore[override]
+        def forward(self, input_ids: Any, attention_mask: Any) -> None: ...
 
     def given(side: str) -> Any:
         model = sees(Reads())
