@@ -52,6 +52,8 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
             processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
+            if processor is tokenizer_of(processor):
+                processor = _joined(checkpoint, private_copy.name, processor)
             if (tokenizer := tokenizer_of(processor)) is not None:
                 tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
     except BaseException as error:
@@ -82,6 +84,22 @@ def _loader(checkpoint: Checkpoint, implementation: str, *, has_tokenizer: bool)
     file = folder / PREPROCESSOR_FILES[0]
     hears = is_file(file) and "sampling_rate" in read_json_object(file)
     return transformers.AutoFeatureExtractor if hears else transformers.AutoImageProcessor
+
+
+# AutoProcessor finds the tokenizer alone of these; the joint classes take any two parts.
+_JOINED = {
+    "vision-encoder-decoder": ("AutoImageProcessor", "TrOCRProcessor"),
+    "speech-encoder-decoder": ("AutoFeatureExtractor", "Wav2Vec2Processor"),
+}
+
+
+def _joined(checkpoint: Checkpoint, folder: str, tokenizer: Any) -> Any:
+    """Return a tokenizer joined with the part that reads images or sounds, if the model has such an encoder."""
+    names = _JOINED.get(str(read_configuration(checkpoint.folder).get("model_type")))
+    if names is None or not checkpoint.digests.preprocessor:
+        return tokenizer
+    part, joint = (getattr(transformers, name) for name in names)
+    return joint(part.from_pretrained(folder, local_files_only=True, trust_remote_code=False), tokenizer)
 
 
 def _hint_for_newer(folder: Path) -> str | None:

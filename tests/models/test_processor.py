@@ -67,6 +67,56 @@ def test_an_image_classifier_has_an_image_processor_and_no_tokenizer(cache: Mode
     assert handle.loaded.observe({"pixel_values": pixels}).outputs["logits"].shape == (1, 2)
 
 
+def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
+    """AutoProcessor finds the tokenizer alone, as in the folder of ViT-GPT2."""
+    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
+    import transformers
+
+    folder = write_checkpoint(tmp_path / "captions")
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
+    parts = (
+        transformers.ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            image_size=16,
+            patch_size=8,
+        ),
+        transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **ends),
+    )
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **ends)
+    transformers.VisionEncoderDecoderModel(config).save_pretrained(str(folder))
+    write(folder / "preprocessor_config.json", IMAGES)
+
+    captions = cache.load("./captions")
+
+    picture = np.full((20, 30, 3), 255, dtype=np.uint8)
+    assert captions.tokenizer is captions.processor.tokenizer
+    assert captions.generate(images=picture, max_new_tokens=3).ids
+    assert len(captions.generate(images=[picture, picture], max_new_tokens=3).rows) == 2
+
+
+def test_a_sound_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
+    import transformers
+
+    folder, encoder = write_checkpoint(tmp_path / "hears"), save_model(tmp_path / "encoder", "Wav2Vec2ForCTC")
+    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
+    parts = (
+        transformers.AutoConfig.from_pretrained(str(encoder)),
+        transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **ends),
+    )
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **ends)
+    transformers.SpeechEncoderDecoderModel(config).save_pretrained(str(folder))
+    write(folder / "preprocessor_config.json", SOUND)
+
+    model = cache.load("./hears")
+
+    sound = {"array": np.sin(np.arange(4000) / 9).astype(np.float32), "sampling_rate": 16000}
+    assert model.tokenizer is model.processor.tokenizer
+    assert model.generate(audio=sound, max_new_tokens=3).ids
+
+
 def test_a_speech_model_has_a_joint_processor_or_a_feature_extractor(cache: ModelCache, tmp_path: Path) -> None:
     folder = without_tokenizer(save_model(tmp_path / "hears", "Wav2Vec2ForCTC"))
     write(folder / "preprocessor_config.json", SOUND)
