@@ -94,7 +94,8 @@ def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_p
     picture = np.full((20, 30, 3), 255, dtype=np.uint8)
     assert captions.tokenizer is captions.processor.tokenizer
     assert captions.generate(images=picture, max_new_tokens=3).ids
-    assert len(captions.generate(images=[picture, picture], max_new_tokens=3).rows) == 2
+    batch: Any = captions.generate(images=[picture, picture], max_new_tokens=3)
+    assert len(batch.rows) == 2
 
 
 def test_a_sound_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
