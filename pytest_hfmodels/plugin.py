@@ -74,7 +74,7 @@ def pytest_make_collect_report(
     report = yield
     found = sys.modules.get("pytest_hfmodels.fixtures.model_checks.collection")  # not imported: it names none
     if isinstance(collector, pytest.Session) and found is not None:
-        report.result += found.model_folders(collector)
+        report.result += found.model_directories(collector)
     return report
 
 

@@ -37,7 +37,7 @@ class SeesBoxes(Sees):
 
 
 class Tokenizer:
-    """Numbers the letters."""
+    """Maps each letter to its position in the alphabet."""
 
     padding_side = "right"
 

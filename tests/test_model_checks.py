@@ -135,11 +135,11 @@ def test_a_model_of_the_hub_is_named_with_its_commit(bare_project: Project) -> N
 
 
 @pytest.mark.parametrize("typed", ["./none", "./none.gguf", "./tox.ini", ""])
-def test_a_folder_that_is_not_there_is_a_sentence(bare_project: Project, typed: str) -> None:
+def test_a_path_without_a_model_is_refused(bare_project: Project, typed: str) -> None:
     result = bare_project.run(f"--hfmodels-model={typed}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: There is no model '{typed}': *"])
+    result.stderr.fnmatch_lines([f"ERROR: There is no model '{typed}': *" if typed else "ERROR: No model is named."])
 
 
 def test_a_classifier_gets_checks_of_its_own(project: Project) -> None:
@@ -326,7 +326,7 @@ def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path
 
     assert {two.ret, same.ret} == {pytest.ExitCode.USAGE_ERROR}
     two.stderr.fnmatch_lines(["ERROR: Two models are called other: *"])
-    same.stderr.fnmatch_lines(["ERROR: *the project, which has its own model."])
+    same.stderr.fnmatch_lines(["ERROR: *the project, and the project has a model too."])
 
 
 def test_what_is_printed_for_a_model_outside_names_it_too(project: Project, tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ PEGASUS_X = {"num_global_tokens": 4, "block_size": 8}
         pytest.param("OwlViTForObjectDetection", OWL, 4, id="needs-texts-and-images"),
         pytest.param("ViltForQuestionAnswering", OF_IMAGES, 4, id="reads-an-image-with-each-text"),
         pytest.param("VivitForVideoClassification", {**OF_IMAGES, **FRAMES}, 4, id="reads-videos"),
-        pytest.param("PegasusXForConditionalGeneration", PEGASUS_X, 4, id="two-states-in-a-block"),
+        pytest.param("PegasusXForConditionalGeneration", PEGASUS_X, 4, id="pair-of-hidden-states"),
     ],
 )
 def test_a_model_of_an_unusual_kind_passes(project: Project, name: str, fields: dict[str, Any], passed: int) -> None:
@@ -443,8 +443,8 @@ def test_a_batch_is_padded_as_the_tokenizer_does_it(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("side", "outcome"), [("left", "passed"), ("right", "failed")])
-def test_outputs_are_padded_on_the_side_of_the_tokenizer(project: Project, side: str, outcome: str) -> None:
-    """The last place is read here, which is padding if it is on the right."""
+def test_inputs_are_padded_on_the_side_of_the_tokenizer(project: Project, side: str, outcome: str) -> None:
+    """This model reads the last position, which is a pad token if padding is on the right."""
     from .other_checkpoints import edit_json, save_model
 
     folder = save_model(project.path / "last", "LlamaModel")
@@ -513,7 +513,7 @@ def test_a_fault_fails_its_check(project: Project, check: str) -> None:
     assert result.parseoutcomes().get("failed", 0) >= 1
 
 
-def test_a_model_that_refuses_the_inputs_of_the_checks_says_so(project: Project) -> None:
+def test_a_check_names_the_inputs_that_the_model_refuses(project: Project) -> None:
     project.write(BROKEN.format(fault="raise ValueError('boxes are missing')"), "conftest.py")
 
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "alone or padding or dtype or attention")
@@ -522,7 +522,7 @@ def test_a_model_that_refuses_the_inputs_of_the_checks_says_so(project: Project)
     result.stdout.fnmatch_lines(["GPT2LMHeadModel refuses its inputs (input_ids 2 x *): ValueError: boxes are missing"])
 
 
-def test_attention_that_a_part_of_the_model_lacks_is_a_reason_to_skip(project: Project) -> None:
+def test_attention_is_skipped_if_a_part_has_no_sdpa(project: Project) -> None:
     project.write(
         """
 from transformers import GPT2Model
@@ -677,7 +677,7 @@ def pytest_runtest_logreport(report):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    # pytest treats its Exit as it treats Ctrl-C, which pytester would raise here too.
+    # Exit ends a run as Ctrl-C does; pytester would raise a KeyboardInterrupt again in this process.
     [("pytest.exit.Exception", pytest.ExitCode.INTERRUPTED), ("ValueError", pytest.ExitCode.INTERNAL_ERROR)],
 )
 def test_imports_are_unfrozen_however_a_run_ends(project: Project, error: str, code: pytest.ExitCode) -> None:

@@ -46,7 +46,7 @@ def test_a_project_that_does_not_use_the_plugin_imports_nothing_for_it(bare_proj
     assert imported(bare_project, *others) == " ".join(("imported:", *OURS))  # collects and runs the test
 
 
-def test_a_folder_whose_name_has_ours_in_it_costs_nothing(
+def test_a_folder_named_after_the_plugin_imports_nothing_more(
     bare_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare_project.write(f"HEAVY = {HEAVY!r}\n{LISTING}", "hfmodels-demo/conftest.py")

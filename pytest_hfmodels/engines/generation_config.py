@@ -84,7 +84,7 @@ _ORDINARY = frozenset(
     | {"suppress_tokens", "task", "task_to_id"}
 )
 
-_DEFAULTS = {"use_cache": True}  # every other switch is off by default
+_SWITCHES_ON_BY_DEFAULT = {"use_cache": True, "return_legacy_cache": True}  # the second is one in 4.44
 
 
 def _inherited(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,9 @@ def _inherited(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in fields.items()
-        if not (name in usual or name.startswith("_") or value is None or value is _DEFAULTS.get(name, False))
+        if not (
+            name in usual or name.startswith("_") or value is None or value is _SWITCHES_ON_BY_DEFAULT.get(name, False)
+        )
     }
 
 

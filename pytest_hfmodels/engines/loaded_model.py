@@ -383,7 +383,7 @@ class LoadedModel(ABC):
     def _hidden(self, output: Any) -> tuple[FloatArray, ...]:
         names = ("hidden_states", "encoder_hidden_states", "decoder_hidden_states")
         states = [state for name in names for state in getattr(output, name, None) or ()]
-        # PEGASUS-X has two for each block of its encoder: those of the tokens, and global ones.
+        # The last encoder state of PEGASUS-X is a pair: that of the tokens and that of the global tokens.
         return tuple(self.floats(state[0] if isinstance(state, tuple) else state) for state in states)
 
     def _require_generation(self) -> None:

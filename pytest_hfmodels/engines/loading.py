@@ -91,7 +91,7 @@ def load(
             raise EngineError(
                 f"transformers cannot load {folder} for {task} {what}: {upstream.error_text(error)}",
                 hint="Install the library that it names."
-                if upstream.lacks_library(error)
+                if upstream.is_missing_library(error)
                 else "Check model_type and the sizes in the checkpoint's config.json, and the overrides given at load.",
             ) from error
     if method and not (upstream.knows_quantization(method) and getattr(model, "is_quantized", False)):

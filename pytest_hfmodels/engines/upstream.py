@@ -205,12 +205,12 @@ def set_checkpoint_name(model: Any, folder: object) -> None:
             setattr(holder, attribute, str(folder))
 
 
-def lacks_library(error: BaseException) -> bool:
-    """Return whether an error says that a library is missing: transformers 5 raises ValueError for some."""
+def is_missing_library(error: BaseException) -> bool:
+    """Return whether an error says that a library is missing; transformers 5 raises ValueError for some."""
     return isinstance(error, ImportError) or "to be installed" in str(error)
 
 
-def lacks_sdpa(error: BaseException | None) -> bool:
+def is_missing_sdpa(error: BaseException | None) -> bool:
     """Return whether an error says that a model, or a part of it, has no sdpa attention."""
     return isinstance(error, ValueError) and "scaled_dot_product_attention" in str(error)
 

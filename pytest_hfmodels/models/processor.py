@@ -53,7 +53,7 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
             warnings.simplefilter("ignore", FutureWarning)
             processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
             if processor is tokenizer_of(processor):
-                processor = _joined(checkpoint, private_copy.name, processor)
+                processor = _join_processor(checkpoint, private_copy.name, processor)
             if (tokenizer := tokenizer_of(processor)) is not None:
                 tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
     except BaseException as error:
@@ -64,10 +64,10 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
         if isinstance(error, HFModelsError) or not (isinstance(error, Exception) or panic):
             raise
         said = f"The {name} of {checkpoint.name} cannot be loaded from {folder}"
-        why = upstream.error_text(error).replace(private_copy.name, "the checkpoint")
-        missing = upstream.lacks_library(error)
+        reason = upstream.error_text(error).replace(private_copy.name, str(folder))
+        missing = upstream.is_missing_library(error)
         hint = _INSTALL if missing else _hint_for_newer(checkpoint.folder) or _SAVE.format(name)
-        raise CheckpointError(f"{said}: {why}", hint=hint) from error
+        raise CheckpointError(f"{said}: {reason}", hint=hint) from error
     finalize(processor, private_copy.cleanup)
     for part in (processor, *vars(processor).values()):
         upstream.set_checkpoint_name(part, folder)
@@ -86,16 +86,17 @@ def _loader(checkpoint: Checkpoint, implementation: str, *, has_tokenizer: bool)
     return transformers.AutoFeatureExtractor if hears else transformers.AutoImageProcessor
 
 
-# AutoProcessor finds the tokenizer alone of these; the joint classes take any two parts.
-_JOINED = {
+# For these, AutoProcessor returns only the tokenizer. Before transformers 5, Wav2Vec2Processor takes only a
+# Wav2Vec2FeatureExtractor.
+_JOINT_PROCESSORS = {
     "vision-encoder-decoder": ("AutoImageProcessor", "TrOCRProcessor"),
     "speech-encoder-decoder": ("AutoFeatureExtractor", "Wav2Vec2Processor"),
 }
 
 
-def _joined(checkpoint: Checkpoint, folder: str, tokenizer: Any) -> Any:
+def _join_processor(checkpoint: Checkpoint, folder: str, tokenizer: Any) -> Any:
     """Return a tokenizer joined with the part that reads images or sounds, if the model has such an encoder."""
-    names = _JOINED.get(str(read_configuration(checkpoint.folder).get("model_type")))
+    names = _JOINT_PROCESSORS.get(str(read_configuration(checkpoint.folder).get("model_type")))
     if names is None or not checkpoint.digests.preprocessor:
         return tokenizer
     part, joint = (getattr(transformers, name) for name in names)

@@ -38,7 +38,7 @@ class GradientViolation:
 
     def __str__(self) -> str:
         place = f"{self.parameter}[{', '.join(map(str, self.index))}]"
-        return f"the gradient of {place} is {self.found:.9g}, and the loss rises by {self.expected:.9g} a step"
+        return f"the gradient of {place} is {self.found:.9g}, and the finite difference is {self.expected:.9g}"
 
 
 def check_gradients(
@@ -53,9 +53,9 @@ def check_gradients(
 ) -> GradientViolation | None:
     """Return a number of a parameter whose gradient is not the slope of the loss, or None.
 
-    Two numbers of every parameter are checked: the one with the largest gradient and a random one. Both move at once;
-    if the loss does not rise by the sum of their gradients, each moves alone. The slope is the central difference in
-    float64. Gradients must be finite everywhere. The model and its configuration are restored.
+    Of every parameter, the entry with the largest gradient and a random one move together, and the slope of the loss
+    (central difference, float64) is compared with the sum of their gradients. If they differ, each entry moves alone.
+    Two errors that cancel are not found. The model and its configuration are restored.
 
     Args:
         model: a torch model that was loaded with `dtype="float64"`.
@@ -96,37 +96,37 @@ def _check(inner: Any, loss: Callable[[], Any], seed: int, step: float, toleranc
     loss().backward()
     for name, parameter in inner.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        flat, places = gradient.reshape(-1), _places(gradient, seed)
-        if close(float(flat[places].sum()), _slope(parameter, places, loss, step)):
+        flat, indices = gradient.reshape(-1), _indices(gradient, seed)
+        if close(float(flat[indices].sum()), _slope(parameter, indices, loss, step)):
             continue
-        for place in places:
-            found, expected = float(flat[place]), _slope(parameter, [place], loss, step)
+        for index in indices:
+            found, expected = float(flat[index]), _slope(parameter, [index], loss, step)
             if not close(found, expected):
-                index = tuple(int(axis) for axis in torch.unravel_index(torch.tensor(place), parameter.shape))
-                return GradientViolation(name, index, found, expected)
+                axes = torch.unravel_index(torch.tensor(index), parameter.shape)
+                return GradientViolation(name, tuple(int(axis) for axis in axes), found, expected)
     return None
 
 
-def _places(gradient: Any, seed: int) -> list[int]:
-    """Return the place of the steepest number (or of one that is not finite), and a random one."""
+def _indices(gradient: Any, seed: int) -> list[int]:
+    """Return the flat index of the steepest entry (or of one that is not finite), and a random one."""
     flat = gradient.abs().reshape(-1).nan_to_num(nan=float("inf"))
     return sorted({int(flat.argmax()), (seed * 7919 + 1) % flat.numel()})
 
 
-def _slope(parameter: Any, places: list[int], loss: Callable[[], Any], step: float) -> float:
-    """Return by how much the loss rises a step if the numbers at these places move together."""
+def _slope(parameter: Any, indices: list[int], loss: Callable[[], Any], step: float) -> float:
+    """Return the slope of the loss (central difference) if the entries at these flat indices move together."""
     import torch
 
     with torch.no_grad():
         flat = parameter.data.view(-1)
-        before = flat[places]
+        before = flat[indices]
         try:
-            flat[places] = before + step
+            flat[indices] = before + step
             above = loss().item()
-            flat[places] = before - step
+            flat[indices] = before - step
             below = loss().item()
         finally:
-            flat[places] = before
+            flat[indices] = before
     return float((above - below) / (2 * step))
 
 

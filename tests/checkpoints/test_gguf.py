@@ -98,15 +98,15 @@ def test_a_missing_gguf_file_is_named(cache: ModelCache) -> None:
         cache.load("./no.gguf")
 
 
-@pytest.mark.parametrize("place", ["models", "../outside"])
-def test_a_gguf_file_is_checked_without_a_test(bare_project: Project, models: ModelCache, place: str) -> None:
+@pytest.mark.parametrize("where", ["models", "../outside"])
+def test_a_gguf_file_is_checked_without_a_test(bare_project: Project, models: ModelCache, where: str) -> None:
     del models
-    (bare_project.path / place).mkdir()
-    write_gguf(bare_project.path / place / "bot.gguf")
-    model = (f"--hfmodels-model={place}/bot.gguf", "--hfmodels-engines=torch", "-k", "greedy or alone or reload")
+    (bare_project.path / where).mkdir()
+    write_gguf(bare_project.path / where / "bot.gguf")
+    model = (f"--hfmodels-model={where}/bot.gguf", "--hfmodels-engines=torch", "-k", "greedy or alone or reload")
 
     bare_project.run(*model, "--snapshot-update").assert_outcomes(passed=3, deselected=9)
     bare_project.run(*model).assert_outcomes(passed=3, deselected=9)
 
-    shown = "models/bot.gguf" if place == "models" else "bot.gguf"
+    shown = "models/bot.gguf" if where == "models" else "bot.gguf"
     assert list(bare_project.snapshots) == [f"hfmodels/{shown}/test_greedy.toml"]

@@ -264,7 +264,7 @@ def test_a_setting_that_this_release_cannot_run_is_named(
     assert "trust_remote_code" not in said
 
 
-def test_settings_that_are_off_by_default_are_no_reason() -> None:
+def test_switches_at_their_default_are_not_named() -> None:
     fields = {"output_attentions": False, "use_cache": True, "remove_invalid_values": False, "repetition_penalty": 2.0}
     config = SimpleNamespace(to_diff_dict=lambda: fields)
 

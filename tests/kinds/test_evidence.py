@@ -65,7 +65,7 @@ def test_nothing_dropped_is_an_infinite_margin() -> None:
     assert cutoff_margins(np.zeros((0, 2, 4)), 2, []) == ()
 
 
-def test_an_end_beyond_the_vocabulary_ends_nothing() -> None:
+def test_an_eos_token_id_outside_the_vocabulary_is_ignored() -> None:
     step = np.array([[0.0, -1.0, -2.5, -4.0], [0.0, -1.0, -2.5, -4.0]])
 
     assert cutoff_margins(step[None], 2, [151329]) == (1.5,)

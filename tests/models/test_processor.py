@@ -73,7 +73,7 @@ def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_p
     import transformers
 
     folder = write_checkpoint(tmp_path / "captions")
-    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
+    special_tokens = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
     parts = (
         transformers.ViTConfig(
             hidden_size=16,
@@ -83,9 +83,11 @@ def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_p
             image_size=16,
             patch_size=8,
         ),
-        transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **ends),
+        transformers.GPT2Config(
+            n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **special_tokens
+        ),
     )
-    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **ends)
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **special_tokens)
     transformers.VisionEncoderDecoderModel(config).save_pretrained(str(folder))
     write(folder / "preprocessor_config.json", IMAGES)
 
@@ -102,12 +104,14 @@ def test_a_sound_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_pa
     import transformers
 
     folder, encoder = write_checkpoint(tmp_path / "hears"), save_model(tmp_path / "encoder", "Wav2Vec2ForCTC")
-    ends = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
+    special_tokens = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
     parts = (
         transformers.AutoConfig.from_pretrained(str(encoder)),
-        transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **ends),
+        transformers.GPT2Config(
+            n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **special_tokens
+        ),
     )
-    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **ends)
+    config = transformers.SpeechEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **special_tokens)
     transformers.SpeechEncoderDecoderModel(config).save_pretrained(str(folder))
     write(folder / "preprocessor_config.json", SOUND)
 
@@ -201,7 +205,7 @@ def test_the_library_that_a_processor_lacks_is_named(
     write(save_model(tmp_path / "vit", "ViTForImageClassification") / "preprocessor_config.json", IMAGES)
     monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", lacking)
 
-    with pytest.raises(CheckpointError, match="the checkpoint requires the PIL library") as raised:
+    with pytest.raises(CheckpointError, match="vit requires the PIL library") as raised:
         cache.load("./vit")
 
     assert raised.value.hint == "Install the library that it names."

@@ -1,4 +1,4 @@
-"""`register` changes the process, so it is called in another one."""
+"""`register` changes the process, so it is called in a subprocess."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ warnings.simplefilter("ignore")
 import transformers
 from pytest_hfmodels import transfo_xl
 
-def package(of):
-    return type(of).__module__.split(".")[0]
+def package(instance):
+    return type(instance).__module__.split(".")[0]
 
 def load_model(auto, folder):
     model = getattr(transformers, auto).from_pretrained(folder)
@@ -53,14 +53,14 @@ def ours() -> bool:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, ours: bool) -> dict[str, Any]:
-    """What the Auto classes find after `register`, in a process of its own."""
+    """What the Auto classes find after `register`, in a subprocess."""
     folder = tmp_path_factory.mktemp("registered")
     models = {auto: folder / auto for auto in MODELS}
     for auto, make in zip(MODELS, (language_model, classifier), strict=True):
         make().save_pretrained(models[auto])
     tokenizers = {name: folder / name for name in ("named", "unnamed", "pickled")}
-    for place in tokenizers.values():
-        language_model().config.save_pretrained(place)
+    for path in tokenizers.values():
+        language_model().config.save_pretrained(path)
     transfo_xl.TransfoXLTokenizer(vocab_file=vocabulary_file(tokenizers["unnamed"])).save_pretrained(
         tokenizers["named"]
     )

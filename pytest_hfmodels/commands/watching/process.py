@@ -65,7 +65,10 @@ def missing(names: Sequence[str]) -> list[str]:
 
 
 def import_slow(names: Sequence[str]) -> None:
-    """Import the slow modules of `names`, with OpenBLAS limited to one thread: it would start more."""
+    """Import the slow modules of `names`, and freeze what exists then for the garbage collector.
+
+    OpenBLAS is limited to one thread: it would start more.
+    """
     slow = missing(names)
     with upstream.environment({"OPENBLAS_NUM_THREADS": "1", **sleeping()}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,7 +78,7 @@ def import_slow(names: Sequence[str]) -> None:
             with suppress(Exception):  # some exist only in the process that made them
                 importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # the collections of each fork skip what stays imported, and leave its memory shared
+    gc.freeze()  # collections in a fork skip these objects, so their memory stays shared
 
 
 def _become(module: str, arguments: Sequence[str]) -> None:
