@@ -201,6 +201,25 @@ def test_gradients_of_the_library_pass_and_the_model_is_unchanged(exact: HFModel
         frozen.requires_grad_(True)
 
 
+def test_a_wrong_bias_of_two_classes_is_found(models: ModelCache) -> None:
+    """Its gradients are g and -g, so their sum is zero whatever factor is wrong."""
+    import torch
+    import transformers
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.BertConfig(vocab_size=50, pad_token_id=0, **sizes)
+        bert = transformers.BertForSequenceClassification(config).double().eval()
+    model = models.adopt(bert, None)
+    bert.classifier.bias.register_hook(lambda gradient: -gradient)
+
+    violation = check_gradients(model, np.asarray([[5, 6, 7], [8, 9, 10]]), np.asarray([0, 0]))
+
+    assert violation is not None
+    assert violation.parameter == "classifier.bias"
+
+
 @pytest.mark.parametrize("factor", [1.01, 0.0, float("nan")])
 def test_a_wrong_gradient_is_named(exact: HFModel, factor: float) -> None:
     hook = exact.model.transformer.wpe.weight.register_hook(lambda gradient: gradient * factor)
