@@ -73,6 +73,41 @@ def test_padding_is_on_the_side_of_the_tokenizer() -> None:
     assert row_of(given("left"), 0)["input_ids"].tolist() == [[1]]
 
 
+def test_an_encoder_with_a_decoder_gets_what_its_encoder_reads() -> None:
+    class Hears:
+        main_input_name = "inputs"
+        encoder = SimpleNamespace(main_input_name="input_values")
+
+        def forward(self, input_values: Any = None, decoder_input_ids: Any = None) -> None: ...
+
+    config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=1)
+    parts = {"tokenizer": None, "processor": None, "task": "automatic-speech-recognition"}
+    model: Any = SimpleNamespace(model=Hears(), config=config, **parts)
+
+    assert set(example_inputs(model, ["a cat"])) == {"input_values", "decoder_input_ids"}
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        ({"vision_config": SimpleNamespace(image_size=16)}, (1, 3, 16, 16)),
+        ({"encoder": SimpleNamespace(image_size=8, num_channels=1)}, (1, 1, 8, 8)),
+        ({"image_size": 16, "num_frames": 4}, (1, 4, 3, 16, 16)),
+        ({"crop_size": 16, "frames_per_clip": 2}, (1, 2, 3, 16, 16)),
+    ],
+)
+def test_images_and_videos_have_the_size_that_the_part_says(config: dict[str, Any], shape: tuple[int, ...]) -> None:
+    class Looks:
+        main_input_name = "pixel_values"
+
+        def forward(self, pixel_values: Any) -> None: ...
+
+    parts = {"tokenizer": None, "processor": None, "task": "image-feature-extraction"}
+    model: Any = SimpleNamespace(model=Looks(), config=SimpleNamespace(**config), **parts)
+
+    assert example_inputs(model, ["a cat"])["pixel_values"].shape == shape
+
+
 def test_an_input_that_is_not_known_is_named() -> None:
     with pytest.raises(pytest.skip.Exception, match="SeesBoxes, which also needs boxes"):
         example_inputs(sees(SeesBoxes()), ["a cat"])

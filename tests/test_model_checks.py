@@ -65,6 +65,20 @@ def test_ids_are_those_of_a_file_that_is_not_there(bare_project: Project) -> Non
     assert beside == ["test_it.py::test_own", "hfmodels/models/bot-1.5::test_greedy[torch]"]
 
 
+def test_a_model_named_twice_is_checked_once(bare_project: Project) -> None:
+    write_checkpoint(bare_project.path / "model")
+    bare_project.ini("addopts = --hfmodels-model=./model")
+
+    assert len(ids(bare_project, "--hfmodels-model", "model/")) == len(CHECKS) + 1
+
+
+def test_a_check_can_be_named_although_its_folder_exists(bare_project: Project) -> None:
+    write_checkpoint(bare_project.path / "model")
+    bare_project.write("", "hfmodels/model/conftest.py")
+
+    assert ids(bare_project, "hfmodels/model::test_greedy") == ["hfmodels/model::test_greedy[torch]"]
+
+
 def test_an_option_of_the_project_adds_to_its_tests(bare_project: Project) -> None:
     write_checkpoint(bare_project.path / "model")
     bare_project.ini("addopts = --hfmodels-model=./model")

@@ -52,8 +52,8 @@ def load_processor(checkpoint: Checkpoint, implementation: str) -> Any | None:
             # Some releases (4.44 for one) announce a coming default: advice on a call that is ours, not the test's.
             warnings.simplefilter("ignore", FutureWarning)
             processor = loader.from_pretrained(private_copy.name, local_files_only=True, trust_remote_code=False)
-            if processor is tokenizer_of(processor):
-                processor = _join_processor(checkpoint, private_copy.name, processor)
+            if has_tokenizer and tokenizer_of(processor) in (None, processor):
+                processor = _join_processor(checkpoint, private_copy.name, processor, implementation)
             if (tokenizer := tokenizer_of(processor)) is not None:
                 tokenizer("A word, 1 ä.")  # a broken normalizer fails only when it is used
     except BaseException as error:
@@ -86,21 +86,26 @@ def _loader(checkpoint: Checkpoint, implementation: str, *, has_tokenizer: bool)
     return transformers.AutoFeatureExtractor if hears else transformers.AutoImageProcessor
 
 
-# For these, AutoProcessor returns only the tokenizer. Before transformers 5, Wav2Vec2Processor takes only a
-# Wav2Vec2FeatureExtractor.
+# For these, AutoProcessor returns the tokenizer alone, or the other part if the tokenizer cannot be loaded.
 _JOINT_PROCESSORS = {
     "vision-encoder-decoder": ("AutoImageProcessor", "TrOCRProcessor"),
     "speech-encoder-decoder": ("AutoFeatureExtractor", "Wav2Vec2Processor"),
 }
 
 
-def _join_processor(checkpoint: Checkpoint, folder: str, tokenizer: Any) -> Any:
+def _join_processor(checkpoint: Checkpoint, folder: str, found: Any, implementation: str) -> Any:
     """Return a tokenizer joined with the part that reads images or sounds, if the model has such an encoder."""
     names = _JOINT_PROCESSORS.get(str(read_configuration(checkpoint.folder).get("model_type")))
     if names is None or not checkpoint.digests.preprocessor:
-        return tokenizer
+        return found
+    local = {"local_files_only": True, "trust_remote_code": False}
     part, joint = (getattr(transformers, name) for name in names)
-    return joint(part.from_pretrained(folder, local_files_only=True, trust_remote_code=False), tokenizer)
+    loader = architectures.tokenizer_class(transformers, checkpoint.folder, implementation)
+    tokenizer = loader.from_pretrained(folder, **local)
+    try:
+        return joint(part.from_pretrained(folder, **local), tokenizer)
+    except TypeError:  # before transformers 5, Wav2Vec2Processor takes no other feature extractor
+        return tokenizer
 
 
 def _hint_for_newer(folder: Path) -> str | None:

@@ -67,22 +67,15 @@ def test_an_image_classifier_has_an_image_processor_and_no_tokenizer(cache: Mode
     assert handle.loaded.observe({"pixel_values": pixels}).outputs["logits"].shape == (1, 2)
 
 
-def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
-    """AutoProcessor finds the tokenizer alone, as in the folder of ViT-GPT2."""
-    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
+def captions_folder(folder: Path) -> Path:
+    """Save a model of an image encoder and a decoder, with a tokenizer and an image processor."""
     import transformers
 
-    folder = write_checkpoint(tmp_path / "captions")
+    write_checkpoint(folder)
     special_tokens = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 0}
+    sizes = {"intermediate_size": 16, "image_size": 16, "patch_size": 8}
     parts = (
-        transformers.ViTConfig(
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
-            image_size=16,
-            patch_size=8,
-        ),
+        transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, **sizes),
         transformers.GPT2Config(
             n_embd=16, n_layer=1, n_head=2, vocab_size=257, add_cross_attention=True, **special_tokens
         ),
@@ -90,6 +83,13 @@ def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_p
     config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(*parts, **special_tokens)
     transformers.VisionEncoderDecoderModel(config).save_pretrained(str(folder))
     write(folder / "preprocessor_config.json", IMAGES)
+    return folder
+
+
+def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
+    """AutoProcessor finds the tokenizer alone, as in the folder of ViT-GPT2."""
+    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
+    captions_folder(tmp_path / "captions")
 
     captions = cache.load("./captions")
 
@@ -98,6 +98,32 @@ def test_an_image_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_p
     assert captions.generate(images=picture, max_new_tokens=3).ids
     batch: Any = captions.generate(images=[picture, picture], max_new_tokens=3)
     assert len(batch.rows) == 2
+
+
+def test_a_broken_tokenizer_of_an_image_encoder_with_a_decoder_is_an_error(cache: ModelCache, tmp_path: Path) -> None:
+    """AutoProcessor would return the image processor, and checks that need a prompt would be skipped."""
+    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
+    write(captions_folder(tmp_path / "captions") / "tokenizer.json", "{broken")
+
+    with pytest.raises(CheckpointError, match=r"The processor of \./captions cannot be loaded"):
+        cache.load("./captions")
+
+
+def test_a_feature_extractor_that_cannot_be_joined_leaves_the_tokenizer(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before transformers 5, Wav2Vec2Processor refuses other classes."""
+    import transformers
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise TypeError("Received a SeamlessM4TFeatureExtractor")
+
+    monkeypatch.setattr(transformers.TrOCRProcessor, "__init__", refuses)
+    captions_folder(tmp_path / "captions")
+
+    captions = cache.load("./captions")
+
+    assert captions.processor is captions.tokenizer
 
 
 def test_a_sound_encoder_with_a_decoder_has_both_parts(cache: ModelCache, tmp_path: Path) -> None:
