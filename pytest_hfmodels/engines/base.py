@@ -131,8 +131,10 @@ class Observation:
         types: what is at each path: `tensor`, or the name of the class that holds others.
         hidden_states: the embeddings' and each block's output, (B, L, C) or as the model has them; of an
             encoder-decoder the encoder's first.
+        encoder: how many of them are an encoder's, beside a decoder's.
     """
 
     outputs: Mapping[str, FloatArray | IntArray]
     types: Mapping[str, str]
     hidden_states: tuple[FloatArray, ...]
+    encoder: int = 0

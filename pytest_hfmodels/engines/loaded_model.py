@@ -245,7 +245,7 @@ class LoadedModel(ABC):
                 `pixel_values` (B, 3, H, W) float, … Floats get the model's dtype.
             keywords: of its `forward`, handed on as they are.
         """
-        with PROCESS_LOCK, self.running():
+        with PROCESS_LOCK, self.running(), self.set_problem_type(None):
             given = {name: self.input(value) for name, value in inputs.items()}
             return observation(self.run(given, **{**self._asked_quietly(), **keywords}), self.array)
 

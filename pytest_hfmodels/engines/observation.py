@@ -18,22 +18,27 @@ if TYPE_CHECKING:
 # What a later call continues from. Other caches are known by the name of their class.
 _CACHES = ("past_key_values", "cache_params", "mems", "state", "past_buckets_states")
 
+_ENCODER, _DECODER = "encoder_hidden_states", "decoder_hidden_states"
+
 
 def observation(output: Any, read: Callable[[Any], Array | None]) -> Observation:
     """Return the arrays of an output object; `read` returns that of a tensor or number, None for anything else."""
     outputs: dict[str, Array] = {}
     types: dict[str, str] = {}
-    hidden: list[Any] = []
+    hidden: dict[str, list[Any]] = {}
     for path, value in _walk("", output, read):
         array = read(value)
         if array is None:
             types[path] = type(value).__name__
         elif path.rpartition(".")[0].endswith("hidden_states"):
-            hidden.append(array)
+            hidden.setdefault(path.rpartition(".")[0], []).append(array)
         else:
             outputs[path], types[path] = array, "tensor"
     types = {path: name for path, name in types.items() if name == "tensor" or not path.endswith("hidden_states")}
-    return Observation(outputs, types, tuple(hidden))
+    # Upstream's output has the decoder's before the encoder's.
+    encoder = hidden.pop(_ENCODER, []) if _DECODER in hidden else []
+    others = [state for states in hidden.values() for state in states]
+    return Observation(outputs, types, (*encoder, *others), len(encoder))
 
 
 def _walk(path: str, value: Any, read: Callable[[Any], Array | None]) -> Iterator[tuple[str, Any]]:

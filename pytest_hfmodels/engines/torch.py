@@ -108,7 +108,7 @@ class TorchModel(LoadedModel):
         return self.model(**{**keywords, **inputs})  # what the test asks for wins
 
     def gradient_norms(self, inputs: Mapping[str, Any]) -> dict[str, float]:
-        with PROCESS_LOCK, inference_mode(self.model, gradients=True):
+        with PROCESS_LOCK, inference_mode(self.model, gradients=True), self.set_problem_type(None):
             given = {name: self.input(value) for name, value in inputs.items()}
             output = self.run(given)
             loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)

@@ -88,6 +88,9 @@ def where(recorded: Sequence[Block], observed: Sequence[Block], floor: float) ->
     """
     if not recorded or not observed:
         return None, [Evidence("the block that differs is unknown: the model returns no hidden states")]
+    if [block.name for block in recorded] != [block.name for block in observed] and len(recorded) == len(observed):
+        said = "the block that differs is unknown: the snapshot names the blocks otherwise, as an earlier version did"
+        return None, [Evidence(said)]
     part = first_block(recorded, observed, floor)
     if part.name is None and math.isinf(part.size):
         return None, [Evidence(f"the model has {len(observed)} blocks, but {len(recorded)} were recorded")]

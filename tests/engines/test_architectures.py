@@ -30,7 +30,7 @@ def cache(models: ModelCache, tmp_path: Path) -> ModelCache:
 
 IDS = np.array([[5, 6, 7, 2]])
 TEXT = {"input_ids": IDS}
-BOTH = {"input_ids": IDS, "decoder_input_ids": IDS[:, :3]}
+BOTH: dict[str, Any] = {"input_ids": IDS, "decoder_input_ids": IDS[:, :3]}
 PIXELS = {"pixel_values": np.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)}
 MELS = {"input_features": np.linspace(-1, 1, 8 * 32).reshape(1, 8, 32), "decoder_input_ids": IDS}
 SOUND = {"input_values": np.sin(np.arange(400.0))[None]}
@@ -92,6 +92,31 @@ def test_outputs_are_the_model_s_own_and_names_tell_what_holds_them(cache: Model
     np.testing.assert_allclose(seen.outputs["logits_per_text"], own.logits_per_text.numpy(), atol=1e-6)
     assert seen.types["text_model_output"] == "BaseModelOutputWithPooling"
     assert seen.types["text_model_output.last_hidden_state"] == "tensor"
+
+
+def test_the_encoder_s_states_come_before_the_decoder_s(cache: ModelCache, tmp_path: Path) -> None:
+    """Upstream's output has them the other way round."""
+    save_model(tmp_path / "bot", "T5ForConditionalGeneration")
+    handle = cache.load("./bot")
+
+    record = handle.observe(**BOTH)
+    seen = handle.loaded.observe(BOTH)
+
+    lengths, names = [state.shape[1] for state in seen.hidden_states], [block.name for block in record.blocks]
+    assert lengths == [4] * seen.encoder + [3] * (len(lengths) - seen.encoder)
+    assert 0 < seen.encoder < len(lengths)
+    assert names[0] == "encoder embeddings"
+    assert names[seen.encoder] == "decoder embeddings"
+
+
+def test_labels_leave_the_configuration_unchanged(cache: ModelCache, tmp_path: Path) -> None:
+    """Upstream keeps the kind of loss that it infers from them."""
+    save_model(tmp_path / "bot", "BertForSequenceClassification")
+    handle = cache.load("./bot")
+
+    handle.loaded.observe({**TEXT, "labels": [1]})
+
+    assert handle.config.problem_type is None
 
 
 def test_a_model_of_one_s_own_can_be_observed(cache: ModelCache) -> None:

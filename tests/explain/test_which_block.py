@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hfmodels.explain.forward_pass import where
+from pytest_hfmodels.kinds import Block
+
 from .asking import ask, stored
 from .drawn_llama import BLOCKS, MASSIVE, attention_scaled, write_llama
 
@@ -52,3 +55,17 @@ def test_each_block_is_named_behind_massive_activations(llama: HFModel) -> None:
     assert named[:-1] == [f"block {block}" for block in TRIED[:-1]]
     assert named[-1] == f"block {BLOCKS} or final norm"  # its output is taken after the norm
     assert uncertain, "no block was hard to name: draw larger activations"
+
+
+def test_blocks_of_other_names_are_not_compared() -> None:
+    """Snapshots of an earlier version have the decoder's before the encoder's, and no names for the two."""
+    names = ("decoder embeddings", "encoder embeddings")
+    recorded, observed = (
+        [Block(name, 0.0, 1.0, 0.0, (float(number),)) for number, name in enumerate(order)]
+        for order in (("embeddings", "block 1"), names)
+    )
+
+    part, evidence = where(recorded, observed, 1e-5)
+
+    assert part is None
+    assert "names the blocks otherwise" in str(evidence[0])

@@ -82,9 +82,8 @@ def observe_tensors(
     direct = {name: _array(loaded, name, value) for name, value in inputs.items() if name not in {*raw, *plain}}
     arrays = {**(from_processor(processor, loaded, raw, rate) if raw else {}), **direct}
     try:
-        with loaded.set_problem_type(None):
-            seen = loaded.observe({**arrays, **plain})
-            norms = loaded.gradient_norms({**arrays, **plain}) if gradients else {}
+        seen = loaded.observe({**arrays, **plain})
+        norms = loaded.gradient_norms({**arrays, **plain}) if gradients else {}
     except EngineError:
         raise
     except Exception as error:  # upstream's models raise any kind
@@ -98,7 +97,7 @@ def observe_tensors(
         types=dict(seen.types),
         gradients=dict(norms),
         arrays=output_arrays(seen.outputs, loaded.environment()["dtype"]),
-        blocks=fingerprint(seen.hidden_states, arrays.get("attention_mask")),
+        blocks=fingerprint(seen.hidden_states, None if seen.encoder else arrays.get("attention_mask"), seen.encoder),
         live=None if origin is None else LivePass({**arrays, **plain}, ModelRef(origin, plain)),
     )
 
