@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # No release is to blame for these.
 _NO_RELEASE = (
-    *("test", "checkpoint:chat-template", "checkpoint:tokenizer", "checkpoint:config", "checkpoint:weights"),
-    *("dtype", "attention", "settings"),
+    *("test", "checkpoint:chat-template", "checkpoint:preprocessor", "checkpoint:tokenizer", "checkpoint:config"),
+    *("checkpoint:weights", "dtype", "attention", "settings"),
 )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 # What a difference may be of, the most important for a reader first.
+PADDING_SIDE = "padding_side"  # of the tokenizer, among the settings of a record
 STAGES = (
     *("kind", "template", "prompt", "inputs", "settings", "structure"),
     *("ids", "beams", "labels", "numbers", "text"),
@@ -105,7 +106,10 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
     scaled = replace(tolerance, relative=tolerance.absolute * kind.relative)
     pairs = list(kind.numbers(recorded, observed))
     drift, numbers, allowed = _numbers(pairs, _by_scale(pairs, recorded, kind, scaled))
-    found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
+    settings = _settings(recorded.effective, observed.effective)
+    if not (_is_padded(kind.inputs(recorded)) or _is_padded(kind.inputs(observed))):
+        settings = (one for one in settings if one.what != PADDING_SIDE)
+    found = [*settings, *kind.differences(recorded, observed), *numbers]
     if recorded.arrays or observed.arrays:
         from pytest_hfmodels.kinds.arrays import differences as of_arrays
 
@@ -177,6 +181,11 @@ def _numbers(pairs: Iterable[Pair], tolerance_of: Callable[[str], Tolerance]) ->
             first.setdefault(what, Difference("numbers", what, before, now, position))
             least = min(least, allowed.absolute)
     return drift, list(first.values()), least
+
+
+def _is_padded(inputs: Iterable[tuple[str, tuple[int, ...]]]) -> bool:
+    """Return whether texts with their ids, as one batch, need padding."""
+    return len({len(ids) for _, ids in inputs}) > 1
 
 
 def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Difference]:

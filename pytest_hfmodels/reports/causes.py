@@ -73,10 +73,16 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
         since=", ".join(dict.fromkeys(filter(None, map(since, members)))),
         figures=", ".join(_figures(len(tests), members)),
         command=next((command for one in explained for command in one.suggests), None),
-        remedy="; ".join([one for one in dict.fromkeys(map(remedy, members)) if one][:_REMEDIES]),
+        remedy=_first([one for one in dict.fromkeys(map(remedy, members)) if one]),
         verdict=min((one.verdict for one in members), key=severity),
         tests=tests,
     )
+
+
+def _first(remedies: Sequence[str]) -> str:
+    """Return the first of several remedies, and how many more there are."""
+    more = len(remedies) - _REMEDIES
+    return "; ".join([*remedies[:_REMEDIES], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:

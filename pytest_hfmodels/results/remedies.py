@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from pytest_hfmodels.kinds.comparison import PADDING_SIDE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -66,6 +68,9 @@ def remedy(found: Compared) -> str:
     if cause == "attention" and then.attention != now.attention:
         return f'load the model with {then.attention} attention: attention="{then.attention}"'
     settings = [one for one in found.differences if one.stage == "settings"]
+    side = next((one for one in settings if one.what == PADDING_SIDE), None)
+    if cause == "settings" and side is not None:  # no call takes it
+        return f"set padding_side to {side.recorded!r} in the tokenizer_config.json of {found.recorded.checkpoint.name}"
     if cause in ("generation-defaults", "settings") and settings:
         return f"ask for the recorded values: {', '.join(f'{one.what}={one.recorded}' for one in settings[:_NAMED])}"
     if cause.startswith("checkpoint:"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.kinds.comparison import Difference
 from pytest_hfmodels.kinds.explanation import Explanation
 from pytest_hfmodels.reports.summary import Summary, overview
 from pytest_hfmodels.reports.summary_lines import summary_lines
@@ -102,6 +103,27 @@ def test_each_cause_has_a_way_back_or_none(cause: str, before: dict[str, Any], s
     then = replace(side, provenance=replace(side.provenance, **before))
 
     assert remedy(replace(one(1, cause), recorded=then)) == said
+
+
+def test_a_padding_side_is_brought_back_in_the_tokenizer_s_file() -> None:
+    """No call takes it."""
+    side = Difference("settings", "padding_side", "left", "right")
+
+    said = remedy(replace(one(1, "settings"), differences=(side,)))
+
+    assert CHANGED.recorded is not None
+    assert said == f"set padding_side to 'left' in the tokenizer_config.json of {CHANGED.recorded.checkpoint.name}"
+
+
+def test_remedies_beyond_the_fourth_are_counted() -> None:
+    recorded = CHANGED.recorded
+    assert recorded is not None
+    sides = [replace(recorded, provenance=replace(recorded.provenance, dtype=f"float{number}")) for number in range(6)]
+
+    (cause,) = summary(*(replace(one(1, "dtype"), recorded=side) for side in sides)).causes
+
+    assert cause.remedy.count("load the model in") == 4
+    assert cause.remedy.endswith("; and 2 more")
 
 
 def test_every_comparison_of_a_test_is_counted_among_the_causes() -> None:
