@@ -442,6 +442,26 @@ def test_a_model_of_an_unusual_kind_passes(project: Project, name: str, fields: 
     assert outcomes["passed"] >= passed
 
 
+def test_a_video_goes_through_the_processor(project: Project) -> None:
+    pytest.importorskip("PIL", reason="image processors need pillow: pip install pillow")
+    from .other_checkpoints import edit_json, save_model
+
+    folder = save_model(project.path / "video", "VivitForVideoClassification", **OF_IMAGES, **FRAMES)
+    for file in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):  # a GPT-2's
+        (folder / file).unlink(missing_ok=True)
+    sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    edit_json(folder / "preprocessor_config.json", image_processor_type="VivitImageProcessor", **sizes)
+    outputs = ("--hfmodels-model=./video", TORCH, "-k", "outputs")
+
+    recorded = project.run(*outputs, "--snapshot-update")
+    edit_json(folder / "preprocessor_config.json", image_mean=[0.1] * 3)
+    changed = project.run(*outputs)
+
+    recorded.assert_outcomes(passed=1, deselected=len(CHECKS))
+    changed.assert_outcomes(failed=1, deselected=len(CHECKS))
+    changed.stdout.fnmatch_lines(["*checkpoint:preprocessor*"])
+
+
 def test_a_batch_is_padded_as_the_tokenizer_does_it(project: Project) -> None:
     """Qwen3's configuration names neither a pad token nor an end by default."""
     from .other_checkpoints import edit_json, save_model
