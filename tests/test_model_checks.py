@@ -306,6 +306,21 @@ def test_a_written_file_has_inputs_that_fit(
     compile(written, "test", "exec")
 
 
+def test_a_written_file_of_a_video_model_has_no_prompts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_hfmodels.commands.cli import main
+
+    from .other_checkpoints import save_model
+
+    save_model(project.path / "video", "VivitForVideoClassification", **OF_IMAGES, **FRAMES)
+    monkeypatch.chdir(project.path)
+
+    assert main(["init", "./video"]) == 0
+
+    written = (project.path / "test_video.py").read_text(encoding="utf-8")
+    assert "prompts" not in written
+    assert "#     assert hf_model.observe(images=frames) == hf_snapshot" in written
+
+
 def test_sounds_of_the_project_are_read(tmp_path: Path) -> None:
     from pytest_hfmodels.kinds.media_files import read_wav
 

@@ -37,6 +37,7 @@ class Test{name}(ModelChecks):
 _PROMPTS = 'prompts = ["The weather in Paris is", "Once upon a time"]'
 # By words in the names of tasks: an attribute of the class, and what a call is given.
 _MEDIA = {
+    ("video",): ("# the plugin draws a video; for frames of your own, write a test as below", "images=frames"),
     ("image", "depth", "object", "mask-gen", "keypoint"): (
         '# images = ["data/cat.png"]  # files; without them the plugin draws some',
         "images=image",

@@ -21,28 +21,35 @@ if TYPE_CHECKING:
 _BATCH = 16
 
 
+def media_of_rows(model: HFModel) -> str:
+    """Return what the rows of a model hold: `image`, `audio`, or an empty string for text.
+
+    Raises:
+        EngineError: accuracy() cannot ask models of its task.
+    """
+    if model.task not in _ASK:
+        raise EngineError(
+            f"accuracy() does not know the task of {model.checkpoint.name}, {model.task}.",
+            hint=f"It takes models for {', '.join(_ASK)}.",
+        )
+    return _MEDIA.get(model.task, "")
+
+
 def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, settings: Mapping[str, Any]) -> AccuracyRecord:
     """Ask a model all rows and return which of them it answers wrongly.
 
     Args:
-        model: a classifier or a language model.
+        model: of a task that `media_of_rows` takes.
         rows: at least one.
         may_fall: by how much the accuracy may fall, 0 to 1.
         settings: of `generate`, for rows without choices, or of `classify`.
 
     Raises:
-        EngineError: the model is of another kind, the model lacks a label or has several of one name, or
-            `may_fall` is not valid.
+        EngineError: the model lacks a label or has several of one name, or `may_fall` is not valid.
     """
     if isinstance(may_fall, bool) or not isinstance(may_fall, int | float) or not 0 <= may_fall <= 1:
         raise EngineError(f"may_fall is {may_fall!r:.40}.", hint="It is a part of the rows, 0 to 1: may_fall=0.01.")
-    ask = _ASK.get(model.task)
-    if ask is None:
-        raise EngineError(
-            f"accuracy() does not know the task of {model.checkpoint.name}, {model.task}.",
-            hint=f"It takes models for {', '.join(_ASK)}.",
-        )
-    found = list(ask(model, rows, settings))
+    found = list(_ASK[model.task](model, rows, settings))
     seen = list({id(record): record for record, _, _ in found}.values())  # a batch has several answers
     seen = [*_over_the_right_answer(model, rows[0]), *seen]
     return AccuracyRecord.of(seen, rows, [(answer, right) for _, answer, right in found], float(may_fall))
@@ -64,7 +71,7 @@ def _classified(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any]
                 hint=f"It has {', '.join(names.values())}.",
             )
         _require_one_index(model, row, names)
-    media = model.task in MEDIA
+    media = model.task in _MEDIA
     size = _BATCH if media or getattr(model.config, "pad_token_id", None) is not None else 1
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
@@ -110,7 +117,7 @@ def _transcribed(model: HFModel, rows: Sequence[Row], settings: Mapping[str, Any
         yield record, answer, answer.startswith(row.label.strip())
 
 
-MEDIA = {"image-classification": "image", "audio-classification": "audio", "automatic-speech-recognition": "audio"}
+_MEDIA = {"image-classification": "image", "audio-classification": "audio", "automatic-speech-recognition": "audio"}
 _OF_TEXT = ("text-generation", "text2text-generation")
 _ASK = {
     **dict.fromkeys(("text-classification", "image-classification", "audio-classification"), _classified),

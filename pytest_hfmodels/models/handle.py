@@ -25,7 +25,7 @@ from pytest_hfmodels.kinds.accuracy.record import read_rows
 from pytest_hfmodels.kinds.chat.template import Conversation
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.prompt import require_length, require_rows, require_tokenizer, vocabulary_size
-from pytest_hfmodels.models.accuracy import MEDIA, observe_accuracy
+from pytest_hfmodels.models.accuracy import media_of_rows, observe_accuracy
 from pytest_hfmodels.models.generating import chatted, generated, generated_batch
 from pytest_hfmodels.models.settings import require_generating, require_repeatable
 
@@ -368,7 +368,7 @@ class HFModel:
         Raises:
             EngineError: the rows cannot be read or do not fit the model.
         """
-        found = read_rows(rows, self._root, text, label, MEDIA.get(self.task, ""))
+        found = read_rows(rows, self._root, text, label, media_of_rows(self))
         return observe_accuracy(self, found, may_fall, settings)
 
     def observe(self, *, gradients: bool = False, sampling_rate: int | None = None, **inputs: Any) -> TensorsRecord:

@@ -52,6 +52,13 @@ def triage(project: Project, models: ModelCache) -> Project:
     return project
 
 
+def test_a_task_without_right_answers_is_refused_before_its_rows_are_read(models: ModelCache) -> None:
+    model = models.load("./model", task="feature-extraction")
+
+    with pytest.raises(EngineError, match=r"does not know the task of .*, feature-extraction\."):
+        model.accuracy([{"image": "cat.png", "label": "cat"}])
+
+
 def recorded(project: Project) -> dict[str, Any]:
     return tomllib.loads(project.snapshot("test_it/test_triage.toml").read_text(encoding="utf-8"))
 
