@@ -73,8 +73,8 @@ def pytest_make_collect_report(
     """Collect the models that the command line names, beside the session's files."""
     report = yield
     found = sys.modules.get("pytest_hfmodels.fixtures.model_checks.collection")  # not imported: it names none
-    if isinstance(collector, pytest.Session) and found is not None:
-        report.result += found.model_directories(collector)
+    if found is not None:
+        found.complete(collector, report)
     return report
 
 

@@ -79,6 +79,14 @@ def test_a_check_can_be_named_although_its_folder_exists(bare_project: Project) 
     assert ids(bare_project, "hfmodels/model::test_greedy") == ["hfmodels/model::test_greedy[torch]"]
 
 
+def test_failed_checks_run_again_beside_failed_tests(project: Project) -> None:
+    project.write("def test_own(): assert False")
+    run = ("-p", "cacheprovider", "--hfmodels-model=./model", TORCH, "test_it.py", "-k", "own or greedy or alone")
+    project.run(*run).assert_outcomes(failed=2, passed=1, deselected=len(CHECKS) - 1)  # greedy has no snapshot
+
+    project.run(*run, "--lf").assert_outcomes(failed=2, deselected=len(CHECKS))
+
+
 def test_an_option_of_the_project_adds_to_its_tests(bare_project: Project) -> None:
     write_checkpoint(bare_project.path / "model")
     bare_project.ini("addopts = --hfmodels-model=./model")
