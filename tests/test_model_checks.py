@@ -366,6 +366,17 @@ def test_two_models_never_share_their_snapshots(project: Project, tmp_path: Path
     same.stderr.fnmatch_lines(["ERROR: *the project, and the project has a model too."])
 
 
+@pytest.mark.parametrize("name", ["a::b", "/"])
+def test_a_name_that_cannot_be_in_an_id_is_refused(project: Project, name: str) -> None:
+    folder = project.path / name
+    folder.mkdir(exist_ok=True)
+
+    result = project.run(f"--hfmodels-model={folder}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: The name of {folder} cannot be that of a test file: *"])
+
+
 def test_what_is_printed_for_a_model_outside_names_it_too(project: Project, tmp_path: Path) -> None:
     outside = f"--hfmodels-model={shutil.move(project.path / 'model', tmp_path / 'outside')}"
 
