@@ -106,10 +106,7 @@ def compare(recorded: Record, observed: Record, tolerance: Tolerance) -> Compari
     scaled = replace(tolerance, relative=tolerance.absolute * kind.relative)
     pairs = list(kind.numbers(recorded, observed))
     drift, numbers, allowed = _numbers(pairs, _by_scale(pairs, recorded, kind, scaled))
-    settings = _settings(recorded.effective, observed.effective)
-    if not (_is_padded(kind.inputs(recorded)) or _is_padded(kind.inputs(observed))):
-        settings = (one for one in settings if one.what != PADDING_SIDE)
-    found = [*settings, *kind.differences(recorded, observed), *numbers]
+    found = [*_settings(recorded.effective, observed.effective), *kind.differences(recorded, observed), *numbers]
     if recorded.arrays or observed.arrays:
         from pytest_hfmodels.kinds.arrays import differences as of_arrays
 
@@ -181,11 +178,6 @@ def _numbers(pairs: Iterable[Pair], tolerance_of: Callable[[str], Tolerance]) ->
             first.setdefault(what, Difference("numbers", what, before, now, position))
             least = min(least, allowed.absolute)
     return drift, list(first.values()), least
-
-
-def _is_padded(inputs: Iterable[tuple[str, tuple[int, ...]]]) -> bool:
-    """Return whether texts with their ids, as one batch, need padding."""
-    return len({len(ids) for _, ids in inputs}) > 1
 
 
 def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Difference]:

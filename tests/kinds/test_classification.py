@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from pytest_hfmodels import EngineError, HFModel, ModelCache
-from pytest_hfmodels.foundation.verdicts import Verdict
-from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..surroundings import needs_both_engines
 from ..tiny_gpt2 import LABELS
@@ -45,16 +43,6 @@ def test_a_text_is_classified_alike_alone_and_in_a_batch(classifier: HFModel) ->
 
     for text, row in zip(TEXTS, together.inputs, strict=True):
         assert classifier.classify(text).inputs[0].logits == pytest.approx(row.logits, abs=1e-5)
-
-
-@pytest.mark.parametrize(("texts", "verdict"), [(TEXTS, Verdict.CHANGED), (TEXTS[:1], Verdict.SAME)])
-def test_a_padding_side_counts_only_where_texts_are_padded(
-    classifier: HFModel, texts: list[str], verdict: Verdict
-) -> None:
-    record = classifier.classify(texts)
-    other = replace(record, effective={**record.effective, "padding_side": "left"})
-
-    assert compare(record, other, Tolerance(1e-5)).verdict is verdict
 
 
 def test_a_single_label_loss_is_the_cross_entropy(classifier: HFModel) -> None:
