@@ -587,7 +587,9 @@ def test_a_check_names_the_inputs_that_the_model_refuses(project: Project) -> No
     result = project.run("--hfmodels-model=./model", TORCH, "-k", "alone or padding or dtype or attention")
 
     assert result.parseoutcomes()["failed"] >= 3
-    result.stdout.fnmatch_lines(["E*GPT2LMHeadModel refuses its inputs (input_ids 2 x *): ValueError: boxes are missing"])
+    result.stdout.fnmatch_lines(
+        ["E*GPT2LMHeadModel refuses its inputs (input_ids 2 x *): ValueError: boxes are missing"]
+    )
 
 
 def test_attention_is_skipped_if_a_part_has_no_sdpa(project: Project) -> None:
