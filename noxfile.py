@@ -16,12 +16,8 @@ nox.options.error_on_missing_interpreters = False  # of `pythons`, also where CI
 # The versions that the snapshots were recorded with; torch's pin also keeps its accelerator packages away.
 PINS = ("-c", "constraints.txt")
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}  # Material prints an advertisement at every build
-WORKERS = (
-    "-n",
-    "2",
-    "--dist",
-    "loadfile",
-)  # each imports torch, and TensorFlow if there is one: more need too much memory
+# Each imports torch, and TensorFlow if it is installed: more than two need too much memory.
+WORKERS = ("-n", "2", "--dist", "loadfile")
 WITHOUT_ARCHITECTURES = "--ignore=suites/architectures"  # `upstream` runs those: `tests` has 40 minutes
 
 

@@ -70,11 +70,13 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Collect the models that the command line names, beside the session's files."""
+    """Add the models that the command line names, and their checks that `--lf` left out."""
     report = yield
-    found = sys.modules.get("pytest_hfmodels.fixtures.model_checks.collection")  # not imported: it names none
+    found = sys.modules.get(
+        "pytest_hfmodels.fixtures.model_checks.collection"
+    )  # imported if the command line names a model
     if found is not None:
-        found.complete(collector, report)
+        found.add_models(collector, report)
     return report
 
 

@@ -96,7 +96,7 @@ def test_an_encoder_with_a_decoder_gets_what_its_encoder_reads() -> None:
         ({"crop_size": 16, "frames_per_clip": 2}, (1, 2, 3, 16, 16)),
     ],
 )
-def test_images_and_videos_have_the_size_that_the_part_says(config: dict[str, Any], shape: tuple[int, ...]) -> None:
+def test_images_and_videos_have_the_size_of_the_vision_config(config: dict[str, Any], shape: tuple[int, ...]) -> None:
     class Looks:
         main_input_name = "pixel_values"
 

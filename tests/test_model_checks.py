@@ -374,7 +374,7 @@ def test_a_name_that_cannot_be_in_an_id_is_refused(project: Project, name: str) 
     result = project.run(f"--hfmodels-model={folder}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: The name of {folder} cannot be that of a test file: *"])
+    result.stderr.fnmatch_lines([f"ERROR: {folder} cannot be part of a test's id: *"])
 
 
 def test_what_is_printed_for_a_model_outside_names_it_too(project: Project, tmp_path: Path) -> None:

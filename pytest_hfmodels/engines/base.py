@@ -131,7 +131,7 @@ class Observation:
         types: what is at each path: `tensor`, or the name of the class that holds others.
         hidden_states: the embeddings' and each block's output, (B, L, C) or as the model has them; of an
             encoder-decoder the encoder's first.
-        encoder: how many of them are an encoder's, beside a decoder's.
+        encoder: how many of the hidden states, from the first, are the encoder's; 0 without a decoder.
     """
 
     outputs: Mapping[str, FloatArray | IntArray]

@@ -89,7 +89,7 @@ def where(recorded: Sequence[Block], observed: Sequence[Block], floor: float) ->
     if not recorded or not observed:
         return None, [Evidence("the block that differs is unknown: the model returns no hidden states")]
     if [block.name for block in recorded] != [block.name for block in observed] and len(recorded) == len(observed):
-        said = "the block that differs is unknown: the snapshot names the blocks otherwise, as an earlier version did"
+        said = "the block that differs is unknown: an earlier version recorded the snapshot with other block names"
         return None, [Evidence(said)]
     part = first_block(recorded, observed, floor)
     if part.name is None and math.isinf(part.size):

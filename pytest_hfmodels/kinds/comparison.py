@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Pair = tuple[str, int | None, float, float]
 
 
-# What a difference may be of, the most important for a reader first.
 PADDING_SIDE = "padding_side"  # of the tokenizer, among the settings of a record
+# What a difference may be of, the most important for a reader first.
 STAGES = (
     *("kind", "template", "prompt", "inputs", "settings", "structure"),
     *("ids", "beams", "labels", "numbers", "text"),

@@ -25,7 +25,7 @@ def media_of_rows(model: HFModel) -> str:
     """Return what the rows of a model hold: `image`, `audio`, or an empty string for text.
 
     Raises:
-        EngineError: accuracy() cannot ask models of its task.
+        EngineError: accuracy() does not support the model's task.
     """
     if model.task not in _ASK:
         raise EngineError(
@@ -39,7 +39,7 @@ def observe_accuracy(model: HFModel, rows: Sequence[Row], may_fall: Any, setting
     """Ask a model all rows and return which of them it answers wrongly.
 
     Args:
-        model: of a task that `media_of_rows` takes.
+        model: whose task `media_of_rows` accepts.
         rows: at least one.
         may_fall: by how much the accuracy may fall, 0 to 1.
         settings: of `generate`, for rows without choices, or of `classify`.

@@ -94,7 +94,10 @@ _JOINT_PROCESSORS = {
 
 
 def _join_processor(checkpoint: Checkpoint, folder: str, found: Any, implementation: str) -> Any:
-    """Return a tokenizer joined with the part that reads images or sounds, if the model has such an encoder."""
+    """Return the tokenizer and the image processor or feature extractor as one; `found` for other models.
+
+    If the joint class refuses the feature extractor, this is the tokenizer alone.
+    """
     names = _JOINT_PROCESSORS.get(str(read_configuration(checkpoint.folder).get("model_type")))
     if names is None or not checkpoint.digests.preprocessor:
         return found
@@ -104,7 +107,7 @@ def _join_processor(checkpoint: Checkpoint, folder: str, found: Any, implementat
     tokenizer = loader.from_pretrained(folder, **local)
     try:
         return joint(part.from_pretrained(folder, **local), tokenizer)
-    except TypeError:  # before transformers 5, Wav2Vec2Processor takes no other feature extractor
+    except TypeError:  # before transformers 5, Wav2Vec2Processor takes only a Wav2Vec2FeatureExtractor
         return tokenizer
 
 

@@ -26,11 +26,11 @@ _FAR = (1.0, 0.4142)
 
 @dataclass(frozen=True)
 class GradientViolation:
-    """A counterexample: one number of one parameter.
+    """A counterexample: one entry of one parameter.
 
     Args:
         parameter: its name.
-        index: the place of the number in it.
+        index: of the entry.
         found: the gradient.
         expected: the finite difference.
     """
@@ -41,8 +41,8 @@ class GradientViolation:
     expected: float
 
     def __str__(self) -> str:
-        place = f"{self.parameter}[{', '.join(map(str, self.index))}]"
-        return f"the gradient of {place} is {self.found:.9g}, and the finite difference is {self.expected:.9g}"
+        entry = f"{self.parameter}[{', '.join(map(str, self.index))}]"
+        return f"the gradient of {entry} is {self.found:.9g}, and the finite difference is {self.expected:.9g}"
 
 
 def check_gradients(
@@ -57,9 +57,10 @@ def check_gradients(
 ) -> GradientViolation | None:
     """Return a number of a parameter whose gradient is not the slope of the loss, or None.
 
-    Of every parameter, the entry with the largest gradient and a random one move together, the second less far. The
-    slope of the loss (central difference, float64) must be the weighted sum of their gradients; if it is not, each
-    entry moves alone. The model and its configuration are restored.
+    Of every parameter, two entries move together by different amounts: the one with the largest gradient and a random
+    one. The slope of the loss (central difference, float64) must equal the sum of their gradients, weighted by these
+    amounts; if it does not, each entry moves alone. Gradients must be finite everywhere. The model and its
+    configuration are restored.
 
     Args:
         model: a torch model that was loaded with `dtype="float64"`.
@@ -113,13 +114,13 @@ def _check(inner: Any, loss: Callable[[], Any], seed: int, step: float, toleranc
 
 
 def _indices(gradient: Any, seed: int) -> list[int]:
-    """Return the flat index of the steepest entry (or of one that is not finite), and a random one."""
+    """Return, sorted, the flat indices of the entry with the largest (or a non-finite) gradient and of a random one."""
     flat = gradient.abs().reshape(-1).nan_to_num(nan=float("inf"))
     return sorted({int(flat.argmax()), (seed * 7919 + 1) % flat.numel()})
 
 
 def _slope(parameter: Any, indices: list[int], loss: Callable[[], Any], step: float) -> float:
-    """Return the slope of the loss (central difference) if the entries at these flat indices move together."""
+    """Return the slope of the loss (central difference) as these entries move by `_FAR` times the step."""
     import torch
 
     with torch.no_grad():

@@ -110,7 +110,7 @@ def test_the_encoder_s_states_come_before_the_decoder_s(cache: ModelCache, tmp_p
 
 
 def test_labels_leave_the_configuration_unchanged(cache: ModelCache, tmp_path: Path) -> None:
-    """Upstream keeps the kind of loss that it infers from them."""
+    """Upstream writes the problem type that it infers from labels into the configuration."""
     save_model(tmp_path / "bot", "BertForSequenceClassification")
     handle = cache.load("./bot")
 

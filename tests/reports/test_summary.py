@@ -105,8 +105,8 @@ def test_each_cause_has_a_way_back_or_none(cause: str, before: dict[str, Any], s
     assert remedy(replace(one(1, cause), recorded=then)) == said
 
 
-def test_a_padding_side_is_brought_back_in_the_tokenizer_s_file() -> None:
-    """No call takes it."""
+def test_the_remedy_for_a_padding_side_names_the_tokenizer_s_file() -> None:
+    """`generate`, `classify` and `embed` take no padding_side."""
     side = Difference("settings", "padding_side", "left", "right")
 
     said = remedy(replace(one(1, "settings"), differences=(side,)))

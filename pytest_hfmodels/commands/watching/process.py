@@ -65,9 +65,9 @@ def missing(names: Sequence[str]) -> list[str]:
 
 
 def import_slow(names: Sequence[str]) -> None:
-    """Import the slow modules of `names`, and freeze what exists then for the garbage collector.
+    """Import the slow modules of `names`, with OpenBLAS limited to one thread, which would start more.
 
-    OpenBLAS is limited to one thread: it would start more.
+    Then exempt all objects from garbage collection.
     """
     slow = missing(names)
     with upstream.environment({"OPENBLAS_NUM_THREADS": "1", **sleeping()}), warnings.catch_warnings():
