@@ -79,7 +79,7 @@ def _report_calls(folder: Path, pairs: int) -> None:
     )
     measured = run_pairs(bare, checked, pairs)
     runs = [(json.loads(base.last_line), json.loads(other.last_line)) for base, other in measured.runs]
-    rows = [(*_more(FIRST, runs)[1:], "none: reported")]
+    rows: list[tuple[str, ...]] = [(*_more(FIRST, runs)[1:], "none: reported")]
     for name in (name for name in CALLS if name != FIRST):
         ratio = Spread.of(ours[name] / theirs[name] for theirs, ours in runs)
         seconds = Spread.of(theirs[name] for theirs, _ in runs), Spread.of(ours[name] for _, ours in runs)
