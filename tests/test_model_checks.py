@@ -87,6 +87,15 @@ def test_failed_checks_run_again_beside_failed_tests(project: Project) -> None:
     project.run(*run, "--lf").assert_outcomes(failed=2, deselected=len(CHECKS))
 
 
+def test_the_order_of_new_tests_is_not_asked_of_checks(bare_project: Project) -> None:
+    bare_project.write("def test_own(): pass")
+    write_checkpoint(bare_project.path / "model")
+
+    found = ids(bare_project, "-p", "cacheprovider", "--nf", "--hfmodels-model=./model", "test_it.py")
+
+    assert len(found) == len(CHECKS) + 2
+
+
 def test_an_option_of_the_project_adds_to_its_tests(bare_project: Project) -> None:
     write_checkpoint(bare_project.path / "model")
     bare_project.ini("addopts = --hfmodels-model=./model")
