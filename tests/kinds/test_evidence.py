@@ -68,7 +68,7 @@ def test_nothing_dropped_is_an_infinite_margin() -> None:
 def test_an_eos_token_id_outside_the_vocabulary_is_ignored() -> None:
     step = np.array([[0.0, -1.0, -2.5, -4.0], [0.0, -1.0, -2.5, -4.0]])
 
-    assert cutoff_margins(step[None], 2, [151329]) == (1.5,)
+    assert cutoff_margins(step[None], 2, [151329, -1]) == cutoff_margins(step[None], 2, []) == (1.5,)
 
 
 def test_cutoff_margins_leave_their_scores_alone() -> None:

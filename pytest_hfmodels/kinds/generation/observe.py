@@ -329,7 +329,7 @@ def cutoff_margins(scores: Iterable[AnyFloats], num_beams: int, eos_token_ids: S
     for step in scores:
         free = np.array(step)
         # A config may keep the default eos_token_id of its class, which can be outside a smaller vocabulary.
-        free[:, [eos for eos in eos_token_ids if eos < free.shape[1]]] = -np.inf
+        free[:, [eos for eos in eos_token_ids if 0 <= eos < free.shape[1]]] = -np.inf
         likeliest = []
         # num_beams + 1 candidates of each beam are enough; finding them one by one is ten times as fast as sorting.
         for _ in range(min(num_beams + 1, free.shape[1])):
