@@ -57,11 +57,14 @@ class Environment:
     digest: str = ""  # of the interpreter and everything that is installed; empty if unknown
 
 
-def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) -> Environment:
+def prepare(
+    row: Row, installed: Installed, folder: Path, processes: Processes, *, offline: bool = False
+) -> Environment:
     """Return a row's environment.
 
     Packages that the row does not name come from `installed`, at the same versions if possible. uv keeps every
-    environment in its cache; its input and output for this row are in `folder`.
+    environment in its cache; its input and output for this row are in `folder`. `offline` resolves the row from uv's
+    cache, as UV_OFFLINE does.
 
     Raises:
         EnvironmentsBlocked: uv, the network or room on the disk is missing.
@@ -72,7 +75,7 @@ def prepare(row: Row, installed: Installed, folder: Path, processes: Processes) 
         return Environment((sys.executable,), installed.versions, digest=str(distributions.listing()["digest"]))
     folder.mkdir(parents=True, exist_ok=True)
     uv = _Uv(row, folder, processes)
-    note = uv.resolve(installed)
+    note = uv.resolve(installed, offline=offline or bool(os.environ.get("UV_OFFLINE")))
     versions, digest = uv.install()
     return Environment(uv.python("--offline"), versions, tuple(_moved(row, installed, versions)), note, digest)
 
@@ -85,7 +88,7 @@ def conflict(row: Row, installed: Installed, folder: Path, processes: Processes)
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _Uv(row, folder, processes).resolve(installed)
+        _Uv(row, folder, processes).resolve(installed, offline=bool(os.environ.get("UV_OFFLINE")))
     except EnvironmentsBlocked:
         raise
     except VersionsError as error:
@@ -122,10 +125,10 @@ class _Uv:
         """The file with exact requirements for everything in the row."""
         return self.folder / "requirements.txt"
 
-    def resolve(self, installed: Installed) -> str:
+    def resolve(self, installed: Installed, *, offline: bool) -> str:
         """Write `requirements`; return what the reader should know about them."""
         blocked: VersionsError | None = None
-        if not os.environ.get("UV_OFFLINE"):
+        if not offline:
             try:
                 self._compile(installed)
             except EnvironmentsBlocked as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_hfmodels.engines.threads import ROWS_VARIABLE
-from pytest_hfmodels.foundation.errors import HFModelsError
+from pytest_hfmodels.foundation.errors import HFModelsError, VersionsError
 from pytest_hfmodels.foundation.rootdir import project_root
 from pytest_hfmodels.results.model import Source
 from pytest_hfmodels.results.source import commit_of, source_of
@@ -130,18 +130,28 @@ class RowRunner:
         """Return what the tests do in a row."""
         folder = self.saved.row_folder(row.name)
         self.progress.begins(row.name, doing)
+        if self.reuse and (found := self._finished_recently(row, folder)):
+            return found
         environment = prepare(row, self.installed, folder, self.processes)
         if self.finished is None:
             return read_run(row.name, self._tested(row, arguments, folder, environment), **self._about(environment))
-        depends = self.finished.depends(environment)
-        found = self.finished.find(row, depends) if self.reuse else None
-        if found is not None:
+        if self.reuse and (found := self.finished.find(row, environment)):
             return found
+        depends = self.finished.depends(environment)
         run = self._tested(row, arguments, folder, environment)
         result = read_run(row.name, run, **self._about(environment))
         if self.finished.depends(environment) == depends:  # nobody has edited a file meanwhile
             self.finished.save(row, depends, result, opened_of(run))
         return result
+
+    def _finished_recently(self, row: Row, folder: Path) -> RowResult | None:
+        """Return the result of a row that needs no second look at the index, if its environment has not changed."""
+        if self.finished is None or not row.pinned or not self.finished.is_recent(row):
+            return None
+        with suppress(VersionsError):  # uv's cache no longer has it
+            environment = prepare(row, self.installed, folder, self.processes, offline=True)
+            return self.finished.find(row, environment)
+        return None
 
     def _tested(self, row: Row, arguments: Sequence[str], folder: Path, environment: Environment) -> PytestRun:
         with self.slots:
@@ -207,7 +217,7 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
             runner,
             shard=matrix.shard,
             durations=matrix.durations,
-            finished=FinishedRows(runner.saved.folder.parent / "finished", _shared(matrix), project),
+            finished=FinishedRows(runner.saved.folder.parent / "finished", _shared(matrix), project, begun=project()),
             reuse=matrix.reuse,
             jobs=matrix.jobs,
             slots=Semaphore(matrix.jobs),

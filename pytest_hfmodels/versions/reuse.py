@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import time
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _READ_WHOLE = 16_000_000  # bytes; the contents of larger files are represented 
 _DOUBTFUL = (State.BROKEN, State.NOT_RUN, State.BUILD_FAILED, State.CRASHED, State.TIMEOUT)
 # Variables of a shell or a terminal, which differ between two calls and change no test.
 _OF_A_SHELL = ("_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL", "TERM", "WINDOWID")
+_RECENT = 600  # seconds; uv, too, asks PyPI again after as long
 _CPU = Path("/proc/cpuinfo")
 
 
@@ -59,23 +61,36 @@ class FinishedRows:
         folder: where they are saved.
         identity: plain data of the command that rows share: pytest's arguments, the shard, the current folder.
         project: returns a digest of the project's files and of what is installed, as they are now.
+        begun: that digest as the command began.
     """
 
     folder: Path
     identity: Sequence[object]
     project: Callable[[], str]
+    begun: str
+
+    def is_recent(self, row: Row) -> bool:
+        """Return whether a row finished so recently that the package index need not be asked again."""
+        with suppress(OSError):
+            return time.time() - self._file(row).stat().st_mtime < _RECENT
+        return False
 
     def depends(self, environment: Environment) -> str:
-        """Return a digest of what the tests of a row depend on, except for the files that they open elsewhere."""
+        """Return a digest of what the tests of a row depend on now, except for the files that they open elsewhere."""
+        return self._depends(environment, self.project())
+
+    def _depends(self, environment: Environment, project: str) -> str:
         variables = sorted((name, value) for name, value in os.environ.items() if name not in _OF_A_SHELL)
         machine = [*platform.uname()[:4], _processor(), os.cpu_count(), _gpus()]
-        return _digest([environment.digest, self.project(), variables, machine, _hub_models()])
+        return _digest([environment.digest, project, variables, machine, _hub_models()])
 
-    def find(self, row: Row, depends: str) -> RowResult | None:
+    def find(self, row: Row, environment: Environment) -> RowResult | None:
         """Return the saved result of a row, which says so in its note; None if anything may have changed."""
         with suppress(OSError, ReportError, ValueError):  # a damaged name of a file
             saved = read_json(self._file(row), SavedRow)
-            if saved.depends == depends and all(stamp(Path(one[0])) == one for one in saved.opened):
+            if saved.depends == self._depends(environment, self.begun) and all(
+                stamp(Path(one[0])) == one for one in saved.opened
+            ):
                 said = f"not run again: nothing has changed since {saved.when}"
                 return replace(saved.result, note="; ".join(filter(None, (saved.result.note, said))))
         return None

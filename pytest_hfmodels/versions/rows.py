@@ -64,6 +64,12 @@ class Row:
         """The canonical names of the distributions that it asks for or leaves out."""
         return self.asked | {*self.without}
 
+    @property
+    def pinned(self) -> bool:
+        """Whether each line names releases or a path, neither the newest release nor an address."""
+        lines = (line for line in self.requirements if requirement_path(line) is None)
+        return all(not line.startswith("-") and bool(Requirement(line).specifier) for line in lines)
+
 
 def parse_rows(arguments: Sequence[str], with_: Sequence[str] = (), without: Sequence[str] = ()) -> list[Row]:
     """Return the rows in the typed order, each once.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,8 +22,11 @@ from pytest_hfmodels.versions.resume import fingerprint
 from pytest_hfmodels.versions.reuse import FinishedRows, content
 from pytest_hfmodels.versions.row_plugin import OpenedFiles
 from pytest_hfmodels.versions.rows import Row
+from pytest_hfmodels.versions.running import Ended, Processes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from .conftest import LibProject
 
 ROW = Row("lib==1.0", ("lib==1.0",))
@@ -41,16 +45,24 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinishedRows:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     monkeypatch.chdir(project)
-    found = FinishedRows(tmp_path / "finished", ["-q"], lambda: fingerprint([], Installed({}, {}), of=content))
+
+    def digest() -> str:
+        return fingerprint([], Installed({}, {}), of=content)
+
+    found = FinishedRows(tmp_path / "finished", ["-q"], digest, digest())
     found.save(ROW, found.depends(HERE), GOOD, [stamp(tmp_path / "model" / "config.json")])
-    assert found.find(ROW, found.depends(HERE)) is not None
+    assert found.find(ROW, HERE) is not None
     return found
+
+
+def next_command(rows: FinishedRows) -> FinishedRows:
+    return replace(rows, begun=rows.project())
 
 
 def test_a_row_is_taken_if_nothing_changed_even_if_a_file_was_checked_out_again(rows: FinishedRows) -> None:
     os.utime("test_lib.py", (1, 1))
 
-    taken = rows.find(ROW, rows.depends(HERE))
+    taken = next_command(rows).find(ROW, HERE)
 
     assert taken is not None
     assert taken.note.startswith("not run again: nothing has changed since 20")
@@ -61,21 +73,21 @@ def test_a_row_is_taken_if_nothing_changed_even_if_a_file_was_checked_out_again(
 def test_a_row_is_not_taken_if_a_file_changed(changed: str, rows: FinishedRows, tmp_path: Path) -> None:
     (tmp_path / "project" / changed).write_text("2 ")
 
-    assert rows.find(ROW, rows.depends(HERE)) is None
+    assert next_command(rows).find(ROW, HERE) is None
 
 
 def test_a_row_is_not_taken_in_a_different_environment(
     rows: FinishedRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert rows.find(ROW, rows.depends(replace(HERE, digest="installed anew"))) is None
-    assert rows.find(replace(ROW, python="3.12"), rows.depends(HERE)) is None
-    assert replace(rows, identity=["-x"]).find(ROW, rows.depends(HERE)) is None
+    assert rows.find(ROW, replace(HERE, digest="installed anew")) is None
+    assert rows.find(replace(ROW, python="3.12"), HERE) is None
+    assert replace(rows, identity=["-x"]).find(ROW, HERE) is None
     with monkeypatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "7")
-        assert rows.find(ROW, rows.depends(HERE)) is None
+        assert rows.find(ROW, HERE) is None
     with monkeypatch.context() as patch:
         patch.setattr(reuse, "_CPU", tmp_path / "project" / "pytest.ini")
-        assert rows.find(ROW, rows.depends(HERE)) is None
+        assert rows.find(ROW, HERE) is None
     before = rows.depends(HERE)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     empty = rows.depends(HERE)
@@ -195,7 +207,7 @@ def test_a_file_that_somebody_edits_while_a_row_runs_is_never_as_the_tests_read_
 def test_a_row_that_may_differ_next_time_is_not_saved(result: RowResult, rows: FinishedRows) -> None:
     rows.save(ROW, rows.depends(HERE), result, [])
 
-    assert rows.find(ROW, rows.depends(HERE)) is None
+    assert rows.find(ROW, HERE) is None
 
 
 def test_a_matrix_runs_only_what_may_have_changed(
@@ -226,3 +238,50 @@ def test_a_matrix_runs_only_what_may_have_changed(
     assert tested("lib==1.0", "lib==2.0") == ["lib==2.0"]
     data.write_text("22")
     assert tested("lib==1.0") == ["lib==1.0"]
+
+
+@pytest.mark.parametrize(
+    ("row", "minutes", "asked"),
+    [
+        ("lib==1.0", 9, False),
+        ("lib==1.0", 11, True),
+        ("lib", 9, True),  # the newest release may be another one
+    ],
+)
+def test_the_index_is_asked_again_about_a_row_after_ten_minutes(
+    row: str,
+    minutes: int,
+    asked: bool,
+    lib_project: LibProject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    lib_project.matrix(row, reuse=True)
+    [saved] = lib_project.path.glob(".pytest_cache/hfmodels/matrix/finished/*.json")
+    os.utime(saved, (time.time() - 60 * minutes,) * 2)
+    calls: list[Sequence[str]] = []
+    run = Processes.run
+
+    def heard(self: Processes, arguments: Sequence[str], **options: Any) -> Ended:
+        calls.append(arguments)
+        return run(self, arguments, **options)
+
+    monkeypatch.setattr(Processes, "run", heard)
+
+    [found] = lib_project.matrix(row, reuse=True).rows
+
+    assert "not run again" in found.note
+    assert [("--offline" in call) for call in calls if "compile" in call] == [not asked]
+
+
+def test_a_recent_row_is_resolved_again_if_the_cache_of_uv_no_longer_has_it(
+    lib_project: LibProject, fake_uv: Callable[[str], None]
+) -> None:
+    lib_project.write("def test_a():\n    pass\n")
+    lib_project.matrix("lib==1.0", reuse=True)
+    fake_uv("if 'compile' in arguments and '--offline' in arguments:\n    sys.exit('error: not found')\nuv()\n")
+
+    [found] = lib_project.matrix("lib==1.0", reuse=True).rows
+
+    assert found.problem is None
+    assert "not run again" in found.note
