@@ -1,9 +1,10 @@
 """The cost of a matrix besides its tests, and of each further environment: `python -m benchmarks.matrix`.
 
 Environments are built one after the other into an empty cache of uv's: seconds, and what each adds to the disk. Then
-`hfmodels matrix` over them, against the sum of its rows' own pytest time divided by the parallel jobs (limit 1.15), and
-against the same rows as plain sessions, `nox -s row -- transformers==…`, one after the other; in pairs, after one
-untimed run of each. Torch only, as those sessions are. Needs nox, a package index and some 3 GB of disk.
+`hfmodels matrix` over them, against the sum of its rows' own pytest time divided by the parallel jobs (limit 1.15),
+against the same rows as plain sessions, `nox -s row -- transformers==…`, one after the other, and against itself with
+`--reuse`, when nothing has changed (limit 0.7 s a row, 10 s for fourteen); in pairs, after one untimed run of each.
+Torch only, as those sessions are. Needs nox, a package index and some 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LIMIT = 1.15
+REUSE_LIMIT = 10 / 14  # seconds a row
 ROWS = ("transformers==4.49.0", "transformers==4.57.6", "transformers==5.0.0", "transformers==5.23.0")
 TESTS = ("suites/gpt2",)
 QUICK_ROWS = ("transformers==4.57.6", "transformers==5.23.0")
@@ -45,10 +47,11 @@ class Built:
 
 @dataclass(frozen=True)
 class Pair:
-    """Seconds of a matrix, of its rows' own pytest in all, and of the same rows as nox sessions."""
+    """Seconds of a matrix, of its rows' own pytest in all, of the matrix again, and of the rows as nox sessions."""
 
     matrix: float
     rows: float
+    again: float  # with --reuse
     sessions: float
 
 
@@ -115,21 +118,23 @@ def time_pairs(rows: Sequence[str], tests: Sequence[str], jobs: int, pairs: int,
     for number in range(pairs):
         if number % 2:
             sessions = time_sessions(rows, tests, folder)
-            matrix, own = time_matrix(rows, tests, jobs, folder)
-        else:
-            matrix, own = time_matrix(rows, tests, jobs, folder)
+        matrix, own = time_matrix(rows, tests, jobs, folder)
+        again, _ = time_matrix(rows, tests, jobs, folder, "--reuse")
+        if not number % 2:
             sessions = time_sessions(rows, tests, folder)
         progress(f"pair {number + 1} of {pairs}: matrix {matrix:.1f} s, its pytests {own:.1f} s, nox {sessions:.1f} s")
-        yield Pair(matrix, own, sessions)
+        yield Pair(matrix, own, again, sessions)
 
 
-def time_matrix(rows: Sequence[str], tests: Sequence[str], jobs: int, folder: Path) -> tuple[float, float]:
+def time_matrix(
+    rows: Sequence[str], tests: Sequence[str], jobs: int, folder: Path, how: str = "--restart"
+) -> tuple[float, float]:
     """Return the seconds of a matrix, and those of its rows' pytest in all."""
     grid = folder / "grid.json"
     options = [option for name in WITHOUT for option in ("--without", name)]
     passed_on = ("--", "--hfmodels-engines", "torch", *tests)
     program = str(Path(sys.executable).with_name("hfmodels"))
-    command = (program, "matrix", *rows, *options, "--restart", "-j", str(jobs), "--json", str(grid), *passed_on)
+    command = (program, "matrix", *rows, *options, how, "-j", str(jobs), "--json", str(grid), *passed_on)
     run = Command("hfmodels matrix", command).run()
     return run.seconds, sum(row["seconds"] for row in json.loads(grid.read_text(encoding="utf-8"))["rows"])
 
@@ -153,13 +158,17 @@ def report_pairs(pairs: Sequence[Pair], rows: int, jobs: int, tests: Sequence[st
     floor = Spread.of(pair.rows / jobs for pair in pairs)
     over = Spread.of(pair.matrix / (pair.rows / jobs) for pair in pairs)
     against = Spread.of(pair.matrix / pair.sessions for pair in pairs)
+    again = Spread.of(pair.again for pair in pairs)
     lines = [
         ("matrix over kept environments", Spread.of(pair.matrix for pair in pairs).show(1), ""),
         ("its rows' own pytest / jobs", floor.show(1), over.show()),
         ("plain nox sessions, in turn", Spread.of(pair.sessions for pair in pairs).show(1), against.show()),
+        ("the matrix again, --reuse", again.show(1), Spread.of(pair.matrix / pair.again for pair in pairs).show()),
     ]
     print(table(("", "s", "the matrix over it"), lines))
     print(f"\nThe matrix over its rows' own pytest: {over.middle:.2f}, limit {LIMIT}: {verdict(over.middle, LIMIT)}")
+    each = again.middle / rows
+    print(f"Again, with nothing changed: {each:.2f} s a row, limit {REUSE_LIMIT:.2f}: {verdict(each, REUSE_LIMIT)}")
 
 
 if __name__ == "__main__":
