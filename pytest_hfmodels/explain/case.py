@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FORWARD_PASSES = 8
 GENERATES = 1
+NAMED = 3  # changed packages or files, in a sentence
 # The package whose releases are the likeliest reason goes first.
 _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
 
@@ -158,6 +159,18 @@ class Case(Generic[R]):
     def because(self, cause: str | None, sentence: str, evidence: Iterable[Evidence] = (), **more: Any) -> Explanation:
         """Return an explanation; `more` are further fields of it."""
         return Explanation(self.comparison.verdict, cause, sentence, tuple(evidence), **more)
+
+    def of_files(self, part: str, sentence: str, evidence: Iterable[Evidence] = ()) -> Explanation:
+        """Return that changed files of the checkpoint are the cause, unless a package has changed version, too.
+
+        Files may change without a consequence: a release that saves a checkpoint again names some fields anew.
+        """
+        packages = [name for name in self.changed_packages() if part != "tokenizer" or name != self.now.engine]
+        if not packages:
+            return self.because(f"checkpoint:{part}", sentence, evidence)
+        shown = ", ".join(packages[:NAMED]) + (", …" if packages[NAMED:] else "")
+        sentence = f"{sentence}; {shown} changed version, too, so it is unknown which of these is the reason"
+        return self.because(None, sentence, evidence)
 
     def changed_packages(self) -> dict[str, tuple[str, str]]:
         """Return the packages whose versions differ from the recorded ones, with both versions."""

@@ -157,7 +157,7 @@ def of_checkpoint(case: Case[Any], part: str, evidence: Iterable[Evidence] = ())
     elif part == "config":
         said = "the checkpoint's config.json or generation_config.json differs from the recorded one; a snapshot keeps "
         said += "only their digest, so the field is unknown: `git diff` of the checkpoint shows it"
-    return case.because(f"checkpoint:{part}", said, evidence)
+    return stages.of_part(case, part, said, evidence)
 
 
 def first_beyond(comparison: Comparison, most: float) -> Difference | None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import mutations
+from pytest_hfmodels.explain.case import NAMED
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.prompt import vocabulary_size
@@ -27,6 +29,12 @@ NO_RELEASE = (
     "value, something patches generate, or the file was edited"
 )
 _TESTS_OWN = frozenset({"skip_special_tokens", "loss", "labels given"})
+_FILES = {
+    "config": "configuration",
+    "tokenizer": "tokenizer files",
+    "preprocessor": "preprocessor files",
+    "chat_template": "chat template",
+}
 _RESOLVED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})
 
 
@@ -51,8 +59,8 @@ def prompt(case: Case[Any]) -> Explanation:
     if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
         return _made_otherwise(case, "preprocessor", [evidence], "a different number of tokens for images or sounds")
     if not same_files:
-        said = "the checkpoint's tokenizer files have changed, and give the text different ids"
-        return case.because("checkpoint:tokenizer", said, [evidence])
+        said = "the checkpoint's tokenizer files have changed, and the text has different ids"
+        return case.of_files("tokenizer", said, [evidence])
     said = "the same tokenizer files split the same text into different tokens"
     found = case.because("tokenizer", said, [evidence], package="tokenizers")
     given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
@@ -73,40 +81,77 @@ def _other_ids(
     )
 
 
+def of_the_test(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -> Explanation:
+    """Return that the test gives something else, unless it may take that from what has changed, too.
+
+    A test may have a library or the checkpoint's files make what it gives: a prompt of the chat template, arrays of the
+    processor, ids of the tokenizer, a number of the configuration.
+    """
+    files = [said for part, said in _FILES.items() if _same_files(case, part) is False]
+    changed = [*case.changed_packages(), *(f"the checkpoint's {one}" for one in files)]
+    if not changed:
+        return case.because("test", said, evidence)
+    shown = ", ".join(changed[:NAMED]) + (", …" if changed[NAMED:] else "")
+    said = f"{said}: the test was edited, or takes it from something that has changed, too ({shown})"
+    return case.because(None, said, evidence)
+
+
+def _same_files(case: Case[Any], part: str) -> bool | None:
+    """Return whether a part of the checkpoint is the recorded one; None if the digests cannot be compared."""
+    before, now = (getattr(record.checkpoint, part, "") for record in (case.recorded, case.observed))
+    if before == now:
+        return True
+    return same_content(before, now) if before and now else None  # files of earlier versions may have no digest
+
+
 def _other_text(case: Case[Any], before: Sequence[tuple[str, Any]], now: Sequence[tuple[str, Any]]) -> Explanation:
     other = next((pair for pair in zip(before, now, strict=False) if pair[0][0] != pair[1][0]), None)
     texts = [] if other is None else [Evidence(f"recorded {other[0][0]!r:.80}, now {other[1][0]!r:.80}")]
-    said = "the test gives the model a text that differs from the recorded one"
-    if case.changed_packages():  # a test may have its prompt made by a library
-        return case.because(None, f"{said}: the test was edited, or its library makes a different text", texts)
-    return case.because("test", said, texts)
+    said = "the test gives the model an input that differs from the recorded one"
+    return of_the_test(case, said, texts)
 
 
 def _without_repeats(ids: Sequence[int]) -> list[int]:
     return [token for token, _ in groupby(ids)]
 
 
-def inputs(case: Case[Any], maker: str, made: Iterable[ModelInput] = ()) -> Explanation:
-    """Explain other inputs of the model, which the `tokenizer` or the `preprocessor` makes of the same given things.
+def inputs(
+    case: Case[Any], maker: str, made: Iterable[ModelInput] = (), moved: Sequence[Difference] = ()
+) -> Explanation:
+    """Explain other inputs of the model.
 
-    `made` are the observed ones, some of which the test may have given itself.
+    Args:
+        case: the difference.
+        maker: the `tokenizer` or the `preprocessor`, which makes them of the same given things.
+        made: the observed ones, some of which the test may have given itself.
+        moved: those that differ; by default, those of the comparison.
     """
-    found = [one for one in case.comparison.differences if one.stage == "inputs"]
+    found = moved or [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
     if found and found[0].what in {one.name for one in made if one.given}:
         said = f"the test gives the model {found[0].what} that differ from the recorded ones"
-        return case.because("test", said, evidence[:1])
+        return of_the_test(case, said, evidence[:1])
     return _made_otherwise(case, maker, evidence, "different inputs")
 
 
 def _made_otherwise(case: Case[Any], maker: str, evidence: list[Evidence], what: str) -> Explanation:
-    before, now = (getattr(record.checkpoint, maker, None) for record in (case.recorded, case.observed))
-    if before and now and before != now:  # files of earlier versions have no digest of the preprocessor
-        said = f"the checkpoint's {maker} files have changed and give the model {what}"
-        return case.because(f"checkpoint:{maker}", said, evidence)
+    same = _same_files(case, maker)
+    if same is False:
+        said = f"the checkpoint's {maker} files have changed, and the model is given {what}"
+        return case.of_files(maker, said, evidence)
+    if same is None:
+        said = f"with the same data from the test, the {maker} gives the model {what}; the snapshot does not tell "
+        return case.because(None, f"{said}whether the {maker} itself has changed", evidence)
     said = f"with the same files and the same data from the test, the {maker} gives the model {what}"
     package = "tokenizers" if maker == "tokenizer" else "transformers"
     return unless_changed(case, case.because(maker, said, evidence, package=package), maker)
+
+
+def of_part(case: Case[Any], part: str, said: str, evidence: Iterable[Evidence] = ()) -> Explanation:
+    """Return that changed `weights`, which always have a consequence, or a changed `config` is the cause."""
+    if part == "weights":
+        return case.because("checkpoint:weights", said, evidence)
+    return case.of_files(part, said, evidence)
 
 
 def structure(case: Case[Any], found: Difference) -> Explanation:
@@ -114,7 +159,7 @@ def structure(case: Case[Any], found: Difference) -> Explanation:
     sides = f"{found.recorded!s:.80} -> {found.observed!s:.80}"
     if case.part is not None:
         said = f"the checkpoint's {case.part} differs from the recorded one, and so does the {found.what}: {sides}"
-        return case.because(f"checkpoint:{case.part}", said)
+        return of_part(case, case.part, said)
     said = f"the structure of the model's output has changed: the {found.what} differs ({sides})"
     return case.because("forward", said, package="transformers")
 
@@ -127,14 +172,16 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     given = [one.what for one in found if explainer.is_given(case, one)]
     if len(given) == len(found):
         said = f"the test asks for settings that differ from the recorded ones: {', '.join(given)}"
-        return case.because("test", said, evidence)
+        # A setting that only one side has is the test's: no release and no checkpoint makes a test give it.
+        one_sided = any(one.recorded is None or one.observed is None for one in found)
+        return case.because("test", said, evidence) if one_sided else of_the_test(case, said, evidence)
     others = [one.what for one in found if one.what not in given]
     if case.changed_overrides(others) == others:
         return case.because("test", case.overrides_sentence(sorted(others)), evidence)
     same = case.same("config")
     if same is False:
         said = f"the checkpoint's configuration has changed, and with it {', '.join(others)}"
-        return case.because("checkpoint:config", said, evidence)
+        return case.of_files("config", said, evidence)
     altered = mutations.of_settings(case.origin, [one.what for one in found])
     if altered:
         return case.because("test", mutations.sentence(altered), evidence)
@@ -159,7 +206,8 @@ def unless_changed(
         give: applies a maker to what the record holds, to prove that one loaded again does as recorded.
         sides: what that gave then and gives now.
     """
-    changes, of_files = mutations.of_the_maker(case.origin, maker), str(found.cause).startswith("checkpoint:")
+    changes = mutations.of_the_maker(case.origin, maker)
+    of_files = str(found.cause).startswith("checkpoint:") or _same_files(case, maker) is not True
     if give is not None and sides is not None and mutations.is_proven_by_fresh(case.origin, maker, give, sides):
         proof = Evidence(f"the {maker} loaded again from the same files gives what was recorded")
         return case.because("test", mutations.sentence(changes, maker), [*found.evidence, proof])

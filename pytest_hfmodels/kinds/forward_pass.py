@@ -17,7 +17,7 @@ from pytest_hfmodels.explain.forward_pass import largest, moved_evidence
 from pytest_hfmodels.kinds.base import R
 from pytest_hfmodels.kinds.evidence import fingerprint
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.kinds.inputs import ROUNDING
+from pytest_hfmodels.kinds.inputs import ROUNDING, inputs_differ
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
@@ -99,9 +99,10 @@ class ForwardPassExplainer(Explainer[R]):
         if [len(row) for row in recorded] != [len(row) for row in observed]:
             return case.because("forward", f"the model gives a different number of {self.compared}", close)
         drift = largest(rows_moved(recorded, observed))
-        made = zip(self.processed(case.recorded), self.processed(case.observed), strict=True)
-        if any(before.moved(now) > ROUNDING for before, now in made):
-            return stages.inputs(case, "preprocessor")
+        made = self.processed(case.observed)
+        moved = [*inputs_differ(self.processed(case.recorded), made, ROUNDING)]
+        if moved:
+            return stages.inputs(case, "preprocessor", made, moved)
         said = f"the {self.compared} moved by at most {drift:.2g}"
         evidence = [moved_evidence(case, said, drift), *close]
         if drift <= case.floor:
@@ -192,7 +193,7 @@ def other_labels(case: Case[Any], pairs: Iterable[tuple[str, str]], evidence: Se
         return case.because("test", case.overrides_sentence(overridden), evidence)
     if case.part == "config":
         said = "the checkpoint's configuration has changed, and names the labels differently (id2label)"
-        return case.because("checkpoint:config", said, evidence)
+        return case.of_files("config", said, evidence)
     changes = mutations.of_settings(case.origin, ["id2label"])
     if changes:
         return case.because("test", mutations.sentence(changes), evidence)

@@ -283,13 +283,15 @@ def inputs_table(inputs: Sequence[ModelInput]) -> list[dict[str, Any]]:
     ]
 
 
-def inputs_differ(recorded: Sequence[ModelInput], observed: Sequence[ModelInput]) -> Iterator[Difference]:
-    """Yield the inputs of the model that are not as recorded although the test gives the same."""
+def inputs_differ(
+    recorded: Sequence[ModelInput], observed: Sequence[ModelInput], beyond: float = _BEYOND
+) -> Iterator[Difference]:
+    """Yield the inputs of the model that have moved `beyond` what is tolerated, are missing, or have another maker."""
     # By name: releases return them in different orders.
     then, here = ({one.name: one for one in side} for side in (recorded, observed))
     for name in {**then, **here}:
         before, now = then.get(name), here.get(name)
-        if before is None or now is None or before.moved(now) > _BEYOND:
+        if before is None or now is None or before.moved(now) > beyond:
             sides = ["nothing" if side is None else str(side) for side in (before, now)]
             yield Difference("inputs", name, sides[0], sides[1])
         elif before.given != now.given:

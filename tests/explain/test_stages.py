@@ -6,10 +6,12 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pytest_hfmodels.explain import Explanation, explain, explaining
 from pytest_hfmodels.explain.case import Case
+from pytest_hfmodels.kinds.inputs import model_inputs
 from pytest_hfmodels.snapshots import Tolerance, compare
 
 from ..example_records import CHECKPOINT, EFFECTIVE, PROMPT, STEPS, classification, generation, live, moved, provenance
@@ -108,6 +110,72 @@ def test_settings_of_another_release(changes: Any, cause: str, rules: tuple[str,
     assert (found.cause, found.rules) == (cause, rules)
     assert said in found.sentence
     assert (found.suggests == ()) is (cause == "test" or rules != ())
+
+
+OTHER_RELEASE = {"provenance": replace(provenance(), versions={"transformers": "4.36.2"})}
+
+
+@pytest.mark.parametrize(
+    ("then", "changed"),
+    [
+        ({}, None),
+        ({"checkpoint": replace(CHECKPOINT, config="sha256:other")}, "the checkpoint's configuration"),
+        ({"checkpoint": OTHER_FILES}, "the checkpoint's tokenizer files"),
+        (OTHER_RELEASE, "transformers"),
+    ],
+    ids=["nothing", "configuration", "tokenizer", "release"],
+)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prompt": replace(PROMPT, text="What a template made of it", ids=(5, 6))},
+        {"effective": {**EFFECTIVE, "suppress_tokens": [3]}},
+        {"processed": model_inputs({"pixel_values": np.ones((1, 3, 2, 2))}, given={"pixel_values"})},
+    ],
+    ids=["prompt", "setting", "input"],
+)
+def test_what_the_test_gives_is_its_own_change_only_if_nothing_has_changed_that_it_may_come_from(
+    given: dict[str, Any], then: dict[str, Any], changed: str | None
+) -> None:
+    """A test may render a chat template, ask a processor, or compute with the configuration."""
+    before = generation(
+        effective={**EFFECTIVE, "suppress_tokens": [4]},
+        processed=model_inputs({"pixel_values": np.zeros((1, 3, 2, 2))}, given={"pixel_values"}),
+        **then,
+    )
+    now = {
+        "effective": {**EFFECTIVE, "suppress_tokens": [4]},
+        "processed": model_inputs({"pixel_values": np.zeros((1, 3, 2, 2))}, given={"pixel_values"}),
+    }
+
+    found = ask(before, generation(**{**now, **given}))
+
+    assert found.cause == (None if changed else "test")
+    assert changed is None or f"({changed})" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "cause"),
+    [
+        ("sha256:a of transformers 4.49.0", "sha256:b of transformers 5.23.0", None),
+        ("sha256:a of transformers 5.23.0", "sha256:b of transformers 5.23.0", "checkpoint:preprocessor"),
+        ("sha256:a", "sha256:a", "preprocessor"),
+        ("", "sha256:a", None),
+    ],
+    ids=["adopted, other releases", "adopted", "files", "an earlier version"],
+)
+def test_a_preprocessor_is_another_one_only_if_its_digests_can_be_compared(
+    then: str, now: str, cause: str | None
+) -> None:
+    sides = [
+        generation(
+            checkpoint=replace(CHECKPOINT, preprocessor=digest),
+            processed=model_inputs({"pixel_values": np.full((1, 3, 2, 2), value)}),
+        )
+        for digest, value in ((then, 0.0), (now, 1.0))
+    ]
+
+    assert ask(*sides).cause == cause
 
 
 def case(recorded: Any, observed: Any) -> Case[Any]:

@@ -12,7 +12,7 @@ from pytest_hfmodels.explain.forward_pass import largest
 from pytest_hfmodels.kinds.accuracy.record import AccuracyRecord
 from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.explanation import Evidence
-from pytest_hfmodels.kinds.inputs import ROUNDING
+from pytest_hfmodels.kinds.inputs import ROUNDING, inputs_differ
 from pytest_hfmodels.kinds.registry import kind_of
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class _Accuracy(Explainer[AccuracyRecord]):
             return case.because(None, "the accuracy is as recorded, but the file contradicts the rows: it was edited")
         if recorded.tokens and recorded.tokens != observed.tokens:
             return stages.inputs(case, "tokenizer")
-        pairs = list(zip(recorded.processed, observed.processed, strict=False))
-        if len(recorded.processed) != len(observed.processed) or any(a.moved(b) > ROUNDING for a, b in pairs):
-            return stages.inputs(case, "preprocessor")
+        moved = [*inputs_differ(recorded.processed, observed.processed, ROUNDING)]
+        if moved:
+            return stages.inputs(case, "preprocessor", observed.processed, moved)
         if case.part is not None:
             return of_checkpoint(case, case.part)
         if not recorded.blocks or len(recorded.blocks) != len(observed.blocks):

@@ -24,7 +24,7 @@ class _Chat(GenerationExplainer):
         if first.stage != "template":
             return super().output(case)
         if first.what != RENDERED:
-            return case.because("test", f"the {first.what} that the test gives differ from the recorded ones")
+            return stages.of_the_test(case, f"the {first.what} that the test gives differ from the recorded ones")
         return _rendering(case)
 
 
@@ -41,7 +41,7 @@ def _rendering(case: Case[Any]) -> Explanation:
         found = case.because("checkpoint:chat-template", said, evidence)
     elif recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         said = "the chat template is the recorded one, but the checkpoint's tokenizer files, with the special tokens "
-        found = case.because("checkpoint:tokenizer", f"{said}that it writes, have changed", evidence)
+        found = case.of_files("tokenizer", f"{said}that it writes, have changed", evidence)
     origin, conversation = case.origin, observed.conversation
     joint = origin is not None and renderer_of(origin.processor, origin.tokenizer) is not origin.tokenizer
     give = None if conversation is None else conversation.render

@@ -24,8 +24,8 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
     recorded, observed = case.recorded, case.observed
     evidence = [_other_spelling(recorded, observed)]
     if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
-        said = "the checkpoint's tokenizer files have changed and decode the tokens differently"
-        return case.because("checkpoint:tokenizer", said, evidence)
+        said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
+        return case.of_files("tokenizer", said, evidence)
     setting = None if case.origin is None else _setting(case, case.origin.tokenizer)
     found = case.because("decoding", "the same token ids are decoded to a different text", evidence)
     found = replace(found, package="tokenizers")

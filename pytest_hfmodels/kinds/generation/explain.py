@@ -30,7 +30,7 @@ from pytest_hfmodels.kinds.generation.teacher import (
     scores_moved,
     teacher_forced,
 )
-from pytest_hfmodels.kinds.inputs import ROUNDING
+from pytest_hfmodels.kinds.inputs import ROUNDING, inputs_differ
 from pytest_hfmodels.kinds.tolerance import noise_floor
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class GenerationExplainer(Explainer[GenerationRecord]):
     def output(self, case: GenerationCase) -> Explanation:
         if case.comparison.differences[0].stage == "text":
             return decoding(case)
-        made = zip(case.recorded.processed, case.observed.processed, strict=True)
-        if any(before.moved(now) > ROUNDING for before, now in made):
-            return stages.inputs(case, "preprocessor")
+        moved = [*inputs_differ(case.recorded.processed, case.observed.processed, ROUNDING)]
+        if moved:
+            return stages.inputs(case, "preprocessor", case.observed.processed, moved)
         return _beside_the_scores(case, self._of_numbers(case))
 
     def inputs(self, case: GenerationCase) -> Explanation:

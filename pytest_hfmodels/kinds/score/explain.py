@@ -84,8 +84,8 @@ def _at_the_first(case: ScoreCase) -> Iterator[Evidence]:
 def _decoding(case: ScoreCase) -> Explanation:
     """Explain another text of the same token."""
     if case.recorded.checkpoint.tokenizer != case.observed.checkpoint.tokenizer:
-        said = "the checkpoint's tokenizer files have changed and decode the tokens differently"
-        return case.because("checkpoint:tokenizer", said)
+        said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
+        return case.of_files("tokenizer", said)
     texts = tuple([token.text for row in side.rows for token in row.tokens] for side in (case.recorded, case.observed))
     ids = [token.id for row in case.observed.rows for token in row.tokens]
     found = case.because("decoding", "the same token ids are decoded to a different text", package="tokenizers")
