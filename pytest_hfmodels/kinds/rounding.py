@@ -16,7 +16,7 @@ from pytest_hfmodels.explain.silence import in_silence
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.kinds.tolerance import Tolerance, is_doubtful, stated_floor
+from pytest_hfmodels.kinds.tolerance import Tolerance, is_doubtful, stated_floor, tolerance_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -91,4 +91,9 @@ class _Measured:
         other = self.origin.again(**changes)
         if other is None or self.origin.altered(weights=False):
             raise LookupError("no second load has the same weights")
-        return self.explainer.rounding(self.case, other)
+        moved = self.explainer.rounding(self.case, other)
+        # A checksum of the weights takes time, so it is computed only if they may be others.
+        beyond = moved > tolerance_for(self.case.now.dtype, same_engine=True).absolute
+        if beyond and self.origin.weights_written():
+            raise LookupError("the weights in memory were written in place")
+        return moved

@@ -114,6 +114,19 @@ def test_an_update_of_the_same_model_keeps_the_floor_that_another_machine_measur
     assert floor_in(project) == 3e-5
 
 
+def test_weights_that_a_test_has_written_are_no_rounding(project: Project) -> None:
+    project.write(
+        "import pytest\n\n@pytest.mark.hf_model('./model')\n"
+        "def test_reply(hf_model, hf_snapshot):\n"
+        "    hf_model.model.transformer.wte.weight.data.mul_(1.5)\n"
+        "    assert hf_model.generate('Hi', max_new_tokens=8) == hf_snapshot\n"
+    )
+
+    project.run("--snapshot-update")
+
+    assert floor_in(project) in (None, OWN["float32"])
+
+
 def test_other_weights_are_measured_again(project: Project) -> None:
     project.write(source("float32"))
     project.run("--snapshot-update").assert_outcomes(passed=1)
