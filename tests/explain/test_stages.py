@@ -112,7 +112,7 @@ def test_settings_of_another_release(changes: Any, cause: str, rules: tuple[str,
     assert (found.suggests == ()) is (cause == "test" or rules != ())
 
 
-OTHER_RELEASE = {"provenance": replace(provenance(), versions={"transformers": "4.36.2"})}
+OTHER_RELEASE: dict[str, Any] = {"provenance": replace(provenance(), versions={"transformers": "4.36.2"})}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,23 @@ def test_a_preprocessor_is_another_one_only_if_its_digests_can_be_compared(
     ]
 
     assert ask(*sides).cause == cause
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [({"early_stopping": True}, None), ({"max_length": 23}, "generation-defaults")],
+    ids=["a setting", "a rule of the release"],
+)
+def test_a_release_is_blamed_for_a_setting_of_an_adopted_model_only_by_a_known_rule(
+    changes: dict[str, Any], cause: str | None
+) -> None:
+    then, now = ("sha256:x of transformers 4.36.2", "sha256:y of transformers 4.57.6")
+    recorded = generation(checkpoint=replace(CHECKPOINT, origin="adopted", config=then), **OTHER_RELEASE)
+    observed = generation(
+        checkpoint=replace(CHECKPOINT, origin="adopted", config=now), effective={**EFFECTIVE, **changes}
+    )
+
+    assert ask(recorded, observed).cause == cause
 
 
 def case(recorded: Any, observed: Any) -> Case[Any]:

@@ -129,6 +129,12 @@ class GenerationExplainer(Explainer[GenerationRecord]):
             words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
             said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
             rules = ("default_length_counts_prompt",)
+        if case.same("config") is None and not rules:
+            said = (
+                f"{', '.join(names)} differs from the recorded value: a default of the release, or the adopted model's "
+            )
+            said += "own configuration, which cannot be compared across releases"
+            return case.because(None, said, evidence)
         return case.because("generation-defaults", said, evidence, rules=rules)
 
     def contradictions(self, case: GenerationCase) -> Iterator[Evidence]:
