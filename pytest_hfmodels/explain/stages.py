@@ -92,7 +92,7 @@ def of_the_test(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -
     if not changed:
         return case.because("test", said, evidence)
     shown = ", ".join(changed[:NAMED]) + (", …" if changed[NAMED:] else "")
-    said = f"{said}: the test was edited, or takes it from something that has changed, too ({shown})"
+    said = f"{said}; either the test was edited, or it takes this from something that has changed, too ({shown})"
     return case.because(None, said, evidence)
 
 
