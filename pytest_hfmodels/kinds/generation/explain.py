@@ -130,10 +130,8 @@ class GenerationExplainer(Explainer[GenerationRecord]):
             said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
             rules = ("default_length_counts_prompt",)
         if case.same("config") is None and not rules:
-            said = (
-                f"{', '.join(names)} differs from the recorded value: a default of the release, or the adopted model's "
-            )
-            said += "own configuration, which cannot be compared across releases"
+            said = f"{', '.join(names)} differs from the recorded value: the default of the release has changed, or the "
+            said += "configuration of the adopted model, which cannot be compared across releases"
             return case.because(None, said, evidence)
         return case.because("generation-defaults", said, evidence, rules=rules)
 
