@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
@@ -13,7 +14,6 @@ from pytest_hfmodels.foundation.files import expanded
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.reference.known_changes import KnownChanges, Transition
@@ -67,10 +67,20 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
     Raises:
         OptionError: it is neither a checkpoint's folder nor a model type.
     """
+    from pytest_hfmodels.checkpoints.adapters import base_name, is_adapter
     from pytest_hfmodels.checkpoints.folders import read_configuration
     from pytest_hfmodels.reference.known_changes import FEATURES
 
     folder = expanded(typed)
+    if is_adapter(folder):
+        name, revision = base_name(folder, Path.cwd())
+        folder = expanded(name)
+        if not folder.is_dir():
+            whole = name if revision is None else f"{name}@{revision}"
+            raise OptionError(
+                f"{typed} is an adapter of {whole}, which is not a folder here.",
+                hint="Name the folder of the base model, or its model type.",
+            )
     if folder.is_dir():
         config = read_configuration(folder)
         return str(config.get("model_type", "")), config, frozenset(FEATURES) - {*_unused(folder, config)}

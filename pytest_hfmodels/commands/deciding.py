@@ -239,7 +239,7 @@ def accept(options: argparse.Namespace) -> int:
     if not chosen:
         _nothing_pending(project)
         return 1
-    left_out = {change: why for change in chosen if (why := accepting.left_out(project, change))}
+    left_out = {change: why for change in chosen if (why := accepting.left_out(project, change, variation))}
     rest = [change for change in chosen if change not in left_out]
     for path in accepting.accept(project, rest, variation) if rest else ():
         print(f"wrote {visible_line(relpath(path))}")

@@ -135,6 +135,10 @@ def _ids(value: Any) -> bool:
     return value != [] and all(map(_whole(-1), value if isinstance(value, list) else [value]))
 
 
+def _is_list_of_ids(value: Any) -> bool:
+    return isinstance(value, list) and _ids(value)
+
+
 # What upstream takes without a word, or does not survive. A token id beyond the vocabulary is allowed: some published
 # checkpoints have such pad tokens.
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
@@ -143,7 +147,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("min_length min_new_tokens top_k no_repeat_ngram_size", _whole(0), "a whole number, 0 or more"),
     ("temperature top_p length_penalty repetition_penalty diversity_penalty", _number, "a number"),
     ("bos_token_id eos_token_id pad_token_id forced_bos_token_id forced_eos_token_id", _ids, "one or more token ids"),
-    ("suppress_tokens begin_suppress_tokens", lambda value: isinstance(value, list) and _ids(value), "a list of ids"),
+    ("suppress_tokens begin_suppress_tokens", lambda value: value == [] or _is_list_of_ids(value), "a list of ids"),
     ("max_time", lambda _: False, "null, because the output must not depend on the speed of the machine"),
     ("is_assistant", lambda value: value is False, "false, because an assistant stops at tokens that it is unsure of"),
 )

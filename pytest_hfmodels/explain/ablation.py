@@ -192,6 +192,16 @@ class DriftProbe:
         said = f"loaded with {loaded}; the recorded {' and '.join(untried)} could not be tried, so the cause is unknown"
         return self.case.because(None, said)
 
+    def doubt(self) -> str | None:
+        """Return why a forward pass that differs need not be the library's; None if no doubt is known."""
+        if self.case.then.engine != self.case.now.engine:
+            return f"it was recorded with {self.case.then.engine}, which was not tried, so the reason is unknown"
+        if mutations.of_the_model(self.origin):
+            return "the model in memory has changed since it was loaded, so the library may not be the reason"
+        if self.case.observed.checkpoint.origin == "adopted":
+            return "an adopted model cannot be loaded again, so the library may not be the reason"
+        return None
+
     def shares_sentence(self, least: float = 0.0) -> str | None:
         """Return which share of the movement each kept setting explains; None if no share reaches `least`."""
         shares = {"loading the checkpoint again": self._afresh} if self._afresh else {}
@@ -233,11 +243,11 @@ class DriftProbe:
         which kept none, so it proves nothing.
         """
         names, then = self.case.changed_overrides(), self.case.then
-        if not names or then.engine != self.case.now.engine:
+        if not names:
             return None
         said, what = self.case.overrides_sentence(names), "the recorded overrides"
         ways: dict[str, dict[str, Any]] = {what: {}}
-        if self._differs("dtype") or self._differs("attention"):
+        if then.engine == self.case.now.engine and (self._differs("dtype") or self._differs("attention")):
             both = f"{what}, {then.dtype} and {then.attention} attention"
             ways[both] = {"dtype": then.dtype, "attention": then.attention}
         fields, floor = overrides(self.case.recorded), self.case.floor_then
@@ -313,8 +323,7 @@ class DriftProbe:
 
     def _engine(self) -> Explanation | None:
         then, now = self.case.then, self.case.now
-        same_release = then.versions.get("transformers") == now.versions.get("transformers")
-        if self.before <= _ROUNDING * self.case.floor or same_release:
+        if self.before <= _ROUNDING * self.case.floor:
             said = f"recorded with {then.engine}, run with {now.engine}, whose arithmetic differs"
             return self.case.because("backend", said)
         return None
@@ -322,12 +331,19 @@ class DriftProbe:
     def _machine(self) -> Explanation | None:
         """Blame another machine or engine release if the rest of the movement is as small as rounding."""
         changes = list(self.case.machine())
-        if not changes or not self._rest() <= _ROUNDING * self.case.floor:
+        if not changes or not self._rest() <= _ROUNDING * self.case.floor or self._is_no_rounding:
             return None
         said = f"rounding: the backend differs from the recorded one: {', '.join(changes)}"
         if not self.shares:
             return self.case.because("backend", said)
         return self.case.because(max(self.shares, key=self.shares.__getitem__), self.rest_sentence(said))
+
+    @property
+    def _is_no_rounding(self) -> bool:
+        """Whether the movement stays in float64, where this machine does not round."""
+        exact = (one for one in self.ablations if one.what.startswith("float64 "))
+        sides = [(one.before, one.after) for one in exact if one.before is not None and one.after is not None]
+        return any(after > max(2 * self.case.floor, 0.9 * before) for before, after in sides)
 
 
 def _ignores_scaling(record: Record) -> bool:

@@ -1,6 +1,6 @@
 """One difference to explain: both records, and the model that made the observed one if it is still in memory.
 
-The model may be asked for eight forward passes and one `generate` in all.
+The model may be asked for nine forward passes and one `generate` in all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.kinds.evidence import LiveModel
     from pytest_hfmodels.kinds.provenance import Provenance
 
-FORWARD_PASSES = 8
+FORWARD_PASSES = 9
 GENERATES = 1
 NAMED = 3  # changed packages or files, in a sentence
 # The package whose releases are the likeliest reason goes first.

@@ -32,6 +32,7 @@ class Explainer(Generic[R]):
     """
 
     decisions: ClassVar[str] = "outputs"  # what rounding chooses between
+    repeats: ClassVar[bool] = True  # whether `rounding` is 0 for the model that made the record: not beside a cache
 
     def output(self, case: Case[R]) -> Explanation:
         """Explain numbers, ids, labels or texts that differ for the same prompt with the same settings."""
@@ -90,7 +91,8 @@ class Explainer(Generic[R]):
         probe = self.probe(case, drift)
         if case.part is None:
             return self._forward(probe, blocks, evidence)
-        proven = probe.changed_by_the_test()
+        other = case.then.dtype != case.now.dtype or case.then.attention != case.now.attention
+        proven = probe.ablate(surroundings=other)
         if proven is None or not any(ablation.returns for ablation in probe.ablations):
             found = of_checkpoint(case, case.part)
             proven = replace(found, sentence=probe.rest_sentence(found.sentence))
@@ -138,7 +140,9 @@ class Explainer(Generic[R]):
             found.append(Evidence(shares))
         if proven is None:
             said = f"the forward pass differs{from_there_on(block)}"
-            proven = case.because("forward", probe.rest_sentence(said))
+            doubt = probe.doubt()
+            cause = "forward" if doubt is None else None
+            proven = case.because(cause, probe.rest_sentence(said if doubt is None else f"{said}; {doubt}"))
         evidence = [*evidence[:1], *found, *probe.outcomes(), *evidence[1:], *probe.evidence]
         return replace(concluded(probe, proven, evidence), block=block)
 
@@ -157,7 +161,7 @@ def of_checkpoint(case: Case[Any], part: str, evidence: Iterable[Evidence] = ())
     elif part == "config":
         said = "the checkpoint's config.json or generation_config.json differs from the recorded one; a snapshot keeps "
         said += "only their digest, so the field is unknown: `git diff` of the checkpoint shows it"
-    return stages.of_part(case, part, said, evidence)
+    return case.of_files(part, said, evidence)
 
 
 def first_beyond(comparison: Comparison, most: float) -> Difference | None:

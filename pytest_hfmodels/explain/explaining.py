@@ -14,14 +14,16 @@ from pytest_hfmodels.explain.explainer import Explainer, differs_sentence, of_ch
 from pytest_hfmodels.explain.known import fitting_changes, sentences
 from pytest_hfmodels.explain.silence import in_silence
 from pytest_hfmodels.foundation.shell import operand
+from pytest_hfmodels.foundation.verdicts import Verdict
+from pytest_hfmodels.kinds.comparison import Comparison
 from pytest_hfmodels.kinds.explanation import Evidence, Explanation
 from pytest_hfmodels.kinds.registry import kind_of
+from pytest_hfmodels.kinds.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_hfmodels.kinds.base import Record
-    from pytest_hfmodels.kinds.comparison import Comparison
 
 # No release is to blame for these.
 _NO_RELEASE = (
@@ -35,7 +37,7 @@ def explain(
 ) -> Explanation:
     """Say why two records differ.
 
-    Costs at most eight forward passes and one `generate` of the model that made `observed`, if that is still in memory.
+    Costs at most nine forward passes and one `generate` of the model that made `observed`, if that is still in memory.
     Never raises: an error here becomes part of the answer.
 
     Args:
@@ -90,4 +92,21 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     broken = next(filter(explainer.is_broken, numbers), None)
     if broken is not None:  # it was not finite and is now: nothing can be measured with it
         return case.because(None, differs_sentence(broken))
+    moved = _moved_since_the_test(case, explainer)
+    if moved > 2 * case.floor:
+        said = f"the model no longer gives the numbers that it gave in the test (they moved by {moved:.2g}): a hook, a "
+        said += "patch or autocast was there during the call and is gone, or came only after it"
+        return case.because(None, said)
     return explainer.output(case)
+
+
+def _moved_since_the_test(case: Case[Any], explainer: Explainer[Any]) -> float:
+    """Return how far the observed numbers move if the model in memory computes them again; 0 if it cannot."""
+    if case.passes is None or not explainer.repeats:
+        return 0.0
+    same = Comparison(Verdict.SAME, (), 0.0, Tolerance(0.0))
+    again = Case(same, case.observed, case.observed, case.asked, case.passes)
+    try:
+        return explainer.rounding(again, case.passes.origin.loaded)
+    except Exception:  # a kind without numbers, or a model that cannot compute these again
+        return 0.0

@@ -41,7 +41,7 @@ _RESOLVED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})
 def kind(case: Case[Any]) -> Explanation:
     """Explain two kinds of record."""
     recorded, observed = case.recorded.kind, case.observed.kind
-    return case.because("test", f"the test compares a {observed}, and a {recorded} is recorded")
+    return of_the_test(case, f"the test compares a {observed}, and a {recorded} is recorded")
 
 
 def prompt(case: Case[Any]) -> Explanation:
@@ -49,20 +49,28 @@ def prompt(case: Case[Any]) -> Explanation:
     before, now = (kind_of(record).inputs(record) for record in (case.recorded, case.observed))
     if [text for text, _ in before] != [text for text, _ in now]:
         return _other_text(case, before, now)
-    (text, then), (_, here) = next(pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
-    same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer
+    pairs = (pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
+    (text, then), (_, here) = next(pairs, (before[0], now[0]))  # a test may draw the line elsewhere in equal ids
+    same_files = _same_files(case, "tokenizer")
     asked = [record.effective.get("add_special_tokens") for record in (case.recorded, case.observed)]
-    evidence = _other_ids(case, text, then, here, same_files=same_files)
+    evidence = _other_ids(case, text, then, here, same_files=same_files is not False)
     if asked[0] != asked[1]:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
     if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
         return _made_otherwise(case, "preprocessor", [evidence], "a different number of tokens for images or sounds")
-    if not same_files:
+    if then == here:
+        return case.because(None, "what the test gives is divided differently, though its ids are the recorded ones")
+    if same_files is False:
         said = "the checkpoint's tokenizer files have changed, and the text has different ids"
-        return case.of_files("tokenizer", said, [evidence])
-    said = "the same tokenizer files split the same text into different tokens"
-    found = case.because("tokenizer", said, [evidence], package="tokenizers")
+        found = case.of_files("tokenizer", said, [evidence])
+    elif same_files is None or case.recorded.kind == "embedding":
+        said = "the same text has different ids; a snapshot keeps no digest of everything that makes them"
+        said += " (of an adopted tokenizer only its vocabulary, of an embedding model not its files of modules)"
+        found = case.because(None, said, [evidence])
+    else:
+        said = "the same tokenizer files split the same text into different tokens"
+        found = case.because("tokenizer", said, [evidence], package="tokenizers")
     given = {} if asked[1] is None else {"add_special_tokens": asked[1]}
     return unless_changed(case, found, "tokenizer", lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
 
@@ -97,10 +105,10 @@ def of_the_test(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -
 
 
 def _same_files(case: Case[Any], part: str) -> bool | None:
-    """Return whether a part of the checkpoint is the recorded one; None if the digests cannot be compared."""
+    """Return whether a part of the checkpoint is the recorded one; None if its digests do not tell."""
     before, now = (getattr(record.checkpoint, part, "") for record in (case.recorded, case.observed))
-    if before == now:
-        return True
+    if before == now:  # that of an adopted tokenizer is of its vocabulary alone
+        return None if part == "tokenizer" and case.observed.checkpoint.origin == "adopted" else True
     return same_content(before, now) if before and now else None  # files of earlier versions may have no digest
 
 
@@ -116,7 +124,11 @@ def _without_repeats(ids: Sequence[int]) -> list[int]:
 
 
 def inputs(
-    case: Case[Any], maker: str, made: Iterable[ModelInput] = (), moved: Sequence[Difference] = ()
+    case: Case[Any],
+    maker: str,
+    made: Iterable[ModelInput] = (),
+    moved: Sequence[Difference] = (),
+    given: Iterable[ModelInput] = (),
 ) -> Explanation:
     """Explain other inputs of the model.
 
@@ -124,11 +136,12 @@ def inputs(
         case: the difference.
         maker: the `tokenizer` or the `preprocessor`, which makes them of the same given things.
         made: the observed ones, some of which the test may have given itself.
+        given: the recorded ones, likewise: the test may no longer give one.
         moved: those that differ; by default, those of the comparison.
     """
     found = moved or [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
-    if found and found[0].what in {one.name for one in made if one.given}:
+    if found and found[0].what in {one.name for one in (*made, *given) if one.given}:
         said = f"the test gives the model {found[0].what} that differ from the recorded ones"
         return of_the_test(case, said, evidence[:1])
     return _made_otherwise(case, maker, evidence, "different inputs")
@@ -147,20 +160,16 @@ def _made_otherwise(case: Case[Any], maker: str, evidence: list[Evidence], what:
     return unless_changed(case, case.because(maker, said, evidence, package=package), maker)
 
 
-def of_part(case: Case[Any], part: str, said: str, evidence: Iterable[Evidence] = ()) -> Explanation:
-    """Return that changed `weights`, which always have a consequence, or a changed `config` is the cause."""
-    if part == "weights":
-        return case.because("checkpoint:weights", said, evidence)
-    return case.of_files(part, said, evidence)
-
-
 def structure(case: Case[Any], found: Difference) -> Explanation:
     """Explain outputs of another type, shape or name."""
     sides = f"{found.recorded!s:.80} -> {found.observed!s:.80}"
     if case.part is not None:
         said = f"the checkpoint's {case.part} differs from the recorded one, and so does the {found.what}: {sides}"
-        return of_part(case, case.part, said)
+        return case.of_files(case.part, said)
     said = f"the structure of the model's output has changed: the {found.what} differs ({sides})"
+    if not case.changed_packages():
+        said += "; no release has changed, so the test loads or asks something else, or something patches the model"
+        return case.because(None, said)
     return case.because("forward", said, package="transformers")
 
 
@@ -178,13 +187,13 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     others = [one.what for one in found if one.what not in given]
     if case.changed_overrides(others) == others:
         return case.because("test", case.overrides_sentence(sorted(others)), evidence)
+    altered = mutations.of_settings(case.origin, [one.what for one in found])
+    if altered:
+        return case.because("test", mutations.sentence(altered), evidence)
     same = case.same("config")
     if same is False:
         said = f"the checkpoint's configuration has changed, and with it {', '.join(others)}"
         return case.of_files("config", said, evidence)
-    altered = mutations.of_settings(case.origin, [one.what for one in found])
-    if altered:
-        return case.because("test", mutations.sentence(altered), evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     return explainer.settings(case, others, evidence)

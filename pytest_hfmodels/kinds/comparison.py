@@ -190,13 +190,22 @@ def _settings(recorded: dict[str, Any], observed: dict[str, Any]) -> Iterator[Di
 def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
     from pytest_hfmodels.checkpoints import same_content  # only for records that differ
 
-    for part in ("weights", "config", "tokenizer"):
+    changed = []
+    for part in ("weights", "config", "tokenizer", "preprocessor", "chat_template"):
         before, now = getattr(recorded.checkpoint, part), getattr(observed.checkpoint, part)
-        same = before == now or same_content(before, now)
+        same = before == now or (same_content(before, now) if before and now else None)
         if same is False:
-            yield f"the checkpoint's {part} changed"
-        elif same is None:  # an adopted model's weights in two dtypes, or its configuration in two releases
+            changed.append(part)
+        elif same is None and part in (
+            "weights",
+            "config",
+            "tokenizer",
+        ):  # an adopted model's, in two releases or dtypes
             yield f"the checkpoint's {part} cannot be compared"
+    if "chat_template" in changed and "tokenizer" in changed:  # whose digest covers the template, if it is in its files
+        changed.remove("tokenizer")
+        changed[changed.index("chat_template")] = "chat template, perhaps with other tokenizer files,"
+    yield from (f"the checkpoint's {part.replace('_', ' ')} changed" for part in changed)
     before, now = recorded.checkpoint.overrides, observed.checkpoint.overrides
     if before != now:  # files of earlier versions keep none
         yield f"the test's overrides of the configuration: {before or 'none recorded'} -> {now or 'none'}"

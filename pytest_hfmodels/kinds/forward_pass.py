@@ -191,10 +191,10 @@ def other_labels(case: Case[Any], pairs: Iterable[tuple[str, str]], evidence: Se
     overridden = case.changed_overrides(("id2label", "label2id"))
     if overridden:
         return case.because("test", case.overrides_sentence(overridden), evidence)
-    if case.part == "config":
-        said = "the checkpoint's configuration has changed, and names the labels differently (id2label)"
-        return case.of_files("config", said, evidence)
     changes = mutations.of_settings(case.origin, ["id2label"])
     if changes:
         return case.because("test", mutations.sentence(changes), evidence)
+    if case.part == "config":
+        said = "the checkpoint's configuration has changed, and names the labels differently (id2label)"
+        return case.of_files("config", said, evidence)
     return case.because("decoding", "the same numbers give different labels", evidence)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_hfmodels.foundation.verdicts import severity
 from pytest_hfmodels.kinds.explanation import in_words
-from pytest_hfmodels.results.describe import in_floors
+from pytest_hfmodels.results.describe import in_floors, whole_numbers_differ
 from pytest_hfmodels.results.remedies import remedy, shared_sentence, since
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_hfmodels.results.model import Compared, TestResult
 
 _REMEDIES = 4
+_SENTENCES = 3
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Cause:
 
     Args:
         name: one of `CAUSES`; None if it is not known.
-        sentence: the cause in words; empty if those of unknown causes differ.
+        sentence: the cause in words; of unknown causes, what is known of the commonest.
         since: from which release the output differs, or the releases in between; empty if no release is the reason.
         figures: `2 tests, 14 tokens changed, numbers up to the change moved by at most 0.001`.
         command: the command that says more, or None.
@@ -64,12 +65,12 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
     members = [one for _, one in group]
     first, tests = members[0], tuple(dict.fromkeys(test.id for test, _ in group))
     explained = [one.explanation for one in members if one.explanation is not None]
-    sentences = dict.fromkeys(shared_sentence(one.sentence) for one in explained)
+    sentences = Counter(shared_sentence(one.sentence) for one in explained)
     # A share of one test is not that of the others.
-    sentence = explained[0].sentence if len(members) == 1 else next(iter(sentences))
+    sentence = explained[0].sentence if len(members) == 1 else _sentences(sentences)
     return Cause(
         name=first.cause,
-        sentence=sentence if len(sentences) == 1 else "",
+        sentence=sentence,
         since=", ".join(dict.fromkeys(filter(None, map(since, members)))),
         figures=", ".join(_figures(len(tests), members)),
         command=next((command for one in explained for command in one.suggests), None),
@@ -77,6 +78,15 @@ def _cause(group: Sequence[tuple[TestResult, Compared]]) -> Cause:
         verdict=min((one.verdict for one in members), key=severity),
         tests=tests,
     )
+
+
+def _sentences(found: Counter[str]) -> str:
+    """Return a sentence that all comparisons share, or the commonest of several, each with its number."""
+    if len(found) == 1:
+        return next(iter(found))
+    shown = [f"{sentence} ({counted(number, 'output')})" for sentence, number in found.most_common(_SENTENCES)]
+    more = len(found) - len(shown)
+    return "; ".join([*shown, *([f"and {counted(more, 'other reason')}"] if more else [])])
 
 
 def _first(remedies: Sequence[str]) -> str:
@@ -94,6 +104,8 @@ def _figures(tests: int, members: Sequence[Compared]) -> Iterator[str]:
     if moved:
         largest, most = max(moved, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
         numbers = "numbers up to the change" if tokens else "numbers"  # an explanation may count those after it, too
+        if any(map(whole_numbers_differ, members)):
+            numbers = "numbers with a tolerance"
         yield (
             f"{numbers} moved by at most {largest:.2g}{in_floors(largest, most.recorded)}"
             if largest

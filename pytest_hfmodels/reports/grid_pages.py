@@ -51,7 +51,7 @@ def as_summary(grid: Grid, *, most: int = SUMMARY) -> str:
         "view": grid_view,
         "labels": [portable(label) for label in grid.labels.values()],
         "row": row,
-        "outputs": "" if row is None else markdown.outputs(grid_view.summary_of(row), "the HTML page has more."),
+        "outputs": "" if row is None else markdown.outputs(grid_view.summary_of(row), "see the table of tests."),
     }
     shown = min(len(items), _SHOWN), min(len(lines), _SHOWN)
     while True:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.rootdir import other_root
 from pytest_hfmodels.foundation.shell import command, operand
-from pytest_hfmodels.results.describe import in_floors, place
+from pytest_hfmodels.results.describe import in_floors, place, whole_numbers_differ
 from pytest_hfmodels.results.model import cut
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def _movement(found: Compared) -> str:
     where = "up to there" if "ids" in stages else "in all"
     moved = math.nan if found.before is None else found.before
     floors = in_floors(moved, found.recorded)
-    return f"numbers {where} moved by at most {moved:.2g}{floors} (tolerance {found.tolerance:.2g})"
+    numbers = "numbers with a tolerance" if whole_numbers_differ(found) else "numbers"
+    return f"{numbers} {where} moved by at most {moved:.2g}{floors} (tolerance {found.tolerance:.2g})"
 
 
 def _moved(recorded: Side, observed: Side) -> Iterator[str]:

@@ -182,6 +182,12 @@ def in_floors(moved: float, recorded: Side | None) -> str:
     return f", {round(moved / floor, moved < 10 * floor):g} times this model's noise floor"
 
 
+def whole_numbers_differ(found: Compared) -> bool:
+    """Return whether numbers without a tolerance differ, which a movement does not count."""
+    exact = (one for one in found.differences if one.stage == "labels")
+    return any(isinstance(one.recorded, int) for one in exact)
+
+
 def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:
     """Return how far numbers moved at most; None if none can be compared."""
     stages = {difference.stage for difference in comparison.differences}

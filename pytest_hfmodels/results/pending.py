@@ -46,6 +46,11 @@ class Pending:
         """Verdict and cause: `changed, search`."""
         return self.verdict if self.cause is None else f"{self.verdict}, {self.cause}"
 
+    @property
+    def is_of_a_release(self) -> bool:
+        """Whether the old output may belong to some releases: no change of the test or the checkpoint is the cause."""
+        return self.cause is None or (self.cause != "test" and not self.cause.startswith("checkpoint:"))
+
     def is_stale(self, root: Path) -> bool:
         """Return whether the file it was compared with has changed since."""
         return self.staleness(root) is not None

@@ -98,10 +98,12 @@ def accept(project: Project, chosen: Sequence[Pending], variation: Variation | N
     return list(contents)
 
 
-def left_out(project: Project, pending: Pending) -> str:
+def left_out(project: Project, pending: Pending, variation: Variation | None = None) -> str:
     """Return why a change is left out while others are accepted, or an empty string."""
     if pending.is_gone(project.root):
         return "the test no longer exists"
+    if variation is not None and not pending.is_of_a_release:
+        return f"the cause is {pending.cause}, so neither output belongs to some releases: accept it without a variant"
     if invalid_reason(pending) is not None:  # accepting says so, and accepts nothing
         return ""
     try:
@@ -294,6 +296,11 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
             raise LedgerError(
                 f"{named[0].place}: the ledger has an entry {variation.name} already, about {named[0].versions}.",
                 hint="Choose another name, or the same --when.",
+            )
+        if (variation.what or named[0].what) != named[0].what:
+            raise LedgerError(
+                f"{named[0].place}: the entry {variation.name} says already what it is about: {named[0].what}",
+                hint="Leave --what out, and edit the entry if its text no longer fits.",
             )
         return text
     import tomlkit  # only this command writes one

@@ -106,7 +106,8 @@ def applying_lines(config: pytest.Config, items: Iterable[pytest.Item]) -> list[
         return []
     named = ", ".join(f"{entry.name} ({entry.kind})" for entry in ledger.entries)
     if len(ledger.entries) > _NAMED:
-        named = f"{len(ledger.entries)} entries apply here (listed by `hfmodels ledger`)"
+        count = len(ledger.entries)
+        named = f"{'1 entry applies' if count == 1 else f'{count} entries apply'} here (listed by `hfmodels ledger`)"
     counts = Counter(type(entry) for item in items if (entry := item.stash.get(ENTRY, None)) is not None)
     effects = ((counts[Break], "expected to fail"), (counts[Removal], "skipped"))
     shown = ", ".join(f"{count} test{'s'[: count != 1]} {effect}" for count, effect in effects if count)

@@ -200,10 +200,14 @@ class _Trials:
         judged, end = misjudged.judged, misjudged.expected
         log = self.results[judged.version].log if judged.version in self.results else ""
         untestable = judged.judgement is Judgement.UNTESTABLE
+        hint = f"Name another release as --{end}, or other tests."
+        if judged.judgement is Judgement.GOOD:
+            hint = "If the snapshot holds something else, then the test, the checkpoint or another package has changed "
+            hint += f"since it was recorded. Otherwise name another release as --{end}, or other tests."
         return VersionsError(
             f"{self.question.name} {judged.version}, the --{end} release, "
             f"{'cannot be tested' if untestable else f'is {judged.judgement}'}: {judged.reason}",
-            hint=f"Name another release as --{end}, or other tests.{f' What pytest printed: {log}' if log else ''}",
+            hint=f"{hint}{f' What pytest printed: {log}' if log else ''}",
         )
 
     def _result(self, row: Row, version: str, left: int) -> RowResult:

@@ -196,6 +196,14 @@ def test_numbers_that_count_nothing_are_let_through(cache: ModelCache, tmp_path:
     assert cache.load("./bot").engine == "torch"
 
 
+def test_a_list_of_no_suppressed_tokens_is_let_through(cache: ModelCache, tmp_path: Path) -> None:
+    """Whisper's recipe for fine-tuning writes these."""
+    plain = cache.load("./bot").generate("Hi", max_new_tokens=2)
+    edit_json(tmp_path / "bot" / "generation_config.json", suppress_tokens=[], begin_suppress_tokens=[])
+
+    assert ModelCache(tmp_path).load("./bot").generate("Hi", max_new_tokens=2).ids == plain.ids
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_a_file_that_is_far_too_large_is_refused_unread(tmp_path: Path, name: str) -> None:
     with (write_checkpoint(tmp_path / "bot") / name).open("ab") as file:

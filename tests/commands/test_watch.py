@@ -26,10 +26,14 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_changed_file_starts_a_run_and_a_key_accepts_what_differs(bare_project: Project) -> None:
     record(bare_project)
-    bare_project.write("import numpy\n", "conftest.py")
+    bare_project.write("import numpy, accelerate\n", "conftest.py")
+    bare_project.write("import plugin_of_ours\n", "accelerate.py")  # a slow package may import somebody's plugin
+    bare_project.write("", "plugin_of_ours.py")
     before = bare_project.snapshots
-    arguments = ("-q", "-p", "pytester", "-W", "error")  # pytest warns if a plugin of its own is imported too early
-    terminal = InTerminal(bare_project, "watch", "--", *arguments, environment={"PYTHONPATH": str(ROOT)})
+    # pytest warns if a plugin is imported too early.
+    arguments = ("-q", "-p", "pytester", "-p", "plugin_of_ours", "-W", "error")
+    path = os.pathsep.join(map(str, (ROOT, bare_project.path)))
+    terminal = InTerminal(bare_project, "watch", "--", *arguments, environment={"PYTHONPATH": path})
     try:
         terminal.wait_for("Enter run again, q quit > ")
         assert "3 passed" in terminal.text

@@ -149,14 +149,14 @@ def test_the_rest_of_a_movement_may_be_rounding(left: float, known: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("before", "release", "cause"), [(1.0, "4.57.6", "backend"), (1e-4, "4.30", "backend"), (1.0, "4.30", None)]
+    ("before", "release", "cause"), [(1.0, "4.57.6", None), (1e-4, "4.30", "backend"), (1.0, "4.30", None)]
 )
 def test_another_engine_computes_otherwise(before: float, release: str, cause: str | None) -> None:
     recorded = generation(provenance=replace(provenance(), versions={"transformers": release}))
 
     found = probed(before, recorded=recorded, observed=generation(engine="tensorflow")).ablate()
 
-    assert (found and found.cause) == cause  # between releases it may be more than rounding
+    assert (found and found.cause) == cause  # what is larger is not the engines' arithmetic
 
 
 @pytest.mark.parametrize(("before", "known"), [(1e-4, True), (1e-2, False)])

@@ -51,6 +51,24 @@ def test_provenance_evidence_and_digests_fail_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "note"),
+    [
+        ({"preprocessor": "sha256:p2"}, "the checkpoint's preprocessor changed"),
+        ({"chat_template": "sha256:c2"}, "the checkpoint's chat template changed"),
+        (
+            {"chat_template": "sha256:c2", "tokenizer": "sha256:t2"},
+            "the checkpoint's chat template, perhaps with other tokenizer files, changed",
+        ),
+    ],
+)
+def test_a_note_names_the_changed_part_of_the_checkpoint(changed: dict[str, str], note: str) -> None:
+    seen = replace(generation().checkpoint, preprocessor="sha256:p", chat_template="sha256:c")
+    recorded = replace(generation(), checkpoint=seen)
+
+    assert compare(recorded, replace(recorded, checkpoint=replace(seen, **changed)), TOLERANCE).notes == (note,)
+
+
+@pytest.mark.parametrize(
     ("by", "verdict"), [(0.125, Verdict.SAME), (-0.125, Verdict.SAME), (0.1251, Verdict.DRIFT), (-1.0, Verdict.DRIFT)]
 )
 def test_numbers_may_move_up_to_the_tolerance(by: float, verdict: Verdict) -> None:

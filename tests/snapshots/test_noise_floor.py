@@ -127,6 +127,22 @@ def test_weights_that_a_test_has_written_are_no_rounding(project: Project) -> No
     assert floor_in(project) in (None, OWN["float32"])
 
 
+def test_a_hook_that_is_gone_when_the_output_is_compared_is_no_rounding(project: Project) -> None:
+    project.write(
+        "import pytest\n\n@pytest.mark.hf_model('./model')\n"
+        "def test_reply(hf_model, hf_snapshot):\n"
+        "    block = hf_model.model.transformer.h[0]\n"
+        "    hook = block.register_forward_hook(lambda module, given, out: (out[0] * 1.2, *out[1:]))\n"
+        "    record = hf_model.generate('Hi', max_new_tokens=8)\n"
+        "    hook.remove()\n"
+        "    assert record == hf_snapshot\n"
+    )
+
+    project.run("--snapshot-update").assert_outcomes(passed=1)
+
+    assert floor_in(project) is None
+
+
 def test_other_weights_are_measured_again(project: Project) -> None:
     project.write(source("float32"))
     project.run("--snapshot-update").assert_outcomes(passed=1)

@@ -90,8 +90,7 @@ def has_releases(change: Pending) -> bool:
     A new snapshot has no old output, and a variant is kept already. If the test or the checkpoint is the cause, the old
     output belongs to no release.
     """
-    of_release = change.cause is None or (change.cause != "test" and not change.cause.startswith("checkpoint:"))
-    return change.digest is not None and change.entry is None and of_release
+    return change.digest is not None and change.entry is None and change.is_of_a_release
 
 
 def _both_versions(change: Pending, root: Path) -> dict[str, tuple[str, str]]:

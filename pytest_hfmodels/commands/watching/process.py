@@ -28,6 +28,8 @@ _SLOW = frozenset(
     {"PIL", "accelerate", "huggingface_hub", "keras", "numpy", "peft", "safetensors", "scipy"}
     | {"sentence_transformers", "sklearn", "tensorflow", "tf_keras", "tokenizers", "torch", "transformers"}
 )
+# Slow packages import some plugins, such as anyio's. Last, because a later -W goes before an earlier one.
+_IMPORTED_EARLY = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
 TASKS = Path("/proc/self/task")
 
 
@@ -87,7 +89,7 @@ def _become(module: str, arguments: Sequence[str]) -> None:
     try:
         for name in [name for name in sys.modules if name.partition(".")[0] == "pytest_hfmodels"]:
             del sys.modules[name]  # pytest rewrites the assertions of its plugins while it imports them
-        sys.argv = [module, *arguments]
+        sys.argv = [module, *arguments, *(_IMPORTED_EARLY if module == "pytest" and "--" not in arguments else ())]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:

@@ -47,6 +47,7 @@ _LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
 
 class _Batch(Explainer[BatchRecord]):
     decisions = "tokens"
+    repeats = False  # its numbers come from `generate`
 
     def output(self, case: BatchCase) -> Explanation:
         cases = _row_cases(case)
@@ -65,7 +66,9 @@ class _Batch(Explainer[BatchRecord]):
         return replace(found, verdict=verdict, sentence=sentence, evidence=(*found.evidence, *more))
 
     def inputs(self, case: BatchCase) -> Explanation:
-        return stages.inputs(case, "preprocessor", case.observed.rows[0].processed)
+        return stages.inputs(
+            case, "preprocessor", case.observed.rows[0].processed, given=case.recorded.rows[0].processed
+        )
 
     def rounding(self, case: BatchCase, loaded: LoadedModel) -> float:
         assert case.passes is not None

@@ -38,7 +38,7 @@ def _rendering(case: Case[Any]) -> Explanation:
     found = case.because("chat-template", said, evidence, package="transformers")
     if recorded.template != observed.template:
         said = "the checkpoint's chat template differs from the recorded one (different digest)"
-        found = case.because("checkpoint:chat-template", said, evidence)
+        found = case.of_files("chat-template", said, evidence)
     elif recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
         said = "the chat template is the recorded one, but the checkpoint's tokenizer files, with the special tokens "
         found = case.of_files("tokenizer", f"{said}that it writes, have changed", evidence)

@@ -69,7 +69,7 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         return _beside_the_scores(case, self._of_numbers(case))
 
     def inputs(self, case: GenerationCase) -> Explanation:
-        return stages.inputs(case, "preprocessor", case.observed.processed)
+        return stages.inputs(case, "preprocessor", case.observed.processed, given=case.recorded.processed)
 
     def teacher(self, case: GenerationCase, loaded: LoadedModel | None = None) -> TeacherForcedPass:
         """Return what the model, or another load of it, says of the recorded tokens."""
@@ -123,17 +123,21 @@ class GenerationExplainer(Explainer[GenerationRecord]):
                 "the test no longer gives the recorded value, the release ignores it, or the file was edited"
             )
             return case.because(None, said, evidence)
-        said, rules = f"the release's defaults have changed: {', '.join(names)}", tuple[str, ...]()
-        before, now = (rules_of(side).default_length_counts_prompt for side in (case.recorded, case.observed))
-        if "max_length" in names and before != now:
+        sides = case.recorded, case.observed
+        before, now = (rules_of(side).default_length_counts_prompt for side in sides)
+        usual = [record.effective.get("max_length") == _usual_length(record) for record in sides]
+        if list(names) == ["max_length"] and before != now and all(usual):
             words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
+            said = "the release's default of max_length has changed"
             said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
-            rules = ("default_length_counts_prompt",)
-        if case.same("config") is None and not rules:
-            said = f"{', '.join(names)} differs from the recorded value: the default of the release has changed, or the "
-            said += "configuration of the adopted model, which cannot be compared across releases"
-            return case.because(None, said, evidence)
-        return case.because("generation-defaults", said, evidence, rules=rules)
+            return case.because("generation-defaults", said, evidence, rules=("default_length_counts_prompt",))
+        said = (
+            f"{', '.join(names)} differs from the recorded value, and the test does not ask for it: a default of the "
+        )
+        said += "release has changed, or the test no longer asks for the recorded value"
+        if case.same("config") is None:
+            said += ", or the configuration of the adopted model has changed, which cannot be compared across releases"
+        return case.because(None, said, evidence)
 
     def contradictions(self, case: GenerationCase) -> Iterator[Evidence]:
         """Yield evidence for each side whose scores from generating differ from its own forward pass.
@@ -229,6 +233,11 @@ def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:
     worst = max(range(len(moved)), key=lambda position: math.inf if math.isnan(moved[position]) else moved[position])
     said = f"the recorded tokens' log-probabilities moved by at most {moved[worst]:.2g}, at token {worst + 1}"
     return [moved_evidence(case, f"{said} {case.recorded.steps[worst].text!r:.40}", moved[worst], position=worst)]
+
+
+def _usual_length(record: GenerationRecord) -> int:
+    """Return the whole length without a setting: 20 tokens, with or after the prompt."""
+    return 20 if rules_of(record).default_length_counts_prompt else 20 + len(record.prefix)
 
 
 def generating(case: GenerationCase) -> float:
