@@ -32,7 +32,7 @@ class Explainer(Generic[R]):
     """
 
     decisions: ClassVar[str] = "outputs"  # what rounding chooses between
-    repeats: ClassVar[bool] = True  # whether `rounding` is 0 for the model that made the record: not beside a cache
+    configures: ClassVar[bool] = True  # whether config.json or generation_config.json may give its settings
 
     def output(self, case: Case[R]) -> Explanation:
         """Explain numbers, ids, labels or texts that differ for the same prompt with the same settings."""
@@ -56,6 +56,10 @@ class Explainer(Generic[R]):
         """
         return self.measure(case, loaded).moved
 
+    def moved_since(self, case: Case[R], loaded: LoadedModel) -> float:
+        """Return how far the model in memory is from the numbers that it gave in the test, as `rounding` does."""
+        return self.rounding(case, loaded)
+
     def other_ways(self, case: Case[R]) -> Iterable[Callable[[], float]]:
         """Return other ways to compute the record's numbers, such as one row alone; each returns how far they move."""
         return ()
@@ -67,6 +71,10 @@ class Explainer(Generic[R]):
     def is_given(self, case: Case[R], difference: Difference) -> bool:
         """Return whether the test asks for the observed value of a setting."""
         return case.asked is not None and difference.what in case.asked
+
+    def is_configured(self, case: Case[R], names: Sequence[str]) -> bool:
+        """Return whether the checkpoint's configuration gives the observed values of these settings."""
+        return case.origin is not None and all(hasattr(case.origin.loaded.model.config, name) for name in names)
 
     def settings(self, case: Case[R], names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
         """Explain settings that neither the test nor the checkpoint has changed."""

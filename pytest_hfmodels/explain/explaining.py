@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,9 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     broken = next(filter(explainer.is_broken, numbers), None)
     if broken is not None:  # it was not finite and is now: nothing can be measured with it
         return case.because(None, differs_sentence(broken))
+    if _is_autocast(case.now.device):
+        said = "torch.autocast is on, which a snapshot does not record, so the cause is unknown"
+        return case.because(None, said)
     moved = _moved_since_the_test(case, explainer)
     if moved > 2 * case.floor:
         said = f"the model no longer gives the numbers that it gave in the test (they moved by {moved:.2g}): a hook, a "
@@ -100,13 +104,24 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     return explainer.output(case)
 
 
+def _is_autocast(device: str) -> bool:
+    """Return whether torch computes in another dtype than the model's on a device (`cuda:0`)."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device:
+        return False
+    try:
+        return bool(torch.is_autocast_enabled(device.partition(":")[0]))
+    except TypeError:  # before torch 2.4
+        return bool(torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled())
+
+
 def _moved_since_the_test(case: Case[Any], explainer: Explainer[Any]) -> float:
     """Return how far the observed numbers move if the model in memory computes them again; 0 if it cannot."""
-    if case.passes is None or not explainer.repeats:
+    if case.passes is None:
         return 0.0
     same = Comparison(Verdict.SAME, (), 0.0, Tolerance(0.0))
     again = Case(same, case.observed, case.observed, case.asked, case.passes)
     try:
-        return explainer.rounding(again, case.passes.origin.loaded)
+        return explainer.moved_since(again, case.passes.origin.loaded)
     except Exception:  # a kind without numbers, or a model that cannot compute these again
         return 0.0

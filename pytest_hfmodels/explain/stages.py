@@ -142,7 +142,7 @@ def inputs(
     found = moved or [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
     if found and found[0].what in {one.name for one in (*made, *given) if one.given}:
-        said = f"the test gives the model {found[0].what} that differ from the recorded ones"
+        said = f"the test gives the model other values of {found[0].what} than the recorded ones"
         return of_the_test(case, said, evidence[:1])
     return _made_otherwise(case, maker, evidence, "different inputs")
 
@@ -191,9 +191,12 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if altered:
         return case.because("test", mutations.sentence(altered), evidence)
     same = case.same("config")
-    if same is False:
+    if same is False and explainer.configures and explainer.is_configured(case, others):
         said = f"the checkpoint's configuration has changed, and with it {', '.join(others)}"
         return case.of_files("config", said, evidence)
+    if same is False and explainer.configures:
+        said = f"the checkpoint's configuration has changed, and {', '.join(others)} with it, unless the test gave the "
+        return case.because(None, f"{said}recorded value: today's configuration does not name it", evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     return explainer.settings(case, others, evidence)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_hfmodels.engines import LoadedModel
     from pytest_hfmodels.explain.case import Case
+    from pytest_hfmodels.kinds.comparison import Difference
     from pytest_hfmodels.kinds.evidence import Block
     from pytest_hfmodels.kinds.explanation import Explanation
 
@@ -52,6 +53,9 @@ class _Accuracy(Explainer[AccuracyRecord]):
         if case.passes is None:
             return self.without_model(case, evidence)
         return self.beyond_the_floor(case, drift, observed.blocks, evidence)
+
+    def is_given(self, case: AccuracyCase, difference: Difference) -> bool:
+        return stages.is_of_the_test(difference.what) or super().is_given(case, difference)
 
     def measure(self, case: AccuracyCase, loaded: LoadedModel | None) -> Measured:
         live = case.observed.live

@@ -15,6 +15,7 @@ from pytest_hfmodels.explain.forward_pass import largest
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.batch.kind import row_differences
 from pytest_hfmodels.kinds.batch.record import BatchRecord
+from pytest_hfmodels.kinds.comparison import largest_movement
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.generation.explain import EXPLAINER as GENERATION
 from pytest_hfmodels.kinds.generation.explain import GenerationExplainer, generating
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
     BatchCase = Case[BatchRecord]
     RowCase = Case[GenerationRecord]
 
+_OF_A_BLOCK = 0.01  # of its size: in half precision, a batch moves a fingerprint by less
 _LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
 
 
 class _Batch(Explainer[BatchRecord]):
     decisions = "tokens"
-    repeats = False  # its numbers come from `generate`
 
     def output(self, case: BatchCase) -> Explanation:
         cases = _row_cases(case)
@@ -73,6 +74,16 @@ class _Batch(Explainer[BatchRecord]):
     def rounding(self, case: BatchCase, loaded: LoadedModel) -> float:
         assert case.passes is not None
         return rounding(case.passes, case.observed.rows, loaded)
+
+    def moved_since(self, case: BatchCase, loaded: LoadedModel) -> float:
+        """Return how far one row's fingerprints moved, of their size: the log-probabilities are those of a cache."""
+        batch, passes = case.observed, case.passes
+        if passes is None or batch.fingerprinted is None or batch.rows[0].media:
+            return 0.0
+        seen = teacher_forced(passes, batch.rows, media_of(batch.rows[0]), loaded, batch.fingerprinted)
+        pairs = zip(batch.blocks, seen[0].blocks, strict=True)
+        moved = max((largest_movement(then.normalized, now.normalized) for then, now in pairs), default=0.0)
+        return moved if moved > _OF_A_BLOCK else 0.0
 
     def other_ways(self, case: BatchCase) -> list[Callable[[], float]]:
         return [partial(rounding_of_the_cache, case.observed.rows)]

@@ -32,6 +32,8 @@ class _Embedding(ForwardPassExplainer[EmbeddingRecord]):
     def is_given(self, case: Case[EmbeddingRecord], difference: Difference) -> bool:
         return case.asked is not None and difference.what in case.asked
 
+    configures = False  # other files of the checkpoint do, of which a snapshot keeps no digest
+
     def settings(self, case: Case[EmbeddingRecord], names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
         said = f"{', '.join(names)} differ from the recorded ones: the test gave them before, or the checkpoint's "
         said += "modules.json and the files that it names are others"

@@ -11,6 +11,8 @@ from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.reference.spaces import clean_up_spaces
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hfmodels.explain.case import Case
     from pytest_hfmodels.kinds.explanation import Explanation
     from pytest_hfmodels.kinds.generation.record import GenerationRecord
@@ -23,12 +25,9 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
     """Explain a different text of the same ids."""
     recorded, observed = case.recorded, case.observed
     evidence = [_other_spelling(recorded, observed)]
-    if recorded.checkpoint.tokenizer != observed.checkpoint.tokenizer:
-        said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
-        return case.of_files("tokenizer", said, evidence)
-    setting = None if case.origin is None else _setting(case, case.origin.tokenizer)
-    found = case.because("decoding", "the same token ids are decoded to a different text", evidence)
-    found = replace(found, package="tokenizers")
+    found = of_tokens(case, evidence)
+    same_files = recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer
+    setting = _setting(case, case.origin.tokenizer) if case.origin is not None and same_files else None
     if setting is not None:
         name, value = setting
         words, rules = _change(case, name, value)
@@ -38,6 +37,21 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
     ids, skip = list(observed.decoded_ids), bool(observed.effective.get("skip_special_tokens"))
     texts = recorded.text, observed.text
     return unless_changed(case, found, "tokenizer", lambda one: one.decode(ids, skip_special_tokens=skip), texts)
+
+
+def of_tokens(case: Case[Any], evidence: Sequence[Evidence] = ()) -> Explanation:
+    """Return that the same ids are decoded to another text, by other files or by the library."""
+    if case.recorded.checkpoint.tokenizer != case.observed.checkpoint.tokenizer:
+        said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
+        return case.of_files("tokenizer", said, evidence)
+    if case.observed.checkpoint.origin == "adopted":
+        said = (
+            "the same token ids are decoded to a different text; of an adopted tokenizer, a snapshot keeps a digest of "
+        )
+        return case.because(None, f"{said}the vocabulary alone", evidence)
+    return case.because(
+        "decoding", "the same token ids are decoded to a different text", evidence, package="tokenizers"
+    )
 
 
 def _other_spelling(recorded: GenerationRecord, observed: GenerationRecord) -> Evidence:

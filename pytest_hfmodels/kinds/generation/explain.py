@@ -111,15 +111,21 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         given = name in vars(config) or (name == "min_length" and "min_new_tokens" in vars(config))
         return given and bool(effective_settings(config, {}, prompt)[name] == difference.observed)
 
+    def is_configured(self, case: GenerationCase, names: Sequence[str]) -> bool:
+        if case.origin is None:
+            return False
+        model = case.origin.loaded.model
+        configs = (getattr(model, "generation_config", None), model.config)
+        fields = {name for config in configs if config is not None for name in config.to_diff_dict()}
+        return all({name, name.replace("_length", "_new_tokens")} & fields for name in names)
+
     def settings(self, case: GenerationCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
         if "transformers" not in case.changed_packages():  # then the defaults are the same
-            return case.because(
-                None, f"{', '.join(names)} differs from the recorded value, {stages.NO_RELEASE}", evidence
-            )
+            return case.because(None, f"{_differ(names)}, {stages.NO_RELEASE}", evidence)
         constant = [name for name in names if name in _CONSTANT]
         if constant:
             said = (
-                f"{', '.join(constant)} differs from the recorded value, and its default is the same in all releases: "
+                f"{_differ(constant)}, and its default is the same in all releases: "
                 "the test no longer gives the recorded value, the release ignores it, or the file was edited"
             )
             return case.because(None, said, evidence)
@@ -131,9 +137,7 @@ class GenerationExplainer(Explainer[GenerationRecord]):
             said = "the release's default of max_length has changed"
             said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
             return case.because("generation-defaults", said, evidence, rules=("default_length_counts_prompt",))
-        said = (
-            f"{', '.join(names)} differs from the recorded value, and the test does not ask for it: a default of the "
-        )
+        said = f"{_differ(names)}, and the test does not ask for it: a default of the "
         said += "release has changed, or the test no longer asks for the recorded value"
         if case.same("config") is None:
             said += ", or the configuration of the adopted model has changed, which cannot be compared across releases"
@@ -233,6 +237,10 @@ def _moved(case: GenerationCase, moved: list[float]) -> list[Evidence]:
     worst = max(range(len(moved)), key=lambda position: math.inf if math.isnan(moved[position]) else moved[position])
     said = f"the recorded tokens' log-probabilities moved by at most {moved[worst]:.2g}, at token {worst + 1}"
     return [moved_evidence(case, f"{said} {case.recorded.steps[worst].text!r:.40}", moved[worst], position=worst)]
+
+
+def _differ(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'} from the recorded value"
 
 
 def _usual_length(record: GenerationRecord) -> int:

@@ -12,6 +12,7 @@ from pytest_hfmodels.kinds.comparison import abs_diff
 from pytest_hfmodels.kinds.evidence import log_softmax
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.forward_pass import ForwardPassExplainer
+from pytest_hfmodels.kinds.generation.decoding import of_tokens
 from pytest_hfmodels.kinds.score.kind import divergence
 from pytest_hfmodels.kinds.score.record import TOP, ScoreRecord
 
@@ -83,12 +84,9 @@ def _at_the_first(case: ScoreCase) -> Iterator[Evidence]:
 
 def _decoding(case: ScoreCase) -> Explanation:
     """Explain another text of the same token."""
-    if case.recorded.checkpoint.tokenizer != case.observed.checkpoint.tokenizer:
-        said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
-        return case.of_files("tokenizer", said)
     texts = tuple([token.text for row in side.rows for token in row.tokens] for side in (case.recorded, case.observed))
     ids = [token.id for row in case.observed.rows for token in row.tokens]
-    found = case.because("decoding", "the same token ids are decoded to a different text", package="tokenizers")
+    found = of_tokens(case)
     sides = texts[0], texts[1]
     return unless_changed(case, found, "tokenizer", lambda one: [one.decode([token]) for token in ids], sides)
 
