@@ -58,7 +58,7 @@ def test_the_gravest_and_commonest_cause_comes_first_and_unknown_ones_last_and_t
 
     assert [(cause.title, cause.sentence, len(cause.tests)) for cause in found] == [
         *(("attention", "another", 2), ("attention", "the kernel", 1)),
-        *(("cause not known", "", 3), ("dtype", "the kernel", 1)),
+        *(("cause not known", "one (1 output); two (1 output); three (1 output)", 3), ("dtype", "the kernel", 1)),
     ]
 
 
