@@ -163,8 +163,10 @@ def test_a_model_of_the_hub_is_named_with_its_commit(bare_project: Project) -> N
 
     result.assert_outcomes(skipped=1, deselected=len(CHECKS))
     result.stdout.fnmatch_lines([f"SKIPPED*some/model*{'0' * 40}*", "*--hfmodels-checkpoints hub"])
-    unpinned.assert_outcomes(errors=1, deselected=len(CHECKS))
-    unpinned.stdout.fnmatch_lines(["*nothing pins its revision*"])
+    assert unpinned.ret == pytest.ExitCode.USAGE_ERROR
+    unpinned.stderr.fnmatch_lines(
+        ["ERROR: There is no folder 'some/model', and a repo of the Hub*", "*org/name@COMMIT*"]
+    )
 
 
 @pytest.mark.parametrize("typed", ["./none", "./none.gguf", "./tox.ini", ""])

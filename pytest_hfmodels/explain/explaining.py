@@ -93,15 +93,21 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     broken = next(filter(explainer.is_broken, numbers), None)
     if broken is not None:  # it was not finite and is now: nothing can be measured with it
         return case.because(None, differs_sentence(broken))
+    changed = None if stage == "text" else _changed_since_the_test(case, explainer)
+    return explainer.output(case) if changed is None else case.because(None, changed)
+
+
+def _changed_since_the_test(case: Case[Any], explainer: Explainer[Any]) -> str | None:
+    """Return how the model computes otherwise than it did in the test, or than a snapshot records; else None."""
     if _is_autocast(case.now.device):
-        said = "torch.autocast is on, which a snapshot does not record, so the cause is unknown"
-        return case.because(None, said)
+        return "torch.autocast is on, which a snapshot does not record, so the cause is unknown"
     moved = _moved_since_the_test(case, explainer)
-    if moved > 2 * case.floor:
-        said = f"the model no longer gives the numbers that it gave in the test (they moved by {moved:.2g}): a hook, a "
-        said += "patch or autocast was there during the call and is gone, or came only after it"
-        return case.because(None, said)
-    return explainer.output(case)
+    if not moved > 2 * case.floor:
+        return None
+    said = (
+        f"the model no longer gives the numbers that it gave in the test (they moved by {moved:.2g}): a hook, a patch "
+    )
+    return f"{said}or autocast was there during the call and is gone, or came only after it"
 
 
 def _is_autocast(device: str) -> bool:

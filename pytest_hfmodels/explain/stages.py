@@ -167,10 +167,15 @@ def structure(case: Case[Any], found: Difference) -> Explanation:
         said = f"the checkpoint's {case.part} differs from the recorded one, and so does the {found.what}: {sides}"
         return case.of_files(case.part, said)
     said = f"the structure of the model's output has changed: the {found.what} differs ({sides})"
-    if not case.changed_packages():
-        said += "; no release has changed, so the test loads or asks something else, or something patches the model"
-        return case.because(None, said)
-    return case.because("forward", said, package="transformers")
+    return of_structure(case, said)
+
+
+def of_structure(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -> Explanation:
+    """Return that the model returns something else: in the same release that is not the library's doing."""
+    if case.changed_packages():
+        return case.because("forward", said, evidence, package="transformers")
+    said += "; no release has changed, so the test loads or asks for something else, or something patches the model"
+    return case.because(None, said, evidence)
 
 
 def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:

@@ -196,11 +196,7 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
         same = before == now or (same_content(before, now) if before and now else None)
         if same is False:
             changed.append(part)
-        elif same is None and part in (
-            "weights",
-            "config",
-            "tokenizer",
-        ):  # an adopted model's, in two releases or dtypes
+        elif same is None and before and now:  # an adopted model's, in two releases or dtypes
             yield f"the checkpoint's {part} cannot be compared"
     if "chat_template" in changed and "tokenizer" in changed:  # whose digest covers the template, if it is in its files
         changed.remove("tokenizer")

@@ -97,7 +97,8 @@ class ForwardPassExplainer(Explainer[R]):
         close = [] if tie is None else [tie.evidence]
         recorded, observed = self.rows(case.recorded), self.rows(case.observed)
         if [len(row) for row in recorded] != [len(row) for row in observed]:
-            return case.because("forward", f"the model gives a different number of {self.compared}", close)
+            said = f"the model gives a different number of {self.compared}"
+            return stages.of_structure(case, said, close)
         drift = largest(rows_moved(recorded, observed))
         made = self.processed(case.observed)
         moved = [*inputs_differ(self.processed(case.recorded), made, ROUNDING)]

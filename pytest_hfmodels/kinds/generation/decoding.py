@@ -33,7 +33,7 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
         words, rules = _change(case, name, value)
         said = f"{name} was {value} at recording and is {not value} now{words}"
         said = f"{said}; decoding with {value} gives the recorded text"
-        found = replace(found, sentence=said, package="transformers", rules=rules)
+        found = replace(found, cause="decoding", sentence=said, package="transformers", rules=rules)
     ids, skip = list(observed.decoded_ids), bool(observed.effective.get("skip_special_tokens"))
     texts = recorded.text, observed.text
     return unless_changed(case, found, "tokenizer", lambda one: one.decode(ids, skip_special_tokens=skip), texts)
