@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.foundation.control_chars import visible_line
 from pytest_hfmodels.foundation.errors import OptionError
 from pytest_hfmodels.foundation.files import expanded
+from pytest_hfmodels.foundation.rootdir import project_root
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_hfmodels.commands import Commands
     from pytest_hfmodels.reference.known_changes import KnownChanges, Transition
@@ -65,7 +66,7 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
     """Return the model type, the configuration and the features of the model that somebody typed.
 
     Raises:
-        OptionError: it is neither a checkpoint's folder nor a model type.
+        OptionError: it is neither a checkpoint's folder nor a model type, or an adapter whose base is no folder.
     """
     from pytest_hfmodels.checkpoints.adapters import base_name, is_adapter
     from pytest_hfmodels.checkpoints.folders import read_configuration
@@ -73,12 +74,12 @@ def _model(typed: str, known: KnownChanges) -> tuple[str, dict[str, Any] | None,
 
     folder = expanded(typed)
     if is_adapter(folder):
-        name, revision = base_name(folder, Path.cwd())
+        name, revision = base_name(folder, project_root())
         folder = expanded(name)
         if not folder.is_dir():
             whole = name if revision is None else f"{name}@{revision}"
             raise OptionError(
-                f"{typed} is an adapter of {whole}, which is not a folder here.",
+                f"The base model of the adapter {typed}, {whole}, is not a local folder.",
                 hint="Name the folder of the base model, or its model type.",
             )
     if folder.is_dir():

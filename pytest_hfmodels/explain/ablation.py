@@ -195,11 +195,13 @@ class DriftProbe:
     def doubt(self) -> str | None:
         """Return why a forward pass that differs need not be the library's; None if no doubt is known."""
         if self.case.then.engine != self.case.now.engine:
-            return f"it was recorded with {self.case.then.engine}, which was not tried, so the reason is unknown"
+            return (
+                f"the snapshot was recorded with {self.case.then.engine}, which was not run, so the reason is unknown"
+            )
         if mutations.of_the_model(self.origin):
             return "the model in memory has changed since it was loaded, so the library may not be the reason"
-        if self.case.observed.checkpoint.origin == "adopted":
-            return "an adopted model cannot be loaded again, so the library may not be the reason"
+        if not self._has_control:
+            return "the model could not be loaded again, so the library may not be the reason"
         return None
 
     def shares_sentence(self, least: float = 0.0) -> str | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FORWARD_PASSES = 9
 GENERATES = 1
+_OF_TEXTS = ("tokenizer", "chat-template")  # parts that no engine reads
 NAMED = 3  # changed packages or files, in a sentence
 # The package whose releases are the likeliest reason goes first.
 _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
@@ -165,11 +166,14 @@ class Case(Generic[R]):
 
         Files may change without a consequence: a release that saves a checkpoint again names some fields anew.
         """
-        packages = [name for name in self.changed_packages() if part != "tokenizer" or name != self.now.engine]
+        if self.observed.checkpoint.origin == "adopted":  # it may have come from no files
+            sentence = sentence.replace("the checkpoint's", "the adopted model's")
+            sentence = sentence.replace(" files have changed", " has changed")
+        packages = [name for name in self.changed_packages() if part not in _OF_TEXTS or name != self.now.engine]
         if not packages:
             return self.because(f"checkpoint:{part}", sentence, evidence)
         shown = ", ".join(packages[:NAMED]) + (", …" if packages[NAMED:] else "")
-        sentence = f"{sentence}; {shown} changed version, too, so it is unknown which of these is the reason"
+        sentence = f"{sentence}; {shown} also changed version, so either may be the reason"
         return self.because(None, sentence, evidence)
 
     def changed_packages(self) -> dict[str, tuple[str, str]]:

@@ -93,21 +93,20 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
     broken = next(filter(explainer.is_broken, numbers), None)
     if broken is not None:  # it was not finite and is now: nothing can be measured with it
         return case.because(None, differs_sentence(broken))
-    changed = None if stage == "text" else _changed_since_the_test(case, explainer)
+    changed = None if stage in ("template", "structure", "text") else _changed_since_the_test(case, explainer)
     return explainer.output(case) if changed is None else case.because(None, changed)
 
 
 def _changed_since_the_test(case: Case[Any], explainer: Explainer[Any]) -> str | None:
     """Return how the model computes otherwise than it did in the test, or than a snapshot records; else None."""
-    if _is_autocast(case.now.device):
-        return "torch.autocast is on, which a snapshot does not record, so the cause is unknown"
-    moved = _moved_since_the_test(case, explainer)
-    if not moved > 2 * case.floor:
+    if case.now.engine == "torch" and _is_autocast(case.now.device):
+        return "torch.autocast is on. A snapshot does not record that, so the cause is unknown"
+    if _is_unchanged(case, explainer):
         return None
     said = (
-        f"the model no longer gives the numbers that it gave in the test (they moved by {moved:.2g}): a hook, a patch "
+        "the model no longer gives the numbers that it gave in the test: it was changed during the call and restored "
     )
-    return f"{said}or autocast was there during the call and is gone, or came only after it"
+    return f"{said}(a hook, a patch, autocast), or it was changed after the call"
 
 
 def _is_autocast(device: str) -> bool:
@@ -117,17 +116,17 @@ def _is_autocast(device: str) -> bool:
         return False
     try:
         return bool(torch.is_autocast_enabled(device.partition(":")[0]))
-    except TypeError:  # before torch 2.4
+    except (TypeError, RuntimeError):  # before torch 2.4, or a device without autocast
         return bool(torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled())
 
 
-def _moved_since_the_test(case: Case[Any], explainer: Explainer[Any]) -> float:
-    """Return how far the observed numbers move if the model in memory computes them again; 0 if it cannot."""
+def _is_unchanged(case: Case[Any], explainer: Explainer[Any]) -> bool:
+    """Return whether the model in memory still gives the observed numbers; True if it cannot compute them again."""
     if case.passes is None:
-        return 0.0
+        return True
     same = Comparison(Verdict.SAME, (), 0.0, Tolerance(0.0))
     again = Case(same, case.observed, case.observed, case.asked, case.passes)
     try:
-        return explainer.moved_since(again, case.passes.origin.loaded)
+        return explainer.is_unchanged(again, case.passes.origin.loaded)
     except Exception:  # a kind without numbers, or a model that cannot compute these again
-        return 0.0
+        return True

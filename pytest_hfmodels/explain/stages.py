@@ -41,7 +41,9 @@ _RESOLVED = frozenset({*SETTINGS, "problem_type", "num_labels", "padding_side"})
 def kind(case: Case[Any]) -> Explanation:
     """Explain two kinds of record."""
     recorded, observed = case.recorded.kind, case.observed.kind
-    return of_the_test(case, f"the test compares a {observed}, and a {recorded} is recorded")
+    return of_the_test(
+        case, f"the test compares a record of kind {observed}, and the snapshot has one of kind {recorded}"
+    )
 
 
 def prompt(case: Case[Any]) -> Explanation:
@@ -51,22 +53,25 @@ def prompt(case: Case[Any]) -> Explanation:
         return _other_text(case, before, now)
     pairs = (pair for pair in zip(before, now, strict=True) if pair[0][1] != pair[1][1])
     (text, then), (_, here) = next(pairs, (before[0], now[0]))  # a test may draw the line elsewhere in equal ids
-    same_files = _same_files(case, "tokenizer")
+    same = same_files(case, "tokenizer")
     asked = [record.effective.get("add_special_tokens") for record in (case.recorded, case.observed)]
-    evidence = _other_ids(case, text, then, here, same_files=same_files is not False)
+    evidence = _other_ids(case, text, then, here, same=same is not False)
     if asked[0] != asked[1]:
         said = f"the test asks for add_special_tokens={asked[1]}, and {asked[0]} is recorded"
         return case.because("test", said, [evidence])
     if getattr(case.observed, "media", ()) and _without_repeats(then) == _without_repeats(here):
         return _made_otherwise(case, "preprocessor", [evidence], "a different number of tokens for images or sounds")
     if then == here:
-        return case.because(None, "what the test gives is divided differently, though its ids are the recorded ones")
-    if same_files is False:
+        said = "the ids are the recorded ones, but the test splits them differently into prompt and text"
+        return case.because(None, said)
+    if same is False:
         said = "the checkpoint's tokenizer files have changed, and the text has different ids"
         found = case.of_files("tokenizer", said, [evidence])
-    elif same_files is None or case.recorded.kind == "embedding":
-        said = "the same text has different ids; a snapshot keeps no digest of everything that makes them"
-        said += " (of an adopted tokenizer only its vocabulary, of an embedding model not its files of modules)"
+    elif same is None or case.recorded.kind == "embedding":
+        said = (
+            "the same text has different ids; a snapshot does not cover all that makes them (of an adopted tokenizer "
+        )
+        said += "only the vocabulary, of an embedding model not the files of its modules)"
         found = case.because(None, said, [evidence])
     else:
         said = "the same tokenizer files split the same text into different tokens"
@@ -75,14 +80,12 @@ def prompt(case: Case[Any]) -> Explanation:
     return unless_changed(case, found, "tokenizer", lambda one: tuple(one(text, **given)["input_ids"]), (then, here))
 
 
-def _other_ids(
-    case: Case[Any], text: str, then: tuple[int, ...], here: tuple[int, ...], *, same_files: bool
-) -> Evidence:
+def _other_ids(case: Case[Any], text: str, then: tuple[int, ...], here: tuple[int, ...], *, same: bool) -> Evidence:
     """Return the first token of a text that differs, in numbers and words."""
     position = first_divergence(then, here) or 0
     tokenizer = None if case.origin is None else case.origin.tokenizer
     # Other files may give the recorded ids other words, so only their numbers are shown.
-    names = _token(then, position, tokenizer if same_files else None), _token(here, position, tokenizer)
+    names = _token(then, position, tokenizer if same else None), _token(here, position, tokenizer)
     return Evidence(
         f"of {text!r:.80} token {position + 1} was {names[0]} and is {names[1]}; {len(then)} tokens -> {len(here)}",
         {"position": position, "recorded_tokens": len(then), "observed_tokens": len(here)},
@@ -95,18 +98,20 @@ def of_the_test(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -
     A test may have a library or the checkpoint's files make what it gives: a prompt of the chat template, arrays of the
     processor, ids of the tokenizer, a number of the configuration.
     """
-    files = [said for part, said in _FILES.items() if _same_files(case, part) is False]
+    files = [words for part, words in _FILES.items() if same_files(case, part) is False]
     changed = [*case.changed_packages(), *(f"the checkpoint's {one}" for one in files)]
     if not changed:
         return case.because("test", said, evidence)
     shown = ", ".join(changed[:NAMED]) + (", …" if changed[NAMED:] else "")
-    said = f"{said}; either the test was edited, or it takes this from something that has changed, too ({shown})"
+    said = f"{said}; either the test was edited, or this comes from something else that changed ({shown})"
     return case.because(None, said, evidence)
 
 
-def _same_files(case: Case[Any], part: str) -> bool | None:
+def same_files(case: Case[Any], part: str) -> bool | None:
     """Return whether a part of the checkpoint is the recorded one; None if its digests do not tell."""
     before, now = (getattr(record.checkpoint, part, "") for record in (case.recorded, case.observed))
+    if len({record.checkpoint.origin == "adopted" for record in (case.recorded, case.observed)}) == 2:
+        return None  # one is of files, and one of what they became
     if before == now:  # that of an adopted tokenizer is of its vocabulary alone
         return None if part == "tokenizer" and case.observed.checkpoint.origin == "adopted" else True
     return same_content(before, now) if before and now else None  # files of earlier versions may have no digest
@@ -142,18 +147,25 @@ def inputs(
     found = moved or [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
     if found and found[0].what in {one.name for one in (*made, *given) if one.given}:
-        said = f"the test gives the model other values of {found[0].what} than the recorded ones"
+        verb = (
+            "no longer gives"
+            if found[0].observed == "nothing"
+            else "now gives"
+            if found[0].recorded == "nothing"
+            else ""
+        )
+        said = f"the test {verb or 'gives different values of'} {found[0].what}"
         return of_the_test(case, said, evidence[:1])
     return _made_otherwise(case, maker, evidence, "different inputs")
 
 
 def _made_otherwise(case: Case[Any], maker: str, evidence: list[Evidence], what: str) -> Explanation:
-    same = _same_files(case, maker)
+    same = same_files(case, maker)
     if same is False:
         said = f"the checkpoint's {maker} files have changed, and the model is given {what}"
-        return case.of_files(maker, said, evidence)
+        return unless_changed(case, case.of_files(maker, said, evidence), maker)
     if same is None:
-        said = f"with the same data from the test, the {maker} gives the model {what}; the snapshot does not tell "
+        said = f"with the same data from the test, the {maker} gives the model {what}; the snapshot does not show "
         return case.because(None, f"{said}whether the {maker} itself has changed", evidence)
     said = f"with the same files and the same data from the test, the {maker} gives the model {what}"
     package = "tokenizers" if maker == "tokenizer" else "transformers"
@@ -174,7 +186,7 @@ def of_structure(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) 
     """Return that the model returns something else: in the same release that is not the library's doing."""
     if case.changed_packages():
         return case.because("forward", said, evidence, package="transformers")
-    said += "; no release has changed, so the test loads or asks for something else, or something patches the model"
+    said += "; no package changed version, so the test loads or asks for something else, or something patches the model"
     return case.because(None, said, evidence)
 
 
@@ -187,21 +199,26 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if len(given) == len(found):
         said = f"the test asks for settings that differ from the recorded ones: {', '.join(given)}"
         # A setting that only one side has is the test's: no release and no checkpoint makes a test give it.
-        one_sided = any(one.recorded is None or one.observed is None for one in found)
+        one_sided = all(one.recorded is None or one.observed is None for one in found)
         return case.because("test", said, evidence) if one_sided else of_the_test(case, said, evidence)
     others = [one.what for one in found if one.what not in given]
     if case.changed_overrides(others) == others:
         return case.because("test", case.overrides_sentence(sorted(others)), evidence)
-    altered = mutations.of_settings(case.origin, [one.what for one in found])
-    if altered:
-        return case.because("test", mutations.sentence(altered), evidence)
+    altered = [name for name in others if mutations.of_settings(case.origin, [name])]
+    if altered == others:
+        return case.because("test", mutations.sentence(mutations.of_settings(case.origin, others)), evidence)
+    known = explainer.by_a_rule(case, others, evidence)
+    if known is not None:
+        return known
     same = case.same("config")
     if same is False and explainer.configures and explainer.is_configured(case, others):
         said = f"the checkpoint's configuration has changed, and with it {', '.join(others)}"
         return case.of_files("config", said, evidence)
     if same is False and explainer.configures:
-        said = f"the checkpoint's configuration has changed, and {', '.join(others)} with it, unless the test gave the "
-        return case.because(None, f"{said}recorded value: today's configuration does not name it", evidence)
+        said = (
+            f"the checkpoint's configuration has changed, but does not set {', '.join(others)} now: either it used to, "
+        )
+        return case.because(None, f"{said}or the test did", evidence)
     if same:
         evidence.append(Evidence("the checkpoint's configuration has not changed (same digest)"))
     return explainer.settings(case, others, evidence)
@@ -224,12 +241,17 @@ def unless_changed(
         sides: what that gave then and gives now.
     """
     changes = mutations.of_the_maker(case.origin, maker)
-    of_files = str(found.cause).startswith("checkpoint:") or _same_files(case, maker) is not True
+    of_files = str(found.cause).startswith("checkpoint:") or same_files(case, maker) is not True
     if give is not None and sides is not None and mutations.is_proven_by_fresh(case.origin, maker, give, sides):
         proof = Evidence(f"the {maker} loaded again from the same files gives what was recorded")
         return case.because("test", mutations.sentence(changes, maker), [*found.evidence, proof])
     if changes and not of_files and not case.changed_packages():
         return case.because("test", mutations.sentence(changes, maker), found.evidence)
+    if changes and found.cause is not None and of_files:
+        said = (
+            f"{found.sentence}; the {maker} in memory has changed, too, so it is unknown which of these is the reason"
+        )
+        found = replace(found, cause=None, sentence=said)
     first = [mutations.as_evidence(changes, maker)] if changes else []
     same = [] if of_files else [Evidence(f"the {maker}'s files have not changed (same digest)")]
     return replace(found, evidence=(*first, *found.evidence, *same))

@@ -200,7 +200,8 @@ def _checkpoint_notes(recorded: Record, observed: Record) -> Iterator[str]:
             yield f"the checkpoint's {part} cannot be compared"
     if "chat_template" in changed and "tokenizer" in changed:  # whose digest covers the template, if it is in its files
         changed.remove("tokenizer")
-        changed[changed.index("chat_template")] = "chat template, perhaps with other tokenizer files,"
+        changed.remove("chat_template")
+        yield "the checkpoint's chat template changed; other tokenizer files may have changed, too"
     yield from (f"the checkpoint's {part.replace('_', ' ')} changed" for part in changed)
     before, now = recorded.checkpoint.overrides, observed.checkpoint.overrides
     if before != now:  # files of earlier versions keep none

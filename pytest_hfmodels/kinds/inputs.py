@@ -249,7 +249,7 @@ def describe_media(value: Any, media: str) -> str:
     mode = f" {value.mode}" if hasattr(value, "mode") else ""
     sizes, name = " x ".join(map(str, found.shape)), found.dtype.name  # str(dtype) also has the order of the bytes
     content = found.astype(found.dtype.newbyteorder("<"), copy=False).tobytes()
-    if mode == " P":  # its numbers are places in a palette
+    if mode in (" P", " PA"):  # its numbers are indices into a palette
         content += bytes(value.getpalette() or ())
     return f"{media} {sizes} {name}{mode} sha256:{sha256(content).hexdigest()}"
 

@@ -16,7 +16,7 @@ from pytest_hfmodels.explain.silence import in_silence
 from pytest_hfmodels.foundation.verdicts import Verdict
 from pytest_hfmodels.kinds.comparison import Comparison
 from pytest_hfmodels.kinds.registry import kind_of
-from pytest_hfmodels.kinds.tolerance import Tolerance, is_doubtful, stated_floor, tolerance_for
+from pytest_hfmodels.kinds.tolerance import Tolerance, is_doubtful, largest_floor, stated_floor, tolerance_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +39,7 @@ def measured_floor(record: Record) -> float | None:
     measured = _Measured(explainer, case, case.passes.origin)
     with in_silence():
         moved = measured.movements([measured.on_other_threads])
-        if any(one > tolerance_for(dtype, same_engine=True).absolute for one in moved):
+        if any(one > largest_floor(dtype) for one in moved):
             return None  # the model no longer gives the recorded numbers: a hook was there only during the call
         by_kernel = measured.movements(measured.kernels())
         moved += [*measured.movements(measured.ways()), *by_kernel]

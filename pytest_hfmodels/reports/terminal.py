@@ -129,7 +129,7 @@ def _movement(found: Compared) -> str:
     where = "up to there" if "ids" in stages else "in all"
     moved = math.nan if found.before is None else found.before
     floors = in_floors(moved, found.recorded)
-    numbers = "numbers with a tolerance" if whole_numbers_differ(found) else "numbers"
+    numbers = "numbers that have a tolerance," if whole_numbers_differ(found) else "numbers"
     return f"{numbers} {where} moved by at most {moved:.2g}{floors} (tolerance {found.tolerance:.2g})"
 
 

@@ -184,8 +184,8 @@ def in_floors(moved: float, recorded: Side | None) -> str:
 
 def whole_numbers_differ(found: Compared) -> bool:
     """Return whether numbers without a tolerance differ, which a movement does not count."""
-    exact = (one for one in found.differences if one.stage == "labels")
-    return any(isinstance(one.recorded, int) for one in exact)
+    exact = (str(one.recorded) for one in found.differences if one.stage == "labels")
+    return any(shown.removeprefix("-").isdigit() for shown in exact)  # a label is in quotes
 
 
 def _drift(recorded: Record | None, observed: Record, comparison: Comparison) -> float | None:

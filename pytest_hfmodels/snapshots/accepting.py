@@ -103,7 +103,7 @@ def left_out(project: Project, pending: Pending, variation: Variation | None = N
     if pending.is_gone(project.root):
         return "the test no longer exists"
     if variation is not None and not pending.is_of_a_release:
-        return f"the cause is {pending.cause}, so neither output belongs to some releases: accept it without a variant"
+        return f"the cause is {pending.cause} and not a release, so it needs no variant (accept it without one)"
     if invalid_reason(pending) is not None:  # accepting says so, and accepts nothing
         return ""
     try:
@@ -297,10 +297,11 @@ def _with_entry(path: Path, variation: Variation, folder: str, chosen: Sequence[
                 f"{named[0].place}: the ledger has an entry {variation.name} already, about {named[0].versions}.",
                 hint="Choose another name, or the same --when.",
             )
-        if (variation.what or named[0].what) != named[0].what:
+        said = named[0].what, named[0].reference
+        if (variation.what or said[0], variation.reference or said[1]) != said:
             raise LedgerError(
-                f"{named[0].place}: the entry {variation.name} says already what it is about: {named[0].what}",
-                hint="Leave --what out, and edit the entry if its text no longer fits.",
+                f"{named[0].place}: the entry {variation.name} already has another description: {named[0].what}",
+                hint="Leave --what and --reference out, or edit the entry.",
             )
         return text
     import tomlkit  # only this command writes one

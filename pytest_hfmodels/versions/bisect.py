@@ -202,8 +202,10 @@ class _Trials:
         untestable = judged.judgement is Judgement.UNTESTABLE
         hint = f"Name another release as --{end}, or other tests."
         if judged.judgement is Judgement.GOOD:
-            hint = "If the snapshot holds something else, then the test, the checkpoint or another package has changed "
-            hint += f"since it was recorded. Otherwise name another release as --{end}, or other tests."
+            hint = (
+                "If this is not what the snapshot holds, the test, the checkpoint or another package has changed since "
+            )
+            hint += f"recording. Otherwise name another release as --{end}, or other tests."
         return VersionsError(
             f"{self.question.name} {judged.version}, the --{end} release, "
             f"{'cannot be tested' if untestable else f'is {judged.judgement}'}: {judged.reason}",

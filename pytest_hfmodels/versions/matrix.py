@@ -217,7 +217,12 @@ def run_matrix(matrix: Matrix, progress: Progress, installed: Installed | None =
             runner,
             shard=matrix.shard,
             durations=matrix.durations,
-            finished=FinishedRows(runner.saved.folder.parent / "finished", _shared(matrix), project, begun=project()),
+            finished=FinishedRows(
+                runner.saved.folder.parent / "finished",
+                _shared(matrix),
+                project,
+                begun=project() if matrix.reuse else "",
+            ),
             reuse=matrix.reuse,
             jobs=matrix.jobs,
             slots=Semaphore(matrix.jobs),

@@ -36,7 +36,7 @@ def test_changed_files_are_the_cause_only_in_the_same_release(part: str, release
 
     assert found.cause == (None if release else f"checkpoint:{part}")
     assert (found.suggests != ()) is bool(release)
-    assert ("transformers changed version, too" in found.sentence) is bool(release)
+    assert ("transformers also changed version" in found.sentence) is bool(release)
 
 
 def test_a_recorded_dtype_is_tried_beside_changed_files(models: ModelCache) -> None:
@@ -65,7 +65,7 @@ def test_another_kind_of_record_may_come_from_a_changed_configuration(model: HFM
         ({"attention_mask": np.array([[1, 1, 0]])}, {}),
         ({"labels": np.array([[1, 2, 3]]), "gradients": True}, {"labels": np.array([[1, 2, 3]])}),
     ],
-    ids=["labels gone", "labels added", "mask gone", "gradients gone"],
+    ids=["labels left out", "labels added", "mask left out", "gradients left out"],
 )
 def test_what_observe_is_no_longer_given_is_the_test_s(model: HFModel, then: Any, now: Any) -> None:
     ids = np.array([[5, 6, 7]])
@@ -76,7 +76,7 @@ def test_what_observe_is_no_longer_given_is_the_test_s(model: HFModel, then: Any
 
 
 @pytest.mark.parametrize("call", ["one prompt", "beams", "batch", "classify"])
-def test_a_hook_that_is_gone_convicts_nothing(call: str, model: HFModel, classifier: HFModel) -> None:
+def test_no_cause_is_named_if_a_hook_was_removed(call: str, model: HFModel, classifier: HFModel) -> None:
     if call == "classify":
         model = classifier
     calls: dict[str, Callable[[], Any]] = {
@@ -99,7 +99,7 @@ def test_a_hook_that_is_gone_convicts_nothing(call: str, model: HFModel, classif
     assert "no longer gives the numbers that it gave in the test" in found.sentence
 
 
-def test_autocast_convicts_nothing(model: HFModel) -> None:
+def test_no_cause_is_named_under_autocast(model: HFModel) -> None:
     import torch
 
     recorded = stored(generate(model))
@@ -111,7 +111,7 @@ def test_autocast_convicts_nothing(model: HFModel) -> None:
     assert "torch.autocast is on" in found.sentence
 
 
-def test_ids_of_an_adopted_tokenizer_convict_no_library(models: ModelCache) -> None:
+def test_other_ids_of_an_adopted_tokenizer_have_no_known_cause(models: ModelCache) -> None:
     """A snapshot keeps a digest of its vocabulary alone."""
     plain = models.load("./model")
     adopted = models.adopt(copy.deepcopy(plain.model), plain.tokenizer)
@@ -121,7 +121,7 @@ def test_ids_of_an_adopted_tokenizer_convict_no_library(models: ModelCache) -> N
     found = ask(recorded, generate(adopted))
 
     assert found.cause is None
-    assert "of an adopted tokenizer only its vocabulary" in found.sentence
+    assert "of an adopted tokenizer only the vocabulary" in found.sentence
 
 
 def test_the_palette_belongs_to_an_image() -> None:

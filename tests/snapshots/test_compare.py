@@ -57,7 +57,7 @@ def test_provenance_evidence_and_digests_fail_nothing() -> None:
         ({"chat_template": "sha256:c2"}, "the checkpoint's chat template changed"),
         (
             {"chat_template": "sha256:c2", "tokenizer": "sha256:t2"},
-            "the checkpoint's chat template, perhaps with other tokenizer files, changed",
+            "the checkpoint's chat template changed; other tokenizer files may have changed, too",
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_weights_that_a_test_has_written_are_no_rounding(project: Project) -> No
     assert floor_in(project) in (None, OWN["float32"])
 
 
-def test_a_hook_that_is_gone_when_the_output_is_compared_is_no_rounding(project: Project) -> None:
+def test_a_hook_that_was_removed_before_the_comparison_is_no_rounding(project: Project) -> None:
     project.write(
         "import pytest\n\n@pytest.mark.hf_model('./model')\n"
         "def test_reply(hf_model, hf_snapshot):\n"

@@ -75,15 +75,15 @@ class _Batch(Explainer[BatchRecord]):
         assert case.passes is not None
         return rounding(case.passes, case.observed.rows, loaded)
 
-    def moved_since(self, case: BatchCase, loaded: LoadedModel) -> float:
-        """Return how far one row's fingerprints moved, of their size: the log-probabilities are those of a cache."""
+    def is_unchanged(self, case: BatchCase, loaded: LoadedModel) -> bool:
+        """Compare the fingerprints of one row, because the log-probabilities of a batch come from the cache."""
         batch, passes = case.observed, case.passes
         if passes is None or batch.fingerprinted is None or batch.rows[0].media:
-            return 0.0
+            return True
         seen = teacher_forced(passes, batch.rows, media_of(batch.rows[0]), loaded, batch.fingerprinted)
         pairs = zip(batch.blocks, seen[0].blocks, strict=True)
         moved = max((largest_movement(then.normalized, now.normalized) for then, now in pairs), default=0.0)
-        return moved if moved > _OF_A_BLOCK else 0.0
+        return not moved > _OF_A_BLOCK
 
     def other_ways(self, case: BatchCase) -> list[Callable[[], float]]:
         return [partial(rounding_of_the_cache, case.observed.rows)]
@@ -95,16 +95,31 @@ class _Batch(Explainer[BatchRecord]):
         return GENERATION.is_broken(difference)
 
     def is_given(self, case: BatchCase, difference: Difference) -> bool:
-        longest = max(case.observed.rows, key=lambda row: len(row.prompt.ids))  # lengths count its padding, too
-        return GENERATION.is_given(_row_case(case, case.recorded.rows[0], longest, ()), difference)
+        return GENERATION.is_given(_longest(case), difference)
+
+    def is_configured(self, case: BatchCase, names: Sequence[str]) -> bool:
+        return GENERATION.is_configured(_longest(case), names)
+
+    def by_a_rule(self, case: BatchCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation | None:
+        return GENERATION.by_a_rule(_longest(case), names, evidence)
 
     def settings(self, case: BatchCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
-        return GENERATION.settings(_row_case(case, case.recorded.rows[0], case.observed.rows[0], ()), names, evidence)
+        return GENERATION.settings(_longest(case), names, evidence)
 
     def contradictions(self, case: BatchCase) -> Iterator[Evidence]:
         for number, row in _row_cases(case).items():
             for found in GENERATION.contradictions(row):
                 yield replace(found, what=f"row {number + 1}: {found.what}")
+
+
+def _longest(case: BatchCase) -> RowCase:
+    """Return the case of the longest row: lengths count its padding, too."""
+    recorded, observed = (max(side.rows, key=_length) for side in (case.recorded, case.observed))
+    return _row_case(case, recorded, observed, ())
+
+
+def _length(row: GenerationRecord) -> int:
+    return len(row.prompt.ids)
 
 
 class _Row(GenerationExplainer):
@@ -165,6 +180,8 @@ def _media_of(case: BatchCase, number: int) -> Media | None:
 def _beside_its_neighbours(case: RowCase, found: Explanation, longest: int, media: Media) -> Explanation:
     """Run the prompt of a row on its own, and name the other rows as the reason if they are."""
     if found.cause not in (None, "search", "forward") or case.observed.effective.get("do_sample"):
+        return found
+    if found.cause is None and (found.block is not None or case.part is not None):  # it says more than is said here
         return found
     alone, floor = _alone(case, longest, media), 2 * case.floor
     moved = _moved(alone, case.observed)

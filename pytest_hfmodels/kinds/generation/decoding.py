@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hfmodels.explain.case import rules_of
-from pytest_hfmodels.explain.stages import unless_changed
+from pytest_hfmodels.explain.stages import same_files, unless_changed
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.reference.spaces import clean_up_spaces
 
@@ -26,8 +26,8 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
     recorded, observed = case.recorded, case.observed
     evidence = [_other_spelling(recorded, observed)]
     found = of_tokens(case, evidence)
-    same_files = recorded.checkpoint.tokenizer == observed.checkpoint.tokenizer
-    setting = _setting(case, case.origin.tokenizer) if case.origin is not None and same_files else None
+    comparable = same_files(case, "tokenizer") is not False
+    setting = _setting(case, case.origin.tokenizer) if case.origin is not None and comparable else None
     if setting is not None:
         name, value = setting
         words, rules = _change(case, name, value)
@@ -41,14 +41,15 @@ def decoding(case: Case[GenerationRecord]) -> Explanation:
 
 def of_tokens(case: Case[Any], evidence: Sequence[Evidence] = ()) -> Explanation:
     """Return that the same ids are decoded to another text, by other files or by the library."""
-    if case.recorded.checkpoint.tokenizer != case.observed.checkpoint.tokenizer:
+    same = same_files(case, "tokenizer")
+    if same is False:
         said = "the checkpoint's tokenizer files have changed, and the tokens are decoded differently"
         return case.of_files("tokenizer", said, evidence)
-    if case.observed.checkpoint.origin == "adopted":
+    if same is None:
         said = (
-            "the same token ids are decoded to a different text; of an adopted tokenizer, a snapshot keeps a digest of "
+            "the same token ids are decoded to a different text. For an adopted tokenizer a snapshot records only the "
         )
-        return case.because(None, f"{said}the vocabulary alone", evidence)
+        return case.because(None, f"{said}vocabulary, so the reason is unknown", evidence)
     return case.because(
         "decoding", "the same token ids are decoded to a different text", evidence, package="tokenizers"
     )

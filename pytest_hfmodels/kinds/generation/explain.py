@@ -111,13 +111,16 @@ class GenerationExplainer(Explainer[GenerationRecord]):
         given = name in vars(config) or (name == "min_length" and "min_new_tokens" in vars(config))
         return given and bool(effective_settings(config, {}, prompt)[name] == difference.observed)
 
-    def is_configured(self, case: GenerationCase, names: Sequence[str]) -> bool:
-        if case.origin is None:
-            return False
-        model = case.origin.loaded.model
-        configs = (getattr(model, "generation_config", None), model.config)
-        fields = {name for config in configs if config is not None for name in config.to_diff_dict()}
-        return all({name, name.replace("_length", "_new_tokens")} & fields for name in names)
+    def by_a_rule(self, case: GenerationCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation | None:
+        sides = case.recorded, case.observed
+        before, now = (rules_of(side).default_length_counts_prompt for side in sides)
+        usual = [record.effective.get("max_length") == _default_length(record) for record in sides]
+        if list(names) != ["max_length"] or before == now or not all(usual):
+            return None
+        words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
+        said = "the release's default of max_length has changed"
+        said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
+        return case.because("generation-defaults", said, evidence, rules=("default_length_counts_prompt",))
 
     def settings(self, case: GenerationCase, names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
         if "transformers" not in case.changed_packages():  # then the defaults are the same
@@ -129,16 +132,8 @@ class GenerationExplainer(Explainer[GenerationRecord]):
                 "the test no longer gives the recorded value, the release ignores it, or the file was edited"
             )
             return case.because(None, said, evidence)
-        sides = case.recorded, case.observed
-        before, now = (rules_of(side).default_length_counts_prompt for side in sides)
-        usual = [record.effective.get("max_length") == _usual_length(record) for record in sides]
-        if list(names) == ["max_length"] and before != now and all(usual):
-            words = {True: "20 tokens are the whole", False: "20 tokens are added to the prompt"}
-            said = "the release's default of max_length has changed"
-            said += f" (without a length, {words[now]}; before, {words[before]}; changed in 4.47)"
-            return case.because("generation-defaults", said, evidence, rules=("default_length_counts_prompt",))
-        said = f"{_differ(names)}, and the test does not ask for it: a default of the "
-        said += "release has changed, or the test no longer asks for the recorded value"
+        said = f"{_differ(names)}. The test does not ask for {'it' if len(names) == 1 else 'them'}: either the release "
+        said += "changed a default, or the test used to ask for the recorded value"
         if case.same("config") is None:
             said += ", or the configuration of the adopted model has changed, which cannot be compared across releases"
         return case.because(None, said, evidence)
@@ -243,7 +238,7 @@ def _differ(names: Sequence[str]) -> str:
     return f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'} from the recorded value"
 
 
-def _usual_length(record: GenerationRecord) -> int:
+def _default_length(record: GenerationRecord) -> int:
     """Return the whole length without a setting: 20 tokens, with or after the prompt."""
     return 20 if rules_of(record).default_length_counts_prompt else 20 + len(record.prefix)
 

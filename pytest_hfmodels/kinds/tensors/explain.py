@@ -50,7 +50,8 @@ class _Tensors(ForwardPassExplainer[TensorsRecord]):
     def output(self, case: TensorsCase) -> Explanation:
         first = case.comparison.differences[0]
         if first.what == "number of parameters with a gradient" and not (first.recorded and first.observed):
-            return stages.of_the_test(case, "the test asks for gradients on one side only")
+            said = "the test now asks for gradients" if first.observed else "the test no longer asks for gradients"
+            return stages.of_the_test(case, said)
         return super().output(case)
 
     def inputs(self, case: TensorsCase) -> Explanation:

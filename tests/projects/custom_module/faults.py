@@ -13,7 +13,7 @@ FAULTS = (
             ("pooled_output = self.activation(pooled_output)", "pooled_output = 0.9 * self.activation(pooled_output)"),
         ),
         test="test_outputs",
-        cause="forward",
+        cause=None,  # the project built the model, so the plugin cannot load it again
         verdict="drift",
     ),
 )
