@@ -33,6 +33,25 @@ def test_a_folder_is_asked_for_its_model_type(tmp_path: Path, capsys: pytest.Cap
     assert "scale_attn_weights" not in capsys.readouterr().out
 
 
+def test_an_adapter_is_of_the_type_of_its_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").touch()
+    for name, file, fields in (
+        ("base", "config.json", {"model_type": "gpt2"}),
+        ("lora", "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": "base"}),
+        ("remote", "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": "org/name"}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(json.dumps(fields), encoding="utf-8")
+
+    assert main(["changes", "transformers", "5.0.0", "5.23.0", "--model", "lora"]) == 0
+    assert "scale_attn_weights" in capsys.readouterr().out
+    assert main(["changes", "transformers", "5.0.0", "5.23.0", "--model", "remote"]) == 2
+    assert "org/name, is not a local folder" in capsys.readouterr().err
+
+
 def listed(folder: Path, capsys: pytest.CaptureFixture[str], before: str = "4.38.2", **config: object) -> str:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert main(["changes", "transformers", before, "5.23.0", "--model", str(folder)]) == 0

@@ -41,6 +41,10 @@ def summary(*comparisons: Compared) -> Summary:
         ([NO_DRIFT], "1 test, 2 tokens changed"),
         ([NO_DRIFT, one(3, "forward")], "2 tests, 2 tokens changed, numbers up to the change moved by at most 3e-07"),
         ([one(3), replace(one(1), drift=math.nan)], "2 tests, numbers moved by at most nan"),
+        (
+            [replace(one(0), drift=0.0, differences=(Difference("labels", "count[0]", "5", "7"),))],
+            "1 test, no number with a tolerance moved",
+        ),
         ([one(1, "test", tokens=1)], "1 test, 1 token changed, numbers up to the change moved by at most 1e-07"),
     ],
 )

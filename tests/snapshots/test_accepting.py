@@ -11,7 +11,7 @@ from pytest_hfmodels.commands.cli import main
 from pytest_hfmodels.foundation.files import write_together
 from pytest_hfmodels.snapshots import accepting
 
-from ..pending_project import OTHER, REPLY, TESTS, change, git, record, run
+from ..pending_project import OTHER, REPLY, TESTS, change, git, pending_folder, record, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +141,21 @@ def test_what_cannot_be_accepted_changes_nothing(
     assert main(["accept", *arguments]) == 2
 
     assert said in capsys.readouterr().err
+    assert changed.snapshots == before
+
+
+@pytest.mark.parametrize("cause", ["test", "checkpoint:weights"])
+def test_no_variant_is_made_of_what_no_release_changed(
+    changed: Project, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(changed)
+    for file in pending_folder(changed).path.glob("*.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "cause": cause}))
+    before = changed.snapshots
+
+    assert main(KEEP_OLD) == 1
+
+    assert f"left out, because the cause is {cause} and not a release" in capsys.readouterr().out
     assert changed.snapshots == before
 
 
