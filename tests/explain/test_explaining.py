@@ -52,7 +52,7 @@ def counted(models: ModelCache, monkeypatch: pytest.MonkeyPatch) -> dict[str, in
     return counts
 
 
-def test_a_failing_test_costs_one_generate_and_eight_forward_passes_at_most(
+def test_a_failing_test_costs_one_generate_and_nine_forward_passes_at_most(
     models: ModelCache, counted: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, classifier = models.load("./model"), models.load("./model", **CLASSIFIER)
@@ -73,7 +73,7 @@ def test_a_failing_test_costs_one_generate_and_eight_forward_passes_at_most(
     assert len(seen) >= 7
     for counts in seen:
         assert counts["generate"] <= 1
-        assert counts["forward"] + counts["classify_inputs"] <= 8
+        assert counts["forward"] + counts["classify_inputs"] <= 9
 
 
 @pytest.mark.parametrize(

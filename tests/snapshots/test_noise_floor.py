@@ -131,8 +131,8 @@ def test_a_hook_that_was_removed_before_the_comparison_is_no_rounding(project: P
     project.write(
         "import pytest\n\n@pytest.mark.hf_model('./model')\n"
         "def test_reply(hf_model, hf_snapshot):\n"
-        "    block = hf_model.model.transformer.h[0]\n"
-        "    hook = block.register_forward_hook(lambda module, given, out: (out[0] * 1.2, *out[1:]))\n"
+        "    layer = hf_model.model.transformer.h[0].mlp\n"
+        "    hook = layer.register_forward_hook(lambda module, given, output: output * 1.2)\n"
         "    record = hf_model.generate('Hi', max_new_tokens=8)\n"
         "    hook.remove()\n"
         "    assert record == hf_snapshot\n"
