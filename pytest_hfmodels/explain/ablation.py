@@ -93,6 +93,7 @@ class DriftProbe:
         self.base: Load | None = None  # the load with all recorded settings that explain a part of the movement
         self.shares: dict[str, float] = {}  # the share that each of these settings explains: `dtype`, `attention`
         self._has_control = False
+        self._exact: Load | None = None  # the load in float64
         self._afresh = 0.0  # the share that the control explains, if that is most of the movement
 
     def attempt(self, what: str, load: Callable[[], LoadedModel | None], floor: float | None = None) -> Load | None:
@@ -125,6 +126,8 @@ class DriftProbe:
         load = self.attempt(trial.what, partial(self.origin.again, **trial.changes), trial.floor)
         if load is not None and load.returns:
             return self.case.because(trial.cause, trial.sentence, rules=trial.rules)
+        if trial.cause == "backend":
+            self._exact = load
         if load is not None and trial.keeps:
             self.shares[trial.keeps] = _share(self._rest() - load.moved, self.before)
             self.base = load
@@ -342,10 +345,8 @@ class DriftProbe:
 
     @property
     def _is_no_rounding(self) -> bool:
-        """Whether the movement stays in float64, where this machine does not round."""
-        exact = (one for one in self.ablations if one.what.startswith("float64 "))
-        sides = [(one.before, one.after) for one in exact if one.before is not None and one.after is not None]
-        return any(after > max(2 * self.case.floor, 0.9 * before) for before, after in sides)
+        """Whether the movement is as large in float64, so that it is no rounding."""
+        return self._exact is not None and self._exact.moved > max(2 * self.case.floor, 0.9 * self.before)
 
 
 def _ignores_scaling(record: Record) -> bool:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FORWARD_PASSES = 9
 GENERATES = 1
 _OF_TEXTS = ("tokenizer", "chat-template")  # parts that no engine reads
-NAMED = 3  # changed packages or files, in a sentence
+_NAMED = 3  # changed packages or files, in a sentence
 # The package whose releases are the likeliest reason goes first.
 _ORDER = ("transformers", "tokenizers", "torch", "tensorflow")
 
@@ -172,8 +172,7 @@ class Case(Generic[R]):
         packages = [name for name in self.changed_packages() if part not in _OF_TEXTS or name != self.now.engine]
         if not packages:
             return self.because(f"checkpoint:{part}", sentence, evidence)
-        shown = ", ".join(packages[:NAMED]) + (", …" if packages[NAMED:] else "")
-        sentence = f"{sentence}; {shown} also changed version, so either may be the reason"
+        sentence = f"{sentence}; {listed(packages)} also changed version, so either may be the reason"
         return self.because(None, sentence, evidence)
 
     def changed_packages(self) -> dict[str, tuple[str, str]]:
@@ -216,6 +215,11 @@ class Case(Generic[R]):
         before, now = overrides(self.recorded), overrides(self.observed)
         pairs = ", ".join(f"{name}: {_shown(before, name):.60} -> {_shown(now, name):.60}" for name in names)
         return f"the test sets other configuration fields at load: {pairs}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names, for a sentence."""
+    return ", ".join(names[:_NAMED]) + (", …" if names[_NAMED:] else "")
 
 
 def overrides(record: Record) -> dict[str, Any]:

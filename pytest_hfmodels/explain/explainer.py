@@ -32,7 +32,7 @@ class Explainer(Generic[R]):
     """
 
     decisions: ClassVar[str] = "outputs"  # what rounding chooses between
-    configures: ClassVar[bool] = True  # whether config.json or generation_config.json may give its settings
+    covered: ClassVar[bool] = True  # whether the digests of a checkpoint cover all files that the record depends on
 
     def output(self, case: Case[R]) -> Explanation:
         """Explain numbers, ids, labels or texts that differ for the same prompt with the same settings."""

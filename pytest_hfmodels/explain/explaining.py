@@ -84,8 +84,8 @@ def _of_stage(stage: str, case: Case[Any], explainer: Explainer[Any]) -> Explana
         return explainer.inputs(case)
     outside = stages.outside_vocabulary(case, explainer)
     if stage == "prompt":
-        same_files = case.recorded.checkpoint.tokenizer == case.observed.checkpoint.tokenizer
-        return case.because(None, outside) if outside and same_files else stages.prompt(case)
+        same_files = stages.same_files(case, "tokenizer") is not False
+        return case.because(None, outside) if outside and same_files else stages.prompt(case, explainer)
     if outside is not None:  # the model cannot be run over the recorded tokens
         evidence = [Evidence(outside)]
         return case.because(None, outside) if case.part is None else of_checkpoint(case, case.part, evidence)

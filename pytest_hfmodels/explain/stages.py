@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hfmodels.checkpoints import same_content
 from pytest_hfmodels.engines.settings import SETTINGS
 from pytest_hfmodels.explain import mutations
-from pytest_hfmodels.explain.case import NAMED
+from pytest_hfmodels.explain.case import listed
 from pytest_hfmodels.kinds.comparison import first_divergence
 from pytest_hfmodels.kinds.explanation import Evidence
 from pytest_hfmodels.kinds.prompt import vocabulary_size
@@ -46,7 +46,7 @@ def kind(case: Case[Any]) -> Explanation:
     )
 
 
-def prompt(case: Case[Any]) -> Explanation:
+def prompt(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     """Explain other prompt ids: another text, other files, or a tokenizer that reads them otherwise."""
     before, now = (kind_of(record).inputs(record) for record in (case.recorded, case.observed))
     if [text for text, _ in before] != [text for text, _ in now]:
@@ -67,7 +67,7 @@ def prompt(case: Case[Any]) -> Explanation:
     if same is False:
         said = "the checkpoint's tokenizer files have changed, and the text has different ids"
         found = case.of_files("tokenizer", said, [evidence])
-    elif same is None or case.recorded.kind == "embedding":
+    elif same is None or not explainer.covered:
         said = (
             "the same text has different ids; a snapshot does not cover all that makes them (of an adopted tokenizer "
         )
@@ -102,8 +102,7 @@ def of_the_test(case: Case[Any], said: str, evidence: Iterable[Evidence] = ()) -
     changed = [*case.changed_packages(), *(f"the checkpoint's {one}" for one in files)]
     if not changed:
         return case.because("test", said, evidence)
-    shown = ", ".join(changed[:NAMED]) + (", …" if changed[NAMED:] else "")
-    said = f"{said}; either the test was edited, or this comes from something else that changed ({shown})"
+    said = f"{said}; either the test was edited, or this comes from something else that changed ({listed(changed)})"
     return case.because(None, said, evidence)
 
 
@@ -142,7 +141,7 @@ def inputs(
         maker: the `tokenizer` or the `preprocessor`, which makes them of the same given things.
         made: the observed ones, some of which the test may have given itself.
         given: the recorded ones, likewise: the test may no longer give one.
-        moved: those that differ; by default, those of the comparison.
+        moved: the inputs that differ, if the comparison does not list them.
     """
     found = moved or [one for one in case.comparison.differences if one.stage == "inputs"]
     evidence = [Evidence(f"{one.what}: {one.recorded!s:.100} -> {one.observed!s:.100}") for one in found[:3]]
@@ -211,10 +210,10 @@ def settings(case: Case[Any], explainer: Explainer[Any]) -> Explanation:
     if known is not None:
         return known
     same = case.same("config")
-    if same is False and explainer.configures and explainer.is_configured(case, others):
+    if same is False and explainer.covered and explainer.is_configured(case, others):
         said = f"the checkpoint's configuration has changed, and with it {', '.join(others)}"
         return case.of_files("config", said, evidence)
-    if same is False and explainer.configures:
+    if same is False and explainer.covered:
         said = (
             f"the checkpoint's configuration has changed, but does not set {', '.join(others)} now: either it used to, "
         )

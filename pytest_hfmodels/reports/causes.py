@@ -27,7 +27,7 @@ class Cause:
 
     Args:
         name: one of `CAUSES`; None if it is not known.
-        sentence: the cause in words; of unknown causes, what is known of the commonest.
+        sentence: the cause in words; if it is not known, what the explanations say, the commonest first.
         since: from which release the output differs, or the releases in between; empty if no release is the reason.
         figures: `2 tests, 14 tokens changed, numbers up to the change moved by at most 0.001`.
         command: the command that says more, or None.

@@ -23,6 +23,8 @@ class _Embedding(ForwardPassExplainer[EmbeddingRecord]):
     def rows(self, record: EmbeddingRecord) -> list[Any]:
         return list(record.vectors)
 
+    covered = False  # modules.json and the files that it names have no digest
+
     def read(self, record: EmbeddingRecord, seen: Any, live: LivePass) -> list[Any]:  # noqa: ARG002
         return list(live.vectors(seen, live.made_by.origin.loaded))  # type: ignore[attr-defined, union-attr]
 
@@ -31,8 +33,6 @@ class _Embedding(ForwardPassExplainer[EmbeddingRecord]):
 
     def is_given(self, case: Case[EmbeddingRecord], difference: Difference) -> bool:
         return case.asked is not None and difference.what in case.asked
-
-    configures = False  # other files of the checkpoint do, of which a snapshot keeps no digest
 
     def settings(self, case: Case[EmbeddingRecord], names: Sequence[str], evidence: Sequence[Evidence]) -> Explanation:
         said = f"{', '.join(names)} differ from the recorded ones: the test gave them before, or the checkpoint's "
