@@ -159,6 +159,18 @@ def test_another_engine_computes_otherwise(before: float, release: str, cause: s
     assert (found and found.cause) == cause  # what is larger is not the engines' arithmetic
 
 
+@pytest.mark.parametrize(("in_float64", "cause"), [(1e-4, None), (5e-5, "backend")])
+def test_a_movement_that_stays_in_float64_is_no_rounding(in_float64: float, cause: str | None) -> None:
+    recorded = generation(provenance=replace(provenance(), cpu="AVX2"))
+    loads = [object(), object(), object()]  # the control, the other attention, float64
+
+    probe = probed(1e-4, *loads, recorded=recorded, after=[1e-4, 1e-4, in_float64])
+    found = probe.ablate()
+
+    assert probe.asked[-1] == {"dtype": "float64"}
+    assert (found and found.cause) == cause
+
+
 @pytest.mark.parametrize(("before", "known"), [(1e-4, True), (1e-2, False)])
 @pytest.mark.parametrize(
     ("about", "said"),
